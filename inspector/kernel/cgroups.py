@@ -1,0 +1,223 @@
+"""Which cgroup hierarchies are mounted, where, and which cgroup a process is in.
+
+Sources: /proc/self/mountinfo and /proc/<pid>/cgroup (cgroups(7)), and the
+v2 root's cgroup.controllers. There is no "cgroup mode" here: a host is a
+tuple of hierarchies. cgroup v1 is many, v2 is one, a hybrid host has both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from inspector.errors import ParseError
+from inspector.kernel.host import Host
+from inspector.kernel.mounts import Mount, read_mountinfo
+
+__all__ = [
+    "Hierarchy",
+    "Membership",
+    "ancestors",
+    "directory_of",
+    "locate",
+    "members_of",
+    "parse_cgroup",
+    "parse_controllers",
+    "parse_pids",
+    "path_in",
+    "read_cgroup",
+    "read_hierarchies",
+    "walk",
+]
+
+# Files of the core that every v2 cgroup has, whatever its controllers (Documentation/admin-guide/cgroup-v2.rst).
+V2_CORE = frozenset({"cpuacct", "pressure", "freezer"})
+V1_CONTROLLERS = frozenset(
+    {
+        "cpu",
+        "cpuacct",
+        "cpuset",
+        "memory",
+        "devices",
+        "freezer",
+        "net_cls",
+        "net_prio",
+        "blkio",
+        "perf_event",
+        "hugetlb",
+        "pids",
+        "rdma",
+        "misc",
+        "debug",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """One mounted cgroup tree: version 1 or 2, the controllers it carries, where it is mounted.
+
+    `root` is the cgroup that the mount shows at its mountpoint, as mountinfo
+    tells it, relative to the reader's cgroup namespace. A named v1 hierarchy
+    without controllers has its name ("name=systemd") as its only controller.
+    """
+
+    version: int
+    controllers: frozenset[str]
+    mountpoint: str
+    root: str = "/"
+
+    def directory(self, path: str) -> str | None:
+        """Return the directory of the cgroup `path`, or None when it lies outside what is mounted."""
+        if self.root == "/":
+            return self.mountpoint if path == "/" else None if path.startswith("/..") else self.mountpoint + path
+        if path == self.root:
+            return self.mountpoint
+        return self.mountpoint + path[len(self.root) :] if path.startswith(self.root + "/") else None
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The cgroup of a process in each hierarchy: {"memory": "/docker/ab", "name=systemd": "/", "": "/v2/path"}.
+
+    The key "" is the v2 hierarchy, as /proc/<pid>/cgroup writes it.
+    """
+
+    paths: Mapping[str, str]
+
+
+# 4:memory:/docker/0de9
+# 1:name=systemd:/user.slice
+# 0::/system.slice/docker-0de9.scope
+def parse_cgroup(data: bytes) -> Membership:
+    """Parse /proc/<pid>/cgroup: `id:controllers:path` a line. A path may hold any byte but NUL and newline."""
+    paths: dict[str, str] = {}
+    for line in data.split(b"\n"):
+        if not line:
+            continue
+        fields = line.split(b":", 2)
+        if len(fields) != 3 or not fields[0].isdigit() or not fields[2].startswith(b"/"):  # noqa: PLR2004
+            raise ParseError("/proc/<pid>/cgroup", line)
+        # " (deleted)" is the kernel's suffix for a cgroup that was removed under a zombie.
+        path = fields[2].decode(errors="surrogateescape").removesuffix(" (deleted)")
+        for controller in fields[1].decode(errors="surrogateescape").split(","):
+            paths[controller] = path
+    return Membership(paths)
+
+
+def read_cgroup(host: Host, pid: int | str) -> Membership:
+    """Read the cgroups of a process (/proc/<pid>/cgroup)."""
+    return parse_cgroup(host.read(f"/proc/{pid}/cgroup"))
+
+
+# cpuset cpu io memory hugetlb pids rdma misc
+def parse_controllers(data: bytes) -> frozenset[str]:
+    """Parse cgroup.controllers or cgroup.subtree_control: names separated by blanks."""
+    try:
+        return frozenset(data.decode("ascii").split())
+    except UnicodeDecodeError as error:
+        raise ParseError("cgroup.controllers", data) from error
+
+
+def parse_pids(data: bytes) -> tuple[int, ...]:
+    """Parse cgroup.procs or cgroup.threads: a PID a line; 0 is a process outside the reader's PID namespace."""
+    try:
+        return tuple(map(int, data.split()))
+    except ValueError as error:
+        raise ParseError("cgroup.procs", data) from error
+
+
+def read_hierarchies(host: Host) -> tuple[Hierarchy, ...]:
+    """Read which hierarchies are mounted here (/proc/self/mountinfo), each once, the widest mount of it first.
+
+    A hierarchy can be mounted several times, or partly (a bind mount of one
+    cgroup): the mount whose root is nearest to the hierarchy's is taken.
+    """
+    found: dict[tuple[int, int], Hierarchy] = {}
+    for mount in read_mountinfo(host, "self"):
+        if mount.fstype not in ("cgroup", "cgroup2"):
+            continue
+        hierarchy = _hierarchy(host, mount)
+        key = (mount.device_major, mount.device_minor)
+        known = found.get(key)
+        if known is None or len(hierarchy.root) < len(known.root):
+            found[key] = hierarchy
+    return tuple(found.values())
+
+
+def _hierarchy(host: Host, mount: Mount) -> Hierarchy:
+    if mount.fstype == "cgroup2":
+        try:
+            controllers = parse_controllers(host.read(f"{mount.mountpoint}/cgroup.controllers"))
+        except OSError:
+            controllers = frozenset()
+        return Hierarchy(2, controllers, mount.mountpoint, mount.root)
+    names = mount.super_options
+    controllers = frozenset(name for name in names if name in V1_CONTROLLERS or name.startswith("name="))
+    return Hierarchy(1, controllers, mount.mountpoint, mount.root)
+
+
+def locate(hierarchies: Iterable[Hierarchy], controller: str) -> Hierarchy | None:
+    """Find the hierarchy that carries a controller; a core resource of v2 is found on any v2 tree.
+
+    "cpuacct" (usage), "pressure" and "freezer" are part of every v2 cgroup;
+    a v1 controller of that name comes first, as its figures are the host's own.
+    """
+    fallback = None
+    wanted = {controller, "io"} if controller == "blkio" else {controller}
+    for hierarchy in hierarchies:
+        if wanted & hierarchy.controllers:
+            return hierarchy
+        if hierarchy.version == 2 and controller in V2_CORE:  # noqa: PLR2004
+            fallback = hierarchy
+    return fallback
+
+
+def path_in(hierarchy: Hierarchy, membership: Membership) -> str | None:
+    """Return a process's cgroup in one hierarchy, or None when /proc/<pid>/cgroup does not list it."""
+    if hierarchy.version == 2:  # noqa: PLR2004
+        return membership.paths.get("")
+    return next((membership.paths[name] for name in hierarchy.controllers if name in membership.paths), None)
+
+
+def directory_of(hierarchies: Iterable[Hierarchy], controller: str, membership: Membership) -> str | None:
+    """Return the directory with a process's control files for one controller, or None when there is none here."""
+    hierarchy = locate(hierarchies, controller)
+    path = path_in(hierarchy, membership) if hierarchy else None
+    return hierarchy.directory(path) if hierarchy and path is not None else None
+
+
+def ancestors(path: str, root: str = "/") -> Iterator[str]:
+    """Yield a cgroup path and its ancestors up to and including `root`, the innermost first."""
+    while True:
+        yield path
+        if path in (root, "/") or not path:
+            return
+        path = path.rpartition("/")[0] or "/"
+
+
+def members_of(host: Host, hierarchy: Hierarchy, directory: str) -> tuple[int, ...]:
+    """Read the processes directly in a cgroup (cgroup.procs); those of its children are not among them.
+
+    v1's file is opened anew each time: a kept descriptor goes on returning its
+    first list for up to a second (kernel/cgroup/cgroup-v1.c, the pidlist cache).
+    """
+    path = f"{directory}/cgroup.procs"
+    return parse_pids(host.read(path) if hierarchy.version == 1 else host.read_kept(path))
+
+
+def walk(host: Host, hierarchy: Hierarchy) -> Iterator[str]:
+    """Yield the path of every cgroup of a hierarchy, parents first; one that vanishes meanwhile is left out."""
+    stack = [hierarchy.root]
+    while stack:
+        path = stack.pop()
+        directory = hierarchy.directory(path)
+        if directory is None:
+            continue
+        try:
+            names = host.subdirectories(directory)
+        except OSError:
+            continue
+        yield path
+        prefix = "" if path == "/" else path
+        stack.extend(f"{prefix}/{name}" for name in names)

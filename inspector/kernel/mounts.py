@@ -1,0 +1,122 @@
+r"""/proc/<pid>/mountinfo (proc_pid_mountinfo(5)) and the layers of overlay mounts.
+
+All unescaping of mount text lives here: the kernel writes space, tab, newline
+and backslash as octal (\040), and overlayfs itself puts a backslash before
+":" , "," and "\" in its layer paths.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from inspector.errors import ParseError
+from inspector.kernel.host import Host
+
+__all__ = ["Mount", "Overlay", "overlay_layers", "parse_mountinfo", "read_mountinfo", "root_mount"]
+
+OCTAL = re.compile(r"\\([0-7]{3})")
+FIXED_FIELDS = 6
+AFTER_SEPARATOR = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One mount of a mount namespace. Options are as written: {"rw": "", "size": "64k"} has "" for a bare word."""
+
+    mount_id: int
+    parent_id: int
+    device_major: int
+    device_minor: int
+    root: str
+    mountpoint: str
+    options: dict[str, str]
+    propagation: tuple[str, ...]
+    fstype: str
+    source: str
+    super_options: dict[str, str]
+
+    @property
+    def read_only(self) -> bool:
+        """True when nothing can be written through this mount: it or its filesystem is read-only."""
+        return "ro" in self.options or "ro" in self.super_options
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """The layers of an overlay mount: `lower` from top to bottom; no upper means read-only."""
+
+    lower: tuple[str, ...]
+    upper: str | None
+    work: str | None
+
+
+# 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
+def parse_mountinfo(data: bytes) -> tuple[Mount, ...]:
+    """Parse /proc/<pid>/mountinfo: one mount a line, any number of optional fields before the " - "."""
+    return tuple(_parse_line(line) for line in data.split(b"\n") if line)
+
+
+def read_mountinfo(host: Host, pid: int | str) -> tuple[Mount, ...]:
+    """Read the mounts that a process sees, in the order they were made (/proc/<pid>/mountinfo)."""
+    return parse_mountinfo(host.read(f"/proc/{pid}/mountinfo"))
+
+
+def _parse_line(line: bytes) -> Mount:
+    fields = line.decode(errors="surrogateescape").split(" ")
+    try:
+        separator = fields.index("-", FIXED_FIELDS)
+        fstype, source, super_options = fields[separator + 1 : separator + 1 + AFTER_SEPARATOR]
+        major, minor = fields[2].split(":")
+        return Mount(
+            mount_id=int(fields[0]),
+            parent_id=int(fields[1]),
+            device_major=int(major),
+            device_minor=int(minor),
+            root=unescape(fields[3]),
+            mountpoint=unescape(fields[4]),
+            options=_options(fields[5]),
+            propagation=tuple(fields[FIXED_FIELDS:separator]),
+            fstype=unescape(fstype),
+            source=unescape(source),
+            super_options=_options(super_options),
+        )
+    except ValueError as error:
+        raise ParseError("/proc/<pid>/mountinfo", line) from error
+
+
+def unescape(text: str) -> str:
+    """Undo the kernel's octal escapes (seq_escape in fs/seq_file.c)."""
+    return OCTAL.sub(lambda match: chr(int(match[1], 8)), text) if "\\" in text else text
+
+
+def _options(text: str) -> dict[str, str]:
+    """Split mount options at the commas that overlayfs did not escape; a value may hold "=" itself."""
+    pairs = (part.partition("=") for part in re.split(r"(?<!\\),", unescape(text)))
+    return {name: value for name, _, value in pairs if name}
+
+
+def overlay_layers(mount: Mount) -> Overlay | None:
+    """Return the layers of an overlay mount from its options, or None for any other mount.
+
+    Since Linux 6.8 a layer can stand in an option of its own ("lowerdir+"),
+    yet mountinfo always shows them joined by ":" in one "lowerdir".
+    """
+    if mount.fstype not in ("overlay", "fuse.fuse-overlayfs"):
+        return None
+    options = mount.super_options
+    lower = re.split(r"(?<!\\):+", options.get("lowerdir", ""))
+    return Overlay(
+        lower=tuple(_unescape_layer(path) for path in lower if path),
+        upper=_unescape_layer(options["upperdir"]) if "upperdir" in options else None,
+        work=_unescape_layer(options["workdir"]) if "workdir" in options else None,
+    )
+
+
+def _unescape_layer(path: str) -> str:
+    return re.sub(r"\\([\\:,])", r"\1", path)
+
+
+def root_mount(mounts: tuple[Mount, ...]) -> Mount | None:
+    """Return the mount that is a process's "/": the last one made there, as it lies on top."""
+    return next((mount for mount in reversed(mounts) if mount.mountpoint == "/"), None)

@@ -1,0 +1,1 @@
+"""What a person sees: documents as rich renderables and plain text."""
