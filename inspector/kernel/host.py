@@ -171,7 +171,7 @@ class Host:
 
     @staticmethod
     def _drain(fd: int, size: int, offset: int) -> bytes:
-        parts = []
+        parts: list[bytes] = []
         while True:
             part = os.read(fd, size) if offset < 0 else os.pread(fd, size, offset)
             if not part:
