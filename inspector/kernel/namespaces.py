@@ -1,0 +1,78 @@
+"""Namespaces of a process: the links /proc/<pid>/ns/* (namespaces(7))."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from inspector.errors import ParseError
+from inspector.kernel.host import Host
+
+__all__ = ["INITIAL", "NAMESPACES", "in_initial", "is_initial", "parse_namespace", "read_namespace", "read_namespaces"]
+
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
+
+# Inode numbers of the machine's first namespaces (include/linux/proc_ns.h; uapi/linux/nsfs.h since Linux 6.18).
+INITIAL = {
+    "ipc": 0xEFFFFFFF,
+    "uts": 0xEFFFFFFE,
+    "user": 0xEFFFFFFD,
+    "pid": 0xEFFFFFFC,
+    "cgroup": 0xEFFFFFFB,
+    "time": 0xEFFFFFFA,
+    "net": 0xEFFFFFF9,
+    "mnt": 0xEFFFFFF8,
+}
+# Before Linux 6.18 these two had a number of the dynamic range, which starts at 0xF0000000.
+FIXED_SINCE_6_18 = ("net", "mnt")
+
+LINK = re.compile(r"([a-z]+):\[([0-9]{1,20})\]", re.ASCII)
+
+
+# A link's text: "mnt:[4026531832]"
+def parse_namespace(text: str) -> tuple[str, int]:
+    """Parse the text of a namespace link: its kind and its inode number."""
+    match = LINK.fullmatch(text)
+    if match is None:
+        raise ParseError("/proc/<pid>/ns", text)
+    return match[1], int(match[2])
+
+
+def read_namespace(host: Host, pid: int | str, kind: str) -> int:
+    """Read the inode number of one namespace of a process; ENOENT: no such process, or no such kind in this kernel."""
+    return parse_namespace(host.readlink(f"/proc/{pid}/ns/{kind}"))[1]
+
+
+def read_namespaces(host: Host, pid: int | str, types: Iterable[str] = NAMESPACES) -> dict[str, int]:
+    """Read the inode numbers of a process's namespaces by kind.
+
+    A kind that this kernel lacks is left out, as are those a zombie no longer
+    has. Other errors are raised: EACCES without CAP_SYS_PTRACE over the
+    process, ENOENT when the process is gone.
+    """
+    found: dict[str, int] = {}
+    missing: OSError | None = None
+    for kind in types:
+        try:
+            found[kind] = read_namespace(host, pid, kind)
+        except FileNotFoundError as error:
+            missing = error
+    if missing is not None and not host.access(f"/proc/{pid}/ns"):
+        raise missing
+    return found
+
+
+def is_initial(kind: str, inode: int) -> bool | None:
+    """Tell whether a namespace is the machine's first of its kind; None where this kernel does not let us know."""
+    if inode == INITIAL[kind]:
+        return True
+    return None if kind in FIXED_SINCE_6_18 else False
+
+
+def in_initial(host: Host, kind: str) -> bool | None:
+    """Tell whether we ourselves are in the machine's first namespace of a kind ("pid", "cgroup", ...).
+
+    A kind that the kernel lacks is everybody's first. None: cannot be known (net and mnt before Linux 6.18).
+    """
+    inode = read_namespaces(host, "self", (kind,)).get(kind)
+    return True if inode is None else is_initial(kind, inode)

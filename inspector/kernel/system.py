@@ -1,0 +1,178 @@
+"""The machine's totals: /proc/{stat,meminfo,loadavg,uptime}, /proc/sys/kernel, /sys/devices/system/cpu.
+
+The only user of psutil, which knows what "available" means on kernels that do
+not say it. It is told where the machine's /proc is, so another root works too.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from inspector.errors import ParseError
+from inspector.kernel.host import Host
+from inspector.kernel.process import CLOCK_TICKS
+
+__all__ = [
+    "CpuTotals",
+    "System",
+    "parse_cpu_list",
+    "parse_cpu_totals",
+    "parse_floats",
+    "parse_meminfo",
+    "read_memory",
+    "read_online_cpus",
+    "read_system",
+]
+
+MOST_CPUS = 65536
+BUSY = (0, 1, 2, 5, 6)  # user nice system, not idle iowait, irq softirq; "guest" is part of "user"
+LOADS = 3
+CPU_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class CpuTotals:
+    """CPU time in all CPUs since boot (seconds, neither idle nor stolen), CPUs listed, boot time (Unix) if known."""
+
+    busy_seconds: float
+    cpus: int
+    boot_time: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """The machine: bytes, seconds, `cpus` online. A container sees the same, whatever its limits are."""
+
+    hostname: str
+    kernel: str
+    cpus: int
+    memory_bytes: int
+    memory_available_bytes: int | None
+    swap_bytes: int
+    swap_free_bytes: int
+    boot_time: float | None
+    load: tuple[float, float, float]
+    uptime_seconds: float
+    cpu_busy_seconds: float
+
+
+# 0-3,8
+def parse_cpu_list(text: str) -> tuple[int, ...]:
+    """Parse a list of CPUs as cpuset(7) writes it, ascending; "" is none. At most 65536 of them, each below that."""
+    numbers: set[int] = set()
+    for part in text.strip().split(",") if text.strip() else ():
+        match = CPU_RANGE.fullmatch(part)
+        low, high = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not low <= high < MOST_CPUS:
+            raise ParseError("CPU list", text)
+        numbers.update(range(low, high + 1))
+    return tuple(sorted(numbers))
+
+
+# MemTotal:       24684084 kB
+def parse_meminfo(data: bytes) -> dict[str, int]:
+    """Parse /proc/meminfo (proc_meminfo(5)): name to bytes; the few lines without a unit are plain counts."""
+    found: dict[str, int] = {}
+    for line in data.decode(errors="surrogateescape").splitlines():
+        name, colon, value = line.partition(":")
+        number, _, unit = value.strip().partition(" ")
+        if not colon or unit not in ("kB", ""):
+            raise ParseError("/proc/meminfo", line)
+        try:
+            found[name] = int(number) * (1024 if unit else 1)
+        except ValueError as error:
+            raise ParseError("/proc/meminfo", line) from error
+    return found
+
+
+# cpu  10132153 290696 3084719 46828483 16683 0 25195 0 175628 0
+# cpu0 1393280 32966 572056 13343292 6130 0 17875 0 23933 0
+# btime 1700000000
+def parse_cpu_totals(data: bytes) -> CpuTotals:
+    """Parse the "cpu", "cpuN" and "btime" lines of /proc/stat (proc_stat(5))."""
+    busy = -1.0
+    cpus = 0
+    boot_time: float | None = None
+    try:
+        for line in data.split(b"\n"):
+            name, _, rest = line.partition(b" ")
+            if name == b"cpu":
+                ticks = [int(field) for field in rest.split()]
+                busy = sum(ticks[column] for column in BUSY) / CLOCK_TICKS
+            elif name.startswith(b"cpu") and name[3:].isdigit():
+                cpus += 1
+            elif name == b"btime":
+                boot_time = _finite(rest)
+    except (ValueError, IndexError, OverflowError) as error:
+        raise ParseError("/proc/stat", data) from error
+    if busy < 0:
+        raise ParseError("/proc/stat", data)
+    return CpuTotals(busy, cpus, boot_time)
+
+
+# 0.08 0.03 0.01 2/207 30705
+def parse_floats(what: str, data: bytes, count: int) -> tuple[float, ...]:
+    """Parse the first `count` numbers of a line: /proc/loadavg (3) and /proc/uptime (1)."""
+    fields = data.split(maxsplit=count)[:count]
+    if len(fields) < count:
+        raise ParseError(what, data)
+    try:
+        return tuple(map(_finite, fields))
+    except ValueError as error:
+        raise ParseError(what, data) from error
+
+
+def _finite(text: bytes) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def read_online_cpus(host: Host) -> tuple[int, ...] | None:
+    """Read which CPUs are online (/sys/devices/system/cpu/online); None where sysfs does not say."""
+    try:
+        data = host.read("/sys/devices/system/cpu/online")
+    except OSError:
+        return None
+    return parse_cpu_list(data.decode(errors="surrogateescape"))
+
+
+def read_memory(host: Host) -> tuple[int, int, int, int]:
+    """Read memory total and available, swap total and free, in bytes, by psutil (/proc/meminfo)."""
+    import psutil  # noqa: PLC0415  a slow import
+
+    psutil.PROCFS_PATH = host.path("/proc")
+    try:
+        memory = psutil.virtual_memory()
+        meminfo = parse_meminfo(host.read("/proc/meminfo"))
+        return memory.total, memory.available, meminfo["SwapTotal"], meminfo["SwapFree"]
+    except (KeyError, ValueError, IndexError) as error:
+        raise ParseError("/proc/meminfo", str(error)) from error
+
+
+def read_system(host: Host) -> System:
+    """Read the machine's totals; OSError where /proc is not there at all."""
+    totals = parse_cpu_totals(host.read("/proc/stat"))
+    online = read_online_cpus(host)
+    memory, available, swap, swap_free = read_memory(host)
+    one, five, fifteen = parse_floats("/proc/loadavg", host.read("/proc/loadavg"), LOADS)
+    return System(
+        hostname=_line(host.read("/proc/sys/kernel/hostname")),
+        kernel=_line(host.read("/proc/sys/kernel/osrelease")),
+        cpus=len(online) if online else totals.cpus,
+        memory_bytes=memory,
+        memory_available_bytes=available,
+        swap_bytes=swap,
+        swap_free_bytes=swap_free,
+        boot_time=totals.boot_time,
+        load=(one, five, fifteen),
+        uptime_seconds=parse_floats("/proc/uptime", host.read("/proc/uptime"), 1)[0],
+        cpu_busy_seconds=totals.busy_seconds,
+    )
+
+
+def _line(data: bytes) -> str:
+    return data.decode(errors="surrogateescape").rstrip("\n")
