@@ -69,11 +69,13 @@ class Hierarchy:
 
     def directory(self, path: str) -> str | None:
         """Return the directory of the cgroup `path`, or None when it lies outside what is mounted."""
-        if self.root == "/":
-            return self.mountpoint if path == "/" else None if path.startswith("/..") else self.mountpoint + path
         if path == self.root:
             return self.mountpoint
-        return self.mountpoint + path[len(self.root) :] if path.startswith(self.root + "/") else None
+        root = self.root.rstrip("/")
+        # "/../x" lies beside our cgroup namespace's root; "/..x" is a cgroup with a strange name.
+        if not path.startswith(root + "/") or path[len(root) :].startswith("/../") or path == root + "/..":
+            return None
+        return self.mountpoint + path[len(root) :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,19 +154,21 @@ def _hierarchy(host: Host, mount: Mount) -> Hierarchy:
         except OSError:
             controllers = frozenset()
         return Hierarchy(2, controllers, mount.mountpoint, mount.root)
-    names = mount.super_options
-    controllers = frozenset(name for name in names if name in V1_CONTROLLERS or name.startswith("name="))
-    return Hierarchy(1, controllers, mount.mountpoint, mount.root)
+    names = set(mount.super_options) & V1_CONTROLLERS
+    if "name" in mount.super_options:
+        names.add(f"name={mount.super_options['name']}")
+    return Hierarchy(1, frozenset(names), mount.mountpoint, mount.root)
 
 
 def locate(hierarchies: Iterable[Hierarchy], controller: str) -> Hierarchy | None:
     """Find the hierarchy that carries a controller; a core resource of v2 is found on any v2 tree.
 
-    "cpuacct" (usage), "pressure" and "freezer" are part of every v2 cgroup;
-    a v1 controller of that name comes first, as its figures are the host's own.
+    "cpuacct" (usage), "pressure" and "freezer" are part of every v2 cgroup; a
+    v1 controller of that name comes first, as its figures are the host's own.
+    "io" is v1's "blkio" too.
     """
     fallback = None
-    wanted = {controller, "io"} if controller == "blkio" else {controller}
+    wanted = {controller, "blkio"} if controller == "io" else {controller}
     for hierarchy in hierarchies:
         if wanted & hierarchy.controllers:
             return hierarchy
@@ -191,7 +195,8 @@ def ancestors(path: str, root: str = "/") -> Iterator[str]:
     """Yield a cgroup path and its ancestors up to and including `root`, the innermost first."""
     while True:
         yield path
-        if path in (root, "/") or not path:
+        # The parent of "/../x" is "/..", whose own ancestors have no names here.
+        if path in (root, "/") or not path or path.endswith("/.."):
             return
         path = path.rpartition("/")[0] or "/"
 

@@ -101,6 +101,7 @@ class Host:
 
         A second call before end_tick() returns the same bytes. ENODEV and
         ESRCH mean that the cgroup or process is gone; the next call opens anew.
+        Not for mountinfo: its lines are long, so a short read of it is not yet its end.
         """
         known = self._read_this_tick.get(path)
         if known is not None:
@@ -110,9 +111,11 @@ class Host:
             fd = os.open(self.path(path), os.O_RDONLY | os.O_CLOEXEC)
             if len(self._kept) >= self._descriptor_limit():
                 try:
-                    return self._drain(fd, CHUNK, -1)
+                    data = self._drain(fd, CHUNK, -1)
                 finally:
                     os.close(fd)
+                self._read_this_tick[path] = data
+                return data
             self._kept[path] = fd
         try:
             data = os.pread(fd, CHUNK, 0)
@@ -183,7 +186,10 @@ class Host:
         """How many files may be kept open: RLIMIT_NOFILE, raised to its hard limit once, less some to spare."""
         if self._limit is None:
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-            if soft != hard:
+            try:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            self._limit = max(0, (1 << 20 if hard == resource.RLIM_INFINITY else hard) - SPARE_DESCRIPTORS)
+                soft = hard
+            except (OSError, ValueError):  # a hard limit above /proc/sys/fs/nr_open, or a seccomp filter
+                pass
+            self._limit = max(0, (1 << 20 if soft == resource.RLIM_INFINITY else soft) - SPARE_DESCRIPTORS)
         return self._limit

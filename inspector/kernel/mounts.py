@@ -1,8 +1,8 @@
 r"""/proc/<pid>/mountinfo (proc_pid_mountinfo(5)) and the layers of overlay mounts.
 
-All unescaping of mount text lives here: the kernel writes space, tab, newline
-and backslash as octal (\040), and overlayfs itself puts a backslash before
-":" , "," and "\" in its layer paths.
+All unescaping of mount text lives here: the kernel writes space, tab, newline,
+backslash and, in an option's value, "," as octal (\040), and whoever mounted an
+overlay had to put a backslash before ":", "," and "\" in its layer paths.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from inspector.kernel.host import Host
 __all__ = ["Mount", "Overlay", "overlay_layers", "parse_mountinfo", "read_mountinfo", "root_mount"]
 
 OCTAL = re.compile(r"\\([0-7]{3})")
+LAYER = re.compile(r"(?:\\.|[^:\\])+", re.DOTALL)
+# Since Linux 6.8 (fsconfig(2)): a layer an option, its path as it stands, top to bottom.
+ONE_LAYER = ("lowerdir+", "datadir+")
 FIXED_FIELDS = 6
 AFTER_SEPARATOR = 3
 
@@ -91,30 +94,35 @@ def unescape(text: str) -> str:
 
 
 def _options(text: str) -> dict[str, str]:
-    """Split mount options at the commas that overlayfs did not escape; a value may hold "=" itself."""
-    pairs = (part.partition("=") for part in re.split(r"(?<!\\),", unescape(text)))
-    return {name: value for name, _, value in pairs if name}
+    """Split mount options at the commas (one in a value is escaped); a value may hold "=" itself.
+
+    The layers of an overlay that stand one an option are joined into the "lowerdir" of the older form.
+    """
+    options: dict[str, str] = {}
+    for part in text.split(","):
+        name, _, value = map(unescape, part.partition("="))
+        if name in ONE_LAYER:
+            layer = re.sub(r"([\\:,])", r"\\\1", value)
+            options["lowerdir"] = f"{options['lowerdir']}:{layer}" if "lowerdir" in options else layer
+        elif name:
+            options[name] = value
+    return options
 
 
 def overlay_layers(mount: Mount) -> Overlay | None:
-    """Return the layers of an overlay mount from its options, or None for any other mount.
-
-    Since Linux 6.8 a layer can stand in an option of its own ("lowerdir+"),
-    yet mountinfo always shows them joined by ":" in one "lowerdir".
-    """
+    """Return the layers of an overlay mount from its options, or None for any other mount."""
     if mount.fstype not in ("overlay", "fuse.fuse-overlayfs"):
         return None
     options = mount.super_options
-    lower = re.split(r"(?<!\\):+", options.get("lowerdir", ""))
     return Overlay(
-        lower=tuple(_unescape_layer(path) for path in lower if path),
+        lower=tuple(map(_unescape_layer, LAYER.findall(options.get("lowerdir", "")))),
         upper=_unescape_layer(options["upperdir"]) if "upperdir" in options else None,
         work=_unescape_layer(options["workdir"]) if "workdir" in options else None,
     )
 
 
 def _unescape_layer(path: str) -> str:
-    return re.sub(r"\\([\\:,])", r"\1", path)
+    return re.sub(r"\\(.)", r"\1", path, flags=re.DOTALL)
 
 
 def root_mount(mounts: tuple[Mount, ...]) -> Mount | None:
