@@ -1,0 +1,82 @@
+"""ctop without the live view: one table, one JSON document, or a document a line."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+import shutil
+import time
+from typing import TextIO
+
+from inspector.ctop.options import Options
+from inspector.ctop.source import Source
+from inspector.schema import Document
+from inspector.views.header import scene_of
+from inspector.views.selection import select
+from inspector.views.table import print_lines, table
+from inspector.views.text import safe
+
+__all__ = ["print_document", "print_documents", "print_table", "to_json"]
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def print_table(source: Source, options: Options, file: TextIO) -> None:
+    """Print the table of one interval. Off a terminal nothing is cut."""
+    document = _after(source, options)
+    scene = scene_of(document, options.cpu)
+    shown = select(document["containers"], options.selection, scene)
+    width = shutil.get_terminal_size().columns if file.isatty() else None
+    print_lines(table(document, shown, scene, width, options.columns), file, colour=options.colour)
+
+
+def print_document(source: Source, options: Options, file: TextIO) -> None:
+    """Print one JSON document."""
+    file.write(to_json(_selected(_after(source, options), options), indent=1) + "\n")
+
+
+def print_documents(source: Source, options: Options, file: TextIO) -> None:
+    """Print a JSON document a line and interval, on the beat: what a sample costs does not add to the delay."""
+    source()
+    due = time.monotonic()
+    for _ in itertools.count() if options.lines is None else range(options.lines):
+        due = max(due + options.delay, time.monotonic())
+        time.sleep(max(due - time.monotonic(), 0))
+        file.write(to_json(_selected(source(), options)) + "\n")
+        file.flush()
+
+
+def _after(source: Source, options: Options) -> Document:
+    source()
+    time.sleep(options.delay)
+    return source()
+
+
+def _selected(document: Document, options: Options) -> Document:
+    shown = select(document["containers"], options.selection, scene_of(document, options.cpu))
+    return {**document, "containers": shown}
+
+
+def to_json(document: Document, indent: int | None = None) -> str:
+    r"""Return the document as JSON in ASCII: control and bidi characters are \u escapes, NaN is null.
+
+    A byte that is not UTF-8 in a name becomes the four characters \xNN: a lone
+    surrogate, as which Python keeps it, is not valid in JSON for most readers.
+    """
+    try:
+        text = json.dumps(document, indent=indent, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_clean(document), indent=indent, allow_nan=False)
+    return json.dumps(_clean(document), indent=indent) if "\\ud" in text else text
+
+
+def _clean(value: object) -> object:
+    if isinstance(value, str):
+        return SURROGATE.sub(lambda found: safe(found[0]), value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {_clean(key): _clean(item) for key, item in value.items()}
+    return [_clean(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,167 @@
+"""The command line of ctop: what was asked for, checked, or one line of complaint and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import NoReturn
+
+from inspector.fields import FIELDS
+from inspector.views.cells import CpuMode
+from inspector.views.columns import COLUMNS, Column, column
+from inspector.views.selection import SORTS, Selection, sort_key
+
+__all__ = ["Options", "parse"]
+
+SHORTEST, LONGEST = 0.1, 86400.0
+
+HELP = """\
+What the figures mean:
+  CPU%       CPU time used between two samples, as a share of one core (--cpu core,
+             the default and what docker and top say: 200% is two cores busy), of the
+             effective limit (--cpu limit) or of all the host's CPUs (--cpu host).
+  LIMIT      effective CPU limit in cores: the least of quota and cpuset, the container's
+             own and all its ancestors'. ^ marks a limit that an ancestor sets.
+             "none": no limit; "-": not known.
+  THROTTLED  share of the quota's periods in which it was made to wait; ^ by an ancestor's quota.
+  MEM        working set: memory used less inactive page cache (docker, kubelet), beside
+             the effective limit, the least of the container's own and its ancestors'.
+             The column "fixed" is what cannot be reclaimed: the distance to an OOM kill.
+  PIDS       tasks: processes and their threads.
+
+COLS are names separated by commas (* always shown, + shown where there is room),
+or any of the {fields} fields of the document, such as memory.usage_bytes:
+{columns}
+
+FILTER is words that must all be part of the name, id, image or runtime;
+KEY:WORD looks at one of name, id, image, runtime, kind, state, pod, label.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """A command line that makes sense. `output` is live, once, json or jsonl; `lines` None is without end."""
+
+    output: str
+    delay: float
+    lines: int | None
+    selection: Selection
+    columns: tuple[Column, ...]
+    cpu: CpuMode
+    processes: bool
+    colour: bool
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say in one line what is wrong; argparse would print its usage too."""
+        self.exit(2, f"{self.prog}: {message} (ctop --help)\n")
+
+
+def _delay(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not SHORTEST <= value <= LONGEST:
+        raise argparse.ArgumentTypeError(f"must be {SHORTEST:g} to {LONGEST:g} seconds, not {text!r}")
+    return value
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:20]) < 2**63):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not {text!r}")
+    return int(text)
+
+
+def _sort(text: str) -> str:
+    try:
+        sort_key(text)
+    except KeyError:
+        raise argparse.ArgumentTypeError(
+            f"unknown field {text!r}; one of {' '.join(SORTS)}, or a field of the document such as memory.usage_bytes"
+        ) from None
+    return text
+
+
+def _columns(text: str) -> tuple[Column, ...]:
+    chosen = []
+    for name in filter(None, (part.strip().lower() for part in text.split(","))):
+        try:
+            chosen.append(column(name))
+        except KeyError:
+            raise argparse.ArgumentTypeError(
+                f"unknown column {name!r}; some of {','.join(row.name for row in COLUMNS)},"
+                " or fields of the document such as memory.usage_bytes"
+            ) from None
+    if not chosen:
+        raise argparse.ArgumentTypeError("names no column")
+    return tuple(dict.fromkeys(chosen))
+
+
+def _version() -> str:
+    try:
+        return version("cgscope")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _explained(row: Column) -> str:
+    mark = " " if row.level is None else "+" if row.level else "*"
+    return f"  {row.name:<9}{mark} {row.help}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="ctop",
+        description="Containers: what they use and what they may use, from the kernel's own files. Without --once, "
+        "--json or --jsonl a live view; ? there lists its keys.",
+        epilog=HELP.format(fields=len(FIELDS), columns="\n".join(map(_explained, COLUMNS))),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--once", action="store_const", dest="output", const="once", help="print one table and exit")
+    output.add_argument("--json", action="store_const", dest="output", const="json", help="print one JSON document")
+    output.add_argument("--jsonl", action="store_const", dest="output", const="jsonl", help="print a document a line")
+    parser.add_argument("-n", dest="lines", metavar="N", type=_positive, help="with --jsonl: stop after N lines")
+    parser.add_argument("-d", dest="delay", metavar="SECONDS", type=_delay, default=1.0,
+                        help=f"time between two samples, at least {SHORTEST:g} (default 1)")
+    parser.add_argument("-a", dest="every", action="store_true", help="also services and plain control groups")
+    parser.add_argument("-f", dest="words", metavar="FILTER", default="", help="only these (see below)")
+    parser.add_argument("-s", dest="sort", metavar="FIELD", type=_sort, default="cpu",
+                        help=f"sort by one of {' '.join(SORTS).replace('%', '%%')}, or a field of the document")
+    parser.add_argument("-r", dest="reverse", action="store_true", help="reverse the order")
+    parser.add_argument("-o", dest="columns", metavar="COLS", type=_columns, default=(),
+                        help="columns to show instead of those that fit (see below)")
+    parser.add_argument("--cpu", choices=("core", "limit", "host"), default="core", help="what CPU%% is a share of")
+    parser.add_argument("--processes", action="store_true", help="with the processes of each container")
+    parser.add_argument("--no-color", "--no-colour", dest="colour", action="store_false", help="also by $NO_COLOR")
+    parser.add_argument("--version", action="version", version=f"ctop (cgscope) {_version()}")
+    return parser  # fmt: skip
+
+
+def parse(argv: Sequence[str] | None, *, terminal: bool) -> Options:
+    """Return what was asked for. Without a `terminal` there is no live view but the table of --once.
+
+    Exits with 2 and one line on stderr when the command line makes no sense.
+    """
+    parser = _parser()
+    given = parser.parse_args(argv)
+    output = given.output or ("live" if terminal else "once")
+    if given.lines is not None and output != "jsonl":
+        parser.error("-n needs --jsonl")
+    return Options(
+        output=output,
+        delay=given.delay,
+        lines=given.lines,
+        selection=Selection(given.every, given.words, given.sort, given.reverse),
+        columns=given.columns,
+        cpu=given.cpu,
+        processes=given.processes,
+        colour=given.colour and terminal and not os.environ.get("NO_COLOR"),
+    )

@@ -1,0 +1,92 @@
+"""The lines above the table: the machine, or inside a container its own totals beside what /proc claims."""
+
+from __future__ import annotations
+
+from inspector.schema import Container, Document
+from inspector.views.cells import Scene
+from inspector.views.layout import Line
+from inspector.views.text import byte_size, cores, duration, percent, safe
+
+__all__ = ["header", "own", "scene_of"]
+
+SEPARATOR = (" · ", "dim")
+MEANING_OF_CPU = {"core": "one core", "limit": "the effective limit", "host": "the host's CPUs"}
+
+
+def scene_of(document: Document, cpu: str) -> Scene:
+    """Return what the cells must know of a document; `cpu` is core, limit or host."""
+    mode = cpu if cpu in ("limit", "host") else "core"
+    host = document["host"]
+    return Scene(
+        cpu=mode,  # type: ignore[arg-type]  # mypy does not narrow a str to a Literal by membership
+        cpus=host["cpus"],
+        hidden_ancestors=document["viewpoint"]["hidden_ancestors"],
+        now=document["taken_at"],
+    )
+
+
+def own(document: Document) -> Container | None:
+    """Return the container we run in, when it is listed."""
+    self = document["viewpoint"]["self"]
+    return next((container for container in document["containers"] if container["id"] == self), None) if self else None
+
+
+def header(document: Document, scene: Scene, shown: int) -> list[Line]:
+    """Return the header for a table of `shown` rows: two lines, and one for each thing that limits what we see."""
+    lines = [_machine(document)]
+    lines += _inside(document) if document["viewpoint"]["inside_container"] else [_totals(document)]
+    if document["viewpoint"]["hidden_ancestors"]:
+        lines.append([("limits above this cgroup namespace are hidden: unknown, not unlimited", "warn")])
+    if document["denied"]:
+        some = "1 process" if document["denied"] == 1 else f"{document['denied']} processes"
+        lines.append([(f"{some} hidden: needs CAP_SYS_PTRACE (run as root)", "warn")])
+    if document["problems"]:
+        more = f" (and {len(document['problems']) - 1} more)" if len(document["problems"]) > 1 else ""
+        lines.append([(f"problem: {safe(document['problems'][0])}{more}", "warn")])
+    total = len(document["containers"])
+    lines.append([(f"{shown} of {total} shown", ""), SEPARATOR, (f"CPU% is of {MEANING_OF_CPU[scene.cpu]}", "")])
+    return lines
+
+
+def _machine(document: Document) -> Line:
+    host = document["host"]
+    line = [("ctop ", "title"), (safe(host["hostname"]), "title"), SEPARATOR, (f"Linux {safe(host['kernel'])}", "")]
+    if host["load"]:
+        line += [SEPARATOR, ("load " + " ".join(f"{value:.2f}" for value in host["load"]), "")]
+    if host["boot_time"] is not None:
+        line += [SEPARATOR, (f"up {duration(document['taken_at'] - host['boot_time'])}", "")]
+    if document["interval_seconds"] is not None:
+        line += [SEPARATOR, (f"over {duration(document['interval_seconds'])}", "")]
+    return line
+
+
+def _totals(document: Document) -> Line:
+    host = document["host"]
+    used = host["usage_cores"]
+    share = f" ({percent(used / max(host['cpus'], 1))})" if used is not None else ""
+    line = [
+        (f"CPU {cores(used)} of {host['cpus']} cores{share}", ""),
+        SEPARATOR,
+        (f"memory {byte_size(host['memory_used_bytes'])} of {byte_size(host['memory_bytes'])}", ""),
+    ]
+    if host["swap_bytes"]:
+        line += [SEPARATOR, (f"swap {byte_size(host['swap_bytes'])}", "")]
+    return line
+
+
+def _inside(document: Document) -> list[Line]:
+    host, container = document["host"], own(document)
+    claims_cpus = (f" (/proc claims {host['cpus']} CPUs)", "dim")
+    claims_memory = (f" (/proc claims {byte_size(host['memory_bytes'])})", "dim")
+    if container is None:
+        return [[("inside a container, but it is not listed here", "warn"), claims_cpus, claims_memory]]
+    cpu, memory = container["cpu"], container["memory"]
+    allowed = f" of {cores(cpu['limit_cores'])} cores" if cpu["limit_cores"] is not None else " cores, no limit seen"
+    most = f" of {byte_size(memory['limit_bytes'])}" if memory["limit_bytes"] is not None else ", no limit seen"
+    used = memory["working_set_bytes"] if memory["working_set_bytes"] is not None else memory["anon_bytes"]
+    throttled = cpu["throttled_ratio"]
+    slowed = [SEPARATOR, (f"throttled in {percent(throttled)} of periods", "warn")] if throttled else []
+    return [
+        [("this container  CPU ", "title"), (f"{cores(cpu['usage_cores'])}{allowed}", ""), claims_cpus, *slowed],
+        [("             memory ", "title"), (f"{byte_size(used)}{most}", ""), claims_memory],
+    ]

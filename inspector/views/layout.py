@@ -1,0 +1,89 @@
+"""Which columns fit a width, and the lines they make.
+
+A line is a list of cells: texts, each with the meaning of its colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from inspector.schema import Container
+from inspector.views.cells import Cell, Scene
+from inspector.views.columns import COLUMNS, Column
+from inspector.views.text import fit, width_of
+
+__all__ = ["Line", "Placed", "place", "row", "title", "titles"]
+
+Line = list[Cell]
+GROWN = 32
+"""Columns a name takes before more columns join; longer names get what is left over."""
+
+
+class Placed(NamedTuple):
+    """A column and the width it got."""
+
+    column: Column
+    width: int
+
+
+def place(
+    containers: Sequence[Container], scene: Scene, width: int | None, columns: Sequence[Column] | None = None
+) -> list[Placed]:
+    """Choose the columns for a terminal of `width`; None cuts nothing and takes what 80 columns would.
+
+    `columns` are those a person asked for: they are all there, and may be wider than the terminal.
+    """
+    wanted = {
+        row.name: max((width_of(row.show(container, scene)[0]) for container in containers), default=0)
+        for row in columns or COLUMNS
+        if row.grows
+    }
+    chosen = list(columns) if columns else [row for row in COLUMNS if row.level == 0]
+    widths = {row.name: max(row.width, width_of(title(row, scene))) for row in columns or COLUMNS}
+    if width is None:
+        return [Placed(row, max(widths[row.name], wanted.get(row.name, 0))) for row in chosen]
+    spare = width - sum(widths[row.name] + 1 for row in chosen) + 1
+    spare = _grow(chosen, widths, wanted, spare, GROWN)
+    if not columns:
+        for extra in sorted((row for row in COLUMNS if row.level), key=lambda row: row.level or 0):
+            if extra.grows and not wanted[extra.name]:
+                continue
+            if widths[extra.name] + 1 <= spare:
+                chosen.append(extra)
+                spare = _grow([extra], widths, wanted, spare - widths[extra.name] - 1, GROWN)
+        chosen.sort(key=COLUMNS.index)
+    _grow(chosen, widths, wanted, spare, width)
+    return [Placed(row, widths[row.name]) for row in chosen]
+
+
+def _grow(rows: Sequence[Column], widths: dict[str, int], wanted: dict[str, int], spare: int, most: int) -> int:
+    """Widen the columns that grow towards their content, at most to `most`; return what is left of `spare`."""
+    for row in rows:
+        more = min(spare, min(wanted.get(row.name, 0), most) - widths[row.name])
+        if more > 0:
+            widths[row.name] += more
+            spare -= more
+    return spare
+
+
+def title(column: Column, scene: Scene) -> str:
+    """Return the column's title; that of CPU % says of what it is a share."""
+    return f"{column.title}{scene.cpu}" if column.name == "cpu" else column.title
+
+
+def titles(placed: Sequence[Placed], scene: Scene, sort: str = "") -> Line:
+    """Return the line of titles; the column that sorts is marked."""
+    return [
+        (fit(title(column, scene), width, column.align) + " ", "sorted" if column.name == sort else "title")
+        for column, width in placed
+    ]
+
+
+def row(container: Container, placed: Sequence[Placed], scene: Scene) -> Line:
+    """Return the line of one container."""
+    line = []
+    for column, width in placed:
+        shown, meaning = column.show(container, scene)
+        line.append((fit(shown, width, column.align) + " ", meaning))
+    return line

@@ -1,0 +1,137 @@
+"""Which containers are shown, and in what order. Pure functions, shared by the table, the live view and --json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from inspector.fields import BY_NAME
+from inspector.schema import Container
+from inspector.views.cells import Scene, cpu_ratio
+
+__all__ = ["FILTER_KEYS", "SORTS", "Selection", "matches", "select", "sort_key"]
+
+Value = float | int | str | None
+Key = Callable[[Container, Scene], Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What to show: `every` kind or containers alone; `sort` is a short name or a document field."""
+
+    every: bool = False
+    words: str = ""
+    sort: str = "cpu"
+    reverse: bool = False
+
+
+def _field(name: str) -> Key:
+    get = BY_NAME[name].get
+    return lambda container, _: get(container)
+
+
+def _sum(*names: str) -> Key:
+    getters = [BY_NAME[name].get for name in names]
+
+    def total(container: Container, _: Scene) -> Value:
+        known = [value for get in getters if isinstance(value := get(container), (int, float))]
+        return sum(known) if known else None
+
+    return total
+
+
+def _throttled(container: Container, _: Scene) -> Value:
+    cpu = container["cpu"]
+    known = [value for value in (cpu["throttled_ratio"], cpu["inherited_throttled_ratio"]) if value is not None]
+    return max(known, default=None)
+
+
+def _memory(container: Container, _: Scene) -> Value:
+    memory = container["memory"]
+    return memory["working_set_bytes"] if memory["working_set_bytes"] is not None else memory["anon_bytes"]
+
+
+SORTS: Mapping[str, Key] = {
+    "cpu": cpu_ratio,
+    "mem": _memory,
+    "throttled": _throttled,
+    "name": _field("name"),
+    "pids": _field("pids.current"),
+    "io": _sum("io.read_bytes_per_second", "io.write_bytes_per_second"),
+    "net": _sum("network.receive_bytes_per_second", "network.transmit_bytes_per_second"),
+    "limit": _field("cpu.limit_cores"),
+    "mem%": _field("memory.limit_ratio"),
+    "runtime": _field("runtime"),
+    "image": _field("image"),
+    "id": _field("id"),
+    "kind": _field("kind"),
+    "state": _field("state"),
+    "pid": _field("pid"),
+    "age": _field("created_at"),
+    "oom": _field("memory.oom_kills"),
+    "cpuwait": _field("cpu.pressure_some_ratio"),
+    "memwait": _field("memory.pressure_some_ratio"),
+    "anon": _field("memory.anon_bytes"),
+    "fixed": _field("memory.unreclaimable_bytes"),
+    "swap": _field("memory.swap_bytes"),
+    "procs": _field("members"),
+    "rx": _field("network.receive_bytes_per_second"),
+    "tx": _field("network.transmit_bytes_per_second"),
+    "read": _field("io.read_bytes_per_second"),
+    "write": _field("io.write_bytes_per_second"),
+}
+ASCENDING = ("age", "created_at")
+"""Numbers for which less comes first: the start time, so that the oldest is on top."""
+
+FILTER_KEYS: Mapping[str, Callable[[Container], str]] = {
+    "name": lambda container: container["name"],
+    "id": lambda container: container["id"],
+    "image": lambda container: container["image"],
+    "runtime": lambda container: container["runtime"] or "",
+    "kind": lambda container: container["kind"],
+    "state": lambda container: container["state"],
+    "pod": lambda container: container["pod"] or "",
+    "label": lambda container: "\n".join(f"{key}={value}" for key, value in container["labels"].items()),
+}
+ANYWHERE = ("name", "id", "image", "runtime")
+
+
+def sort_key(name: str) -> Key:
+    """Return what a short name or a document field sorts by; KeyError when there is no such name."""
+    known = SORTS.get(name)
+    return known if known is not None else _field(name)
+
+
+def matches(container: Container, words: str) -> bool:
+    """Tell whether every word is part of the name, id, image or runtime; `runtime:docker` asks for one of them.
+
+    Upper and lower case are the same. A word with an unknown key
+    (`nginx:1.25`) is an ordinary word.
+    """
+    return all(_matches(container, word) for word in words.casefold().split())
+
+
+def _matches(container: Container, word: str) -> bool:
+    key, _, rest = word.partition(":")
+    get = FILTER_KEYS.get(key)
+    if get is not None and rest:
+        return rest in get(container).casefold()
+    return any(word in FILTER_KEYS[name](container).casefold() for name in ANYWHERE)
+
+
+def select(containers: Iterable[Container], selection: Selection, scene: Scene) -> list[Container]:
+    """Return the containers to show, in order: numbers from the largest, texts from A, unknown values last."""
+    shown = [
+        container
+        for container in containers
+        if (selection.every or container["kind"] == "container") and matches(container, selection.words)
+    ]
+    shown.sort(key=lambda container: (container["name"], container["id"]))
+    key = sort_key(selection.sort)
+    keyed = [(key(container, scene), container) for container in shown]
+    numbers = [(value, container) for value, container in keyed if isinstance(value, (int, float))]
+    texts = [(value, container) for value, container in keyed if isinstance(value, str) and value]
+    numbers.sort(key=lambda pair: pair[0], reverse=(selection.sort not in ASCENDING) != selection.reverse)
+    texts.sort(key=lambda pair: pair[0].casefold(), reverse=selection.reverse)
+    unknown = [container for value, container in keyed if value is None or value == ""]
+    return [container for _, container in numbers] + [container for _, container in texts] + unknown

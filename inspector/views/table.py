@@ -1,0 +1,107 @@
+"""The one-shot table of `ctop --once`: header, rows, and under them what a person should know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TextIO
+
+from inspector.schema import Container, Document
+from inspector.views.cells import COLOUR_OF_SEVERITY, SEVERITY, Scene, set_elsewhere
+from inspector.views.columns import Column
+from inspector.views.detail import process_lines
+from inspector.views.header import header
+from inspector.views.layout import Line, place, row, titles
+from inspector.views.text import byte_size, cores, safe
+
+__all__ = ["PALETTE", "finding_lines", "print_lines", "table"]
+
+PALETTE: Mapping[str, str] = {
+    "": "",
+    "title": "bold",
+    "sorted": "bold underline",
+    "dim": "bright_black",
+    "good": "green",
+    "warn": "yellow",
+    "bad": "bold red",
+}
+"""What a meaning looks like, in the 16 colours every terminal has."""
+
+MOST_NOTES = 20
+
+
+def table(
+    document: Document,
+    shown: Sequence[Container],
+    scene: Scene,
+    width: int | None = None,
+    columns: Sequence[Column] | None = None,
+) -> list[Line]:
+    """Return the whole page: `shown` are the containers selected from `document`, in order.
+
+    `width` None cuts nothing (the output is not a terminal).
+    """
+    lines = [*header(document, scene, len(shown)), []]
+    if not shown:
+        return [*lines, [("no containers found", "warn"), (hint(document), "")]]
+    placed = place(shown, scene, width, columns)
+    lines.append(titles(placed, scene))
+    for container in shown:
+        lines.append(row(container, placed, scene))
+        if container["processes"] is not None:
+            lines += [[("  ", ""), *line] for line in process_lines(container["processes"], "cpu")]
+    notes = [*finding_lines(shown), *_set_by_lines(shown)]
+    if notes:
+        lines += [[], *notes[:MOST_NOTES]]
+    if len(notes) > MOST_NOTES:
+        lines.append([(f"and {len(notes) - MOST_NOTES} more: ctop --json has them all", "dim")])
+    return lines
+
+
+def hint(document: Document) -> str:
+    """Say what could still be shown when the table is empty."""
+    others = sum(container["kind"] != "container" for container in document["containers"])
+    if others:
+        return f"; {others} services and control groups: ctop -a shows them"
+    return "; ctop -a also shows services and control groups"
+
+
+def finding_lines(containers: Iterable[Container]) -> list[Line]:
+    """Return a line for each finding, the worst first."""
+    found = [(finding, container) for container in containers for finding in container["findings"]]
+    found.sort(key=lambda pair: -SEVERITY.get(pair[0]["severity"], 0))
+    return [
+        [
+            (f"{safe(finding['severity']):<9}", COLOUR_OF_SEVERITY.get(finding["severity"], "")),
+            (f"{safe(container['name'])}: {safe(finding['text'])}", ""),
+        ]
+        for finding, container in found
+    ]
+
+
+def _set_by_lines(containers: Iterable[Container]) -> list[Line]:
+    """Say which ancestor sets the limits marked with ^ in the table."""
+    lines: list[Line] = []
+    for container in containers:
+        cpu, memory = container["cpu"], container["memory"]
+        for what, set_by in (
+            (f"{cores(cpu['limit_cores'])} cores", cpu["limit_set_by"]),
+            (f"{byte_size(memory['limit_bytes'])} of memory", memory["limit_set_by"]),
+        ):
+            if set_by is not None and set_elsewhere(container, set_by):
+                lines.append([("^        ", "dim"), (f"{safe(container['name'])}: {what} set by {safe(set_by)}", "")])
+    return lines
+
+
+def print_lines(lines: Iterable[Line], file: TextIO, *, colour: bool) -> None:
+    """Write lines, in colour by their meaning; trailing blanks are left out."""
+    if not colour:
+        file.writelines("".join(shown for shown, _ in line).rstrip() + "\n" for line in lines)
+        return
+    from rich.console import Console  # noqa: PLC0415  slow, and a pipe does not need it
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(file=file, force_terminal=True, highlight=False, soft_wrap=True)
+    for line in lines:
+        text = Text.assemble(*((shown, PALETTE.get(meaning, "")) for shown, meaning in line), end="\n")
+        text.rstrip()
+        console.print(text)
