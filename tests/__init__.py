@@ -1,0 +1,1 @@
+"""Tests: unit (no kernel, no root), live (the real /proc), root (real containers), bench (what it costs)."""

@@ -1,0 +1,1 @@
+"""Tests that read this machine's own /proc."""

@@ -1,0 +1,1 @@
+"""Tests on fake hosts and strings: no kernel, no root."""
