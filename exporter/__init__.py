@@ -1,0 +1,1 @@
+"""cgscope-exporter: the JSON document as Prometheus metrics, and over HTTP."""

@@ -1,0 +1,43 @@
+"""--web.listen-address: HOST:PORT as the Prometheus exporters write it, and the socket that listens there."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+
+__all__ = ["bind", "is_loopback", "parse_address", "url"]
+
+# 127.0.0.1:10071   [::1]:10071   :10071 (every address)   localhost:10071
+ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\[\]:/\s]*)):(?P<port>[0-9]{1,5})", re.ASCII)
+MAX_PORT = 65535
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Return (host, port); an empty host is every address. ValueError says what is wrong."""
+    match = ADDRESS.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:10071 or [::1]:10071")
+    port = int(match["port"])
+    if port > MAX_PORT:
+        raise ValueError(f"{port} is not a port: the highest is {MAX_PORT}")
+    return match["v6"] or match["host"] or "", port
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket; port 0 takes a free one. OSError when it cannot be had."""
+    if not host and socket.has_dualstack_ipv6():
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    family, _, _, _, address = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)[0]  # noqa: S104
+    return socket.create_server(address[:2], family=family)
+
+
+def is_loopback(sock: socket.socket) -> bool:
+    """Tell whether only this machine can reach the socket."""
+    return ipaddress.ip_address(sock.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def url(sock: socket.socket) -> str:
+    """Return where the socket is reached: http://HOST:PORT."""
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

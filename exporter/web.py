@@ -1,0 +1,152 @@
+"""The HTTP endpoints. Nothing runs between requests: each one looks at the machine anew.
+
+Looking blocks, so it happens in a worker thread and never in the event loop.
+Scrapes that come at the same moment share one look (exporter.shared).
+"""
+
+# FastAPI reads the annotations of the handlers below when the application is
+# made, from this module's globals: they must be objects, not strings.
+import asyncio
+import gzip
+import json
+import logging
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from threading import BoundedSemaphore
+from types import TracebackType
+from typing import Generic, TypeVar
+
+from fastapi import FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from exporter.landing import SECURITY_HEADERS, landing
+from exporter.negotiate import OPENMETRICS, TEXT, accepts_gzip, wants_openmetrics
+from exporter.scrape import Scraper, version
+from inspector.schema import Document
+
+__all__ = ["Endpoints", "application"]
+
+log = logging.getLogger(__name__)
+
+MIN_INTERVAL, MAX_INTERVAL = 0.1, 10.0
+GZIP_LEVEL = 3  # a third larger than level 9 and a third of its time
+PLAIN = "text/plain; charset=utf-8"
+
+T = TypeVar("T")
+
+
+class Busy(Exception):
+    """As many requests as allowed are being served already."""
+
+
+class Limit(AbstractContextManager[None]):
+    """A with-block that at most `count` may be in at a time; the next one raises Busy."""
+
+    def __init__(self, count: int) -> None:
+        self._free = BoundedSemaphore(count)
+
+    def __enter__(self) -> None:
+        if not self._free.acquire(blocking=False):
+            raise Busy
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._free.release()
+
+
+class Endpoints(Generic[T]):
+    """The handlers. `observe` takes one observation, `document` makes a document of two of them."""
+
+    def __init__(
+        self,
+        scraper: Scraper,
+        observe: Callable[[], T],
+        document: Callable[[T, T], Document],
+        *,
+        telemetry_path: str = "/metrics",
+        max_requests: int = 40,
+    ) -> None:
+        self._scraper = scraper
+        self._observe = observe
+        self._document = document
+        self.telemetry_path = telemetry_path
+        # Each its own: clients who ask for ten seconds of the document must not keep Prometheus out.
+        self._scrapes, self._documents = Limit(max_requests), Limit(max_requests)
+
+    def metrics(self, request: Request) -> Response:
+        """`/metrics`: the page in the format and encoding the client asks for; `name[]` picks families."""
+        openmetrics = wants_openmetrics(request.headers.get("accept", ""))
+        with self._scrapes:
+            page = self._scraper.page(openmetrics=openmetrics, names=request.query_params.getlist("name[]"))
+        return _response(request, page.text().encode(), OPENMETRICS if openmetrics else TEXT)
+
+    async def containers(self, request: Request) -> Response:
+        """`/api/v1/containers?interval=S`: the document over the next S seconds."""
+        interval = _interval(request.query_params.get("interval", "1"))
+        if interval is None:
+            return _error(400, f"interval must be a number of seconds from {MIN_INTERVAL} to {MAX_INTERVAL:g}")
+        with self._documents:
+            try:
+                body = await self._between(interval)
+            except Exception as error:
+                log.exception("the document could not be made")
+                return _error(503, f"the machine could not be read: {type(error).__name__}")
+        return _response(request, body, "application/json")
+
+    async def _between(self, interval: float) -> bytes:
+        """Observe, wait without holding a thread, observe again; return JSON."""
+        before = await run_in_threadpool(self._observe)
+        await asyncio.sleep(interval)
+        return await run_in_threadpool(lambda: json.dumps(self._document(before, self._observe())).encode())
+
+    def index(self) -> Response:
+        """`/`: the landing page."""
+        page = landing(version(), self.telemetry_path)
+        return Response(page, media_type="text/html; charset=utf-8", headers=SECURITY_HEADERS)
+
+    @staticmethod
+    def health() -> Response:
+        """`/healthz`, `/-/healthy` and `/-/ready`: whoever gets an answer knows that the exporter is alive."""
+        return Response("ok\n", media_type=PLAIN)
+
+
+def application(endpoints: Endpoints[T]) -> FastAPI:
+    """Return the ASGI application."""
+    # The generated documentation loads scripts from elsewhere; and no telemetry of its own, whatever a pod's
+    # environment says.
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry={"auto_configure": False})
+    app.add_exception_handler(Busy, _busy)
+    routes: list[tuple[str, Callable[..., object]]] = [
+        (endpoints.telemetry_path, endpoints.metrics),
+        ("/metrics/cadvisor", endpoints.metrics),
+        ("/api/v1/containers", endpoints.containers),
+        *((path, endpoints.health) for path in ("/healthz", "/-/healthy", "/-/ready")),
+        ("/", endpoints.index),
+    ]
+    for path, handler in routes:
+        app.add_api_route(path, handler, methods=["GET", "HEAD"], response_model=None)
+    return app
+
+
+def _busy(_: Request, __: Exception) -> Response:
+    return Response("too many requests at a time\n", 503, {"Retry-After": "1"}, PLAIN)
+
+
+def _response(request: Request, body: bytes, content_type: str) -> Response:
+    headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding", "Cache-Control": "no-store"}
+    if accepts_gzip(request.headers.get("accept-encoding", "")):
+        body = gzip.compress(body, GZIP_LEVEL)
+        headers["Content-Encoding"] = "gzip"
+    return Response(body, headers=SECURITY_HEADERS | headers)
+
+
+def _error(status: int, text: str) -> Response:
+    return Response(json.dumps({"error": text}).encode(), status, media_type="application/json")
+
+
+def _interval(text: str) -> float | None:
+    try:
+        interval = float(text)
+    except ValueError:
+        return None
+    return interval if math.isfinite(interval) and MIN_INTERVAL <= interval <= MAX_INTERVAL else None
