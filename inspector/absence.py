@@ -1,0 +1,59 @@
+"""What absence means, decided in this one place.
+
+- ENOENT, ESRCH, ENODEV: the process or cgroup is gone, or this kernel has no
+  such file: no value.
+- EACCES, EPERM: no value, and the subject is counted as denied, so that a
+  view can say how much is hidden.
+- A parse error is a bug or a hostile file: kept in `problems`, never fatal.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from inspector.errors import ParseError
+
+__all__ = ["Absence"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+DENIED = (errno.EACCES, errno.EPERM)
+ABSENT = (errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EOPNOTSUPP, errno.ENOTDIR, errno.EINVAL)
+MOST_PROBLEMS = 100
+
+
+class Absence:
+    """Turns failed reads into None, and keeps account of them for one tick."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.denied: set[str] = set()
+
+    def begin(self) -> None:
+        """Forget the last tick's account."""
+        self.problems.clear()
+        self.denied.clear()
+
+    def attempt(self, subject: str, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Return what `read(*args)` returns, or None where it is absent; `subject` is who is missing then."""
+        try:
+            return read(*args, **kwargs)
+        except (ParseError, OSError) as error:
+            self.account(subject, error)
+            return None
+
+    def account(self, subject: str, error: ParseError | OSError) -> None:
+        """Decide what one failed read means, by the rules at the top of this file."""
+        if isinstance(error, ParseError):
+            self._problem(f"{subject}: {error}")
+        elif error.errno in DENIED:
+            self.denied.add(subject)
+        elif error.errno not in ABSENT:
+            self._problem(f"{subject}: {error}")
+
+    def _problem(self, text: str) -> None:
+        # As a parse error can quote a hostile file, the text stays ASCII.
+        if len(self.problems) < MOST_PROBLEMS:
+            self.problems.append(text.encode("ascii", "backslashreplace").decode())

@@ -1,0 +1,221 @@
+"""Which processes form a container, and why we believe so. Pure.
+
+Two steps, as what is read of a group's first process depends on which groups
+there are: `candidates` finds the groups in a census, `containers` decides,
+with a full look at each first process (Leader), what each group is.
+
+A *container* is a cgroup with a runtime's name, or processes with a PID
+namespace of their own, or with a mount namespace of their own and another
+root. A *service* is a systemd unit whose processes have private mounts only.
+Every other cgroup is a plain *control group*: limits, no namespaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from inspector.identity import Naming, name_of
+from inspector.kernel.cgroups import Hierarchy, ancestors, path_in
+from inspector.model import Census, Container, Identity, Leader, Process
+from inspector.runtimes import Match, match
+
+__all__ = ["Candidate", "candidates", "containers"]
+
+Located = Mapping[str, tuple[Hierarchy, int]]
+Cohabitants = Mapping[Identity, Mapping[str, frozenset[int]]]
+Kind = Literal["runtime", "self", "pid", "mnt", "group"]
+GroupKey = tuple[Kind, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A group of processes that may be a container; `key` is the cgroup or namespace that sets it apart."""
+
+    key: GroupKey
+    members: tuple[int, ...]
+    leader: Process
+    match: Match | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """Return what sets the group apart."""
+        return self.key[0]
+
+
+def candidates(census: Census) -> tuple[Candidate, ...]:
+    """Find the groups: by the runtimes' cgroups, by namespaces, and the cgroups that remain. No process is in two."""
+    matches = {path: matched for path in census.groups if (matched := match(path))}
+    owner = _owners(census, matches)
+    pools: dict[str, list[int]] = {}
+    for pid, path in owner.items():
+        pools.setdefault(path, []).append(pid)
+    mains = {path: leader.pid_ns for path, pids in pools.items() if (leader := _first(census, pids))}
+    groups: dict[GroupKey, list[int]] = {}
+    for process in census.processes.values():
+        key = _key(census, process, owner.get(process.pid), mains)
+        if key is not None:
+            groups.setdefault(key, []).append(process.pid)
+    _join_launchers(census, groups)
+    found = [
+        Candidate(key, tuple(sorted(pids)), leader, matches.get(str(key[1])))
+        for key, pids in groups.items()
+        if (leader := _first(census, pids))
+    ]
+    return tuple(found + _plain_groups(census, matches))
+
+
+def _owners(census: Census, matches: Mapping[str, Match]) -> dict[int, str]:
+    """Map each process in a runtime's cgroup, or below one, to the innermost."""
+    owner: dict[int, str] = {}
+    for path, group in census.groups.items():
+        nearest = next((above for above in ancestors(path) if above in matches), None) if group.members else None
+        if nearest is not None:
+            owner.update((pid, nearest) for pid in group.members if pid in census.processes)
+    return owner
+
+
+def _first(census: Census, pids: Iterable[int]) -> Process | None:
+    """Choose a group's first process: in a PID namespace that is not ours, where there is one, and the oldest."""
+    own = census.own.namespaces.get("pid")
+    processes = (census.processes[pid] for pid in pids if pid in census.processes)
+    return min(processes, key=lambda p: (p.pid_ns in (own, None), p.starttime_ticks, p.pid), default=None)
+
+
+def _key(census: Census, process: Process, path: str | None, mains: Mapping[str, int | None]) -> GroupKey | None:
+    """Tell which group a process is in; None is the host itself."""
+    own = census.own
+    own_pid_ns = own.namespaces.get("pid")
+    if path is not None and process.pid_ns in (mains[path], own_pid_ns, None):
+        return "runtime", path
+    if process.pid_ns not in (own_pid_ns, None):
+        # A process that entered a container's namespaces but not its cgroup (nsenter) belongs there all the same.
+        home = next((path for path, pid_ns in mains.items() if pid_ns == process.pid_ns), None)
+        return ("runtime", home) if home is not None else ("pid", process.pid_ns or 0)
+    own_mounts = process.mnt_ns in (own.namespaces.get("mnt"), None)
+    if own.inside_container and (own.own_pid_namespace or own_mounts):
+        return "self", ""
+    return None if own_mounts else ("mnt", process.mnt_ns or 0)
+
+
+def _join_launchers(census: Census, groups: dict[GroupKey, list[int]]) -> None:
+    """Put a launcher that shares the mount namespace of the container it made (`unshare`) into that container."""
+    by_mounts = {}
+    for key, pids in groups.items():
+        leader = _first(census, pids)
+        if key[0] in ("pid", "runtime") and leader is not None:
+            by_mounts[leader.mnt_ns] = key
+    for key in [key for key in groups if key[0] == "mnt" and key[1] in by_mounts]:
+        groups[by_mounts[int(key[1])]].extend(groups.pop(key))
+
+
+def _plain_groups(census: Census, matches: Mapping[str, Match]) -> list[Candidate]:
+    """List the cgroups outside the runtimes' with processes in them or below."""
+    below: dict[str, list[int]] = {}
+    for path, group in census.groups.items():
+        if not group.members:
+            continue
+        line = list(ancestors(path))
+        inside = next((place for place, above in reversed(list(enumerate(line))) if above in matches), -1)
+        for above in line[inside + 1 :]:
+            below.setdefault(above, []).extend(group.members)
+    return [
+        Candidate(("group", path), tuple(sorted(set(pids) & census.processes.keys())), leader)
+        for path, pids in below.items()
+        if path != "/" and path in census.groups and (leader := _first(census, pids))
+    ]
+
+
+def containers(
+    census: Census,
+    found: Iterable[Candidate],
+    leaders: Mapping[Identity, Leader],
+    cohabitants: Cohabitants,
+    located: Located,
+) -> tuple[Container, ...]:
+    """Decide what each candidate is; the outermost first. Those that are nothing of their own are left out."""
+    result: list[Container] = []
+    held: dict[int, str] = {}
+    claimed: set[str] = set()
+    ids: set[str] = set()
+    for candidate in found:
+        leader = leaders.get(candidate.leader.identity)
+        naming = name_of(candidate.key, candidate.match, leader, census.own)
+        if leader is None or naming is None or (candidate.kind == "group" and candidate.key[1] in claimed):
+            continue
+        cgroups, owned = _cgroups(census, candidate, leader, cohabitants, located)
+        container = _container(candidate, leader, naming, cgroups, owned)
+        if container.id in ids:  # a unit with several mount namespaces is one service
+            continue
+        ids.add(container.id)
+        result.append(container)
+        if container.kind != "cgroup":
+            held.update(dict.fromkeys(candidate.members, container.id))
+            claimed.update(cgroups[resource] for resource in owned)
+    return tuple(replace(one, parent=_parent(one, census, held)) for one in result)
+
+
+def _container(
+    candidate: Candidate, leader: Leader, naming: Naming, cgroups: Mapping[str, str], owned: frozenset[str]
+) -> Container:
+    return Container(
+        id=naming.id,
+        name=naming.name,
+        kind=naming.kind,
+        runtime=naming.runtime,
+        image=naming.image,
+        leader=leader,
+        members=candidate.members,
+        evidence=naming.evidence,
+        cgroups=cgroups,
+        owned=owned,
+    )
+
+
+def _cgroups(
+    census: Census, candidate: Candidate, leader: Leader, cohabitants: Cohabitants, located: Located
+) -> tuple[dict[str, str], frozenset[str]]:
+    """Return the cgroup of each resource, and the resources for which it is the container's alone."""
+    paths: dict[str, str] = {}
+    owned = set()
+    for resource, (hierarchy, index) in located.items():
+        path = path_in(hierarchy, leader.membership)
+        if path is None:
+            continue
+        own = _own_path(census, candidate, leader, cohabitants, (resource, index, path))
+        paths[resource] = own or path
+        if own is not None:
+            owned.add(resource)
+    return paths, frozenset(owned)
+
+
+def _own_path(
+    census: Census, candidate: Candidate, leader: Leader, cohabitants: Cohabitants, where: tuple[str, int, str]
+) -> str | None:
+    """Return the cgroup that is the candidate's alone for one resource, or None where it shares one with others."""
+    resource, index, path = where
+    if candidate.match is not None:
+        # Its first process may sit in a child (systemd's /init.scope): the container is the whole tree.
+        ids = ((above, match(above)) for above in ancestors(path))
+        return next((above for above, its in ids if its is not None and its.id == candidate.match.id), None)
+    if candidate.kind == "group":
+        group = census.groups[str(candidate.key[1])]
+        return group.path if index in group.hierarchies else None
+    if path == "/" and index in census.own.true_roots:
+        return None
+    others = cohabitants.get(leader.process.identity, {}).get(resource, frozenset({0}))
+    return path if others <= set(candidate.members) else None
+
+
+def _parent(container: Container, census: Census, held: Mapping[int, str]) -> str | None:
+    """Find the container around this one: the first other one among its first process's ancestors."""
+    process = container.leader.process if container.leader else None
+    seen = set()
+    while process is not None and process.pid not in seen:
+        seen.add(process.pid)
+        around = held.get(process.pid)
+        if around is not None and around != container.id:
+            return around
+        process = census.processes.get(process.ppid)
+    return None

@@ -1,0 +1,90 @@
+"""What a person should know about a container, each with its evidence in one sentence. Pure.
+
+A finding is drawn from the document alone, so that whoever reads the JSON can
+see why it is there. Codes are stable; the README lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from inspector.schema import Container, Finding
+
+__all__ = ["CODES", "findings"]
+
+CODES = {
+    "cpu-throttled": "its own CPU quota stopped it in a good part of the periods",
+    "cpu-throttled-by-ancestor": "the quota of a cgroup above it stopped it",
+    "memory-near-limit": "what cannot be reclaimed is close to the memory limit: an OOM kill is near",
+    "oom-killed": "processes in it were killed for lack of memory",
+    "pids-near-limit": "it can hardly start another process or thread",
+    "host-network": "it has the host's network: every port, interface and local service",
+    "host-pid": "it sees, and with the right can signal, the host's processes",
+}
+
+THROTTLED_WARNING = 0.05
+THROTTLED_CRITICAL = 0.5
+MEMORY_WARNING = 0.9
+MEMORY_CRITICAL = 0.97
+PIDS_WARNING = 0.9
+
+
+def findings(container: Container, own: Mapping[str, int]) -> list[Finding]:
+    """List the findings of one container; `own` are the reader's namespaces, the host's when it is on the host."""
+    return [*_throttling(container), *_memory(container), *_pids(container), *_namespaces(container, own)]
+
+
+def _throttling(container: Container) -> Iterator[Finding]:
+    cpu = container["cpu"]
+    by, ratio, above = cpu["throttled_by"], cpu["throttled_ratio"] or 0.0, cpu["inherited_throttled_ratio"] or 0.0
+    if ratio >= THROTTLED_WARNING:
+        quota = f"{cpu['quota_us']} of {cpu['period_us']} us"
+        yield {
+            "code": "cpu-throttled",
+            "severity": "critical" if ratio >= THROTTLED_CRITICAL else "warning",
+            "text": f"throttled in {ratio:.0%} of its periods by its own quota ({quota})",
+        }
+    if above >= THROTTLED_WARNING and above >= ratio:
+        yield {
+            "code": "cpu-throttled-by-ancestor",
+            "severity": "critical" if above >= THROTTLED_CRITICAL else "warning",
+            "text": f"throttled in {above:.0%} of the periods by the quota of {by}, above it",
+        }
+
+
+def _memory(container: Container) -> Iterator[Finding]:
+    memory = container["memory"]
+    limit, fixed, kills = memory["limit_bytes"], memory["unreclaimable_bytes"], memory["oom_kills"] or 0
+    if limit and fixed is not None and fixed / limit >= MEMORY_WARNING:
+        left = max(0, limit - fixed) // 1024
+        yield {
+            "code": "memory-near-limit",
+            "severity": "critical" if fixed / limit >= MEMORY_CRITICAL else "warning",
+            "text": f"{fixed / limit:.0%} of its memory limit cannot be reclaimed: {left} KiB to an OOM kill",
+        }
+    if kills:
+        yield {
+            "code": "oom-killed",
+            "severity": "critical",
+            "text": f"{kills} {'process' if kills == 1 else 'processes'} killed for lack of memory",
+        }
+
+
+def _pids(container: Container) -> Iterator[Finding]:
+    current, limit = container["pids"]["current"], container["pids"]["limit"]
+    if current is not None and limit and current / limit >= PIDS_WARNING:
+        yield {
+            "code": "pids-near-limit",
+            "severity": "warning",
+            "text": f"{current} of {limit} tasks: fork will fail at the limit",
+        }
+
+
+def _namespaces(container: Container, own: Mapping[str, int]) -> Iterator[Finding]:
+    # From inside a container the reader's namespaces are not the host's: nothing can be said.
+    if container["kind"] != "container" or container["network"]["shared_with_host"] is None:
+        return
+    if container["network"]["shared_with_host"]:
+        yield {"code": "host-network", "severity": "warning", "text": "shares the host's network namespace"}
+    if container["namespaces"].get("pid") == own.get("pid"):
+        yield {"code": "host-pid", "severity": "warning", "text": "shares the host's PID namespace"}

@@ -1,0 +1,112 @@
+"""What a group of processes is called, what kind it is, and the evidence for it. Pure.
+
+Ids are stable for the life of the container: the runtime's own, or one made
+of the namespace that sets it apart. The names and images that runtimes keep
+in files come on top (inspector.metadata).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from inspector.kernel.mounts import Mount, overlay_layers
+from inspector.model import Leader, Own
+from inspector.runtimes import Match, by_command, by_layer
+
+__all__ = ["Naming", "name_of", "root_identity"]
+
+SHORT_ID = 12
+HEX_ID = re.compile(r"[0-9a-f]{12}(?:[0-9a-f]{52})?", re.ASCII)
+MACHINE = re.compile(r"(?:-M ?|--machine[= ])(\S+)")
+DIRECTORY = re.compile(r"(?:-D ?|--directory[= ])(\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """The answer: kind, names, and why we believe it. `image` is never empty for a container."""
+
+    kind: Literal["container", "service", "cgroup"]
+    id: str
+    name: str
+    runtime: str | None
+    image: str
+    evidence: tuple[str, ...]
+
+
+def root_identity(root: Mount | None) -> tuple[int, int, str] | None:
+    """Return what tells one root filesystem from another: its device and the directory on it."""
+    return (root.device_major, root.device_minor, root.root) if root else None
+
+
+def name_of(
+    key: tuple[str, str | int], matched: Match | None, leader: Leader | None, own: Own
+) -> Naming | None:
+    """Name a group; None for one that is nothing of its own (a mount namespace with the host's root)."""
+    if leader is None:
+        return None
+    kind, value = key
+    if kind == "group":
+        path = str(value)
+        return Naming("cgroup", path, path, None, "", (f"cgroup {path}",))
+    evidence = _common_evidence(leader, own)
+    if matched is not None:
+        pattern = f"cgroup pattern {matched.runtime}"
+        return Naming(
+            "container", matched.id, matched.id[:SHORT_ID], matched.runtime, "unknown", (pattern, *evidence)
+        )
+    if kind == "self":
+        return _self(own, evidence)
+    if kind == "pid" or root_identity(leader.root) != root_identity(own.root):
+        return _anonymous(f"{kind}-{value}", leader, evidence)
+    return _service(leader, evidence)
+
+
+def _service(leader: Leader, evidence: tuple[str, ...]) -> Naming | None:
+    """Name the systemd unit of a process with private mounts; None where it is in no unit."""
+    unit = next((path for path in leader.membership.paths.values() if path.endswith(".service")), None)
+    if unit is None:
+        return None
+    return Naming("service", unit, unit.rpartition("/")[2], "systemd", "", (f"systemd unit {unit}", *evidence))
+
+
+def _common_evidence(leader: Leader, own: Own) -> tuple[str, ...]:
+    """List the namespaces that are not the reader's, and the root filesystem."""
+    found = [
+        f"own {kind} namespace {inode}"
+        for kind, inode in sorted(leader.namespaces.items())
+        if kind in ("pid", "mnt", "user") and own.namespaces.get(kind) not in (inode, None)
+    ]
+    if leader.root is not None and root_identity(leader.root) != root_identity(own.root):
+        found.append(f"{leader.root.fstype} root")
+    return tuple(found)
+
+
+def _self(own: Own, evidence: tuple[str, ...]) -> Naming:
+    """Name the container that the reader itself is in: its host name is all that it is told from inside."""
+    overlay = overlay_layers(own.root) if own.root else None
+    runtime, identifier = (by_layer(overlay.upper) if overlay and overlay.upper else None) or (None, None)
+    if identifier is None and HEX_ID.fullmatch(own.hostname):
+        identifier = own.hostname
+    evidence = (f"we run inside it, PID namespace {own.namespaces.get('pid')}", *evidence)
+    if overlay:
+        evidence = (*evidence, "overlay root")
+    name = own.hostname or "self"
+    return Naming("container", identifier or f"self-{own.namespaces.get('pid')}", name, runtime, "unknown", evidence)
+
+
+def _anonymous(identifier: str, leader: Leader, evidence: tuple[str, ...]) -> Naming:
+    """Name a container without a runtime's cgroup, from the program that made it."""
+    process = leader.process
+    launcher = leader.parent_cmdline.split(" ")[0]
+    runtime = by_command(process.comm, launcher)
+    name = None
+    if runtime == "nspawn":
+        machine = MACHINE.search(leader.parent_cmdline) or DIRECTORY.search(leader.parent_cmdline)
+        name = machine[1].rstrip("/").rpartition("/")[2] if machine else None
+        evidence = (*evidence, "started by systemd-nspawn")
+    elif runtime is not None:
+        evidence = (*evidence, f"started by {runtime}")
+    image = (leader.root.root if leader.root else "") or "/"
+    return Naming("container", identifier, name or f"{process.comm}-{process.pid}", runtime, image, evidence)

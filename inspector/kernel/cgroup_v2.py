@@ -1,0 +1,194 @@
+"""cgroup v2 control files (Documentation/admin-guide/cgroup-v2.rst).
+
+Every parse_x here takes one file's bytes and returns the fields of a type of
+inspector.kernel.controllers. The root cgroup has few of these files: the
+machine's totals are elsewhere, and it has no limits.
+"""
+
+from __future__ import annotations
+
+from inspector.errors import ParseError
+from inspector.kernel.cgroup_v1 import parse_cpus, parse_mems, parse_pids_events, parse_pids_max
+from inspector.kernel.controllers import ControlFile, Values, flat_keyed, number, picked
+
+__all__ = ["FILES"]
+
+
+def _limit(what: str, data: bytes) -> int | None:
+    return None if data.strip() == b"max" else number(what, data)
+
+
+def _single(field: str, file: str) -> ControlFile:
+    """Describe a file of a single number, or "max" for no limit."""
+    return ControlFile(file, lambda data: {field: _limit(file, data)})
+
+
+# 20000 100000
+def parse_cpu_max(data: bytes) -> Values:
+    """Parse cpu.max: quota ("max" for none) and period, microseconds."""
+    fields = data.split()
+    if len(fields) != 2:  # noqa: PLR2004
+        raise ParseError("cpu.max", data)
+    return {"quota_us": _limit("cpu.max", fields[0]), "period_us": number("cpu.max", fields[1])}
+
+
+# usage_usec 1009213
+# user_usec 1001211
+# system_usec 8002
+# nr_periods 51
+# nr_throttled 50
+# throttled_usec 3999400
+# nr_bursts 0
+# burst_usec 0
+def parse_cpu_stat(data: bytes) -> Values:
+    """Parse the bandwidth lines of cpu.stat; they are missing where the cpu controller is not enabled."""
+    keys = {
+        b"nr_periods": "periods",
+        b"nr_throttled": "throttled_periods",
+        b"throttled_usec": "throttled_us",
+        b"nr_bursts": "bursts",
+        b"burst_usec": "bursted_us",
+    }
+    return picked("cpu.stat", data, keys)
+
+
+def parse_cpu_usage(data: bytes) -> Values:
+    """Parse the usage lines of cpu.stat: every v2 cgroup has them, whatever its controllers."""
+    keys = {b"usage_usec": "usage_us", b"user_usec": "user_us", b"system_usec": "system_us"}
+    return picked("cpu.stat", data, keys)
+
+
+# anon 1318912
+# file 4096
+# kernel 225280
+# ...
+def parse_memory_stat(data: bytes) -> Values:
+    """Parse memory.stat: what the memory consists of, descendants included."""
+    what = "memory.stat"
+    values = flat_keyed(what, data)
+
+    def add(*keys: bytes) -> int:
+        return sum(number(what, values[key]) for key in keys if key in values)
+
+    kernel = add(b"kernel") - add(b"slab_reclaimable") if b"kernel" in values else (
+        # Before Linux 5.18 there is no "kernel" line: the parts that cannot be reclaimed, summed.
+        add(b"kernel_stack", b"pagetables", b"percpu", b"slab_unreclaimable")
+    )  # fmt: skip
+    keys = {b"anon": "anon_bytes", b"file": "file_bytes", b"inactive_file": "inactive_file_bytes"}
+    return {
+        **{name: number(what, values[key]) for key, name in keys.items() if key in values},
+        "locked_and_anon_bytes": add(b"inactive_anon", b"active_anon", b"unevictable"),
+        "kernel_bytes": max(0, kernel) + add(b"sock"),
+    }
+
+
+# low 0
+# high 0
+# max 12
+# oom 1
+# oom_kill 1
+def parse_memory_events(data: bytes) -> Values:
+    """Parse memory.events: how often the limit was hit and how many were killed, descendants included."""
+    return picked("memory.events", data, {b"max": "limit_hits", b"oom_kill": "oom_kills"})
+
+
+# 254:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0
+def parse_io_stat(data: bytes) -> Values:
+    """Parse io.stat: a device a line, `key=number` pairs, summed over the devices.
+
+    A device without I/O may stand there with no pairs at all, and other
+    policies (io.cost, io.latency) add keys of their own.
+    """
+    names = {b"rbytes": "read_bytes", b"wbytes": "write_bytes", b"rios": "reads", b"wios": "writes"}
+    totals = dict.fromkeys(names.values(), 0)
+    for part in data.split():
+        key, equals, value = part.partition(b"=")
+        if equals and key in names:
+            totals[names[key]] += number("io.stat", value)
+        elif not equals and b":" not in part and part != b"(unknown)":
+            raise ParseError("io.stat", part)
+    return totals
+
+
+# some avg10=0.00 avg60=0.00 avg300=0.00 total=1234
+# full avg10=0.00 avg60=0.00 avg300=0.00 total=1000
+def parse_pressure(data: bytes) -> tuple[int | None, int | None]:
+    """Parse a *.pressure file: total microseconds of "some" and "full" (cpu has no "full" before 5.13)."""
+    totals: dict[bytes, int] = {}
+    for line in data.splitlines():
+        kind, _, rest = line.partition(b" ")
+        total = rest.rpartition(b"total=")
+        if kind not in (b"some", b"full") or not total[1]:
+            raise ParseError("pressure", line)
+        totals[kind] = number("pressure", total[2])
+    return totals.get(b"some"), totals.get(b"full")
+
+
+def parse_cpu_pressure(data: bytes) -> Values:
+    """Parse cpu.pressure; its "full" says nothing new for a cgroup's user and is left out."""
+    return {"cpu_some_us": parse_pressure(data)[0]}
+
+
+def parse_memory_pressure(data: bytes) -> Values:
+    """Parse memory.pressure."""
+    some, full = parse_pressure(data)
+    return {"memory_some_us": some, "memory_full_us": full}
+
+
+def parse_io_pressure(data: bytes) -> Values:
+    """Parse io.pressure."""
+    some, full = parse_pressure(data)
+    return {"io_some_us": some, "io_full_us": full}
+
+
+# populated 1
+# frozen 0
+def parse_events(data: bytes) -> Values:
+    """Parse cgroup.events: whether all tasks of the group are frozen, by it or by an ancestor."""
+    values = picked("cgroup.events", data, {b"frozen": "frozen"})
+    return {name: value == 1 for name, value in values.items()}
+
+
+FILES: dict[str, tuple[ControlFile, ...]] = {
+    "cpu": (
+        ControlFile("cpu.max", parse_cpu_max),
+        ControlFile("cpu.max.burst", lambda data: {"burst_us": number("cpu.max.burst", data)}),
+        ControlFile("cpu.weight", lambda data: {"weight": number("cpu.weight", data)}),
+        ControlFile("cpu.stat", parse_cpu_stat),
+    ),
+    "cpuacct": (ControlFile("cpu.stat", parse_cpu_usage),),
+    "cpuset": (
+        ControlFile("cpuset.cpus.effective", parse_cpus),
+        ControlFile("cpuset.mems.effective", parse_mems),
+    ),
+    "memory": (
+        _single("usage_bytes", "memory.current"),
+        _single("peak_bytes", "memory.peak"),
+        _single("limit_bytes", "memory.max"),
+        _single("high_bytes", "memory.high"),
+        _single("low_bytes", "memory.low"),
+        _single("min_bytes", "memory.min"),
+        _single("swap_bytes", "memory.swap.current"),
+        _single("swap_limit_bytes", "memory.swap.max"),
+        ControlFile("memory.stat", parse_memory_stat),
+        ControlFile("memory.events", parse_memory_events),
+    ),
+    "pids": (
+        _single("current", "pids.current"),
+        ControlFile("pids.max", parse_pids_max),
+        ControlFile("pids.events", parse_pids_events),
+    ),
+    "io": (ControlFile("io.stat", parse_io_stat),),
+    "pressure": (
+        ControlFile("cpu.pressure", parse_cpu_pressure),
+        ControlFile("memory.pressure", parse_memory_pressure),
+        ControlFile("io.pressure", parse_io_pressure),
+    ),
+    "freezer": (ControlFile("cgroup.events", parse_events),),
+    "hugetlb": (
+        _single("usage_2mb_bytes", "hugetlb.2MB.current"),
+        _single("limit_2mb_bytes", "hugetlb.2MB.max"),
+        _single("usage_1gb_bytes", "hugetlb.1GB.current"),
+        _single("limit_1gb_bytes", "hugetlb.1GB.max"),
+    ),
+}

@@ -1,0 +1,199 @@
+"""What a cgroup says of one resource, whatever its version: v1 is translated up to v2's units.
+
+Time is in microseconds, memory in bytes. None is unknown, or, for a limit in
+a group that is present, unlimited: never -1 and never 2^63. RESOURCES names
+the resources; cgroup_v1.FILES and cgroup_v2.FILES say which control files
+hold them in that version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from inspector.errors import ParseError
+
+__all__ = [
+    "RESOURCES",
+    "ControlFile",
+    "Cpu",
+    "CpuUsage",
+    "Cpuset",
+    "Freezer",
+    "Hugetlb",
+    "Io",
+    "Memory",
+    "Pids",
+    "Pressure",
+    "Reading",
+    "flat_keyed",
+    "number",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """The cpu controller: bandwidth (sched-bwc.rst), weight, and how often the quota throttled."""
+
+    quota_us: int | None = None
+    period_us: int | None = None
+    burst_us: int | None = None
+    weight: int | None = None
+    periods: int | None = None
+    throttled_periods: int | None = None
+    throttled_us: int | None = None
+    bursts: int | None = None
+    bursted_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CpuUsage:
+    """CPU time used: cpuacct of v1, cpu.stat of v2."""
+
+    usage_us: int | None = None
+    user_us: int | None = None
+    system_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cpuset:
+    """The CPUs and memory nodes it may use, as the kernel computed them along the ancestors ("0-3,8")."""
+
+    cpus: str | None = None
+    mems: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The memory controller.
+
+    `unreclaimable_bytes` is what stays when everything that can be dropped
+    has been: anonymous memory (no swap assumed), locked pages, and kernel
+    memory less reclaimable slab (v1 does not tell the slab apart: all of it).
+    `hierarchical_limit_bytes` is v1's least limit along *all* ancestors, also
+    those that a cgroup namespace hides.
+    """
+
+    usage_bytes: int | None = None
+    peak_bytes: int | None = None
+    limit_bytes: int | None = None
+    high_bytes: int | None = None
+    low_bytes: int | None = None
+    min_bytes: int | None = None
+    swap_bytes: int | None = None
+    swap_limit_bytes: int | None = None
+    limit_hits: int | None = None
+    oom_kills: int | None = None
+    anon_bytes: int | None = None
+    file_bytes: int | None = None
+    inactive_file_bytes: int | None = None
+    locked_and_anon_bytes: int | None = None
+    kernel_bytes: int | None = None
+    hierarchical_limit_bytes: int | None = None
+
+    @property
+    def working_set_bytes(self) -> int | None:
+        """Usage less inactive page cache: Docker's, Podman's and the kubelet's "memory used"."""
+        if self.usage_bytes is None or self.inactive_file_bytes is None:
+            return self.usage_bytes
+        return max(0, self.usage_bytes - self.inactive_file_bytes)
+
+    @property
+    def unreclaimable_bytes(self) -> int | None:
+        """What cannot be reclaimed without swap: the true distance to an OOM kill."""
+        if self.locked_and_anon_bytes is None:
+            return None
+        return self.locked_and_anon_bytes + (self.kernel_bytes or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Pids:
+    """The pids controller: tasks, which are processes and their threads."""
+
+    current: int | None = None
+    peak: int | None = None
+    limit: int | None = None
+    limit_hits: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Io:
+    """Block I/O, summed over the devices."""
+
+    read_bytes: int | None = None
+    write_bytes: int | None = None
+    reads: int | None = None
+    writes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """Pressure stall information (accounting/psi.rst): time in which some, or all, tasks waited."""
+
+    cpu_some_us: int | None = None
+    memory_some_us: int | None = None
+    memory_full_us: int | None = None
+    io_some_us: int | None = None
+    io_full_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Freezer:
+    """Whether all tasks are stopped (`docker pause`), by this group or by an ancestor."""
+
+    frozen: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hugetlb:
+    """Huge pages of the two common sizes."""
+
+    usage_2mb_bytes: int | None = None
+    limit_2mb_bytes: int | None = None
+    usage_1gb_bytes: int | None = None
+    limit_1gb_bytes: int | None = None
+
+
+Reading = Cpu | CpuUsage | Cpuset | Memory | Pids | Io | Pressure | Freezer | Hugetlb
+RESOURCES: Mapping[str, type[Reading]] = {
+    "cpu": Cpu,
+    "cpuacct": CpuUsage,
+    "cpuset": Cpuset,
+    "memory": Memory,
+    "pids": Pids,
+    "io": Io,
+    "pressure": Pressure,
+    "freezer": Freezer,
+    "hugetlb": Hugetlb,
+}
+Values = Mapping[str, int | str | bool | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ControlFile:
+    """One control file of a cgroup directory and the parser that turns it into fields of a Reading."""
+
+    name: str
+    parse: Callable[[bytes], Values]
+
+
+def number(what: str, data: bytes) -> int:
+    """Parse one non-negative decimal number, as every single-value control file holds it."""
+    text = data.strip()
+    if not text.isdigit() or len(text) > 20:  # noqa: PLR2004  2^64 has 20 digits
+        raise ParseError(what, data)
+    return int(text)
+
+
+def flat_keyed(what: str, data: bytes) -> dict[bytes, bytes]:
+    """Split a "flat keyed" file (cgroup-v2.rst): a key and a number a line. The numbers stay text."""
+    parts = data.split()
+    if len(parts) % 2:
+        raise ParseError(what, data)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def picked(what: str, data: bytes, keys: Mapping[bytes, str]) -> dict[str, int]:
+    """Take the numbers under `keys` out of a flat keyed file, each under its new name."""
+    values = flat_keyed(what, data)
+    return {name: number(what, values[key]) for key, name in keys.items() if key in values}

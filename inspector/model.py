@@ -1,0 +1,176 @@
+"""What we hold of one instant: raw counters and facts, frozen, no I/O, no rates.
+
+A Census says which processes and cgroups there are; correlate makes
+containers of it; an Observation joins those containers with what the kernel
+said of them at that moment. rates and document subtract and present later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from inspector.kernel.cgroups import Hierarchy, Membership
+from inspector.kernel.controllers import Reading
+from inspector.kernel.mounts import Mount
+from inspector.kernel.network import Interface
+from inspector.kernel.system import System
+
+__all__ = [
+    "Census",
+    "Container",
+    "Group",
+    "Identity",
+    "Key",
+    "Leader",
+    "Observation",
+    "Own",
+    "Process",
+    "ProcessDetail",
+    "Tally",
+]
+
+Identity = tuple[int, int]  # PID and start time (clock ticks since boot): one process, for ever
+Key = tuple[str, str]  # resource and cgroup path
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process as every tick knows it. A namespace we may not read is None."""
+
+    pid: int
+    starttime_ticks: int
+    ppid: int
+    comm: str
+    pid_ns: int | None
+    mnt_ns: int | None
+
+    @property
+    def identity(self) -> Identity:
+        """What tells this process from a later one with the same PID."""
+        return self.pid, self.starttime_ticks
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A cgroup path, the hierarchies it exists in, and the processes directly in it."""
+
+    path: str
+    hierarchies: frozenset[int]
+    members: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The reader itself: where it stands decides what it can see.
+
+    `true_roots` are the hierarchies (by index) whose mount shows the real
+    root cgroup, above which there is nothing.
+    """
+
+    pid: int
+    namespaces: Mapping[str, int]
+    membership: Membership
+    root: Mount | None
+    own_pid_namespace: bool
+    inside_container: bool
+    hidden_ancestors: bool
+    true_roots: frozenset[int]
+    hostname: str
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """Which processes and cgroups there are at this tick."""
+
+    hierarchies: tuple[Hierarchy, ...]
+    own: Own
+    processes: Mapping[int, Process]
+    groups: Mapping[str, Group]
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """A full look at the first process of a group; read once for its identity and remembered."""
+
+    process: Process
+    inner_pids: tuple[int, ...]
+    namespaces: Mapping[str, int]
+    membership: Membership
+    root: Mount | None
+    parent_cmdline: str
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container, a service or a plain control group, with the evidence for it.
+
+    `cgroups` gives the path for each resource the kernel accounts here;
+    `owned` are the resources for which that cgroup is its alone, so that the
+    cgroup's figures are the container's.
+    """
+
+    id: str
+    name: str
+    kind: Literal["container", "service", "cgroup"]
+    runtime: str | None
+    image: str
+    leader: Leader | None
+    members: tuple[int, ...]
+    evidence: tuple[str, ...]
+    cgroups: Mapping[str, str]
+    owned: frozenset[str]
+    parent: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    pod: str | None = None
+
+    @property
+    def path(self) -> str | None:
+        """The cgroup it is known by, where it has one of its own."""
+        return next((self.cgroups[name] for name in ("cpu", "cpuacct", "memory", "pids") if name in self.owned), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What the members of a container without a cgroup of its own used: clock ticks by process, and memory."""
+
+    ticks: Mapping[Identity, tuple[int, int]]
+    anon_bytes: int | None
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessDetail:
+    """One process of a container's process view."""
+
+    process: Process
+    inner_pid: int
+    cmdline: str
+    state: str
+    ticks: int
+    rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One tick: the containers, and what the kernel said of each at that moment.
+
+    `taken_at` is Unix time; `monotonic` is what rates are taken over.
+    `readings` and `inodes` are keyed by resource and cgroup path.
+    """
+
+    taken_at: float
+    monotonic: float
+    system: System
+    own: Own
+    hierarchies: tuple[Hierarchy, ...]
+    located: Mapping[str, tuple[Hierarchy, int]]
+    containers: tuple[Container, ...]
+    readings: Mapping[Key, Reading]
+    inodes: Mapping[Key, int]
+    tallies: Mapping[str, Tally]
+    interfaces: Mapping[int, tuple[Interface, ...]]
+    processes: Mapping[str, tuple[ProcessDetail, ...]]
+    problems: tuple[str, ...]
+    denied: int

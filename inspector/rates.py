@@ -1,0 +1,104 @@
+"""What happened between two observations. Pure.
+
+Nothing is subtracted before identities agree: the same cgroup is the same
+path and inode, the same process the same PID and start time, the same
+interface the same name in the same network namespace. A missing side or a
+counter that fell gives None, never zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inspector.kernel.process import CLOCK_TICKS
+from inspector.model import Observation
+
+__all__ = ["Interval"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Two observations of one machine; without a `before` every rate is None."""
+
+    before: Observation | None
+    after: Observation
+
+    @property
+    def seconds(self) -> float | None:
+        """Return the time between the two, or None when there is no time to divide by."""
+        if self.before is None or self.after.monotonic <= self.before.monotonic:
+            return None
+        return self.after.monotonic - self.before.monotonic
+
+    def delta(self, resource: str, path: str | None, name: str) -> int | None:
+        """Return by how much a counter of a cgroup grew."""
+        if self.before is None or path is None:
+            return None
+        key = (resource, path)
+        if self.before.inodes.get(key) != self.after.inodes.get(key):
+            return None
+        sides = [getattr(side.readings.get(key), name, None) for side in (self.before, self.after)]
+        return grown(*sides)
+
+    def per_second(self, resource: str, path: str | None, name: str) -> float | None:
+        """Return a counter's growth a second."""
+        return self.over_time(self.delta(resource, path, name))
+
+    def over_time(self, grown_by: float | None) -> float | None:
+        """Divide a growth by the time between the two observations."""
+        seconds = self.seconds
+        return None if grown_by is None or seconds is None else grown_by / seconds
+
+    def ratio(self, part: str, whole: str, resource: str, path: str | None) -> float | None:
+        """Return one counter's growth as a share of another's: throttled periods of periods."""
+        parts, wholes = self.delta(resource, path, part), self.delta(resource, path, whole)
+        if parts is None or wholes is None:
+            return None
+        return min(1.0, parts / wholes) if wholes else 0.0
+
+    def member_cores(self, container: str) -> tuple[float, float] | None:
+        """Return user and system cores of a container's members, where it has no cgroup of its own to tell.
+
+        A process that is new counts whole: it started within the interval. One
+        that has ended is missing from both sides, as nobody keeps its total.
+        """
+        if self.before is None or self.seconds is None:
+            return None
+        old, new = self.before.tallies.get(container), self.after.tallies.get(container)
+        if old is None or new is None:
+            return None
+        user = system = 0
+        for identity, (utime, stime) in new.ticks.items():
+            utime_before, stime_before = old.ticks.get(identity, (0, 0))
+            if identity in old.ticks or identity[1] > _ticks_at(self.before):
+                user += max(0, utime - utime_before)
+                system += max(0, stime - stime_before)
+        unit = CLOCK_TICKS * self.seconds
+        return user / unit, system / unit
+
+    def traffic(self, netns: int | None) -> tuple[float | None, float | None]:
+        """Return bytes received and sent a second by a network namespace, loopback left out."""
+        if self.before is None or netns is None:
+            return None, None
+        old = {one.name: one for one in self.before.interfaces.get(netns, ())}
+        new = [one for one in self.after.interfaces.get(netns, ()) if one.name != "lo"]
+        if netns not in self.before.interfaces or netns not in self.after.interfaces:
+            return None, None
+        pairs = [(old[one.name], one) for one in new if one.name in old]
+        received = [grown(a.receive_bytes, b.receive_bytes) for a, b in pairs]
+        sent = [grown(a.transmit_bytes, b.transmit_bytes) for a, b in pairs]
+        return self.over_time(_sum(received)), self.over_time(_sum(sent))
+
+
+def _ticks_at(observation: Observation) -> float:
+    return observation.system.uptime_seconds * CLOCK_TICKS
+
+
+def _sum(values: list[int | None]) -> int | None:
+    present = [value for value in values if value is not None]
+    return sum(present) if len(present) == len(values) else None
+
+
+def grown(before: int | None, after: int | None) -> int | None:
+    """Return the growth of a counter, or None where a side is missing or it fell (it is another counter then)."""
+    return None if before is None or after is None or after < before else after - before

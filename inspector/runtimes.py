@@ -1,0 +1,76 @@
+"""Who made this container: what a cgroup's path, an overlay's layers or the parent process tell.
+
+A pure table. A runtime is recognised by the name it gives its cgroup; the
+files it leaves (name, image) are read by inspector.metadata.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["Match", "by_command", "by_layer", "match"]
+
+HEX = r"[0-9a-f]{64}"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A cgroup path that a runtime made: the runtime, the container's id, and the pattern's name as evidence."""
+
+    runtime: str
+    id: str
+    path: str
+
+
+# The last component of the path, or the last two, as each runtime writes them.
+# Sources: moby daemon (cgroupfs and systemd drivers), containerd's ctr (/<namespace>/<id>), libpod, lxc, machined.
+PATTERNS = tuple(
+    (runtime, re.compile(rf"(?:^|/){pattern}$", re.ASCII))
+    for runtime, pattern in (
+        ("sandbox", rf"cgscope/(?P<id>{HEX})"),
+        ("docker", rf"docker/(?P<id>{HEX})"),
+        ("docker", rf"docker-(?P<id>{HEX})\.scope"),
+        ("podman", rf"libpod-(?P<id>{HEX})(?:\.scope)?"),
+        ("cri-o", rf"crio-(?P<id>{HEX})(?:\.scope)?"),
+        ("containerd", rf"cri-containerd-(?P<id>{HEX})\.scope"),
+        ("containerd", rf"nerdctl-(?P<id>{HEX})\.scope"),
+        ("lxc", r"lxc\.payload\.(?P<id>[^/]+)"),
+        ("nspawn", r"machine\.slice/systemd-nspawn@(?P<id>[^/]+)\.service"),
+        ("nspawn", r"machine\.slice/machine-(?P<id>[^/]+)\.scope"),
+    )
+)
+
+# Where the writable layer of an overlay lies, for the reader that is itself in the container and sees no path.
+LAYERS = (
+    ("sandbox", re.compile(rf"/cgscope/containers/(?P<id>{HEX})/", re.ASCII)),
+    ("docker", re.compile(r"/overlay2/[^/]+/diff$")),
+    ("podman", re.compile(r"/containers/storage/overlay/[^/]+/diff$")),
+    ("containerd", re.compile(r"/io\.containerd\.snapshotter\.v1\.overlayfs/snapshots/[0-9]+/fs$")),
+)
+
+# The program whose child is the first process of a container that has no cgroup of its own.
+COMMANDS = {"systemd-nspawn": "nspawn", "bwrap": "bubblewrap", "unshare": "unshare", "firejail": "firejail"}
+
+
+def match(path: str) -> Match | None:
+    """Tell which runtime made the cgroup `path` itself (not one above or below it)."""
+    for runtime, pattern in PATTERNS:
+        found = pattern.search(path)
+        if found:
+            return Match(runtime, found["id"], path)
+    return None
+
+
+def by_layer(upper: str) -> tuple[str, str | None] | None:
+    """Tell the runtime, and the id where the path holds it, from an overlay's upper directory."""
+    for runtime, pattern in LAYERS:
+        found = pattern.search(upper)
+        if found:
+            return runtime, found.groupdict().get("id")
+    return None
+
+
+def by_command(*names: str) -> str | None:
+    """Tell the runtime from the names of the first process and its parent: "bwrap", "/usr/bin/systemd-nspawn"."""
+    return next((COMMANDS[base] for name in names if (base := name.rpartition("/")[2]) in COMMANDS), None)
