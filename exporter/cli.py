@@ -21,7 +21,8 @@ from exporter.scrape import Scraper, version
 from exporter.shared import Shared
 from inspector.document import document
 from inspector.kernel.host import Host
-from inspector.observe import Observation, Observer
+from inspector.model import Observation
+from inspector.observe import Observer
 
 __all__ = ["main"]
 
@@ -55,8 +56,8 @@ def _print(scraper: Scraper) -> int:
     """Write the metrics of this moment to standard output (--once)."""
     page = scraper.page()
     try:
-        sys.stdout.write(page.text())
-        sys.stdout.flush()
+        sys.stdout.buffer.write(page.text().encode())  # the format is UTF-8, whatever the locale
+        sys.stdout.buffer.flush()
     except BrokenPipeError:
         # `| head` has what it wants; without this the interpreter complains while it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -107,8 +108,14 @@ def _run(
     server.run(sockets=[sock])
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say in one line what is wrong; argparse would print its usage too."""
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="cgscope-exporter",
         description="Containers' limits and use as Prometheus metrics, under cAdvisor's names. Nothing runs between "
         "scrapes, and each scrape is fresh.",

@@ -23,8 +23,33 @@ from inspector.schema import Container, Document
 
 __all__ = ["container_families", "identities", "machine_families"]
 
-# cAdvisor has these only where a quota is set: no quota and never throttled are two different things.
-NEEDS_QUOTA = {"cpu.periods", "cpu.throttled_periods", "cpu.throttled_seconds"}
+
+
+def _has_quota(container: Container) -> bool:
+    return container["cpu"]["quota_us"] is not None
+
+
+def _owns_cpu(container: Container) -> bool:
+    return container["cpu"]["source"] == "cgroup"
+
+
+def _owns_memory(container: Container) -> bool:
+    return container["memory"]["source"] == "cgroup"
+
+
+# Which containers have a series, where it is not all that have a value.
+ONLY: dict[str, Callable[[Container], bool]] = {
+    # As in cAdvisor: no quota and never throttled are two different things.
+    "cpu.periods": _has_quota,
+    "cpu.throttled_periods": _has_quota,
+    "cpu.throttled_seconds": _has_quota,
+    # A sum over living processes falls when one ends. Prometheus takes that for a counter's restart and adds the
+    # whole sum to the rate, so it is a gauge of another name: container_cpu_members_seconds.
+    "cpu.usage_seconds": _owns_cpu,
+    "cpu.user_seconds": _owns_cpu,
+    "cpu.system_seconds": _owns_cpu,
+    "memory.own_limit_bytes": _owns_memory,
+}
 # Containers of one network namespace have one set of counters: only one of them may show it, or sums count it twice.
 ONCE_A_NAMESPACE = {"network.receive_bytes", "network.transmit_bytes"}
 INFOS = (
@@ -52,17 +77,16 @@ def container_families(document: Document) -> Iterator[Family]:
     containers = document["containers"]
     ids = identities(containers)
     rows = [(_labels(id_, container), container) for id_, container in zip(ids, containers, strict=True)]
-    with_quota = [row for row in rows if row[1]["cpu"]["quota_us"] is not None]
     with_network = list(_network_owners(rows))
     for column in FIELDS:
-        if column.metric == "container_cpu_usage_seconds_total":
-            yield _family(column, [(f'{text[:-1]},cpu="total"}}', container) for text, container in rows])
-        elif column.name in NEEDS_QUOTA:
-            yield _family(column, with_quota)
-        elif column.name in ONCE_A_NAMESPACE:
-            yield _family(column, with_network)
-        elif column.metric:
-            yield _family(column, rows)
+        chosen = with_network if column.name in ONCE_A_NAMESPACE else rows
+        if only := ONLY.get(column.name):
+            chosen = [row for row in rows if only(row[1])]
+        if column.name == "cpu.usage_seconds":  # cAdvisor's label, for the sum over all CPUs
+            chosen = [(f'{text[:-1]},cpu="total"}}', container) for text, container in chosen]
+        if column.metric:
+            yield _family(column, column.metric, chosen)
+    yield _members_cpu(rows)
     for name, key, help_ in INFOS:
         yield Family(name, "info", help_, list(_info_samples(rows, field(key))))
     taken_at = document["taken_at"]
@@ -105,14 +129,24 @@ def _labels(id_: str, container: Container) -> str:
     return labels(id=id_, name=name, image=image)
 
 
-def _family(column: Field, rows: Iterable[Row]) -> Family:
+def _family(column: Field, metric: str, rows: Iterable[Row]) -> Family:
     # A row of the table that has a metric is a number (a test sees to it): looking again would double the time.
     get = cast("Callable[[Container], float | None]", column.get)
     if column.always:
         samples = [(text, get(container) or 0) for text, container in rows]
     else:
         samples = [(text, value) for text, container in rows if (value := get(container)) is not None]
-    return Family(column.metric or column.name, column.kind, column.help, samples)
+    return Family(metric, column.kind, column.help, samples)
+
+
+def _members_cpu(rows: Iterable[Row]) -> Family:
+    samples = [
+        (text, seconds)
+        for text, container in rows
+        if not _owns_cpu(container) and (seconds := container["cpu"]["usage_seconds"]) is not None
+    ]
+    help_ = "CPU time of the processes alive now, of a container without a cgroup that counts it; falls when one ends."
+    return Family("container_cpu_members_seconds", "gauge", help_, samples)
 
 
 def _info_samples(rows: Iterable[Row], column: Field) -> Iterator[tuple[str, float]]:

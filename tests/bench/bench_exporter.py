@@ -1,6 +1,6 @@
 """How fast 7,000 series become text, beside prometheus_client in the same run.
 
-    python -m tests.bench.bench_exporter
+    python -m pytest -s tests/bench/bench_exporter.py
 
 Absolute times are the machine's; the ratio is what counts.
 """
@@ -48,8 +48,8 @@ class Ready(Collector):
         yield from self.metrics
 
 
-def main() -> None:
-    """Measure and print."""
+def test_text_is_several_times_faster_than_prometheus_clients() -> None:
+    """From document to text takes less than a third of what prometheus_client takes from ready-made objects."""
     made = document(*(
         busy(id=f"{number:064x}", name=f"web-{number}", cgroups={"cpu": f"/docker/{number:064x}"},
              namespaces={"net": number})
@@ -65,11 +65,8 @@ def main() -> None:
     registry.register(Ready(ready))
     ours, text = best(lambda: write(families())), best(lambda: write(ready))
     theirs = best(lambda: generate_latest(registry))
-    print(f"{CONTAINERS} containers, {series} series, best of {ROUNDS}")  # noqa: T201
-    print(f"document to text     {ours * 1000:7.2f} ms")  # noqa: T201
-    print(f"  of which text      {text * 1000:7.2f} ms")  # noqa: T201
-    print(f"prometheus_client    {theirs * 1000:7.2f} ms, text alone: {theirs / ours:.1f} times ours")  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()
+    print(f"{CONTAINERS} containers, {series} series, best of {ROUNDS}")
+    print(f"document to text     {ours * 1000:7.2f} ms")
+    print(f"  of which text      {text * 1000:7.2f} ms")
+    print(f"prometheus_client    {theirs * 1000:7.2f} ms, text alone: {theirs / ours:.1f} times ours")
+    assert ours * 3 < theirs

@@ -89,6 +89,17 @@ def test_what_is_unknown_or_unlimited_has_no_series() -> None:
     assert "container_network_receive_bytes_total" not in names(made)
 
 
+def test_a_sum_over_processes_is_no_counter() -> None:
+    """Without a cgroup that counts CPU time, the figure may fall: it is a gauge, and the counter has no series."""
+    shell = container(cgroups={}, cpu={"source": "processes", "usage_seconds": 5.5, "user_seconds": 5.0},
+                      memory={"source": "processes"})  # fmt: skip
+    made = document(shell)
+    assert values(made, "container_cpu_members_seconds", id="/container/4f5e") == [5.5]
+    absent = {"container_cpu_usage_seconds_total", "container_cpu_user_seconds_total"}
+    assert not names(made) & (absent | {"container_spec_memory_limit_bytes"})
+    assert values(document(busy()), "container_cpu_members_seconds") == []
+
+
 def test_control_groups_have_no_name_and_no_image() -> None:
     """`image!=""` selects containers: a plain control group has neither, a container never lacks an image."""
     group = container(id="/ex1", kind="cgroup", name="ex1", image="x", runtime=None, cgroups={"cpu": "/ex1"})
@@ -148,7 +159,7 @@ CONTAINERS = st.builds(
 @given(st.lists(CONTAINERS, max_size=6))
 def test_no_series_is_ever_there_twice(containers: list[Container]) -> None:
     """Whatever the containers are called, each has its series once (scrape() fails otherwise)."""
-    assert len(values(document(*containers), "container_cpu_usage_seconds_total")) == len(containers)
+    assert len(values(document(*containers), "container_processes")) == len(containers)
 
 
 def test_one_network_namespace_is_counted_once() -> None:

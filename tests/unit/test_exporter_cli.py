@@ -1,0 +1,121 @@
+"""The command: options, exit codes, signals and --once, as a process of its own."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from exporter.address import bind
+
+COMMAND = (sys.executable, "-m", "exporter.cli")
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=60)
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start the command on a free port; gives the process and its base URL, and kills it if it still runs."""
+    command = [*COMMAND, "--web.listen-address=127.0.0.1:0", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr
+            line = process.stderr.readline()
+            match = re.search(r"metrics at (http://127\.0\.0\.1:\d+)/", line)
+            assert match, line
+            yield process, match[1]
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--web.listen-address=10071"], "'10071' is not HOST:PORT"),
+        (["--web.listen-address=127.0.0.1:99999"], "99999 is not a port"),
+        (["--web.telemetry-path=metrics"], "'metrics' is not a path"),
+        (["--web.telemetry-path=/"], "'/' is not a path"),
+        (["--web.telemetry-path=/{x}"], "'/{x}' is not a path"),
+        (["--web.max-requests=0"], "'0' is not a number from 1"),
+        (["--web.max-requests=\u0661"], "'\u0661' is not a number from 1"),
+        (["--path.procfs=/no/such"], "'/no/such' is not a directory"),
+        (["--path.rootfs=/dev/null"], "'/dev/null' is not a directory"),
+        (["--log.level=loud"], "invalid choice: 'loud'"),
+        (["--no-such-option"], "unrecognized arguments"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_2(arguments: list[str], complaint: str) -> None:
+    """Each wrong option is named on a single line of standard error; nothing is started."""
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert complaint in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_port_in_use_is_one_line_and_1() -> None:
+    """A port that another program has is named, without a traceback."""
+    with bind("127.0.0.1", 0) as sock:
+        port = sock.getsockname()[1]
+        done = run(f"--web.listen-address=127.0.0.1:{port}")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"cannot listen on '127.0.0.1', port {port}: Address already in use" in done.stderr
+
+
+def test_a_host_that_cannot_be_had_is_one_line_and_1() -> None:
+    """A name that is none, and an address that is not this machine's, are said in one line."""
+    for address in ("no-such-host.invalid:1", "192.0.2.1:10071"):
+        done = run(f"--web.listen-address={address}")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "cannot listen on" in done.stderr
+
+
+def test_version_and_help() -> None:
+    """--version says name and version; --help names every option."""
+    assert re.fullmatch(r"cgscope-exporter \S+\n", run("--version").stdout)
+    text = run("--help").stdout
+    options = "web.listen-address web.telemetry-path web.max-requests path.procfs path.sysfs path.rootfs log.level once"
+    assert [option for option in options.split() if f"--{option}" not in text] == []
+
+
+def test_once_on_a_machine_that_cannot_be_read(tmp_path: Path) -> None:
+    """Below an empty directory there is no /proc: the page is written all the same, and the exit code is 1."""
+    done = run("--once", f"--path.rootfs={tmp_path}")
+    assert done.returncode == 1
+    assert 'cgscope_scrape_collector_success{collector="containers"} 0\n' in done.stdout
+    assert "process_cpu_seconds_total" in done.stdout
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_with_0(signum: signal.Signals, tmp_path: Path) -> None:
+    """SIGTERM and SIGINT, while it serves, end it with exit code 0 and no traceback."""
+    with started(f"--path.rootfs={tmp_path}") as (process, url):
+        with urlopen(f"{url}/healthz", timeout=20) as answer:  # noqa: S310  our own http://127.0.0.1
+            assert answer.read() == b"ok\n"
+        process.send_signal(signum)
+        assert process.wait(10) == 0
+        assert process.stderr
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_it_warns_when_others_can_reach_it(tmp_path: Path) -> None:
+    """Listening beyond loopback without authentication is warned of; loopback is not."""
+    command = [*COMMAND, "--web.listen-address=0.0.0.0:0", f"--path.rootfs={tmp_path}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr
+            assert "metrics at http://0.0.0.0:" in process.stderr.readline()
+            assert re.search("WARNING .* no authentication", process.stderr.readline())
+            process.terminate()
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
