@@ -1,0 +1,64 @@
+# cgscope. `make` alone prints what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# Which tests: `make test-unit ARGS="-k throttled -x"`.
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test test-unit test-host test-vm check bench packages clean
+
+help: ## print this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed ## install into .venv, then show one limited container from outside and from inside
+	@bash tests/demo/demo.sh
+
+test: packages check ## install what the tests need, then run all of them: here, and in a VM with cgroup v2
+	@$(BIN)/python -m pytest -rs $(ARGS)
+	@$(BIN)/python -m tests.vm.run $(ARGS)
+
+test-unit: $(VENV)/.installed-dev ## the tests that need neither root nor a particular kernel
+	@$(BIN)/python -m pytest tests/unit tests/test_layers.py tests/test_docs.py $(ARGS)
+
+test-host: packages $(VENV)/.installed-dev ## all tests that run on this kernel
+	@$(BIN)/python -m pytest -rs $(ARGS)
+
+test-vm: packages $(VENV)/.installed-dev ## the tests marked `vm`, on Debian's kernel with pure cgroup v2
+	@$(BIN)/python -m tests.vm.run $(ARGS)
+
+check: $(VENV)/.installed-dev ## ruff and mypy --strict
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/mypy --no-error-summary
+
+bench: $(VENV)/.installed-dev ## measure how fast it reads
+	@$(BIN)/python -m pytest tests/bench -s $(ARGS)
+
+install: $(VENV)/.installed ## make .venv with the four commands
+
+packages: ## install the Debian packages that tests use (as root; otherwise name what is missing)
+	@sh tests/setup_packages.sh
+
+clean: ## remove .venv and everything generated
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/pip:
+	@command -v $(PYTHON) >/dev/null || { echo "cgscope needs Python 3.11 or newer: no '$(PYTHON)' found (apt-get install python3, or make PYTHON=...)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cgscope needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1) (make PYTHON=/path/to/a/newer/python3)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; }
+	@echo "making $(VENV)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/pip pyproject.toml
+	@echo "installing cgscope into $(VENV)"
+	@$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(BIN)/pip pyproject.toml
+	@echo "installing cgscope and what its tests need into $(VENV)"
+	@$(PIP) install --editable '.[dev]'
+	@touch $(VENV)/.installed $@

@@ -1,0 +1,59 @@
+"""A Docker container, found without asking Docker, beside what `docker stats` says of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.testbed import cgroups
+from tests.testbed.commands import BUSY_LOOP, ctop_document, find
+from tests.testbed.docker import IMAGE, Docker
+
+pytestmark = pytest.mark.root
+
+UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+
+
+@pytest.fixture
+def busy(docker: Docker) -> Iterator[str]:
+    """Run the busy loop in a Docker container with 0.2 cores and 64 MiB; give its id."""
+    limits = ("--cpu-quota", "20000", "--cpu-period", "100000", "--memory", "64m")
+    yield docker.start("cgscope-busy", *limits, IMAGE, *BUSY_LOOP)
+    docker("rm", "-f", "cgscope-busy")
+
+
+def docker_stats(docker: Docker, name: str) -> tuple[float, float]:
+    """Return (cores, bytes of memory) as `docker stats` shows them."""
+    shown = json.loads(docker("stats", "--no-stream", "--format", "{{json .}}", name).stdout)
+    memory = re.match(r"([\d.]+)([KMG]?i?B)", shown["MemUsage"])
+    assert memory is not None
+    return float(shown["CPUPerc"].rstrip("%")) / 100, float(memory[1]) * UNITS[memory[2]]
+
+
+def test_a_docker_container_is_found_with_its_cgroup_and_limits(docker: Docker, busy: str) -> None:
+    """Without its socket we know that Docker made it, its full id, its cgroup, its PID and its limits."""
+    container = find(ctop_document("-d", "0.2"), busy)
+    assert container["kind"] == "container"
+    assert container["runtime"] == "docker"
+    assert container["pid"] == docker.pid("cgscope-busy")
+    mountpoint, _ = cgroups.hierarchy("cpu")
+    assert mountpoint + container["cgroups"]["cpu"] == cgroups.path_of(container["pid"], "cpu")
+    assert container["cpu"]["limit_cores"] == pytest.approx(0.2)
+    assert container["memory"]["limit_bytes"] == 64 * 1024**2
+    assert container["network"]["shared_with_host"] is False
+
+
+def test_a_docker_container_is_measured_as_docker_stats_does(docker: Docker, busy: str) -> None:
+    """CPU within 2 points and memory within 5 % (or a page or two) of `docker stats`, at its limit and throttled."""
+    container = find(ctop_document("-d", "5"), busy)
+    cores, memory = docker_stats(docker, "cgscope-busy")
+    cpu = container["cpu"]
+    assert cpu["usage_cores"] == pytest.approx(0.2, abs=0.02)
+    assert cpu["usage_cores"] == pytest.approx(cores, abs=0.02)
+    assert cpu["limit_ratio"] == pytest.approx(1.0, abs=0.1)
+    assert cpu["throttled_ratio"] is not None
+    assert cpu["throttled_ratio"] > 0.8
+    assert container["memory"]["working_set_bytes"] == pytest.approx(memory, rel=0.05, abs=32 * 1024)

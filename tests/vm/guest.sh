@@ -1,0 +1,22 @@
+#!/bin/sh
+# Runs as root inside the virtual machine: guest.sh PYTHON [PYTEST ARGUMENTS]
+# Says when it is up and how pytest ended: see run.py.
+python=$1
+shift
+echo "cgscope-vm: up"
+
+# Controllers of cgroup v2 reach a group only when each group above it passes them on.
+for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
+    echo "+$controller" > /sys/fs/cgroup/cgroup.subtree_control
+done
+
+# The root is read-only 9p; /tmp and /var are overlays, which cannot be the upper layer of another overlay.
+mkdir -p /run/cgscope /run/tmp
+ip link set lo up
+export HOME=/root LANG=C.UTF-8 TERM=xterm-256color
+export TMPDIR=/run/tmp CGSCOPE_ROOT=/run/cgscope CGSCOPE_VM=1
+export PYTHONDONTWRITEBYTECODE=1
+export PATH="$(dirname "$python"):/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+"$python" -m pytest -m vm -rs tests/root "$@" < /dev/null 2>&1
+echo "cgscope-vm: pytest exited with $?"

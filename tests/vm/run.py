@@ -1,0 +1,139 @@
+"""Boot Debian's kernel with this machine's files as its root, and run the tests marked `vm` in it.
+
+`python -m tests.vm.run [PYTEST ARGUMENTS]`. One boot for all tests. The guest
+sees the checkout read-only over 9p, so everything the tests write goes to
+tmpfs. virtme-ng's own exit code cannot tell a test failure from a guest that
+never came up, so the guest says both itself: a line when it is up, and a
+line with pytest's exit code. No such line is a failure.
+
+The exit code is pytest's; 1 when the guest did not get that far. Where qemu
+or the kernel is missing the run is skipped, except in CI, where that fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+GUEST = os.path.join(REPOSITORY, "tests", "vm", "guest.sh")
+UP = "cgscope-vm: up"
+DONE = "cgscope-vm: pytest exited with "
+TIMEOUT_SECONDS = 900
+MEMORY = "2G"
+
+
+@dataclass
+class Result:
+    """What the guest said of itself: whether it came up, and how pytest ended (None: it never said)."""
+
+    up: bool = False
+    code: int | None = None
+
+    def take(self, line: str) -> bool:
+        """Read one line of the guest's output; True when it is one of ours, and not for the screen."""
+        text = line.strip()
+        if text == UP:
+            self.up = True
+        elif text.startswith(DONE) and text[len(DONE) :].isdigit():
+            self.code = int(text[len(DONE) :])
+        else:
+            return False
+        return True
+
+
+def newest_kernel(directory: str = "/boot") -> str | None:
+    """Return the newest of Debian's full kernels: the cloud flavour has no 9p."""
+    kernels = [path for path in glob.glob(f"{glob.escape(directory)}/vmlinuz-*-amd64") if "-cloud-" not in path]
+    return max(kernels, key=lambda path: [int(n) for n in re.findall(r"\d+", os.path.basename(path))], default=None)
+
+
+def missing() -> list[str]:
+    """Return what a virtual machine needs and is not here."""
+    lacks = [tool for tool in ("vng", "qemu-system-x86_64") if shutil.which(tool) is None]
+    return lacks + ([] if newest_kernel() else ["/boot/vmlinuz-*-amd64 (linux-image-amd64)"])
+
+
+def command(kernel: str, arguments: list[str], *, kvm: bool) -> list[str]:
+    """Return the command that boots the kernel and runs the guest's script."""
+    strict = ["env", f"CI={os.environ['CI']}"] if "CI" in os.environ else []
+    script = shlex.join([*strict, "sh", GUEST, sys.executable, *arguments])
+    line = ["vng", "-r", kernel, "-m", MEMORY, "--user", "root", "--cwd", REPOSITORY, "-a", "psi=1"]
+    return [*line, *([] if kvm else ["--disable-kvm"]), "--", script]
+
+
+def boot(line: list[str]) -> Result:
+    """Run the virtual machine, pass its output on, and return what it said of itself."""
+    result = Result()
+    boot_messages: deque[str] = deque(maxlen=20)
+    machine = subprocess.Popen(
+        line,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # so that vng, virtme-run and qemu can be ended together
+    )
+    timer = threading.Timer(TIMEOUT_SECONDS, end, [machine])
+    timer.start()
+    try:
+        for output in machine.stdout or ():
+            if result.take(output):
+                continue
+            if not result.up:
+                boot_messages.append(output)
+            elif result.code is None:
+                print(output, end="", flush=True)
+        machine.wait()
+    finally:
+        timer.cancel()
+        end(machine)
+    if not result.up:
+        print(*boot_messages, sep="", file=sys.stderr)
+    return result
+
+
+def end(machine: subprocess.Popen[str]) -> None:
+    """Kill what is left of the virtual machine; nothing when it has ended."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(machine.pid, signal.SIGKILL)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the tests in the guest; return the exit code."""
+    os.environ["PATH"] = os.path.dirname(sys.executable) + ":" + os.environ["PATH"]
+    lacks = missing()
+    if lacks:
+        print("No tests on cgroup v2: missing here:", ", ".join(lacks), file=sys.stderr)
+        return 1 if os.environ.get("CI") else 0
+    kernel = newest_kernel()
+    assert kernel is not None
+    # A machine may offer /dev/kvm and yet boot no guest with it (nested virtualization), so a failure to come up
+    # with it is no failure yet.
+    attempts = [True, False] if os.access("/dev/kvm", os.R_OK | os.W_OK) else [False]
+    result = Result()
+    for kvm in attempts:
+        print(f"== {os.path.basename(kernel)} in a virtual machine{'' if kvm else ', emulated'} ==", flush=True)
+        result = boot(command(kernel, arguments, kvm=kvm))
+        if result.up:
+            break
+    if result.code is None:
+        how = "ended before its tests did" if result.up else "did not come up"
+        print(f"The virtual machine {how} (at most {TIMEOUT_SECONDS} s).", file=sys.stderr)
+        return 1
+    return result.code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
