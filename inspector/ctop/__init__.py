@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inspector.ctop import options, source
 
 __all__ = ["main"]
 
@@ -27,10 +31,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _is_terminal() -> bool:
+    return sys.stdout.isatty() and sys.stdin.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
 def _run(argv: Sequence[str] | None) -> int:
     from inspector.ctop import once, options, source  # noqa: PLC0415  an interrupt while importing is an interrupt too
 
-    asked = options.parse(argv, terminal=sys.stdout.isatty() and sys.stdin.isatty())
+    asked = options.parse(argv, terminal=_is_terminal())
     # A name may hold what the terminal's encoding cannot say.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     with source.KernelSource(processes=asked.processes) as kernel:
@@ -38,7 +46,25 @@ def _run(argv: Sequence[str] | None) -> int:
             once.print_document(kernel, asked, sys.stdout)
         elif asked.output == "jsonl":
             once.print_documents(kernel, asked, sys.stdout)
+        elif asked.output == "live" and _live(kernel, asked):
+            return 0
         else:
             once.print_table(kernel, asked, sys.stdout)
         sys.stdout.flush()
     return 0
+
+
+def _live(kernel: source.KernelSource, asked: options.Options) -> bool:
+    """Run the live view until the user quits; False when Textual is not installed."""
+    try:
+        from inspector.ctop.app import Ctop  # noqa: PLC0415  half a second, and only the live view needs it
+    except ImportError as error:
+        if error.name is None or error.name.split(".")[0] not in ("textual", "rich"):
+            raise
+        sys.stderr.write(f"ctop: the live view needs the package {error.name.split('.')[0]}; this is ctop --once\n")
+        return False
+    app = Ctop(kernel, asked)
+    app.run()
+    if app.failure is not None:
+        raise app.failure
+    return True

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from inspector.schema import Document
 
 if TYPE_CHECKING:
-    from inspector.observe import Observation
+    from inspector.model import Observation
 
 __all__ = ["KernelSource", "Source"]
 
-Source = Callable[[], Document]
-"""Each call takes a sample: rates cover the time since the call before. Not for two threads at once."""
+
+class Source(Protocol):
+    """Each call takes a sample: rates cover the time since the call before. Not for two threads at once.
+
+    `focus` asks for the processes of the container with that id, from the next sample on.
+    """
+
+    focus: str | None
+
+    def __call__(self) -> Document:
+        """Take a sample."""
 
 
 class KernelSource:
-    """Samples this machine. `processes`, which may be changed between two samples, asks for them too."""
+    """Samples this machine; with `processes` those of every container, else those of the one in focus."""
 
     def __init__(self, *, processes: bool = False) -> None:
         from inspector.kernel.host import Host  # noqa: PLC0415  `ctop --help` reads no kernel file
@@ -28,13 +36,13 @@ class KernelSource:
         self._before: Observation | None = None
 
     @property
-    def processes(self) -> bool:
-        """Whether the documents list the processes of each container."""
-        return self._observer.processes
+    def focus(self) -> str | None:
+        """The id of the container whose processes are listed."""
+        return self._observer.focus
 
-    @processes.setter
-    def processes(self, wanted: bool) -> None:
-        self._observer.processes = wanted
+    @focus.setter
+    def focus(self, container: str | None) -> None:
+        self._observer.focus = container
 
     def __call__(self) -> Document:
         """Take one sample and return the document of the time since the one before."""

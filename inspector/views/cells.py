@@ -119,16 +119,17 @@ def cpu(container: Container, scene: Scene) -> Cell:
     return text.percent(cpu_ratio(container, scene)), _level(container["cpu"]["limit_ratio"], NEAR, FULL)
 
 
-def _no_limit(known: bool, scene: Scene) -> str:
+def _no_limit(container: Container, controller: str, used: float | None, scene: Scene) -> str:
     """Stand in for a limit that is not there: "none", unless we cannot know."""
-    return "none" if known and not scene.hidden_ancestors else text.UNKNOWN
+    known = controller in container["cgroups"] and used is not None and not scene.hidden_ancestors
+    return "none" if known else text.UNKNOWN
 
 
 def cpu_limit(container: Container, scene: Scene) -> Cell:
     """Effective CPU limit in cores; "^" when an ancestor sets it."""
     limited = container["cpu"]
     if limited["limit_cores"] is None:
-        return _no_limit(limited["source"] == "cgroup" and limited["usage_seconds"] is not None, scene), "dim"
+        return _no_limit(container, "cpu", limited["usage_seconds"], scene), "dim"
     return _elsewhere(container, limited["limit_set_by"]) + text.cores(limited["limit_cores"]), ""
 
 
@@ -147,7 +148,7 @@ def memory(container: Container, scene: Scene) -> Cell:
     if used is None and usage["source"] == "processes":
         used = usage["anon_bytes"]
     if usage["limit_bytes"] is None:
-        limit = _no_limit(usage["source"] == "cgroup" and used is not None, scene)
+        limit = _no_limit(container, "memory", used, scene)
     else:
         limit = _elsewhere(container, usage["limit_set_by"]) + text.byte_size(usage["limit_bytes"])
     meaning = _level(usage["limit_ratio"], NEAR, FULL) if usage["limit_ratio"] is not None else ""

@@ -42,6 +42,7 @@ COLUMNS = (
     Column("pod", "POD", "pod it belongs to", 12, cells.pod, "left", grows=True),
     Column("pid", "PID", "host PID of its first process", 8, cells.plain("pid"), level=9),
     Column("cpu", "CPU%", "CPU used: of one core, of the limit or of the host (--cpu)", 9, cells.cpu, level=0),
+    Column("time", "TIME", "CPU time used in all", 7, cells.number("cpu.usage_seconds", text.duration), level=4),
     Column("limit", "LIMIT", "effective CPU limit in cores; ^ set by an ancestor", 6, cells.cpu_limit, level=0),
     Column("limitby", "LIMIT SET BY", "cgroup whose quota or cpuset is the CPU limit", 12, cells.plain("cpu.limit_set_by"), "left", 8, grows=True),
     Column("throttled", "THROTTLED", "share of quota periods throttled; ^ by an ancestor's quota", 9, cells.throttled, level=0),

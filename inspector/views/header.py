@@ -31,8 +31,11 @@ def own(document: Document) -> Container | None:
     return next((container for container in document["containers"] if container["id"] == self), None) if self else None
 
 
-def header(document: Document, scene: Scene, shown: int) -> list[Line]:
-    """Return the header for a table of `shown` rows: two lines, and one for each thing that limits what we see."""
+def header(document: Document, scene: Scene, shown: int, more: Line | None = None) -> list[Line]:
+    """Return the header for a table of `shown` rows: two lines, and one for each thing that limits what we see.
+
+    `more` is added to the last line.
+    """
     lines = [_machine(document)]
     lines += _inside(document) if document["viewpoint"]["inside_container"] else [_totals(document)]
     if document["viewpoint"]["hidden_ancestors"]:
@@ -41,11 +44,11 @@ def header(document: Document, scene: Scene, shown: int) -> list[Line]:
         some = "1 process" if document["denied"] == 1 else f"{document['denied']} processes"
         lines.append([(f"{some} hidden: needs CAP_SYS_PTRACE (run as root)", "warn")])
     if document["problems"]:
-        more = f" (and {len(document['problems']) - 1} more)" if len(document["problems"]) > 1 else ""
-        lines.append([(f"problem: {safe(document['problems'][0])}{more}", "warn")])
+        others = f" (and {len(document['problems']) - 1} more)" if len(document["problems"]) > 1 else ""
+        lines.append([(f"problem: {safe(document['problems'][0])}{others}", "warn")])
     total = len(document["containers"])
-    lines.append([(f"{shown} of {total} shown", ""), SEPARATOR, (f"CPU% is of {MEANING_OF_CPU[scene.cpu]}", "")])
-    return lines
+    of_what = f"CPU% is of {MEANING_OF_CPU[scene.cpu]}"
+    return [*lines, [(f"{shown} of {total} shown", ""), SEPARATOR, (of_what, ""), *(more or [])]]
 
 
 def _machine(document: Document) -> Line:

@@ -59,6 +59,7 @@ SORTS: Mapping[str, Key] = {
     "pids": _field("pids.current"),
     "io": _sum("io.read_bytes_per_second", "io.write_bytes_per_second"),
     "net": _sum("network.receive_bytes_per_second", "network.transmit_bytes_per_second"),
+    "time": _field("cpu.usage_seconds"),
     "limit": _field("cpu.limit_cores"),
     "mem%": _field("memory.limit_ratio"),
     "runtime": _field("runtime"),

@@ -19,7 +19,7 @@ PALETTE: Mapping[str, str] = {
     "": "",
     "title": "bold",
     "sorted": "bold underline",
-    "dim": "bright_black",
+    "dim": "dim",
     "good": "green",
     "warn": "yellow",
     "bad": "bold red",

@@ -1,0 +1,243 @@
+"""The live view: a table of containers, one of them in detail, a help page. Its samples come from a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from typing import ClassVar
+
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.events import Resize
+from textual.message import Message
+from textual.widgets import Input
+
+from inspector.ctop.keys import KEYS, help_lines
+from inspector.ctop.lines import Bar, Lines
+from inspector.ctop.options import Options
+from inspector.ctop.sampler import Sampler
+from inspector.ctop.source import Source
+from inspector.ctop.state import State
+from inspector.schema import Document
+from inspector.views.layout import Line
+from inspector.views.text import width_of
+
+__all__ = ["Ctop"]
+
+PROMPT = "filter: words of name, id, image, runtime; KEY:WORD"
+HINTS = {
+    "table": "Enter detail  / filter  s sort  r reverse  a all  0 CPU%  Space pause  ? help  q quit",
+    "detail": "Esc back  P M N sort  Left Right scroll  Space pause  ? help  q quit",
+    "help": "Esc back  q quit",
+}
+
+
+class Ctop(App[None]):
+    """ctop's screen; `failure` is what ended the sampling, when it ended by itself."""
+
+    CSS = """
+    Screen { layout: vertical; background: ansi_default; }
+    Bar { height: 1; }
+    Lines { height: 1fr; scrollbar-size: 0 0; background: ansi_default; }
+    Input { height: 1; border: none; padding: 0; background: ansi_default; color: ansi_default; }
+    Input:focus { border: none; }
+    """
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        # Textual gives Ctrl-C to a hint how to quit; here it quits, whatever has the focus.
+        Binding("ctrl+c", "quit", show=False, priority=True),
+        *(Binding(key.keys, key.action, key.help, show=False) for key in KEYS),
+    ]
+
+    class Sampled(Message):
+        """The sampler has a document, or the exception that ended it."""
+
+        def __init__(self, result: Document | Exception) -> None:
+            self.result = result
+            super().__init__()
+
+    def __init__(self, source: Source, options: Options) -> None:
+        if not options.colour:
+            os.environ["NO_COLOR"] = "1"
+        super().__init__(ansi_color=True)
+        self.failure: Exception | None = None
+        self.state = State(options)
+        self.page = "table"
+        self._sampler = Sampler(source, options.delay, lambda result: self.post_message(self.Sampled(result)))
+
+    def compose(self) -> ComposeResult:
+        """Build the screen, from top to bottom."""
+        yield Bar("header")
+        yield Bar("titles")
+        yield Lines("table")
+        yield Lines("page")
+        yield Input(id="filter", placeholder=PROMPT, select_on_focus=False)
+        yield Bar("status")
+
+    def on_mount(self) -> None:
+        """Start sampling."""
+        self.query_one("#filter").display = False
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # Without this a kill would leave the terminal in raw mode.
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                asyncio.get_running_loop().add_signal_handler(number, self.exit)
+        self._turn_to("table")
+        self._sampler.start()
+
+    def on_unmount(self) -> None:
+        """Stop sampling."""
+        self._sampler.stop()
+
+    def on_ctop_sampled(self, message: Ctop.Sampled) -> None:
+        """Show a new document."""
+        if isinstance(message.result, Exception):
+            self.failure = message.result
+            self.exit()
+        else:
+            self.state.update(message.result)
+            self.draw()
+
+    def on_resize(self, _: Resize) -> None:
+        """Choose the columns anew."""
+        self.call_after_refresh(self.draw)
+
+    def draw(self) -> None:
+        """Draw everything."""
+        self.query_one("#header", Bar).show(self.state.header()[: max(self.size.height // 3, 2)])
+        status: list[Line] = [[(HINTS[self.page], "dim")]]
+        if self.page == "table":
+            self.query_one("#titles", Bar).show([self.state.titles(self.size.width)])
+            count = len(self.state.shown)
+            cursor = self.state.cursor if count else None
+            self.query_one("#table", Lines).show(max(count, 1), self.state.row, cursor)
+            status[0].append((f"  {self.state.cursor + 1}/{count}" if count else "", ""))
+            status.insert(0, self.state.finding())
+        else:
+            lines = help_lines() if self.page == "help" else self.state.detail(self.size.width)
+            width = max(sum(width_of(text) for text, _ in line) for line in lines)
+            self.query_one("#page", Lines).show(len(lines), lambda index: lines[index], width=width)
+        self.query_one("#status", Bar).show(status)
+
+    def _turn_to(self, page: str) -> None:
+        self.page = page
+        self._sampler.focus(self.state.chosen if page == "detail" else None)
+        in_table = page == "table"
+        for name, shown in (("#titles", in_table), ("#table", in_table), ("#page", not in_table)):
+            self.query_one(name).display = shown
+        self.query_one("#page", Lines).scroll_to(0, 0, animate=False, immediate=True)
+        self.lines.focus()
+        self.draw()
+
+    @property
+    def lines(self) -> Lines:
+        """The lines in sight: the table or a page."""
+        return self.query_one("#table" if self.page == "table" else "#page", Lines)
+
+    def action_move(self, step: int) -> None:
+        """Move the cursor, or scroll the page."""
+        if self.page == "table":
+            self.state.move_to(self.state.cursor + step)
+            self.draw()
+        else:
+            self.lines.scroll_relative(y=step, animate=False)
+
+    def action_page(self, screens: int) -> None:
+        """Move by a screen."""
+        self.action_move(screens * max(self.lines.size.height - 1, 1))
+
+    def action_edge(self, side: int) -> None:
+        """Go to the first or the last line."""
+        self.action_move(side * self.lines.virtual_size.height)
+
+    def action_sideways(self, step: int) -> None:
+        """Scroll a page to the side."""
+        if self.page != "table":
+            self.lines.scroll_relative(x=step, animate=False)
+
+    def action_open(self) -> None:
+        """Show the chosen container in detail."""
+        if self.page == "table" and self.state.shown:
+            self._turn_to("detail")
+
+    def action_back(self) -> None:  # type: ignore[override]  # Textual's own goes back a screen, of which we have one
+        """Leave the detail or the help; in the table leave and clear the filter."""
+        if self.page != "table":
+            self._turn_to("table")
+        else:
+            self.query_one("#filter", Input).value = ""
+            self.on_input_submitted()
+            self._select(words="")
+
+    def action_help(self) -> None:
+        """Show the keys, or go back."""
+        self._turn_to("table" if self.page == "help" else "help")
+
+    def action_filter(self) -> None:
+        """Ask for words."""
+        if self.page == "table":
+            field = self.query_one("#filter", Input)
+            field.value = self.state.selection.words
+            field.display = True
+            field.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter while it is being typed."""
+        self._select(words=event.value)
+
+    def on_input_submitted(self) -> None:
+        """Keep the filter and close its field."""
+        self.query_one("#filter").display = False
+        self.lines.focus()
+
+    def action_every(self) -> None:
+        """Show all kinds, or containers alone."""
+        self._select(every=not self.state.selection.every)
+
+    def action_sort(self, name: str) -> None:
+        """Sort by one field; in the detail the processes."""
+        if self.page == "detail":
+            self.state.process_sort = "pid" if name == "name" else name
+            self.draw()
+        else:
+            self._select(sort=name, reverse=False)
+
+    def action_next_sort(self) -> None:
+        """Sort by the next field."""
+        self.state.next_sort()
+        self.draw()
+
+    def action_reverse(self) -> None:
+        """Turn the order round."""
+        self._select(reverse=not self.state.selection.reverse)
+
+    def action_cpu(self) -> None:
+        """Change what CPU % is a share of."""
+        self.state.next_cpu()
+        self.draw()
+
+    def action_pause(self) -> None:
+        """Hold the picture still, or go on."""
+        self.state.paused = not self.state.paused
+        self._sampler.pause(self.state.paused)
+        self.draw()
+
+    def _select(self, **changes: object) -> None:
+        self.state.select(**changes)
+        self.draw()
+
+    def on_bar_clicked(self, message: Bar.Clicked) -> None:
+        """Sort by the title that was clicked; a second click reverses."""
+        name = self.state.title_at(message.x) if message.bar.id == "titles" else None
+        if name is not None:
+            again = name == self.state.selection.sort
+            self._select(sort=name, reverse=again and not self.state.selection.reverse)
+
+    def on_lines_clicked(self, message: Lines.Clicked) -> None:
+        """Choose a row; a double click opens it."""
+        if self.page == "table":
+            self.state.move_to(message.index)
+            self.draw()
+            if message.times > 1:
+                self.action_open()

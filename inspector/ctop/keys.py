@@ -1,0 +1,66 @@
+"""The keys of the live view: one table, from which the bindings and the help page are made."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from inspector.views.layout import Line
+from inspector.views.text import fit
+
+__all__ = ["KEYS", "SORT_CYCLE", "Key", "help_lines"]
+
+
+class Key(NamedTuple):
+    """Textual's names of the keys, the action, what the help calls the keys, what they do."""
+
+    keys: str
+    action: str
+    shown: str
+    help: str
+
+
+KEYS = (
+    Key("up,k", "move(-1)", "Up k", "one row up"),
+    Key("down,j", "move(1)", "Down j", "one row down"),
+    Key("pageup,ctrl+b", "page(-1)", "PgUp", "one screen up"),
+    Key("pagedown,ctrl+f", "page(1)", "PgDn", "one screen down"),
+    Key("home,g", "edge(-1)", "Home g", "first row"),
+    Key("end,G", "edge(1)", "End G", "last row"),
+    Key("left", "sideways(-8)", "Left", "in the detail: scroll to the left"),
+    Key("right", "sideways(8)", "Right", "in the detail: scroll to the right, to the end of long commands"),
+    Key("enter,o", "open", "Enter o", "one container in detail, with its processes"),
+    Key("escape", "back", "Esc", "back to the table; in the table: clear the filter"),
+    Key("slash,f,f4", "filter", "/ f F4", "filter by name, id, image, runtime; KEY:WORD for one of them"),
+    Key("a", "every", "a", "also services and control groups, or containers alone"),
+    Key("P", "sort('cpu')", "P", "sort by CPU"),
+    Key("M", "sort('mem')", "M", "sort by memory"),
+    Key("T", "sort('time')", "T", "sort by CPU time used in all"),
+    Key("N", "sort('name')", "N", "sort by name (in the detail: by PID)"),
+    Key("s,f6", "next_sort", "s F6", "sort by the next of cpu, mem, throttled, name, pids, io, net, time"),
+    Key("r,I", "reverse", "r I", "reverse the order; a click on a title sorts, a second one reverses"),
+    Key("0", "cpu", "0", "CPU% of one core, of the effective limit, of the host"),
+    Key("space,Z", "pause", "Space Z", "hold the picture still, or go on"),
+    Key("question_mark,h,f1", "help", "? h F1", "this page"),
+    Key("ctrl+z", "suspend_process", "Ctrl-Z", "to the shell; fg comes back"),
+    Key("q,f10", "quit", "q F10", "quit; also Ctrl-C"),
+)
+SORT_CYCLE = ("cpu", "mem", "throttled", "name", "pids", "io", "net", "time")
+
+LEGEND = """\
+CPU%        CPU time as a share of one core (200% is two cores busy), of the limit or of the host
+LIMIT       effective CPU limit in cores, the least of its own and its ancestors' quotas and cpusets
+THROTTLED   share of the quota's periods in which it was made to wait
+MEM         working set: memory used less inactive page cache; beside it the effective limit
+^           an ancestor cgroup sets this limit, or throttles it
+-           not known (rates need two samples);  none: there is no limit
+PIDS        tasks: processes and their threads
+"""
+
+
+def help_lines() -> list[Line]:
+    """Return the help page."""
+    lines: list[Line] = [[("Keys", "title")]]
+    lines += [[(f"  {fit(key.shown, 9)} ", "title"), (key.help, "")] for key in KEYS]
+    lines += [[], [("Figures", "title")]]
+    lines += [[(f"  {line[:12]}", "title"), (line[12:], "")] for line in LEGEND.splitlines()]
+    return lines

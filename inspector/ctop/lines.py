@@ -1,0 +1,111 @@
+"""Widgets that draw lines of cells: only those in sight are ever made (Textual's Line API).
+
+Textual's DataTable formats and measures every cell at every update; with
+hundreds of rows that change each second this is many times cheaper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.events import Click
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.widget import Widget
+
+from inspector.views.layout import Line
+from inspector.views.table import PALETTE
+
+__all__ = ["Bar", "Lines"]
+
+STYLES: Mapping[str, Style] = {meaning: Style.parse(look or "none") for meaning, look in PALETTE.items()}
+CURSOR = Style(reverse=True)
+
+
+def to_strip(line: Line, width: int, start: int = 0, style: Style | None = None) -> Strip:
+    """Return `width` columns of a line from column `start` on; `style` is laid over all of it."""
+    strip = Strip([Segment(text, STYLES.get(meaning)) for text, meaning in line])
+    strip = strip.crop_extend(start, start + width, None)
+    return strip.apply_style(style) if style else strip
+
+
+class Bar(Widget):
+    """A few lines that do not scroll: header, titles, status."""
+
+    class Clicked(Message):
+        """A click at a column of the bar."""
+
+        def __init__(self, bar: Bar, x: int) -> None:
+            self.bar = bar
+            self.x = x
+            super().__init__()
+
+    def __init__(self, name: str) -> None:
+        super().__init__(id=name)
+        self._lines: list[Line] = [[]]
+
+    def show(self, lines: list[Line]) -> None:
+        """Show these lines; the bar is as high as they are many."""
+        if len(lines) != len(self._lines) or self.styles.height is None:
+            self.styles.height = len(lines)
+        self._lines = lines
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """Draw one line."""
+        return to_strip(self._lines[y] if y < len(self._lines) else [], self.size.width)
+
+    def on_click(self, event: Click) -> None:
+        """Tell where it was clicked."""
+        self.post_message(self.Clicked(self, event.x))
+
+
+class Lines(ScrollView, can_focus=True, inherit_bindings=False):
+    """Many lines, made when they come into sight; one may be under the cursor."""
+
+    class Clicked(Message):
+        """A click on a line; `times` 2 is a double click."""
+
+        def __init__(self, index: int, times: int) -> None:
+            self.index = index
+            self.times = times
+            super().__init__()
+
+    def __init__(self, name: str) -> None:
+        super().__init__(id=name)
+        self.cursor: int | None = None
+        self._count = 0
+        self._draw: Callable[[int], Line] = lambda _: []
+
+    def show(self, count: int, draw: Callable[[int], Line], cursor: int | None = None, width: int = 0) -> None:
+        """Show `count` lines, of which `draw` makes one by its index; `width` is that of the longest, to scroll."""
+        self._count, self._draw, self.cursor = count, draw, cursor
+        size = Size(max(width, self.size.width), count)
+        if size != self.virtual_size:
+            self.virtual_size = size
+        if cursor is not None:
+            self._follow(cursor)
+        self.refresh()
+
+    def _follow(self, cursor: int) -> None:
+        """Scroll so far that the cursor is in sight."""
+        top, height = self.scroll_offset.y, self.size.height
+        if cursor < top or cursor >= top + height:
+            self.scroll_to(y=cursor if cursor < top else cursor - height + 1, animate=False, immediate=True)
+
+    def render_line(self, y: int) -> Strip:
+        """Draw one line."""
+        left, top = self.scroll_offset
+        index = top + y
+        line = self._draw(index) if index < self._count else []
+        return to_strip(line, self.size.width, left, CURSOR if index == self.cursor else None)
+
+    def on_click(self, event: Click) -> None:
+        """Tell which line was clicked."""
+        index = self.scroll_offset.y + event.y
+        if index < self._count:
+            self.post_message(self.Clicked(index, event.chain))

@@ -1,0 +1,86 @@
+"""The thread that takes the samples, so that a slow one never holds up a key.
+
+A source is not made for two threads, so this one alone calls it. The first
+sample has no rates; the second follows soon, for the first picture with them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from inspector.ctop.source import Source
+from inspector.schema import Document
+
+__all__ = ["Sampler"]
+
+SOON = 0.3
+"""Seconds from the first sample to the second, and the least between two when one is wanted now."""
+
+
+class Sampler:
+    """Calls `deliver` with a document, or with the exception that ended it, every `delay` seconds."""
+
+    def __init__(self, source: Source, delay: float, deliver: Callable[[Document | Exception], object]) -> None:
+        self._source = source
+        self._delay = delay
+        self._deliver = deliver
+        self._change = threading.Condition()
+        self._stopped = self._wanted = self._paused = False
+        # A daemon: a read that hangs must not keep the terminal from coming back.
+        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
+
+    def start(self) -> None:
+        """Take the first sample."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no more; returns when the sample under way is done, or after a second."""
+        with self._change:
+            self._stopped = True
+            self._change.notify()
+        if self._thread.is_alive():
+            self._thread.join(timeout=1)
+
+    def pause(self, paused: bool) -> None:
+        """Hold, or go on."""
+        with self._change:
+            self._paused = paused
+            self._change.notify()
+
+    def focus(self, container: str | None) -> None:
+        """Ask for the processes of one container too; if so the next sample comes soon."""
+        self._source.focus = container
+        if container is not None:
+            with self._change:
+                self._wanted = True
+                self._change.notify()
+
+    def _run(self) -> None:
+        delay = min(SOON, self._delay)
+        while True:
+            taken = time.monotonic()
+            try:
+                result = self._source()
+            except Exception as error:  # noqa: BLE001  the application raises it again, where it is seen
+                self._deliver(error)
+                return
+            with self._change:
+                if self._stopped:
+                    return
+            self._deliver(result)
+            if not self._wait(taken, delay):
+                return
+            delay = self._delay
+
+    def _wait(self, taken: float, delay: float) -> bool:
+        """Wait for the next sample's time; False when there will be none."""
+        with self._change:
+            while not self._stopped:
+                left = taken + (min(SOON, delay) if self._wanted else delay) - time.monotonic()
+                if left <= 0 and (self._wanted or not self._paused):
+                    self._wanted = False
+                    return True
+                self._change.wait(None if self._paused and not self._wanted else max(left, 0.001))
+            return False
