@@ -1,0 +1,156 @@
+"""A real Prometheus scrapes the real exporter while a real container runs, and answers queries about it."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import pytest
+
+from tests.testbed.commands import BUSY_LOOP, EXPORTER, REPOSITORY, Sandbox, run
+from tests.testbed.docker import IMAGE, Docker
+from tests.testbed.tools import need
+
+pytestmark = pytest.mark.root
+
+PATIENCE = 60.0
+LIMITS = ("--cpu-period", "100000", "--cpu-quota", "20000", "--memory", "64m", "--pids-limit", "50")
+# promtool would have every counter end in "_total"; this is cAdvisor's name, kept because alerts use it.
+LINT = ['container_memory_failcnt counter metrics should have "_total" suffix']
+
+Query = Callable[[str], list[dict[str, str]]]
+
+
+def get(url: str) -> str:
+    """Return what is at a URL of ours on loopback."""
+    with urlopen(url, timeout=20) as answer:  # noqa: S310  always http://127.0.0.1
+        return str(answer.read().decode())
+
+
+def until(true: Callable[[], object], what: str) -> None:
+    """Wait for a condition; an error of the system call counts as not yet."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            if true():
+                return
+        except OSError:
+            pass
+        assert time.monotonic() < deadline, f"waited {PATIENCE:g} s in vain for {what}"
+        time.sleep(0.2)
+
+
+@contextmanager
+def running(command: list[str], log: Path) -> Iterator[None]:
+    """Run a server, its output in `log`; at the end it must stop at SIGTERM, with exit code 0."""
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, cwd=REPOSITORY) as process:
+        try:
+            yield
+            process.terminate()
+            assert process.wait(30) == 0, log.read_text()
+        finally:
+            process.kill()
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@pytest.fixture(name="exporter")
+def exporter_fixture(tmp_path: Path) -> Iterator[str]:
+    """Start the exporter on a free port; gives its base URL."""
+    log = tmp_path / "exporter.log"
+    with running([*EXPORTER, "--web.listen-address=127.0.0.1:0"], log):
+        until(lambda: "metrics at " in log.read_text(), "the exporter")
+        match = re.search(r"metrics at (http://\S+)/metrics", log.read_text())
+        assert match
+        yield match[1]
+
+
+@pytest.fixture(name="query")
+def query_fixture(tmp_path: Path, exporter: str) -> Iterator[Query]:
+    """Start Prometheus, scraping the exporter each second; gives a function that asks it.
+
+    The answer is a list of results: their labels, and the value under the key "value".
+    """
+    need("prometheus")
+    config = tmp_path / "prometheus.yml"
+    example = Path(REPOSITORY, "dashboards", "prometheus.yml").read_text()
+    config.write_text(example.replace("127.0.0.1:10071", exporter.removeprefix("http://")).replace("15s", "1s"))
+    port = free_port()
+    command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}",
+               f"--web.listen-address=127.0.0.1:{port}"]  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+
+    def query(expression: str) -> list[dict[str, str]]:
+        answer = json.loads(get(f"{url}/api/v1/query?{urlencode({'query': expression})}"))
+        return [{**one["metric"], "value": one["value"][1]} for one in answer["data"]["result"]]
+
+    with running(command, tmp_path / "prometheus.log"):
+        until(lambda: "Ready" in get(f"{url}/-/ready"), "Prometheus")
+        until(lambda: query("up == 1"), "the first scrape")
+        yield query
+
+
+def check(query: Query, name: str, id_: str) -> None:
+    """See the container's limits, and for ten seconds its use, as Prometheus stored them."""
+    who = f'{{name="{name}",image!=""}}'
+    until(lambda: query(f"count_over_time(container_cpu_usage_seconds_total{who}[15s]) > 12"), "twelve scrapes")
+    [used] = query(f"rate(container_cpu_usage_seconds_total{who}[10s])")
+    assert 0.18 <= float(used["value"]) <= 0.22
+    assert used["id"].endswith(id_)
+    assert (used["job"], used["cpu"]) == ("cadvisor", "total")
+    periods = f"container_cpu_cfs_throttled_periods_total{who}[10s]) / rate(container_cpu_cfs_periods_total{who}[10s]"
+    [throttled] = query(f"rate({periods})")
+    assert float(throttled["value"]) > 0.8
+    expected = {
+        "container_spec_cpu_quota": 20000,
+        "container_spec_cpu_period": 100000,
+        "container_cpu_limit_cores": 0.2,
+        "container_spec_memory_limit_bytes": 64 << 20,
+        "container_pids_limit": 50,
+    }
+    assert {metric: [float(one["value"]) for one in query(metric + who)] for metric in expected} == {
+        metric: [value] for metric, value in expected.items()
+    }
+    [info] = query(f"container_cpu_limit_info{who}")
+    assert info["set_by"] == info["id"]
+    assert query("scrape_samples_post_metric_relabeling - scrape_samples_scraped")[0]["value"] == "0"
+    assert [one["value"] for one in query("cgscope_scrape_collector_success")] == ["1", "1"]
+
+
+def check_gone(query: Query, name: str) -> None:
+    """See that a container which ended has no series: with timestamps of our own they would stay for 5 minutes."""
+    until(lambda: not query(f'container_last_seen{{name="{name}"}}'), "the series to go stale")
+
+
+def test_prometheus_sees_a_limited_sandbox(query: Query, exporter: str, sandbox: Sandbox) -> None:
+    """Our own container at a quota of 20 ms in 100: 0.2 cores by rate(), nearly always throttled, and its limits."""
+    id_ = sandbox.start("busy", *LIMITS, *BUSY_LOOP)
+    check(query, "busy", id_)
+    page = get(f"{exporter}/metrics")
+    done = run(["promtool", "check", "metrics"], text=page, check=False)
+    assert done.stderr.splitlines() == LINT
+    sandbox("rm", "-f", "busy")
+    check_gone(query, "busy")
+
+
+def test_prometheus_sees_a_limited_docker_container(query: Query, docker: Docker) -> None:
+    """The same for Docker's, whose name and image are the ones Docker gave."""
+    id_ = docker.start("prom-busy", *LIMITS, IMAGE, *BUSY_LOOP)
+    with ExitStack() as stack:
+        stack.callback(docker, "rm", "-f", "prom-busy", check=False)
+        check(query, "prom-busy", id_)
+        assert query('container_last_seen{name="prom-busy"}')[0]["image"].startswith(IMAGE)
+    check_gone(query, "prom-busy")
