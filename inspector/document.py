@@ -178,8 +178,9 @@ class _Writer:
         return [user + system, user, system]
 
     def cpuset(self) -> str | None:
-        reading = self.after.readings.get(("cpuset", self.one.cgroups.get("cpuset", "")))
-        return reading.cpus if isinstance(reading, Cpuset) else None
+        """Return the CPUs of the nearest cgroup that says: v2 need not enable the controller all the way down."""
+        above = (self.after.readings.get(("cpuset", path)) for path in ancestors(self.one.cgroups.get("cpuset", "/")))
+        return next((one.cpus for one in above if isinstance(one, Cpuset) and one.cpus), None)
 
     def throttling(self) -> tuple[float | None, float | None, str | None]:
         """Return the share of periods throttled by the own quota, by the worst ancestor's, and who throttles most."""

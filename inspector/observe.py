@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from inspector.absence import Absence
 from inspector.collect import Collector
@@ -63,6 +64,7 @@ class Observer:
         shown = tuple(self._metadata.named(one) for one in all_of_them if self.groups or one.kind == "container")
         taken_at, monotonic = time.time(), time.monotonic()
         readings, inodes = self._readings(shown)
+        shown = tuple(_without_absent(one, readings) for one in shown)
         observation = Observation(
             taken_at=taken_at,
             monotonic=monotonic,
@@ -129,3 +131,8 @@ class Observer:
         wanted = (one for one in shown if self.processes or one.id == self.focus)
         return {one.id: self._meter.details(one.members, processes) for one in wanted}
 
+
+def _without_absent(one: Container, readings: Mapping[Key, Reading]) -> Container:
+    """Give up the resources a cgroup does not account: on v2 a controller may not be enabled for it."""
+    owned = frozenset(name for name in one.owned if name not in WATCHED or (name, one.cgroups[name]) in readings)
+    return one if owned == one.owned else replace(one, owned=owned)
