@@ -10,9 +10,8 @@ from typing import ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.events import Resize
+from textual.events import Key, Paste, Resize
 from textual.message import Message
-from textual.widgets import Input
 
 from inspector.ctop.keys import KEYS, help_lines
 from inspector.ctop.lines import Bar, Lines
@@ -22,15 +21,15 @@ from inspector.ctop.source import Source
 from inspector.ctop.state import State
 from inspector.schema import Document
 from inspector.views.layout import Line
-from inspector.views.text import width_of
+from inspector.views.text import safe, width_of
 
 __all__ = ["Ctop"]
 
-PROMPT = "filter: words of name, id, image, runtime; KEY:WORD"
+PROMPT = "  words of name, id, image, runtime; KEY:WORD; Enter keep  Esc clear"
 HINTS = {
-    "table": "Enter detail  / filter  s sort  r reverse  a all  0 CPU%  Space pause  ? help  q quit",
+    "table": "Enter detail  / filter  s sort  r reverse  a all  0 CPU%  ? help",
     "detail": "Esc back  P M N sort  Left Right scroll  Space pause  ? help  q quit",
-    "help": "Esc back  q quit",
+    "help": "Esc back  Up Down scroll  q quit",
 }
 
 
@@ -41,8 +40,6 @@ class Ctop(App[None]):
     Screen { layout: vertical; background: ansi_default; }
     Bar { height: 1; }
     Lines { height: 1fr; scrollbar-size: 0 0; background: ansi_default; }
-    Input { height: 1; border: none; padding: 0; background: ansi_default; color: ansi_default; }
-    Input:focus { border: none; }
     """
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -65,6 +62,7 @@ class Ctop(App[None]):
         self.failure: Exception | None = None
         self.state = State(options)
         self.page = "table"
+        self.typing = False
         self._sampler = Sampler(source, options.delay, lambda result: self.post_message(self.Sampled(result)))
 
     def compose(self) -> ComposeResult:
@@ -73,12 +71,10 @@ class Ctop(App[None]):
         yield Bar("titles")
         yield Lines("table")
         yield Lines("page")
-        yield Input(id="filter", placeholder=PROMPT, select_on_focus=False)
         yield Bar("status")
 
     def on_mount(self) -> None:
         """Start sampling."""
-        self.query_one("#filter").display = False
         for number in (signal.SIGTERM, signal.SIGHUP):
             # Without this a kill would leave the terminal in raw mode.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
@@ -106,19 +102,21 @@ class Ctop(App[None]):
     def draw(self) -> None:
         """Draw everything."""
         self.query_one("#header", Bar).show(self.state.header()[: max(self.size.height // 3, 2)])
-        status: list[Line] = [[(HINTS[self.page], "dim")]]
+        status: Line = [(HINTS[self.page], "dim")]
         if self.page == "table":
             self.query_one("#titles", Bar).show([self.state.titles(self.size.width)])
             count = len(self.state.shown)
             cursor = self.state.cursor if count else None
             self.query_one("#table", Lines).show(max(count, 1), self.state.row, cursor)
-            status[0].append((f"  {self.state.cursor + 1}/{count}" if count else "", ""))
-            status.insert(0, self.state.finding())
+            words = safe(self.state.selection.words)
+            status.insert(0, (f"{self.state.cursor + 1}/{count}  " if count else "", ""))
+            if self.typing:
+                status = [("filter: ", "title"), (words, ""), (" ", "sorted"), ("" if words else PROMPT, "dim")]
         else:
             lines = help_lines() if self.page == "help" else self.state.detail(self.size.width)
             width = max(sum(width_of(text) for text, _ in line) for line in lines)
             self.query_one("#page", Lines).show(len(lines), lambda index: lines[index], width=width)
-        self.query_one("#status", Bar).show(status)
+        self.query_one("#status", Bar).show([self.state.finding() if self.page == "table" else [], status])
 
     def _turn_to(self, page: str) -> None:
         self.page = page
@@ -127,7 +125,7 @@ class Ctop(App[None]):
         for name, shown in (("#titles", in_table), ("#table", in_table), ("#page", not in_table)):
             self.query_one(name).display = shown
         self.query_one("#page", Lines).scroll_to(0, 0, animate=False, immediate=True)
-        self.lines.focus()
+        self.screen.set_focus(self.lines)
         self.draw()
 
     @property
@@ -166,8 +164,6 @@ class Ctop(App[None]):
         if self.page != "table":
             self._turn_to("table")
         else:
-            self.query_one("#filter", Input).value = ""
-            self.on_input_submitted()
             self._select(words="")
 
     def action_help(self) -> None:
@@ -177,19 +173,34 @@ class Ctop(App[None]):
     def action_filter(self) -> None:
         """Ask for words."""
         if self.page == "table":
-            field = self.query_one("#filter", Input)
-            field.value = self.state.selection.words
-            field.display = True
-            field.focus()
+            self.typing = True
+            self.draw()
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Filter while it is being typed."""
-        self._select(words=event.value)
+    def on_key(self, event: Key) -> None:
+        """While a filter is being typed, take every key before the bindings do.
 
-    def on_input_submitted(self) -> None:
-        """Keep the filter and close its field."""
-        self.query_one("#filter").display = False
-        self.lines.focus()
+        Textual's Input would get the focus too late for keys that arrive
+        together, as they do from a slow connection.
+        """
+        if not self.typing:
+            return
+        event.prevent_default()
+        words = self.state.selection.words
+        if event.key in ("enter", "escape"):
+            self.typing = False
+            words = words if event.key == "enter" else ""
+        elif event.key in ("backspace", "ctrl+h"):
+            words = words[:-1]
+        elif event.key in ("ctrl+u", "ctrl+w"):
+            words = words.rstrip().rpartition(" ")[0] if event.key == "ctrl+w" else ""
+        elif event.is_printable and event.character:
+            words += event.character
+        self._select(words=words)
+
+    def on_paste(self, event: Paste) -> None:
+        """Take a pasted word into the filter."""
+        if self.typing:
+            self._select(words=self.state.selection.words + " ".join(event.text.split()))
 
     def action_every(self) -> None:
         """Show all kinds, or containers alone."""

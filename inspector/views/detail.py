@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from inspector.schema import Container, ProcessRow
-from inspector.views.cells import COLOUR_OF_SEVERITY, COLOUR_OF_STATE, Cell, Scene
+from inspector.views.cells import COLOUR_OF_SEVERITY, COLOUR_OF_STATE, Cell, Scene, set_elsewhere
 from inspector.views.layout import Line
 from inspector.views.text import UNKNOWN, byte_size, cores, count, duration, fit, percent, rate, safe, width_of
 
@@ -81,8 +81,13 @@ def _heading(container: Container, scene: Scene) -> Line:
     return [*line, (f"  id {safe(container['id'][:12])}", "dim")]
 
 
-def _set_by(set_by: str | None) -> str:
-    return f", set by {safe(set_by)}" if set_by else ""
+def _limit(container: Container, limit: str, set_by: str | None) -> Cell:
+    """Say a limit and who sets it; a limit that is not there is unknown or none, which this cannot tell."""
+    if limit == UNKNOWN:
+        return "no limit seen", ""
+    if set_elsewhere(container, set_by):
+        return f"limit {limit}, set by the ancestor {safe(set_by or '')}", "warn"
+    return f"limit {limit}" + (f", set by {safe(set_by)}" if set_by else ""), ""
 
 
 def _some(ratio: float | None) -> str:
@@ -91,10 +96,10 @@ def _some(ratio: float | None) -> str:
 
 def _cpu(container: Container) -> Facts:
     cpu = container["cpu"]
-    limit = f"limit {cores(cpu['limit_cores'])} cores" if cpu["limit_cores"] is not None else "no limit seen"
+    limit = f"{cores(cpu['limit_cores'])} cores" if cpu["limit_cores"] is not None else UNKNOWN
     facts = [
         (f"{cores(cpu['usage_cores'])} cores ({percent(cpu['limit_ratio'])} of its limit)", ""),
-        (limit + _set_by(cpu["limit_set_by"]), ""),
+        _limit(container, limit, cpu["limit_set_by"]),
         (f"user {cores(cpu['user_cores'])} system {cores(cpu['system_cores'])}", ""),
         (f"throttled in {percent(cpu['throttled_ratio'])} of periods", _some(cpu["throttled_ratio"])),
     ]
@@ -108,7 +113,7 @@ def _cpu(container: Container) -> Facts:
     if cpu["burst_us"]:
         facts.append((f"burst {cpu['burst_us']} us", ""))
     facts += [(f"weight {count(cpu['weight'])}", ""), (f"cpuset {safe(cpu['cpuset'] or UNKNOWN)}", "")]
-    facts.append((f"waiting {percent(cpu['pressure_some_ratio'])}", ""))
+    facts.append((f"waited for a CPU {percent(cpu['pressure_some_ratio'])} of the time", ""))
     return [*facts, (f"{duration(cpu['usage_seconds'])} used in all", ""), *_source(cpu["source"])]
 
 
@@ -118,10 +123,9 @@ def _source(source: str) -> Facts:
 
 def _memory(container: Container) -> Facts:
     memory = container["memory"]
-    limit = f"limit {byte_size(memory['limit_bytes'])}" if memory["limit_bytes"] is not None else "no limit seen"
     return [
         (f"working set {byte_size(memory['working_set_bytes'])} ({percent(memory['limit_ratio'])} of its limit)", ""),
-        (limit + _set_by(memory["limit_set_by"]), ""),
+        _limit(container, byte_size(memory["limit_bytes"]), memory["limit_set_by"]),
         (f"with page cache {byte_size(memory['usage_bytes'])}", ""),
         (f"anonymous {byte_size(memory['anon_bytes'])}", ""),
         (f"file {byte_size(memory['file_bytes'])}", ""),
@@ -130,15 +134,15 @@ def _memory(container: Container) -> Facts:
         (f"peak {byte_size(memory['peak_bytes'])}", ""),
         (f"OOM kills {count(memory['oom_kills'])}", "bad" if memory["oom_kills"] else ""),
         (f"limit hit {count(memory['limit_hits'])} times", _some(memory["limit_hits"])),
-        (f"waiting {percent(memory['pressure_some_ratio'])}, all {percent(memory['pressure_full_ratio'])}", ""),
+        (f"waited for memory {percent(memory['pressure_some_ratio'])} of the time", ""),
         *_source(memory["source"]),
     ]
 
 
 def _pids(container: Container) -> Facts:
     pids = container["pids"]
-    limit = f"limit {pids['limit']}{_set_by(pids['limit_set_by'])}" if pids["limit"] is not None else "no limit seen"
-    return [(f"{count(pids['current'])} in {container['members']} processes", ""), (limit, "")]
+    limit = _limit(container, count(pids["limit"]), pids["limit_set_by"])
+    return [(f"{count(pids['current'])} in {container['members']} processes", ""), limit]
 
 
 def _io(container: Container) -> Facts:
@@ -146,7 +150,7 @@ def _io(container: Container) -> Facts:
     return [
         (f"read {rate(io['read_bytes_per_second'])} ({byte_size(io['read_bytes'])} in all)", ""),
         (f"write {rate(io['write_bytes_per_second'])} ({byte_size(io['write_bytes'])} in all)", ""),
-        (f"waiting {percent(io['pressure_some_ratio'])}", ""),
+        (f"waited for it {percent(io['pressure_some_ratio'])} of the time", ""),
     ]
 
 

@@ -88,8 +88,8 @@ def _inside(document: Document) -> list[Line]:
     most = f" of {byte_size(memory['limit_bytes'])}" if memory["limit_bytes"] is not None else ", no limit seen"
     used = memory["working_set_bytes"] if memory["working_set_bytes"] is not None else memory["anon_bytes"]
     throttled = cpu["throttled_ratio"]
-    slowed = [SEPARATOR, (f"throttled in {percent(throttled)} of periods", "warn")] if throttled else []
+    slowed = [SEPARATOR, (f"throttled {percent(throttled)}", "warn")] if throttled else []
     return [
-        [("this container  CPU ", "title"), (f"{cores(cpu['usage_cores'])}{allowed}", ""), claims_cpus, *slowed],
-        [("             memory ", "title"), (f"{byte_size(used)}{most}", ""), claims_memory],
+        [("container  CPU ", "title"), (f"{cores(cpu['usage_cores'])}{allowed}", ""), claims_cpus, *slowed],
+        [("        memory ", "title"), (f"{byte_size(used)}{most}", ""), claims_memory],
     ]
