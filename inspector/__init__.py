@@ -1,1 +1,55 @@
-"""cgscope's inspector: reads namespaces, cgroups and mounts, and says which processes form a container."""
+"""cgscope's inspector: reads namespaces, cgroups and mounts, and says which processes form a container.
+
+    from inspector import Host, Observer
+    from inspector.document import document
+
+    observer = Observer(Host())
+    before = observer.tick()
+    time.sleep(1)
+    print(document(before, observer.tick())["containers"])
+
+The names below are the public ones; they are imported when first used, so
+that a program that needs one kernel file does not pay for the rest.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inspector.errors import InspectorError, NoSuchContainer, NoSuchProcess, ParseError
+    from inspector.fields import FIELDS, Field
+    from inspector.kernel.host import Host
+    from inspector.model import Observation
+    from inspector.observe import Observer
+
+__all__ = [
+    "FIELDS",
+    "Field",
+    "Host",
+    "InspectorError",
+    "NoSuchContainer",
+    "NoSuchProcess",
+    "Observation",
+    "Observer",
+    "ParseError",
+]
+
+_HOMES = {
+    "FIELDS": "fields",
+    "Field": "fields",
+    "Host": "kernel.host",
+    "InspectorError": "errors",
+    "NoSuchContainer": "errors",
+    "NoSuchProcess": "errors",
+    "Observation": "model",
+    "Observer": "observe",
+    "ParseError": "errors",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

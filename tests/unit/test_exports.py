@@ -1,0 +1,32 @@
+"""The inspector's public names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import inspector
+
+
+def test_every_public_name_exists_and_is_sorted() -> None:
+    """Each name in __all__ can be had, and the list is sorted and without doubles."""
+    assert [name for name in inspector.__all__ if not hasattr(inspector, name)] == []
+    assert list(inspector.__all__) == sorted(set(inspector.__all__))
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    """A name that is not public is refused as any module refuses it."""
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = inspector.nothing  # type: ignore[attr-defined]
+
+
+def test_a_kernel_reader_does_not_import_the_rest() -> None:
+    """Importing one kernel reader costs that reader: neither psutil, rich nor the document come along."""
+    code = (
+        "import sys, inspector.kernel.cgroups\n"
+        "heavy = {'psutil', 'rich', 'textual', 'inspector.document', 'inspector.observe'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
