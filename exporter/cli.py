@@ -28,7 +28,6 @@ __all__ = ["main"]
 
 log = logging.getLogger("exporter")
 OTHER_PATHS = {"/", "/api/v1/containers", "/healthz", "/-/healthy", "/-/ready"}
-SHUTDOWN_SECONDS = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,10 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         stream=sys.stderr,
     )
     for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, _stop)
+        signal.signal(signum, signal.SIG_DFL if arguments.once else _stop)
     host = Host(arguments.path_rootfs, procfs=arguments.path_procfs, sysfs=arguments.path_sysfs)
     observe = Shared(Observer(host).tick)
-    scraper = Scraper(Shared(lambda: document(None, observe())))
+    scraper = Scraper(Shared(lambda: document(None, observe())), own=not arguments.once)
     with host:
         return _print(scraper) if arguments.once else _serve(arguments, scraper, observe)
 
@@ -84,10 +83,10 @@ def _run(
     sock: socket.socket, arguments: argparse.Namespace, scraper: Scraper, observe: Callable[[], Observation]
 ) -> None:
     # Half a second of imports that --help, --once and a wrong option do without.
-    import uvicorn  # noqa: PLC0415
-
+    from exporter.server import serve  # noqa: PLC0415
     from exporter.web import Endpoints, application  # noqa: PLC0415
 
+    logging.getLogger("uvicorn").setLevel(max(log.getEffectiveLevel(), logging.WARNING))
     endpoints = Endpoints(
         scraper,
         observe,
@@ -95,17 +94,7 @@ def _run(
         telemetry_path=arguments.web_telemetry_path,
         max_requests=arguments.web_max_requests,
     )
-    config = uvicorn.Config(
-        application(endpoints), loop="asyncio", http="h11", ws="none", lifespan="off", log_config=None,
-        access_log=False, server_header=False, timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )  # fmt: skip
-    logging.getLogger("uvicorn").setLevel(max(log.getEffectiveLevel(), logging.WARNING))
-    server = uvicorn.Server(config)
-    # uvicorn takes the signals over while it runs and afterwards sends itself the one it got: to end with
-    # status 0, its own handler has to be there then as well.
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, server.handle_exit)
-    server.run(sockets=[sock])
+    serve(application(endpoints), sock)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -135,7 +124,8 @@ def _parser() -> argparse.ArgumentParser:
         help="where the machine's root filesystem is mounted (default: %(default)s)")
     add("--log.level", dest="log_level", choices=("debug", "info", "warning", "error"), default="info",
         help="least severe messages to write to standard error (default: %(default)s)")
-    add("--once", action="store_true", help="write the metrics to standard output and exit")
+    add("--once", action="store_true", help="write the metrics to standard output and exit, for "
+        "a look or for node_exporter's textfile collector (the exporter's own process_* are left out)")
     add("--version", action="version", version=f"cgscope-exporter {version()}")
     return parser  # fmt: skip
 

@@ -11,10 +11,15 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
 
 from exporter.metrics import container_families, machine_families
 from exporter.text import Family, labels, write
 from inspector.schema import Document
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 __all__ = ["Page", "Scraper", "version"]
 
@@ -45,23 +50,23 @@ class Page:
 
 
 class Scraper:
-    """Makes pages from `look`, which returns the document of this moment."""
+    """Makes pages from `look`, which returns the document of this moment.
 
-    def __init__(self, look: Callable[[], Document]) -> None:
-        # Both are slow to import, and ctop's users never pay for them.
-        from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415
+    Without `own`, the exporter's own CPU time and memory are left out: in a
+    file that node_exporter reads they would collide with node_exporter's.
+    """
 
+    def __init__(self, look: Callable[[], Document], *, own: bool = True) -> None:
         self._look = look
         self._build = [Family("cgscope_build_info", "info", "Always 1.", [(labels(version=version()), 1)])]
-        # A registry of our own: the default one has what other code in the process happens to register.
-        self._registry = CollectorRegistry(auto_describe=True)
-        ProcessCollector(registry=self._registry)
+        self._registry = _own_registry() if own else None
 
     def page(self, *, openmetrics: bool = False, names: Collection[str] = ()) -> Page:
         """Look and write; with `names`, only the families of those names. Raises nothing."""
         page = Page(openmetrics, frozenset(names))
         self._run(page, "containers", self._containers)
-        self._run(page, "process", self._process)
+        if self._registry:
+            self._run(page, "process", partial(_process, self._registry))
         page.add(self._build)
         success = [(labels(collector=name), int(done)) for name, (done, _) in page.collectors.items()]
         seconds = [(labels(collector=name), took) for name, (_, took) in page.collectors.items()]
@@ -76,8 +81,9 @@ class Scraper:
         start = time.perf_counter()
         try:
             collect(page)
-        except Exception:
-            log.exception("the collector %r failed", name)
+        except Exception as error:
+            text = "the collector %r failed: %s: %s"
+            log.error(text, name, type(error).__name__, error, exc_info=log.isEnabledFor(logging.DEBUG))  # noqa: TRY400
             page.collectors[name] = (False, time.perf_counter() - start)
         else:
             page.collectors[name] = (True, time.perf_counter() - start)
@@ -86,16 +92,26 @@ class Scraper:
         document = self._look()
         page.add([*container_families(document), *machine_families(document)])
 
-    def _process(self, page: Page) -> None:
-        """Write the exporter's own CPU, memory and descriptors, with prometheus_client's collector."""
-        from prometheus_client import generate_latest, openmetrics  # noqa: PLC0415
 
-        registry = self._registry.restricted_registry(page.names) if page.names else self._registry
-        if page.openmetrics:
-            data: bytes = openmetrics.exposition.generate_latest(registry)  # type: ignore[no-untyped-call]
-        else:
-            data = generate_latest(registry)
-        page.parts.append(data.decode().removesuffix("# EOF\n"))
+def _own_registry() -> CollectorRegistry:
+    """Return a registry of our own: the default one has what other code in the process happens to register."""
+    from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415  slow
+
+    registry = CollectorRegistry(auto_describe=True)
+    ProcessCollector(registry=registry)
+    return registry
+
+
+def _process(registry: CollectorRegistry, page: Page) -> None:
+    """Write the exporter's own CPU time, memory and descriptors, with prometheus_client's collector."""
+    from prometheus_client import generate_latest, openmetrics  # noqa: PLC0415  slow
+
+    chosen = registry.restricted_registry(page.names) if page.names else registry
+    if page.openmetrics:
+        data: bytes = openmetrics.exposition.generate_latest(chosen)  # type: ignore[no-untyped-call]
+    else:
+        data = generate_latest(chosen)
+    page.parts.append(data.decode().removesuffix("# EOF\n"))
 
 
 def version() -> str:

@@ -89,7 +89,8 @@ class Endpoints(Generic[T]):
             try:
                 body = await self._between(interval)
             except Exception as error:
-                log.exception("the document could not be made")
+                text = "the document could not be made: %s: %s"
+                log.error(text, type(error).__name__, error, exc_info=log.isEnabledFor(logging.DEBUG))  # noqa: TRY400
                 return _error(503, f"the machine could not be read: {type(error).__name__}")
         return _response(request, body, "application/json")
 

@@ -15,6 +15,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.testbed.cgroups import CpuGroup
 from tests.testbed.commands import BUSY_LOOP, EXPORTER, REPOSITORY, Sandbox, run
 from tests.testbed.docker import IMAGE, Docker
 from tests.testbed.tools import need
@@ -154,3 +155,15 @@ def test_prometheus_sees_a_limited_docker_container(query: Query, docker: Docker
         check(query, "prom-busy", id_)
         assert query('container_last_seen{name="prom-busy"}')[0]["image"].startswith(IMAGE)
     check_gone(query, "prom-busy")
+
+
+def test_prometheus_reads_a_hostile_name(query: Query) -> None:
+    """A control group called with a quote, a backslash and an escape sequence is one series among the others."""
+    with CpuGroup('cgscope "x\\\x1b[31m}') as group:
+        group.set_quota(5000)
+        group.burn()
+        until(lambda: query("container_spec_cpu_quota == 5000"), "the control group")
+        [found] = query("container_spec_cpu_quota == 5000")
+        assert found["id"] == '/cgscope "x\\\ufffd[31m}'
+        assert (found.get("name", ""), found.get("image", "")) == ("", "")
+        assert query("up")[0]["value"] == "1"
