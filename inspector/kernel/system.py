@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from dataclasses import dataclass
 
 from inspector.errors import ParseError
@@ -146,7 +147,9 @@ def read_memory(host: Host) -> tuple[int, int, int, int]:
 
     psutil.PROCFS_PATH = host.path("/proc")
     try:
-        memory = psutil.virtual_memory()
+        with warnings.catch_warnings():  # about totals we do not ask for, where some lines are missing
+            warnings.simplefilter("ignore", RuntimeWarning)
+            memory = psutil.virtual_memory()
         meminfo = parse_meminfo(host.read("/proc/meminfo"))
         return memory.total, memory.available, meminfo["SwapTotal"], meminfo["SwapFree"]
     except (KeyError, ValueError, IndexError) as error:

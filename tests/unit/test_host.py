@@ -1,0 +1,173 @@
+"""inspector.kernel.host: reading below a root, kept files, ticks, the limit of descriptors."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inspector.kernel.host import SPARE_DESCRIPTORS, Host
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    """Give a host whose root is an empty directory."""
+    with Host(str(tmp_path)) as host:
+        yield host
+
+
+def kept_descriptors(tmp_path: Path) -> set[str]:
+    """Tell which files below the directory this process holds open, by the kernel's word."""
+    links = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            links.append(os.readlink(f"/proc/self/fd/{name}"))
+        except FileNotFoundError:
+            continue
+    return {os.path.basename(link) for link in links if link.startswith(f"{tmp_path}/")}
+
+
+def test_paths_below_a_root() -> None:
+    """Every path is the machine's; /proc and /sys may be mounted elsewhere, by whole names only."""
+    assert Host().path("/proc/1/stat") == "/proc/1/stat"
+    assert Host("/host/").path("/proc/1/stat") == "/host/proc/1/stat"
+    moved = Host("/host", procfs="/p/", sysfs="/s")
+    assert [moved.path(path) for path in ("/proc", "/proc/1", "/sys/fs", "/processes", "/etc")] == [
+        "/p", "/p/1", "/s/fs", "/host/processes", "/host/etc",
+    ]  # fmt: skip
+
+
+def test_is_live_only_for_the_machine_itself() -> None:
+    """A Host of this machine agrees with its system calls, any other does not."""
+    assert Host().is_live
+    assert Host("/", procfs="/proc").is_live
+    assert not Host("/host").is_live
+    assert not Host("/", procfs="/p").is_live
+
+
+@pytest.mark.parametrize("size", [0, 1, 2047, 2048, 16383, 16384, 16385, 100_000])
+def test_reading_the_whole_file(host: Host, tmp_path: Path, size: int) -> None:
+    """A file of any length comes whole, kept open or not."""
+    (tmp_path / "f").write_bytes(os.urandom(size))
+    assert host.read("/f") == host.read_kept("/f") == (tmp_path / "f").read_bytes()
+
+
+def test_reading_a_prefix(host: Host, tmp_path: Path) -> None:
+    """At most the size asked for is read."""
+    (tmp_path / "f").write_bytes(b"abcdef")
+    assert host.read_prefix("/f", 4) == b"abcd"
+    assert host.read_prefix("/f", 400) == b"abcdef"
+
+
+def test_a_kept_file_is_read_once_a_tick(host: Host, tmp_path: Path) -> None:
+    """Within a tick the same bytes come back; the next tick reads the same open file anew."""
+    (tmp_path / "f").write_bytes(b"one")
+    assert host.read_kept("/f") == b"one"
+    (tmp_path / "f").write_bytes(b"two")
+    assert host.read_kept("/f") == b"one"
+    host.end_tick()
+    assert host.read_kept("/f") == b"two"
+
+
+def test_a_kept_descriptor_guards_the_identity(host: Host, tmp_path: Path) -> None:
+    """A file that was replaced by another of its name goes on being the one that was opened."""
+    (tmp_path / "f").write_bytes(b"one")
+    host.read_kept("/f")
+    host.end_tick()
+    (tmp_path / "f").unlink()
+    (tmp_path / "f").write_bytes(b"another")
+    assert host.read_kept("/f") == b"one"
+    host.forget("/f")
+    assert host.read_kept("/f") == b"another"
+
+
+def test_a_tick_closes_what_it_did_not_read(host: Host, tmp_path: Path) -> None:
+    """A file that a whole tick did not need is closed."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"x")
+        host.read_kept(f"/{name}")
+    host.end_tick()
+    assert kept_descriptors(tmp_path) == {"a", "b"}
+    host.read_kept("/a")
+    host.end_tick()
+    assert kept_descriptors(tmp_path) == {"a"}
+    host.close()
+    assert kept_descriptors(tmp_path) == set()
+
+
+def test_a_process_that_ended_answers_esrch_and_is_forgotten() -> None:
+    """A kept stat of a process that is gone raises ProcessLookupError and is closed."""
+    with subprocess.Popen(["sleep", "60"]) as child, Host() as host:
+        path = f"/proc/{child.pid}/stat"
+        assert host.read_kept(path).startswith(f"{child.pid} (".encode())
+        child.kill()
+        child.wait()
+        host.end_tick()
+        with pytest.raises(ProcessLookupError):
+            host.read_kept(path)
+        with pytest.raises(FileNotFoundError):
+            host.read_kept(path)
+
+
+def test_beyond_the_limit_files_are_read_but_not_kept(tmp_path: Path) -> None:
+    """With no descriptor to spare a kept read still works, closes the file, and is made once a tick."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_bytes(name.encode() * 3000)
+    with Host(str(tmp_path)) as host:
+        host.read_kept("/a")
+        host._limit = 2  # noqa: SLF001  the real limit can only be lowered for good
+        assert [host.read_kept(f"/{name}") for name in "bc"] == [b"b" * 3000, b"c" * 3000]
+        assert kept_descriptors(tmp_path) == {"a", "b"}
+        (tmp_path / "c").write_bytes(b"new")
+        assert host.read_kept("/c") == b"c" * 3000
+        host.end_tick()
+        assert host.read_kept("/c") == b"new"
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] == limits[1]
+
+
+def test_the_limit_is_the_hard_one_less_some(tmp_path: Path) -> None:
+    """The soft limit of open files is raised to the hard one, and some are left for others."""
+    (tmp_path / "a").write_bytes(b"a")
+    with Host(str(tmp_path)) as host:
+        host.read_kept("/a")
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert soft == hard
+        assert host._limit == hard - SPARE_DESCRIPTORS  # noqa: SLF001
+
+
+def test_nothing_is_inherited(host: Host, tmp_path: Path) -> None:
+    """A kept descriptor is closed on exec: no child gets a view of the machine with it."""
+    (tmp_path / "f").write_bytes(b"x")
+    host.read_kept("/f")
+    kept = [fd for fd in map(int, os.listdir("/proc/self/fd")) if os.path.exists(f"/proc/self/fd/{fd}")]
+    ours = [fd for fd in kept if os.readlink(f"/proc/self/fd/{fd}") == str(tmp_path / "f")]
+    assert len(ours) == 1
+    assert not os.get_inheritable(ours[0])
+
+
+def test_directories(host: Host, tmp_path: Path) -> None:
+    """All names, or only the directories; a link to a directory is not one."""
+    (tmp_path / "d/sub/leaf").mkdir(parents=True)
+    (tmp_path / "d/file").write_text("x")
+    (tmp_path / "d/link").symlink_to("sub")
+    assert sorted(host.listdir("/d")) == ["file", "link", "sub"]
+    assert host.subdirectories("/d") == ["sub"]
+    assert host.subdirectories("/d/sub/leaf") == []
+    with pytest.raises(FileNotFoundError):
+        host.subdirectories("/nowhere")
+
+
+def test_links_and_identity(host: Host, tmp_path: Path) -> None:
+    """A dangling link can be read; stat tells what a link leads to; access never raises."""
+    (tmp_path / "f").write_text("abc")
+    (tmp_path / "to").symlink_to("f")
+    (tmp_path / "ns").symlink_to("net:[1]")
+    assert host.readlink("/ns") == "net:[1]"
+    assert host.stat("/to").inode == os.stat(tmp_path / "f").st_ino
+    assert host.stat("/to").size == 3
+    assert (host.access("/to"), host.access("/ns"), host.access("/nowhere")) == (True, False, False)
