@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import re
 import socket
@@ -28,7 +29,10 @@ def bind(host: str, port: int) -> socket.socket:
     """Return a listening socket; port 0 takes a free one. OSError when it cannot be had."""
     if not host and socket.has_dualstack_ipv6():
         return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-    family, _, _, _, address = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)[0]  # noqa: S104
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)[0]  # noqa: S104
+    except UnicodeError as error:  # the IDNA encoder's, for "a..b" or a label of more than 63 characters
+        raise OSError(errno.EINVAL, "not a host name") from error
     return socket.create_server(address[:2], family=family)
 
 

@@ -74,7 +74,7 @@ def test_a_port_in_use_is_one_line_and_1() -> None:
 
 def test_a_host_that_cannot_be_had_is_one_line_and_1() -> None:
     """A name that is none, and an address that is not this machine's, are said in one line."""
-    for address in ("no-such-host.invalid:1", "192.0.2.1:10071"):
+    for address in ("no-such-host.invalid:1", "a..b:1", f"{'x' * 99}:1", "192.0.2.1:10071"):
         done = run(f"--web.listen-address={address}")
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
         assert "cannot listen on" in done.stderr
