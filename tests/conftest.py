@@ -19,7 +19,7 @@ from tests.testbed.docker import Docker
 from tests.testbed.tools import IN_CI, need
 
 IS_ROOT = os.geteuid() == 0
-MISSING_TOOL = re.compile(r"not installed|missing|no such (tool|program|command)|not found|could not import", re.I)
+MISSING_TOOL = re.compile(r"not installed|missing|no such (tool|program)|not found|could not import", re.IGNORECASE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,228 @@
+"""Who may import whom: the table of CONTRIBUTING.md, held against every module's source.
+
+A module that no row of the table names fails: its place is a decision. The
+last tests show, on small sources, that each rule can fail.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.testbed.commands import REPOSITORY
+
+PACKAGES = ("inspector", "exporter", "sandbox")
+COMMANDS = ("inspector.ctop", "inspector.nsinspect", "sandbox.cli", "exporter.cli")
+IO = ("os", "time", "socket", "subprocess", "pathlib", "inspector.kernel.host")
+
+TYPES = ("inspector.errors", "inspector.schema", "inspector.absence")
+PURE = (
+    "inspector.correlate",
+    "inspector.identity",
+    "inspector.limits",
+    "inspector.rates",
+    "inspector.findings",
+    "inspector.fields",
+    "inspector.document",
+    "inspector.runtimes",
+)
+TERMINAL = ("inspector.views", "inspector.ctop", "inspector.nsinspect")
+COLLECT = ("inspector.collect", "inspector.measure", "inspector.metadata")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Modules (with everything below them), what of the project they may import, and what they never do."""
+
+    modules: tuple[str, ...]
+    may: tuple[str, ...]
+    never: tuple[str, ...] = ()
+
+
+TABLE = (
+    Row(TYPES, may=TYPES, never=IO),
+    Row(("inspector.kernel",), may=("inspector.kernel", "inspector.errors")),
+    Row(("inspector.model",), may=("inspector.kernel", *TYPES), never=IO),
+    Row(COLLECT, may=("inspector.kernel", "inspector.model", *COLLECT, *TYPES)),
+    # The kernel modules' types and pure functions, never their readers: see `reads`.
+    Row(PURE, may=("inspector.kernel", "inspector.model", *PURE, *TYPES), never=IO),
+    Row(("inspector.observe",), may=("inspector.kernel", "inspector.model", *COLLECT, *PURE, *TYPES)),
+    Row(("inspector.views",), may=("inspector.views", "inspector.model", "inspector.fields", *TYPES)),
+    Row(("inspector.ctop", "inspector.nsinspect", "inspector"), may=("inspector",)),
+    Row(("exporter",), may=("exporter", "inspector"), never=TERMINAL),
+    Row(("sandbox",), may=("sandbox", "inspector.kernel", "inspector.errors")),
+)
+
+# Each library has its place, and is imported only when the command that needs it runs: see `SLOW`.
+LIBRARIES = {
+    "psutil": ("inspector.kernel.system",),
+    "rich": ("inspector.views", "inspector.ctop", "inspector.nsinspect"),
+    "textual": ("inspector.ctop",),
+    "fastapi": ("exporter",),
+    "starlette": ("exporter",),
+    "uvicorn": ("exporter",),
+    "prometheus_client": ("exporter",),
+}
+SLOW = tuple(LIBRARIES)
+FILE_CALLS = {"open", "io.open"} | {
+    f"os.{call}" for call in ("open", "readlink", "listdir", "scandir", "walk", "stat", "lstat", "pread")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One imported name: "inspector.kernel.host.Host"; `late` inside a function or for typing alone."""
+
+    name: str
+    late: bool
+
+
+def below(name: str, prefixes: tuple[str, ...]) -> bool:
+    """Tell whether a dotted name is one of these or below one of them."""
+    return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
+
+
+def imports(source: str) -> Iterator[Import]:
+    """Yield the names that a module's source imports."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        late = node not in tree.body
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, late) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            dots = "." * node.level
+            yield from (Import(f"{dots}{node.module or ''}.{alias.name}", late) for alias in node.names)
+
+
+def row_of(module: str) -> Row | None:
+    """Return the row that names the module most closely; `inspector` itself stands only for its __init__."""
+    named = [
+        (len(prefix), row)
+        for row in TABLE
+        for prefix in row.modules
+        if module == prefix or (prefix != "inspector" and below(module, (prefix,)))
+    ]
+    return max(named, key=lambda pair: pair[0])[1] if named else None
+
+
+def complaints(module: str, source: str) -> list[str]:
+    """Return what a module of that name and source does against the table."""
+    row = row_of(module)
+    if row is None:
+        return ["has no row in the table"]
+    found = []
+    for imported in imports(source):
+        name, top = imported.name, imported.name.split(".")[0]
+        if name.startswith("."):
+            found.append(f"imports {name} relatively")
+        elif below(name, row.never):
+            found.append(f"must never import {name}")
+        elif top in PACKAGES and not below(name, row.may):
+            found.append(f"may not import {name}")
+        elif top == "ctypes" and module != "sandbox.syscalls":
+            found.append("uses ctypes")
+        elif top not in PACKAGES and top not in sys.stdlib_module_names and not below(module, LIBRARIES.get(top, ())):
+            found.append(f"may not import the library {top}")
+        elif row.modules is PURE and name.startswith("inspector.kernel.") and name.split(".")[-1].startswith("read_"):
+            found.append(f"reads: {name}")
+    if below(module, ("inspector",)) and module != "inspector.kernel.host":
+        found += [f"calls {call}" for call in file_calls(source)]
+    return found
+
+
+def file_calls(source: str) -> Iterator[str]:
+    """Yield the calls of a source that open, list or follow a file."""
+    called = [ast.unparse(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    yield from (name for name in called if name in FILE_CALLS)
+
+
+def modules() -> dict[str, str]:
+    """Return every module of the three packages with its source."""
+    found = {}
+    for package in PACKAGES:
+        for directory, _, names in os.walk(os.path.join(REPOSITORY, package)):
+            for name in names:
+                if name.endswith(".py"):
+                    path = os.path.join(directory, name)
+                    dotted = os.path.relpath(path, REPOSITORY)[: -len(".py")].replace(os.sep, ".")
+                    with open(path, encoding="utf-8") as file:
+                        found[dotted.removesuffix(".__init__")] = file.read()
+    return found
+
+
+def loaded_at_start(command: str, sources: dict[str, str]) -> dict[str, str]:
+    """Return every name that importing a module imports with it, and through which module."""
+    names: dict[str, str] = {}
+    run: set[str] = set()
+    waiting = [command]
+    while waiting:
+        module = waiting.pop()
+        run.add(module)
+        for imported in imports(sources[module]):
+            if not imported.late:
+                names.setdefault(imported.name, module)
+                # "a.b.c.Name" runs a, a.b and a.b.c.
+                parts = imported.name.split(".")
+                packages = (".".join(parts[:length]) for length in range(1, len(parts) + 1))
+                waiting += [name for name in packages if name in sources and name not in run]
+    return names
+
+
+SOURCES = modules()
+
+
+@pytest.mark.parametrize("module", sorted(SOURCES))
+def test_a_module_keeps_to_its_layer(module: str) -> None:
+    """Every module imports and opens only what the table allows it."""
+    assert complaints(module, SOURCES[module]) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_starts_without_slow_libraries(command: str) -> None:
+    """Starting a command imports none of the libraries that only some of its work needs."""
+    assert command in SOURCES, f"{command} does not exist"
+    loaded = loaded_at_start(command, SOURCES)
+    assert {name: by for name, by in loaded.items() if below(name, SLOW)} == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "complaint"),
+    [
+        ("inspector.novel", "", "has no row in the table"),
+        ("inspector.kernel.mounts", "from inspector.model import Process", "may not import inspector.model.Process"),
+        ("inspector.kernel.mounts", "import psutil", "may not import the library psutil"),
+        ("inspector.model", "import os", "must never import os"),
+        ("inspector.collect", "from inspector import rates", "may not import inspector.rates"),
+        ("inspector.rates", "from inspector.kernel.host import Host", "must never import inspector.kernel.host.Host"),
+        ("inspector.limits", "from inspector.kernel.cgroups import read_x", "reads: inspector.kernel.cgroups.read_x"),
+        ("inspector.limits", "def f():\n    import time", "must never import time"),
+        ("inspector.observe", "import inspector.views.table", "may not import inspector.views.table"),
+        ("inspector.document", "import rich", "may not import the library rich"),
+        ("inspector.views.table", "from inspector.kernel import mounts", "may not import inspector.kernel.mounts"),
+        ("inspector.ctop.app", "import sandbox.cli", "may not import sandbox.cli"),
+        ("inspector.nsinspect", "import exporter", "may not import exporter"),
+        ("inspector.ctop.app", "import yaml", "may not import the library yaml"),
+        ("inspector.views.text", "from . import cells", "imports ..cells relatively"),
+        ("inspector.collect", "open('/proc/1/stat')", "calls open"),
+        ("inspector.ctop.app", "import os\nos.listdir('/proc')", "calls os.listdir"),
+        ("exporter.web", "from inspector.views import text", "must never import inspector.views.text"),
+        ("exporter.web", "import sandbox", "may not import sandbox"),
+        ("sandbox.cli", "from inspector.model import Process", "may not import inspector.model.Process"),
+        ("sandbox.cli", "import ctypes", "uses ctypes"),
+    ],
+)
+def test_the_table_can_be_broken(module: str, source: str, complaint: str) -> None:
+    """Each rule turns away a source that breaks it, and says so."""
+    assert complaints(module, source) == [complaint]
+
+
+def test_a_slow_import_is_seen_through_other_modules() -> None:
+    """A library imported at the top of a module that the command imports counts; inside a function it does not."""
+    sources = {"a": "import a.b", "a.b": "from a.c import f\ndef g():\n    import rich", "a.c": "import textual"}
+    assert loaded_at_start("a", sources)["textual"] == "a.c"
+    assert "rich" not in loaded_at_start("a", sources)
