@@ -30,10 +30,10 @@ def test_follows_no_link_out_of_the_store(store: Path) -> None:
     """A link in place of the file, or of a directory on the way, is refused."""
     (store / "containers/ab/config.json").unlink()
     (store / "containers/ab/config.json").symlink_to("../../../secret")
-    with pytest.raises(OSError, match="(?i)symbolic"):
+    with pytest.raises(OSError, match=r"(?i)symbolic"):
         Host().read_inside(str(store), "containers/ab/config.json", 100)
     (store / "containers/cd").symlink_to("ab")
-    with pytest.raises(OSError, match="(?i)directory"):
+    with pytest.raises(OSError, match=r"(?i)directory"):
         Host().read_inside(str(store), "containers/cd/config.json", 100)
 
 
