@@ -1,0 +1,160 @@
+"""How the processes that make a container talk.
+
+A SOCK_SEQPACKET pair, one datagram a message; both ends close on exec, so the
+program starting is the end of the conversation, and so is a peer's death.
+
+    monitor                      joiner                        first process
+    fork ----------------------> joins the cgroups
+                                 enters the namespaces
+                                 fork -----------------------> waits
+         <------------ Born(pid)
+                                 exit
+    records the pid
+    Proceed ---------------------------------------------------> mounts, pivots
+         <------------------------------------------------------ Console + fd   (with -t)
+                                                                 drops its rights, finds the program
+         <------------------------------------------------------ Ready
+    writes the limits
+    Go --------------------------------------------------------> execve
+         <------------------------------------------------------ end of file: it runs
+At any point a Failed(text, exit_code) may come instead: the error, whole.
+The program's own process must have seen Go after it asked to die with its
+parent: a parent that died earlier is an end of file, never a stray container.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+from sandbox.errors import SandboxError, describe
+
+__all__ = ["Born", "Channel", "Closed", "Console", "Failed", "Go", "Message", "Proceed", "Ready", "pair"]
+
+LARGEST_MESSAGE = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Born:
+    """The first process exists; `pid` is its number in the sender's PID namespace."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """The monitor has recorded the process and is its parent now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """The master of the container's terminal comes with this message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Everything is set up; nothing but the program's execve is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """The limits are written: start the program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What went wrong on the other side, as the user shall read it."""
+
+    text: str
+    exit_code: int = 125
+
+
+Message = Born | Proceed | Console | Ready | Go | Failed
+M = TypeVar("M", Born, Proceed, Console, Ready, Go)
+KINDS = {kind.__name__: kind for kind in (Born, Proceed, Console, Ready, Go, Failed)}
+
+
+class Closed(SandboxError):
+    """The other side is gone."""
+
+
+class Channel:
+    """One end of the conversation."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+
+    def send(self, message: Message, fd: int | None = None) -> None:
+        """Send one message, with a descriptor if there is one; a peer that is gone is Closed."""
+        data = json.dumps({"kind": type(message).__name__, **asdict(message)}).encode()
+        try:
+            socket.send_fds(self._socket, [data], [] if fd is None else [fd])
+        except (BrokenPipeError, ConnectionResetError):
+            raise Closed("the other side of the set-up is gone") from None
+
+    def send_error(self, error: BaseException) -> None:
+        """Report an exception to the other side; nobody there is no further error."""
+        code = error.exit_code if isinstance(error, SandboxError) else SandboxError.exit_code
+        text = describe(error).encode(errors="backslashreplace")[:4096].decode(errors="ignore")
+        try:
+            self.send(Failed(text, code))
+        except (OSError, Closed):
+            return
+
+    def expect(self, kind: type[M]) -> M:
+        """Receive a message of one kind; Failed is raised as a SandboxError, an end of file as Closed."""
+        return self._expect(kind)[0]
+
+    def expect_descriptor(self, kind: type[M]) -> int:
+        """Receive a message of one kind that carries a descriptor, and return the descriptor."""
+        _, descriptors = self._expect(kind)
+        if len(descriptors) != 1:
+            raise SandboxError(f"expected one descriptor with {kind.__name__}, got {len(descriptors)}")
+        return descriptors[0]
+
+    def expect_end(self) -> None:
+        """Wait until the other side closes the channel; a message instead is its error."""
+        message, _ = self._receive()
+        if message is not None:
+            _raise(message)
+
+    def close(self) -> None:
+        """Close this end."""
+        self._socket.close()
+
+    def fileno(self) -> int:
+        """Return the descriptor, for a selector."""
+        return self._socket.fileno()
+
+    def _expect(self, kind: type[M]) -> tuple[M, list[int]]:
+        message, descriptors = self._receive()
+        if message is None:
+            raise Closed("the other side of the set-up is gone")
+        if not isinstance(message, kind):
+            _raise(message)
+        return message, descriptors
+
+    def _receive(self) -> tuple[Message | None, list[int]]:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._socket, LARGEST_MESSAGE, 1, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:
+            return None, []
+        if not data:
+            return None, []
+        fields = json.loads(data)
+        message: Message = KINDS[fields.pop("kind")](**fields)
+        return message, descriptors
+
+
+def _raise(message: Message) -> None:
+    if isinstance(message, Failed):
+        raise SandboxError(message.text, message.exit_code)
+    raise SandboxError(f"unexpected {type(message).__name__} in the set-up of a container")
+
+
+def pair() -> tuple[Channel, Channel]:
+    """Return both ends of a new conversation."""
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return Channel(one), Channel(other)

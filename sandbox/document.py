@@ -1,0 +1,238 @@
+"""A container as text: Docker's inspect document, the rows of `ps`, and `--format`; pure.
+
+The keys are Docker's (moby api/types/container). "Cgscope" holds what only
+the sandbox needs to find a container's processes and cgroups again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from inspector.kernel.cgroups import Hierarchy
+from sandbox.cgroup import Place
+from sandbox.errors import SandboxError
+from sandbox.rootfs import Layout
+from sandbox.spec import Spec
+from sandbox.state import Document
+
+__all__ = ["new", "places_of", "ps_table", "render", "table", "timestamp"]
+
+NEVER = "0001-01-01T00:00:00Z"
+PLACEHOLDER = re.compile(r"\{\{\s*(json\s+)?\.([\w.]*)\s*\}\}")
+SHORT_ID = 12
+COMMAND_WIDTH = 20
+UNITS = (("week", 604800), ("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+
+
+def timestamp(seconds: float) -> str:
+    """Write a time as RFC 3339 in UTC, with nanoseconds as Docker has them."""
+    whole = int(seconds)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int((seconds - whole) * 1e9):09d}Z"
+
+
+def new(
+    spec: Spec,
+    container: str,
+    layout: Layout,
+    places: Sequence[Place],
+    *,
+    env: Sequence[str],
+    hostname: str,
+    log_path: str,
+    private: dict[str, Any],
+) -> Document:
+    """Return the document of a container that is about to be made."""
+    limits = spec.limits
+    return {
+        "Id": container,
+        "Created": timestamp(time.time()),
+        "Path": spec.argv[0],
+        "Args": list(spec.argv[1:]),
+        "State": {
+            "Status": "created",
+            "Running": False,
+            "Paused": False,
+            "Restarting": False,
+            "OOMKilled": False,
+            "Dead": False,
+            "Pid": 0,
+            "ExitCode": 0,
+            "Error": "",
+            "StartedAt": NEVER,
+            "FinishedAt": NEVER,
+        },
+        "Image": spec.rootfs,
+        "HostnamePath": layout.hostname_file,
+        "HostsPath": layout.hosts_file,
+        "LogPath": log_path,
+        "Name": spec.name,
+        "Driver": "overlay2",
+        "Platform": "linux",
+        "Mounts": _mounts(spec),
+        "Config": {
+            "Hostname": hostname,
+            "User": spec.user,
+            "Tty": spec.tty,
+            "OpenStdin": spec.interactive,
+            "Env": list(env),
+            "Cmd": list(spec.argv),
+            "Image": spec.rootfs,
+            "WorkingDir": spec.workdir,
+            "Labels": {},
+        },
+        "HostConfig": {
+            "Binds": [f"{each.source}:{each.target}{':ro' if each.read_only else ''}" for each in spec.volumes],
+            "NetworkMode": "host" if spec.host_network else "none",
+            "PidMode": "host" if spec.host_pid else "",
+            "AutoRemove": spec.remove,
+            "CapAdd": list(spec.cap_add),
+            "CapDrop": list(spec.cap_drop),
+            "Privileged": spec.privileged,
+            "ReadonlyRootfs": spec.read_only,
+            "Tmpfs": {each.target: each.data for each in spec.tmpfs},
+            "CgroupParent": spec.cgroup_parent,
+            "CpuQuota": limits.cpu_quota_us or 0,
+            "CpuPeriod": limits.cpu_period_us or 0,
+            "Memory": limits.memory_bytes or 0,
+            "PidsLimit": limits.pids,
+            "Init": spec.init,
+        },
+        "GraphDriver": {
+            "Name": "overlay2",
+            "Data": {
+                "LowerDir": layout.lower,
+                "UpperDir": layout.upper,
+                "WorkDir": layout.work,
+                "MergedDir": layout.merged,
+            },
+        },
+        "NetworkSettings": {"SandboxKey": "", "IPAddress": "", "Ports": {}, "Networks": {}},
+        "Cgscope": {**private, "Cgroups": [_place(each) for each in places], "MadeCgroups": []},
+    }
+
+
+def _mounts(spec: Spec) -> list[dict[str, Any]]:
+    binds: list[dict[str, Any]] = [
+        {
+            "Type": "bind",
+            "Source": each.source,
+            "Destination": each.target,
+            "Mode": "ro" if each.read_only else "",
+            "RW": not each.read_only,
+            "Propagation": "rprivate",
+        }
+        for each in spec.volumes
+    ]
+    return binds + [
+        {"Type": "tmpfs", "Source": "", "Destination": each.target, "Mode": each.data, "RW": "ro" not in each.flags}
+        for each in spec.tmpfs
+    ]
+
+
+def _place(place: Place) -> dict[str, Any]:
+    return {
+        "Version": place.hierarchy.version,
+        "Controllers": sorted(place.hierarchy.controllers),
+        "Mountpoint": place.hierarchy.mountpoint,
+        "Root": place.hierarchy.root,
+        "Path": place.path,
+        "Directory": place.directory,
+    }
+
+
+def places_of(document: Document) -> tuple[Place, ...]:
+    """Return the cgroups that a container's document names."""
+    return tuple(
+        Place(
+            Hierarchy(each["Version"], frozenset(each["Controllers"]), each["Mountpoint"], each["Root"]),
+            each["Path"],
+            each["Directory"],
+        )
+        for each in document["Cgscope"]["Cgroups"]
+    )
+
+
+def render(document: Document, template: str) -> str:
+    """Fill in `{{.State.Pid}}` and `{{json .Config}}`; a key that does not exist is an error, as with Docker."""
+
+    def value(match: re.Match[str]) -> str:
+        found: Any = document
+        for key in filter(None, match[2].split(".")):
+            if not isinstance(found, dict) or key not in found:
+                raise SandboxError(f"--format: no such key: .{match[2]}", 1)
+            found = found[key]
+        if match[1]:
+            return json.dumps(found)
+        if isinstance(found, bool):
+            return str(found).lower()
+        return json.dumps(found) if isinstance(found, dict | list) else "<nil>" if found is None else str(found)
+
+    text = PLACEHOLDER.sub(value, template)
+    if "{{" in text and "{{" in PLACEHOLDER.sub("", template):
+        raise SandboxError("--format: only {{.Key.Key}} and {{json .Key}} are understood", 1)
+    return text
+
+
+def ago(seconds: float) -> str:
+    """Write a duration as Docker does: `3 seconds`, `2 hours`."""
+    for unit, size in UNITS:
+        count = int(seconds / size)
+        if count >= 1:
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "Less than a second"
+
+
+def _since(text: str, now: float) -> str:
+    import calendar  # noqa: PLC0415  only ps needs it
+
+    return ago(now - calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")))
+
+
+def status(document: Document, now: float) -> str:
+    """Write the STATUS column: `Up 3 seconds`, `Exited (137) 2 hours ago`, `Created`."""
+    state = document["State"]
+    if state["Status"] == "running":
+        return f"Up {_since(state['StartedAt'], now)}"
+    if state["Status"] == "exited":
+        return f"Exited ({state['ExitCode']}) {_since(state['FinishedAt'], now)} ago"
+    return str(state["Status"]).capitalize()
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey: a container chooses its command line."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode() for letter in text
+    )
+
+
+def ps_table(documents: Sequence[Document], now: float, *, whole: bool) -> list[list[str]]:
+    """Return the header and the rows of `sandbox ps`."""
+    rows = [["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]]
+    for document in documents:
+        command = printable(" ".join(document["Config"]["Cmd"]))
+        if not whole and len(command) > COMMAND_WIDTH:
+            command = command[: COMMAND_WIDTH - 1] + "…"
+        rows.append(
+            [
+                document["Id"] if whole else document["Id"][:SHORT_ID],
+                printable(document["Config"]["Image"]),
+                f'"{command}"',
+                f"{_since(document['Created'], now)} ago",
+                status(document, now),
+                "",
+                document["Name"],
+            ]
+        )
+    return rows
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Align columns, three blanks apart."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

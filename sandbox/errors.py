@@ -1,0 +1,53 @@
+"""The exceptions of the sandbox, each with the exit code that `docker run` has for it.
+
+SandboxError (125)          the sandbox itself failed, or was asked for something impossible
+├── CommandNotFound (127)   the program does not exist in the container
+├── CommandNotExecutable (126)  it exists, and cannot be executed
+└── NoSuchContainer (1)     no container has that id or name
+"""
+
+from __future__ import annotations
+
+__all__ = ["CommandNotExecutable", "CommandNotFound", "NoSuchContainer", "SandboxError", "describe"]
+
+
+class SandboxError(Exception):
+    """Base of what the sandbox raises on purpose; its text is one line for the user."""
+
+    exit_code = 125
+
+    def __init__(self, text: str, exit_code: int | None = None) -> None:
+        super().__init__(text)
+        if exit_code is not None:
+            self.exit_code = exit_code
+
+
+class CommandNotFound(SandboxError):
+    """The program to start does not exist in the container."""
+
+    exit_code = 127
+
+
+class CommandNotExecutable(SandboxError):
+    """The program to start exists and cannot be executed: a directory, no x bit, an unknown format."""
+
+    exit_code = 126
+
+
+class NoSuchContainer(SandboxError):
+    """No container answers to that id, id prefix or name."""
+
+    exit_code = 1
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no such container: {name}")
+
+
+def describe(error: BaseException) -> str:
+    """Say in one line what went wrong: `path: reason` for an OSError, the text of any other exception."""
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error)
+        text = reason if error.filename is None else f"{error.filename}: {reason}"
+    else:
+        text = str(error) or type(error).__name__
+    return " ".join(text.split())

@@ -1,0 +1,320 @@
+"""The container's side: from the fork to the program's execve, top to bottom.
+
+Three functions are processes: `joiner` enters cgroups and namespaces and
+forks, `first_process` becomes PID 1, `joined_process` is that of `sandbox
+exec`. channel.py draws how they talk. From pivot_root on nothing is imported:
+Python would look for it in the container.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from sandbox import capabilities, cgroup, namespaces, rootfs, syscalls, terminal, users
+from sandbox.channel import Born, Channel, Console, Go, Proceed, Ready
+from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError
+
+__all__ = ["Launch", "Program", "Streams", "joiner"]
+
+NULL = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """Descriptors that become 0, 1 and 2; NULL is the container's /dev/null. `owned`: ours, not the caller's."""
+
+    stdin: int = NULL
+    stdout: int = 1
+    stderr: int = 2
+    owned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is executed, and as whom."""
+
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+    workdir: str
+    user: str
+    capabilities: int
+    tty: bool
+    streams: Streams
+    init: bool = False
+    die_with_parent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Everything the child needs, computed before the fork.
+
+    `join` is the process whose namespaces are entered (`exec`); without it new ones are made.
+    """
+
+    program: Program
+    cgroup_steps: tuple[cgroup.Step, ...]
+    new_namespaces: int = 0
+    user_namespace: bool = False
+    root: rootfs.Mount | None = None
+    mounts: tuple[rootfs.Step, ...] = ()
+    hostname: str = ""
+    read_only: bool = False
+    join: tuple[int, int] | None = None
+
+
+def joiner(launch: Launch, channel: Channel, parent: int) -> NoReturn:
+    """Run in the forked child: join the cgroups, enter the namespaces, fork the process that will live in them."""
+    try:
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+        reset_signals()
+        os.setsid()
+        # The cgroups first: a cgroup namespace shows what its maker is in when it is made.
+        cgroup.apply(launch.cgroup_steps, cgroup.JOIN)
+        if launch.user_namespace:
+            namespaces.enter_user_namespace()
+        # A process of the container shall not read our memory or follow our descriptors (CVE-2016-9962).
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+        if launch.join is not None:
+            namespaces.join(*launch.join)
+        else:
+            syscalls.unshare(launch.new_namespaces)
+        pid = os.fork()
+        if pid == 0:
+            run_child(lambda: joined_process(launch, channel) if launch.join else first_process(launch, channel), channel)
+        channel.send(Born(pid))
+    except BaseException as error:  # noqa: BLE001  the parent tells the user, whatever it was
+        channel.send_error(error)
+        os._exit(1)
+    os._exit(0)
+
+
+def run_child(body: Callable[[], NoReturn], channel: Channel) -> NoReturn:
+    """Run the new process's code; whatever goes wrong in it is reported whole."""
+    try:
+        body()
+    except BaseException as error:  # noqa: BLE001
+        channel.send_error(error)
+        os._exit(error.exit_code if isinstance(error, SandboxError) else SandboxError.exit_code)
+
+
+def first_process(launch: Launch, channel: Channel) -> NoReturn:
+    """Be the container's first process: mount, pivot, drop every right that is not granted, start the program."""
+    channel.expect(Proceed)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.setsid()
+    syscalls.join_new_session_keyring()
+    if launch.hostname:
+        socket.sethostname(launch.hostname)
+    if launch.new_namespaces & syscalls.CLONE_NEWNET:
+        namespaces.loopback_up()
+    assert launch.root is not None  # noqa: S101
+    rootfs.apply(launch.root, launch.mounts)
+    rootfs.enter(launch.root.target, read_only=launch.read_only)
+    os.umask(0o022)
+    start(launch.program, channel, console=True)
+
+
+def joined_process(launch: Launch, channel: Channel) -> NoReturn:
+    """Be one more process of a running container."""
+    channel.expect(Proceed)
+    os.setsid()
+    syscalls.join_new_session_keyring()
+    os.umask(0o022)
+    start(launch.program, channel, console=False)
+
+
+def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
+    """Set up streams, drop privileges, find the program, and execute it when the limits are written."""
+    user = users.look_up(
+        program.user,
+        users.read_users("/etc/passwd", users.PASSWD_FIELDS),
+        users.read_users("/etc/group", users.GROUP_FIELDS),
+    )
+    environment = dict(item.split("=", 1) for item in program.env)
+    environment.setdefault("HOME", user.home)
+    if not environment["HOME"]:
+        environment["HOME"] = user.home
+    set_streams(program, channel, user, console=console)
+    make_workdir(program.workdir)
+    syscalls.close_on_exec_from(3)
+    drop_privileges(user, program.capabilities)
+    enter_workdir(program.workdir)
+    path = find_program(program.argv[0], environment.get("PATH", ""))
+    if program.die_with_parent:
+        # Changing ids has cleared it. If the parent is gone by now, Go will not come.
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    channel.send(Ready())
+    channel.expect(Go)
+    if program.init:
+        serve_as_init(lambda: execute(path, program.argv, environment), channel)
+    execute(path, program.argv, environment)
+
+
+def reset_signals() -> None:
+    """Undo what Python and our caller have set: an ignored SIGPIPE would survive execve."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        with contextlib.suppress(OSError, ValueError):
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def set_streams(program: Program, channel: Channel, user: users.User, *, console: bool) -> None:
+    """Put the terminal, the given descriptors, or the container's null device on 0, 1 and 2."""
+    if program.tty:
+        master, peer = terminal.open_pair()
+        os.fchown(peer, user.uid, -1)
+        if console:
+            terminal.bind_console(peer)
+        channel.send(Console(), master)
+        terminal.adopt(peer)
+        os.close(master)
+        os.close(peer)
+        return
+    streams = program.streams
+    # Duplicated above 2 first: one of them may be another's target.
+    sources = [null_device() if fd == NULL else os.dup(fd) for fd in (streams.stdin, streams.stdout, streams.stderr)]
+    for target, source in enumerate(sources):
+        if streams.owned and stat.S_ISFIFO(os.fstat(source).st_mode):
+            os.fchown(source, user.uid, -1)  # so that /dev/stdout can be opened again
+        os.dup2(source, target)
+        os.close(source)
+
+
+def null_device() -> int:
+    """Open the container's /dev/null, and nothing else that has its name."""
+    fd = os.open("/dev/null", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    found = os.fstat(fd)
+    if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(1, 3):
+        raise SandboxError("rootfs: /dev/null is not the null device")
+    return fd
+
+
+def drop_privileges(user: users.User, keep: int) -> None:
+    """Take the user's ids and keep the capabilities `keep`: in the bounding set, and for root in force."""
+    keep &= capabilities.bounding_set()
+    capabilities.drop_bounding(keep)
+    try:
+        if not setgroups_denied():
+            os.setgroups(user.groups)
+        os.setresgid(user.gid, user.gid, user.gid)
+        os.setresuid(user.uid, user.uid, user.uid)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise SandboxError(
+                f"user {user.uid}:{user.gid} does not exist here: without root only one id, 0, can be mapped"
+            ) from None
+        raise
+    capabilities.set_thread(keep if user.uid == 0 else 0)
+
+
+def setgroups_denied() -> bool:
+    """Tell whether this user namespace has given up setgroups (user_namespaces(7))."""
+    try:
+        with open("/proc/self/setgroups", encoding="ascii") as file:
+            return file.read().strip() == "deny"
+    except OSError:
+        return False
+
+
+def make_workdir(path: str) -> None:
+    """Make the working directory where it is missing, as Docker does."""
+    with contextlib.suppress(OSError):
+        os.makedirs(path, 0o755, exist_ok=True)
+
+
+def enter_workdir(path: str) -> None:
+    """Go to the working directory, and make sure that it is in the container (CVE-2024-21626)."""
+    try:
+        os.chdir(path)
+        inside = os.getcwd().startswith("/")
+    except OSError as error:
+        raise SandboxError(f"cannot enter the working directory {path}: {error.strerror}") from None
+    if not inside:
+        raise SandboxError(f"the working directory {path} is outside the container")
+
+
+def find_program(name: str, search: str) -> str:
+    """Return the path to execute: 127 when there is none, 126 when it cannot be executed."""
+    candidates = [name] if "/" in name else [f"{folder or '.'}/{name}" for folder in search.split(":")]
+    refused: CommandNotExecutable | None = None
+    for path in candidates:
+        try:
+            mode = os.stat(path).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            refused = refused or CommandNotExecutable(f'exec: "{name}": {describe_errno(error)}')
+            continue
+        if stat.S_ISDIR(mode):
+            refused = refused or CommandNotExecutable(f'exec: "{name}": is a directory')
+        elif not os.access(path, os.X_OK, effective_ids=True):
+            refused = refused or CommandNotExecutable(f'exec: "{name}": permission denied')
+        else:
+            return path
+    if refused is not None:
+        raise refused
+    reason = "no such file or directory" if "/" in name else "executable file not found in $PATH"
+    raise CommandNotFound(f'exec: "{name}": {reason}')
+
+
+def describe_errno(error: OSError) -> str:
+    """Return the kernel's words, in Docker's lower case."""
+    return os.strerror(error.errno or 0).lower()
+
+
+def execute(path: str, argv: tuple[str, ...], environment: dict[str, str]) -> NoReturn:
+    """Become the program."""
+    try:
+        os.execve(path, argv, environment)
+    except OSError as error:
+        text = f'exec: "{path}": {describe_errno(error)}'
+        if error.errno == errno.ENOENT:
+            raise CommandNotFound(f"{text} (the interpreter of the program is missing)") from None
+        raise CommandNotExecutable(text) from None
+    raise AssertionError
+
+
+def serve_as_init(program: Callable[[], NoReturn], channel: Channel) -> NoReturn:
+    """Be PID 1 for a program that is not made for it: pass signals on, reap orphans, exit with its code."""
+    everything = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, everything)
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        take_foreground()
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        run_child(program, channel)
+    channel.close()
+    while True:
+        number = signal.sigwait(everything)
+        if number != signal.SIGCHLD:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, number)
+            continue
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    break
+                if pid == child:
+                    code = os.waitstatus_to_exitcode(status)
+                    os._exit(128 - code if code < 0 else code)
+
+
+def take_foreground() -> None:
+    """Make the caller's process group that of the terminal, if there is one (tcsetpgrp would stop us otherwise)."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTTOU,))
+    with contextlib.suppress(OSError):
+        os.tcsetpgrp(0, os.getpgrp())
+
+

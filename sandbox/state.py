@@ -1,0 +1,184 @@
+"""What is known of the containers: one directory each, one state.json in it, written whole or not at all.
+
+    <root>/lock                       flock: held while containers are made, removed or looked after
+    <root>/containers/<id>/state.json the document of `sandbox inspect`
+    <root>/containers/<id>/upper, work, merged, hostname, hosts, log.jsonl
+    <root>/names/<name> -> <id>       who has a name; a symbolic link is made atomically
+
+The document is written before anything else of a container exists, so that
+whatever its launcher leaves behind when it is killed can be found and removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sandbox.errors import NoSuchContainer, SandboxError
+
+__all__ = ["Document", "Store", "default_root"]
+
+Document = dict[str, Any]
+ID_LENGTH = 64
+
+
+def default_root() -> str:
+    """Return where containers are kept: $CGSCOPE_ROOT, /var/lib/cgscope, or for a user $XDG_DATA_HOME/cgscope."""
+    configured = os.environ.get("CGSCOPE_ROOT")
+    if configured:
+        return os.path.abspath(configured)
+    if os.geteuid() == 0:
+        return "/var/lib/cgscope"
+    data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+    return os.path.join(data, "cgscope")
+
+
+class Store:
+    """The containers below one root directory. Methods raise OSError with its path, or SandboxError."""
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.realpath(root)
+
+    def directory(self, container: str) -> str:
+        """Return the directory of a container's files."""
+        return f"{self.root}/containers/{container}"
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the store alone."""
+        for path in (self.root, f"{self.root}/containers", f"{self.root}/names"):
+            os.makedirs(path, mode=0o700, exist_ok=True)
+        fd = os.open(f"{self.root}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+    def exists(self) -> bool:
+        """Tell whether any container was ever made here."""
+        return os.path.isdir(f"{self.root}/containers")
+
+    def add(self, document: Document, invent_name: Callable[[], str]) -> None:
+        """Reserve the id and the name of a new container and write its document.
+
+        An empty Name is filled in by `invent_name`. Raises SandboxError when the name is taken.
+        """
+        with self.lock():
+            document["Name"] = self._take_name(document["Id"], document["Name"], invent_name)
+            os.mkdir(self.directory(document["Id"]), 0o700)
+            self.save(document)
+
+    def _take_name(self, container: str, wanted: str, invent_name: Callable[[], str]) -> str:
+        while True:
+            name = wanted or invent_name()
+            try:
+                os.symlink(container, f"{self.root}/names/{name}")
+            except FileExistsError:
+                owner = os.readlink(f"{self.root}/names/{name}")
+                if not os.path.isdir(self.directory(owner)):  # its launcher died before it wrote anything else
+                    os.unlink(f"{self.root}/names/{name}")
+                elif wanted:
+                    raise SandboxError(
+                        f"the name {name!r} is already in use by container {owner[:12]}: remove that one first"
+                    ) from None
+            else:
+                return name
+
+    def save(self, document: Document) -> None:
+        """Replace a container's document, atomically."""
+        path = f"{self.directory(document['Id'])}/state.json"
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
+            json.dump(document, file, indent=1)
+        os.replace(f"{path}.new", path)
+
+    def load(self, container: str) -> Document:
+        """Return the document of a full id; NoSuchContainer when it is gone."""
+        path = f"{self.directory(container)}/state.json"
+        try:
+            with open(path, encoding="utf-8") as file:
+                document = json.load(file)
+        except FileNotFoundError:
+            raise NoSuchContainer(container) from None
+        except ValueError as error:
+            raise SandboxError(f"{path}: not a container's document: {error}") from None
+        if not isinstance(document, dict) or document.get("Id") != container:
+            raise SandboxError(f"{path}: not the document of container {container}")
+        return document
+
+    def ids(self) -> list[str]:
+        """Return the ids of all containers, in no order."""
+        try:
+            names = os.listdir(f"{self.root}/containers")
+        except FileNotFoundError:
+            return []
+        return [name for name in names if len(name) == ID_LENGTH]
+
+    def all(self) -> list[Document]:
+        """Return every container's document, the newest first; one that is being made or removed is left out."""
+        documents = []
+        for container in self.ids():
+            with contextlib.suppress(NoSuchContainer):
+                documents.append(self.load(container))
+        return sorted(documents, key=lambda document: str(document["Created"]), reverse=True)
+
+    def find(self, name: str) -> Document:
+        """Return the container that a name, an id or the beginning of one id stands for."""
+        if not name or "/" in name or name.startswith("."):
+            raise NoSuchContainer(name)
+        with contextlib.suppress(OSError):
+            return self.load(os.readlink(f"{self.root}/names/{name}"))
+        matches = [container for container in self.ids() if container.startswith(name)]
+        if len(matches) > 1:
+            raise SandboxError(f"{name!r} is the beginning of {len(matches)} container ids: give more of it", 1)
+        if not matches:
+            raise NoSuchContainer(name)
+        return self.load(matches[0])
+
+    def remove(self, container: str, name: str) -> None:
+        """Forget a container: its files, then its name."""
+        directory = self.directory(container)
+        if os.path.isdir(directory):
+            # Out of sight first: a removal that is interrupted leaves no half a container.
+            doomed = f"{self.root}/containers/.{container}"
+            os.rename(directory, doomed)
+            remove_tree(doomed)
+        path = f"{self.root}/names/{name}"
+        with contextlib.suppress(FileNotFoundError):
+            if name and os.readlink(path) == container:
+                os.unlink(path)
+
+    def remove_remains(self) -> None:
+        """Remove what interrupted removals and launchers left: call with the lock held."""
+        for entry in os.listdir(f"{self.root}/containers"):
+            directory = f"{self.root}/containers/{entry}"
+            if entry.startswith(".") or not os.path.exists(f"{directory}/state.json"):
+                remove_tree(directory)
+        for name in os.listdir(f"{self.root}/names"):
+            if not os.path.isdir(self.directory(os.readlink(f"{self.root}/names/{name}"))):
+                os.unlink(f"{self.root}/names/{name}")
+
+
+def remove_tree(directory: str) -> None:
+    """Remove a directory whatever is in it: overlayfs leaves a work directory with no permission at all."""
+
+    def unlock(_function: object, path: str, _error: object) -> None:
+        parent = os.path.dirname(path)
+        for locked in (parent, path):
+            with contextlib.suppress(OSError):
+                if stat.S_ISDIR(os.lstat(locked).st_mode):
+                    os.chmod(locked, stat.S_IRWXU)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError, PermissionError):
+            os.unlink(path)
+
+    shutil.rmtree(directory, onerror=unlock)
+    if os.path.lexists(directory):
+        shutil.rmtree(directory)

@@ -1,0 +1,264 @@
+"""The system calls that Python 3.11 does not have: the only ctypes of the project.
+
+Each call is typed, retried on EINTR where the kernel may return it, and raises
+OSError with the path it was about. Numbers are of x86_64 and aarch64
+(asm/unistd_64.h, asm-generic/unistd.h); flags are from the uapi headers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+
+__all__ = [
+    "AT_EMPTY_PATH",
+    "AT_RECURSIVE",
+    "CLONE_NEWCGROUP",
+    "CLONE_NEWIPC",
+    "CLONE_NEWNET",
+    "CLONE_NEWNS",
+    "CLONE_NEWPID",
+    "CLONE_NEWUSER",
+    "CLONE_NEWUTS",
+    "MNT_DETACH",
+    "MS_BIND",
+    "MS_NODEV",
+    "MS_NOEXEC",
+    "MS_NOSUID",
+    "MS_PRIVATE",
+    "MS_RDONLY",
+    "MS_REC",
+    "MS_RELATIME",
+    "MS_REMOUNT",
+    "MS_STRICTATIME",
+    "PR_CAPBSET_DROP",
+    "PR_CAPBSET_READ",
+    "PR_CAP_AMBIENT",
+    "PR_SET_CHILD_SUBREAPER",
+    "PR_SET_DUMPABLE",
+    "PR_SET_NAME",
+    "PR_SET_PDEATHSIG",
+    "RESOLVE_IN_ROOT",
+    "RESOLVE_NO_MAGICLINKS",
+    "RESOLVE_NO_SYMLINKS",
+    "bpf",
+    "capset",
+    "close_on_exec_from",
+    "join_new_session_keyring",
+    "mount",
+    "openat2",
+    "pivot_root",
+    "prctl",
+    "set_mount_attributes",
+    "setns",
+    "umount",
+    "unshare",
+]
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY = 0x1
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_REMOUNT = 0x20
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+MS_RELATIME = 0x200000
+MS_STRICTATIME = 0x1000000
+MNT_DETACH = 0x2
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_NAME = 15
+PR_CAPBSET_READ = 23
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_CAP_AMBIENT = 47
+
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_IN_ROOT = 0x10
+
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
+CLOSE_RANGE_CLOEXEC = 0x4
+KEYCTL_JOIN_SESSION_KEYRING = 1
+CAPABILITY_VERSION_3 = 0x20080522
+
+_NUMBERS = {
+    "x86_64": {"pivot_root": 155, "capset": 126, "keyctl": 250, "bpf": 321},
+    "aarch64": {"pivot_root": 41, "capset": 91, "keyctl": 219, "bpf": 280},
+}
+_NUMBER = {"close_range": 436, "openat2": 437, "mount_setattr": 442, **_NUMBERS.get(os.uname().machine, {})}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_int, _long, _ulong = ctypes.c_int, ctypes.c_long, ctypes.c_ulong
+_text, _pointer = ctypes.c_char_p, ctypes.c_void_p
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+class _MountAttr(ctypes.Structure):
+    _fields_ = (
+        ("attr_set", ctypes.c_uint64),
+        ("attr_clr", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
+    )
+
+
+def _prototype(result: type, *arguments: type) -> ctypes._FuncPointer:
+    """Return libc's variadic syscall() with the types of one call."""
+    return ctypes.CFUNCTYPE(result, _long, *arguments, use_errno=True)(("syscall", _libc))
+
+
+_libc.mount.argtypes = (_text, _text, _text, _ulong, _text)
+_libc.umount2.argtypes = (_text, _int)
+_libc.unshare.argtypes = (_int,)
+_libc.setns.argtypes = (_int, _int)
+_libc.prctl.argtypes = (_int, _ulong, _ulong, _ulong, _ulong)
+_pivot_root = _prototype(_long, _text, _text)
+_capset = _prototype(_long, _pointer, _pointer)
+_keyctl = _prototype(_long, _long, _text)
+_bpf = _prototype(_long, _long, _pointer, _long)
+_close_range = _prototype(_long, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint)
+_openat2 = _prototype(_long, _long, _text, _pointer, _ulong)
+_mount_setattr = _prototype(_long, _long, _text, _ulong, _pointer, _ulong)
+
+
+def _number(name: str) -> int:
+    number = _NUMBER.get(name)
+    if number is None:
+        raise OSError(errno.ENOSYS, f"{name}: unknown on {os.uname().machine}")
+    return number
+
+
+def _check(result: int, what: str, path: str | None = None) -> int:
+    if result >= 0:
+        return result
+    code = ctypes.get_errno()
+    raise OSError(code, f"{what}: {os.strerror(code)}", path)
+
+
+def mount(source: str | None, target: str, fstype: str | None, flags: int = 0, data: str | None = None) -> None:
+    """Mount, bind, remount or change propagation, by `flags` (mount(2))."""
+    arguments = [None if text is None else os.fsencode(text) for text in (source, target, fstype, data)]
+    result = _libc.mount(*arguments[:3], flags, arguments[3])
+    _check(result, f"mount {fstype or source or 'flags'}", target)
+
+
+def umount(target: str, flags: int = 0) -> None:
+    """Unmount (umount2(2))."""
+    _check(_libc.umount2(os.fsencode(target), flags), "umount", target)
+
+
+def unshare(flags: int) -> None:
+    """Move into new namespaces (unshare(2))."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def setns(fd: int, flags: int) -> None:
+    """Join namespaces: of one /proc/<pid>/ns file, or several at once of a pidfd (setns(2), Linux 5.8)."""
+    _check(_libc.setns(fd, flags), "setns")
+
+
+def pivot_root(new: str, old: str) -> None:
+    """Make `new` the root of the mount namespace and put the old one on `old` (pivot_root(2))."""
+    _check(_pivot_root(_number("pivot_root"), os.fsencode(new), os.fsencode(old)), "pivot_root", new)
+
+
+def prctl(option: int, argument: int = 0, third: int = 0) -> int:
+    """Operate on the calling process (prctl(2))."""
+    return _check(_libc.prctl(option, argument, third, 0, 0), f"prctl {option}")
+
+
+def set_process_name(name: str) -> None:
+    """Set what `ps -o comm` shows for this process, 15 bytes (PR_SET_NAME)."""
+    buffer = ctypes.create_string_buffer(os.fsencode(name)[:15])
+    prctl(PR_SET_NAME, ctypes.addressof(buffer))
+
+
+def capset(effective: int, permitted: int, inheritable: int) -> None:
+    """Set the calling thread's capability sets, each a bit mask (capset(2), version 3)."""
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    words = []
+    for shift in (0, 32):
+        words += [(mask >> shift) & 0xFFFFFFFF for mask in (effective, permitted, inheritable)]
+    data = (ctypes.c_uint32 * 6)(*words)
+    _check(_capset(_number("capset"), ctypes.addressof(header), ctypes.addressof(data)), "capset")
+
+
+def join_new_session_keyring() -> None:
+    """Leave the caller's session keyring for a new, empty one (keyctl(2)); a kernel without keys has none."""
+    try:
+        _check(_keyctl(_number("keyctl"), KEYCTL_JOIN_SESSION_KEYRING, None), "keyctl")
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+
+
+def close_on_exec_from(first: int) -> None:
+    """Mark every descriptor from `first` on close-on-exec (close_range(2), Linux 5.11)."""
+    try:
+        _check(_close_range(_number("close_range"), first, 0xFFFFFFFF, CLOSE_RANGE_CLOEXEC), "close_range")
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EINVAL):
+            raise
+        for name in os.listdir("/proc/self/fd"):
+            if int(name) >= first:
+                _cloexec(int(name))
+
+
+def _cloexec(fd: int) -> None:
+    try:
+        os.set_inheritable(fd, False)
+    except OSError as error:  # the descriptor of the listing itself
+        if error.errno != errno.EBADF:
+            raise
+
+
+def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
+    """Open `path` below a directory under `resolve` rules; returns a close-on-exec descriptor (openat2(2)).
+
+    With RESOLVE_IN_ROOT the directory is "/" for the walk: neither ".." nor a
+    symbolic link leads out of it. EAGAIN tells of a rename during the walk.
+    """
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
+    for _ in range(64):
+        result = _openat2(
+            _number("openat2"), directory, os.fsencode(path), ctypes.addressof(how), ctypes.sizeof(how)
+        )
+        if result >= 0 or ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
+            break
+    return _check(result, "open", path)
+
+
+def set_mount_attributes(fd: int, attributes: int, *, recursive: bool) -> None:
+    """Add MOUNT_ATTR_* (RDONLY 1, NOSUID 2, NODEV 4, NOEXEC 8) to a mount, or its whole tree (mount_setattr(2))."""
+    attr = _MountAttr(attributes, 0, 0, 0)
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    number = _number("mount_setattr")
+    _check(_mount_setattr(number, fd, b"", flags, ctypes.addressof(attr), ctypes.sizeof(attr)), "mount_setattr")
+
+
+def bpf(command: int, attributes: bytes) -> int:
+    """Call bpf(2) with an encoded `union bpf_attr`; returns a descriptor or 0."""
+    buffer = ctypes.create_string_buffer(attributes, len(attributes))
+    return _check(_bpf(_number("bpf"), command, ctypes.addressof(buffer), len(attributes)), "bpf")
+
+
+def buffer_address(data: bytes) -> tuple[int, object]:
+    """Return the address of a copy of `data`, and the object that keeps it alive."""
+    buffer = ctypes.create_string_buffer(data, len(data))
+    return ctypes.addressof(buffer), buffer

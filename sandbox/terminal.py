@@ -1,0 +1,73 @@
+"""Terminals: the container's own (devpts(4), pty(7)), and the user's in raw mode beside it.
+
+The pair is opened inside the container, from its own devpts: there the program
+finds its terminal as /dev/pts/0, and no device of the host is handed in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+import termios
+import tty
+from collections.abc import Iterator
+
+from sandbox import syscalls
+
+__all__ = ["adopt", "copy_size", "open_pair", "raw", "write_all"]
+
+TIOCSPTLCK = 0x40045431
+TIOCGPTPEER = 0x5441
+
+
+def open_pair() -> tuple[int, int]:
+    """Open a new terminal of the devpts at /dev/pts: (master, the program's side)."""
+    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    fcntl.ioctl(master, TIOCSPTLCK, struct.pack("i", 0))
+    # By ioctl, not by name: /dev/pts/0 is only a name, and may be another instance's (Linux 4.13).
+    peer = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    return master, peer
+
+
+def adopt(peer: int) -> None:
+    """Make a terminal the standard streams and the controlling terminal; the caller leads its session."""
+    fcntl.ioctl(peer, termios.TIOCSCTTY, 0)
+    for fd in (0, 1, 2):
+        os.dup2(peer, fd)
+
+
+def bind_console(peer: int) -> None:
+    """Show the terminal as /dev/console, as Docker does."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open("/dev/console", os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    target = os.open("/dev/console", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)  # CVE-2025-52565
+    try:
+        syscalls.mount(f"/proc/self/fd/{peer}", f"/proc/self/fd/{target}", None, syscalls.MS_BIND)
+    finally:
+        os.close(target)
+
+
+def copy_size(source: int, master: int) -> None:
+    """Give a terminal the rows and columns of another; a source that is no terminal changes nothing."""
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(master, termios.TIOCSWINSZ, fcntl.ioctl(source, termios.TIOCGWINSZ, bytes(8)))
+
+
+@contextlib.contextmanager
+def raw(fd: int) -> Iterator[None]:
+    """Put the user's terminal into raw mode, and back whatever happens."""
+    before = termios.tcgetattr(fd)
+    tty.setraw(fd)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of `data`; a reader that is gone loses it."""
+    with contextlib.suppress(BrokenPipeError):
+        while data:
+            data = data[os.write(fd, data) :]

@@ -1,0 +1,68 @@
+"""Who `-u` means: looked up in the container's own /etc/passwd and /etc/group (passwd(5), group(5)).
+
+Read here, line by line, and never through libc: its name service would load
+the container's libraries into a process that still has the host's rights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sandbox.errors import SandboxError
+
+__all__ = ["User", "look_up", "read_users"]
+
+LARGEST_FILE = 1 << 20
+LARGEST_ID = 2**32 - 2
+PASSWD_FIELDS = 6
+GROUP_FIELDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """The ids a program runs with, and its home."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: str
+
+
+def read_users(path: str, fields: int) -> list[list[str]]:
+    """Return the entries of a passwd or group file that have at least `fields` fields; none when it is missing."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read(LARGEST_FILE).decode(errors="surrogateescape")
+    except OSError:
+        return []
+    entries = [line.split(":") for line in text.split("\n") if not line.startswith("#")]
+    return [entry for entry in entries if len(entry) >= fields and entry[2].isdecimal()]
+
+
+def look_up(text: str, passwd: Sequence[list[str]], group: Sequence[list[str]]) -> User:
+    """Return who `name|uid[:name|gid]` is; "" is root. A number needs no entry, a name does."""
+    name, colon, group_name = text.partition(":")
+    name = name or "0"
+    entry = next((each for each in passwd if name in (each[0], each[2])), None)
+    if entry is None and not name.isdecimal():
+        raise SandboxError(f"unable to find user {name}: no matching entries in passwd file")
+    uid = _id(entry[2] if entry else name)
+    gid = _id(entry[3]) if entry and entry[3].isdecimal() else 0
+    groups: tuple[int, ...] = ()
+    if colon and group_name:
+        found = next((each[2] for each in group if group_name in (each[0], each[2])), None)
+        if found is None and not group_name.isdecimal():
+            raise SandboxError(f"unable to find group {group_name}: no matching entries in group file")
+        gid = _id(found or group_name)
+    elif entry:
+        groups = tuple(_id(each[2]) for each in group if len(each) >= GROUP_FIELDS and entry[0] in each[3].split(","))
+    home = entry[5] if entry and len(entry) >= PASSWD_FIELDS and entry[5].startswith("/") else "/"
+    return User(uid, gid, groups or (gid,), home)
+
+
+def _id(text: str) -> int:
+    number = int(text)
+    if number > LARGEST_ID:
+        raise SandboxError(f"{text} is no user or group id: the largest is {LARGEST_ID}")
+    return number
