@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 __all__ = ["Match", "by_command", "by_layer", "match"]
 
@@ -16,7 +17,7 @@ HEX = r"[0-9a-f]{64}"
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A cgroup path that a runtime made: the runtime, the container's id, and the pattern's name as evidence."""
+    """A cgroup that a runtime made: the runtime, the id it gave the container, and the cgroup's path."""
 
     runtime: str
     id: str
@@ -26,7 +27,7 @@ class Match:
 # The last component of the path, or the last two, as each runtime writes them.
 # Sources: moby daemon (cgroupfs and systemd drivers), containerd's ctr (/<namespace>/<id>), libpod, lxc, machined.
 PATTERNS = tuple(
-    (runtime, re.compile(rf"(?:^|/){pattern}$", re.ASCII))
+    (runtime, re.compile(rf"(?:^|/){pattern}\Z", re.ASCII))
     for runtime, pattern in (
         ("sandbox", rf"cgscope/(?P<id>{HEX})"),
         ("docker", rf"docker/(?P<id>{HEX})"),
@@ -43,7 +44,7 @@ PATTERNS = tuple(
 
 # Where the writable layer of an overlay lies, for the reader that is itself in the container and sees no path.
 LAYERS = (
-    ("sandbox", re.compile(rf"/cgscope/containers/(?P<id>{HEX})/", re.ASCII)),
+    ("sandbox", re.compile(rf"/containers/(?P<id>{HEX})/upper$", re.ASCII)),
     ("docker", re.compile(r"/overlay2/[^/]+/diff$")),
     ("podman", re.compile(r"/containers/storage/overlay/[^/]+/diff$")),
     ("containerd", re.compile(r"/io\.containerd\.snapshotter\.v1\.overlayfs/snapshots/[0-9]+/fs$")),
@@ -53,6 +54,7 @@ LAYERS = (
 COMMANDS = {"systemd-nspawn": "nspawn", "bwrap": "bubblewrap", "unshare": "unshare", "firejail": "firejail"}
 
 
+@lru_cache(maxsize=8192)  # every cgroup is asked about at every tick
 def match(path: str) -> Match | None:
     """Tell which runtime made the cgroup `path` itself (not one above or below it)."""
     for runtime, pattern in PATTERNS:
