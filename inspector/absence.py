@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -22,6 +23,7 @@ T = TypeVar("T")
 DENIED = (errno.EACCES, errno.EPERM)
 ABSENT = (errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EOPNOTSUPP, errno.ENOTDIR, errno.EINVAL)
 MOST_PROBLEMS = 100
+UNPRINTABLE = re.compile(r"[^ -~]")
 
 
 class Absence:
@@ -54,6 +56,6 @@ class Absence:
             self._problem(f"{subject}: {error}")
 
     def _problem(self, text: str) -> None:
-        # As a parse error can quote a hostile file, the text stays ASCII.
+        # A file and the path to it can be hostile text: what is kept is printable ASCII.
         if len(self.problems) < MOST_PROBLEMS:
-            self.problems.append(text.encode("ascii", "backslashreplace").decode())
+            self.problems.append(UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text))
