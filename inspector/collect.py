@@ -1,15 +1,17 @@
 """Who is there: the processes, the cgroups, and the full look at each group's first process.
 
 Facts that belong to an identity (a process's namespaces, cgroups, root) are
-read once and remembered; a process that has just started, and so may still be
-on its way into its namespaces, is read again at the next tick. Listing costs
-with the number of cgroups and of new processes, not of all processes.
+read once and remembered until the next refresh; a process that has just
+started, and so may still be on its way into its namespaces, is read again at
+the next tick. Listing costs with the number of cgroups and of new processes,
+not of all processes.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from inspector.absence import Absence
 from inspector.kernel.cgroups import (
@@ -24,16 +26,24 @@ from inspector.kernel.cgroups import (
 )
 from inspector.kernel.controllers import RESOURCES
 from inspector.kernel.host import Host
-from inspector.kernel.mounts import read_mountinfo, root_mount
+from inspector.kernel.mounts import Mount, parse_mountinfo
 from inspector.kernel.namespaces import is_initial, read_namespaces
-from inspector.kernel.process import CLOCK_TICKS, KERNEL_THREAD, list_pids, read_cmdline, read_stat, read_status
+from inspector.kernel.process import (
+    CLOCK_TICKS,
+    Stat,
+    list_pids,
+    read_cmdline,
+    read_stat,
+    read_stat_kept,
+    read_status,
+)
 from inspector.kernel.system import System, read_system
 from inspector.model import Census, Group, Identity, Leader, Own, Process
 
 __all__ = ["Collector"]
 
 YOUNG_SECONDS = 2.0  # a runtime has moved its process into cgroups and namespaces by then
-REFRESH_SECONDS = 10.0  # then every process is checked to be the one we knew
+REFRESH_SECONDS = 10.0  # then every process is looked at anew
 
 
 class Collector:
@@ -42,28 +52,33 @@ class Collector:
     def __init__(self, host: Host, absence: Absence) -> None:
         self.host = host
         self.located: dict[str, tuple[Hierarchy, int]] = {}
+        self._absence = absence
         self._attempt = absence.attempt
         self._own: Own | None = None
         self._known: dict[int, Process | None] = {}
         self._leaders: dict[Identity, Leader] = {}
+        self._denied: set[int] = set()
         self._young: set[int] = set()
+        self._unsettled: set[int] = set()
+        self._refreshing = False
         self._refreshed = float("-inf")
         self._uptime = 0.0
         self._hierarchies: tuple[Hierarchy, ...] = ()
 
     def begin(self) -> tuple[System, bool]:
-        """Start a tick: read the machine's totals; tell whether everything remembered was checked anew."""
+        """Start a tick: read the machine's totals; tell whether what is remembered has to be read anew."""
         system = read_system(self.host)
         self._uptime = system.uptime_seconds
         now = time.monotonic()
-        refresh = now - self._refreshed >= REFRESH_SECONDS
-        if refresh:
+        self._refreshing = now - self._refreshed >= REFRESH_SECONDS
+        if self._refreshing:
             self._refreshed = now
             self._hierarchies = self._attempt("hierarchies", read_hierarchies, self.host) or ()
             self.located = self._locate_all()
             self._own = self._read_own()
-            self._verify()
-        return system, refresh
+            # A PID can be another process's by now, and a process in other namespaces.
+            self._known.clear()
+        return system, self._refreshing
 
     def end(self, leaders: Iterable[Leader]) -> None:
         """End a tick: keep only the leaders it used."""
@@ -77,6 +92,7 @@ class Collector:
         return Census(self._hierarchies, own, processes, self._groups())
 
     def _update_processes(self) -> None:
+        self._recheck_leaders()
         present = set(self._attempt("/proc", list_pids, self.host) or ())
         for pid in self._known.keys() - present:
             del self._known[pid]
@@ -84,34 +100,37 @@ class Collector:
         self._young = set()
         for pid in (present - self._known.keys()) | again:
             self._look_at(pid)
+        self._unsettled = again | self._young
+        # What is remembered as denied is so at every tick.
+        self._denied &= present
+        self._absence.denied.update(f"process {pid}" for pid in self._denied)
+
+    def _recheck_leaders(self) -> None:
+        """Forget the groups' first processes that have executed another program, or whose PID is another's now."""
+        for leader in self._leaders.values():
+            pid = leader.process.pid
+            stat = self._attempt(f"process {pid}", read_stat_kept, self.host, pid)
+            if stat is None or not _is(leader.process, stat):
+                self._known.pop(pid, None)
 
     def _look_at(self, pid: int) -> None:
-        stat = self._attempt(f"process {pid}", read_stat, self.host, pid)
+        subject = f"process {pid}"
+        stat = self._attempt(subject, read_stat, self.host, pid)
         self._known.pop(pid, None)
+        self._denied.discard(pid)
         if stat is None:
             return
-        if stat.flags & KERNEL_THREAD:
+        if stat.is_kernel_thread:
             self._known[pid] = None
             return
-        found = self._attempt(f"process {pid}", read_namespaces, self.host, pid, ("pid", "mnt")) or {}
+        found = self._attempt(subject, read_namespaces, self.host, pid, ("pid", "mnt")) or {}
+        if subject in self._absence.denied:
+            self._denied.add(pid)
         if self._uptime - stat.starttime_ticks / CLOCK_TICKS < YOUNG_SECONDS:
             self._young.add(pid)
         self._known[pid] = Process(
             pid, stat.starttime_ticks, stat.ppid, stat.comm, found.get("pid"), found.get("mnt")
         )
-
-    def _verify(self) -> None:
-        """Forget each known process that is no longer the one with this PID, or has changed its name by exec."""
-        for pid, known in list(self._known.items()):
-            if known is None:
-                continue
-            stat = self._attempt(f"process {pid}", read_stat, self.host, pid)
-            if stat is None or (stat.starttime_ticks, stat.comm, stat.ppid) != (
-                known.starttime_ticks,
-                known.comm,
-                known.ppid,
-            ):
-                del self._known[pid]
 
     def _read_own(self) -> Own:
         host = self.host
@@ -124,14 +143,13 @@ class Collector:
             for index, h, top in tops
             if (host.access(f"{top}/release_agent") if h.version == 1 else not host.access(f"{top}/cgroup.type"))
         )
-        mounts = self._attempt("self", read_mountinfo, host, "self") or ()
         stat = self._attempt("self", read_stat, host, "self")
         hostname = self._attempt("hostname", host.read, "/proc/sys/kernel/hostname") or b""
         return Own(
             pid=stat.pid if stat else 0,
             namespaces=namespaces,
             membership=self._attempt("self", read_cgroup, host, "self") or Membership({}),
-            root=root_mount(mounts),
+            root=self._attempt("self", _read_root, host, "self"),
             own_pid_namespace=initial.get("pid") is False,
             inside_container=initial.get("pid") is False or initial.get("cgroup") is False,
             hidden_ancestors=any(index not in true_roots for index, _, _ in tops),
@@ -146,13 +164,16 @@ class Collector:
                 found.setdefault(path, []).append(index)
         groups = {}
         for path, indexes in found.items():
-            hierarchy = self._hierarchies[indexes[0]]
-            directory = hierarchy.directory(path)
-            if directory is None:
-                continue
-            members = self._attempt(f"cgroup {path!r}", members_of, self.host, hierarchy, directory)
-            groups[path] = Group(path, frozenset(indexes), members or ())
+            members = (self._members(self._hierarchies[index], path) for index in indexes)
+            # On v1 a process may be in this cgroup of one hierarchy and not of another: the first with any counts.
+            groups[path] = Group(path, frozenset(indexes), next(filter(None, members), ()))
         return groups
+
+    def _members(self, hierarchy: Hierarchy, path: str) -> tuple[int, ...]:
+        directory = hierarchy.directory(path)
+        if directory is None:
+            return ()
+        return self._attempt(f"cgroup {path!r}", members_of, self.host, hierarchy, directory) or ()
 
     def _reported_hierarchies(self) -> list[int]:
         """Return the hierarchies that carry a resource we report, those whose members matter most first."""
@@ -165,32 +186,45 @@ class Collector:
 
     def leader(self, process: Process, processes: Mapping[int, Process]) -> Leader | None:
         """Look at a group's first process in full, or remember it."""
-        known = self._leaders.get(process.identity)
-        if known is not None and process.pid not in self._young and known.process == process:
-            return known
         host, pid, subject = self.host, process.pid, f"process {process.pid}"
+        known = self._leaders.get(process.identity)
+        if known is not None and (known.process != process or pid in self._unsettled):
+            known = None
+        if known is not None and not self._refreshing:
+            return known
         membership = self._attempt(subject, read_cgroup, host, pid)
         if membership is None:
             return None
+        if known is not None:  # of all that is known of it, somebody else can change its cgroups alone
+            return replace(known, membership=membership)
         status = self._attempt(subject, read_status, host, pid)
-        mounts = self._attempt(subject, read_mountinfo, host, pid) or ()
         parent = processes.get(process.ppid)
         return Leader(
             process=process,
             inner_pids=status.ns_pids if status else (pid,),
             namespaces=self._attempt(subject, read_namespaces, host, pid) or {},
             membership=membership,
-            root=root_mount(mounts),
+            root=self._attempt(subject, _read_root, host, pid),
             parent_cmdline=(self._attempt(subject, read_cmdline, host, parent.pid) or "") if parent else "",
         )
 
     def cohabitants(self, leader: Leader) -> dict[str, frozenset[int]]:
-        """Return, by resource, who else is in the leader's cgroup: only an unshared one is the container's own."""
+        """Return, by resource, who is in the leader's cgroup: only an unshared one is the container's own."""
         found: dict[str, frozenset[int]] = {}
         for resource, (hierarchy, _) in self.located.items():
             path = path_in(hierarchy, leader.membership)
-            directory = hierarchy.directory(path) if path is not None else None
-            if directory is not None:
-                members = self._attempt(f"cgroup {path!r}", members_of, self.host, hierarchy, directory)
-                found[resource] = frozenset(members or ())
+            if path is not None:
+                found[resource] = frozenset(self._members(hierarchy, path))
         return found
+
+
+def _is(process: Process, stat: Stat) -> bool:
+    return (process.starttime_ticks, process.ppid, process.comm) == (stat.starttime_ticks, stat.ppid, stat.comm)
+
+
+def _read_root(host: Host, pid: int | str) -> Mount | None:
+    """Read the mount that is a process's "/", the last one made there; of a long table only its line is parsed."""
+    for line in reversed(host.read(f"/proc/{pid}/mountinfo").split(b"\n")):
+        if line.split(b" ", 5)[4:5] == [b"/"]:
+            return parse_mountinfo(line)[0]
+    return None
