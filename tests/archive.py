@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 __all__ = ["HOSTS", "Archive", "dumps", "loads", "unpack"]
@@ -61,13 +62,16 @@ def dumps(archive: Archive) -> str:
 def loads(text: str) -> Archive:
     """Read an archive; ValueError when it is damaged."""
     archive = Archive()
-    lines = iter(text.split("\n"))
+    lines = iter(text.splitlines())
     for line in lines:
         words = line.split(" ")
         if line.startswith("# "):
             archive.remarks.append(line[2:])
         elif words[0] == "file" and len(words) in (3, 4):
-            content = "".join(f"{next(lines)}\n" for _ in range(int(words[2])))
+            wanted = int(words[2])
+            content = "".join(f"{line}\n" for line in islice(lines, wanted))
+            if content.count("\n") != wanted:
+                raise ValueError(f"the archive ends in {words[1]}")
             archive.files[os.fsdecode(_unescape(words[1]))] = _unescape(content[:-1] if words[3:] else content)
         elif words[0] == "link" and len(words) == 3:
             archive.links[os.fsdecode(_unescape(words[1]))] = os.fsdecode(_unescape(words[2]))

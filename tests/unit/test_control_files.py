@@ -1,0 +1,256 @@
+"""inspector.kernel.cgroup_v1 and cgroup_v2: the same figures in the same units from both versions' files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from inspector.errors import ParseError
+from inspector.kernel import cgroup_v1, cgroup_v2
+from inspector.kernel.controllers import (
+    RESOURCES,
+    ControlFile,
+    Cpu,
+    Cpuset,
+    CpuUsage,
+    Freezer,
+    Hugetlb,
+    Io,
+    Memory,
+    Pids,
+    Pressure,
+    Reading,
+    flat_keyed,
+    number,
+)
+from inspector.kernel.process import CLOCK_TICKS
+
+FILES = {1: cgroup_v1.FILES, 2: cgroup_v2.FILES}
+V1_UNLIMITED = "9223372036854771712\n"
+
+
+def read(version: int, resource: str, contents: Mapping[str, str]) -> Reading:
+    """Make a reading of a resource from the contents of its control files, as its reader does."""
+    values: dict[str, object] = {}
+    for file in FILES[version][resource]:
+        if file.name in contents:
+            values.update(file.parse(contents[file.name].encode()))
+    return RESOURCES[resource](**values)  # type: ignore[arg-type]
+
+
+V1_CPU = {
+    "cpu.cfs_quota_us": "20000\n",
+    "cpu.cfs_period_us": "100000\n",
+    "cpu.cfs_burst_us": "5000\n",
+    "cpu.shares": "1024\n",
+    "cpu.stat": "nr_periods 51\nnr_throttled 50\nthrottled_time 3999400999\nnr_bursts 2\nburst_time 7000\n",
+}
+V2_CPU = {
+    "cpu.max": "20000 100000\n",
+    "cpu.max.burst": "5000\n",
+    "cpu.weight": "100\n",
+    "cpu.stat": (
+        "usage_usec 1009213\nuser_usec 1001211\nsystem_usec 8002\nnr_periods 51\nnr_throttled 50\n"
+        "throttled_usec 3999400\nnr_bursts 2\nburst_usec 7\n"
+    ),
+}
+
+
+@pytest.mark.parametrize(("version", "contents"), [(1, V1_CPU), (2, V2_CPU)])
+def test_cpu_bandwidth(version: int, contents: dict[str, str]) -> None:
+    """Quota, period, burst, weight and throttling are the same from both versions, in microseconds."""
+    assert read(version, "cpu", contents) == Cpu(
+        quota_us=20000, period_us=100000, burst_us=5000, weight=100,
+        periods=51, throttled_periods=50, throttled_us=3999400, bursts=2, bursted_us=7,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("version", "contents"), [(1, {"cpu.cfs_quota_us": "-1\n"}), (2, {"cpu.max": "max 100000\n"}), (1, {}), (2, {})]
+)
+def test_no_quota_is_none(version: int, contents: dict[str, str]) -> None:
+    """Neither -1 nor "max" nor a missing file ever comes out as a number."""
+    assert read(version, "cpu", contents).quota_us is None  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("shares", "weight"), [(2, 1), (1, 1), (1024, 100), (262144, 10000), (1 << 40, 10000), (2048, 170)]
+)
+def test_shares_become_a_weight(shares: int, weight: int) -> None:
+    """The ends and the defaults of both scales meet; in between the weight grows with the shares."""
+    assert cgroup_v1.shares_to_weight(shares) == pytest.approx(weight, rel=0.05)
+
+
+def test_shares_keep_their_order() -> None:
+    """More shares never give less weight."""
+    weights = [cgroup_v1.shares_to_weight(shares) for shares in range(1, 5000)]
+    assert weights == sorted(weights)
+
+
+@pytest.mark.parametrize(
+    ("version", "contents"),
+    [
+        (1, {"cpuacct.usage": "1009213999\n", "cpuacct.stat": f"user {CLOCK_TICKS}\nsystem {CLOCK_TICKS // 2}\n"}),
+        (2, {"cpu.stat": "usage_usec 1009213\nuser_usec 1000000\nsystem_usec 500000\nnice_usec 3\n"}),
+    ],
+)
+def test_cpu_usage(version: int, contents: dict[str, str]) -> None:
+    """Nanoseconds and clock ticks become microseconds."""
+    assert read(version, "cpuacct", contents) == CpuUsage(1009213, 1000000, 500000)
+
+
+@pytest.mark.parametrize(("version", "name"), [(1, "cpuset.effective_{}"), (2, "cpuset.{}.effective")])
+def test_cpuset(version: int, name: str) -> None:
+    """The effective lists come as they are; an empty one is None."""
+    contents = {name.format("cpus"): "0-3,8\n", name.format("mems"): "\n"}
+    assert read(version, "cpuset", contents) == Cpuset("0-3,8", None)
+    with pytest.raises(ParseError):
+        read(version, "cpuset", {name.format("cpus"): "0-3 <b>\n"})
+
+
+V1_MEMORY = {
+    "memory.usage_in_bytes": "10000\n",
+    "memory.max_usage_in_bytes": "20000\n",
+    "memory.limit_in_bytes": "67108864\n",
+    "memory.kmem.usage_in_bytes": "300\n",
+    "memory.failcnt": "12\n",
+    "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
+    "memory.stat": (
+        "cache 1\nrss 1\ninactive_file 1\nhierarchical_memory_limit 33554432\n"
+        "total_cache 5000\ntotal_rss 4000\ntotal_inactive_file 3000\ntotal_swap 7\n"
+        "total_inactive_anon 1000\ntotal_active_anon 3000\ntotal_unevictable 50\n"
+    ),
+}
+V2_MEMORY = {
+    "memory.current": "10000\n",
+    "memory.peak": "20000\n",
+    "memory.max": "67108864\n",
+    "memory.high": "max\n",
+    "memory.swap.current": "7\n",
+    "memory.swap.max": "max\n",
+    "memory.events": "low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\n",
+    "memory.stat": (
+        "anon 4000\nfile 5000\nkernel 400\nslab_reclaimable 100\nsock 0\ninactive_file 3000\n"
+        "inactive_anon 1000\nactive_anon 3000\nunevictable 50\n"
+    ),
+}
+
+
+@pytest.mark.parametrize(("version", "contents"), [(1, V1_MEMORY), (2, V2_MEMORY)])
+def test_memory(version: int, contents: dict[str, str]) -> None:
+    """Usage, limit, its parts and its events are the same from both versions, in bytes, descendants included."""
+    memory = read(version, "memory", contents)
+    assert isinstance(memory, Memory)
+    assert (memory.usage_bytes, memory.peak_bytes, memory.limit_bytes) == (10000, 20000, 67108864)
+    assert (memory.anon_bytes, memory.file_bytes, memory.swap_bytes) == (4000, 5000, 7)
+    assert (memory.limit_hits, memory.oom_kills) == (12, 2)
+    assert memory.working_set_bytes == 7000
+    assert memory.unreclaimable_bytes == 4050 + 300
+    assert memory.high_bytes is memory.swap_limit_bytes is None
+
+
+def test_v1_tells_the_least_limit_of_all_ancestors() -> None:
+    """hierarchical_memory_limit is kept, or None where it is the page counter's maximum."""
+    assert read(1, "memory", V1_MEMORY).hierarchical_limit_bytes == 33554432  # type: ignore[union-attr]
+    values = cgroup_v1.parse_memory_stat(f"hierarchical_memory_limit {V1_UNLIMITED}".encode())
+    assert values == {"hierarchical_limit_bytes": None}
+
+
+@pytest.mark.parametrize(
+    ("version", "contents"), [(1, {"memory.limit_in_bytes": V1_UNLIMITED}), (2, {"memory.max": "max\n"})]
+)
+def test_no_memory_limit_is_none(version: int, contents: dict[str, str]) -> None:
+    """The page counter's maximum and "max" both mean that there is no limit."""
+    assert read(version, "memory", contents).limit_bytes is None  # type: ignore[union-attr]
+
+
+def test_memory_stat_before_linux_5_18() -> None:
+    """Without a "kernel" line the parts that cannot be reclaimed are summed."""
+    values = cgroup_v2.parse_memory_stat(b"anon 1\nkernel_stack 10\npagetables 20\npercpu 30\nslab_unreclaimable 40\n")
+    assert values["kernel_bytes"] == 100
+
+
+def test_working_set_is_never_negative() -> None:
+    """The two figures are read one after the other, so their difference may fall below zero: it is cut at 0."""
+    assert Memory(usage_bytes=10, inactive_file_bytes=20).working_set_bytes == 0
+    assert Memory(usage_bytes=10).working_set_bytes == 10
+    assert Memory().working_set_bytes is None
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_pids(version: int) -> None:
+    """Tasks, their limit and how often it was hit; "max" is no limit."""
+    contents = {"pids.current": "7\n", "pids.max": "50\n", "pids.events": "max 3\n"}
+    assert read(version, "pids", contents) == Pids(current=7, limit=50, limit_hits=3)
+    assert read(version, "pids", {"pids.max": "max\n"}) == Pids()
+
+
+def test_io_is_summed_over_devices() -> None:
+    """Bytes and operations of all devices; lines without figures and other policies' keys do no harm."""
+    v1 = {
+        "blkio.throttle.io_service_bytes_recursive": (
+            "254:0 Read 4096\n254:0 Write 100\n254:0 Sync 1\n8:0 Read 1\n8:0 Total 1\nTotal 4197\n"
+        ),
+        "blkio.throttle.io_serviced_recursive": "254:0 Read 2\n254:0 Write 3\nTotal 5\n",
+    }
+    v2 = {"io.stat": "254:0 rbytes=4096 wbytes=100 rios=2 wios=3 dbytes=0 dios=0 cost.usage=9\n8:0 rbytes=1\n7:0 \n"}
+    assert read(1, "io", v1) == read(2, "io", v2) == Io(4097, 100, 2, 3)
+    assert read(1, "io", {"blkio.throttle.io_serviced_recursive": "Total 0\n"}) == Io(reads=0, writes=0)
+
+
+def test_pressure() -> None:
+    """The totals of "some" and "full" in microseconds; cpu has no "full" on older kernels."""
+    full = "some avg10=0.00 avg60=0.00 avg300=0.00 total=1234\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=1000\n"
+    some = full.split("\n", maxsplit=1)[0]
+    contents = {"cpu.pressure": f"{some}\n", "memory.pressure": full, "io.pressure": full}
+    assert read(2, "pressure", contents) == Pressure(1234, 1234, 1000, 1234, 1000)
+
+
+@pytest.mark.parametrize(
+    ("version", "contents", "frozen"),
+    [
+        (1, {"freezer.state": "THAWED\n"}, False),
+        (1, {"freezer.state": "FREEZING\n"}, False),
+        (1, {"freezer.state": "FROZEN\n"}, True),
+        (2, {"cgroup.events": "populated 1\nfrozen 0\n"}, False),
+        (2, {"cgroup.events": "populated 1\nfrozen 1\n"}, True),
+        (2, {"cgroup.events": "populated 1\n"}, None),
+    ],
+)
+def test_freezer(version: int, contents: dict[str, str], frozen: bool | None) -> None:
+    """Frozen only when all tasks are; a kernel that does not say (before 5.2) is unknown."""
+    assert read(version, "freezer", contents) == Freezer(frozen)
+
+
+def test_hugetlb() -> None:
+    """Both page sizes, whose maximum is no limit."""
+    v1 = {"hugetlb.2MB.usage_in_bytes": "2097152\n", "hugetlb.1GB.limit_in_bytes": V1_UNLIMITED}
+    v2 = {"hugetlb.2MB.current": "2097152\n", "hugetlb.1GB.max": "max\n"}
+    assert read(1, "hugetlb", v1) == read(2, "hugetlb", v2) == Hugetlb(2097152)
+
+
+EVERY_FILE = [(version, file) for version, files in FILES.items() for group in files.values() for file in group]
+
+
+@pytest.mark.parametrize(("version", "file"), EVERY_FILE, ids=lambda value: getattr(value, "name", str(value)))
+@pytest.mark.parametrize("garbage", [b"garbage\n", b"<b>hi</b> x y\n", b"\xff\xfe\n", b"1 2 3\n"])
+def test_garbage_is_a_parse_error_or_nothing(version: int, file: ControlFile, garbage: bytes) -> None:
+    """Garbage in a control file is refused, or holds none of the keys looked for: it never becomes a figure."""
+    try:
+        values = file.parse(garbage)
+    except ParseError:
+        return
+    assert version in (1, 2)
+    assert not any(values.values())
+
+
+def test_numbers_and_keys() -> None:
+    """A number is decimal, not negative and at most 2^64; keys come in pairs."""
+    assert number("x", b" 42\n") == 42
+    for data in (b"", b"-1", b"1 2", b"0x1", b"1_0", b"9" * 21, "٣".encode()):
+        with pytest.raises(ParseError):
+            number("x", data)
+    assert flat_keyed("x", b"a 1\nb 2\n") == {b"a": b"1", b"b": b"2"}
+    with pytest.raises(ParseError):
+        flat_keyed("x", b"a 1\nb\n")
