@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
 import sys
 import time
@@ -78,7 +77,7 @@ def prepare(spec: Spec, store: Store, host_environment: Mapping[str, str]) -> Pr
     for volume in spec.volumes:
         if not os.path.lexists(volume.source):
             raise SandboxError(f"invalid volume: {volume.source}: no such file or directory")
-    container = secrets.token_hex(32)
+    container = os.urandom(32).hex()
     directory = store.directory(container)
     layout = rootfs.Layout(
         lower, *(f"{directory}/{name}" for name in ("upper", "work", "merged", "hostname", "hosts"))
@@ -225,7 +224,7 @@ def start(
     private = text["Cgscope"]
     private["BootId"] = boot_id()
     private["Monitor"] = {"Pid": os.getpid(), "StartTime": start_time(os.getpid())}
-    store.add(text, lambda: names.invent(secrets.choice))
+    store.add(text, names.invent)
     try:
         _make_files(prepared)
         private["MadeCgroups"] = [

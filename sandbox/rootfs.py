@@ -17,7 +17,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sandbox import syscalls
 from sandbox.cgroup import Place
@@ -57,8 +57,7 @@ MOUNT_ATTR_RDONLY = 1
 IN_ROOT = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """Where a container's own files are on the host."""
 
     lower: str
@@ -69,8 +68,7 @@ class Layout:
     hosts_file: str
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """A new filesystem on `target`; `plain` refuses a target that is reached through a symbolic link."""
 
     fstype: str
@@ -85,8 +83,7 @@ class Mount:
         return f"mount  {self.fstype} on {self.target} {','.join(names)}".rstrip()
 
 
-@dataclass(frozen=True, slots=True)
-class Bind:
+class Bind(NamedTuple):
     """A file or directory of the host on `target`, with what is mounted below it."""
 
     source: str
@@ -97,8 +94,7 @@ class Bind:
         return f"bind   {self.source} on {self.target}{' read-only' if self.read_only else ''}"
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
+class Directory(NamedTuple):
     """A directory that has to be there."""
 
     path: str
@@ -107,8 +103,7 @@ class Directory:
         return f"mkdir  {self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """A device; in a user namespace the host's own node is bound, as none can be made."""
 
     path: str
@@ -122,8 +117,7 @@ class Node:
         return f"{'bind  ' if self.bind else 'mknod '} {self.path} {self.major}:{self.minor}"
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A symbolic link."""
 
     path: str
@@ -133,8 +127,7 @@ class Link:
         return f"link   {self.path} -> {self.text}"
 
 
-@dataclass(frozen=True, slots=True)
-class Mask:
+class Mask(NamedTuple):
     """A path that is hidden, where it exists. `*` stands for any one name."""
 
     path: str
@@ -143,8 +136,7 @@ class Mask:
         return f"mask   {self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class ReadOnly:
+class ReadOnly(NamedTuple):
     """A path that cannot be written, where it exists."""
 
     path: str

@@ -15,7 +15,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -167,6 +166,7 @@ class Store:
 
 def remove_tree(directory: str) -> None:
     """Remove a directory whatever is in it: overlayfs leaves a work directory with no permission at all."""
+    import shutil  # noqa: PLC0415  2 ms that starting a container does not need
 
     def unlock(_function: object, path: str, _error: object) -> None:
         parent = os.path.dirname(path)
