@@ -19,6 +19,7 @@ from typing import NoReturn
 from inspector.errors import ParseError
 from inspector.kernel.cgroups import read_cgroup, read_hierarchies
 from inspector.kernel.host import Host
+from inspector.kernel.mounts import read_mountinfo
 from inspector.kernel.process import read_stat
 from sandbox import capabilities, cgroup, channel, document, init, monitor, names, namespaces, rootfs, syscalls
 from sandbox.errors import NoSuchContainer, SandboxError
@@ -42,6 +43,7 @@ class Prepared:
     layout: rootfs.Layout
     places: tuple[cgroup.Place, ...]
     launch: init.Launch
+    layers: tuple[rootfs.Layer, ...]
     warnings: tuple[str, ...] = ()
 
     def describe(self) -> str:
@@ -93,12 +95,13 @@ def prepare(spec: Spec, store: Store, host_environment: Mapping[str, str]) -> Pr
     hostname = spec.hostname or (os.uname().nodename if spec.host_network else container[:12])
     env = environment(spec.env, host_environment, hostname=hostname, tty=spec.tty)
     keep = capabilities.mask(spec.capabilities)
+    root, layers, pieces = _root(host, layout, rootless=rootless)
     launch = init.Launch(
         program=init.Program(spec.argv, env, spec.workdir, spec.user, keep, spec.tty, init.Streams(), spec.init),
         cgroup_steps=cgroup.plan(limits, places, all_devices=spec.privileged or rootless),
         new_namespaces=namespaces.own(spec),
         user_namespace=rootless,
-        root=rootfs.overlay(layout, rootless=rootless),
+        root=root,
         mounts=rootfs.plan(
             spec,
             layout,
@@ -106,6 +109,7 @@ def prepare(spec: Spec, store: Store, host_environment: Mapping[str, str]) -> Pr
             rootless=rootless,
             store=store.root,
             host_devices=host_devices() if spec.privileged and not rootless else (),
+            pieces=pieces,
         ),
         hostname=hostname,
         read_only=spec.read_only,
@@ -122,7 +126,23 @@ def prepare(spec: Spec, store: Store, host_environment: Mapping[str, str]) -> Pr
         private=private,
     )
     warnings = tuple(f"cannot limit {name} here: the container runs without that limit" for name in lost)
-    return Prepared(spec, text, layout, places, launch, warnings)
+    return Prepared(spec, text, layout, places, launch, tuple(layers), warnings)
+
+
+def _root(
+    host: Host, layout: rootfs.Layout, *, rootless: bool
+) -> tuple[rootfs.Mount, list[rootfs.Layer], list[rootfs.Step]]:
+    """Return the mount that is the root, its layers, and the pieces it is put together from when it is no overlay."""
+    whole = rootfs.Layer(layout.lower, layout.upper, layout.work)
+    if rootless:
+        below = f"{layout.lower.rstrip('/')}/"
+        mountpoints = {mount.mountpoint for mount in read_mountinfo(host, "self")}
+        if any(mountpoint.startswith(below) for mountpoint in mountpoints - {layout.lower}):
+            from sandbox import pieces  # noqa: PLC0415
+
+            layers, steps = pieces.split(layout, mountpoints)
+            return rootfs.Mount("tmpfs", layout.merged, 0, "mode=755", "tmpfs"), layers, steps
+    return rootfs.overlay(whole, layout.merged, rootless=rootless), [whole], []
 
 
 def host_devices() -> Iterator[rootfs.Node]:
@@ -296,11 +316,16 @@ def _make_files(prepared: Prepared) -> None:
     layout = prepared.layout
     for path in (layout.upper, layout.work, layout.merged):
         os.mkdir(path, 0o700)
-    found = os.stat(layout.lower)
-    if not prepared.launch.user_namespace:
-        os.chown(layout.upper, found.st_uid, found.st_gid)
-    # A rootfs made with mktemp -d is closed to all but its owner; a container's "/" is open to its users.
-    os.chmod(layout.upper, found.st_mode & 0o7777 | 0o555)
+    for layer in prepared.layers:
+        for path in (layer.upper, layer.work):
+            if path not in (layout.upper, layout.work):
+                os.mkdir(path, 0o700)
+        found = os.stat(layer.lower)
+        if not prepared.launch.user_namespace:
+            os.chown(layer.upper, found.st_uid, found.st_gid)
+        # A rootfs made with mktemp -d is closed to all but its owner; a container's "/" is open to its users.
+        open_to_all = 0o555 if layer.lower == layout.lower else 0
+        os.chmod(layer.upper, found.st_mode & 0o7777 | open_to_all)
     hostname = prepared.launch.hostname
     hosts = f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n"
     for path, text in ((layout.hostname_file, f"{hostname}\n"), (layout.hosts_file, hosts)):

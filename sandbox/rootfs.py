@@ -26,7 +26,7 @@ from sandbox.errors import SandboxError
 from sandbox.spec import Spec
 from sandbox.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC, MS_REMOUNT, MS_STRICTATIME
 
-__all__ = ["Bind", "Directory", "Layout", "Link", "Mask", "Mount", "Node", "ReadOnly", "Step", "apply", "enter", "plan"]
+__all__ = ["Bind", "Directory", "Layer", "Layout", "Link", "Mask", "Mount", "Node", "ReadOnly", "Step", "apply", "enter", "plan"]
 
 MASKED = (
     "/proc/acpi",
@@ -66,6 +66,14 @@ class Layout(NamedTuple):
     merged: str
     hostname_file: str
     hosts_file: str
+
+
+class Layer(NamedTuple):
+    """The three directories of one overlay."""
+
+    lower: str
+    upper: str
+    work: str
 
 
 class Mount(NamedTuple):
@@ -148,13 +156,13 @@ class ReadOnly(NamedTuple):
 Step = Mount | Bind | Directory | Node | Link | Mask | ReadOnly
 
 
-def overlay(layout: Layout, *, rootless: bool) -> Mount:
-    """Return the root: redirects of an untrusted layer are not followed (trusted.overlay.redirect)."""
-    layers = [f"lowerdir={_escape(layout.lower, ':')}", f"upperdir={_escape(layout.upper)}"]
-    layers.append(f"workdir={_escape(layout.work)}")
+def overlay(layer: Layer, target: str, *, rootless: bool) -> Mount:
+    """Return an overlay: redirects of an untrusted layer are not followed (trusted.overlay.redirect)."""
+    layers = [f"lowerdir={_escape(layer.lower, ':')}", f"upperdir={_escape(layer.upper)}"]
+    layers.append(f"workdir={_escape(layer.work)}")
     # redirect_dir and metacopy cannot be named together with userxattr, which turns both off.
     safe = ["userxattr"] if rootless else ["index=off", "metacopy=off", "redirect_dir=nofollow"]
-    return Mount("overlay", layout.merged, 0, ",".join(layers + safe), "overlay")
+    return Mount("overlay", target, 0, ",".join(layers + safe), "overlay")
 
 
 def _escape(path: str, also: str = "") -> str:
@@ -169,26 +177,27 @@ def plan(
     rootless: bool = False,
     store: str = "",
     host_devices: Iterable[Node] = (),
+    pieces: Iterable[Step] = (),
 ) -> tuple[Step, ...]:
-    """Return what is mounted on the overlay, in order.
+    """Return what is mounted on the root, in order; first its `pieces`, when it is not one overlay.
 
     `store` is the directory with every container's files: when it lies in the
     rootfs, an empty filesystem hides it. `host_devices` are those of a privileged container.
     """
-    steps: list[Step] = [Mount("proc", "/proc", SAFE)]
+    steps: list[Step] = [*pieces, Mount("proc", "/proc", SAFE)]
     steps += _dev(rootless=rootless, host_devices=host_devices)
     steps += _sys(spec, places, rootless=rootless)
     inside = os.path.relpath(store, layout.lower) if store else ".."
     if not inside.startswith("..") and inside != ".":
         steps.append(Mount("tmpfs", f"/{inside}", MS_NOSUID | MS_NODEV, "mode=700", "tmpfs", plain=False))
-    steps += [Bind(layout.hostname_file, "/etc/hostname"), Bind(layout.hosts_file, "/etc/hosts")]
+    own_files = (Bind(layout.hostname_file, "/etc/hostname"), Bind(layout.hosts_file, "/etc/hosts"))
     # A mount is made before those below it, in whatever order they were given.
     mounts: list[Bind | Mount] = [Bind(volume.source, volume.target, volume.read_only) for volume in spec.volumes]
     for tmpfs in spec.tmpfs:
         flags = sum(FLAG_NAMES[name] for name in tmpfs.flags)
         mounts.append(Mount("tmpfs", tmpfs.target, flags, tmpfs.data, "tmpfs", plain=False))
     chosen = {mount.target for mount in mounts}
-    steps = [step for step in steps if not (isinstance(step, Bind) and step.target in chosen)]
+    steps += [bind for bind in own_files if bind.target not in chosen]
     steps += sorted(mounts, key=lambda mount: mount.target.count("/"))
     if not spec.privileged:
         steps += [ReadOnly(path) for path in READ_ONLY]

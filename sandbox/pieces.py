@@ -1,0 +1,56 @@
+"""The root filesystem without root: one overlay for each part of it that holds no mount of the host.
+
+In a user namespace the host's mounts are locked: the kernel refuses an overlay
+whose lower directory has one below it (clone_private_mount, EINVAL), as it
+would uncover what the mount hides. `/` always has some. So the parts without
+any are put together on a small tmpfs; where a mount is, is an empty directory,
+which is what a container of root sees there too.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Set
+
+from sandbox.rootfs import Bind, Directory, Layer, Layout, Link, Step, overlay
+
+__all__ = ["split"]
+
+
+def split(layout: Layout, mountpoints: Set[str]) -> tuple[list[Layer], list[Step]]:
+    """Return the layers and the steps that show `layout.lower` without the host's mounts in it.
+
+    `mountpoints` are the absolute paths of the mounts that the caller sees.
+    """
+    layers: list[Layer] = []
+    steps = list(_walk(layout, mountpoints, "", layers))
+    return layers, steps
+
+
+def _walk(layout: Layout, mountpoints: Set[str], inside: str, layers: list[Layer]) -> Iterator[Step]:
+    base = layout.lower.rstrip("/")
+    try:
+        entries = sorted(os.scandir(f"{base}{inside}/"), key=lambda entry: entry.name)
+    except OSError:  # not ours to read: empty
+        return
+    for entry in entries:
+        target = f"{inside}/{entry.name}"
+        path = f"{base}{target}"
+        kind = entry.stat(follow_symlinks=False).st_mode
+        if stat.S_ISLNK(kind):
+            yield Link(target, os.readlink(path))
+        elif path in mountpoints:
+            if stat.S_ISDIR(kind):
+                yield Directory(target)
+        elif stat.S_ISREG(kind):
+            yield Bind(path, target, read_only=True)
+        elif stat.S_ISDIR(kind):
+            if any(mountpoint.startswith(f"{path}/") for mountpoint in mountpoints):
+                yield Directory(target)
+                yield from _walk(layout, mountpoints, target, layers)
+            else:
+                number = len(layers)
+                layer = Layer(path, f"{layout.upper}/{number}", f"{layout.work}/{number}")
+                layers.append(layer)
+                yield overlay(layer, target, rootless=True)
