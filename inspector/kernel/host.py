@@ -174,6 +174,10 @@ class Host:
             self.forget(path)
         self._read_this_tick.clear()
 
+    def open_fd(self, path: str) -> int:
+        """Open a file and return its descriptor, for an ioctl on it; the caller closes it."""
+        return os.open(self.path(path), os.O_RDONLY | os.O_CLOEXEC)
+
     def readlink(self, path: str) -> str:
         """Return a symbolic link's text (undecodable bytes as surrogate escapes)."""
         return os.readlink(self.path(path))

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 from collections.abc import Iterable
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 
-__all__ = ["INITIAL", "NAMESPACES", "in_initial", "is_initial", "parse_namespace", "read_namespace", "read_namespaces"]
+__all__ = [
+    "INITIAL",
+    "NAMESPACES",
+    "in_initial",
+    "is_initial",
+    "parse_namespace",
+    "read_namespace",
+    "read_namespaces",
+    "read_relatives",
+]
 
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 
@@ -25,6 +36,11 @@ INITIAL = {
 }
 # Before Linux 6.18 these two had a number of the dynamic range, which starts at 0xF0000000.
 FIXED_SINCE_6_18 = ("net", "mnt")
+
+# ioctl_ns(2), since Linux 4.9.
+NS_GET_USERNS = 0xB701
+NS_GET_PARENT = 0xB702
+HIERARCHICAL = ("pid", "user")
 
 LINK = re.compile(r"([a-z]+):\[([0-9]{1,20})\]", re.ASCII)
 
@@ -60,6 +76,30 @@ def read_namespaces(host: Host, pid: int | str, types: Iterable[str] = NAMESPACE
     if missing is not None and not host.access(f"/proc/{pid}/ns"):
         raise missing
     return found
+
+
+def read_relatives(host: Host, pid: int | str, kind: str) -> tuple[int | None, int | None]:
+    """Return the inode of the user namespace that owns a process's namespace, and of its parent (pid and user).
+
+    None where there is none, or where the kernel does not let us see it
+    (EPERM: it lies above our own user or PID namespace).
+    """
+    fd = host.open_fd(f"/proc/{pid}/ns/{kind}")
+    try:
+        return _related(fd, NS_GET_USERNS), _related(fd, NS_GET_PARENT) if kind in HIERARCHICAL else None
+    finally:
+        os.close(fd)
+
+
+def _related(fd: int, request: int) -> int | None:
+    try:
+        related = fcntl.ioctl(fd, request)
+    except OSError:
+        return None
+    try:
+        return os.fstat(related).st_ino
+    finally:
+        os.close(related)
 
 
 def is_initial(kind: str, inode: int) -> bool | None:
