@@ -32,7 +32,7 @@ PURE = (
     "inspector.runtimes",
 )
 TERMINAL = ("inspector.views", "inspector.ctop", "inspector.nsinspect")
-COLLECT = ("inspector.collect", "inspector.measure", "inspector.metadata")
+COLLECT = ("inspector.collect", "inspector.measure", "inspector.metadata", "inspector.stores")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +137,11 @@ def complaints(module: str, source: str) -> list[str]:
 
 def file_calls(source: str) -> Iterator[str]:
     """Yield the calls of a source that open, list or follow a file."""
-    called = [ast.unparse(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-    yield from (name for name in called if name in FILE_CALLS)
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call) or [ast.unparse(argument) for argument in node.args[:1]] == ["os.devnull"]:
+            continue
+        if (name := ast.unparse(node.func)) in FILE_CALLS:
+            yield name
 
 
 def modules() -> dict[str, str]:

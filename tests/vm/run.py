@@ -76,29 +76,30 @@ def boot(line: list[str]) -> Result:
     """Run the virtual machine, pass its output on, and return what it said of itself."""
     result = Result()
     boot_messages: deque[str] = deque(maxlen=20)
-    machine = subprocess.Popen(
+    # A session of its own, so that vng, virtme-run and qemu can be ended together.
+    with subprocess.Popen(
         line,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        start_new_session=True,  # so that vng, virtme-run and qemu can be ended together
-    )
-    timer = threading.Timer(TIMEOUT_SECONDS, end, [machine])
-    timer.start()
-    try:
-        for output in machine.stdout or ():
-            if result.take(output):
-                continue
-            if not result.up:
-                boot_messages.append(output)
-            elif result.code is None:
-                print(output, end="", flush=True)
-        machine.wait()
-    finally:
-        timer.cancel()
-        end(machine)
+        start_new_session=True,
+    ) as machine:
+        timer = threading.Timer(TIMEOUT_SECONDS, end, [machine])
+        timer.start()
+        try:
+            for output in machine.stdout or ():
+                if result.take(output):
+                    continue
+                if not result.up:
+                    boot_messages.append(output)
+                elif result.code is None:
+                    print(output, end="", flush=True)
+            machine.wait()
+        finally:
+            timer.cancel()
+            end(machine)
     if not result.up:
         print(*boot_messages, sep="", file=sys.stderr)
     return result

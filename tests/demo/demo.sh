@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# The main job on one real container: seen from the host, from inside it, and by plain /proc.
+# Prints each command it runs. Leaves nothing behind, however it ends. Fails when any step fails.
+set -u
+cd "$(dirname "$0")/../.."
+BIN=$PWD/.venv/bin
+NAME=demo
+FAILED=0
+WORKER=
+STATE=$(mktemp -d "$([ -w /run ] && echo /run || echo "${TMPDIR:-/tmp}")/cgscope-demo.XXXXXX")
+export CGSCOPE_ROOT=$STATE PATH=$BIN:$PATH PYTHONDONTWRITEBYTECODE=1
+
+BOLD= PLAIN=
+[ ! -t 1 ] || { BOLD=$'\033[1m' PLAIN=$'\033[0m'; }
+
+heading() { printf '\n%s== %s ==%s\n' "$BOLD" "$1" "$PLAIN"; }
+
+fail() {
+    echo "failed: $1" >&2
+    FAILED=1
+}
+
+# The command as one can paste it, then what it prints.
+step() {
+    local word line='$'
+    for word in "$@"; do
+        [[ $word =~ ^[A-Za-z0-9_./:=,@%+-]+$ ]] || word="'${word//\'/\'\\\'\'}'"
+        line+=" $word"
+    done
+    echo "${line//$BIN\//}"
+    "$@" || fail "exit code $?"
+}
+
+clean_up() {
+    trap '' INT TERM
+    [ "$(id -u)" != 0 ] || sandbox rm -f "$NAME" >/dev/null 2>&1
+    [ -z "$WORKER" ] || kill -KILL "$WORKER" 2>/dev/null
+    rm -rf "$STATE"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+metrics_of() {
+    echo "\$ cgscope-exporter --once | grep 'name=\"$1\"'"
+    cgscope-exporter --once > "$STATE/metrics" || fail "exit code $?"
+    grep -F "name=\"$1\"" "$STATE/metrics" | grep -E '_cpu_(usage|spec|limit_cores|cfs)|_memory_(working_set|limit)_bytes|_processes' ||
+        fail "no metrics of $1"
+}
+
+as_root() {
+    # A checkout on a filesystem of its own is not part of `/`, so it is bound into the container.
+    local bind=()
+    [ "$(stat -c %d .)" = "$(stat -c %d /)" ] || bind=(-v "$PWD:$PWD:ro")
+
+    heading "A container of this machine's own files, allowed a fifth of a core and 64 MiB, with a busy loop in it"
+    step sandbox run -d --name "$NAME" --rootfs / ${bind[@]+"${bind[@]}"} --cpu-quota 20000 --cpu-period 100000 \
+        --memory 64m -- sh -c 'while :; do :; done'
+    [ "$FAILED" = 0 ] || exit 1
+    local pid id
+    pid=$(sandbox inspect --format '{{.State.Pid}}' "$NAME")
+    id=$(sandbox inspect --format '{{.Id}}' "$NAME")
+
+    heading "Seen from the host"
+    step ctop --once -f "name:$NAME"
+
+    heading "Seen from inside the container, by the same command"
+    step sandbox exec "$NAME" "$BIN/ctop" --once
+
+    heading "What plain /proc claims inside the container: the whole machine"
+    step sandbox exec "$NAME" grep -c ^processor /proc/cpuinfo
+    step sandbox exec "$NAME" grep MemTotal /proc/meminfo
+
+    heading "What its first process is isolated from, allowed and using"
+    step nsinspect "$pid"
+
+    heading "The same as Prometheus metrics"
+    metrics_of "$NAME"
+
+    heading "Removed: no process, cgroup or mount is left"
+    step sandbox rm -f "$NAME"
+    nothing_left "$pid" "$id"
+}
+
+nothing_left() {
+    echo "\$ ls -d /proc/$1; find /sys/fs/cgroup -name '*${2:0:12}*'; grep ${2:0:12} /proc/mounts"
+    local rest
+    rest=$({ ls -d "/proc/$1"; find /sys/fs/cgroup -name "*${2:0:12}*"; grep "${2:0:12}" /proc/mounts; } 2>/dev/null)
+    if [ -n "$rest" ]; then
+        echo "$rest"
+        fail "something is left"
+    fi
+}
+
+as_a_user() {
+    heading "Not root: what the kernel allows all the same"
+    echo "Missing: a container with a quota and its own root filesystem. Control groups and mounts are root's."
+    local isolated=(unshare --user --map-root-user --pid --fork --mount-proc --uts --ipc)
+    if ! "${isolated[@]}" true 2>"$STATE/why"; then
+        echo "Missing too: a process in namespaces of its own, because: $(head -n 1 "$STATE/why")"
+        isolated=()
+    fi
+    heading "A busy loop${isolated:+ in namespaces of its own}"
+    echo "\$ ${isolated[*]} sh -c 'while :; do :; done' &"
+    # Ended by the kernel when this script ends, as its parent or as the first process of the PID namespace.
+    setpriv --pdeathsig KILL "${isolated[@]}" ${isolated:+--kill-child} sh -c 'while :; do :; done' &
+    WORKER=$!
+    sleep 0.5
+    local pid
+    pid=$(cat "/proc/$WORKER/task/$WORKER/children" 2>/dev/null)
+    pid=${pid%% *}
+
+    heading "Containers that can be seen"
+    step ctop --once
+
+    heading "What the process is isolated from, allowed and using"
+    step nsinspect "${pid:-$WORKER}"
+
+    heading "Prometheus metrics"
+    echo "\$ cgscope-exporter --once | grep container_cpu_usage"
+    cgscope-exporter --once > "$STATE/metrics" || fail "exit code $?"
+    grep '^container_cpu_usage' "$STATE/metrics" || echo "(no container that we may see)"
+    echo
+    echo "Run it as root to see the whole of it: sudo make demo"
+}
+
+if [ "$(id -u)" = 0 ]; then as_root; else as_a_user; fi
+[ "$FAILED" = 0 ] || exit 1

@@ -1,0 +1,68 @@
+"""The runner of the virtual machine believes nothing but what the guest says of itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.vm import run
+
+# Stands for vng: prints what a guest would, and exits with a code of its own.
+GUEST = "import sys; print(*sys.argv[2:], sep='\\n'); sys.exit(int(sys.argv[1]))"
+
+
+def machine(code: int, *lines: str) -> list[str]:
+    """Return a command that prints these lines and exits with that code."""
+    return [sys.executable, "-c", GUEST, str(code), *lines]
+
+
+def test_the_exit_code_is_pytests_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """A failing test in the guest gives pytest's exit code, even where the virtual machine itself exits with 0."""
+    result = run.boot(machine(0, "firmware", run.UP, "1 failed", run.DONE + "1", "powering off"))
+    assert (result.up, result.code) == (True, 1)
+    assert capsys.readouterr().out == "1 failed\n"
+
+
+def test_passing_tests_pass_whatever_the_machine_exits_with() -> None:
+    """The guest's word is enough: qemu's own exit code says nothing of the tests."""
+    assert run.boot(machine(255, run.UP, "2 passed", run.DONE + "0\r")).code == 0
+
+
+def test_a_guest_that_breaks_off_has_no_result(capsys: pytest.CaptureFixture[str]) -> None:
+    """A guest that came up and never reported an exit code is told from one that passed."""
+    result = run.boot(machine(0, run.UP, "3 passed", run.DONE + "soon"))
+    assert (result.up, result.code) == (True, None)
+    assert "3 passed" in capsys.readouterr().out
+
+
+def test_a_guest_that_never_came_up_shows_why(capsys: pytest.CaptureFixture[str]) -> None:
+    """Boot messages are shown when the boot failed, and only then."""
+    result = run.boot(machine(1, "no such kernel"))
+    assert (result.up, result.code) == (False, None)
+    assert "no such kernel" in capsys.readouterr().err
+
+
+def test_a_guest_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the time limit the machine and everything it started is killed, and there is no result."""
+    monkeypatch.setattr(run, "TIMEOUT_SECONDS", 0.5)
+    hangs = [sys.executable, "-c", "import time; print('cgscope-vm: up', flush=True); time.sleep(60)"]
+    assert run.boot(hangs).code is None
+
+
+def test_the_newest_full_kernel_is_booted(tmp_path: Path) -> None:
+    """Versions are compared as numbers, and the cloud flavour, which has no 9p, is left out."""
+    for name in ("6.1.0-9-amd64", "6.1.0-56-amd64", "6.2.0-1-cloud-amd64"):
+        (tmp_path / f"vmlinuz-{name}").touch()
+    assert run.newest_kernel(str(tmp_path)) == os.path.join(tmp_path, "vmlinuz-6.1.0-56-amd64")
+    assert run.newest_kernel(str(tmp_path / "nothing")) is None
+
+
+@pytest.mark.parametrize(("ci", "code"), [("", 0), ("true", 1)])
+def test_a_missing_machine_fails_only_in_ci(ci: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without qemu the tests in the virtual machine are skipped, with the reason; in CI that is a failure."""
+    monkeypatch.setattr(run, "missing", lambda: ["qemu-system-x86_64"])
+    monkeypatch.setenv("CI", ci)
+    assert run.main([]) == code
