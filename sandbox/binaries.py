@@ -42,7 +42,12 @@ def _libraries(program: str) -> list[str]:
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
     try:
         done = subprocess.run(  # noqa: S603
-            ["ldd", program], capture_output=True, text=True, errors="surrogateescape", check=False, env=environment
+            ["ldd", program],  # noqa: S607
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            check=False,
+            env=environment,
         )
     except FileNotFoundError:
         raise SandboxError("ldd is not installed: it tells which libraries a program needs") from None
@@ -80,7 +85,7 @@ def copy(destination: str, programs: Iterable[str]) -> Iterator[str]:
     """
     for name in SKELETON:
         os.makedirs(os.path.join(destination, name), exist_ok=True)
-    os.chmod(os.path.join(destination, "tmp"), 0o1777)
+    os.chmod(os.path.join(destination, "tmp"), 0o1777)  # noqa: S103  as every /tmp
     done: set[str] = set()
     queue = [_find(program) for program in programs]
     while queue:

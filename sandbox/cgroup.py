@@ -23,7 +23,7 @@ from sandbox import devices
 from sandbox.errors import SandboxError, describe
 from sandbox.spec import DEFAULT_PERIOD_US, Limits
 
-__all__ = ["Place", "Step", "apply", "kill", "oom_kills", "pids", "place", "plan", "remove"]
+__all__ = ["Place", "Step", "apply", "kill", "oom_kills", "pids", "place", "plan", "remove", "without_unreachable"]
 
 CREATE, JOIN, LIMIT = "create", "join", "limit"
 # What is switched on for a container's cgroup on v2, for its limits and for those who watch it.
@@ -188,9 +188,11 @@ def _limit_steps(controller: str, limits: Limits, places: Sequence[Place]) -> It
     where = next((each for each in places if controller in each.hierarchy.controllers), None)
     version = 1 if where is None else where.hierarchy.version
     settings = LIMITS[controller, version](limits)
-    if settings and where is None:
-        raise SandboxError(f"cannot limit {controller}: no cgroup with the {controller} controller can be made here")
-    for name, value, optional in settings if where is not None else ():
+    if where is None:
+        if settings:
+            raise SandboxError(f"cannot limit {controller}: no cgroup with that controller can be made here")
+        return
+    for name, value, optional in settings:
         yield Step(LIMIT, "write", f"{where.directory}/{name}", value, optional)
 
 
@@ -308,7 +310,7 @@ def pids(places: Iterable[Place]) -> set[int]:
 
 
 def kill(places: Sequence[Place]) -> None:
-    """Kill every process of the container: at once where the kernel can (cgroup.kill, 5.14), else until none is left."""
+    """Kill every process of the container, at once where the kernel can (cgroup.kill, Linux 5.14)."""
     for where in places:
         try:
             if where.hierarchy.version != 1:

@@ -134,7 +134,7 @@ class Channel:
             raise Closed("the other side of the set-up is gone")
         if not isinstance(message, kind):
             _raise(message)
-        return message, descriptors
+        return message, descriptors  # type: ignore[return-value]  # mypy loses the TypeVar behind the union
 
     def _receive(self) -> tuple[Message | None, list[int]]:
         try:

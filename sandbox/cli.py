@@ -61,9 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _say(error: BaseException) -> None:
     try:
-        print(f"sandbox: {describe(error)}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"sandbox: {describe(error)}\n")
+        sys.stderr.flush()
     except OSError:  # nobody listens
         return
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def _open_standard_streams() -> None:
@@ -81,12 +87,12 @@ def _dispatch(words: list[str]) -> int:
             raise SandboxError("--root needs a directory")
         root = os.path.abspath(value if equals else words.pop(0))
     if not words or words[0] in ("-h", "--help", "help"):
-        print(USAGE, end="")
+        sys.stdout.write(USAGE)
         return 0 if words else SandboxError.exit_code
     if words[0] == "--version":
         from importlib.metadata import version  # noqa: PLC0415
 
-        print(f"sandbox {version('cgscope')}")
+        _print(f"sandbox {version('cgscope')}")
         return 0
     verb = VERBS.get(words[0])
     if verb is None:
@@ -160,7 +166,7 @@ def _run(words: list[str], store: Store) -> int:
         raise SandboxError("the input device is not a TTY", 1)
     prepared = container.prepare(spec, store, os.environ)
     if arguments.dry_run:
-        print(prepared.describe())
+        _print(prepared.describe())
         return 0
     return container.run(prepared, store)
 
@@ -233,7 +239,7 @@ def _exec(words: list[str], store: Store) -> int:
 
 
 def _ps(words: list[str], store: Store) -> int:
-    parser = _parser("ps", "[OPTIONS]", "List containers, the newest first; cleans up after launchers that were killed.")
+    parser = _parser("ps", "[OPTIONS]", "List containers; cleans up after launchers that were killed.")
     parser.add_argument("-a", "--all", action="store_true", help="also those that have ended")
     parser.add_argument("-q", "--quiet", action="store_true", help="only their ids")
     parser.add_argument("--no-trunc", action="store_true", help="whole ids and commands")
@@ -246,9 +252,9 @@ def _ps(words: list[str], store: Store) -> int:
     shown = [text for text in store.all() if arguments.all or text["State"]["Status"] == "running"]
     rows = document.ps_table(shown, time.time(), whole=arguments.no_trunc)
     if arguments.quiet:
-        print("".join(f"{row[0]}\n" for row in rows[1:]), end="")
+        sys.stdout.write("".join(f"{row[0]}\n" for row in rows[1:]))
     else:
-        print(document.table(rows))
+        _print(document.table(rows))
     return 0
 
 
@@ -277,7 +283,7 @@ def _each(names: Sequence[str], action: Callable[[str], None]) -> int:
             _say(error)
             code = error.exit_code
         else:
-            print(name, flush=True)
+            _print(name)
     return code
 
 
@@ -350,9 +356,9 @@ def _inspect(words: list[str], store: Store) -> int:
             code = 1
     if arguments.format:
         for text in found:
-            print(document.render(text, arguments.format))
+            _print(document.render(text, arguments.format))
     else:
-        print(json.dumps(found, indent=4))
+        _print(json.dumps(found, indent=4))
     return code
 
 
@@ -365,11 +371,11 @@ def _rootfs(words: list[str], _store: Store) -> int:
     from sandbox import binaries  # noqa: PLC0415
 
     for path in binaries.copy(arguments.destination, arguments.programs):
-        print(path)
+        _print(path)
     return 0
 
 
-VERBS: dict[str, Callable[[list[str], "Store"], int]] = {
+VERBS: dict[str, Callable[[list[str], Store], int]] = {
     "run": _run,
     "exec": _exec,
     "ps": _ps,

@@ -23,7 +23,7 @@ from inspector.kernel.mounts import read_mountinfo
 from inspector.kernel.process import read_stat
 from sandbox import capabilities, cgroup, channel, document, init, monitor, names, namespaces, rootfs, syscalls
 from sandbox.errors import NoSuchContainer, SandboxError
-from sandbox.spec import Spec, environment
+from sandbox.spec import Limits, Spec, environment
 from sandbox.state import Document, Store
 
 __all__ = ["Prepared", "execute", "kill", "prepare", "reconcile", "remove", "run", "stop"]
@@ -48,9 +48,9 @@ class Prepared:
 
     def describe(self) -> str:
         """Return the plan as text, a step a line (`--dry-run`)."""
-        flags = namespaces.own(self.spec)
-        chosen = [name[9:].lower() for name in sorted(vars(syscalls)) if name.startswith("CLONE_NEW")
-                  and (flags | (syscalls.CLONE_NEWUSER if self.launch.user_namespace else 0)) & getattr(syscalls, name)]
+        flags = self.launch.new_namespaces | (syscalls.CLONE_NEWUSER if self.launch.user_namespace else 0)
+        kinds = {name[9:].lower(): flag for name, flag in vars(syscalls).items() if name.startswith("CLONE_NEW")}
+        chosen = [name for name, flag in kinds.items() if flags & flag]
         steps = self.launch.cgroup_steps
         lines = [str(step) for step in steps if step.phase != cgroup.LIMIT]
         lines += [f"unshare {' '.join(chosen)}", str(self.launch.root), *map(str, self.launch.mounts), "pivot_root"]
@@ -90,7 +90,7 @@ def prepare(spec: Spec, store: Store, host_environment: Mapping[str, str]) -> Pr
     )
     limits, lost = cgroup.without_unreachable(spec.limits, places)
     if lost and not spec.best_effort_limits:
-        why = "without root only a delegated cgroup can be limited" if rootless else "no such controller can be used here"
+        why = "without root only a delegated cgroup can be" if rootless else "the controller cannot be used here"
         raise SandboxError(f"cannot limit {', '.join(lost)}: {why} (--limits-best-effort goes on without)")
     hostname = spec.hostname or (os.uname().nodename if spec.host_network else container[:12])
     env = environment(spec.env, host_environment, hostname=hostname, tty=spec.tty)
@@ -162,7 +162,7 @@ def host_devices() -> Iterator[rootfs.Node]:
 def run(prepared: Prepared, store: Store) -> int:
     """Make a container and start its program; returns its exit code, or 0 at once with -d, whose id is printed."""
     for warning in prepared.warnings:
-        print(f"sandbox: warning: {warning}", file=sys.stderr)
+        sys.stderr.write(f"sandbox: warning: {warning}\n")
     with monitor.blocked_signals():
         if prepared.spec.detach:
             return _run_detached(prepared, store)
@@ -191,7 +191,8 @@ def _run_detached(prepared: Prepared, store: Store) -> int:
         ours.expect_end()
     except channel.Closed:
         raise SandboxError("the container's monitor was killed") from None
-    print(prepared.document["Id"])
+    sys.stdout.write(f"{prepared.document['Id']}\n")
+    sys.stdout.flush()
     return 0
 
 
@@ -206,14 +207,14 @@ def _be_monitor(prepared: Prepared, store: Store, launcher: channel.Channel) -> 
         syscalls.set_process_name("sandbox-monitor")
         stdin, keep_open = os.pipe() if prepared.spec.interactive and not prepared.spec.tty else (init.NULL, init.NULL)
         pipes = [] if prepared.spec.tty else [os.pipe(), os.pipe()]
-        given = [writing for _, writing in pipes] or [init.NULL, init.NULL]
+        out, err = (writing for _, writing in pipes) if pipes else (init.NULL, init.NULL)
 
         def confirm() -> None:
             launcher.send(channel.Ready())
             launcher.expect(channel.Go)
 
-        running = start(prepared, store, init.Streams(stdin, *given, owned=True), confirm)
-        for fd in (*given, stdin):
+        running = start(prepared, store, init.Streams(stdin, out, err, owned=True), confirm)
+        for fd in (out, err, stdin):
             if fd != init.NULL:
                 os.close(fd)
         launcher.close()
@@ -253,7 +254,9 @@ def start(
             if path not in {place.directory for place in prepared.places}
         ]
         launch = replace(prepared.launch, program=replace(prepared.launch.program, streams=streams))
-        return _launch(launch, lambda pid: _record_birth(store, text, pid), lambda: _record_start(prepared, store, confirm))
+        return _launch(
+            launch, lambda pid: _record_birth(store, text, pid), lambda: _record_start(prepared, store, confirm)
+        )
     except BaseException:
         with contextlib.suppress(SandboxError, OSError):
             destroy(store, text)
@@ -521,8 +524,7 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
         raise SandboxError(f"container {name} is not running", 1)
     private, config = text["Cgscope"], text["Config"]
     given = environment((*config["Env"], *options.env), host_environment, tty=options.tty)
-    null = init.NULL if options.detach else None
-    streams = init.Streams(0 if options.interactive else init.NULL, 1 if null is None else null, 2 if null is None else null)
+    out, err = (init.NULL, init.NULL) if options.detach else (1, 2)
     program = init.Program(
         argv=options.argv,
         env=given,
@@ -530,10 +532,10 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
         user=options.user or config["User"],
         capabilities=private["Capabilities"],
         tty=options.tty,
-        streams=streams,
+        streams=init.Streams(0 if options.interactive else init.NULL, out, err),
         die_with_parent=not options.detach,
     )
-    steps = tuple(step for step in cgroup.plan(cgroup.Limits(), document.places_of(text)) if step.phase == cgroup.JOIN)
+    steps = tuple(step for step in cgroup.plan(Limits(), document.places_of(text)) if step.phase == cgroup.JOIN)
     with monitor.blocked_signals():
         try:
             running = _launch(init.Launch(program, steps, join=(pid, pidfd)), lambda _: None, lambda: None)

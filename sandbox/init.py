@@ -90,7 +90,8 @@ def joiner(launch: Launch, channel: Channel, parent: int) -> NoReturn:
             syscalls.unshare(launch.new_namespaces)
         pid = os.fork()
         if pid == 0:
-            run_child(lambda: joined_process(launch, channel) if launch.join else first_process(launch, channel), channel)
+            role = joined_process if launch.join else first_process
+            run_child(lambda: role(launch, channel), channel)
         channel.send(Born(pid))
     except BaseException as error:  # noqa: BLE001  the parent tells the user, whatever it was
         channel.send_error(error)
@@ -275,7 +276,7 @@ def describe_errno(error: OSError) -> str:
 def execute(path: str, argv: tuple[str, ...], environment: dict[str, str]) -> NoReturn:
     """Become the program."""
     try:
-        os.execve(path, argv, environment)
+        os.execve(path, argv, environment)  # noqa: S606  this is what a container is for
     except OSError as error:
         text = f'exec: "{path}": {describe_errno(error)}'
         if error.errno == errno.ENOENT:

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator
 
 from sandbox.rootfs import Bind, Directory, Layer, Layout, Link, Step, overlay
 
 __all__ = ["split"]
 
 
-def split(layout: Layout, mountpoints: Set[str]) -> tuple[list[Layer], list[Step]]:
+def split(layout: Layout, mountpoints: Collection[str]) -> tuple[list[Layer], list[Step]]:
     """Return the layers and the steps that show `layout.lower` without the host's mounts in it.
 
     `mountpoints` are the absolute paths of the mounts that the caller sees.
@@ -28,7 +28,7 @@ def split(layout: Layout, mountpoints: Set[str]) -> tuple[list[Layer], list[Step
     return layers, steps
 
 
-def _walk(layout: Layout, mountpoints: Set[str], inside: str, layers: list[Layer]) -> Iterator[Step]:
+def _walk(layout: Layout, mountpoints: Collection[str], inside: str, layers: list[Layer]) -> Iterator[Step]:
     base = layout.lower.rstrip("/")
     try:
         entries = sorted(os.scandir(f"{base}{inside}/"), key=lambda entry: entry.name)

@@ -26,7 +26,22 @@ from sandbox.errors import SandboxError
 from sandbox.spec import Spec
 from sandbox.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC, MS_REMOUNT, MS_STRICTATIME
 
-__all__ = ["Bind", "Directory", "Layer", "Layout", "Link", "Mask", "Mount", "Node", "ReadOnly", "Step", "apply", "enter", "plan"]
+__all__ = [
+    "Bind",
+    "Directory",
+    "Layer",
+    "Layout",
+    "Link",
+    "Mask",
+    "Mount",
+    "Node",
+    "ReadOnly",
+    "Step",
+    "apply",
+    "enter",
+    "overlay",
+    "plan",
+]
 
 MASKED = (
     "/proc/acpi",
@@ -92,11 +107,12 @@ class Mount(NamedTuple):
 
 
 class Bind(NamedTuple):
-    """A file or directory of the host on `target`, with what is mounted below it."""
+    """A file or directory of the host on `target`, with what is mounted below it; `own`: /proc and /sys themselves."""
 
     source: str
     target: str
     read_only: bool = False
+    own: bool = False
 
     def __str__(self) -> str:
         return f"bind   {self.source} on {self.target}{' read-only' if self.read_only else ''}"
@@ -184,7 +200,9 @@ def plan(
     `store` is the directory with every container's files: when it lies in the
     rootfs, an empty filesystem hides it. `host_devices` are those of a privileged container.
     """
-    steps: list[Step] = [*pieces, Mount("proc", "/proc", SAFE)]
+    # proc can be mounted by the owner of the PID namespace only, sysfs by that of the network namespace.
+    shared_proc = rootless and spec.host_pid
+    steps: list[Step] = [*pieces, Bind("/proc", "/proc", own=True) if shared_proc else Mount("proc", "/proc", SAFE)]
     steps += _dev(rootless=rootless, host_devices=host_devices)
     steps += _sys(spec, places, rootless=rootless)
     inside = os.path.relpath(store, layout.lower) if store else ".."
@@ -197,8 +215,9 @@ def plan(
         flags = sum(FLAG_NAMES[name] for name in tmpfs.flags)
         mounts.append(Mount("tmpfs", tmpfs.target, flags, tmpfs.data, "tmpfs", plain=False))
     chosen = {mount.target for mount in mounts}
-    steps += [bind for bind in own_files if bind.target not in chosen]
-    steps += sorted(mounts, key=lambda mount: mount.target.count("/"))
+    steps += [file for file in own_files if file.target not in chosen]
+    mounts.sort(key=lambda mount: mount.target.count("/"))
+    steps += mounts
     if not spec.privileged:
         steps += [ReadOnly(path) for path in READ_ONLY]
         steps += [Mask(path) for path in MASKED]
@@ -223,7 +242,7 @@ def _dev(*, rootless: bool, host_devices: Iterable[Node]) -> Iterator[Step]:
 def _sys(spec: Spec, places: Sequence[Place], *, rootless: bool) -> Iterator[Step]:
     read_only = 0 if spec.privileged else MS_RDONLY
     if rootless and spec.host_network:
-        yield Bind("/sys", "/sys", read_only=True)  # sysfs belongs to the network namespace's owner
+        yield Bind("/sys", "/sys", read_only=True, own=True)
         return
     yield Mount("sysfs", "/sys", SAFE | read_only, "", "sysfs")
     if not places:
@@ -257,10 +276,21 @@ def apply(root: Mount, steps: Iterable[Step]) -> None:
     umask = os.umask(0)
     try:
         for step in steps:
-            _do(fd, step)
+            try:
+                _do(fd, step)
+            except OSError as error:
+                raise _named(error, step) from None
     finally:
         os.umask(umask)
         os.close(fd)
+
+
+def _named(error: OSError, step: Step) -> OSError:
+    """Return the error with the path in the container instead of a descriptor's."""
+    if not str(error.filename).startswith("/proc/self/fd/"):
+        return error
+    path = step.target if isinstance(step, Mount | Bind) else step.path
+    return OSError(error.errno, error.strerror, path)
 
 
 def _mount_root(root: Mount) -> None:
@@ -367,7 +397,7 @@ def _checked(fd: int, path: str, *, file: bool) -> int:
 
 
 def _refuse_kernel_filesystems(root: int, fd: int, path: str) -> None:
-    """A link of the rootfs may lead a volume's target into /proc or /sys, where it would forge the kernel's files."""
+    """Refuse a mount point that a link of the rootfs leads into /proc or /sys, to forge the kernel's files."""
     real, top = os.readlink(_proc(fd)), os.readlink(_proc(root))
     inside = real.removeprefix(top.rstrip("/"))
     if f"{inside}/".startswith(("/proc/", "/sys/")) or inside in ("", "/"):
@@ -381,8 +411,7 @@ def _bind(root: int, step: Bind) -> None:
         raise SandboxError(f"cannot bind {step.source}: {error.strerror}") from None
     try:
         file = not stat.S_ISDIR(os.fstat(source).st_mode)
-        user = step.target != "/sys"
-        with _target(root, step.target, file=file, user=user) as fd:
+        with _target(root, step.target, plain=step.own, file=file, user=not step.own) as fd:
             syscalls.mount(_proc(source), _proc(fd), None, MS_BIND | MS_REC)
         if step.read_only:
             fd = _open(root, step.target)

@@ -222,7 +222,7 @@ def close_on_exec_from(first: int) -> None:
 
 def _cloexec(fd: int) -> None:
     try:
-        os.set_inheritable(fd, False)
+        os.set_inheritable(fd, False)  # noqa: FBT003  its only argument
     except OSError as error:  # the descriptor of the listing itself
         if error.errno != errno.EBADF:
             raise
@@ -253,7 +253,7 @@ def set_mount_attributes(fd: int, attributes: int, *, recursive: bool) -> None:
 
 
 def bpf(command: int, attributes: bytes) -> int:
-    """Call bpf(2) with an encoded `union bpf_attr`; returns a descriptor or 0."""
+    """Load or attach a BPF object; `attributes` is an encoded `union bpf_attr` (bpf(2)). Returns a descriptor or 0."""
     buffer = ctypes.create_string_buffer(attributes, len(attributes))
     return _check(_bpf(_number("bpf"), command, ctypes.addressof(buffer), len(attributes)), "bpf")
 
