@@ -18,7 +18,7 @@ from typing import Literal
 
 from inspector.identity import Naming, name_of
 from inspector.kernel.cgroups import Hierarchy, ancestors, path_in
-from inspector.model import Census, Container, Identity, Leader, Process
+from inspector.model import Census, Container, Identity, Leader, Own, Process
 from inspector.runtimes import Match, match
 
 __all__ = ["Candidate", "candidates", "containers"]
@@ -52,9 +52,11 @@ def candidates(census: Census) -> tuple[Candidate, ...]:
     for pid, path in owner.items():
         pools.setdefault(path, []).append(pid)
     mains = {path: leader.pid_ns for path, pids in pools.items() if (leader := _first(census, pids))}
+    homes = {pid_ns: path for path, pid_ns in mains.items()}
     groups: dict[GroupKey, list[int]] = {}
     for process in census.processes.values():
-        key = _key(census, process, owner.get(process.pid), mains)
+        above = owner.get(process.pid)
+        key = _key(census.own, process, homes, None if above is None else (above, mains[above]))
         if key is not None:
             groups.setdefault(key, []).append(process.pid)
     _join_launchers(census, groups)
@@ -83,16 +85,17 @@ def _first(census: Census, pids: Iterable[int]) -> Process | None:
     return min(processes, key=lambda p: (p.pid_ns in (own, None), p.starttime_ticks, p.pid), default=None)
 
 
-def _key(census: Census, process: Process, path: str | None, mains: Mapping[str, int | None]) -> GroupKey | None:
-    """Tell which group a process is in; None is the host itself."""
-    own = census.own
+def _key(
+    own: Own, process: Process, homes: Mapping[int | None, str], place: tuple[str, int | None] | None
+) -> GroupKey | None:
+    """Tell which group a process is in, None for the host itself; `place`: its runtime's cgroup and PID namespace."""
     own_pid_ns = own.namespaces.get("pid")
-    if path is not None and process.pid_ns in (mains[path], own_pid_ns, None):
-        return "runtime", path
-    if process.pid_ns not in (own_pid_ns, None):
+    if place is not None and process.pid_ns in (place[1], own_pid_ns, None):
+        return "runtime", place[0]
+    if process.pid_ns is not None and process.pid_ns != own_pid_ns:
         # A process that entered a container's namespaces but not its cgroup (nsenter) belongs there all the same.
-        home = next((path for path, pid_ns in mains.items() if pid_ns == process.pid_ns), None)
-        return ("runtime", home) if home is not None else ("pid", process.pid_ns or 0)
+        home = homes.get(process.pid_ns)
+        return ("runtime", home) if home is not None else ("pid", process.pid_ns)
     own_mounts = process.mnt_ns in (own.namespaces.get("mnt"), None)
     if own.inside_container and (own.own_pid_namespace or own_mounts):
         return "self", ""
@@ -134,7 +137,7 @@ def containers(
     cohabitants: Cohabitants,
     located: Located,
 ) -> tuple[Container, ...]:
-    """Decide what each candidate is; the outermost first. Those that are nothing of their own are left out."""
+    """Decide what each candidate is. Those that are nothing of their own are left out."""
     result: list[Container] = []
     held: dict[int, str] = {}
     claimed: set[str] = set()
@@ -146,7 +149,7 @@ def containers(
             continue
         cgroups, owned = _cgroups(census, candidate, leader, cohabitants, located)
         container = _container(candidate, leader, naming, cgroups, owned)
-        if container.id in ids:  # a unit with several mount namespaces is one service
+        if container.id in ids:  # a unit with several mount namespaces is one service: the first stands for it
             continue
         ids.add(container.id)
         result.append(container)
@@ -204,8 +207,9 @@ def _own_path(
         return group.path if index in group.hierarchies else None
     if path == "/" and index in census.own.true_roots:
         return None
-    others = cohabitants.get(leader.process.identity, {}).get(resource, frozenset({0}))
-    return path if others <= set(candidate.members) else None
+    # An outsider seen from within a PID namespace is 0. Without its first process among them, nothing was learnt.
+    there = cohabitants.get(leader.process.identity, {}).get(resource, frozenset())
+    return path if leader.process.pid in there and there <= set(candidate.members) else None
 
 
 def _parent(container: Container, census: Census, held: Mapping[int, str]) -> str | None:

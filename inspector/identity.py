@@ -18,6 +18,7 @@ from inspector.runtimes import Match, by_command, by_layer
 __all__ = ["Naming", "name_of", "root_identity"]
 
 SHORT_ID = 12
+LONG_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 HEX_ID = re.compile(r"[0-9a-f]{12}(?:[0-9a-f]{52})?", re.ASCII)
 MACHINE = re.compile(r"(?:-M ?|--machine[= ])(\S+)")
 DIRECTORY = re.compile(r"(?:-D ?|--directory[= ])(\S+)")
@@ -44,23 +45,34 @@ def name_of(
     key: tuple[str, str | int], matched: Match | None, leader: Leader | None, own: Own
 ) -> Naming | None:
     """Name a group; None for one that is nothing of its own (a mount namespace with the host's root)."""
-    if leader is None:
-        return None
     kind, value = key
+    # One that went elsewhere, or ended, before the full look at it is not what its group was made for.
+    if leader is None or (kind in ("pid", "mnt") and leader.namespaces.get(str(kind)) != value):
+        return None
     if kind == "group":
         path = str(value)
         return Naming("cgroup", path, path, None, "", (f"cgroup {path}",))
     evidence = _common_evidence(leader, own)
     if matched is not None:
-        pattern = f"cgroup pattern {matched.runtime}"
-        return Naming(
-            "container", matched.id, matched.id[:SHORT_ID], matched.runtime, "unknown", (pattern, *evidence)
-        )
+        return _by_pattern(matched, evidence)
     if kind == "self":
         return _self(own, evidence)
     if kind == "pid" or root_identity(leader.root) != root_identity(own.root):
         return _anonymous(f"{kind}-{value}", leader, evidence)
     return _service(leader, evidence)
+
+
+def _by_pattern(matched: Match, evidence: tuple[str, ...]) -> Naming:
+    """Name a runtime's container by its id; LXC and nspawn have names, which come again within another container."""
+    unique = LONG_ID.fullmatch(matched.id) is not None
+    return Naming(
+        kind="container",
+        id=matched.id if unique else matched.path,
+        name=matched.id[:SHORT_ID] if unique else matched.id,
+        runtime=matched.runtime,
+        image="unknown",
+        evidence=(f"cgroup pattern {matched.runtime}", *evidence),
+    )
 
 
 def _service(leader: Leader, evidence: tuple[str, ...]) -> Naming | None:
