@@ -58,7 +58,7 @@ def _machine(interval: Interval) -> schema.Machine:
         "swap_bytes": system.swap_bytes,
         "boot_time": system.boot_time,
         "load": list(system.load),
-        "usage_cores": interval.over_time(max(0.0, busy) if busy is not None else None),
+        "usage_cores": interval.over_time(busy if busy is not None and busy >= 0 else None),
         "memory_used_bytes": None if available is None else system.memory_bytes - available,
     }
 

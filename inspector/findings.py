@@ -44,7 +44,7 @@ def _throttling(container: Container) -> Iterator[Finding]:
             "severity": "critical" if ratio >= THROTTLED_CRITICAL else "warning",
             "text": f"throttled in {ratio:.0%} of its periods by its own quota ({quota})",
         }
-    if above >= THROTTLED_WARNING and above >= ratio:
+    if above >= THROTTLED_WARNING and above > ratio:
         yield {
             "code": "cpu-throttled-by-ancestor",
             "severity": "critical" if above >= THROTTLED_CRITICAL else "warning",
