@@ -1,0 +1,115 @@
+"""The files that runtimes leave: where each keeps a container's name, image and labels, and how to read them.
+
+Pure: `sources` says which files may tell, each module's parse_x understands
+one. They are read as data and never trusted (inspector.metadata).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from inspector.stores.bolt import parse_containerd
+from inspector.stores.docker import parse_docker
+from inspector.stores.facts import Facts
+from inspector.stores.lxc import parse_lxc
+from inspector.stores.oci import parse_bundle
+from inspector.stores.sandbox import parse_sandbox
+from inspector.stores.storage import parse_containers
+
+__all__ = ["Clues", "Facts", "Source", "sources"]
+
+TASKS = "/io.containerd.runtime.v2.task/"
+
+
+@dataclass(frozen=True, slots=True)
+class Clues:
+    """What is known of a container before its files are read: its id, its layers, the process that started it."""
+
+    id: str
+    upper: str = ""
+    parent: tuple[str, ...] = ()
+    parent_directory: str = ""
+
+    def option(self, name: str) -> str:
+        """Return the word after an option of the parent's command line ("-b DIR"), or ""."""
+        words = self.parent
+        return words[words.index(name) + 1] if name in words[:-1] else ""
+
+    def before(self, *markers: str) -> list[str]:
+        """Return what stands before a marker in the path of the writable layer: the runtime's own root."""
+        return [self.upper.partition(marker)[0] for marker in markers if marker in self.upper]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that may tell: below `store` no link is followed (Host.read_inside)."""
+
+    store: str
+    relative: str
+    parse: Callable[[bytes, str], Facts]
+
+
+def sources(runtime: str, clues: Clues) -> list[Source]:
+    """Return the files that may tell a container's name and image, the likeliest first."""
+    find = FINDERS.get(runtime)
+    return find(clues) if find else []
+
+
+def _docker(clues: Clues) -> list[Source]:
+    # moby: <data-root>/containers/<id>/config.v2.json; the layers lie below the same root.
+    roots = dict.fromkeys((*clues.before("/overlay2/", "/vfs/", "/rootfs/"), "/var/lib/docker"))
+    return [Source(root, f"containers/{clues.id}/config.v2.json", parse_docker) for root in roots]
+
+
+def _sandbox(clues: Clues) -> list[Source]:
+    roots = dict.fromkeys((*clues.before("/containers/"), "/var/lib/cgscope", "/run/cgscope"))
+    return [Source(root, f"containers/{clues.id}/state.json", parse_sandbox) for root in roots]
+
+
+def _containerd(clues: Clues) -> list[Source]:
+    # The shim's working directory is the bundle of its first container: <state>/<TASKS>/<namespace>/<id>.
+    state, task, rest = clues.parent_directory.partition(TASKS)
+    namespace = rest.partition("/")[0] if task else clues.option("-namespace") or "k8s.io"
+    state = state if task else "/run/containerd"
+    roots = dict.fromkeys((*clues.before("/io.containerd.snapshotter"), "/var/lib/containerd"))
+    return [
+        Source(f"{state}{TASKS}{namespace}", f"{clues.id}/config.json", parse_bundle),
+        *(
+            Source(root, "io.containerd.metadata.v1.bolt/meta.db", partial(parse_containerd, namespace=namespace))
+            for root in roots
+        ),
+    ]
+
+
+def _storage(clues: Clues) -> list[Source]:
+    # github.com/containers/storage, of Podman and CRI-O; conmon is started with "-b <its userdata directory>".
+    bundle = clues.option("-b").partition("/overlay-containers/")
+    told = [bundle[0]] if bundle[1] else []
+    roots = dict.fromkeys((*told, *clues.before("/overlay/"), "/var/lib/containers/storage"))
+    return [
+        source
+        for root in roots
+        for source in (
+            Source(root, f"overlay-containers/{clues.id}/userdata/config.json", parse_bundle),
+            Source(root, "overlay-containers/containers.json", parse_containers),
+        )
+    ]
+
+
+def _lxc(clues: Clues) -> list[Source]:
+    # The parent calls itself "[lxc monitor] <lxcpath> <name>".
+    path = clues.parent[2] if clues.parent[:2] == ("[lxc", "monitor]") and len(clues.parent) > 2 else ""  # noqa: PLR2004
+    roots = dict.fromkeys((*([path] if path.startswith("/") else []), "/var/lib/lxc"))
+    return [Source(root, f"{clues.id}/config", parse_lxc) for root in roots]
+
+
+FINDERS: dict[str, Callable[[Clues], list[Source]]] = {
+    "docker": _docker,
+    "sandbox": _sandbox,
+    "containerd": _containerd,
+    "podman": _storage,
+    "cri-o": _storage,
+    "lxc": _lxc,
+}

@@ -1,0 +1,104 @@
+"""containerd's metadata: <root>/io.containerd.metadata.v1.bolt/meta.db, a bbolt database.
+
+The only place where containerd writes down which image a container of `ctr`
+or nerdctl was made from. bbolt is a tree of pages in one file: two meta
+pages at the start (the valid one with the higher transaction wins), branch
+pages that lead to leaf pages, and buckets that are values of their parent's
+leaves. Format: go.etcd.io/bbolt, internal/common/page.go and bucket.go.
+containerd's buckets: core/metadata/buckets.go, v1/<namespace>/containers/<id>/{image,labels}.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+
+from inspector.errors import ParseError
+from inspector.stores.facts import MOST_LABELS, MOST_TEXT, Facts
+
+__all__ = ["parse_containerd"]
+
+MAGIC = 0xED0CDAED
+PAGE_HEADER = struct.Struct("<QHHI")  # id, flags, count, overflow
+META = struct.Struct("<IIIIQQQQQQ")  # magic, version, page size, flags, root, sequence, freelist, high page, txid, sum
+LEAF = struct.Struct("<IIII")  # flags, position, key size, value size
+BRANCH = struct.Struct("<IIQ")  # position, key size, page
+BUCKET = struct.Struct("<QQ")  # root page (0: the page follows inline), sequence
+BRANCH_PAGE, LEAF_PAGE, META_PAGE = 1, 2, 4
+BUCKET_VALUE = 1
+MOST_PAGES = 500
+PAGE_SIZES = (512, 1 << 16)
+VERSION = 2
+
+
+class _Database:
+    """A bbolt file in memory. Whatever the bytes, nothing but ParseError is raised, and that in bounded time."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.page_size, self.root = self._meta()
+        self.pages_left = MOST_PAGES
+
+    def _meta(self) -> tuple[int, int]:
+        """Find the two meta pages, whose distance is the page size, and return the newer one's."""
+        best: tuple[int, int, int] | None = None
+        for offset in (0, *(1 << bits for bits in range(9, 17))):
+            if offset + PAGE_HEADER.size + META.size > len(self.data):
+                break
+            flags = PAGE_HEADER.unpack_from(self.data, offset)[1]
+            magic, version, size, _, root, _, _, _, txid, _ = META.unpack_from(self.data, offset + PAGE_HEADER.size)
+            fits = flags & META_PAGE and magic == MAGIC and version == VERSION and offset in (0, size)
+            if fits and PAGE_SIZES[0] <= size <= PAGE_SIZES[1] and (best is None or txid > best[0]):
+                best = (txid, size, root)
+        if best is None:
+            raise ParseError("meta.db", "not a bbolt database")
+        return best[1:]
+
+    def bucket(self, *names: bytes) -> dict[bytes, tuple[int, bytes]]:
+        """Return the entries (flags, value) of a bucket of buckets; {} where there is none of that name."""
+        entries = dict(self._entries(self.data, self.root * self.page_size))
+        for name in names:
+            flags, value = entries.get(name, (0, b""))
+            if not flags & BUCKET_VALUE or len(value) < BUCKET.size:
+                return {}
+            page, _ = BUCKET.unpack_from(value)
+            # A small bucket stands as a whole, with the header of a page, in its parent's value.
+            place = (value, BUCKET.size) if page == 0 else (self.data, page * self.page_size)
+            entries = dict(self._entries(*place))
+        return entries
+
+    def _entries(self, data: bytes, offset: int) -> Iterator[tuple[bytes, tuple[int, bytes]]]:
+        """Yield the entries of the leaves below one page: a tree that loops, as only a forged one can, ends."""
+        self.pages_left -= 1
+        if self.pages_left < 0:
+            raise ParseError("meta.db", "too many pages")
+        try:
+            _, flags, count, _ = PAGE_HEADER.unpack_from(data, offset)
+            if not flags & (LEAF_PAGE | BRANCH_PAGE):
+                raise ParseError("meta.db", f"page with flags {flags}")
+            element = LEAF if flags & LEAF_PAGE else BRANCH
+            for at in range(offset + PAGE_HEADER.size, offset + PAGE_HEADER.size + count * element.size, element.size):
+                if element is BRANCH:
+                    yield from self._entries(self.data, BRANCH.unpack_from(data, at)[2] * self.page_size)
+                    continue
+                kind, position, key_size, value_size = LEAF.unpack_from(data, at)
+                value = at + position + key_size
+                yield data[at + position : value], (kind, data[value : value + value_size])
+        except (struct.error, OverflowError, RecursionError) as error:
+            raise ParseError("meta.db", "page cut off") from error
+
+
+def parse_containerd(data: bytes, identifier: str, *, namespace: str) -> Facts:
+    """Look a container up in meta.db: its image's name and its labels."""
+    database = _Database(data)
+    where = (b"v1", os.fsencode(namespace), b"containers", os.fsencode(identifier))
+    image = database.bucket(*where).get(b"image", (0, b""))[1]
+    labels = list(database.bucket(*where, b"labels").items())[:MOST_LABELS]
+    return Facts(
+        image=image.decode(errors="replace")[:MOST_TEXT],
+        labels={
+            key.decode(errors="replace")[:MOST_TEXT]: value.decode(errors="replace")[:MOST_TEXT]
+            for key, (_, value) in labels
+        },
+    )

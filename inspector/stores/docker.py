@@ -1,0 +1,27 @@
+"""Docker: <data-root>/containers/<id>/config.v2.json (moby, daemon/container/container.go)."""
+
+from __future__ import annotations
+
+from inspector.stores.facts import Facts, labels_of, mapping, object_of, text
+
+__all__ = ["config_facts", "parse_docker"]
+
+
+def config_facts(document: dict[str, object]) -> Facts:
+    """Take name, image and labels out of a container's JSON with Docker's keys."""
+    config = mapping(document.get("Config"))
+    labels = labels_of(config.get("Labels"))
+    # cri-dockerd and the old dockershim name Kubernetes' containers by labels.
+    pod, namespace = labels.get("io.kubernetes.pod.name", ""), labels.get("io.kubernetes.pod.namespace", "")
+    return Facts(
+        name=text(document.get("Name")).removeprefix("/"),
+        image=text(config.get("Image")),
+        pod=f"{namespace}/{pod}" if pod else "",
+        labels=labels,
+    )
+
+
+# a file like {"ID":"4a7f...","Name":"/web","Config":{"Image":"nginx:1.27","Labels":{"a":"b"}}}
+def parse_docker(data: bytes, _: str) -> Facts:
+    """Parse config.v2.json; anything else in it is ignored."""
+    return config_facts(object_of("config.v2.json", data))

@@ -1,0 +1,60 @@
+"""What a runtime's file tells of a container, and the tolerant reading of JSON that all of them share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from inspector.errors import ParseError
+
+__all__ = ["Facts", "labels_of", "mapping", "object_of", "text"]
+
+MOST_LABELS = 100
+MOST_TEXT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Name, image and labels as the runtime has them; "" is unknown. `pod` is "namespace/name" in Kubernetes."""
+
+    name: str = ""
+    image: str = ""
+    pod: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def over(self, other: Facts) -> Facts:
+        """Return these facts, with `other`'s where these are unknown."""
+        return Facts(
+            self.name or other.name,
+            self.image or other.image,
+            self.pod or other.pod,
+            {**other.labels, **self.labels},
+        )
+
+
+def object_of(what: str, data: bytes) -> dict[str, object]:
+    """Parse a JSON object; the error does not quote the file, as it may not be ours to show."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ParseError(what, "not JSON") from error
+    if not isinstance(found, dict):
+        raise ParseError(what, "not a JSON object")
+    return found
+
+
+def mapping(value: object) -> dict[str, object]:
+    """Return a JSON object, or an empty one where there is something else."""
+    return value if isinstance(value, dict) else {}
+
+
+def text(value: object) -> str:
+    """Return a JSON string, cut at a sane length, or "" where there is something else."""
+    return value[:MOST_TEXT] if isinstance(value, str) else ""
+
+
+def labels_of(value: object) -> dict[str, str]:
+    """Return the string pairs of a JSON object, as many as are sane."""
+    pairs = list(mapping(value).items())[:MOST_LABELS]
+    return {key[:MOST_TEXT]: text(found) for key, found in pairs if isinstance(found, str)}

@@ -1,0 +1,37 @@
+"""An OCI bundle's config.json: its annotations are where CRI, CRI-O, Podman and nerdctl put names.
+
+containerd keeps it in <state>/io.containerd.runtime.v2.task/<namespace>/<id>/,
+Podman and CRI-O in <graphroot>/overlay-containers/<id>/userdata/.
+Keys: containerd internal/cri/annotations, cri-o/cri-o pkg/annotations,
+nerdctl pkg/labels.
+"""
+
+from __future__ import annotations
+
+from inspector.stores.facts import Facts, labels_of, object_of
+
+__all__ = ["parse_bundle"]
+
+NAMES = ("io.kubernetes.cri.container-name", "io.kubernetes.container.name", "nerdctl/name")
+IMAGES = ("io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName", "nerdctl/image")
+PODS = ("io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name")
+POD_NAMESPACES = ("io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace")
+KINDS = ("io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType")
+
+
+# a file like {"ociVersion":"1.1.0","annotations":{"io.kubernetes.cri.container-name":"web"},"process":{...}}
+def parse_bundle(data: bytes, _: str) -> Facts:
+    """Parse config.json: a pod's own (sandbox) container, which has no name, is called POD as cAdvisor does."""
+    labels = labels_of(object_of("config.json", data).get("annotations"))
+
+    def first(keys: tuple[str, ...]) -> str:
+        return next((labels[key] for key in keys if labels.get(key)), "")
+
+    pod = first(PODS)
+    name = first(NAMES) or ("POD" if first(KINDS) == "sandbox" else "")
+    return Facts(
+        name=name,
+        image=first(IMAGES),
+        pod=f"{first(POD_NAMESPACES)}/{pod}" if pod else "",
+        labels=labels,
+    )

@@ -1,0 +1,29 @@
+"""containers/storage, of Podman, CRI-O and Buildah: <graphroot>/overlay-containers/containers.json."""
+
+from __future__ import annotations
+
+import json
+
+from inspector.errors import ParseError
+from inspector.stores.facts import Facts, mapping, object_of, text
+
+__all__ = ["parse_containers"]
+
+
+# a file like [{"id":"4a7f...","names":["web"],"metadata":"{\"image-name\":\"docker.io/nginx\",\"name\":\"web\"}"}]
+def parse_containers(data: bytes, identifier: str) -> Facts:
+    """Parse containers.json: the list of all containers; the one with that id is taken."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ParseError("containers.json", "not JSON") from error
+    entries = [mapping(entry) for entry in found] if isinstance(found, list) else []
+    entry = next((entry for entry in entries if entry.get("id") == identifier), {})
+    names = entry.get("names")
+    metadata: dict[str, object] = {}
+    if text(entry.get("metadata")):
+        metadata = object_of("containers.json", text(entry["metadata"]).encode(errors="surrogatepass"))
+    return Facts(
+        name=text(metadata.get("name")) or (text(names[0]) if isinstance(names, list) and names else ""),
+        image=text(metadata.get("image-name")) or text(entry.get("image")),
+    )

@@ -1,0 +1,173 @@
+"""The files that runtimes leave: what each tells, and where they are looked for."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspector.errors import ParseError
+from inspector.stores import Clues, Facts, sources
+from inspector.stores.bolt import parse_containerd
+from inspector.stores.docker import parse_docker
+from inspector.stores.lxc import parse_lxc
+from inspector.stores.oci import parse_bundle
+from inspector.stores.sandbox import parse_sandbox
+from inspector.stores.storage import parse_containers
+
+ID = "ab" * 32
+# A containerd 1.6.20 on this project's test machine: `ctr run -d --label x=y localhost/bbp:1 c1 sleep 300`.
+META_DB = gzip.decompress((Path(__file__).parent.parent / "hosts" / "containerd-meta.db.gz").read_bytes())
+
+
+def test_docker_names_its_container() -> None:
+    """Docker's file gives the name without its slash, the image as it was asked for, and the labels."""
+    data = json.dumps({"Name": "/web", "Config": {"Image": "nginx:1.27", "Labels": {"a": "b", "n": 1}}}).encode()
+    assert parse_docker(data, ID) == Facts("web", "nginx:1.27", "", {"a": "b"})
+
+
+def test_dockers_kubernetes_labels_name_the_pod() -> None:
+    """A container of Kubernetes under Docker belongs to the pod that its labels name."""
+    labels = {"io.kubernetes.pod.name": "web-1", "io.kubernetes.pod.namespace": "shop"}
+    assert parse_docker(json.dumps({"Config": {"Labels": labels}}).encode(), ID).pod == "shop/web-1"
+
+
+def test_cri_annotations_name_container_image_and_pod() -> None:
+    """The CRI of containerd writes the names of Kubernetes into the bundle."""
+    annotations = {
+        "io.kubernetes.cri.container-name": "app",
+        "io.kubernetes.cri.container-type": "container",
+        "io.kubernetes.cri.image-name": "registry.example/app:2",
+        "io.kubernetes.cri.sandbox-name": "app-6f9c",
+        "io.kubernetes.cri.sandbox-namespace": "prod",
+    }
+    facts = parse_bundle(json.dumps({"annotations": annotations}).encode(), ID)
+    assert (facts.name, facts.image, facts.pod) == ("app", "registry.example/app:2", "prod/app-6f9c")
+
+
+def test_the_container_that_holds_a_pod_is_called_pod() -> None:
+    """A pod's sandbox container has no name of its own: it is POD, as cAdvisor calls it."""
+    annotations = {"io.kubernetes.cri.container-type": "sandbox", "io.kubernetes.cri.sandbox-name": "app-6f9c"}
+    assert parse_bundle(json.dumps({"annotations": annotations}).encode(), ID).name == "POD"
+
+
+def test_podmans_list_names_the_container_with_that_id() -> None:
+    """containers.json holds all containers: the one asked for is named by its metadata."""
+    entries = [
+        {"id": "cd" * 32, "names": ["other"]},
+        {"id": ID, "names": ["x"], "metadata": json.dumps({"name": "pod1", "image-name": "localhost/bb:1"})},
+    ]
+    assert parse_containers(json.dumps(entries).encode(), ID) == Facts("pod1", "localhost/bb:1")
+    assert parse_containers(json.dumps(entries).encode(), "cd" * 32).name == "other"
+    assert parse_containers(json.dumps(entries).encode(), "ef" * 32) == Facts()
+
+
+def test_lxc_is_named_by_its_directory_and_its_template() -> None:
+    """LXC's config tells the template, or else the root filesystem."""
+    config = b"# Template used to create this container: /usr/share/lxc/templates/lxc-debian\nlxc.rootfs.path=dir:/r"
+    assert parse_lxc(config, "web") == Facts("web", "debian")
+    assert parse_lxc(b"lxc.rootfs.path=dir:/r\n", "web") == Facts("web", "dir:/r")
+
+
+def test_containerds_database_tells_image_and_labels() -> None:
+    """The image of a `ctr` container stands in containerd's own database alone."""
+    facts = parse_containerd(META_DB, "c1", namespace="default")
+    assert facts.image == "localhost/bbp:1"
+    assert facts.labels["x"] == "y"
+
+
+@pytest.mark.parametrize(("namespace", "identifier"), [("default", "c2"), ("moby", "c1"), ("", ""), ("version", "c1")])
+def test_containerds_database_knows_no_other_container(namespace: str, identifier: str) -> None:
+    """A container or namespace that is not there gives nothing, and no error."""
+    assert parse_containerd(META_DB, identifier, namespace=namespace) == Facts()
+
+
+@given(st.data())
+def test_a_damaged_database_is_a_parse_error_or_an_answer(data: st.DataObject) -> None:
+    """Whatever bytes of the database are changed or cut off, nothing but ParseError is raised."""
+    database = bytearray(META_DB[: data.draw(st.integers(0, len(META_DB)))])
+    for _ in range(data.draw(st.integers(0, 40))):
+        if database:
+            database[data.draw(st.integers(0, min(len(database), 65536) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        parse_containerd(bytes(database), "c1", namespace="default")
+    except ParseError:
+        return
+
+
+def test_a_database_that_loops_ends() -> None:
+    """A branch page that names itself, as no bbolt writes it, is given up after a bounded number of pages."""
+    database = bytearray(META_DB)
+    for offset in range(8192, len(database), 4096):
+        database[offset + 8 : offset + 12] = b"\x01\x00\xff\x00"  # a branch page of 255 elements
+        page = (offset // 4096).to_bytes(8, "little")
+        for element in range(offset + 16, offset + 16 + 255 * 16, 16):
+            database[element + 8 : element + 16] = page
+    with pytest.raises(ParseError, match="too many pages"):
+        parse_containerd(bytes(database), "c1", namespace="default")
+
+
+@given(st.one_of(st.binary(), st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(
+        st.sampled_from(["Name", "Config", "Image", "Labels", "annotations", "id", "names", "metadata"]), inner
+    ),
+).map(lambda value: json.dumps(value).encode())))  # fmt: skip
+def test_no_file_raises_anything_but_its_parse_error(data: bytes) -> None:
+    """Whatever bytes or JSON a file holds, its parser gives facts that are text, or a ParseError."""
+    for parse in (parse_docker, parse_sandbox, parse_bundle, parse_containers, parse_lxc):
+        try:
+            facts = parse(data, ID)
+        except ParseError:
+            continue
+        assert all(isinstance(value, str) for value in (facts.name, facts.image, facts.pod, *facts.labels.values()))
+
+
+def test_a_parse_error_does_not_quote_the_file() -> None:
+    """What stands in a file that is not a runtime's own is not shown."""
+    with pytest.raises(ParseError) as caught:
+        parse_docker(b"root:$6$secret", ID)
+    assert "secret" not in str(caught.value)
+
+
+def test_files_are_looked_for_below_the_root_that_the_layers_tell() -> None:
+    """A runtime with another data root than the usual one is found through its container's writable layer."""
+    found = sources("docker", Clues(ID, upper="/data/docker/overlay2/x/diff"))
+    assert [(one.store, one.relative) for one in found] == [
+        ("/data/docker", f"containers/{ID}/config.v2.json"),
+        ("/var/lib/docker", f"containers/{ID}/config.v2.json"),
+    ]
+
+
+def test_containerds_bundle_is_found_through_its_shim() -> None:
+    """The shim's working directory tells the state directory and the namespace."""
+    clues = Clues(
+        "c1",
+        parent_directory="/s/io.containerd.runtime.v2.task/default/c1",
+        upper="/d/io.containerd.snapshotter.v1.overlayfs/snapshots/2/fs",
+    )
+    found = sources("containerd", clues)
+    assert (found[0].store, found[0].relative) == ("/s/io.containerd.runtime.v2.task/default", "c1/config.json")
+    assert found[1].store == "/d"
+    assert found[1].parse(META_DB, "c1").image == "localhost/bbp:1"
+
+
+def test_podmans_store_is_found_through_conmon() -> None:
+    """The command line of conmon tells the store, rootless too."""
+    storage = "/home/u/.local/share/containers/storage"
+    parent = ("/usr/bin/conmon", "-c", ID, "-b", f"{storage}/overlay-containers/{ID}/userdata")
+    assert sources("podman", Clues(ID, parent=parent))[0].store == storage
+
+
+def test_lxcs_directory_is_found_through_its_monitor() -> None:
+    """The monitor calls itself after the directory and the container."""
+    assert sources("lxc", Clues("web", parent=("[lxc", "monitor]", "/srv/lxc", "web")))[0].store == "/srv/lxc"
+
+
+def test_a_runtime_without_files_has_no_sources() -> None:
+    """Plain unshare leaves nothing to read."""
+    assert sources("unshare", Clues("pid-1")) == []
