@@ -281,7 +281,7 @@ def _write(path: str, value: str) -> None:
 
 def _enable(path: str, controllers: list[str]) -> None:
     """Hand controllers down to the children, those that are not yet: one that cannot be does not stop the rest."""
-    present = Host().read(path).decode("ascii", "replace").split()
+    present = Host().read(path).decode(errors="replace").split()
     for name in controllers:
         if name not in present:
             try:

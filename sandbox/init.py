@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import stat
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
@@ -77,6 +78,8 @@ def joiner(launch: Launch, channel: Channel, parent: int) -> NoReturn:
         if os.getppid() != parent:
             os._exit(1)
         reset_signals()
+        # From here on an import would look for its file in the container: it fails instead.
+        sys.meta_path.clear()
         os.setsid()
         # The cgroups first: a cgroup namespace shows what its maker is in when it is made.
         cgroup.apply(launch.cgroup_steps, cgroup.JOIN)
@@ -221,8 +224,8 @@ def drop_privileges(user: users.User, keep: int) -> None:
 def setgroups_denied() -> bool:
     """Tell whether this user namespace has given up setgroups (user_namespaces(7))."""
     try:
-        with open("/proc/self/setgroups", encoding="ascii") as file:
-            return file.read().strip() == "deny"
+        with open("/proc/self/setgroups", "rb") as file:
+            return file.read().strip() == b"deny"
     except OSError:
         return False
 
@@ -295,7 +298,7 @@ def serve_as_init(program: Callable[[], NoReturn], channel: Channel) -> NoReturn
         take_foreground()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         run_child(program, channel)
-    channel.close()
+    os.closerange(3, 1 << 20)
     while True:
         number = signal.sigwait(everything)
         if number != signal.SIGCHLD:

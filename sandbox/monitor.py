@@ -54,11 +54,13 @@ def exit_code(status: int) -> int:
 
 @contextlib.contextmanager
 def blocked_signals() -> Iterator[None]:
-    """Hold back the signals that are the container's until there is one to give them to."""
+    """Hold back the signals that are the container's until there is one to give them to; late ones are dropped."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
     try:
         yield
     finally:
+        while signal.sigpending() & FORWARDED:
+            signal.sigtimedwait(FORWARDED, 0)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

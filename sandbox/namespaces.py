@@ -37,8 +37,8 @@ def enter_user_namespace() -> None:
         syscalls.unshare(syscalls.CLONE_NEWUSER)
         # Without privilege a group map needs setgroups to be given up first (CVE-2014-8989).
         for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
-            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-                file.write(text)
+            with open(f"/proc/self/{name}", "wb") as file:
+                file.write(text.encode())
     except OSError as error:
         reason = f"cannot make a user namespace without root: {error.strerror}"
         raise SandboxError(f"{reason} (see /proc/sys/user/max_user_namespaces)") from None
