@@ -1,0 +1,115 @@
+"""`nsinspect PID|CONTAINER`: the walls around one process, what it is allowed, and what it is told of the machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from inspector.errors import InspectorError
+
+if TYPE_CHECKING:
+    from inspector.kernel.host import Host
+
+__all__ = ["main"]
+
+INTERRUPTED = 130
+
+HELP = """\
+PID is a process of this machine (as `ps` shows it here); CONTAINER the name, the id or
+the beginning of the id of a container that ctop shows; `self` is nsinspect itself.
+
+Some facts need rights over the process (root, or CAP_SYS_PTRACE): what could not be read
+is listed at the end, and null in the JSON.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say in one line what is wrong; argparse would print its usage too."""
+        self.exit(2, f"{self.prog}: {message} (nsinspect --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run nsinspect; return its exit code: 0, 1 when there is no such process, 2 for a bad command line."""
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has what it wants; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except InspectorError as error:
+        return _complain(str(error))
+    except OSError as error:
+        return _complain(f"{error.strerror}: {error.filename!r}")
+
+
+def _complain(text: str) -> int:
+    from inspector.views.text import safe  # noqa: PLC0415  only when something went wrong
+
+    sys.stderr.write(f"nsinspect: {safe(text)}\n")
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="nsinspect",
+        description="What one process is isolated from, what it is allowed, and what /proc tells it.",
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("target", metavar="PID|CONTAINER", nargs="?", help="which process (see below)")
+    parser.add_argument("--namespaces", action="store_true", help="instead list every namespace and who is in it")
+    parser.add_argument("--json", action="store_true", help="print a JSON document")
+    parser.add_argument(
+        "--no-color", "--no-colour", dest="colour", action="store_false", help="also by $NO_COLOR"
+    )
+    return parser
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    parser = _parser()
+    given = parser.parse_args(argv)
+    if given.namespaces is bool(given.target):
+        parser.error("give either a PID or container, or --namespaces")
+    # A name may hold what the terminal's encoding cannot say.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    from inspector.kernel.host import Host  # noqa: PLC0415  `nsinspect --help` reads no kernel file
+
+    colour = given.colour and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    with Host() as host:
+        write(host, given.target, as_json=given.json, colour=colour)
+    sys.stdout.flush()
+    return 0
+
+
+def write(host: Host, target: str | None, *, as_json: bool = False, colour: bool = False) -> None:
+    """Print the report on `target`, or without one the list of namespaces."""
+    from inspector.ctop.once import to_json  # noqa: PLC0415  these are needed only once there is a target
+    from inspector.nsinspect import page  # noqa: PLC0415
+    from inspector.nsinspect.gather import Gatherer  # noqa: PLC0415
+    from inspector.nsinspect.listing import namespaces, resolve  # noqa: PLC0415
+    from inspector.observe import Observer  # noqa: PLC0415
+    from inspector.views.table import print_lines  # noqa: PLC0415
+
+    # A number names a process even if the machine cannot be observed in full.
+    observation = Observer(host).tick()
+    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
+    if target is None:
+        listed = namespaces(host, observation)
+        if as_json:
+            sys.stdout.write(to_json(cast("Any", listed), indent=1) + "\n")
+        else:
+            print_lines(page.listing(listed), sys.stdout, colour=colour)
+        return
+    report = Gatherer(host, observation, resolve(target, observation)).report()
+    if as_json:
+        sys.stdout.write(to_json(cast("Any", report), indent=1) + "\n")
+    else:
+        print_lines(page.page(report, width), sys.stdout, colour=colour)

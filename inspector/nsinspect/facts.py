@@ -1,0 +1,182 @@
+"""From what the kernel said to the parts of the report. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+from inspector.identity import root_identity
+from inspector.kernel.mounts import Mount, overlay_layers, root_mount
+from inspector.kernel.namespaces import is_initial
+from inspector.kernel.process import CAPABILITIES, IdRange, Status, capability_names
+from inspector.limits import Limit
+from inspector.nsinspect.report import IdMap, LimitLine, MountEntry, Report, Security
+from inspector.schema import Finding, Rootfs
+
+__all__ = [
+    "CODES",
+    "foreign_mounts",
+    "hosts_namespaces",
+    "limit_line",
+    "overmounted",
+    "own_findings",
+    "rootfs",
+    "same_as_host",
+    "security",
+]
+
+SECCOMP = {0: "disabled", 1: "strict", 2: "filter"}
+ALL = frozenset(CAPABILITIES)
+
+CODES = {
+    "all-capabilities": "its root may do everything that root of the host may",
+    "chroot-only": "another root directory, and none of the namespaces that would hold it there",
+    "proc-misleads": "/proc tells it of more than it may use",
+}
+
+
+def hosts_namespaces(everyone: Mapping[int, Mapping[str, int]], *, on_host: bool) -> dict[str, int]:
+    """Return the machine's own namespaces, as far as they are known from those of every process.
+
+    On the host they are PID 1's, or where we may not look into it kthreadd's,
+    which is always PID 2. Elsewhere whatever has a number that the kernel fixes.
+    """
+    fixed = {
+        kind: inode for its in everyone.values() for kind, inode in its.items() if is_initial(kind, inode) is True
+    }
+    return {**fixed, **(everyone.get(1) or everyone.get(2) or {})} if on_host else fixed
+
+
+def same_as_host(kind: str, inode: int, hosts: Mapping[str, int]) -> bool | None:
+    """Tell whether a namespace is the machine's own, of which `hosts` are those that are known."""
+    if kind in hosts:
+        return inode == hosts[kind]
+    return is_initial(kind, inode)
+
+
+def limit_line(limit: Limit, *, whole: bool) -> LimitLine:
+    """Write a limit; `whole` for bytes and counts."""
+
+    def number(value: float | None) -> float | int | None:
+        return int(value) if whole and value is not None else value
+
+    return {
+        "value": number(limit.value),
+        "set_by": limit.set_by,
+        "chain": [{"path": path, "value": number(value)} for path, value in limit.chain],
+        "hidden_ancestors": limit.hidden_ancestors,
+    }
+
+
+def rootfs(mounts: Sequence[Mount], hosts: Sequence[Mount]) -> Rootfs:
+    """Describe the mount that is the process's "/"; `merged` is where the host has it mounted, if it has."""
+    root = root_mount(tuple(mounts))
+    layers = overlay_layers(root) if root else None
+    merged = next((one.mountpoint for one in hosts if layers and root_identity(one) == root_identity(root)), None)
+    return {
+        "type": root.fstype if root else None,
+        "source": root.source if root else None,
+        "read_only": root.read_only if root else None,
+        "lower": list(layers.lower) if layers else [],
+        "upper": layers.upper if layers else None,
+        "work": layers.work if layers else None,
+        "merged": merged,
+    }
+
+
+def foreign_mounts(mounts: Iterable[Mount], hosts: Sequence[Mount]) -> list[MountEntry]:
+    """List the mounts that the host does not have.
+
+    A new mount namespace starts as a copy, so a mount counts as the host's
+    when it shows the same directory of the same filesystem at the same place.
+    With another root the places are other ones, whatever they are called.
+    """
+    mounts = tuple(mounts)
+    copied = root_identity(root_mount(mounts)) == root_identity(root_mount(tuple(hosts)))
+    known = {_place(one) for one in hosts} if copied else set()
+    return [_entry(one) for one in mounts if _place(one) not in known]
+
+
+def _place(mount: Mount) -> tuple[int, int, str, str]:
+    return mount.device_major, mount.device_minor, mount.root, mount.mountpoint
+
+
+def _entry(mount: Mount) -> MountEntry:
+    return {
+        "mountpoint": mount.mountpoint,
+        "type": mount.fstype,
+        "source": mount.source,
+        "source_root": mount.root,
+        "read_only": mount.read_only,
+        "options": [f"{name}={value}" if value else name for name, value in mount.options.items()],
+        "propagation": list(mount.propagation),
+    }
+
+
+def overmounted(mounts: Iterable[MountEntry]) -> list[str]:
+    """Return the mountpoints that several mounts share: only the last of them is seen."""
+    places = sorted(mount["mountpoint"] for mount in mounts)
+    return sorted({one for one, other in pairwise(places) if one == other})
+
+
+def security(
+    status: Status | None,
+    uid_map: Iterable[IdRange] | None,
+    gid_map: Iterable[IdRange] | None,
+    lsm: str | None,
+) -> Security:
+    """Put together what the process may do."""
+    masks = status.capabilities if status else {}
+
+    def names(kind: str) -> list[str]:
+        return capability_names(masks.get(kind, 0))
+
+    return {
+        "uid": status.uids[1] if status else None,
+        "gid": status.gids[1] if status else None,
+        "uid_map": _id_map(uid_map),
+        "gid_map": _id_map(gid_map),
+        "capabilities": {
+            "effective": names("effective"),
+            "permitted": names("permitted"),
+            "inheritable": names("inheritable"),
+            "bounding": names("bounding"),
+            "ambient": names("ambient"),
+        }
+        if masks
+        else None,
+        "seccomp": SECCOMP.get(status.seccomp) if status and status.seccomp is not None else None,
+        "seccomp_filters": status.seccomp_filters if status else None,
+        "no_new_privs": status.no_new_privs if status else None,
+        "lsm": lsm,
+    }
+
+
+def _id_map(ranges: Iterable[IdRange] | None) -> list[IdMap] | None:
+    if ranges is None:
+        return None
+    return [{"inside": one.inside, "outside": one.outside, "length": one.length} for one in ranges]
+
+
+def own_findings(report: Report) -> list[Finding]:
+    """List what a person should know of this one process, beside the findings of its container."""
+    found: list[Finding] = []
+    capabilities = report["security"]["capabilities"]
+    mnt, user = report["namespaces"].get("mnt"), report["namespaces"].get("user")
+    walled = mnt is not None and mnt["same_as_host"] is False
+    hosts_user = user is not None and user["same_as_host"] is True
+    if walled and hosts_user and capabilities and ALL - {"CAP_SYS_RESOURCE"} <= set(capabilities["effective"]):
+        text = "has all capabilities in the host's user namespace: its root is root of the host"
+        found.append({"code": "all-capabilities", "severity": "warning", "text": text})
+    if report["chroot"] is not None and mnt is not None and mnt["same_as_host"]:
+        text = "only chroot: the host's mount namespace, which root can walk back into"
+        found.append({"code": "chroot-only", "severity": "warning", "text": text})
+    told, has = report["proc_says"], report["really_has"]
+    if any(_more(told[key], has[key]) for key in ("cpus", "memory_bytes")):
+        text = "/proc tells it of the host's CPUs and memory, not of what it may use"
+        found.append({"code": "proc-misleads", "severity": "info", "text": text})
+    return found
+
+
+def _more(told: float | None, has: float | None) -> bool:
+    return told is not None and has is not None and told > has * 1.01

@@ -1,0 +1,154 @@
+"""The types of `nsinspect --json`: everything that walls one process in, and what it is told of the machine.
+
+Units: cores as float, bytes, seconds. Unknown is null. Keys are stable.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from inspector.schema import Finding, Rootfs
+
+__all__ = [
+    "Capabilities",
+    "Cgroup",
+    "IdMap",
+    "LimitLine",
+    "Limits",
+    "MountEntry",
+    "Namespace",
+    "Report",
+    "Resources",
+    "Security",
+    "Step",
+    "Unreadable",
+]
+
+
+class Namespace(TypedDict):
+    """One namespace of the process. `owner` is the user namespace that governs it; `parent`: pid and user have one."""
+
+    inode: int
+    same_as_host: bool | None
+    processes: int
+    containers: list[str]
+    owner: int | None
+    parent: int | None
+
+
+class Cgroup(TypedDict):
+    """Where the process is in one hierarchy."""
+
+    controllers: list[str]
+    version: int
+    path: str
+
+
+class Step(TypedDict):
+    """One cgroup on the way up, and the limit it sets itself."""
+
+    path: str
+    value: float | int | None
+
+
+class LimitLine(TypedDict):
+    """The effective limit of one resource. `hidden_ancestors`: there may be tighter ones that we cannot see."""
+
+    value: float | int | None
+    set_by: str | None
+    chain: list[Step]
+    hidden_ancestors: bool
+
+
+class Limits(TypedDict):
+    """`cpu` in cores (quota and cpuset together), `memory` in bytes, `pids` in tasks, `cpuset` in CPUs."""
+
+    cpu: LimitLine
+    memory: LimitLine
+    pids: LimitLine
+    cpuset: LimitLine
+
+
+class MountEntry(TypedDict):
+    """A mount that the host does not have; `source_root` is the directory of the filesystem that it shows."""
+
+    mountpoint: str
+    type: str
+    source: str
+    source_root: str
+    read_only: bool
+    options: list[str]
+    propagation: list[str]
+
+
+class IdMap(TypedDict):
+    """`length` ids from `inside` on are `outside` on for us."""
+
+    inside: int
+    outside: int
+    length: int
+
+
+class Capabilities(TypedDict):
+    """The five sets of capabilities(7), by name."""
+
+    effective: list[str]
+    permitted: list[str]
+    inheritable: list[str]
+    bounding: list[str]
+    ambient: list[str]
+
+
+class Security(TypedDict):
+    """What the process may do. `seccomp`: disabled, strict or filter. `lsm`: AppArmor profile, SELinux context."""
+
+    uid: int | None
+    gid: int | None
+    uid_map: list[IdMap] | None
+    gid_map: list[IdMap] | None
+    capabilities: Capabilities | None
+    seccomp: str | None
+    seccomp_filters: int | None
+    no_new_privs: bool | None
+    lsm: str | None
+
+
+class Resources(TypedDict):
+    """What there is: as /proc says it to the process, or as it really is for it."""
+
+    cpus: float | int | None
+    memory_bytes: int | None
+    swap_bytes: int | None
+    uptime_seconds: float | None
+    load: list[float] | None
+
+
+class Unreadable(TypedDict):
+    """What could not be read, why, and the capability that would help."""
+
+    what: str
+    error: str
+    needs: str | None
+
+
+class Report(TypedDict):
+    """All of it. `pids` from the outermost PID namespace to the innermost; `chroot` a root that is no mount's."""
+
+    schema: int
+    pid: int
+    pids: list[int]
+    comm: str
+    cmdline: str
+    container: str | None
+    container_name: str | None
+    namespaces: dict[str, Namespace]
+    cgroups: list[Cgroup]
+    limits: Limits
+    rootfs: Rootfs
+    chroot: str | None
+    mounts: list[MountEntry]
+    security: Security
+    proc_says: Resources
+    really_has: Resources
+    findings: list[Finding]
+    unreadable: list[Unreadable]
