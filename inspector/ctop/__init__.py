@@ -27,15 +27,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        sys.stderr.write(f"ctop: {error.strerror}: {error.filename!r}\n")
+        about = f": {error.filename!r}" if error.filename is not None else ""
+        sys.stderr.write(f"ctop: {error.strerror}{about}\n")
         return 1
 
 
 def _is_terminal() -> bool:
-    return sys.stdout.isatty() and sys.stdin.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    # stdin is None when its descriptor is closed.
+    both = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+    return both and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def _run(argv: Sequence[str] | None) -> int:
+    if sys.stdout is None:
+        sys.stderr.write("ctop: stdout is closed\n")
+        return 1
     from inspector.ctop import once, options, source  # noqa: PLC0415  an interrupt while importing is an interrupt too
 
     asked = options.parse(argv, terminal=_is_terminal())

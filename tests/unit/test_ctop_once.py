@@ -1,0 +1,115 @@
+"""ctop's command line and its output without the live view."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from inspector.ctop import main
+from inspector.ctop.once import print_document, print_documents, print_table, to_json
+from inspector.ctop.options import parse
+from inspector.schema import Document
+from tests.unit.documents import container, document
+
+
+class Fake:
+    """A source of the same document, which counts its samples."""
+
+    def __init__(self, of: Document) -> None:
+        self.focus: str | None = None
+        self.samples = 0
+        self._document = of
+
+    def __call__(self) -> Document:
+        """Return the document."""
+        self.samples += 1
+        return self._document
+
+
+@pytest.mark.parametrize(
+    ("argv", "complaint"),
+    [
+        (["-d", "0.01"], "must be 0.1 to 86400 seconds, not '0.01'"),
+        (["-d", "nan"], "not 'nan'"),
+        (["-d", "-1"], "not '-1'"),
+        (["-d", "soon"], "not 'soon'"),
+        (["-s", "nonsense"], "unknown field 'nonsense'; one of cpu mem"),
+        (["-o", "name,nonsense"], "unknown column 'nonsense'; some of name,id"),
+        (["-o", ","], "names no column"),
+        (["--jsonl", "-n", "0"], "must be a whole number from 1, not '0'"),
+        (["--once", "-n", "3"], "-n needs --jsonl"),
+        (["--json", "--once"], "not allowed with"),
+        (["--cpu", "half"], "invalid choice"),
+        (["web"], "unrecognized arguments: web"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(argv: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bad command line is exit code 2 and one line on stderr that names the fault."""
+    with pytest.raises(SystemExit) as exit_:
+        parse(argv, terminal=False)
+    assert exit_.value.code == 2
+    shown = capsys.readouterr().err
+    assert complaint in shown
+    assert shown.count("\n") == 1
+
+
+def test_without_a_terminal_there_is_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain ctop is live on a terminal and --once off it; NO_COLOR takes the colour."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert parse([], terminal=False).output == "once"
+    assert parse([], terminal=True).output == "live"
+    assert parse([], terminal=True).colour
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not parse([], terminal=True).colour
+
+
+def test_help_defines_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help says what CPU % and memory are and lists every column."""
+    with pytest.raises(SystemExit) as exit_:
+        main(["--help"])
+    assert exit_.value.code == 0
+    shown = capsys.readouterr().out
+    for words in ("share of one core", "less inactive page cache", "throttled*", "KEY:WORD"):
+        assert words in shown
+
+
+def test_the_table_takes_two_samples() -> None:
+    """--once samples twice, since rates need it, and prints the selected rows."""
+    source = Fake(document(container("web"), container("db", image="postgres")))
+    out = io.StringIO()
+    print_table(source, parse(["-d", "0.1", "-f", "postgres", "-o", "name,memory.usage_bytes"], terminal=False), out)
+    assert source.samples == 2
+    assert "db" in out.getvalue()
+    assert "MEMORY.USAGE_BYTES" in out.getvalue()
+    assert "web" not in out.getvalue()
+
+
+def test_json_is_one_document_with_the_selected_containers() -> None:
+    """--json obeys the filter, the order and -a."""
+    source = Fake(document(container("a"), container("b"), container("c", kind="cgroup")))
+    out = io.StringIO()
+    print_document(source, parse(["--json", "-d", "0.1", "-s", "name", "-r"], terminal=False), out)
+    assert [row["name"] for row in json.loads(out.getvalue())["containers"]] == ["b", "a"]
+
+
+def test_jsonl_is_a_document_a_line() -> None:
+    """--jsonl -n 3 prints three lines, each over an interval of its own."""
+    source = Fake(document(container("a")))
+    out = io.StringIO()
+    print_documents(source, parse(["--jsonl", "-n", "3", "-d", "0.1"], terminal=False), out)
+    assert [json.loads(line)["schema"] for line in out.getvalue().splitlines()] == [1, 1, 1]
+    assert source.samples == 4
+
+
+def test_hostile_names_are_harmless_in_json() -> None:
+    """JSON is printable ASCII, valid for strict readers, and gives the name back; NaN is null."""
+    name = "evil\x1b[31m\u202e\x9b日"
+    text = to_json(document(container(name, cpu={"usage_cores": float("nan")}), container("byte\udc9b")))
+    assert text.isascii()
+    assert text.isprintable()
+    assert "NaN" not in text
+    first, second = json.loads(text)["containers"]
+    assert (first["name"], first["cpu"]["usage_cores"]) == (name, None)
+    assert second["name"] == "byte\\x9b"

@@ -1,0 +1,178 @@
+"""The table, its header, its columns and the detail of one container."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from inspector.fields import FIELDS
+from inspector.schema import Document
+from inspector.views.cells import Scene
+from inspector.views.columns import COLUMNS, column
+from inspector.views.detail import detail, order_processes
+from inspector.views.header import header, scene_of
+from inspector.views.layout import Line, place, row
+from inspector.views.table import print_lines, table
+from inspector.views.text import width_of
+from tests.unit.documents import container, document, process
+
+HOSTILE = "evil\x1b[31m\u202ename\udc9b"
+ESCAPED = "evil\\x1b[31m\\u202ename\\x9b"
+
+
+def plain(lines: list[Line]) -> str:
+    """Return lines as text."""
+    return "\n".join("".join(text for text, _ in line).rstrip() for line in lines)
+
+
+def page(of: Document, width: int | None = None, cpu: str = "core") -> str:
+    """Return the whole page for all containers of a document."""
+    return plain(table(of, of["containers"], scene_of(of, cpu), width))
+
+
+@pytest.mark.parametrize("width", [80, 100, 132, 200, 400])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    """Rows fit the terminal, whatever the names are; a wider one shows more columns."""
+    rows = [container("web"), container("n" * 300, image="i" * 300, cpu={"limit_set_by": "/" + "p" * 300})]
+    placed = place(rows, Scene(), width)
+    assert all(sum(width_of(text) for text, _ in row(one, placed, Scene())) <= width + 1 for one in rows)
+    assert {"name", "runtime", "cpu", "limit", "throttled", "mem", "pids"} <= {entry.column.name for entry in placed}
+    assert (len(placed) > 7) == (width > 100)
+
+
+def test_off_a_terminal_nothing_is_cut() -> None:
+    """A pipe gets names in full."""
+    assert "n" * 300 in page(document(container("n" * 300)))
+
+
+def test_a_limit_of_an_ancestor_is_marked_and_explained() -> None:
+    """A limit set by an ancestor has a ^, and a line below the table names the ancestor."""
+    child = container("child", cpu={"limit_cores": 0.1, "limit_set_by": "/parent", "throttled_ratio": 0.0,
+                                    "inherited_throttled_ratio": 0.97})  # fmt: skip
+    shown = page(document(child))
+    assert "^0.10" in shown
+    assert "^97.0%" in shown
+    assert "child: 0.10 cores set by /parent" in shown
+    assert "set by /docker/aaaa" not in shown
+
+
+def test_unknown_is_a_dash_and_unlimited_is_none() -> None:
+    """No limit is "none" where we can know it, "-" where ancestors are hidden; a rate not yet known is "-"."""
+    free = container(cpu={"usage_cores": None, "limit_cores": None, "limit_set_by": None, "limit_ratio": None},
+                     memory={"limit_bytes": None, "limit_set_by": None, "limit_ratio": None})  # fmt: skip
+    placed = place([free], Scene(), 80)
+    texts = [text.strip() for text, _ in row(free, placed, Scene())]
+    cells = dict(zip([entry.column.name for entry in placed], texts, strict=True))
+    assert (cells["cpu"], cells["limit"]) == ("-", "none")
+    assert cells["mem"].endswith("none")
+    hidden = Scene(hidden_ancestors=True)
+    assert row(free, place([free], hidden, 80), hidden)[3][0].strip() == "-"
+
+
+def test_cpu_percent_has_three_meanings_and_says_which() -> None:
+    """The title and the header say what CPU % is a share of, and the figure follows."""
+    one = document(container(cpu={"usage_cores": 0.2, "limit_ratio": 1.0}))
+    for cpu, figure in (("core", "20.0%"), ("limit", "100.0%"), ("host", "10.0%")):
+        shown = page(one, cpu=cpu)
+        assert f"CPU%{cpu}" in shown
+        assert figure in shown.splitlines()[-1]
+
+
+def test_findings_are_listed_the_worst_first() -> None:
+    """What a person should know stands below the table."""
+    mild = {"code": "b", "severity": "info", "text": "shares the host's network"}
+    bad = {"code": "a", "severity": "critical", "text": "was killed for lack of memory"}
+    lines = page(document(container("web", findings=[mild, bad]))).splitlines()
+    assert lines[-2:] == ["critical web: was killed for lack of memory", "info     web: shares the host's network"]
+
+
+def test_an_empty_machine_gets_a_header_and_a_hint() -> None:
+    """Without containers the page says so, and what -a would show."""
+    shown = plain(table(document(container("x", kind="cgroup")), [], Scene()))
+    assert "Linux 6.1.0" in shown
+    assert "no containers found; 1 services and control groups: ctop -a shows them" in shown
+
+
+def test_inside_a_container_its_own_totals_stand_beside_what_proc_claims() -> None:
+    """The header inside a container has the container's limits, and /proc's figures as a claim."""
+    me = container("me", id="self-1")
+    view = {"inside_container": True, "hidden_ancestors": True, "self": "self-1"}
+    lines = header(document(me, viewpoint=view), Scene(), 1)
+    shown = plain(lines)
+    assert "CPU 0.20 of 0.20 cores (/proc claims 2 CPUs)" in shown
+    assert "memory 12MiB of 64MiB (/proc claims 8GiB)" in shown
+    assert "unknown, not unlimited" in shown
+    assert all(sum(width_of(text) for text, _ in line) <= 80 for line in lines)
+
+
+def test_what_could_not_be_seen_is_said() -> None:
+    """Hidden processes and unreadable files are in the header."""
+    shown = plain(header(document(denied=41, problems=["cannot parse \x1b", "another"]), Scene(), 0))
+    assert "41 processes hidden: needs CAP_SYS_PTRACE" in shown
+    assert "problem: cannot parse \\x1b (and 1 more)" in shown
+
+
+def test_hostile_names_never_reach_the_terminal() -> None:
+    """Names, images, paths, findings and processes are escaped in the table and in the detail."""
+    evil = container(HOSTILE, id=HOSTILE, runtime=HOSTILE, image=HOSTILE, labels={HOSTILE: HOSTILE}, pod=HOSTILE,
+                     evidence=[HOSTILE], cgroups={HOSTILE: "/" + HOSTILE}, state=HOSTILE,
+                     cpu={"limit_set_by": "/" + HOSTILE, "throttled_by": "/" + HOSTILE, "cpuset": HOSTILE,
+                          "inherited_throttled_ratio": 1.0},
+                     memory={"limit_set_by": "/" + HOSTILE}, network={"shared_with": [HOSTILE]},
+                     rootfs={"type": HOSTILE, "source": HOSTILE, "lower": [HOSTILE], "upper": HOSTILE},
+                     findings=[{"code": HOSTILE, "severity": "warning", "text": HOSTILE}],
+                     processes=[process(4242, comm=HOSTILE, cmdline=HOSTILE, state="\x1b")])  # fmt: skip
+    of = document(evil, host={"hostname": HOSTILE, "kernel": HOSTILE}, problems=[HOSTILE])
+    every = [*COLUMNS, *(column(field.name) for field in FIELDS)]
+    lines = [*table(of, [evil], Scene(), None, every), *detail(evil, Scene(), 80)]
+    assert ESCAPED in plain(lines)
+    assert all(text.isprintable() for line in lines for text, _ in line)
+
+
+@pytest.mark.parametrize("name", [*(entry.name for entry in COLUMNS), *(field.name for field in FIELDS)])
+def test_every_column_shows_known_and_unknown(name: str) -> None:
+    """Each short name and each field of the document is a column that never fails."""
+    known = container()
+    groups = {"cpu": known["cpu"], "memory": known["memory"], "pids": known["pids"], "io": known["io"],
+              "network": known["network"]}  # fmt: skip
+    unknown = {group: dict.fromkeys(values) for group, values in groups.items()}
+    nothing = container(runtime=None, image="", pid=None, created_at=None, parent=None, **unknown)
+    shown = column(name)
+    assert shown.show(known, Scene())[0] is not None
+    dashes = ("", "-", "      - /        -")
+    always_known = ("name", "id", "kind", "state", "pids", "procs", "members")
+    assert name in always_known or shown.show(nothing, Scene())[0] in dashes
+
+
+def test_colour_only_where_asked() -> None:
+    """Without colour there is not one escape sequence; with it a full limit stands out."""
+    of = document(container("web"))
+    lines = table(of, of["containers"], Scene())
+    bare, coloured = io.StringIO(), io.StringIO()
+    print_lines(lines, bare, colour=False)
+    print_lines(lines, coloured, colour=True)
+    assert "\x1b" not in bare.getvalue()
+    assert "\x1b[1;31m" in coloured.getvalue()
+    assert "web" in bare.getvalue()
+
+
+def test_detail_shows_both_pids_and_fits_the_width() -> None:
+    """The detail lists host and inner PID, and breaks long facts instead of losing them."""
+    one = container(processes=[process(4242, inner_pid=1)], rootfs={"lower": ["/layer" + "x" * 200]})
+    lines = detail(one, Scene(), 80)
+    shown = plain(lines)
+    assert "    4242        1        1 R   20.0%    1MiB sh" in shown
+    assert "by an ancestor" not in shown
+    assert shown.count("x") >= 200
+    facts = [line for line in lines if line and not line[0][0].strip().isdigit() and "4242" not in line[0][0]]
+    assert all(sum(width_of(text) for text, _ in line) <= 80 for line in facts[1:])
+
+
+def test_processes_are_sorted() -> None:
+    """By CPU with the unknown last, by memory, by PID."""
+    rows = [process(1, cpu_cores=None, rss_bytes=3), process(3, cpu_cores=0.1, rss_bytes=1)]
+    rows.append(process(2, cpu_cores=0.9, rss_bytes=2))
+    assert [entry["pid"] for entry in order_processes(rows, "cpu")] == [2, 3, 1]
+    assert [entry["pid"] for entry in order_processes(rows, "mem")] == [1, 2, 3]
+    assert [entry["pid"] for entry in order_processes(rows, "pid")] == [1, 2, 3]
