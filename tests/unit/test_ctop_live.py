@@ -26,10 +26,9 @@ class Fake:
 
     def __call__(self) -> Document:
         """Return the document."""
-        rows = [
-            container(**{**row, "processes": [process(4242, inner_pid=1)] if row["id"] == self.focus else None})
-            for row in self.document["containers"]
-        ]
+        rows = [row.copy() for row in self.document["containers"]]
+        for row in rows:
+            row["processes"] = [process(4242, inner_pid=1)] if row["id"] == self.focus else None
         return {**self.document, "containers": rows}
 
 
