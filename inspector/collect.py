@@ -206,6 +206,7 @@ class Collector:
             membership=membership,
             root=self._attempt(subject, _read_root, host, pid),
             parent_cmdline=(self._attempt(subject, read_cmdline, host, parent.pid) or "") if parent else "",
+            parent_directory=(self._attempt(subject, host.readlink, f"/proc/{parent.pid}/cwd") or "") if parent else "",
         )
 
     def cohabitants(self, leader: Leader) -> dict[str, frozenset[int]]:

@@ -173,6 +173,8 @@ def _container(
         evidence=naming.evidence,
         cgroups=cgroups,
         owned=owned,
+        runtime_id=naming.runtime_id,
+        pod=naming.pod,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from inspector.kernel.mounts import Mount, overlay_layers
 from inspector.model import Leader, Own
-from inspector.runtimes import Match, by_command, by_layer
+from inspector.runtimes import Match, by_command, by_layer, pod_uid
 
 __all__ = ["Naming", "name_of", "root_identity"]
 
@@ -34,6 +34,8 @@ class Naming:
     runtime: str | None
     image: str
     evidence: tuple[str, ...]
+    runtime_id: str | None = None
+    pod: str | None = None
 
 
 def root_identity(root: Mount | None) -> tuple[int, int, str] | None:
@@ -72,6 +74,8 @@ def _by_pattern(matched: Match, evidence: tuple[str, ...]) -> Naming:
         runtime=matched.runtime,
         image="unknown",
         evidence=(f"cgroup pattern {matched.runtime}", *evidence),
+        runtime_id=matched.id,
+        pod=pod_uid(matched.path),
     )
 
 
@@ -109,16 +113,35 @@ def _self(own: Own, evidence: tuple[str, ...]) -> Naming:
 
 
 def _anonymous(identifier: str, leader: Leader, evidence: tuple[str, ...]) -> Naming:
-    """Name a container without a runtime's cgroup, from the program that made it."""
-    process = leader.process
-    launcher = leader.parent_cmdline.split(" ")[0]
-    runtime = by_command(process.comm, launcher)
-    name = None
+    """Name a container whose cgroup's name says nothing, from the program that made it."""
+    process, words = leader.process, leader.parent_cmdline.split(" ")
+    runtime = by_command(words[0]) or by_command(process.comm)  # bwrap is the first process itself
+    told = _told(runtime, words, leader)
+    image = (leader.root.root if leader.root else "") or "/"
+    return Naming(
+        kind="container",
+        id=told if told is not None and LONG_ID.fullmatch(told) else identifier,
+        name=told or f"{process.comm}-{process.pid}",
+        runtime=runtime,
+        image=image,
+        evidence=(*evidence, f"started by {runtime}") if runtime else evidence,
+        runtime_id=told,
+    )
+
+
+def _told(runtime: str | None, words: list[str], leader: Leader) -> str | None:
+    """Return the id or name that a runtime's own program was started with."""
+    if runtime == "containerd":
+        # The cgroup of `ctr` is /<namespace>/<id>, which could be anybody's; that its parent is a shim settles it.
+        paths = (path.rpartition("/")[2] for path in leader.membership.paths.values())
+        return next(filter(None, paths), None) or _after(words, "-id")
+    if runtime == "podman":
+        return _after(words, "-c")
     if runtime == "nspawn":
         machine = MACHINE.search(leader.parent_cmdline) or DIRECTORY.search(leader.parent_cmdline)
-        name = machine[1].rstrip("/").rpartition("/")[2] if machine else None
-        evidence = (*evidence, "started by systemd-nspawn")
-    elif runtime is not None:
-        evidence = (*evidence, f"started by {runtime}")
-    image = (leader.root.root if leader.root else "") or "/"
-    return Naming("container", identifier, name or f"{process.comm}-{process.pid}", runtime, image, evidence)
+        return machine[1].rstrip("/").rpartition("/")[2] or None if machine else None
+    return None
+
+
+def _after(words: list[str], option: str) -> str | None:
+    return words[words.index(option) + 1] if option in words[:-1] else None

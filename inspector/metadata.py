@@ -1,116 +1,85 @@
 """The name and image a runtime keeps in its own files: read as data, never trusted, never through a socket.
 
-- Docker: <data-root>/containers/<id>/config.v2.json (moby, container.Container)
-- our sandbox: <root>/containers/<id>/state.json
-
-The data root is taken from the container's own overlay layers, so that a
-runtime with another root than the usual one is named too.
+Which files may tell is inspector.stores' knowledge. They are read below the
+runtime's own directory with no link followed, and remembered until the next
+refresh: a container can be renamed.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from inspector.absence import Absence
-from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import overlay_layers
 from inspector.model import Container
+from inspector.stores import Clues, Facts, Source, sources
 
-__all__ = ["Metadata", "parse_docker", "parse_sandbox"]
+__all__ = ["Metadata"]
 
-MOST_BYTES = 1 << 20
-MOST_LABELS = 100
-Facts = dict[str, Any]
-
-
-def _object(what: str, data: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ParseError(what, data) from error
-    if not isinstance(found, dict):
-        raise ParseError(what, data)
-    return found
-
-
-def _text(value: object, default: str = "") -> str:
-    return value if isinstance(value, str) and value else default
-
-
-def _config(document: dict[str, Any]) -> Facts:
-    config = document.get("Config")
-    config = config if isinstance(config, dict) else {}
-    labels = config.get("Labels")
-    pairs = labels.items() if isinstance(labels, dict) else ()
-    return {
-        "name": _text(document.get("Name")).removeprefix("/"),
-        "image": _text(config.get("Image")),
-        "labels": {key: value for key, value in list(pairs)[:MOST_LABELS] if isinstance(value, str)},
-    }
-
-
-# a file like {"ID":"4a7f...","Name":"/web","Config":{"Image":"nginx:1.27","Labels":{"a":"b"}}}
-def parse_docker(data: bytes) -> Facts:
-    """Parse Docker's config.v2.json: name, image and labels; anything else in it is ignored."""
-    return _config(_object("config.v2.json", data))
-
-
-# a file like {"Id":"4a7f...","Name":"busy","Config":{"Image":"/"}}
-def parse_sandbox(data: bytes) -> Facts:
-    """Parse the state.json of our sandbox: the keys of `docker inspect`."""
-    return _config(_object("state.json", data))
-
-
-# runtime: what stands in a layer's path before the container's own directories, its usual root, the file, its parser
-PLACES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str, Callable[[bytes], Facts]]] = {
-    "docker": (("/overlay2/", "/vfs/"), ("/var/lib/docker",), "config.v2.json", parse_docker),
-    "sandbox": (("/containers/",), ("/var/lib/cgscope", "/run/cgscope"), "state.json", parse_sandbox),
-}
+MOST_BYTES = 16 << 20  # containerd's database and Podman's list hold all containers
 
 
 class Metadata:
-    """Names containers; what was found for an id is remembered until the next refresh."""
+    """Names the containers of one machine. Not thread safe."""
 
     def __init__(self, host: Host, absence: Absence) -> None:
         self._host = host
         self._attempt = absence.attempt
         self._known: dict[str, Facts] = {}
+        self._files: dict[tuple[str, str], bytes] = {}
 
     def begin(self, *, refresh: bool) -> None:
-        """Start a tick; at a refresh a name is read again: a container can be renamed."""
+        """Start a tick; at a refresh every name is read again."""
+        self._files.clear()
         if refresh:
             self._known.clear()
 
     def named(self, container: Container) -> Container:
         """Return the container with its runtime's name, image and labels, where it left them in files."""
-        place = PLACES.get(container.runtime or "")
-        if place is None:
+        if container.runtime is None or container.kind != "container":
             return container
         facts = self._known.get(container.id)
         if facts is None:
-            facts = self._known[container.id] = self._find(container, place) or {}
+            facts = self._known[container.id] = self._find(container, container.runtime)
+        if facts == Facts():
+            return container
         return replace(
             container,
-            name=facts.get("name") or container.name,
-            image=facts.get("image") or container.image,
-            labels=facts.get("labels") or {},
+            name=facts.name or container.name,
+            image=facts.image or container.image,
+            pod=facts.pod or container.pod,
+            labels=facts.labels,
         )
 
-    def _find(self, container: Container, place: tuple[Any, ...]) -> Facts | None:
-        markers, usual, file, parse = place
-        for root in dict.fromkeys((*self._roots(container, markers), *usual)):
-            path = f"{root}/containers/{container.id}/{file}"
-            data = self._attempt(path, self._host.read_prefix, path, MOST_BYTES)
-            if data:
-                return self._attempt(path, parse, data)
-        return None
+    def _find(self, container: Container, runtime: str) -> Facts:
+        found = Facts()
+        for source in sources(runtime, _clues(container)):
+            data = self._read(source)
+            facts = self._attempt(source.path, source.parse, data, _runtime_id(container)) if data else None
+            found = found.over(facts) if facts is not None else found
+            if found.name and found.image:
+                break
+        return found
 
-    def _roots(self, container: Container, markers: tuple[str, ...]) -> list[str]:
-        root = container.leader.root if container.leader else None
-        overlay = overlay_layers(root) if root else None
-        upper = (overlay.upper if overlay else None) or ""
-        return [upper.partition(marker)[0] for marker in markers if marker in upper]
+    def _read(self, source: Source) -> bytes:
+        key = source.store, source.relative
+        if key not in self._files:
+            self._files[key] = self._attempt(source.path, self._host.read_inside, *key, MOST_BYTES) or b""
+        return self._files[key]
+
+
+def _runtime_id(container: Container) -> str:
+    """Return the id by which the runtime's files know it: ours is made unique with the cgroup's path or namespace."""
+    return container.runtime_id or container.id
+
+
+def _clues(container: Container) -> Clues:
+    leader = container.leader
+    overlay = overlay_layers(leader.root) if leader and leader.root else None
+    return Clues(
+        id=_runtime_id(container),
+        upper=(overlay.upper if overlay else None) or "",
+        parent=tuple(leader.parent_cmdline.split(" ")) if leader else (),
+        parent_directory=(leader.parent_directory if leader else None) or "",
+    )

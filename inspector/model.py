@@ -100,6 +100,7 @@ class Leader:
     membership: Membership
     root: Mount | None
     parent_cmdline: str
+    parent_directory: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ class Container:
     parent: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     pod: str | None = None
+    runtime_id: str | None = None
 
     @property
     def path(self) -> str | None:

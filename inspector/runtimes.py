@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = ["Match", "by_command", "by_layer", "match"]
+__all__ = ["Match", "by_command", "by_layer", "match", "pod_uid"]
 
 HEX = r"[0-9a-f]{64}"
 
@@ -36,9 +36,14 @@ PATTERNS = tuple(
         ("cri-o", rf"crio-(?P<id>{HEX})(?:\.scope)?"),
         ("containerd", rf"cri-containerd-(?P<id>{HEX})\.scope"),
         ("containerd", rf"nerdctl-(?P<id>{HEX})\.scope"),
+        # The kubelet's cgroupfs driver names the pod, not the runtime: nearly always containerd since 1.24.
+        ("containerd", rf"kubepods(?:/burstable|/besteffort)?/pod[0-9a-f-]{{36}}/(?P<id>{HEX})"),
         ("lxc", r"lxc\.payload\.(?P<id>[^/]+)"),
+        ("lxc", r"lxc/(?P<id>[^/]+)"),  # before LXC 4.0
         ("nspawn", r"machine\.slice/systemd-nspawn@(?P<id>[^/]+)\.service"),
-        ("nspawn", r"machine\.slice/machine-(?P<id>[^/]+)\.scope"),
+        ("nspawn", r"machine\.slice/machine-(?!qemu|lxc)(?P<id>[^/]+)\.scope"),  # not libvirt's machines
+        ("flatpak", r"app-flatpak-(?P<id>[^/]+)-[0-9]+\.scope"),
+        ("snap", r"snap\.(?P<id>[^/]+)\.(?:scope|service)"),
     )
 )
 
@@ -50,8 +55,18 @@ LAYERS = (
     ("containerd", re.compile(r"/io\.containerd\.snapshotter\.v1\.overlayfs/snapshots/[0-9]+/fs$")),
 )
 
-# The program whose child is the first process of a container that has no cgroup of its own.
-COMMANDS = {"systemd-nspawn": "nspawn", "bwrap": "bubblewrap", "unshare": "unshare", "firejail": "firejail"}
+# The program whose child is the first process of a container that no cgroup's name gives away.
+COMMANDS = {
+    "bwrap": "bubblewrap",
+    "conmon": "podman",
+    "containerd-shim-runc-v2": "containerd",
+    "firejail": "firejail",
+    "systemd-nspawn": "nspawn",
+    "unshare": "unshare",
+}
+POD = re.compile(
+    r"/(?:[^/]*-)?pod(?P<uid>[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})(?:\.slice)?/", re.ASCII
+)
 
 
 @lru_cache(maxsize=8192)  # every cgroup is asked about at every tick
@@ -76,3 +91,9 @@ def by_layer(upper: str) -> tuple[str, str | None] | None:
 def by_command(*names: str) -> str | None:
     """Tell the runtime from the names of the first process and its parent: "bwrap", "/usr/bin/systemd-nspawn"."""
     return next((COMMANDS[base] for name in names if (base := name.rpartition("/")[2]) in COMMANDS), None)
+
+
+def pod_uid(path: str) -> str | None:
+    """Return the uid of the Kubernetes pod a cgroup is in; the systemd driver writes "_" for its "-"."""
+    found = POD.search(path)
+    return found["uid"].replace("_", "-") if found else None

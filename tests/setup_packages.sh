@@ -4,8 +4,8 @@
 # a policy-rc.d of our own, for as long as it takes, for systemd.
 set -eu
 
-PACKAGES="bubblewrap busybox-static containerd docker.io iproute2 linux-image-amd64 lxc lxcfs nftables
-prometheus qemu-system-x86 runc strace systemd-container tmux util-linux"
+PACKAGES="bubblewrap busybox-static conmon containerd docker.io iproute2 linux-image-amd64 lxc lxcfs nftables
+podman prometheus qemu-system-x86 runc strace systemd-container tmux util-linux"
 POLICY=/usr/sbin/policy-rc.d
 
 missing() {

@@ -50,6 +50,11 @@ class Source:
     relative: str
     parse: Callable[[bytes, str], Facts]
 
+    @property
+    def path(self) -> str:
+        """Return the file's whole path."""
+        return f"{self.store}/{self.relative}"
+
 
 def sources(runtime: str, clues: Clues) -> list[Source]:
     """Return the files that may tell a container's name and image, the likeliest first."""

@@ -17,6 +17,7 @@ PACKAGES = {
     "lxc-start": "lxc",
     "lxcfs": "lxcfs",
     "nft": "nftables",
+    "ctr": "containerd",
     "promtool": "prometheus",
     "runc": "runc",
     "systemd-nspawn": "systemd-container",

@@ -1,0 +1,97 @@
+"""Every runtime at once: each container found once, by its name and image, with the limit it was given."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from inspector.schema import Container, Document
+from tests.testbed import runtimes
+from tests.testbed.commands import Sandbox, ctop_document, find
+from tests.testbed.docker import IMAGE, Docker
+
+pytestmark = pytest.mark.root
+
+QUOTA = ("--cpu-quota", "30000", "--cpu-period", "100000")
+
+
+LAUNCHERS: dict[str, int] = {}
+
+
+@pytest.fixture(scope="module")
+def everything(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Document]:
+    """Start one container with each runtime, and give what ctop says while all of them run."""
+    sandbox = Sandbox(str(tmp_path_factory.mktemp("cgscope")))
+    with contextlib.ExitStack() as stack:
+        stack.callback(sandbox.close)
+        docker.start("all-docker", *QUOTA, IMAGE, *runtimes.SLEEP)
+        stack.callback(docker, "rm", "-f", "all-docker")
+        stack.enter_context(runtimes.containerd("all-ctr", "--cpu-quota", "30000", "--cpu-period", "100000"))
+        stack.enter_context(runtimes.podman("all-podman", *QUOTA))
+        stack.enter_context(runtimes.lxc("all-lxc", "lxc.cgroup.cpu.cfs_quota_us = 30000"))
+        stack.enter_context(runtimes.nspawn("all-nspawn"))
+        LAUNCHERS["bubblewrap"] = stack.enter_context(runtimes.bubblewrap())
+        LAUNCHERS["unshare"] = stack.enter_context(runtimes.unshare())
+        sandbox.start("all-sandbox", *QUOTA, "--", *runtimes.SLEEP)
+        yield ctop_document("-d", "0.5", "--processes")
+
+
+@pytest.mark.parametrize(
+    ("name", "runtime", "image"),
+    [
+        ("all-docker", "docker", IMAGE),
+        ("all-ctr", "containerd", runtimes.IMAGE),
+        ("all-podman", "podman", runtimes.IMAGE),
+        ("all-sandbox", "sandbox", "/"),
+    ],
+)
+def test_a_container_has_its_name_and_image(everything: Document, name: str, runtime: str, image: str) -> None:
+    """The name and image that a person gave are shown, read from the files the runtime left."""
+    container = find(everything, name)
+    assert (container["runtime"], container["image"]) == (runtime, image)
+    assert container["kind"] == "container"
+
+
+def test_lxc_and_nspawn_have_their_names(everything: Document) -> None:
+    """LXC and nspawn have no images: their root filesystem stands there."""
+    lxc, nspawn = find(everything, "all-lxc"), find(everything, "all-nspawn")
+    assert (lxc["runtime"], nspawn["runtime"]) == ("lxc", "nspawn")
+    assert lxc["image"].endswith("/all-lxc/rootfs")
+    assert nspawn["image"].endswith("/all-nspawn")
+
+
+@pytest.mark.parametrize("runtime", ["bubblewrap", "unshare"])
+def test_a_container_without_a_name_is_found(everything: Document, runtime: str) -> None:
+    """Bwrap and unshare name nothing: a stable id, a non-empty image and the evidence are there all the same."""
+    found = [
+        one
+        for one in everything["containers"]
+        if any(LAUNCHERS[runtime] in (row["pid"], row["ppid"]) for row in one["processes"] or [])
+    ]
+    assert [one["runtime"] for one in found] == [runtime]
+    assert found[0]["image"]
+    assert found[0]["id"].startswith("pid-")
+    assert any("own pid namespace" in text for text in found[0]["evidence"])
+
+
+@pytest.mark.parametrize("name", ["all-docker", "all-ctr", "all-podman", "all-lxc", "all-sandbox"])
+def test_a_container_has_the_limit_it_was_given(everything: Document, name: str) -> None:
+    """0.3 cores were asked for, and are what its own cgroup sets."""
+    cpu = find(everything, name)["cpu"]
+    assert cpu["limit_cores"] == pytest.approx(0.3)
+    assert cpu["source"] == "cgroup"
+
+
+def _ids(containers: list[Container]) -> list[str]:
+    return [container["id"] for container in containers]
+
+
+def test_no_container_is_there_twice_and_no_process_in_two(everything: Document) -> None:
+    """Eight runtimes, eight containers: each id once, and each PID in one of them."""
+    shown = everything["containers"]
+    assert len(set(_ids(shown))) == len(shown)
+    pids = [row["pid"] for one in shown for row in one["processes"] or []]
+    assert len(pids) == len(set(pids))
+    assert everything["problems"] == []
