@@ -1,0 +1,177 @@
+"""Runtimes that no test machine can run, on machines written by hand from their sources (synthetic).
+
+Cgroup names: the kubelet's pkg/kubelet/cm/{cgroup_manager,qos_container_manager,pod_container_manager}_linux.go;
+containerd's internal/cri/server/podsandbox and pkg/shim; CRI-O's internal/config/cgmgr; Docker's rootless
+documentation; libpod/container_internal_linux.go; flatpak's common/flatpak-run.c; snapd's sandbox/cgroup.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from inspector.document import document
+from inspector.observe import Observer
+from inspector.schema import Container
+from tests.fakehost import FakeHost
+
+ID = "0a" * 32
+UID = "3f2b7c1e-9d54-4e0a-8f6b-1a2b3c4d5e6f"
+UNIT_UID = UID.replace("-", "_")
+TASKS = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
+ANNOTATIONS = {
+    "io.kubernetes.cri.container-name": "app",
+    "io.kubernetes.cri.container-type": "container",
+    "io.kubernetes.cri.image-name": "registry.example/shop/app:2.1",
+    "io.kubernetes.cri.sandbox-name": "app-6f9c",
+    "io.kubernetes.cri.sandbox-namespace": "shop",
+}
+
+
+def overlay(upper: str) -> str:
+    """Return a mount table whose root is an overlay with that upper directory."""
+    options = f"rw,lowerdir=/image,upperdir={upper},workdir=/work"
+    return f"500 1 0:99 / / rw,relatime - overlay overlay {options}\n"
+
+
+def add(fake: FakeHost, cgroup: str, *, parent: str = "init", upper: str = "/x/diff", uid: int = 0) -> None:
+    """Add a container's first process, 4242, and the program that started it, 4000."""
+    fake.process(4000, parent.split("\0", maxsplit=1)[0].rpartition("/")[2][:15], cmdline=parent)
+    fake.link("/proc/4000/cwd", "/")
+    fake.process(
+        4242,
+        "app",
+        ppid=4000,
+        ns_pids=(4242, 1),
+        namespaces={"pid": 4026532001, "mnt": 4026532002, "net": 4026532003},
+        cgroups=cgroup,
+        mountinfo=overlay(upper),
+        uid=uid,
+    )
+
+
+def only(fake: FakeHost) -> Container:
+    """Return the one container that is found on a machine, after two looks at it."""
+    with fake.open() as host:
+        observer = Observer(host, groups=False)
+        before = observer.tick()
+        found = document(before, observer.tick())
+    assert found["problems"] == []
+    assert len(found["containers"]) == 1
+    return found["containers"][0]
+
+
+@pytest.mark.parametrize("layout", ["v1", "v2"])
+@pytest.mark.parametrize(
+    "cgroup",
+    [
+        f"/kubepods.slice/kubepods-pod{UNIT_UID}.slice/cri-containerd-{ID}.scope",
+        f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UNIT_UID}.slice/cri-containerd-{ID}.scope",
+        f"/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{UNIT_UID}.slice/cri-containerd-{ID}.scope",
+        f"/kubepods/pod{UID}/{ID}",
+        f"/kubepods/burstable/pod{UID}/{ID}",
+        f"/kubepods/besteffort/pod{UID}/{ID}",
+        f"/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{UNIT_UID}.slice/cri-containerd-{ID}.scope",
+    ],
+)
+def test_a_kubernetes_container_of_every_class_and_driver(tmp_path: Path, layout: str, cgroup: str) -> None:
+    """Guaranteed, burstable and best-effort, under systemd and cgroupfs (and kind): container, pod and namespace."""
+    fake = FakeHost(tmp_path, layout)
+    add(fake, cgroup, parent=f"/usr/bin/containerd-shim-runc-v2\0-namespace\0k8s.io\0-id\0{ID}")
+    fake.link("/proc/4000/cwd", f"{TASKS}/{ID}")
+    fake.file(f"{TASKS}/{ID}/config.json", json.dumps({"annotations": ANNOTATIONS}))
+    found = only(fake)
+    assert (found["id"], found["runtime"], found["name"]) == (ID, "containerd", "app")
+    assert found["image"] == "registry.example/shop/app:2.1"
+    assert found["pod"] == "shop/app-6f9c"
+    assert {path for path in found["cgroups"].values() if ID in path} == {cgroup}
+
+
+def test_a_pod_without_its_bundle_keeps_its_uid(tmp_path: Path) -> None:
+    """Where the bundle may not be read, the pod's uid is known from the cgroup, and the image is not empty."""
+    fake = FakeHost(tmp_path, "v2")
+    add(fake, f"/kubepods.slice/kubepods-pod{UNIT_UID}.slice/cri-containerd-{ID}.scope")
+    found = only(fake)
+    assert (found["name"], found["image"], found["pod"]) == (ID[:12], "unknown", UID)
+
+
+def test_cri_o_names_its_container_by_annotations(tmp_path: Path) -> None:
+    """CRI-O leaves the names of Kubernetes in containers/storage."""
+    fake = FakeHost(tmp_path, "v2")
+    add(fake, f"/kubepods.slice/kubepods-pod{UNIT_UID}.slice/crio-{ID}.scope", parent=f"/usr/bin/conmon\0-c\0{ID}")
+    annotations = {
+        "io.kubernetes.container.name": "app",
+        "io.kubernetes.cri-o.ImageName": "quay.example/app:1",
+        "io.kubernetes.pod.name": "web-0",
+        "io.kubernetes.pod.namespace": "shop",
+    }
+    store = f"/var/lib/containers/storage/overlay-containers/{ID}/userdata/config.json"
+    fake.file(store, json.dumps({"annotations": annotations}))
+    found = only(fake)
+    assert (found["runtime"], found["name"], found["image"]) == ("cri-o", "app", "quay.example/app:1")
+    assert found["pod"] == "shop/web-0"
+
+
+def test_rootless_docker_is_named_from_the_users_own_store(tmp_path: Path) -> None:
+    """A daemon in a home directory keeps its containers' names there, where the writable layer lies as well."""
+    fake = FakeHost(tmp_path, "v2")
+    store = "/home/ada/.local/share/docker"
+    cgroup = f"/user.slice/user-1000.slice/user@1000.service/user.slice/docker-{ID}.scope"
+    add(fake, cgroup, upper=f"{store}/overlay2/layer/diff", uid=1000)
+    config = {"Name": "/db", "Config": {"Image": "postgres:17"}}
+    fake.file(f"{store}/containers/{ID}/config.v2.json", json.dumps(config))
+    found = only(fake)
+    assert (found["runtime"], found["name"], found["image"]) == ("docker", "db", "postgres:17")
+
+
+def test_rootless_podman_is_named_through_conmon(tmp_path: Path) -> None:
+    """With fuse-overlayfs no layer is to be seen: conmon's command line tells where the store is."""
+    fake = FakeHost(tmp_path, "v2")
+    store = "/home/ada/.local/share/containers/storage"
+    conmon = f"/usr/bin/conmon\0-c\0{ID}\0-b\0{store}/overlay-containers/{ID}/userdata\0-n\0cache"
+    cgroup = f"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope/container"
+    add(fake, cgroup, parent=conmon, uid=1000)
+    metadata = json.dumps({"name": "cache", "image-name": "docker.io/library/redis:8"})
+    fake.file(f"{store}/overlay-containers/containers.json", json.dumps([{"id": ID, "metadata": metadata}]))
+    found = only(fake)
+    assert (found["runtime"], found["name"], found["image"]) == ("podman", "cache", "docker.io/library/redis:8")
+    assert found["cgroups"]["memory"].endswith(f"libpod-{ID}.scope")
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "runtime", "name"),
+    [
+        ("/lxc/web", "lxc", "web"),
+        ("/machine.slice/systemd-nspawn@build.service/payload", "nspawn", "build"),
+        ("/user.slice/app.slice/app-flatpak-org.mozilla.firefox-4242.scope", "flatpak", "org.mozilla.firefox"),
+        ("/user.slice/app.slice/snap.code.code-1f2e.scope", "snap", "code.code-1f2e"),
+    ],
+)
+def test_a_named_cgroup_names_its_container(tmp_path: Path, cgroup: str, runtime: str, name: str) -> None:
+    """LXC, nspawn, flatpak and snap put the name into the cgroup's."""
+    fake = FakeHost(tmp_path, "v2")
+    add(fake, cgroup)
+    found = only(fake)
+    assert (found["runtime"], found["name"]) == (runtime, name)
+
+
+def test_a_virtual_machine_is_not_a_container_of_nspawn(tmp_path: Path) -> None:
+    """Libvirt's machines share nspawn's slice; a QEMU without namespaces of its own is no container."""
+    fake = FakeHost(tmp_path, "v2")
+    fake.process(4242, "qemu-system-x86", cgroups="/machine.slice/machine-qemu\\x2d1\\x2ddb.scope")
+    with fake.open() as host:
+        assert [one.kind for one in Observer(host).tick().containers if one.kind == "container"] == []
+
+
+def test_a_store_with_a_link_out_of_it_names_nothing(tmp_path: Path) -> None:
+    """A user's store that links to another file is not followed: the container keeps its id as its name."""
+    fake = FakeHost(tmp_path, "v2")
+    store = "/home/eve/.local/share/docker"
+    fake.file("/root/secret.json", json.dumps({"Name": "/stolen", "Config": {"Image": "secret"}}))
+    fake.link(f"{store}/containers/{ID}/config.v2.json", f"{tmp_path}/root/secret.json")
+    add(fake, f"/user.slice/docker-{ID}.scope", upper=f"{store}/overlay2/layer/diff", uid=1000)
+    with fake.open() as host:
+        found = Observer(host, groups=False).tick()
+    assert [one.name for one in found.containers] == [ID[:12]]
