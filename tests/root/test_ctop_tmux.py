@@ -71,7 +71,7 @@ class Terminal:
 
 @pytest.fixture
 def groups() -> Iterator[dict[str, int]]:
-    """A busy group and one with a hostile name: first processes of PID namespaces, by what they are."""
+    """Start a busy group and one with a hostile name, each with namespaces of its own."""
     made = {}
     for name, script in (("busy", BUSY), ("hostile", HOSTILE)):
         argv = ["unshare", "-mpuinf", "--mount-proc", "--kill-child", "sh", "-c", script]
