@@ -1,0 +1,267 @@
+"""nsinspect on fake hosts: the report, the page, the names it takes, its complaints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from inspector import nsinspect
+from inspector.errors import NoSuchContainer, NoSuchProcess
+from inspector.kernel.mounts import parse_mountinfo
+from inspector.nsinspect import facts, page
+from inspector.nsinspect.gather import Gatherer
+from inspector.nsinspect.listing import Ambiguous, resolve
+from inspector.nsinspect.report import Report
+from inspector.observe import Observer
+from tests.fakehost import FakeHost
+from tests.unit.test_archives import unpacked
+
+ID = "ab" * 32
+OWN = {"mnt": 4026532001, "pid": 4026532002, "net": 4026532003, "uts": 4026532004, "ipc": 4026532005}
+MOUNTS = (
+    "80 79 0:50 / / rw,relatime - overlay overlay rw,lowerdir=/l/two:/l/one,upperdir=/l/up/diff,workdir=/l/up/work\n"
+    "81 80 0:51 / /proc rw - proc proc rw\n"
+    "82 80 0:52 / /tmp rw,nosuid - tmpfs tmpfs rw,size=64k\n"
+)
+CPU = {"cpu.cfs_quota_us": "20000\n", "cpu.cfs_period_us": "100000\n"}
+
+
+def container(tmp_path: Path) -> FakeHost:
+    """Build a machine with one Docker container: two processes in namespaces, cgroups and a root of its own."""
+    fake = FakeHost(tmp_path, "v1")
+    path = f"/docker/{ID}"
+    for pid, inner in ((4242, 1), (4243, 7)):
+        fake.process(
+            pid, "web", cgroups=path, namespaces=OWN, ns_pids=(pid, inner), mountinfo=MOUNTS,
+            ppid=1 if inner == 1 else 4242, caps=0xA80425FB, seccomp=2, starttime=50000,
+        )  # fmt: skip
+    fake.cgroup("cpu", "/", {"release_agent": ""}).cgroup("memory", "/", {"release_agent": ""})
+    fake.cgroup("pids", "/", {"release_agent": ""}).cgroup("cpuset", "/", {"release_agent": ""})
+    fake.cgroup("cpu", "/docker", {**CPU, "cpu.cfs_quota_us": "10000\n"}).cgroup("cpu", path, CPU)
+    fake.cgroup("memory", path, {"memory.limit_in_bytes": "67108864\n"})
+    return fake.cgroup("pids", path, {"pids.max": "50\n", "pids.current": "2\n"})
+
+
+def report_on(fake: FakeHost, pid: int) -> Report:
+    """Gather the report on one process of a fake machine."""
+    with fake.open() as host:
+        return Gatherer(host, Observer(host).tick(), pid).report()
+
+
+def text_of(report: Report) -> str:
+    """Return the page as a person sees it without colours."""
+    return "\n".join("".join(shown for shown, _ in line) for line in page.page(report))
+
+
+def test_a_containers_process(tmp_path: Path) -> None:
+    """Its PIDs, its container, and for each namespace whether it is the host's and who else is in it."""
+    report = report_on(container(tmp_path), 4243)
+    assert (report["pid"], report["pids"], report["comm"]) == (4243, [4243, 7], "web")
+    assert (report["container"], report["container_name"]) == (ID, ID[:12])
+    net, user = report["namespaces"]["net"], report["namespaces"]["user"]
+    assert (net["inode"], net["same_as_host"], net["processes"]) == (4026532003, False, 2)
+    assert net["containers"] == [ID[:12]]
+    assert (user["same_as_host"], user["processes"]) == (True, 3)
+    assert (net["owner"], net["parent"]) == (None, None)
+    assert report["unreadable"] == []
+
+
+def test_the_limit_of_an_ancestor_is_named(tmp_path: Path) -> None:
+    """The parent's tighter quota is the effective one, the chain shows both, and "hidden" is false at the top."""
+    limits = report_on(container(tmp_path), 4243)["limits"]
+    assert limits["cpu"] == {
+        "value": 0.1,
+        "set_by": "/docker",
+        "chain": [
+            {"path": f"/docker/{ID}", "value": 0.2},
+            {"path": "/docker", "value": 0.1},
+        ],
+        "hidden_ancestors": False,
+    }
+    assert (limits["memory"]["value"], limits["memory"]["set_by"]) == (67108864, f"/docker/{ID}")
+    assert (limits["pids"]["value"], limits["cpuset"]["value"]) == (50, None)
+    assert isinstance(limits["memory"]["value"], int)
+
+
+def test_root_and_mounts(tmp_path: Path) -> None:
+    """The layers of the overlay from top to bottom, and the mounts the host lacks, among them the tmpfs."""
+    report = report_on(container(tmp_path), 4242)
+    assert report["rootfs"]["type"] == "overlay"
+    assert report["rootfs"]["lower"] == ["/l/two", "/l/one"]
+    assert report["rootfs"]["upper"] == "/l/up/diff"
+    assert [mount["mountpoint"] for mount in report["mounts"]] == ["/", "/proc", "/tmp"]  # noqa: S108
+    tmp = report["mounts"][2]
+    assert (tmp["type"], tmp["options"], tmp["read_only"]) == ("tmpfs", ["rw", "nosuid"], False)
+
+
+def test_security(tmp_path: Path) -> None:
+    """Capabilities by name, seccomp in words, id maps, and no label without a security module."""
+    security = report_on(container(tmp_path), 4242)["security"]
+    assert security["capabilities"] is not None
+    assert len(security["capabilities"]["effective"]) == 14
+    assert "CAP_NET_RAW" in security["capabilities"]["effective"]
+    assert (security["seccomp"], security["no_new_privs"], security["lsm"]) == ("filter", False, None)
+    assert security["uid_map"] == [{"inside": 0, "outside": 0, "length": 4294967295}]
+
+
+def test_what_proc_says_and_what_there_is(tmp_path: Path) -> None:
+    """/proc shows the machine's CPUs and memory; the limits say what there really is, and a finding says so."""
+    fake = container(tmp_path).link("/proc/4242/root", str(tmp_path))
+    report = report_on(fake, 4242)
+    assert (report["proc_says"]["cpus"], report["proc_says"]["memory_bytes"]) == (4, 8000000 * 1024)
+    assert (report["really_has"]["cpus"], report["really_has"]["memory_bytes"]) == (0.1, 67108864)
+    assert report["proc_says"]["load"] == [0.5, 0.25, 0.1]
+    assert report["really_has"]["uptime_seconds"] == pytest.approx(500)
+    assert "proc-misleads" in [finding["code"] for finding in report["findings"]]
+
+
+def test_a_process_of_the_host_itself(tmp_path: Path) -> None:
+    """PID 1 is in no container, has no walls, no limits, and no mounts of its own."""
+    report = report_on(container(tmp_path), 1)
+    assert report["container"] is None
+    assert all(one["same_as_host"] for one in report["namespaces"].values())
+    assert report["mounts"] == []
+    assert report["limits"]["cpu"]["value"] is None
+    assert report["really_has"]["cpus"] == 4
+
+
+def test_all_capabilities_in_a_container_are_a_finding(tmp_path: Path) -> None:
+    """A privileged process in the host's user namespace is named; Docker's default set is not."""
+    fake = container(tmp_path)
+    assert "all-capabilities" not in [one["code"] for one in report_on(fake, 4242)["findings"]]
+    fake.process(4243, "web", cgroups=f"/docker/{ID}", namespaces=OWN, ns_pids=(4243, 7), mountinfo=MOUNTS)
+    assert "all-capabilities" in [one["code"] for one in report_on(fake, 4243)["findings"]]
+
+
+def test_from_inside_a_container_what_is_hidden_is_unknown(tmp_path: Path) -> None:
+    """Without a limit in sight, hidden ancestors make it unknown, never unlimited; the host's mounts are unreadable."""
+    inside = {**OWN, "cgroup": 4026532006}
+    fake = FakeHost(tmp_path, "v1").process(1, "web", ppid=0, namespaces=inside, mountinfo=None)
+    report = report_on(fake, 1)
+    cpu = report["limits"]["cpu"]
+    assert (cpu["value"], cpu["hidden_ancestors"]) == (None, True)
+    assert report["really_has"]["cpus"] is None
+    assert "the host's mounts" in [one["what"] for one in report["unreadable"]]
+    assert "unknown" in text_of(report)
+
+
+@pytest.mark.parametrize("pid", [2995, 3024])
+def test_docker_on_a_real_machine(tmp_path: Path, pid: int) -> None:
+    """Docker's container in the archive of a real machine: limits, layers and namespaces as Docker set them."""
+    with unpacked("docker-v1.host", tmp_path) as host:
+        report = Gatherer(host, Observer(host).tick(), pid).report()
+    assert report["limits"]["cpu"]["value"] == 0.2
+    assert report["limits"]["memory"]["value"] == 64 << 20
+    assert report["limits"]["pids"]["value"] == 50
+    assert report["container"] == "b2bd40cab3b3e6aa4d7cc143f5330c402744a6245a2fbef04477401219c77607"
+    assert len(report["rootfs"]["lower"]) == 2
+    assert (report["rootfs"]["merged"] or "").endswith("/merged")
+    assert [kind for kind, one in report["namespaces"].items() if one["same_as_host"] is False] == [
+        "ipc", "mnt", "net", "pid", "uts",
+    ]  # fmt: skip
+
+
+def test_a_copied_mount_namespace_shows_what_was_added() -> None:
+    """After `unshare -m` only the mounts made since are the process's own; with another root all are."""
+    hosts = parse_mountinfo(b"1 0 254:0 / / rw - ext4 a rw\n2 1 0:5 / /proc rw - proc proc rw\n")
+    copied = parse_mountinfo(
+        b"11 10 254:0 / / rw - ext4 a rw\n12 11 0:5 / /proc rw - proc proc rw\n13 11 0:9 / /tmp rw - tmpfs t rw\n"
+    )
+    pivoted = parse_mountinfo(b"11 10 0:7 / / rw - overlay a rw\n12 11 0:5 / /proc rw - proc proc rw\n")
+    assert [one["mountpoint"] for one in facts.foreign_mounts(copied, hosts)] == ["/tmp"]  # noqa: S108
+    assert [one["mountpoint"] for one in facts.foreign_mounts(pivoted, hosts)] == ["/", "/proc"]
+
+
+def test_names_and_ids(tmp_path: Path) -> None:
+    """A PID, a name, an id or its beginning lead to a process; anything else is one clear error."""
+    with container(tmp_path).open() as host:
+        observation = Observer(host).tick()
+    for target in (ID, ID[:12], ID[:20]):
+        assert resolve(target, observation) == 4242
+    assert resolve("4243", observation) == 4243
+    assert resolve("/docker", observation) in (4242, 4243)
+    for target in ("nonesuch", "-5", "", "ab\x1b[2J", "٤٢"):
+        with pytest.raises(NoSuchContainer):
+            resolve(target, observation)
+    for target in ("0", "99999999"):
+        with pytest.raises(NoSuchProcess):
+            resolve(target, observation)
+
+
+def test_an_ambiguous_beginning_is_an_error(tmp_path: Path) -> None:
+    """Two containers whose ids begin alike are named, and none is chosen."""
+    other = "ab" + "cd" * 31
+    fake = container(tmp_path).process(5000, cgroups=f"/docker/{other}", namespaces={"pid": 4026532102})
+    with fake.open() as host:
+        observation = Observer(host).tick()
+    with pytest.raises(Ambiguous, match="2 containers answer to 'ab'"):
+        resolve("ab", observation)
+    assert resolve(other[:6], observation) == 5000
+
+
+def test_a_process_that_is_gone_or_another_one_by_now(tmp_path: Path) -> None:
+    """A PID without a process, and one that was reused while we read, are both no such process."""
+    fake = container(tmp_path)
+    with fake.open() as host:
+        observation = Observer(host).tick()
+        with pytest.raises(NoSuchProcess):
+            Gatherer(host, observation, 4999).report()
+        gatherer = Gatherer(host, observation, 4243)
+        first = gatherer._identify()  # noqa: SLF001  the moment between the first and the last look
+        fake.process(4243, "other", starttime=99999)
+        looks = iter([first])
+        gatherer._identify = lambda: next(looks, None) or Gatherer._identify(gatherer)  # type: ignore[method-assign]  # noqa: SLF001
+        with pytest.raises(NoSuchProcess):
+            gatherer.report()
+
+
+def test_hostile_names_are_escaped(tmp_path: Path) -> None:
+    """Escape sequences in a name, a command line or a mount never reach the terminal raw."""
+    evil = "\x1b]0;pwned\x07\u202e"
+    mounts = MOUNTS + "83 80 0:53 / /\x1b[2J rw - tmpfs \x1b[31m rw\n"
+    fake = FakeHost(tmp_path, "v1").process(
+        4242, evil[:15], cmdline=f"{evil}\0\n{evil}\0", namespaces=OWN, mountinfo=mounts, ns_pids=(4242, 1)
+    )
+    shown = text_of(report_on(fake, 4242))
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert "\\x1b" in shown
+
+
+def test_the_page_says_what_matters(tmp_path: Path) -> None:
+    """Container, PIDs, walls, the limit with its setter, layers, the tmpfs and capabilities are on the page."""
+    shown = text_of(report_on(container(tmp_path), 4243))
+    for text in ("in container abababababab", "4243 > 7", "0.10 cores   set by the ancestor /docker", "64MiB",
+                 "upper       /l/up/diff", "tmpfs", "net_raw", "seccomp     filter"):  # fmt: skip
+        assert text in shown
+    assert "net         own    4026532003" in shown
+    assert "user        host's" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [([], 2), (["a", "b"], 2), (["--bogus"], 2), (["self", "--namespaces"], 2), (["99999999"], 1), (["no\x1bne"], 1)],
+)
+def test_bad_input_is_one_line(arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bad command line is exit code 2, a process that is not there 1; each is one printable line."""
+    try:
+        got = nsinspect.main(arguments)
+    except SystemExit as error:
+        got = int(str(error.code))
+    said = capsys.readouterr()
+    assert got == code
+    assert said.out == ""
+    assert said.err.startswith("nsinspect: ")
+    assert said.err.count("\n") == 1
+    assert said.err.strip().isprintable()
+
+
+def test_json_of_any_bytes(tmp_path: Path) -> None:
+    """A byte that is not UTF-8 in a name still makes a document that every reader accepts."""
+    from inspector.ctop.once import to_json  # noqa: PLC0415  as nsinspect does
+
+    fake = FakeHost(tmp_path, "v1").process(4242, "a\udcff\x1b", cmdline="\udcfe\0")
+    text = to_json(report_on(fake, 4242))  # type: ignore[arg-type]
+    assert text.isascii()
+    assert json.loads(text)["cmdline"] == "\\xfe"
