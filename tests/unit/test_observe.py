@@ -1,0 +1,193 @@
+"""Ticks over fake hosts, from the files to what is held of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from inspector.kernel.controllers import Cpu, Memory
+from inspector.kernel.host import Host
+from inspector.observe import Observer
+from tests.fakehost import FakeHost
+from tests.unit.observing import ID, OTHER, limited, look, one, own, seen
+
+LAYOUTS = ("v1", "v2", "hybrid")
+OVERLAY = "30 1 0:50 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/var/lib/docker/overlay2/x/diff,workdir=/w\n"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_docker_container(tmp_path: Path, layout: str) -> None:
+    """A container of Docker is found by its cgroup, with its namespaces, root and limits, and says why."""
+    path = f"/docker/{ID}"
+    fake = limited(tmp_path, layout, path)
+    fake.process(100, "nginx", cgroups=path, namespaces=own(1), mountinfo=OVERLAY)
+    (container,) = [one for one in seen(fake)["containers"] if one["kind"] == "container"]
+    assert (container["id"], container["name"], container["runtime"]) == (ID, ID[:12], "docker")
+    assert {"cgroup pattern docker", "own pid namespace 4026540001", "overlay root"} <= set(container["evidence"])
+    assert (container["cpu"]["limit_cores"], container["cpu"]["limit_set_by"]) == (0.1, path)
+    assert (container["memory"]["limit_bytes"], container["memory"]["working_set_bytes"]) == (4096, 900)
+    assert (container["cpu"]["source"], container["memory"]["source"]) == ("cgroup", "cgroup")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_plain_group(tmp_path: Path, layout: str) -> None:
+    """A cgroup with processes and no runtime is a control group with its limits; without `groups` it is left out."""
+    fake = limited(tmp_path, layout, "/limited").process(100, cgroups="/limited")
+    group = one(look(fake), "/limited")
+    assert (group.kind, group.members) == ("cgroup", (100,))
+    with fake.open() as host:
+        assert Observer(host, groups=False).tick().containers == ()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_shared_cgroup_is_nobodys(tmp_path: Path, layout: str) -> None:
+    """A container in a cgroup that it shares with others is summed over its processes; the limit holds for it."""
+    fake = limited(tmp_path, layout, "/session").process(50, cgroups="/session")
+    fake.process(100, cgroups="/session", namespaces=own(1), utime=200, rss_anon_kb=4, threads=2)
+    (container,) = [one for one in seen(fake)["containers"] if one["kind"] == "container"]
+    assert (container["cpu"]["source"], container["memory"]["source"]) == ("processes", "processes")
+    assert (container["cpu"]["usage_seconds"], container["memory"]["anon_bytes"]) == (2.0, 4096)
+    assert (container["pids"]["current"], container["cpu"]["limit_cores"]) == (2, 0.1)
+
+
+def test_a_v1_group_of_one_hierarchy_alone(tmp_path: Path) -> None:
+    """A process in a cgroup under memory that exists empty under cpu too makes it a group all the same."""
+    fake = FakeHost(tmp_path).cgroup("cpu", "/x").process(100, cgroups={"memory": "/x"})
+    assert one(look(fake), "/x").members == (100,)
+
+
+def test_a_process_that_moves_right_after_its_start(tmp_path: Path) -> None:
+    """A young process that gets its namespaces between two ticks is a container at the second."""
+    fake = FakeHost(tmp_path).process(100, starttime=99990)
+    with fake.open() as host:
+        observer = Observer(host)
+        assert observer.tick().containers == ()
+        fake.process(100, starttime=99990, namespaces=own(1))
+        assert [one.id for one in observer.tick().containers] == ["pid-4026540001"]
+
+
+def test_a_young_leader_that_changes_its_cgroup(tmp_path: Path) -> None:
+    """The cgroups of a young first process are read again even when it is old by the next tick."""
+    fake = FakeHost(tmp_path).process(100, starttime=99990, namespaces=own(1))
+    with fake.open() as host:
+        observer = Observer(host)
+        assert observer.tick().containers[0].cgroups["cpu"] == "/"
+        fake.process(100, starttime=99990, namespaces=own(1), cgroups="/late").file("/proc/uptime", "1010.00 1.00\n")
+        assert observer.tick().containers[0].cgroups["cpu"] == "/late"
+
+
+def test_a_reused_pid_is_another_process(tmp_path: Path) -> None:
+    """When a container's first process ends and its PID comes again in another, the container is the other."""
+    fake = FakeHost(tmp_path, "v2").process(100, "old", cgroups=f"/docker/{ID}", namespaces=own(1))
+    with fake.open() as host:
+        observer = Observer(host)
+        assert [one.id for one in observer.tick().containers if one.kind == "container"] == [ID]
+        shutil.rmtree(f"{fake.root}/sys/fs/cgroup/docker/{ID}")
+        limited(tmp_path, "v2", f"/docker/{OTHER}")
+        fake.process(100, "new", cgroups=f"/docker/{OTHER}", namespaces=own(2), starttime=6000)
+        (found,) = [one for one in observer.tick().containers if one.kind == "container"]
+        assert (found.id, found.owned >= {"cpuacct"}) == (OTHER, True)
+        assert found.leader is not None
+        assert (found.leader.process.comm, found.leader.namespaces["pid"]) == ("new", 4026540002)
+
+
+class Refusing(Host):
+    """A host where another user's namespaces may not be read."""
+
+    def readlink(self, path: str) -> str:
+        """Refuse the links of process 100."""
+        if path.startswith("/proc/100/ns/"):
+            raise PermissionError(13, "Permission denied", path)
+        return super().readlink(path)
+
+
+def test_refusals_are_counted_at_every_tick(tmp_path: Path) -> None:
+    """A process whose namespaces we may not read counts as denied, at the first tick and at those after it."""
+    fake = FakeHost(tmp_path).process(100, cgroups=f"/docker/{ID}")
+    with Refusing(fake.root) as host:
+        observer = Observer(host)
+        ticks = [observer.tick() for _ in range(3)]
+    assert [tick.denied for tick in ticks] == [1, 1, 1]
+    assert [one(tick, ID).members for tick in ticks] == [(100,)] * 3
+    assert ticks[-1].problems == ()
+
+
+def test_garbage_in_a_control_file(tmp_path: Path) -> None:
+    """A control file that makes no sense is a problem in printable ASCII; the figures beside it are still there."""
+    path = "/evil\x1b[31m\u202e"
+    fake = limited(tmp_path, "v2", path).process(100, cgroups=path)
+    fake.cgroup("", path, {"memory.max": b"\xff\x1b]0;x\x07", "cpu.max": ""})
+    tick = look(fake)
+    memory, cpu = tick.readings["memory", path], tick.readings["cpu", path]
+    assert isinstance(memory, Memory)
+    assert isinstance(cpu, Cpu)
+    assert (memory.usage_bytes, memory.limit_bytes, cpu.quota_us, cpu.periods) == (1000, None, None, 10)
+    assert len(tick.problems) == 2
+    assert all(text.isascii() and text.isprintable() for text in tick.problems)
+
+
+class Vanishing(Host):
+    """A host on which a cgroup is removed after its processes were listed."""
+
+    def read_kept(self, path: str) -> bytes:
+        """Remove the cgroup once its members are read."""
+        data = super().read_kept(path)
+        if path.endswith("/gone/cgroup.procs"):
+            shutil.rmtree(self.path(os.path.dirname(path)))
+        return data
+
+
+def test_a_cgroup_that_vanishes_meanwhile(tmp_path: Path) -> None:
+    """A cgroup removed between listing and reading has no figures and is no problem; made again it has them."""
+    fake = limited(tmp_path, "v2", "/gone").process(100, cgroups="/gone")
+    with Vanishing(fake.root) as host:
+        observer = Observer(host)
+        tick = observer.tick()
+        assert ("cpu", "/gone") not in tick.readings
+        assert tick.problems == ()
+    limited(tmp_path, "v2", "/again").process(100, cgroups="/again")
+    with fake.open() as host:
+        observer = Observer(host)
+        observer.tick()
+        shutil.rmtree(f"{fake.root}/sys/fs/cgroup/again")
+        observer.tick()
+        limited(tmp_path, "v2", "/again").process(100, cgroups="/again")
+        assert ("cpu", "/again") in observer.tick().readings
+
+
+def inside(root: Path, layout: str, *, true_root: bool) -> FakeHost:
+    """Return a container seen from within: its own PID, mount and cgroup namespace, its cgroup at "/"."""
+    fake = limited(root, layout, "/")
+    namespaces = own(1, cgroup=4026530001)
+    fake.process(1, "sh", ppid=0, namespaces=namespaces, mountinfo=fake.mounts())
+    fake.process(7, "ctop", namespaces=namespaces, mountinfo=fake.mounts()).viewer(7)
+    for hierarchy in fake.hierarchies:
+        if hierarchy.version == 1 and true_root:
+            fake.file(f"{hierarchy.mountpoint}/release_agent", "")
+        if hierarchy.version == 2 and not true_root:
+            fake.file(f"{hierarchy.mountpoint}/cgroup.type", "domain\n")
+    return fake
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_from_inside_a_container(tmp_path: Path, layout: str) -> None:
+    """From inside there is one container, ourselves, with the limits of "/" as its own and ancestors hidden."""
+    document = seen(inside(tmp_path, layout, true_root=False))
+    (container,) = document["containers"]
+    assert document["viewpoint"] == {"inside_container": True, "hidden_ancestors": True, "self": container["id"]}
+    assert (container["kind"], container["name"], container["members"]) == ("container", "fake", 2)
+    assert (container["cpu"]["source"], container["memory"]["source"]) == ("cgroup", "cgroup")
+    assert (container["cpu"]["limit_cores"], container["cpu"]["limit_set_by"]) == (0.1, "/")
+    assert container["memory"]["limit_bytes"] == 4096
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_from_inside_with_the_machines_own_root_cgroup(tmp_path: Path, layout: str) -> None:
+    """A container that sits in the true root cgroup does not take the machine's figures for its own."""
+    document = seen(inside(tmp_path, layout, true_root=True))
+    (container,) = document["containers"]
+    assert document["viewpoint"]["hidden_ancestors"] is False
+    assert (container["cpu"]["source"], container["memory"]["source"]) == ("processes", "processes")
