@@ -21,7 +21,7 @@ from tests.root import sandboxing
 from tests.testbed.commands import BUSY_LOOP, SANDBOX, Sandbox
 from tests.testbed.leaks import cgroup_mounts
 
-pytestmark = [pytest.mark.root, pytest.mark.vm]
+pytestmark = pytest.mark.root
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +46,7 @@ def limit_file(container: str, *names: str) -> str:
         return file.read().strip()
 
 
+@pytest.mark.vm
 def test_limits_are_in_the_kernels_files(sandbox: Sandbox) -> None:
     """The options are in the control files when the program starts, in Docker's words for 0 and -1."""
     options = ("--cpu-quota", "20000", "--cpu-period", "50000", "--memory", "64m", "--pids-limit", "30")
@@ -61,6 +62,7 @@ def test_limits_are_in_the_kernels_files(sandbox: Sandbox) -> None:
     assert limit_file(free, "cpu.cfs_quota_us", "cpu.max") in ("-1", "max 100000")
 
 
+@pytest.mark.vm
 def test_quota_holds(sandbox: Sandbox) -> None:
     """A busy loop under a quota of a fifth of a core is throttled in nearly every period."""
     container = start(sandbox, "busy", "--cpu-quota", "20000", "--", *BUSY_LOOP)
@@ -82,16 +84,19 @@ def test_quota_holds(sandbox: Sandbox) -> None:
     assert throttled / periods > 0.8
 
 
+@pytest.mark.vm
 def test_out_of_memory(sandbox: Sandbox) -> None:
     """A program that wants more than its limit is killed: 137, and inspect says why."""
-    program = "x = bytearray(200 << 20)"
-    assert sandbox("run", "--name", "hungry", "--memory", "32m", "--rootfs", "/", "python3", "-c", program, check=False).returncode == 137
+    run = ("run", "--memory", "32m", "--rootfs", "/", "--name")
+    done = sandbox(*run, "hungry", "python3", "-c", "x = bytearray(200 << 20)", check=False)
+    assert done.returncode == 137
     state = sandbox.inspect("hungry")["State"]
     assert (state["OOMKilled"], state["ExitCode"], state["Status"]) == (True, 137, "exited")
-    sandbox("run", "--name", "modest", "--memory", "32m", "--rootfs", "/", "true")
+    sandbox(*run, "modest", "true")
     assert sandbox.inspect("modest")["State"]["OOMKilled"] is False
 
 
+@pytest.mark.vm
 def test_a_fork_bomb_meets_its_limit(sandbox: Sandbox) -> None:
     """--pids-limit bounds the processes of a container; it does not hinder its start."""
     script = "for i in 1 2 3 4 5 6; do sleep 5 & done; wait"
@@ -100,6 +105,7 @@ def test_a_fork_bomb_meets_its_limit(sandbox: Sandbox) -> None:
     sandbox("run", "--rm", "--pids-limit", "1", "--rootfs", "/", "true")
 
 
+@pytest.mark.vm
 def test_exec_joins_everything(sandbox: Sandbox) -> None:
     """An exec'd program is in the container's namespaces and cgroups, with its rights and no descriptor more."""
     start(sandbox, "target", "--cpu-quota", "20000", "sleep", "60")
@@ -143,7 +149,8 @@ def test_exec_codes_and_options(sandbox: Sandbox) -> None:
     assert sandbox("exec", "-i", "target", "cat", text="in").stdout == "in"
     options = ("-e", "MORE=exec", "-u", "daemon", "-w", "/bin")
     lines = sandbox("exec", *options, "target", "sh", "-c", "echo $FROM $MORE; id -u; pwd").stdout.split("\n")
-    assert lines[:3] == ["run exec", "1", "/usr/bin"] or lines[:3] == ["run exec", "1", "/bin"]
+    assert lines[:2] == ["run exec", "1"]
+    assert lines[2] in ("/bin", "/usr/bin")  # the one can be a link to the other
     assert sandbox("exec", "target", "pwd").stdout == "/usr\n"
     sandbox("stop", "-t", "0", "target")
     done = sandbox("exec", "target", "true", check=False)
@@ -165,7 +172,7 @@ class Terminal:
     def __init__(self, sandbox: Sandbox, *arguments: str) -> None:
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
-            os.execvpe(SANDBOX[0], [*SANDBOX, *arguments], sandbox.env)
+            os.execvpe(SANDBOX[0], [*SANDBOX, *arguments], sandbox.env)  # noqa: S606
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", 31, 97, 0, 0))
         self.seen = ""
 
@@ -225,7 +232,7 @@ def test_terminal(sandbox: Sandbox, verb: str) -> None:
 
 
 def test_ps_and_inspect(sandbox: Sandbox) -> None:
-    """ps has Docker's columns and flags; inspect has its keys; names, ids and unique prefixes are understood."""
+    """Ps has Docker's columns and flags; inspect has its keys; names, ids and unique prefixes are understood."""
     container = start(sandbox, "one", "--", *BUSY_LOOP)
     sandbox("run", "--name", "two", "--rootfs", "/", "sh", "-c", "exit 3", check=False)
     header, *rows = sandbox("ps").stdout.splitlines()
@@ -253,10 +260,11 @@ def test_ps_and_inspect(sandbox: Sandbox) -> None:
 
 
 def test_logs(sandbox: Sandbox) -> None:
-    """The output of a detached container is kept to the byte, its two streams apart; --tail counts lines, -f follows."""
+    """A detached container's output is kept to the byte, its two streams apart; --tail counts lines, -f follows."""
     program = r"printf 'one\ntwo\n'; printf 'wrong\n' >&2; printf '\000\377 end'; sleep 1; printf '\nlast\n'"
     start(sandbox, "talks", "sh", "-c", program)
-    followed = subprocess.run([*SANDBOX, "logs", "-f", "talks"], env=sandbox.env, capture_output=True, timeout=20, check=True)
+    command = [*SANDBOX, "logs", "-f", "talks"]
+    followed = subprocess.run(command, env=sandbox.env, capture_output=True, timeout=20, check=True)
     assert followed.stdout == b"one\ntwo\n\x00\xff end\nlast\n"
     assert followed.stderr == b"wrong\n"
     assert sandbox("logs", "--tail", "1", "talks").stdout == "last\n"
@@ -274,7 +282,7 @@ def test_logs_of_a_terminal_and_of_much(sandbox: Sandbox) -> None:
 
 
 def test_stop_and_kill(sandbox: Sandbox) -> None:
-    """stop asks first and kills after its time; kill sends any signal; both say the name."""
+    """Stop asks first and kills after its time; kill sends any signal; both say the name."""
     start(sandbox, "polite", "sh", "-c", "trap 'exit 4' TERM; while :; do sleep 0.05; done")
     start(sandbox, "deaf", "sleep", "60")
     time.sleep(0.3)
@@ -346,6 +354,7 @@ def sandbox_processes(sandbox: Sandbox) -> list[str]:
     return [line for line in sandboxing.remains(sandbox.root) if line.startswith("process")]
 
 
+@pytest.mark.vm
 def test_a_killed_monitor_takes_its_container_along(sandbox: Sandbox) -> None:
     """A detached container whose monitor is killed dies; the next ps says so."""
     start(sandbox, "orphan", "sleep", "3600")
@@ -373,6 +382,7 @@ def test_a_reused_pid_is_not_touched(sandbox: Sandbox) -> None:
         bystander.kill()
 
 
+@pytest.mark.vm
 def test_cgroup_parent(sandbox: Sandbox) -> None:
     """--cgroup-parent puts the container elsewhere; what was made for it goes with it."""
     container = start(sandbox, "elsewhere", "--cgroup-parent", "/cgscope-test/inner", "sleep", "60")

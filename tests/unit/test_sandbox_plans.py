@@ -1,0 +1,294 @@
+"""The pure halves of the sandbox: what is planned for cgroups, mounts and devices, and how a container reads as text."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+
+import pytest
+
+from inspector.kernel.cgroups import Hierarchy, parse_cgroup
+from sandbox import binaries, cgroup, devices, document, pieces, rootfs
+from sandbox.errors import SandboxError, describe
+from sandbox.monitor import Log
+from sandbox.spec import Limits, Spec, Tmpfs, Volume
+
+LAYOUT = rootfs.Layout("/", "/s/c/upper", "/s/c/work", "/s/c/merged", "/s/c/hostname", "/s/c/hosts")
+V1_CPU = Hierarchy(1, frozenset({"cpu", "cpuacct"}), "/sys/fs/cgroup/cpu,cpuacct")
+V1_MEMORY = Hierarchy(1, frozenset({"memory"}), "/sys/fs/cgroup/memory")
+V1_CPUSET = Hierarchy(1, frozenset({"cpuset"}), "/sys/fs/cgroup/cpuset")
+V1_NAMED = Hierarchy(1, frozenset({"name=systemd"}), "/sys/fs/cgroup/systemd")
+V2 = Hierarchy(2, frozenset({"cpu", "memory", "pids", "hugetlb"}), "/sys/fs/cgroup")
+
+
+def places(*hierarchies: Hierarchy, path: str = "/cgscope/id") -> tuple[cgroup.Place, ...]:
+    """Put a container into these hierarchies."""
+    return tuple(cgroup.Place(each, path, f"{each.mountpoint}{path}") for each in hierarchies)
+
+
+def written(steps: tuple[cgroup.Step, ...], phase: str) -> list[tuple[str, str]]:
+    """Return what is written in one phase, without the devices."""
+    return [(s.path, s.value) for s in steps if s.phase == phase and s.action == "write" and "devices" not in s.path]
+
+
+def test_limits_in_both_versions() -> None:
+    """The same limits are other files in each version; on v1 the period comes before the quota."""
+    limits = Limits(20000, 50000, 64 << 20, None)
+    v1 = written(cgroup.plan(limits, places(V1_CPU, V1_MEMORY)), cgroup.LIMIT)
+    assert v1 == [
+        ("/sys/fs/cgroup/memory/cgscope/id/memory.limit_in_bytes", str(64 << 20)),
+        ("/sys/fs/cgroup/memory/cgscope/id/memory.memsw.limit_in_bytes", str(128 << 20)),
+        ("/sys/fs/cgroup/cpu,cpuacct/cgscope/id/cpu.cfs_period_us", "50000"),
+        ("/sys/fs/cgroup/cpu,cpuacct/cgscope/id/cpu.cfs_quota_us", "20000"),
+    ]
+    v2 = written(cgroup.plan(Limits(None, 50000, 64 << 20, 9), places(V2)), cgroup.LIMIT)
+    assert v2 == [
+        ("/sys/fs/cgroup/cgscope/id/memory.max", str(64 << 20)),
+        ("/sys/fs/cgroup/cgscope/id/memory.swap.max", str(64 << 20)),
+        ("/sys/fs/cgroup/cgscope/id/pids.max", "9"),
+        ("/sys/fs/cgroup/cgscope/id/cpu.max", "max 50000"),
+    ]
+
+
+def test_order_of_making_and_joining() -> None:
+    """A v1 cpuset is filled from its parent, v2 hands controllers down, both from the top; then all are joined."""
+    steps = cgroup.plan(Limits(), places(V1_CPUSET, V2), all_devices=True)
+    assert [(s.action, s.path, s.value) for s in steps if s.phase == cgroup.CREATE] == [
+        ("mkdir", "/sys/fs/cgroup/cpuset/cgscope", ""),
+        ("copy", "/sys/fs/cgroup/cpuset/cgscope/cpuset.cpus", "/sys/fs/cgroup/cpuset/cpuset.cpus"),
+        ("copy", "/sys/fs/cgroup/cpuset/cgscope/cpuset.mems", "/sys/fs/cgroup/cpuset/cpuset.mems"),
+        ("mkdir", "/sys/fs/cgroup/cpuset/cgscope/id", ""),
+        ("copy", "/sys/fs/cgroup/cpuset/cgscope/id/cpuset.cpus", "/sys/fs/cgroup/cpuset/cgscope/cpuset.cpus"),
+        ("copy", "/sys/fs/cgroup/cpuset/cgscope/id/cpuset.mems", "/sys/fs/cgroup/cpuset/cgscope/cpuset.mems"),
+        ("enable", "/sys/fs/cgroup/cgroup.subtree_control", "cpu memory pids"),
+        ("mkdir", "/sys/fs/cgroup/cgscope", ""),
+        ("enable", "/sys/fs/cgroup/cgscope/cgroup.subtree_control", "cpu memory pids"),
+        ("mkdir", "/sys/fs/cgroup/cgscope/id", ""),
+    ]
+    assert written(steps, cgroup.JOIN) == [
+        ("/sys/fs/cgroup/cpuset/cgscope/id/tasks", "0"),
+        ("/sys/fs/cgroup/cgscope/id/cgroup.procs", "0"),
+    ]
+    assert written(steps, cgroup.LIMIT) == []
+
+
+def test_a_limit_without_its_controller() -> None:
+    """A limit that cannot be kept is an error that names it, and can be told apart beforehand."""
+    with pytest.raises(SandboxError, match="cannot limit memory"):
+        cgroup.plan(Limits(memory_bytes=64 << 20), places(V1_CPU))
+    kept, lost = cgroup.without_unreachable(Limits(20000, None, 64 << 20, 5), places(V1_CPU))
+    assert (kept, lost) == (Limits(20000), ["memory", "pids"])
+
+
+def test_applying_a_plan_to_plain_files(tmp_path: object) -> None:
+    """Steps write what exists, never make a missing control file, and name what cannot be written."""
+    os.makedirs(f"{tmp_path}/g")
+    step = cgroup.Step(cgroup.LIMIT, "write", f"{tmp_path}/g/pids.max", "5")
+    with pytest.raises(SandboxError, match=r"g/pids.max: No such file or directory"):
+        cgroup.apply([step], cgroup.LIMIT)
+    open(step.path, "w").close()  # noqa: SIM115
+    cgroup.apply([step], cgroup.JOIN)
+    assert os.path.getsize(step.path) == 0
+    cgroup.apply([step], cgroup.LIMIT)
+    with open(step.path, encoding="ascii") as file:
+        assert file.read() == "5"
+    made = cgroup.apply([cgroup.Step(cgroup.CREATE, "mkdir", f"{tmp_path}/{name}") for name in ("g", "h")], cgroup.CREATE)
+    assert made == [f"{tmp_path}/h"]
+
+
+def test_places_of_a_user(tmp_path: object) -> None:
+    """Without root a container's cgroup is below the caller's own, where that can be written."""
+    mountpoint = f"{tmp_path}"
+    os.makedirs(f"{mountpoint}/user/me")
+    hierarchy = Hierarchy(2, frozenset({"cpu"}), mountpoint)
+    own = parse_cgroup(b"0::/user/me\n")
+    (place,) = cgroup.place([hierarchy], "/cgscope", "id", own)
+    assert (place.path, place.directory) == ("/user/me/cgscope/id", f"{mountpoint}/user/me/cgscope/id")
+    assert cgroup.place([hierarchy], "/cgscope", "id", parse_cgroup(b"0::/no/such\n")) == ()
+
+
+def test_cgroup_mounts_inside() -> None:
+    """One v2 tree is mounted at /sys/fs/cgroup; several trees each at its name, with links for joint controllers."""
+    one = rootfs.plan(Spec("/", ("true",)), LAYOUT, places(V2))
+    assert [step for step in one if isinstance(step, rootfs.Mount) and step.target == "/sys/fs/cgroup"][0].fstype == "cgroup2"  # noqa: RUF015
+    many = rootfs.plan(Spec("/", ("true",)), LAYOUT, places(V1_CPU, V1_NAMED))
+    found = {step.target: step.data for step in many if isinstance(step, rootfs.Mount) and step.fstype == "cgroup"}
+    assert found == {"/sys/fs/cgroup/cpu,cpuacct": "cpu,cpuacct", "/sys/fs/cgroup/systemd": "none,name=systemd"}
+    assert rootfs.Link("/sys/fs/cgroup/cpuacct", "cpu,cpuacct") in many
+
+
+def test_order_of_the_users_mounts() -> None:
+    """Mounts are sorted by depth, replace our own files at the same place, and come before what is masked."""
+    spec = Spec("/", ("true",), volumes=(Volume("/h", "/a/b/c"), Volume("/x", "/etc/hosts")), tmpfs=(Tmpfs("/a"),))
+    steps = list(rootfs.plan(spec, LAYOUT, ()))
+    targets = [step.target for step in steps if isinstance(step, rootfs.Mount | rootfs.Bind)]
+    assert targets.index("/a") < targets.index("/a/b/c")
+    assert [step for step in steps if isinstance(step, rootfs.Bind) and step.target == "/etc/hosts"] == [
+        rootfs.Bind("/x", "/etc/hosts")
+    ]
+    assert steps.index(rootfs.Bind("/h", "/a/b/c")) < steps.index(rootfs.Mask("/proc/kcore"))
+
+
+def test_the_store_is_hidden_where_it_shows() -> None:
+    """A state directory that lies in the root filesystem is covered; one elsewhere is not."""
+    inside = rootfs.plan(Spec("/", ("true",)), LAYOUT, (), store="/var/lib/cgscope")
+    outside = rootfs.plan(Spec("/srv", ("true",)), LAYOUT._replace(lower="/srv"), (), store="/var/lib/cgscope")
+    assert any(isinstance(step, rootfs.Mount) and step.target == "/var/lib/cgscope" for step in inside)
+    assert not any("cgscope" in str(step) for step in outside)
+
+
+def test_overlay_paths_are_escaped() -> None:
+    """A comma ends an option and a colon a layer: in a path both get a backslash."""
+    mount = rootfs.overlay(rootfs.Layer("/a:b,c", "/u,p", "/w"), "/m", rootless=False)
+    assert mount.data.startswith("lowerdir=/a\\:b\\,c,upperdir=/u\\,p,workdir=/w,index=off,")
+
+
+def test_privileged_masks_nothing() -> None:
+    """A privileged container sees and writes what the kernel offers."""
+    steps = rootfs.plan(Spec("/", ("true",), privileged=True), LAYOUT, places(V2))
+    assert not any(isinstance(step, rootfs.Mask | rootfs.ReadOnly) for step in steps)
+    assert not any(isinstance(step, rootfs.Mount) and step.flags & 1 for step in steps)
+
+
+def test_pieces_of_a_root_with_mounts(tmp_path: object) -> None:
+    """Without root, a directory with a mount below it is taken apart; the mount's own place is empty."""
+    for name in ("usr/bin", "var/lib/data", "var/log", "proc"):
+        os.makedirs(f"{tmp_path}/{name}")
+    os.symlink("usr/bin", f"{tmp_path}/bin")
+    open(f"{tmp_path}/file", "w").close()  # noqa: SIM115
+    layout = LAYOUT._replace(lower=f"{tmp_path}") if hasattr(LAYOUT, "_replace") else LAYOUT
+    layers, steps = pieces.split(layout, {f"{tmp_path}/proc", f"{tmp_path}/var/lib/data"})
+    assert [layer.lower.removeprefix(f"{tmp_path}") for layer in layers] == ["/usr", "/var/log"]
+    shown = [(type(step).__name__, step.target if isinstance(step, rootfs.Mount | rootfs.Bind) else step[0]) for step in steps]
+    assert shown == [
+        ("Link", "/bin"),
+        ("Bind", "/file"),
+        ("Directory", "/proc"),
+        ("Mount", "/usr"),
+        ("Directory", "/var"),
+        ("Directory", "/var/lib"),
+        ("Directory", "/var/lib/data"),
+        ("Mount", "/var/log"),
+    ]
+
+
+def allows(code: bytes, kind: int, access: int, major: int, minor: int) -> bool:
+    """Run a device program as the kernel would: the few instructions it is made of."""
+    context = struct.unpack("<III", struct.pack("<III", kind | access << 16, major, minor))
+    instructions = list(struct.iter_unpack("<BBhi", code))
+    registers = [0] * 11
+    at = 0
+    while True:
+        operation, pair, offset, value = instructions[at]
+        target, source = pair & 15, pair >> 4
+        at += 1
+        if operation == 0x61:
+            registers[target] = context[offset // 4]
+        elif operation == 0x54:
+            registers[target] &= value
+        elif operation == 0x74:
+            registers[target] >>= value
+        elif operation == 0xBC:
+            registers[target] = registers[source]
+        elif operation == 0xB4:
+            registers[target] = value
+        elif operation == 0x55:
+            at += offset if registers[target] != value else 0
+        else:
+            assert operation == 0x95
+            return registers[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "access", "major", "minor", "allowed"),
+    [
+        (2, 6, 1, 3, True),  # read and write /dev/null
+        (2, 6, 1, 1, False),  # /dev/mem
+        (2, 1, 1, 1, True),  # make a node of it
+        (2, 3, 1, 1, False),  # make and read
+        (1, 1, 254, 0, True),
+        (1, 2, 254, 0, False),  # read a disk
+        (1, 6, 1, 3, False),  # a block device of /dev/null's number
+        (2, 6, 136, 77, True),  # /dev/pts/77
+        (2, 6, 5, 2, True),
+        (2, 6, 5, 1, False),
+    ],
+)
+def test_device_program(kind: int, access: int, major: int, minor: int, *, allowed: bool) -> None:
+    """The program for v2 allows what the rules for v1 allow."""
+    assert allows(devices.program(devices.DEFAULT_RULES), kind, access, major, minor) is allowed
+
+
+def test_ldd_output() -> None:
+    """Paths are taken whole, with blanks and arrows in them; the vdso is none; what is missing is named."""
+    text = (
+        "\tlinux-vdso.so.1 (0x00007ffd)\n"
+        "\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f00)\n"
+        "\tlibodd.so => /opt/a b/libodd.so (0x00007f01)\n"
+        "\t/lib64/ld-linux-x86-64.so.2 (0x00007f02)\n"
+        "\tlibgone.so.1 => not found\n"
+    )
+    paths, missing = binaries.parse_ldd(text)
+    assert paths == ["/lib/x86_64-linux-gnu/libc.so.6", "/opt/a b/libodd.so", "/lib64/ld-linux-x86-64.so.2"]
+    assert missing == ["libgone.so.1"]
+
+
+def test_copy_does_not_follow_a_link_out(tmp_path: object) -> None:
+    """A destination whose folders are links out of it gets nothing copied there."""
+    os.makedirs(f"{tmp_path}/root")
+    os.makedirs(f"{tmp_path}/outside")
+    os.symlink(f"{tmp_path}/outside", f"{tmp_path}/root/usr")
+    script = f"{tmp_path}/usr/script"
+    os.makedirs(os.path.dirname(script))
+    with open(script, "w", encoding="ascii") as file:
+        file.write("no program\n")
+    os.chmod(script, stat.S_IRWXU)
+    os.symlink(f"{tmp_path}/outside", f"{tmp_path}/root/{script.split('/')[1]}")
+    with pytest.raises(SandboxError, match="leads out of"):
+        list(binaries.copy(f"{tmp_path}/root", [script]))
+    assert os.listdir(f"{tmp_path}/outside") == []
+
+
+def test_format_templates() -> None:
+    """A template names keys with dots; an unknown key or other template language is an error."""
+    text = {"Id": "x", "State": {"Pid": 7, "Running": True, "Health": None}}
+    assert document.render(text, "{{.Id}}:{{ .State.Pid }}:{{.State.Running}}:{{.State.Health}}") == "x:7:true:<nil>"
+    assert document.render(text, "{{json .State.Running}} {{json .Id}}") == 'true "x"'
+    for template in ("{{.Nope}}", "{{.Id.More}}", "{{range .State}}"):
+        with pytest.raises(SandboxError):
+            document.render(text, template)
+
+
+def test_hostile_text_is_escaped_in_tables() -> None:
+    """A command line with escape sequences does not reach the terminal."""
+    assert document.printable("a\x1b[31m\n\udcff€") == "a\\x1b[31m\\n\\udcff€"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.5, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (3600, "1 hour"), (200000, "2 days")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    """Durations read as Docker's."""
+    assert document.ago(seconds) == text
+
+
+def test_log_keeps_lines_and_bytes(tmp_path: object) -> None:
+    """Each line is a record; a part of one waits for its end; bytes that are no text come back as they were."""
+    log = Log(f"{tmp_path}/log")
+    log.write("stdout", b"one\ntw")
+    log.write("stdout", b"o\n\xff")
+    log.close("stdout")
+    with open(f"{tmp_path}/log", encoding="utf-8") as file:
+        import json  # noqa: PLC0415
+
+        records = [json.loads(line) for line in file]
+    assert [record["log"].encode(errors="surrogateescape") for record in records] == [b"one\n", b"two\n", b"\xff"]
+
+
+def test_errors_are_one_line() -> None:
+    """Whatever goes wrong is said in one line, with the path that it was about."""
+    assert describe(OSError(2, "No such file", "/a\nb")) == "/a b: No such file"
+    assert describe(SandboxError("two\nlines")) == "two lines"
+    assert describe(KeyError()) == "KeyError"

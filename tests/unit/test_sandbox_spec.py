@@ -1,0 +1,167 @@
+"""What the sandbox accepts: limits, sizes, names, volumes, environments, capabilities and users, in Docker's terms."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox import capabilities, users
+from sandbox.errors import SandboxError
+from sandbox.spec import Limits, Spec, Tmpfs, Volume, environment, limits, parse_size, parse_tmpfs, parse_volume
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("6291456", 6 << 20), ("64m", 64 << 20), ("1g", 1 << 30), ("1.5G", 3 << 29), ("2kb", 2048), ("1MiB", 1 << 20)],
+)
+def test_sizes(text: str, size: int) -> None:
+    """A size is a number with a unit of 1024, in any case, with or without b."""
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1x", "m", "1e3", "0x10", "99999999999p", "1 2"])
+def test_sizes_that_are_none(text: str) -> None:
+    """Anything else is refused."""
+    with pytest.raises(SandboxError, match="invalid size"):
+        parse_size(text)
+
+
+def test_limits_as_docker_means_them() -> None:
+    """0 is not given, -1 is no limit, --cpus is a quota of 100 ms."""
+    assert limits(host_cpus=2) == Limits()
+    assert limits(quota=-1, period=0, pids=-1, host_cpus=2) == Limits()
+    assert limits(quota=1000, period=1000000, host_cpus=2) == Limits(1000, 1000000)
+    assert limits(cpus="1.5", host_cpus=2) == Limits(150000, 100000)
+    assert limits(cpus="0", host_cpus=2) == Limits()
+    assert limits(memory="6m", pids=7, host_cpus=2) == Limits(memory_bytes=6 << 20, pids=7)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"quota": 1},
+        {"quota": 999},
+        {"quota": -2},
+        {"quota": 2**62},
+        {"period": 999},
+        {"period": 1000001},
+        {"period": -1},
+        {"memory": "5m"},
+        {"cpus": "3"},
+        {"cpus": "0.001"},
+        {"cpus": "-1"},
+        {"cpus": "nan"},
+        {"cpus": "many"},
+        {"cpus": "1", "quota": 5000},
+        {"cpus": "1", "period": 5000},
+    ],
+)
+def test_limits_out_of_range(given: dict[str, object]) -> None:
+    """What Docker refuses is refused with exit code 125."""
+    with pytest.raises(SandboxError) as caught:
+        limits(host_cpus=2, **given)  # type: ignore[arg-type]  # a table of keyword arguments
+    assert caught.value.exit_code == 125
+
+
+@pytest.mark.parametrize(
+    ("text", "volume"),
+    [
+        ("/a:/b", Volume("/a", "/b")),
+        ("/a:/b/:ro", Volume("/a", "/b", read_only=True)),
+        ("./a:/b//c:rw", Volume("/here/./a", "/b/c")),
+    ],
+)
+def test_volumes(text: str, volume: Volume) -> None:
+    """A volume is a path of the host and one of the container; one that starts with a dot is completed."""
+    assert parse_volume(text, lambda path: path if path.startswith("/") else f"/here/{path}") == volume
+
+
+@pytest.mark.parametrize("text", ["/a", "name:/b", "/a:b", "/a:/", "/a:/proc", "/a:/sys/fs", "/a:/../b", "/a:/b:x", "/a:/b:ro,rw"])
+def test_volumes_that_are_refused(text: str) -> None:
+    """A name, a relative target, the root and the kernel's own filesystems are no mount points."""
+    with pytest.raises(SandboxError, match="invalid"):
+        parse_volume(text, str)
+
+
+def test_tmpfs_options() -> None:
+    """A tmpfs is nosuid,nodev,noexec as Docker's unless an option says otherwise; unknown options are refused."""
+    assert parse_tmpfs("/t") == Tmpfs("/t", ("nodev", "noexec", "nosuid"), "")
+    assert parse_tmpfs("/t:exec,size=1m,mode=1777,ro") == Tmpfs("/t", ("nodev", "nosuid", "ro"), "size=1m,mode=1777")
+    for text in ("/t:size=1m;x", "/t:context=a", "t", "/t:size="):
+        with pytest.raises(SandboxError):
+            parse_tmpfs(text)
+
+
+def test_environment() -> None:
+    """The last value of a variable wins; a bare name takes the host's, or nothing."""
+    host = {"HERE": "yes"}
+    got = environment(["A=1", "A=2=3", "HERE", "GONE", "PATH=/x"], host, hostname="h", tty=True)
+    assert got == ("PATH=/x", "HOSTNAME=h", "TERM=xterm", "A=2=3", "HERE=yes")
+    with pytest.raises(SandboxError):
+        environment(["=x"], host)
+
+
+def test_specs_that_no_kernel_can_fulfil() -> None:
+    """A bad name, host name, directory or cgroup, no command, and two mounts on one point are refused."""
+    bad: list[dict[str, object]] = [
+        {"argv": ()},
+        {"argv": ("",)},
+        {"argv": ("a\0b",)},
+        {"name": "x"},
+        {"name": "-x"},
+        {"name": "a/b"},
+        {"hostname": "a b"},
+        {"workdir": "relative"},
+        {"cgroup_parent": "/a/../b"},
+        {"volumes": (Volume("/a", "/x"),), "tmpfs": (Tmpfs("/x"),)},
+    ]
+    for fields in bad:
+        with pytest.raises(SandboxError):
+            Spec(**{"rootfs": "/", "argv": ("true",), **fields})  # type: ignore[arg-type]  # a table of fields
+
+
+def test_capability_sets() -> None:
+    """The default is Docker's bit mask; ALL, single names and --privileged combine as Docker combines them."""
+    select = capabilities.select
+    assert capabilities.mask(select((), (), privileged=False)) == 0xA80425FB
+    assert select(("cap_sys_admin",), ("CHOWN",), privileged=False) == capabilities.DEFAULT - {"CHOWN"} | {"SYS_ADMIN"}
+    assert select(("MKNOD",), ("all",), privileged=False) == {"MKNOD"}
+    assert select(("ALL",), ("SYS_ADMIN",), privileged=False) == capabilities.ALL - {"SYS_ADMIN"}
+    assert select((), (), privileged=True) == capabilities.ALL
+    with pytest.raises(SandboxError, match="unknown capability"):
+        select(("NO_SUCH",), (), privileged=False)
+
+
+PASSWD = [line.split(":") for line in ("root:x:0:0:r:/root:/bin/sh", "web:x:33:34::/srv:/bin/sh")]
+GROUP = [line.split(":") for line in ("root:x:0:", "www:x:34:", "logs:x:4:root,web")]
+
+
+@pytest.mark.parametrize(
+    ("text", "user"),
+    [
+        ("", users.User(0, 0, (4,), "/root")),
+        ("web", users.User(33, 34, (4,), "/srv")),
+        ("33", users.User(33, 34, (4,), "/srv")),
+        ("web:www", users.User(33, 34, (34,), "/srv")),
+        ("1042:1043", users.User(1042, 1043, (1043,), "/")),
+        ("1042", users.User(1042, 0, (0,), "/")),
+    ],
+)
+def test_users(text: str, user: users.User) -> None:
+    """Names are looked up in the container's files; numbers need no entry; a group given replaces the others."""
+    assert users.look_up(text, PASSWD, GROUP) == user
+
+
+@pytest.mark.parametrize("text", ["nobody", "web:nogroup", "99999999999", "0:99999999999"])
+def test_users_that_do_not_exist(text: str) -> None:
+    """A name without an entry and a number that is no id are refused."""
+    with pytest.raises(SandboxError):
+        users.look_up(text, PASSWD, GROUP)
+
+
+def test_hostile_passwd(tmp_path: object) -> None:
+    """Lines that are no entries are passed over; a missing file has none."""
+    path = f"{tmp_path}/passwd"
+    with open(path, "wb") as file:
+        file.write(b"#c:x:1:1::/:\nshort:x\nnan:x:y:0::/h:\n\xff:x:5:5::/h:/s\nlast:x:6:6::/h:/s")
+    assert [entry[2] for entry in users.read_users(path, users.PASSWD_FIELDS)] == ["5", "6"]
+    assert users.read_users(f"{tmp_path}/none", users.PASSWD_FIELDS) == []

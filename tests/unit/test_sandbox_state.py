@@ -1,0 +1,171 @@
+"""The store, the channel and the command line, without a container."""
+
+from __future__ import annotations
+
+import os
+import socket
+from itertools import cycle
+
+import pytest
+
+from sandbox import cli
+from sandbox.channel import Born, Closed, Console, Go, Ready, pair
+from sandbox.errors import CommandNotFound, NoSuchContainer, SandboxError
+from sandbox.state import Document, Store
+
+ONE, TWO = "ab" * 32, "ac" * 32
+
+
+def document(container: str, name: str = "") -> Document:
+    """Return the least document that a store keeps."""
+    return {"Id": container, "Name": name, "Created": "2026-01-01T00:00:00Z"}
+
+
+@pytest.fixture
+def store(tmp_path: os.PathLike[str]) -> Store:
+    """Make a store with two containers."""
+    made = Store(os.path.join(tmp_path, "state"))
+    made.add(document(ONE, "one"), lambda: "invented")
+    made.add(document(TWO), lambda: "invented")
+    return made
+
+
+def test_finding(store: Store) -> None:
+    """A container goes by its name, its id, or a beginning of the id that only it has."""
+    assert store.find("one")["Id"] == ONE
+    assert store.find("invented")["Id"] == TWO
+    assert store.find("ac")["Id"] == TWO
+    with pytest.raises(SandboxError, match="beginning of 2"):
+        store.find("a")
+    for name in ("", "x", "..", "/etc", "../one", "."):
+        with pytest.raises(NoSuchContainer):
+            store.find(name)
+
+
+def test_names(store: Store) -> None:
+    """A name is one container's until that is removed; an invented one that is taken is invented anew."""
+    with pytest.raises(SandboxError, match="already in use"):
+        store.add(document("ad" * 32, "one"), str)
+    names = cycle(["one", "invented", "third"])
+    store.add(document("ae" * 32), lambda: next(names))
+    assert store.find("third")["Id"] == "ae" * 32
+    store.remove(ONE, "one")
+    store.add(document("af" * 32, "one"), str)
+    assert store.find("one")["Id"] == "af" * 32
+
+
+def test_remains_are_removed(store: Store) -> None:
+    """Half a container, half a removal and a name without container are swept away; whole ones stay."""
+    os.makedirs(store.directory("ba" * 32))
+    os.makedirs(f"{store.root}/containers/.{'bb' * 32}/upper")
+    os.symlink("bc" * 32, f"{store.root}/names/nobody")
+    with store.lock():
+        store.remove_remains()
+    assert sorted(os.listdir(f"{store.root}/containers")) == [ONE, TWO]
+    assert sorted(os.listdir(f"{store.root}/names")) == ["invented", "one"]
+
+
+def test_a_document_is_replaced_whole(store: Store) -> None:
+    """Saving goes through a new file; a document that cannot be read is an error that names it."""
+    text = store.load(ONE)
+    store.save({**text, "More": 1})
+    assert store.load(ONE)["More"] == 1
+    with open(f"{store.directory(ONE)}/state.json", "w", encoding="utf-8") as file:
+        file.write('{"Id": ')
+    with pytest.raises(SandboxError, match=r"state\.json"):
+        store.load(ONE)
+
+
+def test_messages() -> None:
+    """Messages arrive typed, with their descriptor; an error arrives whole, with its exit code."""
+    ours, theirs = pair()
+    theirs.send(Born(7))
+    assert ours.expect(Born) == Born(7)
+    reading, writing = os.pipe()
+    theirs.send(Console(), writing)
+    got = ours.expect_descriptor(Console)
+    os.write(got, b"x")
+    assert os.read(reading, 1) == b"x"
+    for fd in (reading, writing, got):
+        os.close(fd)
+    theirs.send_error(CommandNotFound("no such program"))
+    with pytest.raises(SandboxError, match="no such program") as caught:
+        ours.expect(Ready)
+    assert caught.value.exit_code == 127
+    theirs.send(Go())
+    with pytest.raises(SandboxError, match="unexpected Go"):
+        ours.expect(Ready)
+    theirs.close()
+    ours.expect_end()
+    with pytest.raises(Closed):
+        ours.expect(Ready)
+    with pytest.raises(Closed):
+        ours.send(Go())
+    ours.close()
+
+
+def test_long_errors_fit() -> None:
+    """An error of any length and bytes is cut, not lost."""
+    ours, theirs = pair()
+    theirs.send_error(OSError(2, "x" * 100_000 + "\udcff", "/p"))
+    with pytest.raises(SandboxError, match="xxx"):
+        ours.expect_end()
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ([], 125),
+        (["--help"], 0),
+        (["run", "--help"], 0),
+        (["nosuch"], 125),
+        (["run", "--rootfs", "/"], 125),
+        (["run", "true"], 125),
+        (["run", "--rootfs", "/", "--cpu-quota", "x", "true"], 125),
+        (["exec"], 125),
+        (["stop"], 125),
+        (["rm", "nobody"], 1),
+        (["rm", "-f", "nobody"], 0),
+        (["logs", "nobody"], 1),
+        (["kill", "-s", "99", "nobody"], 1),
+        (["inspect", "nobody"], 1),
+        (["ps"], 0),
+        (["--root"], 125),
+    ],
+)
+def test_exit_codes_of_the_command_line(
+    tmp_path: os.PathLike[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    code: int,
+) -> None:
+    """Usage errors are one line and 125, a container that does not exist is 1."""
+    monkeypatch.setenv("CGSCOPE_ROOT", os.path.join(tmp_path, "state"))
+    try:
+        got = cli.main(words)
+    except SystemExit as ended:  # argparse's --help
+        got = int(ended.code or 0)
+    assert got == code
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == (1 if code and words else 0)
+    assert all(line.startswith("sandbox: ") for line in errors)
+
+
+def test_options_end_where_the_command_begins(tmp_path: os.PathLike[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What follows the program is the program's, also what looks like an option of ours."""
+    root = ["--root", os.path.join(tmp_path, "state")]
+    assert cli.main([*root, "run", "--rootfs", "/", "--dry-run", "echo", "--rm", "-d", "--"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "exec   'echo' '--rm' '-d' '--'"
+    assert not os.path.exists(os.path.join(tmp_path, "state"))
+
+
+def test_sockets_close_on_exec() -> None:
+    """Neither end of a conversation reaches a program."""
+    ours, theirs = pair()
+    assert not any(os.get_inheritable(end.fileno()) for end in (ours, theirs))
+    assert socket.fromfd(ours.fileno(), socket.AF_UNIX, socket.SOCK_SEQPACKET).close() is None
+    ours.close()
+    theirs.close()
