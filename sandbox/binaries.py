@@ -109,9 +109,10 @@ def _copy_file(path: str, destination: str) -> None:
     root = os.path.realpath(destination)
     target = os.path.join(root, path.lstrip("/"))
     parent = os.path.dirname(target)
-    os.makedirs(parent, exist_ok=True)
+    # Before anything is made: what is not there yet cannot be a link.
     if not f"{os.path.realpath(parent)}/".startswith(f"{root}/"):
         raise SandboxError(f"{parent}: a symbolic link leads out of {destination}")
+    os.makedirs(parent, exist_ok=True)
     # Beside it first: a program that runs cannot be overwritten, a link must not be followed.
     shutil.copy2(path, f"{target}.new")
     os.replace(f"{target}.new", target)

@@ -62,7 +62,6 @@ def test_limits_are_in_the_kernels_files(sandbox: Sandbox) -> None:
     assert limit_file(free, "cpu.cfs_quota_us", "cpu.max") in ("-1", "max 100000")
 
 
-@pytest.mark.vm
 def test_quota_holds(sandbox: Sandbox) -> None:
     """A busy loop under a quota of a fifth of a core is throttled in nearly every period."""
     container = start(sandbox, "busy", "--cpu-quota", "20000", "--", *BUSY_LOOP)
@@ -96,7 +95,6 @@ def test_out_of_memory(sandbox: Sandbox) -> None:
     assert sandbox.inspect("modest")["State"]["OOMKilled"] is False
 
 
-@pytest.mark.vm
 def test_a_fork_bomb_meets_its_limit(sandbox: Sandbox) -> None:
     """--pids-limit bounds the processes of a container; it does not hinder its start."""
     script = "for i in 1 2 3 4 5 6; do sleep 5 & done; wait"
@@ -354,7 +352,6 @@ def sandbox_processes(sandbox: Sandbox) -> list[str]:
     return [line for line in sandboxing.remains(sandbox.root) if line.startswith("process")]
 
 
-@pytest.mark.vm
 def test_a_killed_monitor_takes_its_container_along(sandbox: Sandbox) -> None:
     """A detached container whose monitor is killed dies; the next ps says so."""
     start(sandbox, "orphan", "sleep", "3600")

@@ -103,7 +103,6 @@ def test_rootfs_that_is_a_file(sandbox: Sandbox) -> None:
     assert (done.returncode, done.stderr) == (125, "sandbox: rootfs /etc/passwd: not a directory\n")
 
 
-@pytest.mark.vm
 def test_first_process_is_another_outside(sandbox: Sandbox) -> None:
     """PID 1 inside is an ordinary PID outside, and both are listed in its status."""
     sandbox("run", "-d", "--name", "numbers", "--rootfs", "/", "sleep", "60")
@@ -130,7 +129,6 @@ def test_loopback_is_up_and_alone(sandbox: Sandbox) -> None:
     assert output(sandbox, "ls", "/sys/class/net") == "lo"
 
 
-@pytest.mark.vm
 def test_no_mount_of_the_host_is_reachable(sandbox: Sandbox) -> None:
     """With `/` as root filesystem only its plain files show: each mount inside is the container's own."""
     allowed = {"/", "/proc", "/dev", "/dev/pts", "/dev/mqueue", "/dev/shm", "/sys", "/etc/hosts"}  # noqa: S108
@@ -161,7 +159,6 @@ def test_nothing_propagates_out(sandbox: Sandbox) -> None:
     assert not any(os.path.exists(path) for path in ("/etc/z", "/mnt/x"))
 
 
-@pytest.mark.vm
 def test_capabilities(sandbox: Sandbox) -> None:
     """The sets are Docker's, exactly; inheritable and ambient are empty; flags add and drop; other users have none."""
 
@@ -275,7 +272,6 @@ def test_default_hostname_is_the_short_id(sandbox: Sandbox) -> None:
     assert sandbox("exec", container, "hostname").stdout.strip() == container[:12]
 
 
-@pytest.mark.vm
 def test_volumes(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
     """A directory or file of the host is bound, writable or not; a mount is made before one below it."""
     directory = os.path.join(tmp_path, "d")
@@ -297,7 +293,6 @@ def test_read_only_root(sandbox: Sandbox) -> None:
     assert (done.returncode, "Read-only file system" in done.stderr) == (1, True)
 
 
-@pytest.mark.vm
 def test_kernel_files_are_guarded(sandbox: Sandbox) -> None:
     """What /proc and /sys tell or control of the whole machine is hidden or cannot be written."""
     script = """
