@@ -1,0 +1,104 @@
+"""The sandbox for an ordinary user: what the kernel allows works, what it does not is said."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from tests.testbed.commands import REPOSITORY
+from tests.testbed.tools import need
+
+pytestmark = pytest.mark.root
+
+USER = 1000
+
+
+class User:
+    """The `sandbox` command as an ordinary user runs it."""
+
+    def __init__(self, home: str, python: str) -> None:
+        self.home = home
+        self._command = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", python, "-m", "sandbox.cli"]
+        keep = {name: value for name, value in os.environ.items() if name != "CGSCOPE_ROOT"}
+        self._env = {**keep, "HOME": home, "XDG_DATA_HOME": home, "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `sandbox ARGUMENTS`."""
+        return subprocess.run(
+            [*self._command, *arguments],
+            env=self._env,
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.fixture
+def user() -> Iterator[User]:
+    """Give a user a home, and a Python that a user can execute."""
+    need("setpriv")
+    python = next((path for path in (sys.executable, "/usr/bin/python3") if _usable(path)), None)
+    if python is None:
+        pytest.skip("no Python 3.11 that an ordinary user can execute, or the checkout is closed to users")
+    home = tempfile.mkdtemp(prefix="cgscope-user-")
+    os.chown(home, USER, USER)
+    command = User(home, python)
+    yield command
+    for container in command("ps", "-aq").stdout.split():
+        command("rm", "-f", container)
+    left = os.listdir(f"{home}/cgscope/containers") if os.path.isdir(f"{home}/cgscope") else []
+    shutil.rmtree(home)
+    assert left == []
+
+
+def _usable(python: str) -> bool:
+    program = "import sys, sandbox.cli; assert sys.version_info >= (3, 11)"
+    done = subprocess.run(
+        ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", python, "-c", program],
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode == 0
+
+
+def test_a_container_of_this_machine(user: User) -> None:
+    """A user is root in a container of the machine's own files, alone in its namespaces, and harms nothing outside."""
+    script = "id -u; echo $$; ls /sys/class/net; touch /etc/new /usr/new && echo written; grep CapEff /proc/self/status"
+    done = user("run", "--rm", "--rootfs", "/", "--", "sh", "-c", script)
+    assert done.stdout.split() == ["0", "1", "lo", "written", "CapEff:", "00000000a80425fb"], done.stderr
+    assert not os.path.exists("/etc/new")
+
+
+def test_background_exec_and_terminal(user: User) -> None:
+    """Detached containers, exec, terminals, logs and removal work without root."""
+    done = user("run", "-d", "--name", "mine", "--rootfs", "/", "sh", "-c", "echo up; sleep 60")
+    assert done.returncode == 0, done.stderr
+    assert user("exec", "mine", "cat", "/proc/1/comm").stdout == "sh\n"
+    assert user("exec", "-t", "mine", "tty").stdout.strip() == "/dev/pts/0"
+    assert user("logs", "mine").stdout == "up\n"
+    assert user("rm", "-f", "mine").returncode == 0
+
+
+def test_what_is_missing_is_said(user: User) -> None:
+    """A limit needs root or a delegated cgroup: it is refused, or given up with a warning when that was asked for."""
+    done = user("run", "--rm", "--cpu-quota", "20000", "--rootfs", "/", "true")
+    if done.returncode == 0:
+        pytest.skip("this user has a cgroup of its own")
+    assert done.returncode == 125
+    assert done.stderr.count("\n") == 1
+    assert "cannot limit cpu: without root" in done.stderr
+    done = user("run", "--rm", "--limits-best-effort", "--cpu-quota", "20000", "--rootfs", "/", "echo", "on")
+    assert (done.stdout, done.stderr.count("warning: cannot limit cpu")) == ("on\n", 1)
+    done = user("run", "--rm", "-u", "1000", "--rootfs", "/", "true")
+    assert (done.returncode, "only one id" in done.stderr) == (125, True)
+    assert user("run", "--rm", "--pid", "host", "--net", "host", "--rootfs", "/", "true").returncode == 0
