@@ -30,9 +30,11 @@ PURE = (
     "inspector.fields",
     "inspector.document",
     "inspector.runtimes",
+    "inspector.layers",
 )
 TERMINAL = ("inspector.views", "inspector.ctop", "inspector.nsinspect")
 COLLECT = ("inspector.collect", "inspector.measure", "inspector.metadata", "inspector.stores")
+ROOTS = ("inspector.changes", "inspector.lower", "inspector.owner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,14 @@ TABLE = (
     Row(("inspector.kernel",), may=("inspector.kernel", "inspector.errors")),
     Row(("inspector.model",), may=("inspector.kernel", *TYPES), never=IO),
     Row(COLLECT, may=("inspector.kernel", "inspector.model", *COLLECT, *TYPES)),
+    Row(ROOTS, may=("inspector.kernel", "inspector.model", "inspector.layers", *ROOTS, *TYPES)),
     # The kernel modules' types and pure functions, never their readers: see `reads`.
     Row(PURE, may=("inspector.kernel", "inspector.model", *PURE, *TYPES), never=IO),
     Row(("inspector.observe",), may=("inspector.kernel", "inspector.model", *COLLECT, *PURE, *TYPES)),
-    Row(("inspector.views",), may=("inspector.views", "inspector.model", "inspector.fields", *TYPES)),
+    Row(
+        ("inspector.views",),
+        may=("inspector.views", "inspector.model", "inspector.layers", "inspector.fields", *TYPES),
+    ),
     Row(("inspector.ctop", "inspector.nsinspect", "inspector"), may=("inspector",)),
     Row(("exporter",), may=("exporter", "inspector"), never=TERMINAL),
     Row(("sandbox",), may=("sandbox", "inspector.kernel", "inspector.errors")),
