@@ -5,7 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
@@ -13,11 +15,13 @@ from inspector.kernel.host import Host
 __all__ = [
     "INITIAL",
     "NAMESPACES",
+    "Relations",
     "in_initial",
     "is_initial",
     "parse_namespace",
     "read_namespace",
     "read_namespaces",
+    "read_relations",
     "read_relatives",
 ]
 
@@ -40,6 +44,7 @@ FIXED_SINCE_6_18 = ("net", "mnt")
 # ioctl_ns(2), since Linux 4.9.
 NS_GET_USERNS = 0xB701
 NS_GET_PARENT = 0xB702
+NS_GET_OWNER_UID = 0xB704  # since Linux 4.11
 HIERARCHICAL = ("pid", "user")
 
 LINK = re.compile(r"([a-z]+):\[([0-9]{1,20})\]", re.ASCII)
@@ -89,6 +94,53 @@ def read_relatives(host: Host, pid: int | str, kind: str) -> tuple[int | None, i
         return _related(fd, NS_GET_USERNS), _related(fd, NS_GET_PARENT) if kind in HIERARCHICAL else None
     finally:
         os.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Relations:
+    """Who is above a namespace, by inode, the nearest first, as far up as the kernel lets us see.
+
+    `owners` are the user namespace that governs it and that one's parents,
+    `parents` its own (PID and user namespaces have some). `uid` is the user
+    who made a user namespace, in our terms.
+    """
+
+    owners: tuple[int, ...] = ()
+    parents: tuple[int, ...] = ()
+    uid: int | None = None
+
+
+def read_relations(host: Host, path: str, kind: str) -> Relations:
+    """Ask the kernel what is above the namespace that the file `path` stands for (ioctl_ns(2))."""
+    fd = host.open_fd(path)
+    try:
+        parents = _line(fd, NS_GET_PARENT) if kind in HIERARCHICAL else ()
+        return Relations(_line(fd, NS_GET_USERNS), parents, _owner_uid(fd) if kind == "user" else None)
+    finally:
+        os.close(fd)
+
+
+def _line(fd: int, request: int) -> tuple[int, ...]:
+    """Follow one request, and from there the parents, to the last namespace that we may see."""
+    found: list[int] = []
+    current = os.dup(fd)
+    try:
+        while True:
+            above = fcntl.ioctl(current, request if not found else NS_GET_PARENT)
+            os.close(current)
+            current = above
+            found.append(os.fstat(current).st_ino)
+    except OSError:  # EPERM: the first one, or one above our own
+        return tuple(found)
+    finally:
+        os.close(current)
+
+
+def _owner_uid(fd: int) -> int | None:
+    try:
+        return int(struct.unpack("I", fcntl.ioctl(fd, NS_GET_OWNER_UID, bytes(4)))[0])
+    except OSError:
+        return None
 
 
 def _related(fd: int, request: int) -> int | None:

@@ -13,6 +13,7 @@ from inspector.errors import InspectorError
 
 if TYPE_CHECKING:
     from inspector.kernel.host import Host
+    from inspector.model import Observation
 
 __all__ = ["main"]
 
@@ -94,7 +95,7 @@ def write(host: Host, target: str | None, *, as_json: bool = False, colour: bool
     from inspector.ctop.once import to_json  # noqa: PLC0415  these are needed only once there is a target
     from inspector.nsinspect import page  # noqa: PLC0415
     from inspector.nsinspect.gather import Gatherer  # noqa: PLC0415
-    from inspector.nsinspect.listing import namespaces, resolve  # noqa: PLC0415
+    from inspector.nsinspect.listing import resolve  # noqa: PLC0415
     from inspector.observe import Observer  # noqa: PLC0415
     from inspector.views.table import print_lines  # noqa: PLC0415
 
@@ -102,14 +103,24 @@ def write(host: Host, target: str | None, *, as_json: bool = False, colour: bool
     observation = Observer(host).tick()
     width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
     if target is None:
-        listed = namespaces(host, observation)
-        if as_json:
-            sys.stdout.write(to_json(cast("Any", listed), indent=1) + "\n")
-        else:
-            print_lines(page.listing(listed), sys.stdout, colour=colour)
+        _write_namespaces(host, observation, as_json=as_json, colour=colour)
         return
     report = Gatherer(host, observation, resolve(target, observation)).report()
     if as_json:
         sys.stdout.write(to_json(cast("Any", report), indent=1) + "\n")
     else:
         print_lines(page.page(report, width), sys.stdout, colour=colour)
+
+
+def _write_namespaces(host: Host, observation: Observation, *, as_json: bool, colour: bool) -> None:
+    from inspector.ctop.once import to_json  # noqa: PLC0415  these are needed only for the list
+    from inspector.namespace_census import report  # noqa: PLC0415
+    from inspector.views.namespaces import namespace_lines  # noqa: PLC0415
+    from inspector.views.table import print_lines  # noqa: PLC0415
+
+    found = report(host, observation)
+    if as_json:
+        sys.stdout.write(to_json(cast("Any", found), indent=1) + "\n")
+    else:
+        lines = namespace_lines(found["namespaces"], found["on_host"], found["unreadable"])
+        print_lines(lines, sys.stdout, colour=colour)

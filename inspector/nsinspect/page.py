@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 
 from inspector.kernel.process import CAPABILITIES
 from inspector.nsinspect.facts import overmounted
-from inspector.nsinspect.listing import Listed
 from inspector.nsinspect.report import LimitLine, Namespace, Report, Security
 from inspector.views.cells import COLOUR_OF_SEVERITY, Cell
 from inspector.views.layout import Line
 from inspector.views.text import UNKNOWN, byte_size, cores, count, duration, fit, safe
 
-__all__ = ["listing", "page"]
+__all__ = ["page"]
 
 LABEL = 12
 LONG_ID = re.compile(r"[0-9a-f]{64}")
@@ -209,14 +208,3 @@ def _resources(report: Report) -> Iterator[Line]:
         yield _fact(label, f"{said:<14}", (real, "warn" if said != real and UNKNOWN not in (said, real) else ""))
     if told["load"]:
         yield _fact("load", " ".join(f"{value:.2f}" for value in told["load"]))
-
-
-def listing(listed: Iterable[Listed]) -> list[Line]:
-    """Return a line for each namespace of the machine."""
-    lines: list[Line] = [[(f"{'TYPE':<8}{'INODE':<12}{'PROCESSES':>9}  {'PID':>8}  WHOSE", "title")]]
-    for one in listed:
-        whose: Cell = ("the host", "dim") if one["same_as_host"] else ("", "")
-        names = ", ".join(safe(name) for name in one["containers"])
-        text = f"{one['type']:<8}{one['inode']:<12}{one['processes']:>9}  {one['pid']:>8}  "
-        lines.append([(text, ""), whose, (" and " if whose[0] and names else "", "dim"), (names, "")])
-    return lines
