@@ -35,25 +35,33 @@ def run(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def by_psutil(pid: int) -> tuple[int, int, float, list[str], tuple[int, ...]] | None:
+    """Return parent, threads, start time, command line and user ids, or None when the process is ending."""
+    try:
+        oracle = psutil.Process(pid)
+        return oracle.ppid(), oracle.num_threads(), oracle.create_time(), oracle.cmdline(), oracle.uids()
+    except (psutil.NoSuchProcess, IndexError):  # psutil looks for lines that a process on its way out no longer has
+        return None
+
+
 def test_every_process_as_psutil_reads_it(host: Host) -> None:
     """Name, parent, threads and start time agree for every process that is there before and after."""
     compared = 0
     for pid in list_pids(host):
         try:
             before, status, cmdline = read_stat(host, pid), read_status(host, pid), read_cmdline(host, pid)
-            oracle = psutil.Process(pid)
-            facts = (oracle.ppid(), oracle.num_threads(), oracle.create_time(), oracle.cmdline())
-            uids, after = oracle.uids(), read_stat(host, pid)
-        except (ProcessLookupError, FileNotFoundError, psutil.NoSuchProcess):
+            facts = by_psutil(pid)
+            after = read_stat(host, pid)
+        except (ProcessLookupError, FileNotFoundError):
             continue
-        if (before.starttime_ticks, before.comm, before.num_threads, before.ppid) != (
+        if facts is None or (before.starttime_ticks, before.comm, before.num_threads, before.ppid) != (
             after.starttime_ticks, after.comm, after.num_threads, after.ppid,
         ):  # fmt: skip
             continue
         assert (before.ppid, before.num_threads) == facts[:2]
         assert before.starttime_ticks / CLOCK_TICKS == pytest.approx(facts[2] - psutil.boot_time(), abs=0.02)
         assert status.name[:15] == before.comm[:15]
-        assert status.uids[:3] == tuple(uids)
+        assert status.uids[:3] == tuple(facts[4])
         if before.state != "Z" and len(cmdline) < 4000 and facts[3]:
             assert cmdline.split() == " ".join(facts[3]).split()
         compared += 1
