@@ -1,0 +1,47 @@
+"""`nsinspect --namespaces` beside `lsns`, on this machine with whatever runs here."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.testbed.commands import NSINSPECT, run
+from tests.testbed.tools import need
+
+TRIES = 12
+
+
+def flat(nodes: list[dict[str, Any]]) -> dict[int, tuple[str, int, int]]:
+    """Return what lsns prints as a tree: by inode, the type, the number of processes and the lowest PID."""
+    found: dict[int, tuple[str, int, int]] = {}
+    for node in nodes:
+        found[int(node["ns"])] = (node["type"], int(node["nprocs"]), int(node["pid"]))
+        found.update(flat(node.get("children", [])))
+    return found
+
+
+def lsns() -> dict[int, tuple[str, int, int]]:
+    """Ask lsns; its own process, which is in every one of our namespaces, is there as nsinspect's is in ours."""
+    return flat(json.loads(run(["lsns", "-J"]).stdout)["namespaces"])
+
+
+def ours() -> dict[int, tuple[str, int, int]]:
+    """Ask nsinspect; namespaces without processes are beyond lsns (util-linux 2.38)."""
+    rows = json.loads(run([*NSINSPECT, "--namespaces", "--json"]).stdout)["namespaces"]
+    return {row["inode"]: (row["type"], row["processes"], row["pid"]) for row in rows if row["processes"]}
+
+
+def agreeing() -> dict[int, tuple[str, int, int]]:
+    """Return what both say, once they say the same: processes come and go, so a disagreement is asked about again."""
+    need("lsns")
+    for _ in range(TRIES):
+        before, mine, after = lsns(), ours(), lsns()
+        if mine in (before, after):
+            return mine
+    assert mine == after
+    return mine
+
+
+def test_every_namespace_and_count_is_that_of_lsns() -> None:
+    """Inode, type, number of processes (kernel threads too) and lowest PID are lsns's, for all eight types."""
+    assert {kind for kind, _, _ in agreeing().values()} >= {"mnt", "net", "pid", "uts", "ipc", "user", "cgroup"}

@@ -1,0 +1,143 @@
+"""`nsinspect --namespaces` on real namespaces: shared with the host, and kept without a process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.live.test_lsns import agreeing
+from tests.testbed.commands import NSINSPECT, run
+from tests.testbed.docker import IMAGE, Docker
+from tests.testbed.tools import need
+
+pytestmark = pytest.mark.root
+
+NETNS = f"cgscope-test-{os.getpid()}"
+
+
+def namespaces() -> dict[str, Any]:
+    """Return the JSON document."""
+    return dict(json.loads(run([*NSINSPECT, "--namespaces", "--json"]).stdout))
+
+
+def row_of(report: dict[str, Any], inode: int) -> dict[str, Any]:
+    """Return the row of one namespace."""
+    return next(row for row in report["namespaces"] if row["inode"] == inode)
+
+
+def inode_of(pid: int, kind: str) -> int:
+    """Return the inode of a namespace of a process."""
+    return os.stat(f"/proc/{pid}/ns/{kind}").st_ino
+
+
+@contextlib.contextmanager
+def unshared(*options: str) -> Iterator[int]:
+    """Run `sleep` in new namespaces and give its PID."""
+    process = subprocess.Popen(["unshare", *options, "--fork", "--kill-child", "sleep", "60"])
+    children = f"/proc/{process.pid}/task/{process.pid}/children"
+    try:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with open(children, encoding="ascii") as file:
+                child = file.read().split()
+            if child and os.path.basename(os.readlink(f"/proc/{child[0]}/exe")) == "sleep":
+                break
+            time.sleep(0.02)
+        yield int(child[0])
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def named() -> Iterator[int]:
+    """Make a network namespace as `ip netns add` does, and give its inode."""
+    need("ip")
+    run(["ip", "netns", "add", NETNS])
+    try:
+        yield os.stat(f"/run/netns/{NETNS}").st_ino
+    finally:
+        run(["ip", "netns", "del", NETNS])
+
+
+def test_a_namespace_kept_by_a_mount(named: int) -> None:
+    """`ip netns add` makes a namespace without processes: it is there, with its file."""
+    row = row_of(namespaces(), named)
+    assert (row["type"], row["processes"], row["pid"], row["same_as_host"]) == ("net", 0, None, False)
+    assert f"/run/netns/{NETNS}" in [one["place"] for one in row["kept_by"] if one["how"] == "mount"]
+    assert row["owner"] == inode_of(os.getpid(), "user")
+
+
+def test_a_namespace_kept_by_a_descriptor() -> None:
+    """A namespace whose last process has ended lives on while somebody has it open: who, and at which number."""
+    with unshared("--net", "--user", "--map-root-user") as pid:
+        inode, owner = inode_of(pid, "net"), inode_of(pid, "user")
+        held = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+    try:
+        deadline = time.monotonic() + 5
+        while (row := row_of(namespaces(), inode))["processes"] and time.monotonic() < deadline:
+            time.sleep(0.1)
+        found = namespaces()
+    finally:
+        os.close(held)
+    assert {"how": "descriptor", "pid": os.getpid(), "place": str(held)}.items() <= row["kept_by"][0].items()
+    assert (row["processes"], row["owner"]) == (0, owner)
+    # Its user namespace has no process either: the network namespace below holds it.
+    above = row_of(found, owner)
+    assert (above["processes"], above["kept_by"][0]["place"]) == (0, f"net:[{inode}]")
+    assert above["parent"] == inode_of(os.getpid(), "user")
+
+
+def test_owner_and_parent() -> None:
+    """A PID namespace in a new user namespace: that one owns it, and ours is around it."""
+    with unshared("--user", "--map-root-user", "--pid") as pid:
+        found = namespaces()
+        row, user = row_of(found, inode_of(pid, "pid")), row_of(found, inode_of(pid, "user"))
+    assert (row["owner"], row["parent"]) == (user["inode"], inode_of(os.getpid(), "pid"))
+    assert (user["parent"], user["owner_uid"]) == (inode_of(os.getpid(), "user"), os.geteuid())
+
+
+def test_a_container_on_the_hosts_network_stands_out() -> None:
+    """It heads the page and is marked in the host's row; one with a network of its own is not."""
+    walled = ("--pid", "--mount-proc", "--ipc", "--uts")
+    with unshared(*walled) as on_host, unshared(*walled, "--net") as own:
+        on_host_id, own_id = (f"pid-{inode_of(pid, 'pid')}" for pid in (on_host, own))
+        found = namespaces()
+        text = run([*NSINSPECT, "--namespaces"]).stdout
+    shown = {one["id"]: one for one in found["on_host"]}
+    assert shown[on_host_id]["types"] == ["net"]
+    assert own_id not in shown
+    assert text.startswith("IN THE HOST'S OWN NAMESPACES")
+    assert f"! {shown[on_host_id]['name']} (2) IN THE HOST'S NETWORK NAMESPACE" in text
+
+
+@pytest.fixture
+def containers(docker: Docker) -> Iterator[list[str]]:
+    """Run a Docker container, one that shares its network, and one with the host's network and PIDs."""
+    command = (IMAGE, "sleep", "300")
+    docker.start("ns-web", *command)
+    docker("run", "-d", "--name", "ns-side", "--network", "container:ns-web", *command)
+    docker("run", "-d", "--name", "ns-host", "--network", "host", "--pid", "host", *command)
+    names = ["ns-web", "ns-side", "ns-host"]
+    yield names
+    docker("rm", "-f", *names)
+
+
+def test_docker_containers_by_name_and_beside_lsns(docker: Docker, containers: list[str]) -> None:
+    """Who shares a network with whom is said by name, and all counts are still those of lsns."""
+    found = namespaces()
+    row = row_of(found, inode_of(docker.pid("ns-web"), "net"))
+    assert [share["name"] for share in row["containers"]] == ["ns-side", "ns-web"]
+    assert row["outside"] == 0
+    types = {one["name"]: one["types"] for one in found["on_host"]}
+    assert types["ns-host"] == ["net", "pid"]
+    assert {"ns-web", "ns-side"}.isdisjoint(types)
+    assert len(containers) == 3
+    assert inode_of(docker.pid("ns-web"), "net") in agreeing()
