@@ -22,7 +22,7 @@ from inspector.kernel.host import Host
 from inspector.kernel.mounts import read_mountinfo
 from inspector.kernel.process import read_stat
 from sandbox import capabilities, cgroup, channel, document, init, monitor, names, namespaces, rootfs, syscalls
-from sandbox.errors import NoSuchContainer, SandboxError
+from sandbox.errors import NoSuchContainer, SandboxError, describe
 from sandbox.spec import Limits, Spec, environment
 from sandbox.state import Document, Store
 
@@ -417,11 +417,23 @@ def reconcile(store: Store) -> None:
         store.remove_remains()
         orphans = [text for text in store.all() if text["State"]["Status"] != "exited" and not has_monitor(text)]
     for text in orphans:
-        with contextlib.suppress(NoSuchContainer):
-            if text["State"]["Status"] == "created" or text["Cgscope"]["Foreground"]:
-                destroy(store, text)
-            else:
-                finish(store, store.load(text["Id"]), KILLED, "the monitor of this container was killed")
+        try:
+            _clean_up(store, text["Id"])
+        except NoSuchContainer:  # another `ps` was faster
+            continue
+        except (SandboxError, OSError) as error:
+            sys.stderr.write(f"sandbox: warning: cannot clean up {text['Name']}: {describe(error)}\n")
+
+
+def _clean_up(store: Store, container: str) -> None:
+    """Take down a container whose monitor is dead."""
+    text = store.load(container)  # anew: its monitor may have ended well since it was listed
+    if text["State"]["Status"] == "exited":
+        return
+    if text["State"]["Status"] == "created" or text["Cgscope"]["Foreground"]:
+        destroy(store, text)
+    else:
+        finish(store, text, KILLED, "the monitor of this container was killed")
 
 
 def _await(condition: Callable[[], bool], seconds: float) -> bool:

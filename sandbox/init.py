@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from sandbox import capabilities, cgroup, namespaces, rootfs, syscalls, terminal, users
+from sandbox import capabilities, cgroup, namespaces, rootfs, selfexec, syscalls, terminal, users
 from sandbox.channel import Born, Channel, Console, Go, Proceed, Ready
 from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError
 
@@ -154,6 +154,7 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
     drop_privileges(user, program.capabilities)
     enter_workdir(program.workdir)
     path = find_program(program.argv[0], environment.get("PATH", ""))
+    selfexec.refuse(path)
     if program.die_with_parent:
         # Changing ids has cleared it. If the parent is gone by now, Go will not come.
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)

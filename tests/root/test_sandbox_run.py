@@ -335,6 +335,17 @@ def test_hostile_links_are_refused(sandbox: Sandbox, rootfs: str, name: str) -> 
     assert sandbox("ps", "-aq").stdout == ""
 
 
+def test_a_program_that_is_our_own_executable_is_refused(sandbox: Sandbox, rootfs: str) -> None:
+    """Neither a link to /proc/self/exe nor a script with it as interpreter starts this machine's Python inside."""
+    os.symlink("/proc/self/exe", os.path.join(rootfs, "bin", "link"))
+    with open(os.path.join(rootfs, "bin", "script"), "w", encoding="ascii") as file:
+        file.write("#!/proc/self/exe\n")
+    os.chmod(os.path.join(rootfs, "bin", "script"), 0o755)  # noqa: S103  a program
+    for name in ("link", "script"):
+        done = sandbox("run", "--rm", "--rootfs", rootfs, f"/bin/{name}", check=False)
+        assert (done.returncode, "leads to /proc/self/exe" in done.stderr) == (126, True)
+
+
 def test_links_of_a_volume_target_stay_inside(sandbox: Sandbox, rootfs: str, tmp_path: os.PathLike[str]) -> None:
     """A link in the root filesystem leads inside it, not on this machine; into /proc it may not lead at all."""
     os.symlink(f"{tmp_path}", os.path.join(rootfs, "out"))
