@@ -145,14 +145,17 @@ class Collector:
         )
         stat = self._attempt("self", read_stat, host, "self")
         hostname = self._attempt("hostname", host.read, "/proc/sys/kernel/hostname") or b""
+        membership = self._attempt("self", read_cgroup, host, "self") or Membership({})
+        paths = ((h, path_in(h, membership)) for h in self._hierarchies)
+        outside = any(path is not None and h.directory(path) is None for h, path in paths)
         return Own(
             pid=stat.pid if stat else 0,
             namespaces=namespaces,
-            membership=self._attempt("self", read_cgroup, host, "self") or Membership({}),
+            membership=membership,
             root=self._attempt("self", _read_root, host, "self"),
             own_pid_namespace=initial.get("pid") is False,
             inside_container=initial.get("pid") is False or initial.get("cgroup") is False,
-            hidden_ancestors=any(index not in true_roots for index, _, _ in tops),
+            hidden_ancestors=outside or any(index not in true_roots for index, _, _ in tops),
             true_roots=true_roots,
             hostname=hostname.decode(errors="surrogateescape").strip(),
         )

@@ -53,6 +53,8 @@ class Observer:
         self._meter.begin(located, refresh=refresh)
         self._metadata.begin(refresh=refresh)
         found = [one for one in candidates(census) if self.groups or one.kind != "group"]
+        # A zombie is in no cgroup, but still in its namespaces, which end with their first process.
+        found = [one for one in found if one.kind != "pid" or not self._meter.ended(one.leader.pid)]
         leaders = self._leaders(census, found)
         cohabitants = {
             one.leader.identity: self._collector.cohabitants(leaders[one.leader.identity])

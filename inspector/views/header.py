@@ -42,7 +42,7 @@ def header(document: Document, scene: Scene, shown: int, more: Line | None = Non
         lines.append([("limits above this cgroup namespace are hidden: unknown, not unlimited", "warn")])
     if document["denied"]:
         some = "1 process" if document["denied"] == 1 else f"{document['denied']} processes"
-        lines.append([(f"{some} hidden: needs CAP_SYS_PTRACE", "warn")])
+        lines.append([(f"{some} hidden: access denied (CAP_SYS_PTRACE lifts most of that)", "warn")])
     if document["problems"]:
         others = f" (and {len(document['problems']) - 1} more)" if len(document["problems"]) > 1 else ""
         lines.append([(f"problem: {safe(document['problems'][0])}{others}", "warn")])

@@ -110,7 +110,7 @@ def test_inside_a_container_its_own_totals_stand_beside_what_proc_claims() -> No
 def test_what_could_not_be_seen_is_said() -> None:
     """Hidden processes and unreadable files are in the header."""
     shown = plain(header(document(denied=41, problems=["cannot parse \x1b", "another"]), Scene(), 0))
-    assert "41 processes hidden: needs CAP_SYS_PTRACE" in shown
+    assert "41 processes hidden: access denied (CAP_SYS_PTRACE lifts most of that)" in shown
     assert "problem: cannot parse \\x1b (and 1 more)" in shown
 
 
