@@ -34,7 +34,7 @@ PURE = (
 )
 TERMINAL = ("inspector.views", "inspector.ctop", "inspector.nsinspect")
 COLLECT = ("inspector.collect", "inspector.measure", "inspector.metadata", "inspector.stores")
-ROOTS = ("inspector.changes", "inspector.lower", "inspector.owner")
+ROOTS = ("inspector.changes", "inspector.claims", "inspector.lower", "inspector.owner")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,127 @@
+"""The documents say what is there: commands and their options, finding codes, metrics, make targets, the version."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+import tomllib
+
+import pytest
+
+from tests.testbed.commands import CTOP, EXPORTER, NSINSPECT, REPOSITORY, SANDBOX, run
+
+COMMANDS = {"ctop": CTOP, "nsinspect": NSINSPECT, "sandbox": SANDBOX, "cgscope-exporter": EXPORTER}
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+
+
+def read(name: str) -> str:
+    """Return a file of the repository."""
+    with open(os.path.join(REPOSITORY, name), encoding="utf-8") as file:
+        return file.read()
+
+
+@functools.cache
+def project() -> str:
+    """Return the source of the three packages in one text."""
+    found = []
+    for package in ("inspector", "exporter", "sandbox"):
+        for directory, _, names in os.walk(os.path.join(REPOSITORY, package)):
+            found += [read(os.path.join(directory, name)) for name in names if name.endswith(".py")]
+    return "\n".join(found)
+
+
+@functools.cache
+def help_of(*command: str) -> str:
+    """Return a command's --help."""
+    return run([*COMMANDS[command[0]], *command[1:], "--help"]).stdout
+
+
+def code() -> list[str]:
+    """Return the pieces of code in the README: spans, and the lines that are typed in its blocks."""
+    text = read("README.md")
+    blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    typed = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
+    return spans + typed
+
+
+def options(piece: str) -> list[str]:
+    """Return the options in a piece of code."""
+    return re.findall(r"(?<![\w-])--?[a-z][\w.-]*", piece)
+
+
+@pytest.mark.parametrize("piece", [piece for piece in code() if piece.split()[0] in COMMANDS and " " in piece])
+def test_a_command_in_the_readme_is_one_that_can_be_run(piece: str) -> None:
+    """Each command line in the README has the subcommand and the options that --help lists."""
+    command, *words = piece.split()
+    ours = words[: words.index("--")] if "--" in words else words
+    if command == "sandbox":
+        subcommand = ours[0]
+        assert re.search(rf"^  {subcommand}\b", help_of("sandbox"), re.MULTILINE)
+        # What follows the container's name is another program's command line.
+        ours = ours[: ours.index("ctop")] if "ctop" in ours else ours
+        shown = help_of("sandbox", subcommand)
+    else:
+        shown = help_of(command)
+    for option in options(" ".join(ours)):
+        assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", shown), f"{command} has no {option}"
+
+
+@pytest.mark.parametrize("piece", [piece for piece in code() if piece.startswith("-")])
+def test_an_option_in_the_readme_exists(piece: str) -> None:
+    """Each option that the README names by itself is in some command's --help."""
+    everything = "\n".join([*map(help_of, COMMANDS), help_of("sandbox", "run")])
+    for option in options(piece):
+        assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", everything), f"no command has {option}"
+
+
+def test_every_finding_is_in_the_readme() -> None:
+    """The README's list of finding codes is the list in the source, no more and no less."""
+    section = read("README.md").split("## Findings")[1].split("\n## ")[0]
+    listed = set(re.findall(r"^\| `([a-z-]+)`", section, re.MULTILINE))
+    source = set(re.findall(r'"code": "([a-z-]+)"', project()))
+    assert source
+    assert listed == source
+
+
+def test_our_metrics_are_in_the_readme() -> None:
+    """Each metric that the README lists exists, and each `cgscope_` metric is listed."""
+    section = read("README.md").split("## Metrics")[1].split("\n## ")[0]
+    listed = set(re.findall(r"`([a-z]+_[a-z_]+)`", section)) - {"set_by"}
+    assert {name for name in listed if f'"{name}"' not in project()} == set()
+    ours = set(re.findall(r'"(cgscope_[a-z_]+)"', project()))
+    assert ours
+    assert ours - listed == set()
+
+
+def test_every_dependency_is_explained() -> None:
+    """The README's table of dependencies is pyproject.toml's."""
+    section = read("README.md").split("## Dependencies")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| ([a-z][a-z, -]+) \|", section, re.MULTILINE)
+    listed = {name for row in rows for name in row.split(", ")} - {"library"}
+    required = tomllib.loads(read("pyproject.toml"))["project"]["dependencies"]
+    assert listed == {re.split(r"[<>=]", line)[0] for line in required}
+
+
+def test_make_targets_exist() -> None:
+    """Each `make` target that a document names is in the Makefile, and `make` alone lists it."""
+    named = {target for name in DOCUMENTS for target in re.findall(r"(?:`|^|sudo )make ([a-z-]+)", read(name), re.MULTILINE)}
+    listed = run(["make", "--no-print-directory"]).stdout
+    assert {"demo", "test"} <= named
+    assert {target for target in named if f"make {target} " not in listed} == set()
+
+
+def test_the_changelog_has_this_version() -> None:
+    """The version of pyproject.toml has its section in the changelog."""
+    version = tomllib.loads(read("pyproject.toml"))["project"]["version"]
+    assert f"## [{version}]" in read("CHANGELOG.md")
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_is_installed_and_described(command: str) -> None:
+    """The installed command answers --help as the module does, and the README describes it."""
+    installed = os.path.join(os.path.dirname(sys.executable), command)
+    assert run([installed, "--help"]).stdout.split() == help_of(command).split()
+    assert f"**`{command}" in read("README.md")
