@@ -14,7 +14,7 @@ and nothing is kept of what was passed but the directories still to come.
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -24,8 +24,9 @@ from inspector.kernel.mounts import Mount, read_mountinfo, root_mount
 from inspector.kernel.process import CAPABILITIES, read_status
 from inspector.layers import Change, Layers, layers_of
 from inspector.lower import Below, Lower, attribute, is_whiteout
+from inspector.model import Container
 
-__all__ = ["Changes", "layers_at", "read_layers"]
+__all__ = ["Changes", "layers_at", "read_layers", "view_of"]
 
 MOST_LINKS = 200_000  # files with several names: so many are remembered, to count each once
 MOST_DEPTH = 20_000
@@ -57,6 +58,12 @@ def layers_at(host: Host, root: Mount, host_mounts: tuple[Mount, ...], view: str
             return None
 
     return layers_of(root, host_mounts, read_branches(host, root) if root.fstype == "aufs" else (), readlink)
+
+
+def view_of(container: Container, containers: Iterable[Container]) -> str:
+    """Return where the "/" of whoever mounted a container's layers is found: in the container around it, if any."""
+    around = next((one for one in containers if container.parent is not None and one.id == container.parent), None)
+    return f"/proc/{around.leader.process.pid}/root" if around and around.leader else ""
 
 
 @dataclass(slots=True)

@@ -14,8 +14,9 @@ from typing import Literal
 from inspector.kernel.aufs import Branch
 from inspector.kernel.mounts import Mount, overlay_layers
 
-__all__ = ["Change", "Layers", "Totals", "Volume", "host_path", "layers_of", "under", "volumes"]
+__all__ = ["Change", "Claim", "Layers", "Role", "Totals", "Volume", "host_path", "layers_of", "under", "volumes"]
 
+Role = Literal["upper", "work", "merged", "lower", "volume", "mounted-from", "state"]
 ReadLink = Callable[[str], str | None]
 
 # Filesystems that show the kernel itself: a fresh one belongs to whoever made the mount namespace.
@@ -92,6 +93,26 @@ class Totals:
     def plus(self, change: Change) -> Totals:
         """Return the totals with one more."""
         return Totals(self.count + 1, self.size + change.size, self.disk + change.disk)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A file or directory of the host that is a container's.
+
+    `inside` is where the container has it, None where it does not see it;
+    `layer` numbers lower layers from 1, the top one. `holds` is set in an
+    answer when `path` lies below the path that was asked for.
+    """
+
+    container: str
+    name: str
+    runtime: str | None
+    running: bool
+    role: Role
+    path: str
+    inside: str | None = None
+    layer: int | None = None
+    holds: bool = False
 
 
 def under(path: str, directory: str) -> bool:

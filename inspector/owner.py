@@ -1,0 +1,141 @@
+"""Which container a path of the host belongs to: by the mounts of those that run, by the stores' files for the rest.
+
+A path belongs to whoever has it, or a directory above it, as a layer, a work
+or merged directory, a volume or a bind's source, or among its state files. It
+is compared by name and by identity (device and inode), so that a link such as
+Docker's overlay2/l/XXXX or another way to the store gives the same answer.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from inspector.changes import layers_at, view_of
+from inspector.claims import Who, stopped
+from inspector.errors import ParseError
+from inspector.kernel.host import Host
+from inspector.kernel.mounts import Mount, read_mountinfo, root_mount
+from inspector.layers import Claim, Role, under, volumes
+from inspector.model import Container
+
+__all__ = ["claims_of", "owners"]
+
+ROOTS = ("/var/lib/docker", "/var/lib/containers/storage", "/var/lib/cgscope", "/run/cgscope")
+ROLES: dict[str, Role] = {"volume": "volume", "runtime": "state"}
+
+
+def owners(host: Host, path: str, containers: Iterable[Container]) -> tuple[Claim, ...]:
+    """Return who an absolute path belongs to, of each container the nearest claim, the nearest of all first.
+
+    Where nobody has the path or one above it, but it is a store or lies in
+    one, those are returned that it holds.
+    """
+    path = posixpath.normpath(path)
+    containers = tuple(containers)
+    live = [claim for one in containers for claim in claims_of(host, one, view_of(one, containers))]
+    known = {claim.container: claim.name for claim in live}
+    roots = {root for claim in live if claim.role == "upper" and (root := _store_root(claim.path))}
+    above = tuple(_ancestors(path))
+    found = [claim for root in dict.fromkeys((*ROOTS, *roots, *above)) for claim in stopped(host, root)]
+    # Of one that runs its own mounts tell all but its state files.
+    claims = live + [claim for claim in found if claim.container not in known]
+    claims += [
+        replace(claim, running=True, name=known[claim.container])
+        for claim in found
+        if claim.container in known and claim.role == "state"
+    ]
+    nearest = _nearest(host, above, claims)
+    if nearest:
+        return nearest
+    stores = {posixpath.dirname(_store(claim.path)) for claim in claims if claim.role == "upper"}
+    if not any(under(path, store) for store in stores if store != "/"):
+        return ()
+    held = {claim: None for claim in claims if under(claim.path, path)}
+    return tuple(replace(claim, inside=None, holds=True) for claim in held)
+
+
+def _nearest(host: Host, above: Sequence[str], claims: Iterable[Claim]) -> tuple[Claim, ...]:
+    """Choose each container's claim to the path that lies nearest; `above` are the path and all above it."""
+    identities = {identity: place for place in above if (identity := _identity(host, place))}
+    order = {place: number for number, place in enumerate(above)}
+    best: dict[str, tuple[int, Claim]] = {}
+    for claim in claims:
+        place = claim.path if claim.path in order else None
+        if place is None and (identity := _identity(host, claim.path)):
+            place = identities.get(identity)
+        if place is None:
+            continue
+        number = order[place]
+        if claim.container not in best or number < best[claim.container][0]:
+            best[claim.container] = number, _at(claim, above[0], place)
+    return tuple(claim for _, claim in sorted(best.values(), key=lambda pair: (pair[0], pair[1].layer or 0)))
+
+
+def _at(claim: Claim, path: str, place: str) -> Claim:
+    """Extend a claim to a path below the place it was found at."""
+    rest = "" if path == place else path[len(place.rstrip("/")) :]
+    inside = None if claim.inside is None else (claim.inside.rstrip("/") + rest or "/")
+    return replace(claim, inside=inside)
+
+
+def _identity(host: Host, path: str) -> tuple[int, int] | None:
+    try:
+        entry = host.stat(path)
+    except (OSError, ValueError):
+        return None
+    return entry.device, entry.inode
+
+
+def _ancestors(path: str) -> Iterator[str]:
+    yield path
+    while path not in ("/", "//", ""):
+        path = posixpath.dirname(path)
+        yield path
+
+
+def _store(upper: str) -> str:
+    """Return the directory of all layers: .../overlay2 for .../overlay2/<layer>/diff."""
+    return posixpath.dirname(posixpath.dirname(upper))
+
+
+def _store_root(upper: str) -> str | None:
+    root = posixpath.dirname(_store(upper))
+    return root if root != "/" else None
+
+
+def claims_of(host: Host, container: Container, view: str = "") -> tuple[Claim, ...]:
+    """Return what belongs to a running container: its layers, and where its volumes and binds come from.
+
+    `view` is where the "/" of whoever mounted its layers is found: that of the container around it.
+    """
+    leader = container.leader
+    if leader is None or container.kind != "container":
+        return ()
+    try:
+        mounts = read_mountinfo(host, leader.process.pid)
+        hosts = read_mountinfo(host, "self")
+        root = root_mount(mounts)
+        layers = layers_at(host, root, hosts, view) if root else None
+    except (OSError, ParseError):
+        return ()
+    who = Who(container.id, container.name, container.runtime, running=True)
+    store = container.runtime not in (None, "unshare")
+    claims = [_seen_through(claim, view) for claim in who.layers(layers, store=store)] if layers else []
+    claims += _plain_root(who, root, hosts) if layers is None and root else []
+    for volume in volumes(mounts, hosts):
+        # A device node that is bound from the host is everybody's.
+        if volume.source and not (volume.kind == "runtime" and under(volume.source, "/dev")):
+            claims.append(who.claim(ROLES.get(volume.kind, "mounted-from"), volume.source, volume.destination))
+    return tuple(claims)
+
+
+def _plain_root(who: Who, root: Mount, hosts: Sequence[Mount]) -> list[Claim]:
+    """Claim a root that is a plain directory of the host (nspawn, LXC, bubblewrap), unless it is the host's own."""
+    as_volume = volumes((replace(root, mountpoint="/root"),), hosts)
+    return [who.claim("merged", one.source, "/") for one in as_volume if one.source and one.source != "/"]
+
+
+def _seen_through(claim: Claim, view: str) -> Claim:
+    return replace(claim, path=view + claim.path) if claim.role != "merged" else claim
