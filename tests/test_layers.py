@@ -32,6 +32,9 @@ PURE = (
     "inspector.runtimes",
     "inspector.layers",
 )
+# Read at a person's request, not at every tick.
+ASKED = ("inspector.namespace_census", "inspector.changes", "inspector.claims", "inspector.lower", "inspector.owner")
+TABLES = ("inspector.fields", "inspector.layers", "inspector.namespace_table")
 TERMINAL = ("inspector.views", "inspector.ctop", "inspector.nsinspect")
 COLLECT = ("inspector.collect", "inspector.measure", "inspector.metadata", "inspector.stores")
 ROOTS = ("inspector.changes", "inspector.claims", "inspector.lower", "inspector.owner")
