@@ -31,12 +31,12 @@ PURE = (
     "inspector.document",
     "inspector.runtimes",
     "inspector.layers",
+    "inspector.namespace_table",
 )
-# Read at a person's request, not at every tick.
-ASKED = ("inspector.namespace_census", "inspector.changes", "inspector.claims", "inspector.lower", "inspector.owner")
-TABLES = ("inspector.fields", "inspector.layers", "inspector.namespace_table")
 TERMINAL = ("inspector.views", "inspector.ctop", "inspector.nsinspect")
+TABLES = ("inspector.fields", "inspector.layers", "inspector.namespace_table")
 COLLECT = ("inspector.collect", "inspector.measure", "inspector.metadata", "inspector.stores")
+# What reads only when a person asks, not at every tick.
 ROOTS = ("inspector.changes", "inspector.claims", "inspector.lower", "inspector.owner")
 
 
@@ -55,13 +55,11 @@ TABLE = (
     Row(("inspector.model",), may=("inspector.kernel", *TYPES), never=IO),
     Row(COLLECT, may=("inspector.kernel", "inspector.model", *COLLECT, *TYPES)),
     Row(ROOTS, may=("inspector.kernel", "inspector.model", "inspector.layers", *ROOTS, *TYPES)),
+    Row(("inspector.namespace_census",), may=("inspector.kernel", "inspector.model", "inspector.namespace_table", *TYPES)),
     # The kernel modules' types and pure functions, never their readers: see `reads`.
     Row(PURE, may=("inspector.kernel", "inspector.model", *PURE, *TYPES), never=IO),
     Row(("inspector.observe",), may=("inspector.kernel", "inspector.model", *COLLECT, *PURE, *TYPES)),
-    Row(
-        ("inspector.views",),
-        may=("inspector.views", "inspector.model", "inspector.layers", "inspector.fields", *TYPES),
-    ),
+    Row(("inspector.views",), may=("inspector.views", "inspector.model", *TABLES, *TYPES)),
     Row(("inspector.ctop", "inspector.nsinspect", "inspector"), may=("inspector",)),
     Row(("exporter",), may=("exporter", "inspector"), never=TERMINAL),
     Row(("sandbox",), may=("sandbox", "inspector.kernel", "inspector.errors")),
