@@ -80,6 +80,8 @@ def _who(report: Report, width: int) -> Iterator[Line]:
 
 def _namespaces(namespaces: Mapping[str, Namespace]) -> Iterator[Line]:
     yield [(f"{'NAMESPACES':<{LABEL + 2}}{'':<7}{'inode':<12}{'processes':>9}   {'owner':<12}separates", "title")]
+    if not namespaces:
+        yield _fact("", ("could not be read", "warn"))
     for kind, one in namespaces.items():
         wall: Cell = {True: ("host's", "warn"), False: ("own", "good"), None: ("?", "")}[one["same_as_host"]]
         others = "" if one["same_as_host"] else ", ".join(safe(name) for name in one["containers"])
@@ -139,7 +141,8 @@ def _root(report: Report, width: int) -> Iterator[Line]:
     if not mounts:
         yield _fact("mounts", ("all of them are the host's", "dim"))
         return
-    yield _fact("mounts", f"{len(mounts)} that the host does not have")
+    hosts_unseen = any(one["what"] == "the host's mounts" for one in report["unreadable"])
+    yield _fact("mounts", f"{len(mounts)}" + ("" if hosts_unseen else " that the host does not have"))
     hidden = set(overmounted(mounts))
     widest = min(max(len(safe(one["mountpoint"])) for one in mounts), 40)
     for mount in mounts:
