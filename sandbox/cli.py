@@ -160,11 +160,12 @@ def _run(words: list[str], store: Store) -> int:
     if not arguments.rootfs:
         parser.error("--rootfs is needed")
     from sandbox import container  # noqa: PLC0415
+    from sandbox.prepare import prepare  # noqa: PLC0415
 
     spec = _spec(arguments)
     if spec.interactive and spec.tty and not spec.detach and not os.isatty(0):
         raise SandboxError("the input device is not a TTY", 1)
-    prepared = container.prepare(spec, store, os.environ)
+    prepared = prepare(spec, store, os.environ)
     if arguments.dry_run:
         _print(prepared.describe())
         return 0

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from sandbox import capabilities, cgroup, namespaces, rootfs, selfexec, syscalls, terminal, users
+from sandbox import capabilities, cgroup, mounting, namespaces, rootfs, selfexec, syscalls, terminal, users
 from sandbox.channel import Born, Channel, Console, Go, Proceed, Ready
 from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError
 
@@ -122,8 +122,8 @@ def first_process(launch: Launch, channel: Channel) -> NoReturn:
     if launch.new_namespaces & syscalls.CLONE_NEWNET:
         namespaces.loopback_up()
     assert launch.root is not None  # noqa: S101
-    rootfs.apply(launch.root, launch.mounts)
-    rootfs.enter(launch.root.target, read_only=launch.read_only)
+    mounting.apply(launch.root, launch.mounts)
+    mounting.enter(launch.root.target, read_only=launch.read_only)
     os.umask(0o022)
     start(launch.program, channel, console=True)
 

@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from sandbox import container, terminal
+from sandbox import terminal
 from sandbox.errors import NoSuchContainer, SandboxError
+from sandbox.liveness import has_monitor
 from sandbox.state import Store
 
 __all__ = ["show"]
@@ -73,4 +74,4 @@ def _ended(store: Store, name: str) -> bool:
         text = store.load(name)
     except NoSuchContainer:
         return True
-    return text["State"]["Status"] != "running" or not container.has_monitor(text)
+    return text["State"]["Status"] != "running" or not has_monitor(text)

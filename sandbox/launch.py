@@ -1,0 +1,131 @@
+"""Makes a container: forks, speaks with the child as channel.py draws it, and undoes all of it on an error."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from sandbox import cgroup, channel, document, init, names, syscalls
+from sandbox.errors import SandboxError
+from sandbox.liveness import boot_id, start_time
+from sandbox.prepare import Prepared
+from sandbox.state import Document, Store
+from sandbox.teardown import destroy
+
+__all__ = ["Running", "launch", "start"]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A program that runs, as its parent knows it."""
+
+    pid: int
+    pidfd: int
+    console: int | None
+
+
+def start(
+    prepared: Prepared, store: Store, streams: init.Streams, confirm: Callable[[], None]
+) -> Running:
+    """Make everything and start the program; on any error all of it is taken down again.
+
+    `confirm` is called when nothing but the program's start is left; it may raise.
+    """
+    text = prepared.document
+    private = text["Cgscope"]
+    private["BootId"] = boot_id()
+    private["Monitor"] = {"Pid": os.getpid(), "StartTime": start_time(os.getpid())}
+    store.add(text, names.invent)
+    try:
+        _make_files(prepared)
+        private["MadeCgroups"] = [
+            path
+            for path in cgroup.apply(prepared.launch.cgroup_steps, cgroup.CREATE)
+            if path not in {place.directory for place in prepared.places}
+        ]
+        plan = replace(prepared.launch, program=replace(prepared.launch.program, streams=streams))
+        return launch(
+            plan, lambda pid: _record_birth(store, text, pid), lambda: _record_start(prepared, store, confirm)
+        )
+    except BaseException:
+        with contextlib.suppress(SandboxError, OSError):
+            destroy(store, text)
+        raise
+
+
+def _record_birth(store: Store, text: Document, pid: int) -> None:
+    text["State"]["Pid"] = pid
+    text["Cgscope"]["StartTime"] = start_time(pid)
+    store.save(text)
+
+
+def _record_start(prepared: Prepared, store: Store, confirm: Callable[[], None]) -> None:
+    """Write the limits, and then that the container runs: before it does, so that nothing runs unknown."""
+    cgroup.apply(prepared.launch.cgroup_steps, cgroup.LIMIT)
+    confirm()
+    state = prepared.document["State"]
+    state.update(Status="running", Running=True, StartedAt=document.timestamp(time.time()))
+    store.save(prepared.document)
+
+
+def launch(plan: init.Launch, born: Callable[[int], None], ready: Callable[[], None]) -> Running:
+    """Fork the joiner and speak with its child as channel.py draws it; an error leaves no process."""
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    ours, theirs = channel.pair()
+    me = os.getpid()
+    joiner = os.fork()
+    if joiner == 0:
+        ours.close()
+        init.joiner(plan, theirs, me)
+    theirs.close()
+    pid = 0
+    try:
+        try:
+            pid = ours.expect(channel.Born).pid
+        finally:
+            os.waitpid(joiner, 0)
+        born(pid)
+        pidfd = os.pidfd_open(pid)
+        ours.send(channel.Proceed())
+        console = ours.expect_descriptor(channel.Console) if plan.program.tty else None
+        ours.expect(channel.Ready)
+        ready()
+        ours.send(channel.Go())
+        ours.expect_end()
+    except BaseException:
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+        raise
+    finally:
+        ours.close()
+    return Running(pid, pidfd, console)
+
+
+def _make_files(prepared: Prepared) -> None:
+    """Make the container's own directories and files; the upper layer looks like the root it covers."""
+    layout = prepared.layout
+    for path in (layout.upper, layout.work, layout.merged):
+        os.mkdir(path, 0o700)
+    for layer in prepared.layers:
+        for path in (layer.upper, layer.work):
+            if path not in (layout.upper, layout.work):
+                os.mkdir(path, 0o700)
+        found = os.stat(layer.lower)
+        if not prepared.launch.user_namespace:
+            os.chown(layer.upper, found.st_uid, found.st_gid)
+        # A rootfs made with mktemp -d is closed to all but its owner; a container's "/" is open to its users.
+        open_to_all = 0o555 if layer.lower == layout.lower else 0
+        os.chmod(layer.upper, found.st_mode & 0o7777 | open_to_all)
+    hostname = prepared.launch.hostname
+    hosts = f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n"
+    for path, text in ((layout.hostname_file, f"{hostname}\n"), (layout.hosts_file, hosts)):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(path, 0o644)

@@ -1,0 +1,40 @@
+"""Is the process that a container's document names still that process? PID, start time and boot tell."""
+
+from __future__ import annotations
+
+from inspector.errors import ParseError
+from inspector.kernel.host import Host
+from inspector.kernel.process import read_stat
+from sandbox.state import Document
+
+__all__ = ["boot_id", "has_monitor", "is_running", "start_time"]
+
+
+def boot_id() -> str:
+    """Read which boot this is: a PID means nothing in another."""
+    return Host().read("/proc/sys/kernel/random/boot_id").decode().strip()
+
+
+def start_time(pid: int) -> int | None:
+    """Return when a process started (ticks since boot), or None when it is gone or only a zombie."""
+    try:
+        found = read_stat(Host(), pid)
+    except (OSError, ParseError):
+        return None
+    return None if found.state in ("Z", "X") else found.starttime_ticks
+
+
+def _alive(pid: int, started: int | None, boot: str) -> bool:
+    return pid > 0 and started is not None and boot == boot_id() and start_time(pid) == started
+
+
+def is_running(text: Document) -> bool:
+    """Tell whether the process that a container's document names is that process, and lives."""
+    private = text["Cgscope"]
+    return _alive(text["State"]["Pid"], private.get("StartTime"), private.get("BootId", ""))
+
+
+def has_monitor(text: Document) -> bool:
+    """Tell whether the process that looks after a container lives."""
+    private = text["Cgscope"]
+    return _alive(private["Monitor"]["Pid"], private["Monitor"]["StartTime"], private["BootId"])

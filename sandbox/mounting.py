@@ -1,0 +1,253 @@
+"""Carries out the plan of rootfs.py, in the container's mount namespace.
+
+Everything is mounted through descriptors that were opened below the new root
+with openat2(RESOLVE_IN_ROOT), so that no symbolic link of a hostile rootfs
+leads out of it; /proc, /sys and /dev must not be links at all (CVE-2019-19921).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterable, Iterator
+
+from sandbox import syscalls
+from sandbox.errors import SandboxError
+from sandbox.rootfs import SAFE, Bind, Directory, Link, Mask, Mount, Node, Step
+from sandbox.syscalls import MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT
+
+__all__ = ["apply", "enter"]
+
+MOUNT_ATTR_RDONLY = 1
+IN_ROOT = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
+
+
+def apply(root: Mount, steps: Iterable[Step]) -> None:
+    """Mount the root and everything in it; the caller is in a mount namespace of its own."""
+    syscalls.mount(None, "/", None, syscalls.MS_PRIVATE | MS_REC)
+    _mount_root(root)
+    fd = os.open(root.target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    umask = os.umask(0)
+    try:
+        for step in steps:
+            try:
+                _do(fd, step)
+            except OSError as error:
+                raise _named(error, step) from None
+    finally:
+        os.umask(umask)
+        os.close(fd)
+
+
+def _named(error: OSError, step: Step) -> OSError:
+    """Return the error with the path in the container instead of a descriptor's."""
+    if not str(error.filename).startswith("/proc/self/fd/"):
+        return error
+    path = step.target if isinstance(step, Mount | Bind) else step.path
+    return OSError(error.errno, error.strerror, path)
+
+
+def _mount_root(root: Mount) -> None:
+    try:
+        syscalls.mount(root.source, root.target, root.fstype, root.flags, root.data)
+    except OSError as error:
+        hint = ""
+        if error.errno == errno.EINVAL:
+            hint = ": the filesystem of the state directory cannot hold an overlay's upper layer, choose another --root"
+        elif error.errno == errno.ELOOP:
+            hint = ": the state directory and the rootfs overlap"
+        raise OSError(error.errno, f"{error.strerror}{hint}", root.target) from None
+
+
+def enter(root: str, *, read_only: bool) -> None:
+    """Make `root` the only filesystem there is: pivot_root onto itself, then drop the old one below it."""
+    old = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.chdir(root)
+        syscalls.pivot_root(".", ".")
+        os.fchdir(old)
+        syscalls.umount(".", syscalls.MNT_DETACH)
+        os.chdir("/")
+    finally:
+        os.close(old)
+    if read_only:
+        syscalls.mount(None, "/", None, MS_REMOUNT | MS_BIND | MS_RDONLY)
+
+
+def _do(root: int, step: Step) -> None:
+    """Carry out one step below the descriptor `root`."""
+    if isinstance(step, Mount):
+        with _target(root, step.target, plain=step.plain, user=not step.plain) as fd:
+            syscalls.mount(step.source or step.fstype, _proc(fd), step.fstype, step.flags, step.data or None)
+    elif isinstance(step, Bind):
+        _bind(root, step)
+    elif isinstance(step, Directory):
+        with _target(root, step.path):
+            pass
+    elif isinstance(step, Node):
+        _node(root, step)
+    elif isinstance(step, Link):
+        with _target(root, os.path.dirname(step.path)) as parent:
+            os.symlink(step.text, os.path.basename(step.path), dir_fd=parent)
+    elif isinstance(step, Mask):
+        for path in _expand(root, step.path):
+            _mask(root, path)
+    else:
+        _make_read_only(root, step.path)
+
+
+def _proc(fd: int) -> str:
+    return f"/proc/self/fd/{fd}"
+
+
+@contextlib.contextmanager
+def _target(
+    root: int, path: str, *, plain: bool = False, file: bool = False, user: bool = False
+) -> Iterator[int]:
+    """Open `path` below the root, made if missing: the mount point of a directory or, with `file`, of a file."""
+    fd = _open_or_make(root, path, plain=plain, file=file)
+    try:
+        if user:
+            _refuse_kernel_filesystems(root, fd, path)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _open(root: int, path: str, *, plain: bool = False) -> int:
+    resolve = IN_ROOT | (syscalls.RESOLVE_NO_SYMLINKS if plain else 0)
+    return syscalls.openat2(root, path, os.O_PATH, resolve)
+
+
+def _open_or_make(root: int, path: str, *, plain: bool, file: bool) -> int:
+    try:
+        return _checked(_open(root, path, plain=plain), path, file=file)
+    except OSError as error:
+        if error.errno == errno.ELOOP and plain:
+            raise SandboxError(f"rootfs: {path} is a symbolic link, which could lead anywhere: refused") from None
+        if error.errno != errno.ENOENT:
+            raise
+    parent = _open_or_make(root, os.path.dirname(path), plain=plain, file=False)
+    try:
+        name = os.path.basename(path)
+        if file:
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent))
+        else:
+            os.mkdir(name, 0o755, dir_fd=parent)
+    except FileExistsError:
+        raise SandboxError(f"rootfs: {path} is a symbolic link that leads nowhere") from None
+    except OSError as error:
+        raise OSError(error.errno, f"cannot make the mount point: {error.strerror}", path) from None
+    finally:
+        os.close(parent)
+    return _open(root, path, plain=plain)
+
+
+def _checked(fd: int, path: str, *, file: bool) -> int:
+    if stat.S_ISDIR(os.fstat(fd).st_mode) == file:
+        os.close(fd)
+        raise SandboxError(f"rootfs: {path} is {'a directory' if file else 'not a directory'}")
+    return fd
+
+
+def _refuse_kernel_filesystems(root: int, fd: int, path: str) -> None:
+    """Refuse a mount point that a link of the rootfs leads into /proc or /sys, to forge the kernel's files."""
+    real, top = os.readlink(_proc(fd)), os.readlink(_proc(root))
+    inside = real.removeprefix(top.rstrip("/"))
+    if f"{inside}/".startswith(("/proc/", "/sys/")) or inside in ("", "/"):
+        raise SandboxError(f"the mount point {path} leads to {inside or '/'} in this rootfs: refused")
+
+
+def _bind(root: int, step: Bind) -> None:
+    try:
+        source = os.open(step.source, os.O_PATH | os.O_CLOEXEC)
+    except OSError as error:
+        raise SandboxError(f"cannot bind {step.source}: {error.strerror}") from None
+    try:
+        file = not stat.S_ISDIR(os.fstat(source).st_mode)
+        with _target(root, step.target, plain=step.own, file=file, user=not step.own) as fd:
+            syscalls.mount(_proc(source), _proc(fd), None, MS_BIND | MS_REC)
+        if step.read_only:
+            fd = _open(root, step.target)
+            try:
+                syscalls.set_mount_attributes(fd, MOUNT_ATTR_RDONLY, recursive=True)
+            finally:
+                os.close(fd)
+    finally:
+        os.close(source)
+
+
+def _node(root: int, step: Node) -> None:
+    if step.bind:
+        with _target(root, step.path, file=True) as fd:
+            syscalls.mount(step.path, _proc(fd), None, MS_BIND)
+        return
+    with _target(root, os.path.dirname(step.path)) as parent:
+        name = os.path.basename(step.path)
+        with contextlib.suppress(FileExistsError):
+            os.mknod(name, step.kind | step.mode, os.makedev(step.major, step.minor), dir_fd=parent)
+
+
+def _expand(root: int, path: str) -> list[str]:
+    """Return the paths that one with a `*` stands for."""
+    if "*" not in path:
+        return [path]
+    before, _, after = path.partition("*")
+    try:
+        fd = syscalls.openat2(root, before, os.O_RDONLY | os.O_DIRECTORY, IN_ROOT)
+    except OSError:
+        return []
+    try:
+        return [f"{before}{name}{after}" for name in os.listdir(fd)]
+    finally:
+        os.close(fd)
+
+
+def _mask(root: int, path: str) -> None:
+    """Lay an empty read-only filesystem over a directory, the null device over a file."""
+    try:
+        fd = _open(root, path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return
+        raise
+    try:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            syscalls.mount("tmpfs", _proc(fd), "tmpfs", SAFE | MS_RDONLY, "nr_inodes=2,size=4k")
+            return
+        null = _open(root, "/dev/null")
+        try:
+            if os.fstat(null).st_rdev != os.makedev(1, 3):  # CVE-2025-31133
+                raise SandboxError("rootfs: /dev/null is not the null device")
+            syscalls.mount(_proc(null), _proc(fd), None, MS_BIND)
+        finally:
+            os.close(null)
+    finally:
+        os.close(fd)
+
+
+def _make_read_only(root: int, path: str) -> None:
+    """Forbid writing through the mount at a path; where there is none the path is bound to itself first."""
+    try:
+        _remount_read_only(root, path)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return
+        if error.errno != errno.EINVAL:  # EINVAL: not a mount point
+            raise
+        fd = _open(root, path)
+        try:
+            syscalls.mount(_proc(fd), _proc(fd), None, MS_BIND | MS_REC)
+        finally:
+            os.close(fd)
+        _remount_read_only(root, path)
+
+
+def _remount_read_only(root: int, path: str) -> None:
+    fd = _open(root, path)
+    try:
+        syscalls.mount(None, _proc(fd), None, MS_REMOUNT | MS_BIND | MS_RDONLY | SAFE)
+    finally:
+        os.close(fd)

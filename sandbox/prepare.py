@@ -1,0 +1,132 @@
+"""Computes a container from its spec and this machine; nothing is changed yet."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from inspector.kernel.cgroups import read_cgroup, read_hierarchies
+from inspector.kernel.host import Host
+from inspector.kernel.mounts import read_mountinfo
+from sandbox import capabilities, cgroup, document, init, namespaces, rootfs, syscalls
+from sandbox.errors import SandboxError
+from sandbox.spec import Spec, environment
+from sandbox.state import Document, Store
+
+__all__ = ["Prepared", "prepare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A container that could be made: all its data, and nothing done yet."""
+
+    spec: Spec
+    document: Document
+    layout: rootfs.Layout
+    places: tuple[cgroup.Place, ...]
+    launch: init.Launch
+    layers: tuple[rootfs.Layer, ...]
+    warnings: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """Return the plan as text, a step a line (`--dry-run`)."""
+        flags = self.launch.new_namespaces | (syscalls.CLONE_NEWUSER if self.launch.user_namespace else 0)
+        kinds = {name[9:].lower(): flag for name, flag in vars(syscalls).items() if name.startswith("CLONE_NEW")}
+        chosen = [name for name, flag in kinds.items() if flags & flag]
+        steps = self.launch.cgroup_steps
+        lines = [str(step) for step in steps if step.phase != cgroup.LIMIT]
+        lines += [f"unshare {' '.join(chosen)}", str(self.launch.root), *map(str, self.launch.mounts), "pivot_root"]
+        granted = sorted(name for name in self.spec.capabilities)
+        lines += [f"caps   {' '.join(granted) or 'none'}", f"user   {self.spec.user or 'root'}"]
+        lines += [str(step) for step in steps if step.phase == cgroup.LIMIT]
+        return "\n".join([*lines, f"exec   {' '.join(map(repr, self.spec.argv))}"])
+
+
+def prepare(spec: Spec, store: Store, host_environment: Mapping[str, str]) -> Prepared:
+    """Compute a container from its spec and this machine; raises SandboxError for what cannot work here."""
+    rootless = os.geteuid() != 0
+    lower = os.path.realpath(spec.rootfs)
+    if not os.path.isdir(lower):
+        reason = "not a directory" if os.path.lexists(lower) else "no such directory"
+        raise SandboxError(f"rootfs {spec.rootfs}: {reason}")
+    for volume in spec.volumes:
+        if not os.path.lexists(volume.source):
+            raise SandboxError(f"invalid volume: {volume.source}: no such file or directory")
+    container = os.urandom(32).hex()
+    directory = store.directory(container)
+    layout = rootfs.Layout(
+        lower, *(f"{directory}/{name}" for name in ("upper", "work", "merged", "hostname", "hosts"))
+    )
+    host = Host()
+    places = cgroup.place(
+        read_hierarchies(host), spec.cgroup_parent, container, read_cgroup(host, "self") if rootless else None
+    )
+    limits, lost = cgroup.without_unreachable(spec.limits, places)
+    if lost and not spec.best_effort_limits:
+        why = "without root only a delegated cgroup can be" if rootless else "the controller cannot be used here"
+        raise SandboxError(f"cannot limit {', '.join(lost)}: {why} (--limits-best-effort goes on without)")
+    hostname = spec.hostname or (os.uname().nodename if spec.host_network else container[:12])
+    env = environment(spec.env, host_environment, hostname=hostname, tty=spec.tty)
+    keep = capabilities.mask(spec.capabilities)
+    root, layers, pieces = _root(host, layout, rootless=rootless)
+    launch = init.Launch(
+        program=init.Program(spec.argv, env, spec.workdir, spec.user, keep, spec.tty, init.Streams(), spec.init),
+        cgroup_steps=cgroup.plan(limits, places, all_devices=spec.privileged or rootless),
+        new_namespaces=namespaces.own(spec),
+        user_namespace=rootless,
+        root=root,
+        mounts=rootfs.plan(
+            spec,
+            layout,
+            places,
+            rootless=rootless,
+            store=store.root,
+            host_devices=host_devices() if spec.privileged and not rootless else (),
+            pieces=pieces,
+        ),
+        hostname=hostname,
+        read_only=spec.read_only,
+    )
+    private = {"Capabilities": keep, "Foreground": not spec.detach, "Rootless": rootless}
+    text = document.new(
+        replace(spec, limits=limits),
+        container,
+        layout,
+        places,
+        env=env,
+        hostname=hostname,
+        log_path=f"{directory}/log.jsonl" if spec.detach else "",
+        private=private,
+    )
+    warnings = tuple(f"cannot limit {name} here: the container runs without that limit" for name in lost)
+    return Prepared(spec, text, layout, places, launch, tuple(layers), warnings)
+
+
+def _root(
+    host: Host, layout: rootfs.Layout, *, rootless: bool
+) -> tuple[rootfs.Mount, list[rootfs.Layer], list[rootfs.Step]]:
+    """Return the mount that is the root, its layers, and the pieces it is put together from when it is no overlay."""
+    whole = rootfs.Layer(layout.lower, layout.upper, layout.work)
+    if rootless:
+        below = f"{layout.lower.rstrip('/')}/"
+        mountpoints = {mount.mountpoint for mount in read_mountinfo(host, "self")}
+        if any(mountpoint.startswith(below) for mountpoint in mountpoints - {layout.lower}):
+            from sandbox import pieces  # noqa: PLC0415
+
+            layers, steps = pieces.split(layout, mountpoints)
+            return rootfs.Mount("tmpfs", layout.merged, 0, "mode=755", "tmpfs"), layers, steps
+    return rootfs.overlay(whole, layout.merged, rootless=rootless), [whole], []
+
+
+def host_devices() -> Iterator[rootfs.Node]:
+    """Yield the devices directly in the host's /dev, for a privileged container."""
+    with os.scandir("/dev") as entries:
+        for entry in entries:
+            found = entry.stat(follow_symlinks=False)
+            if stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
+                if entry.name in ("ptmx", "console"):
+                    continue
+                major, minor = os.major(found.st_rdev), os.minor(found.st_rdev)
+                yield rootfs.Node(entry.path, stat.S_IFMT(found.st_mode), major, minor, stat.S_IMODE(found.st_mode))
