@@ -67,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("target", metavar="PID|CONTAINER", nargs="?", help="which process (see below)")
     parser.add_argument("--namespaces", action="store_true", help="instead list every namespace and who is in it")
+    parser.add_argument("--changes", action="store_true", help="instead list what it changed of its image (overlay)")
+    parser.add_argument("--owner", metavar="PATH", help="instead say which container a file or directory belongs to")
     parser.add_argument("--json", action="store_true", help="print a JSON document")
     parser.add_argument(
         "--no-color", "--no-colour", dest="colour", action="store_false", help="also by $NO_COLOR"
@@ -77,17 +79,29 @@ def _parser() -> argparse.ArgumentParser:
 def _run(argv: Sequence[str] | None) -> int:
     parser = _parser()
     given = parser.parse_args(argv)
-    if given.namespaces is bool(given.target):
-        parser.error("give either a PID or container, or --namespaces")
+    if [given.namespaces, bool(given.target), given.owner is not None].count(True) != 1:
+        parser.error("give either a PID or container, or --namespaces, or --owner PATH")
+    if (given.changes and not given.target) or given.owner == "":
+        parser.error("--changes needs a PID or container" if given.changes else "--owner needs a path")
     # A name may hold what the terminal's encoding cannot say.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     from inspector.kernel.host import Host  # noqa: PLC0415  `nsinspect --help` reads no kernel file
 
     colour = given.colour and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     with Host() as host:
-        write(host, given.target, as_json=given.json, colour=colour)
+        code = _write_rootfs(host, given, colour=colour) if given.changes or given.owner else 0
+        if not given.changes and not given.owner:
+            write(host, given.target, as_json=given.json, colour=colour)
     sys.stdout.flush()
-    return 0
+    return code
+
+
+def _write_rootfs(host: Host, given: argparse.Namespace, *, colour: bool) -> int:
+    from inspector.nsinspect.rootfs import write_changes, write_owner  # noqa: PLC0415  only these two need it
+
+    if given.owner:
+        return write_owner(host, given.owner, as_json=given.json, colour=colour)
+    return write_changes(host, given.target, as_json=given.json, colour=colour)
 
 
 def write(host: Host, target: str | None, *, as_json: bool = False, colour: bool = False) -> None:
