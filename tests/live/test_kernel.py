@@ -52,9 +52,10 @@ def test_every_process_as_psutil_reads_it(host: Host) -> None:
             before, status, cmdline = read_stat(host, pid), read_status(host, pid), read_cmdline(host, pid)
             facts = by_psutil(pid)
             after = read_stat(host, pid)
+            same = (status.uids, cmdline) == (read_status(host, pid).uids, read_cmdline(host, pid))
         except (ProcessLookupError, FileNotFoundError):
             continue
-        if facts is None or (before.starttime_ticks, before.comm, before.num_threads, before.ppid) != (
+        if facts is None or not same or (before.starttime_ticks, before.comm, before.num_threads, before.ppid) != (
             after.starttime_ticks, after.comm, after.num_threads, after.ppid,
         ):  # fmt: skip
             continue
