@@ -55,7 +55,7 @@ TABLE = (
     Row(("inspector.model",), may=("inspector.kernel", *TYPES), never=IO),
     Row(COLLECT, may=("inspector.kernel", "inspector.model", *COLLECT, *TYPES)),
     Row(ROOTS, may=("inspector.kernel", "inspector.model", "inspector.layers", *ROOTS, *TYPES)),
-    Row(("inspector.namespace_census",), may=("inspector.kernel", "inspector.model", "inspector.namespace_table", *TYPES)),
+    Row(("inspector.namespace_census",), may=("inspector.kernel", "inspector.model", *TABLES, *TYPES)),
     # The kernel modules' types and pure functions, never their readers: see `reads`.
     Row(PURE, may=("inspector.kernel", "inspector.model", *PURE, *TYPES), never=IO),
     Row(("inspector.observe",), may=("inspector.kernel", "inspector.model", *COLLECT, *PURE, *TYPES)),
