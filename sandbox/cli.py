@@ -200,7 +200,7 @@ def _spec(arguments: Arguments) -> Spec:
             host_cpus=os.cpu_count() or 1,
         ),
         best_effort_limits=arguments.limits_best_effort,
-        cgroup_parent=arguments.cgroup_parent,
+        cgroup_parent=os.path.join("/", arguments.cgroup_parent),
         init=arguments.init,
         read_only=arguments.read_only,
         interactive=arguments.interactive,

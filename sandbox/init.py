@@ -300,6 +300,7 @@ def serve_as_init(program: Callable[[], NoReturn], channel: Channel) -> NoReturn
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         run_child(program, channel)
     os.closerange(3, 1 << 20)
+    syscalls.set_process_name("sandbox-init")
     while True:
         number = signal.sigwait(everything)
         if number != signal.SIGCHLD:
