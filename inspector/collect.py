@@ -146,13 +146,15 @@ class Collector:
         stat = self._attempt("self", read_stat, host, "self")
         hostname = self._attempt("hostname", host.read, "/proc/sys/kernel/hostname") or b""
         membership = self._attempt("self", read_cgroup, host, "self") or Membership({})
+        root, kept_in = self._attempt("self", _read_mounts, host, "self") or (None, "")
         paths = ((h, path_in(h, membership)) for h in self._hierarchies)
         outside = any(path is not None and h.directory(path) is None for h, path in paths)
         return Own(
             pid=stat.pid if stat else 0,
             namespaces=namespaces,
             membership=membership,
-            root=self._attempt("self", _read_root, host, "self"),
+            root=root,
+            kept_in=kept_in,
             own_pid_namespace=initial.get("pid") is False,
             inside_container=initial.get("pid") is False or initial.get("cgroup") is False,
             hidden_ancestors=outside or any(index not in true_roots for index, _, _ in tops),
@@ -202,13 +204,15 @@ class Collector:
             return replace(known, membership=membership)
         status = self._attempt(subject, read_status, host, pid)
         parent = processes.get(process.ppid)
+        root, kept_in = self._attempt(subject, _read_mounts, host, pid) or (None, "")
         return Leader(
             process=process,
             inner_pids=status.ns_pids if status else (pid,),
             namespaces=self._attempt(subject, read_namespaces, host, pid) or {},
             membership=membership,
-            root=self._attempt(subject, _read_root, host, pid),
+            root=root,
             parent_cmdline=(self._attempt(subject, read_cmdline, host, parent.pid) or "") if parent else "",
+            kept_in=kept_in,
             parent_directory=(self._attempt(subject, host.readlink, f"/proc/{parent.pid}/cwd") or "") if parent else "",
         )
 
@@ -226,9 +230,16 @@ def _is(process: Process, stat: Stat) -> bool:
     return (process.starttime_ticks, process.ppid, process.comm) == (stat.starttime_ticks, stat.ppid, stat.comm)
 
 
-def _read_root(host: Host, pid: int | str) -> Mount | None:
-    """Read the mount that is a process's "/", the last one made there; of a long table only its line is parsed."""
+def _read_mounts(host: Host, pid: int | str) -> tuple[Mount | None, str]:
+    """Read a process's root mount, and where its /etc/hostname comes from; of a long table only two lines are parsed.
+
+    Of several mounts at one place the last one made lies on top. Docker, Podman and our sandbox bind a file of
+    the directory they keep for the container to /etc/hostname.
+    """
+    found: dict[bytes, Mount] = {}
     for line in reversed(host.read(f"/proc/{pid}/mountinfo").split(b"\n")):
-        if line.split(b" ", 5)[4:5] == [b"/"]:
-            return parse_mountinfo(line)[0]
-    return None
+        place = line.split(b" ", 5)[4:5]
+        if place in ([b"/"], [b"/etc/hostname"]) and place[0] not in found:
+            found[place[0]] = parse_mountinfo(line)[0]
+    hostname = found.get(b"/etc/hostname")
+    return found.get(b"/"), hostname.root.rpartition("/")[0] if hostname else ""

@@ -13,7 +13,7 @@ from typing import Literal
 
 from inspector.kernel.mounts import Mount, overlay_layers
 from inspector.model import Leader, Own
-from inspector.runtimes import Match, by_command, by_layer, pod_uid
+from inspector.runtimes import Match, by_command, by_directory, by_layer, pod_uid
 
 __all__ = ["Naming", "name_of", "root_identity"]
 
@@ -102,7 +102,8 @@ def _common_evidence(leader: Leader, own: Own) -> tuple[str, ...]:
 def _self(own: Own, evidence: tuple[str, ...]) -> Naming:
     """Name the container that the reader itself is in: its host name is all that it is told from inside."""
     overlay = overlay_layers(own.root) if own.root else None
-    runtime, identifier = (by_layer(overlay.upper) if overlay and overlay.upper else None) or (None, None)
+    layer = by_layer(overlay.upper) if overlay and overlay.upper else None
+    runtime, identifier = by_directory(own.kept_in) or layer or (None, None)
     if identifier is None and HEX_ID.fullmatch(own.hostname):
         identifier = own.hostname
     evidence = (f"we run inside it, PID namespace {own.namespaces.get('pid')}", *evidence)
@@ -115,16 +116,17 @@ def _self(own: Own, evidence: tuple[str, ...]) -> Naming:
 def _anonymous(identifier: str, leader: Leader, evidence: tuple[str, ...]) -> Naming:
     """Name a container whose cgroup's name says nothing, from the program that made it."""
     process, words = leader.process, leader.parent_cmdline.split(" ")
-    runtime = by_command(words[0]) or by_command(process.comm)  # bwrap is the first process itself
-    told = _told(runtime, words, leader)
+    kept = by_directory(leader.kept_in)
+    runtime = kept[0] if kept else by_command(words[0]) or by_command(process.comm)  # bwrap is the process itself
+    told = kept[1] if kept else _told(runtime, words, leader)
     image = (leader.root.root if leader.root else "") or "/"
     return Naming(
         kind="container",
         id=told if told is not None and LONG_ID.fullmatch(told) else identifier,
-        name=told or f"{process.comm}-{process.pid}",
+        name=(told[:SHORT_ID] if kept else told) if told else f"{process.comm}-{process.pid}",
         runtime=runtime,
         image=image,
-        evidence=(*evidence, f"started by {runtime}") if runtime else evidence,
+        evidence=(*evidence, f"{'kept' if kept else 'started'} by {runtime}") if runtime else evidence,
         runtime_id=told,
     )
 

@@ -81,5 +81,6 @@ def _clues(container: Container) -> Clues:
         id=_runtime_id(container),
         upper=(overlay.upper if overlay else None) or "",
         parent=tuple(leader.parent_cmdline.split(" ")) if leader else (),
+        kept_in=leader.kept_in if leader else "",
         parent_directory=(leader.parent_directory if leader else None) or "",
     )

@@ -78,6 +78,7 @@ class Own:
     hidden_ancestors: bool
     true_roots: frozenset[int]
     hostname: str
+    kept_in: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,10 @@ class Census:
 
 @dataclass(frozen=True, slots=True)
 class Leader:
-    """A full look at the first process of a group; read once for its identity and remembered."""
+    """A full look at the first process of a group; read once for its identity and remembered.
+
+    `kept_in` is the directory that its /etc/hostname comes from: the one its runtime keeps for it.
+    """
 
     process: Process
     inner_pids: tuple[int, ...]
@@ -101,6 +105,7 @@ class Leader:
     root: Mount | None
     parent_cmdline: str
     parent_directory: str = ""
+    kept_in: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +164,8 @@ class Observation:
     """One tick: the containers, and what the kernel said of each at that moment.
 
     `taken_at` is Unix time; `monotonic` is what rates are taken over.
-    `readings` and `inodes` are keyed by resource and cgroup path.
+    `readings` and `inodes` are keyed by resource and cgroup path; `hollow` says
+    by container id why its application is gone.
     """
 
     taken_at: float
@@ -176,3 +182,4 @@ class Observation:
     processes: Mapping[str, tuple[ProcessDetail, ...]]
     problems: tuple[str, ...]
     denied: int
+    hollow: Mapping[str, str] = field(default_factory=dict)

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = ["Match", "by_command", "by_layer", "match", "pod_uid"]
+__all__ = ["Match", "by_command", "by_directory", "by_layer", "match", "pod_uid"]
 
 HEX = r"[0-9a-f]{64}"
 
@@ -55,6 +55,13 @@ LAYERS = (
     ("containerd", re.compile(r"/io\.containerd\.snapshotter\.v1\.overlayfs/snapshots/[0-9]+/fs$")),
 )
 
+# The directory that the runtime keeps for the container, and binds files of into it.
+DIRECTORIES = (
+    ("sandbox", re.compile(rf"/cgscope[^/]*/containers/(?P<id>{HEX})\Z", re.ASCII)),
+    ("docker", re.compile(rf"/docker/containers/(?P<id>{HEX})\Z", re.ASCII)),
+    ("podman", re.compile(rf"/overlay-containers/(?P<id>{HEX})/userdata\Z", re.ASCII)),
+)
+
 # The program whose child is the first process of a container that no cgroup's name gives away.
 COMMANDS = {
     "bwrap": "bubblewrap",
@@ -85,6 +92,15 @@ def by_layer(upper: str) -> tuple[str, str | None] | None:
         found = pattern.search(upper)
         if found:
             return runtime, found.groupdict().get("id")
+    return None
+
+
+def by_directory(directory: str) -> tuple[str, str] | None:
+    """Tell the runtime and the id from the directory that the container's /etc/hostname comes from."""
+    for runtime, pattern in DIRECTORIES:
+        found = pattern.search(directory)
+        if found:
+            return runtime, found["id"]
     return None
 
 

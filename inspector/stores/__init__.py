@@ -31,6 +31,7 @@ class Clues:
     upper: str = ""
     parent: tuple[str, ...] = ()
     parent_directory: str = ""
+    kept_in: str = ""
 
     def option(self, name: str) -> str:
         """Return the word after an option of the parent's command line ("-b DIR"), or ""."""
@@ -38,8 +39,9 @@ class Clues:
         return words[words.index(name) + 1] if name in words[:-1] else ""
 
     def before(self, *markers: str) -> list[str]:
-        """Return what stands before a marker in the path of the writable layer: the runtime's own root."""
-        return [self.upper.partition(marker)[0] for marker in markers if marker in self.upper]
+        """Return what stands before a marker in the path of a directory of the runtime: the runtime's own root."""
+        paths = (self.upper, self.kept_in)
+        return [path.partition(marker)[0] for path in paths for marker in markers if marker in path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def sources(runtime: str, clues: Clues) -> list[Source]:
 
 def _docker(clues: Clues) -> list[Source]:
     # moby: <data-root>/containers/<id>/config.v2.json; the layers lie below the same root.
-    roots = dict.fromkeys((*clues.before("/overlay2/", "/vfs/", "/rootfs/"), "/var/lib/docker"))
+    roots = dict.fromkeys((*clues.before("/overlay2/", "/vfs/", "/rootfs/", "/containers/"), "/var/lib/docker"))
     return [Source(root, f"containers/{clues.id}/config.v2.json", parse_docker) for root in roots]
 
 
@@ -92,7 +94,7 @@ def _storage(clues: Clues) -> list[Source]:
     # github.com/containers/storage, of Podman and CRI-O; conmon is started with "-b <its userdata directory>".
     bundle = clues.option("-b").partition("/overlay-containers/")
     told = [bundle[0]] if bundle[1] else []
-    roots = dict.fromkeys((*told, *clues.before("/overlay/"), "/var/lib/containers/storage"))
+    roots = dict.fromkeys((*told, *clues.before("/overlay-containers/", "/overlay/"), "/var/lib/containers/storage"))
     return [
         source
         for root in roots
