@@ -98,7 +98,7 @@ class _Writer:
             "parent": one.parent,
             "pod": one.pod,
             "created_at": self.created_at(),
-            "state": "paused" if frozen.frozen else "running",
+            "state": "paused" if frozen.frozen else "hollow" if one.id in self.after.hollow else "running",
             "pid": leader.process.pid if leader else None,
             "members": len(one.members),
             "evidence": list(one.evidence),
@@ -113,7 +113,7 @@ class _Writer:
             "findings": [],
             "processes": self.processes(),
         }
-        document["findings"] = findings(document, self.after.own.namespaces)
+        document["findings"] = findings(document, self.after.own.namespaces, self.after.hollow.get(one.id))
         return document
 
     def path(self, resource: str) -> str | None:

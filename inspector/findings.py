@@ -13,6 +13,7 @@ from inspector.schema import Container, Finding
 __all__ = ["CODES", "findings"]
 
 CODES = {
+    "hollow": "its first process is alive, but the application it was started for is gone",
     "cpu-throttled": "its own CPU quota stopped it in a good part of the periods",
     "cpu-throttled-by-ancestor": "the quota of a cgroup above it stopped it",
     "memory-near-limit": "what cannot be reclaimed is close to the memory limit: an OOM kill is near",
@@ -29,9 +30,14 @@ MEMORY_CRITICAL = 0.97
 PIDS_WARNING = 0.9
 
 
-def findings(container: Container, own: Mapping[str, int]) -> list[Finding]:
-    """List the findings of one container; `own` are the reader's namespaces, the host's when it is on the host."""
-    return [*_throttling(container), *_memory(container), *_pids(container), *_namespaces(container, own)]
+def findings(container: Container, own: Mapping[str, int], hollow: str | None = None) -> list[Finding]:
+    """List the findings of one container.
+
+    `own` are the reader's namespaces, the host's when it is on the host;
+    `hollow` the evidence that its application is gone (inspector.hollow).
+    """
+    gone: list[Finding] = [{"code": "hollow", "severity": "critical", "text": hollow}] if hollow else []
+    return [*gone, *_throttling(container), *_memory(container), *_pids(container), *_namespaces(container, own)]
 
 
 def _throttling(container: Container) -> Iterator[Finding]:

@@ -11,12 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from inspector.absence import Absence
+from inspector.anatomy import Anatomy
 from inspector.collect import Collector
 from inspector.correlate import Candidate, candidates, containers
+from inspector.hollow import Memory, hollow, remember
 from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Reading
 from inspector.kernel.host import Host
 from inspector.kernel.network import Interface
+from inspector.kernel.system import System
 from inspector.measure import Meter
 from inspector.metadata import Metadata
 from inspector.model import Census, Container, Identity, Key, Leader, Observation, Process, ProcessDetail, Tally
@@ -43,6 +46,8 @@ class Observer:
         self._collector = Collector(host, self._absence)
         self._meter = Meter(host, self._absence)
         self._metadata = Metadata(host, self._absence)
+        self._anatomy = Anatomy(host, self._absence)
+        self._memories: dict[str, Memory] = {}
 
     def tick(self) -> Observation:
         """Observe the machine now."""
@@ -80,6 +85,7 @@ class Observer:
             tallies=self._tallies(shown, census.processes),
             interfaces=self._interfaces(shown, census),
             processes=self._details(shown, census.processes),
+            hollow=self._hollow(shown, census.processes, system),
             problems=tuple(self._absence.problems),
             denied=len(self._absence.denied),
         )
@@ -126,6 +132,25 @@ class Observer:
         }
         read = ((inode, self._meter.interfaces(pid)) for inode, pid in wanted.items())
         return {inode: interfaces for inode, interfaces in read if interfaces is not None}
+
+    def _hollow(
+        self, shown: Iterable[Container], processes: Mapping[int, Process], system: System
+    ) -> dict[str, str]:
+        """Judge the containers whose first process may be without its application."""
+        self._anatomy.begin(system)
+        found, memories = {}, {}
+        for one in shown:
+            structure = self._anatomy.of(one, processes, system.cpus)
+            if structure is None:
+                continue
+            earlier = self._memories.get(one.id)
+            evidence = hollow(structure, earlier)
+            if evidence is not None:
+                found[one.id] = evidence.text
+            memories[one.id] = remember(structure, earlier)
+        self._memories = memories
+        self._anatomy.end()
+        return found
 
     def _details(
         self, shown: Iterable[Container], processes: Mapping[int, Process]

@@ -160,8 +160,8 @@ class Host:
             os.close(fd)
 
     def read_prefix(self, path: str, size: int) -> bytes:
-        """Return at most the first `size` bytes: for files a process controls the length of."""
-        fd = os.open(self.path(path), os.O_RDONLY | os.O_CLOEXEC)
+        """Return at most the first `size` bytes, for files a process controls the length of; waits for no FIFO."""
+        fd = os.open(self.path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             return os.read(fd, size)
         finally:

@@ -64,7 +64,8 @@ CAPABILITY_SETS = {
 class Stat:
     """What changes of a process. `utime_ticks` and the like in 1/CLOCK_TICKS s, `rss_pages` in PAGE_SIZE.
 
-    pid and starttime_ticks (since boot) together identify a process.
+    pid and starttime_ticks (since boot) together identify a process. `children_ticks`
+    is the CPU time of the children it has waited for.
     """
 
     pid: int
@@ -80,6 +81,7 @@ class Stat:
     num_threads: int
     starttime_ticks: int
     rss_pages: int
+    children_ticks: int = 0
 
     @property
     def is_kernel_thread(self) -> bool:
@@ -143,6 +145,7 @@ def parse_stat(data: bytes) -> Stat:
             int(fields[17]),
             int(fields[19]),
             int(fields[21]),
+            int(fields[13]) + int(fields[14]),
         )
     except (ValueError, IndexError) as error:
         raise ParseError("/proc/<pid>/stat", data) from error

@@ -1,0 +1,156 @@
+"""The processes of a container whose first one may be without its application: what inspector.hollow judges by.
+
+Costs with the containers: a first process that is an application itself is
+recognised by its name, a `sleep` or `tail` is not looked into, and of the
+rest no more is read than shows that one lives.
+"""
+
+from __future__ import annotations
+
+import stat as modes
+from collections.abc import Mapping
+
+from inspector.absence import Absence
+from inspector.hollow import FILLERS, MULTICALL, SHELLS, Member, Structure, holder_of, is_wrapper
+from inspector.kernel.host import Host
+from inspector.kernel.process import CLOCK_TICKS, read_stat_kept
+from inspector.kernel.system import System
+from inspector.model import Container, Process
+
+__all__ = ["Anatomy"]
+
+YOUNG_TICKS = 2 * CLOCK_TICKS  # it may yet execute another program under the same name
+ARGUMENT_BYTES = 4096
+SCRIPT_BYTES = 65536
+MOST_MEMBERS = 500
+# Where a shell keeps the script it reads: bash, then dash and busybox.
+SCRIPT_DESCRIPTORS = (255, 10, 11)
+
+Known = tuple[int, int, str]
+
+
+class Anatomy:
+    """Looks at containers, tick after tick. Not thread safe."""
+
+    def __init__(self, host: Host, absence: Absence) -> None:
+        self.host = host
+        self._attempt = absence.attempt
+        self._argv: dict[Known, tuple[str, ...]] = {}
+        self._scripts: dict[Known, str] = {}
+        self._used: set[Known] = set()
+        self._now = 0
+
+    def begin(self, system: System) -> None:
+        """Start a tick."""
+        self._now = int(system.uptime_seconds * CLOCK_TICKS)
+
+    def end(self) -> None:
+        """End a tick: forget the processes it did not look at."""
+        for known in (self._argv, self._scripts):
+            for key in known.keys() - self._used:
+                del known[key]
+        self._used.clear()
+
+    def of(self, one: Container, processes: Mapping[int, Process], cpus: int) -> Structure | None:
+        """Look at one container; None where its first process is an application, or is gone."""
+        first = processes.get(one.leader.process.pid) if one.leader and one.kind == "container" else None
+        if first is None or not is_wrapper(first.comm, self._arguments(first)):
+            return None
+        main = self._member(first)
+        if main is None or len(one.members) > MOST_MEMBERS:
+            return None
+        members = [main]
+        lives = False
+        for pid in one.members:
+            process = processes.get(pid)
+            if process is None or pid == main.pid:
+                continue
+            # Below a `sleep` that was a shell, the session tells its own children from those that came in.
+            skim = process.comm in FILLERS or (lives and main.program not in FILLERS)
+            member = self._skimmed(process) if skim else self._member(process)
+            if member is not None:
+                members.append(member)
+                application = not (member.dead or is_wrapper(member.comm, member.argv))
+                lives = lives or (application and _descends(process, main.pid, processes))
+        structure = Structure(main, tuple(members), self._now, cpus)
+        holder = holder_of(structure)
+        script = self._script(holder) if holder.program in SHELLS and not lives else ""
+        return Structure(main, structure.members, self._now, cpus, script)
+
+    def _skimmed(self, process: Process) -> Member:
+        argv = self._arguments(process)
+        return Member(process.pid, process.starttime_ticks, process.ppid, process.comm, argv, "S", 0, 0)
+
+    def _member(self, process: Process) -> Member | None:
+        found = self._attempt(f"process {process.pid}", read_stat_kept, self.host, process.pid)
+        if found is None or found.starttime_ticks != process.starttime_ticks:
+            return None
+        current = Process(process.pid, found.starttime_ticks, found.ppid, found.comm, None, None)
+        argv = self._arguments(current)
+        return Member(
+            pid=found.pid,
+            starttime_ticks=found.starttime_ticks,
+            ppid=found.ppid,
+            comm=found.comm,
+            argv=argv,
+            state=found.state,
+            session=found.session,
+            tty=found.tty,
+            dead_ticks=found.children_ticks,
+        )
+
+    def _arguments(self, process: Process) -> tuple[str, ...]:
+        key = (*process.identity, process.comm)
+        self._used.add(key)
+        known = self._argv.get(key)
+        if known is None:
+            path = f"/proc/{process.pid}/cmdline"
+            data = self._attempt(f"process {process.pid}", self.host.read_prefix, path, ARGUMENT_BYTES) or b""
+            known = tuple(data.decode(errors="surrogateescape").rstrip("\0").split("\0")) if data else ()
+            if self._now - process.starttime_ticks > YOUNG_TICKS:
+                self._argv[key] = known
+        return known
+
+    def _script(self, shell: Member) -> str:
+        """Return what a shell runs: the text after -c, or the file it has open."""
+        key = (*shell.identity, shell.comm)
+        known = self._scripts.get(key)
+        if known is None:
+            known = self._after_c(shell) or self._open_script(shell)
+            if self._now - shell.starttime_ticks > YOUNG_TICKS:
+                self._scripts[key] = known
+        return known
+
+    @staticmethod
+    def _after_c(shell: Member) -> str:
+        for place, word in enumerate(shell.argv):
+            if place and word.startswith("-") and not word.startswith("--") and "c" in word:
+                return next(iter(shell.argv[place + 1 :]), "")
+            if place and not word.startswith(("-", "+")) and _base(word) not in SHELLS | MULTICALL:
+                break
+        return ""
+
+    def _open_script(self, shell: Member) -> str:
+        subject = f"process {shell.pid}"
+        for number in SCRIPT_DESCRIPTORS:
+            path = f"/proc/{shell.pid}/fd/{number}"
+            entry = self._attempt(subject, self.host.stat, path)
+            if entry is not None and modes.S_ISREG(entry.mode):
+                data = self._attempt(subject, self.host.read_prefix, path, SCRIPT_BYTES) or b""
+                return data.decode(errors="surrogateescape")
+        return ""
+
+
+def _descends(process: Process | None, ancestor: int, processes: Mapping[int, Process]) -> bool:
+    """Tell whether a process came from this one; who came in from outside (docker exec) did not."""
+    seen: set[int] = set()
+    while process is not None and process.pid not in seen:
+        if process.ppid == ancestor:
+            return True
+        seen.add(process.pid)
+        process = processes.get(process.ppid)
+    return False
+
+
+def _base(path: str) -> str:
+    return path.rpartition("/")[2]
