@@ -21,6 +21,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
+import tarfile
+import tempfile
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -31,6 +34,7 @@ UP = "cgscope-vm: up"
 DONE = "cgscope-vm: pytest exited with "
 TIMEOUT_SECONDS = 900
 MEMORY = "2G"
+UNUSED = {"mypy", "mypyc", "pip", "setuptools", "test", "idlelib", "tkinter", "lib2to3", "ensurepip", "bench"}
 
 
 @dataclass
@@ -64,10 +68,32 @@ def missing() -> list[str]:
     return lacks + ([] if newest_kernel() else ["/boot/vmlinuz-*-amd64 (linux-image-amd64)"])
 
 
-def command(kernel: str, arguments: list[str], *, kvm: bool) -> list[str]:
+def pack(archive: str) -> None:
+    """Write what Python reads at every start into one file, by its absolute paths.
+
+    Each import looks at dozens of files, and over 9p each look is a round
+    trip to the host: the guest unpacks this into memory, which makes a start
+    several times faster.
+    """
+    stdlib = sysconfig.get_path("stdlib")
+    paths = {stdlib, sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    paths |= {os.path.join(REPOSITORY, name) for name in ("inspector", "exporter", "sandbox", "tests")}
+
+    def needed(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        """Leave out the bulk of what no test in the guest imports, and the base Python's own site-packages."""
+        name = os.path.basename(member.name)
+        foreign = f"/{member.name}" in (f"{stdlib}/site-packages", f"{stdlib}/dist-packages")
+        return None if foreign or name in UNUSED or "__mypyc" in name or name.startswith("config-3") else member
+
+    with tarfile.open(archive, "w") as tar:
+        for path in sorted(paths):
+            tar.add(path, filter=needed)
+
+
+def command(kernel: str, archive: str, arguments: list[str], *, kvm: bool) -> list[str]:
     """Return the command that boots the kernel and runs the guest's script."""
     strict = ["env", f"CI={os.environ['CI']}"] if "CI" in os.environ else []
-    script = shlex.join([*strict, "sh", GUEST, sys.executable, *arguments])
+    script = shlex.join([*strict, "sh", GUEST, sys.executable, archive, *arguments])
     line = ["vng", "-r", kernel, "-m", MEMORY, "--user", "root", "--cwd", REPOSITORY, "-a", "psi=1"]
     return [*line, *([] if kvm else ["--disable-kvm"]), "--", script]
 
@@ -124,11 +150,14 @@ def main(arguments: list[str]) -> int:
     # with it is no failure yet.
     attempts = [True, False] if os.access("/dev/kvm", os.R_OK | os.W_OK) else [False]
     result = Result()
-    for kvm in attempts:
-        print(f"== {os.path.basename(kernel)} in a virtual machine{'' if kvm else ', emulated'} ==", flush=True)
-        result = boot(command(kernel, arguments, kvm=kvm))
-        if result.up:
-            break
+    with tempfile.TemporaryDirectory(prefix="cgscope-vm-") as directory:
+        archive = os.path.join(directory, "python.tar")
+        pack(archive)
+        for kvm in attempts:
+            print(f"== {os.path.basename(kernel)} in a virtual machine{'' if kvm else ', emulated'} ==", flush=True)
+            result = boot(command(kernel, archive, arguments, kvm=kvm))
+            if result.up:
+                break
     if result.code is None:
         how = "ended before its tests did" if result.up else "did not come up"
         print(f"The virtual machine {how} (at most {TIMEOUT_SECONDS} s).", file=sys.stderr)
