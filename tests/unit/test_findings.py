@@ -1,0 +1,122 @@
+"""What a person should know about a container: each finding at its threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from inspector.findings import CODES, findings
+from inspector.kernel.namespaces import INITIAL
+from inspector.schema import Finding
+from tests.unit.documents import container
+
+OWN = dict(INITIAL)
+QUIET: dict[str, dict[str, object]] = {
+    "cpu": {"throttled_ratio": 0.0, "throttled_by": None, "inherited_throttled_ratio": None},
+    "memory": {"limit_bytes": 1000, "unreclaimable_bytes": 0, "oom_kills": 0},
+    "pids": {"current": 1, "limit": 1000},
+}
+
+
+def found(**changes: object) -> list[Finding]:
+    """Return the findings of a container that is quiet but for these changes."""
+    parts = {
+        key: {**QUIET.get(key, {}), **value} if isinstance(value, Mapping) else value for key, value in changes.items()
+    }
+    return findings(container("web", **{**QUIET, **parts}), OWN)
+
+
+def codes(**changes: object) -> list[tuple[str, str]]:
+    """Return the codes and severities alone."""
+    return [(one["code"], one["severity"]) for one in found(**changes)]
+
+
+def test_a_quiet_container_has_no_findings() -> None:
+    """A container that is well within its limits and in namespaces of its own has none."""
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"cpu": {"throttled_ratio": 0.0499}}, None),
+        ({"cpu": {"throttled_ratio": 0.05}}, ("cpu-throttled", "warning")),
+        ({"cpu": {"throttled_ratio": 0.499}}, ("cpu-throttled", "warning")),
+        ({"cpu": {"throttled_ratio": 0.5}}, ("cpu-throttled", "critical")),
+        ({"cpu": {"throttled_ratio": None}}, None),
+        ({"cpu": {"inherited_throttled_ratio": 0.0499}}, None),
+        ({"cpu": {"inherited_throttled_ratio": 0.05}}, ("cpu-throttled-by-ancestor", "warning")),
+        ({"cpu": {"inherited_throttled_ratio": 0.499}}, ("cpu-throttled-by-ancestor", "warning")),
+        ({"cpu": {"inherited_throttled_ratio": 0.5}}, ("cpu-throttled-by-ancestor", "critical")),
+        ({"cpu": {"throttled_ratio": None, "inherited_throttled_ratio": 1.0}},
+         ("cpu-throttled-by-ancestor", "critical")),
+        ({"memory": {"unreclaimable_bytes": 899}}, None),
+        ({"memory": {"unreclaimable_bytes": 900}}, ("memory-near-limit", "warning")),
+        ({"memory": {"unreclaimable_bytes": 969}}, ("memory-near-limit", "warning")),
+        ({"memory": {"unreclaimable_bytes": 970}}, ("memory-near-limit", "critical")),
+        ({"memory": {"unreclaimable_bytes": 2000}}, ("memory-near-limit", "critical")),
+        ({"memory": {"unreclaimable_bytes": None}}, None),
+        ({"memory": {"unreclaimable_bytes": 970, "limit_bytes": None}}, None),
+        ({"memory": {"unreclaimable_bytes": 970, "limit_bytes": 0}}, None),
+        ({"memory": {"oom_kills": None}}, None),
+        ({"memory": {"oom_kills": 1}}, ("oom-killed", "critical")),
+        ({"pids": {"current": 899}}, None),
+        ({"pids": {"current": 900}}, ("pids-near-limit", "warning")),
+        ({"pids": {"current": 900, "limit": None}}, None),
+        ({"pids": {"current": 900, "limit": 0}}, None),
+        ({"pids": {"current": None}}, None),
+        ({"network": {"shared_with_host": True}}, ("host-network", "warning")),
+        ({"network": {"shared_with_host": True}, "kind": "service"}, None),
+        ({"network": {"shared_with_host": None}}, None),
+        ({"namespaces": {"pid": INITIAL["pid"]}}, ("host-pid", "warning")),
+        ({"namespaces": {"pid": INITIAL["pid"]}, "kind": "cgroup"}, None),
+        ({"namespaces": {"pid": INITIAL["pid"]}, "network": {"shared_with_host": None}}, None),
+    ],
+)  # fmt: skip
+def test_just_below_and_at_each_threshold(changes: dict[str, object], expected: tuple[str, str] | None) -> None:
+    """Each code appears from its threshold on and not below, with the severity of how bad it is."""
+    got = codes(**changes)
+    assert got == ([] if expected is None else [expected])
+    assert {code for code, _ in got} <= CODES.keys()
+
+
+def test_a_hollow_container() -> None:
+    """The evidence that the application is gone comes first, as it is."""
+    (one,) = findings(container("web", **QUIET), OWN, "its last child ended 5 s ago")
+    assert (one["code"], one["severity"], one["text"]) == ("hollow", "critical", "its last child ended 5 s ago")
+
+
+def test_usage_that_can_be_reclaimed_is_no_danger() -> None:
+    """A container full to its limit with page cache is not near an OOM kill."""
+    full = {"usage_bytes": 1000, "working_set_bytes": 1000, "limit_ratio": 1.0, "unreclaimable_bytes": 10}
+    assert found(memory=full) == []
+
+
+def test_of_own_and_ancestors_throttling_the_worse_is_told() -> None:
+    """An ancestor's throttling is told beside the own only where it is the worse of the two."""
+    own = {"throttled_ratio": 0.6, "inherited_throttled_ratio": 0.6}
+    assert codes(cpu=own) == [("cpu-throttled", "critical")]
+    both = {"throttled_ratio": 0.1, "inherited_throttled_ratio": 0.6}
+    assert codes(cpu=both) == [("cpu-throttled", "warning"), ("cpu-throttled-by-ancestor", "critical")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"cpu": {"throttled_ratio": 0.42, "quota_us": 20000, "period_us": 100000}}, ("42%", "20000 of 100000 us")),
+        ({"cpu": {"inherited_throttled_ratio": 0.8, "throttled_by": "/parent"}}, ("80%", "/parent")),
+        ({"memory": {"limit_bytes": 100 << 10, "unreclaimable_bytes": 95 << 10}}, ("95%", "5 KiB")),
+        ({"memory": {"limit_bytes": 1000, "unreclaimable_bytes": 2000}}, ("200%", "0 KiB")),
+        ({"memory": {"oom_kills": 1}}, ("1 process killed",)),
+        ({"memory": {"oom_kills": 3}}, ("3 processes killed",)),
+        ({"pids": {"current": 95, "limit": 100}}, ("95 of 100 tasks",)),
+        ({"network": {"shared_with_host": True}}, ("host's network namespace",)),
+        ({"namespaces": {"pid": INITIAL["pid"]}}, ("host's PID namespace",)),
+    ],
+)
+def test_the_text_has_its_evidence(changes: dict[str, object], words: tuple[str, ...]) -> None:
+    """The sentence names the figures and the cgroup that it rests on."""
+    (one,) = found(**changes)
+    assert all(word in one["text"] for word in words), one["text"]
+    assert "\n" not in one["text"]
