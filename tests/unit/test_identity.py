@@ -1,0 +1,203 @@
+"""What a group of processes is called, of what kind it is, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from inspector.identity import Naming, name_of, root_identity
+from inspector.kernel.cgroups import Membership
+from inspector.kernel.mounts import Mount
+from inspector.model import Leader, Own
+from inspector.runtimes import match
+from tests.unit.parts import OVERLAY, OWN, ROOT, leader, mount, process
+
+ID = "ab" * 32
+PID_NS, MNT_NS = 4026540001, 4026550001
+OTHER_ROOT = mount("27 1 254:0 /srv/root / rw - ext4 /dev/vda rw")
+POD = "3f2b7c1e-9d54-4e0a-8f6b-1a2b3c4d5e6f"
+
+
+def named(key: tuple[str, str | int], first: Leader | None, own: Own = OWN, path: str = "") -> Naming:
+    """Return the name of a group that is something of its own."""
+    found = name_of(key, match(path) if path else None, first, own)
+    assert found is not None
+    return found
+
+
+def isolated(comm: str = "sh", *, parent: str = "", path: str = "/", root: Mount | None = OTHER_ROOT) -> Leader:
+    """Return a first process with PID and mount namespaces of its own."""
+    return leader(process(100, PID_NS, MNT_NS, comm=comm), path, parent=parent, root=root)
+
+
+def test_a_runtimes_container() -> None:
+    """A runtime's container has the runtime's id and says by which cgroup, namespaces and root it was known."""
+    path = f"/docker/{ID}"
+    found = named(("runtime", path), isolated(path=path, root=OVERLAY), path=path)
+    assert (found.kind, found.id, found.name, found.runtime) == ("container", ID, ID[:12], "docker")
+    assert (found.runtime_id, found.image, found.pod) == (ID, "unknown", None)
+    assert found.evidence == (
+        "cgroup pattern docker",
+        f"own mnt namespace {MNT_NS}",
+        f"own pid namespace {PID_NS}",
+        "overlay root",
+    )
+
+
+def test_a_runtimes_container_without_namespaces() -> None:
+    """A privileged container in the host's namespaces is one by its cgroup alone, and claims nothing else."""
+    path = f"/docker/{ID}"
+    assert named(("runtime", path), leader(process(100), path), path=path).evidence == ("cgroup pattern docker",)
+
+
+def test_a_name_that_comes_again_elsewhere() -> None:
+    """LXC's containers have names, which are no ids: the cgroup's path is."""
+    inner = "/lxc.payload.a/lxc.payload.web"
+    found = named(("runtime", inner), isolated(), path=inner)
+    assert (found.id, found.name, found.runtime_id) == (inner, "web", "web")
+
+
+def test_a_pods_container() -> None:
+    """A container of Kubernetes carries its pod's uid, as the cgroup tells it."""
+    path = f"/kubepods.slice/kubepods-pod{POD.replace('-', '_')}.slice/cri-containerd-{ID}.scope"
+    assert named(("runtime", path), isolated(), path=path).pod == POD
+
+
+def test_a_plain_control_group() -> None:
+    """A control group is called by its path, has no image and no runtime."""
+    found = named(("group", "/limited"), leader(process(100), "/limited"))
+    assert found == Naming("cgroup", "/limited", "/limited", None, "", ("cgroup /limited",))
+
+
+@pytest.mark.parametrize("key", [("pid", PID_NS), ("mnt", MNT_NS)])
+def test_namespaces_alone(key: tuple[str, int]) -> None:
+    """Processes with a namespace and a root of their own are a container, known by the namespace."""
+    found = named(key, isolated("sleep"))
+    assert (found.kind, found.id, found.name) == ("container", f"{key[0]}-{key[1]}", "sleep-100")
+    assert (found.image, found.runtime) == ("/srv/root", None)
+
+
+def test_a_pid_namespace_with_the_hosts_root() -> None:
+    """A PID namespace of its own makes a container, whatever its root: its image is "/"."""
+    found = named(("pid", PID_NS), isolated(root=ROOT))
+    assert (found.kind, found.image) == ("container", "/")
+    assert not any("root" in text for text in found.evidence)
+
+
+@pytest.mark.parametrize(
+    ("comm", "parent", "runtime", "name", "runtime_id"),
+    [
+        ("sh", "/usr/bin/unshare -pf sh", "unshare", "sh-100", None),
+        ("bwrap", "-bash", "bubblewrap", "bwrap-100", None),
+        ("systemd", "systemd-nspawn -D /srv/deb12/ -b", "nspawn", "deb12", "deb12"),
+        ("systemd", "/usr/bin/systemd-nspawn --machine=web -D /srv/x", "nspawn", "web", "web"),
+        ("systemd", "systemd-nspawn", "nspawn", "systemd-100", None),
+        ("sh", "/usr/bin/containerd-shim-runc-v2 -namespace default -id c1", "containerd", "c1", "c1"),
+        ("sh", "containerd-shim-runc-v2 -id", "containerd", "sh-100", None),
+        ("sh", f"/usr/bin/conmon --api -c {ID}", "podman", ID, ID),
+        ("sh", "/bin/notbwrap x", None, "sh-100", None),
+        ("sh", "", None, "sh-100", None),
+    ],
+)
+def test_the_program_that_made_it(
+    comm: str, parent: str, runtime: str | None, name: str, runtime_id: str | None
+) -> None:
+    """Where no cgroup tells, the program that made the container does, with the name it was given."""
+    found = named(("pid", PID_NS), isolated(comm, parent=parent))
+    assert (found.runtime, found.name, found.runtime_id) == (runtime, name, runtime_id)
+    assert (f"started by {runtime}" in found.evidence) == (runtime is not None)
+
+
+def test_an_id_that_the_program_was_given() -> None:
+    """A full id told on a command line is the container's id; a short name is not unique enough for that."""
+    assert named(("pid", PID_NS), isolated(parent=f"conmon -c {ID}")).id == ID
+    assert named(("pid", PID_NS), isolated(parent="conmon -c web")).id == f"pid-{PID_NS}"
+
+
+def test_containerds_cgroup_names_its_container() -> None:
+    """The cgroup of `ctr` (/<namespace>/<id>) counts once a shim is known to be the parent."""
+    shim = "containerd-shim-runc-v2 -namespace default -id other"
+    assert named(("pid", PID_NS), isolated(parent=shim, path="/default/c1")).name == "c1"
+    assert named(("pid", PID_NS), isolated(path="/default/c1")).name == "sh-100"
+
+
+def test_a_service() -> None:
+    """A systemd unit with private mounts and the host's root is a service, called by its unit."""
+    found = named(("mnt", MNT_NS), leader(process(100, mnt_ns=MNT_NS), "/system.slice/a.service"))
+    assert (found.kind, found.id, found.name) == ("service", "/system.slice/a.service", "a.service")
+    assert found.evidence == ("systemd unit /system.slice/a.service", f"own mnt namespace {MNT_NS}")
+
+
+def test_private_mounts_outside_any_unit() -> None:
+    """A mount namespace with the host's root in no unit (`unshare -m` in a shell) is nothing of its own."""
+    assert name_of(("mnt", MNT_NS), None, leader(process(100, mnt_ns=MNT_NS), "/user.slice/a.scope"), OWN) is None
+
+
+def test_a_first_process_that_is_elsewhere_by_now() -> None:
+    """A group whose first process was not looked at in time, or has changed its namespace, is not named."""
+    assert name_of(("pid", PID_NS), None, None, OWN) is None
+    assert name_of(("pid", PID_NS + 1), None, isolated(), OWN) is None
+    assert name_of(("mnt", MNT_NS + 1), None, isolated(), OWN) is None
+
+
+@pytest.mark.parametrize(
+    ("hostname", "root", "expected"),
+    [
+        ("0123456789ab", ROOT, ("0123456789ab", "0123456789ab", None)),
+        ("web", ROOT, (f"self-{PID_NS}", "web", None)),
+        ("", ROOT, (f"self-{PID_NS}", "self", None)),
+        ("0123456789ab", OVERLAY, ("0123456789ab", "0123456789ab", "docker")),
+        ("web", mount(f"30 1 0:50 / / rw - overlay o rw,lowerdir=/,upperdir=/s/containers/{ID}/upper,workdir=/w"),
+         (ID, "web", "sandbox")),
+        ("web", None, (f"self-{PID_NS}", "web", None)),
+    ],
+)  # fmt: skip
+def test_ourselves(hostname: str, root: Mount | None, expected: tuple[str, str, str | None]) -> None:
+    """From inside, the container we are in is called by its host name, and known by its writable layer where shown."""
+    namespaces = {**OWN.namespaces, "pid": PID_NS}
+    own = replace(OWN, namespaces=namespaces, hostname=hostname, root=root, inside_container=True)
+    found = named(("self", ""), isolated(root=root), own)
+    assert (found.id, found.name, found.runtime) == expected
+    assert found.evidence[0] == f"we run inside it, PID namespace {PID_NS}"
+
+
+@pytest.mark.parametrize(
+    ("directory", "runtime"),
+    [
+        (f"/home/ada/.local/share/cgscope/containers/{ID}", "sandbox"),
+        (f"/var/lib/docker/containers/{ID}", "docker"),
+        (f"/s/overlay-containers/{ID}/userdata", "podman"),
+    ],
+)
+def test_the_directory_that_a_runtime_keeps(directory: str, runtime: str) -> None:
+    """Where a container's /etc/hostname comes from tells its runtime and full id, from outside and from inside."""
+    first = replace(isolated(parent="/usr/bin/unshare"), kept_in=directory)
+    found = named(("pid", PID_NS), first)
+    assert (found.id, found.name, found.runtime) == (ID, ID[:12], runtime)
+    assert f"kept by {runtime}" in found.evidence
+    own = replace(OWN, namespaces={**OWN.namespaces, "pid": PID_NS}, hostname=ID[:12], kept_in=directory)
+    found = named(("self", ""), first, own)
+    assert (found.id, found.runtime) == (ID, runtime)
+
+
+def test_roots_are_told_apart() -> None:
+    """Two roots are the same when device and directory are, whatever their mount ids and options."""
+    again = mount("99 1 254:0 / / ro - ext4 /dev/vda ro")
+    assert root_identity(ROOT) == root_identity(again)
+    assert root_identity(ROOT) != root_identity(OTHER_ROOT)
+    assert root_identity(None) is None
+
+
+def test_hostile_names_are_kept_as_data() -> None:
+    """A control group or first process named with escape sequences is named so, for the views to escape."""
+    path = "/\x1b[31m\udcff"
+    assert named(("group", path), leader(process(100), path)).name == path
+    assert named(("pid", PID_NS), isolated("\x1b]0;x\x07")).name == "\x1b]0;x\x07-100"
+
+
+def test_a_unit_in_any_hierarchy_names_the_service() -> None:
+    """On v1 the unit is the named hierarchy's; the controllers may have the process elsewhere."""
+    membership = Membership({"cpu": "/", "name=systemd": "/system.slice/a.service"})
+    first = replace(leader(process(100, mnt_ns=MNT_NS)), membership=membership)
+    assert named(("mnt", MNT_NS), first).name == "a.service"
