@@ -30,6 +30,7 @@ PURE = (
     "inspector.fields",
     "inspector.document",
     "inspector.runtimes",
+    "inspector.hollow",
     "inspector.layers",
     "inspector.namespace_table",
 )
@@ -55,10 +56,14 @@ TABLE = (
     Row(("inspector.model",), may=("inspector.kernel", *TYPES), never=IO),
     Row(COLLECT, may=("inspector.kernel", "inspector.model", *COLLECT, *TYPES)),
     Row(ROOTS, may=("inspector.kernel", "inspector.model", "inspector.layers", *ROOTS, *TYPES)),
+    Row(("inspector.anatomy",), may=("inspector.kernel", "inspector.model", "inspector.hollow", *TYPES)),
     Row(("inspector.namespace_census",), may=("inspector.kernel", "inspector.model", *TABLES, *TYPES)),
     # The kernel modules' types and pure functions, never their readers: see `reads`.
     Row(PURE, may=("inspector.kernel", "inspector.model", *PURE, *TYPES), never=IO),
-    Row(("inspector.observe",), may=("inspector.kernel", "inspector.model", *COLLECT, *PURE, *TYPES)),
+    Row(
+        ("inspector.observe",),
+        may=("inspector.kernel", "inspector.model", "inspector.anatomy", *COLLECT, *PURE, *TYPES),
+    ),
     Row(("inspector.views",), may=("inspector.views", "inspector.model", *TABLES, *TYPES)),
     Row(("inspector.ctop", "inspector.nsinspect", "inspector"), may=("inspector",)),
     Row(("exporter",), may=("exporter", "inspector"), never=TERMINAL),

@@ -1,0 +1,145 @@
+"""inspector.hollow: which containers are without their application, from processes written down here."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspector.hollow import Evidence, Member, Structure, background, hollow, is_wrapper, remember
+
+TAIL = ("tail", "tail", "-f", "/dev/null")  # name and arguments
+
+
+def member(
+    pid: int,
+    comm: str,
+    *argv: str,
+    ppid: int = 1,
+    start: int = 100,
+    state: str = "S",
+    session: int = 1,
+    tty: int = 0,
+    dead_ticks: int = 0,
+) -> Member:
+    """Return a process; PID 1 is the container's first."""
+    return Member(pid, start, ppid if pid != 1 else 0, comm, argv or (comm,), state, session, tty, dead_ticks)
+
+
+def container(*members: Member, now: int = 100_000, script: str = "") -> Structure:
+    """Return a container of these processes."""
+    return Structure(members[0], members, now, 2, script)
+
+
+def verdict(*looks: Structure) -> Evidence | None:
+    """Judge the last look after the ones before it."""
+    memory = None
+    for look in looks[:-1]:
+        memory = remember(look, memory)
+    return hollow(looks[-1], memory)
+
+
+SHELL = member(1, "sh", "sh", "-c", "x")
+SLEEP = member(8, "sleep", "sleep", "1", start=5000)
+ENDLESS = member(9, *TAIL, start=101)
+SERVER = member(2, "server")
+SUPERVISOR = member(1, "supervisord", "/usr/bin/python3", "/usr/bin/supervisord")
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        container(member(1, "sleep", "sleep", "infinity")),
+        container(member(1, *TAIL)),
+        container(member(1, "docker-init", "docker-init", "--", "sleep", "infinity"), member(9, "sleep")),
+        container(member(1, "nginx"), member(2, "nginx")),
+        container(member(1, "catatonit", "catatonit", "-P")),
+        container(SHELL),
+        container(SHELL, SLEEP),
+        container(SHELL, ENDLESS),
+        container(SHELL, SERVER, ENDLESS, script="gone & server & tail -f x"),
+        container(member(1, "bash", tty=34816), SLEEP, script="server &"),
+        container(SUPERVISOR, SERVER),
+    ],
+)
+def test_idle_or_by_design_is_never_hollow(look: Structure) -> None:
+    """However often one looks: without a trace of an application that is gone nothing is said."""
+    assert verdict(look, look, look) is None
+
+
+@pytest.mark.parametrize(
+    ("looks", "rule", "name"),
+    [
+        ([container(SHELL, SERVER, SLEEP), container(SHELL, SLEEP)], "seen", "server (PID 2) ran beside"),
+        ([container(SHELL, SERVER, ENDLESS), container(SHELL, ENDLESS), container(SHELL, ENDLESS)], "seen", "server"),
+        ([container(SHELL, SERVER), container(SHELL, ENDLESS)], "seen", "server (PID 2) ran before"),
+        ([container(member(1, *TAIL), member(2, "server", state="Z"))], "zombie", "server (PID 2)"),
+        ([container(SHELL, ENDLESS, script="/opt/server -p 80 & tail -f /dev/null")], "named", "server"),
+        ([container(member(1, "tini"), member(3, "sh", start=1), member(9, "sleep", ppid=3), script="srv & sleep 1")],
+         "named", "srv"),
+        ([container(member(1, "bash", "bash", "x", dead_ticks=60), ENDLESS)], "spent", "0.6 s"),
+        ([container(SUPERVISOR), container(SUPERVISOR)], "supervisor", "none of its programs"),
+        ([container(SUPERVISOR, member(pid, "web", start=pid)) for pid in (50, 60, 70)], "restarts", "web 3 times"),
+    ],
+)  # fmt: skip
+def test_each_trace_of_an_application_that_is_gone(looks: list[Structure], rule: str, name: str) -> None:
+    """Every rule fires on its evidence, and names it."""
+    found = verdict(*looks)
+    assert found is not None
+    assert found.rule == rule
+    assert name in found.text
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        # A loop: a job, then a sleep, as cron would do it.
+        [container(SHELL, member(2, "backup")), container(SHELL, SLEEP)],
+        # The job began with the sleep: the next one comes with the next sleep.
+        [container(SHELL, member(2, "job", start=5000), SLEEP), container(SHELL, SLEEP)],
+        # What a visitor left behind, long after the start.
+        [container(member(1, *TAIL), member(2, "probe", state="Z", start=50_000, session=77))],
+        # Work before the waiting began.
+        [container(member(1, "bash", "bash", "x", dead_ticks=60), member(9, *TAIL, start=500))],
+        # A supervisor that has only just begun, or that runs something again.
+        [container(SUPERVISOR, now=200), container(SUPERVISOR, now=300)],
+        [container(SUPERVISOR), container(SUPERVISOR, SERVER)],
+        # Another container under the same name.
+        [container(SHELL, SERVER, ENDLESS), container(member(1, "sh", start=999), ENDLESS)],
+    ],
+)
+def test_what_is_no_trace(looks: list[Structure]) -> None:
+    """Jobs in a loop, visitors, set-up work and a start are told from a lost application."""
+    assert verdict(*looks) is None
+
+
+@pytest.mark.parametrize(
+    ("script", "programs"),
+    [
+        ("server & tail -f log", ["server"]),
+        ("/usr/bin/srv -p 80 >/dev/null 2>&1 &\nwhile :; do sleep 1; done", ["srv"]),
+        ("X=1 nohup foo 'a & b' & # c &\n$APP & wait", ["foo"]),
+        ("if x; then d & fi\nwhile :; do job & sleep 60; done", []),
+        ("f() { x & }\nf & sleep 1", []),
+        ('[ -n "$A" ] && srv & a &> log; b || c &', []),
+        ("", []),
+    ],
+)
+def test_what_a_script_leaves_in_the_background(script: str, programs: list[str]) -> None:
+    """Plain commands that end in "&", not those of a condition, loop or function, nor those a variable names."""
+    assert background(script) == programs
+
+
+@given(st.text(alphabet="ab &|;\n'\"\\#(){}<>$", max_size=60))
+def test_any_script_can_be_read(script: str) -> None:
+    """Whatever stands in a script, reading it ends, and finds plain names."""
+    assert all(name and "&" not in name for name in background(script))
+
+
+def test_which_first_processes_are_looked_into() -> None:
+    """A script goes by its interpreter, busybox by its program; of any other name it is the application."""
+    assert is_wrapper("entrypoint", ("/bin/sh", "/entrypoint"))
+    assert is_wrapper("exe", ("sleep", "1"))
+    assert is_wrapper("supervisord", ("/usr/bin/python3", "/usr/bin/supervisord"))
+    assert not is_wrapper("nginx", ("nginx",))
+    assert not is_wrapper("python3", ("python3", "app.py"))
