@@ -51,9 +51,18 @@ class Anatomy:
                 del known[key]
         self._used.clear()
 
-    def of(self, one: Container, processes: Mapping[int, Process], cpus: int) -> Structure | None:
-        """Look at one container; None where its first process is an application, or is gone."""
+    def of(
+        self, one: Container, processes: Mapping[int, Process], cpus: int, *, remembered: bool = False
+    ) -> Structure | None:
+        """Look at one container; None where its first process is an application, or is gone.
+
+        Nor is there anything to find where all is `sleep`, unless something else is `remembered`.
+        """
         first = processes.get(one.leader.process.pid) if one.leader and one.kind == "container" else None
+        if first is not None and first.comm in FILLERS and not remembered:
+            there = (processes.get(pid) for pid in one.members)
+            if all(process is None or process.comm in FILLERS for process in there):
+                return None
         if first is None or not is_wrapper(first.comm, self._arguments(first)):
             return None
         main = self._member(first)

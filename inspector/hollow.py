@@ -38,6 +38,7 @@ HELPERS = re.compile(r"s6-.*|s6rc-.*|runsv|svlogd|supervise")
 FILLERS = frozenset(("sleep", "tail", "cat", "inotifywait", "pause"))
 # Busybox runs its programs as itself: "busybox" or, as a shell does, "exe".
 MULTICALL = frozenset(("busybox", "exe"))
+WRAPPERS = SHELLS | INITS | SUPERVISORS | FILLERS | MULTICALL
 PYTHON = re.compile(r"python[0-9.]*")
 
 AT_START_TICKS = 1000  # 10 s: what began this soon after PID 1 was started by it, not by somebody who came in
@@ -130,8 +131,9 @@ class Evidence:
 
 def is_wrapper(comm: str, argv: Sequence[str] = ()) -> bool:
     """Tell whether a first process may be without its application; of any other it is the application itself."""
-    main = Member(0, 0, 0, comm, tuple(argv), "S", 0, 0)
-    return main.program in SHELLS | INITS | SUPERVISORS | FILLERS or comm in MULTICALL
+    if comm in WRAPPERS:
+        return True
+    return Member(0, 0, 0, comm, tuple(argv), "S", 0, 0).program in WRAPPERS
 
 
 def hollow(now: Structure, earlier: Memory | None = None) -> Evidence | None:

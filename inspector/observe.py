@@ -140,10 +140,11 @@ class Observer:
         self._anatomy.begin(system)
         found, memories = {}, {}
         for one in shown:
-            structure = self._anatomy.of(one, processes, system.cpus)
+            earlier = self._memories.get(one.id)
+            remembered = earlier is not None and bool(earlier.beside or earlier.before)
+            structure = self._anatomy.of(one, processes, system.cpus, remembered=remembered)
             if structure is None:
                 continue
-            earlier = self._memories.get(one.id)
             evidence = hollow(structure, earlier)
             if evidence is not None:
                 found[one.id] = evidence.text
