@@ -140,7 +140,7 @@ def containers(
     """Decide what each candidate is. Those that are nothing of their own are left out."""
     result: list[Container] = []
     held: dict[int, str] = {}
-    claimed: set[str] = set()
+    claimed: dict[str, str] = {}
     ids: set[str] = set()
     for candidate in found:
         leader = leaders.get(candidate.leader.identity)
@@ -155,8 +155,8 @@ def containers(
         result.append(container)
         if container.kind != "cgroup":
             held.update(dict.fromkeys(candidate.members, container.id))
-            claimed.update(cgroups[resource] for resource in owned)
-    return tuple(replace(one, parent=_parent(one, census, held)) for one in result)
+            claimed.update((cgroups[resource], container.id) for resource in owned)
+    return tuple(replace(one, parent=_parent(one, census, held, claimed)) for one in result)
 
 
 def _container(
@@ -214,9 +214,14 @@ def _own_path(
     return path if leader.process.pid in there and there <= set(candidate.members) else None
 
 
-def _parent(container: Container, census: Census, held: Mapping[int, str]) -> str | None:
-    """Find the container around this one: the first other one among its first process's ancestors."""
-    process = container.leader.process if container.leader else None
+def _parent(
+    container: Container, census: Census, held: Mapping[int, str], claimed: Mapping[str, str]
+) -> str | None:
+    """Find the container around this one: by its first process's ancestors, or by the cgroups above its own.
+
+    A control group's first process is often a container's that lies below it, so there the cgroups alone tell.
+    """
+    process = container.leader.process if container.leader and container.kind != "cgroup" else None
     seen = set()
     while process is not None and process.pid not in seen:
         seen.add(process.pid)
@@ -224,4 +229,6 @@ def _parent(container: Container, census: Census, held: Mapping[int, str]) -> st
         if around is not None and around != container.id:
             return around
         process = census.processes.get(process.ppid)
-    return None
+    own = {container.cgroups[resource] for resource in container.owned}
+    above = (path for cgroup in dict.fromkeys(container.cgroups.values()) for path in ancestors(cgroup))
+    return next((claimed[path] for path in above if path not in own and path in claimed), None)
