@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,10 +81,12 @@ class Sandbox:
     def start(self, name: str, *arguments: str) -> str:
         """Start a container of this machine's own files in the background and return its id.
 
-        The checkout is bound into it, so that our commands run there even where it is on a filesystem of its own.
+        The checkout and Python's libraries are bound into it, so that our commands run there even where these are
+        on filesystems of their own (in the virtual machine they are in memory, where reading them is fast).
         """
-        bound = ("-v", f"{REPOSITORY}:{REPOSITORY}:ro", "-w", REPOSITORY)
-        return self("run", "-d", "--name", name, "--rootfs", "/", *bound, *arguments).stdout.strip()
+        paths = {REPOSITORY, sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")}
+        bound = [option for path in sorted(paths) for option in ("-v", f"{path}:{path}:ro")]
+        return self("run", "-d", "--name", name, "--rootfs", "/", *bound, "-w", REPOSITORY, *arguments).stdout.strip()
 
     def inspect(self, name: str) -> dict[str, Any]:
         """Return what `sandbox inspect` says of one container."""
