@@ -1,28 +1,28 @@
 """How much: what the kernel says of cgroups, processes and interfaces at this moment.
 
-The files of every tick are kept open (Host.read_kept); which file holds a
-resource in which version is looked up in one table.
+The files of every tick are kept open (Host.bundle, Host.read_kept); which file
+holds a resource in which version is looked up in one table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from inspector.absence import Absence
 from inspector.errors import ParseError
 from inspector.kernel import cgroup_v1, cgroup_v2
 from inspector.kernel.cgroups import Hierarchy
-from inspector.kernel.controllers import RESOURCES, Reading, Values
-from inspector.kernel.host import Host
+from inspector.kernel.controllers import RESOURCES, ControlFile, Reading, Values
+from inspector.kernel.host import Bundle, Host
 from inspector.kernel.network import Interface, read_net_dev
 from inspector.kernel.process import PAGE_SIZE, Stat, read_cmdline, read_stat_kept, read_status
-from inspector.model import Process, ProcessDetail, Tally
+from inspector.model import Key, Process, ProcessDetail, Tally
 
 __all__ = ["Meter"]
 
 FILES = {1: cgroup_v1.FILES, 2: cgroup_v2.FILES}
-Plan = tuple[str, dict[str, Callable[[bytes], Values]]]  # a cgroup's directory, and its files with their parsers
+Parse = Callable[[bytes], Values]
 # What is needed of an ancestor: its limits, and whether its quota throttles.
 BRIEF = frozenset(
     {
@@ -39,6 +39,111 @@ BRIEF = frozenset(
 )
 
 
+class Sheet:
+    """What one cgroup directory's files say of some resources; a file is parsed only when its text has changed.
+
+    While a kept control file can be read its cgroup is the one that was opened,
+    so the inode that identifies it is looked up only then.
+    """
+
+    def __init__(self, host: Host, directory: str, path: str, uses: Iterable[tuple[str, ControlFile]]) -> None:
+        self._host = host
+        self._directory = directory
+        self._path = path
+        self._uses: dict[str, list[tuple[str, Parse]]] = {}
+        for resource, file in uses:
+            self._uses.setdefault(f"{directory}/{file.name}", []).append((resource, file.parse))
+        self._bundle: Bundle | None = None
+        self._texts: list[bytes] = []
+        self._values: dict[tuple[str, str], Values] = {}
+        self._failed: dict[str, OSError | ParseError] = {}
+        self.readings: dict[Key, Reading] = {}
+        self.inodes: dict[Key, int] = {}
+
+    def read(self, account: Callable[[str, OSError | ParseError], None]) -> None:
+        """Bring `readings` and `inodes` up to date; both are empty when the cgroup is gone."""
+        try:
+            texts = self._bundle.read() if self._bundle else self._open()
+        except OSError:  # gone, perhaps with another one of its name in its place; or a file that became unreadable
+            self.close()
+            try:
+                texts = self._open()
+            except OSError as error:
+                self.close()
+                account(f"cgroup {self._path!r}", error)
+                return
+        if texts != self._texts:
+            self._parse(texts)
+        for name, failure in self._failed.items():
+            account(name, failure)
+
+    def close(self) -> None:
+        """Close the files and forget what they said."""
+        if self._bundle:
+            self._bundle.close()
+        self._bundle = None
+        for known in (self._texts, self._values, self._failed, self.readings, self.inodes):
+            known.clear()
+
+    def retry(self) -> None:
+        """Look for files that were not there or not readable."""
+        missing = self._uses.keys() - (self._bundle.paths if self._bundle else ())
+        if any(map(self._host.access, missing)):
+            self.close()
+
+    def _open(self) -> list[bytes]:
+        self._bundle, unopened = self._host.bundle(self._uses)
+        inode = self._host.stat(self._directory).inode
+        wanted = tuple(self._bundle.paths)
+        try:
+            texts = self._bundle.read()
+        except OSError:  # one of them cannot be read, or all: the others are opened without it
+            unopened |= self._unreadable(wanted)
+            self._bundle.close()
+            self._bundle, _ = self._host.bundle(path for path in wanted if path not in unopened)
+            texts = self._bundle.read()
+        self._failed = {
+            name: error for name, error in unopened.items() if not isinstance(error, FileNotFoundError)
+        }
+        self.inodes = {(resource, self._path): inode for uses in self._uses.values() for resource, _ in uses}
+        return texts
+
+    def _unreadable(self, paths: Iterable[str]) -> dict[str, OSError]:
+        failed = {}
+        for path in paths:
+            try:
+                self._host.read(path)
+            except OSError as error:
+                failed[path] = error
+        return failed
+
+    def _parse(self, texts: list[bytes]) -> None:
+        """Parse what changed, and make the readings of those resources anew."""
+        changed = set()
+        names = self._bundle.paths if self._bundle else ()
+        for place, (name, text) in enumerate(zip(names, texts, strict=True)):
+            if self._texts and text == self._texts[place]:
+                continue
+            self._failed.pop(name, None)
+            for resource, parse in self._uses[name]:
+                changed.add(resource)
+                try:
+                    self._values[resource, name] = parse(text)
+                except ParseError as error:
+                    self._values.pop((resource, name), None)
+                    self._failed[name] = error
+        self._texts = texts
+        for resource in changed:
+            values: dict[str, Any] = {}
+            for (owner, _), found in self._values.items():
+                if owner == resource:
+                    values.update(found)
+            if values:
+                self.readings[resource, self._path] = RESOURCES[resource](**values)
+            else:
+                self.readings.pop((resource, self._path), None)
+
+
 class Meter:
     """Reads the figures of one tick. Not thread safe."""
 
@@ -46,53 +151,52 @@ class Meter:
         self.host = host
         self._account = absence.account
         self._attempt = absence.attempt
-        self._plans: dict[tuple[str, str, bool], Plan] = {}
-        self._inodes: dict[str, int | None] = {}
         self._located: Mapping[str, tuple[Hierarchy, int]] = {}
+        self._wanted: Mapping[Key, bool] = {}
+        self._sheets: dict[tuple[str, frozenset[tuple[str, bool]]], Sheet] = {}
 
     def begin(self, located: Mapping[str, tuple[Hierarchy, int]], *, refresh: bool) -> None:
         """Start a tick; at a refresh, files that did not exist are looked for again."""
-        self._located = located
-        self._inodes.clear()
+        if located != self._located:
+            self._located, self._wanted = located, {}
         if refresh:
-            self._plans.clear()
+            for sheet in self._sheets.values():
+                sheet.retry()
 
-    def reading(self, resource: str, path: str, *, brief: bool = False) -> tuple[Reading, int] | None:
-        """Read one resource of one cgroup and the inode that identifies it; `brief` takes the limits alone."""
-        key = (resource, path, brief)
-        plan = self._plans.get(key) or self._plan(resource, path, brief=brief)
-        if plan is None:
-            return None
-        directory, files = plan
-        inode = self._inode(path, directory)
-        if inode is None:  # gone; one that is made under this name later starts anew
-            self._plans.pop(key, None)
-            return None
-        self._plans[key] = plan
-        values: dict[str, Any] = {}
-        for name, parse in list(files.items()):
-            try:
-                values.update(parse(self.host.read_kept(name)))
-            except (ParseError, OSError) as error:
-                self._account(name, error)
-                if isinstance(error, FileNotFoundError):
-                    del files[name]  # this kernel has no such file, or the root cgroup has none
-        return (RESOURCES[resource](**values), inode) if values else None
+    def figures(self, wanted: Mapping[Key, bool]) -> tuple[dict[Key, Reading], dict[Key, int]]:
+        """Read resources of cgroups, in full (True) or their limits alone, and the inodes that identify them."""
+        if wanted != self._wanted:
+            self._arrange(wanted)
+        readings: dict[Key, Reading] = {}
+        inodes: dict[Key, int] = {}
+        for sheet in self._sheets.values():
+            sheet.read(self._account)
+            readings.update(sheet.readings)
+            inodes.update(sheet.inodes)
+        return readings, inodes
 
-    def _plan(self, resource: str, path: str, *, brief: bool) -> Plan | None:
-        located = self._located.get(resource)
-        directory = located[0].directory(path) if located else None
-        if located is None or directory is None:
-            return None
-        files = FILES[located[0].version].get(resource, ())
-        return directory, {f"{directory}/{file.name}": file.parse for file in files if not brief or file.name in BRIEF}
+    def _arrange(self, wanted: Mapping[Key, bool]) -> None:
+        """Keep the sheets that go on, open those that are new, close the others."""
+        places: dict[tuple[str, str], set[tuple[str, bool]]] = {}
+        for (resource, path), full in wanted.items():
+            located = self._located.get(resource)
+            directory = located[0].directory(path) if located else None
+            if directory is not None:
+                places.setdefault((directory, path), set()).add((resource, full))
+        sheets = {}
+        for (directory, path), resources in places.items():
+            key = directory, frozenset(resources)
+            known = self._sheets.pop(key) if key in self._sheets else None
+            sheets[key] = known or Sheet(self.host, directory, path, self._files(resources))
+        for sheet in self._sheets.values():
+            sheet.close()
+        self._sheets, self._wanted = sheets, wanted
 
-    def _inode(self, path: str, directory: str) -> int | None:
-        """Return what tells a cgroup from a later one of the same name; looked up once a tick."""
-        if directory not in self._inodes:
-            entry = self._attempt(f"cgroup {path!r}", self.host.stat, directory)
-            self._inodes[directory] = entry.inode if entry else None
-        return self._inodes[directory]
+    def _files(self, resources: Iterable[tuple[str, bool]]) -> Iterator[tuple[str, ControlFile]]:
+        for resource, full in sorted(resources):
+            for file in FILES[self._located[resource][0].version].get(resource, ()):
+                if full or file.name in BRIEF:
+                    yield resource, file
 
     def tally(self, pids: Iterable[int], processes: Mapping[int, Process], *, memory: bool) -> Tally:
         """Sum what processes used that have no cgroup of their own."""

@@ -100,20 +100,15 @@ class Observer:
 
     def _readings(self, shown: Iterable[Container]) -> tuple[dict[Key, Reading], dict[Key, int]]:
         """Read what the containers own in full, and of every cgroup above them the limits."""
-        full = {(name, one.cgroups[name]) for one in shown for name in WATCHED if name in one.owned}
-        above = {
-            (name, path)
+        wanted = {
+            (name, path): False
             for one in shown
             for name in ("cpu", "cpuset", "memory", "pids")
             if name in one.cgroups
             for path in ancestors(one.cgroups[name])
         }
-        readings, inodes = {}, {}
-        for name, path in [*full, *(above - full)]:
-            got = self._meter.reading(name, path, brief=(name, path) not in full)
-            if got is not None:
-                readings[name, path], inodes[name, path] = got
-        return readings, inodes
+        wanted |= {(name, one.cgroups[name]): True for one in shown for name in WATCHED if name in one.owned}
+        return self._meter.figures(wanted)
 
     def _tallies(self, shown: Iterable[Container], processes: Mapping[int, Process]) -> dict[str, Tally]:
         return {

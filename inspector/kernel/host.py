@@ -17,10 +17,10 @@ import errno
 import os
 import resource
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Self
 
-__all__ = ["Directory", "Entry", "Host"]
+__all__ = ["Bundle", "Directory", "Entry", "Host"]
 
 CHUNK = 16384
 # A seq_file of many records (cgroup.procs) hands out a page at a time; a read
@@ -111,6 +111,40 @@ def _attribute(path: str, key: str) -> bytes | None:
         raise
 
 
+class Bundle:
+    """Files that are read together at every tick; made by Host.bundle().
+
+    Kept open, their reading costs one pread(2) each. Only for files of a single
+    record, as a cgroup's control files are: a read that leaves room is whole.
+    """
+
+    __slots__ = ("_descriptors", "_host", "paths")
+
+    def __init__(self, host: Host, paths: tuple[str, ...], descriptors: list[int] | None) -> None:
+        self._host = host
+        self._descriptors = descriptors
+        self.paths = paths
+
+    def read(self) -> list[bytes]:
+        """Return what each says now; OSError of the first that fails, ENODEV when its cgroup is gone."""
+        descriptors = self._descriptors
+        if descriptors is None:
+            return [self._host.read(path) for path in self.paths]
+        if len(descriptors) != len(self.paths):
+            raise OSError(errno.ENODEV, "closed", self.paths[0])
+        pread = os.pread
+        texts = [pread(descriptor, CHUNK, 0) for descriptor in descriptors]
+        if texts and len(max(texts, key=len)) >= CHUNK:
+            return [self._host.read(path) for path in self.paths]
+        return texts
+
+    def close(self) -> None:
+        """Close them; twice is once."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+        self._host.released(self)
+
+
 class Host:
     """Reads the kernel files of one machine below `root`.
 
@@ -128,6 +162,8 @@ class Host:
         ]
         self._plain = not self.root and not self._mounted
         self._kept: dict[str, int] = {}
+        self._bundles: dict[Bundle, int] = {}  # with how many descriptors each keeps
+        self._bundled = 0
         self._read_this_tick: dict[str, bytes] = {}
         self._limit: int | None = None
 
@@ -206,7 +242,7 @@ class Host:
         fd = self._kept.get(path)
         if fd is None:
             fd = os.open(self.path(path), os.O_RDONLY | os.O_CLOEXEC)
-            if len(self._kept) >= self._descriptor_limit():
+            if len(self._kept) + self._bundled >= self._descriptor_limit():
                 try:
                     data = self._drain(fd, CHUNK, -1)
                 finally:
@@ -225,6 +261,28 @@ class Host:
         self._read_this_tick[path] = data
         return data
 
+    def bundle(self, paths: Iterable[str]) -> tuple[Bundle, dict[str, OSError]]:
+        """Open files that will be read together at every tick; tell why those that would not open did not."""
+        descriptors: dict[str, int] = {}
+        failed: dict[str, OSError] = {}
+        for path in paths:
+            try:
+                descriptors[path] = os.open(self.path(path), os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                failed[path] = error
+        fits = len(self._kept) + self._bundled + len(descriptors) <= self._descriptor_limit()
+        if not fits:
+            for descriptor in descriptors.values():
+                os.close(descriptor)
+        made = Bundle(self, tuple(descriptors), list(descriptors.values()) if fits else None)
+        self._bundles[made] = len(descriptors) if fits else 0
+        self._bundled += self._bundles[made]
+        return made, failed
+
+    def released(self, bundle: Bundle) -> None:
+        """Take note that a bundle was closed."""
+        self._bundled -= self._bundles.pop(bundle, 0)
+
     def forget(self, path: str) -> None:
         """Close the kept descriptor of one file, if there is one."""
         fd = self._kept.pop(path, None)
@@ -242,6 +300,8 @@ class Host:
         """Close every kept file; the Host stays usable."""
         for path in list(self._kept):
             self.forget(path)
+        for bundle in list(self._bundles):
+            bundle.close()
         self._read_this_tick.clear()
 
     def open_fd(self, path: str) -> int:

@@ -9,7 +9,7 @@ from inspector.absence import Absence
 from inspector.document import document
 from inspector.errors import NoSuchProcess, ParseError
 from inspector.kernel.cgroups import Membership, ancestors, path_in, read_cgroup
-from inspector.kernel.controllers import Memory, Reading
+from inspector.kernel.controllers import Memory
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount, read_mountinfo
 from inspector.kernel.namespaces import NAMESPACES, read_namespaces, read_relatives
@@ -177,17 +177,15 @@ class Gatherer:
     def _limits(self, membership: Membership) -> tuple[Limits, int | None]:
         """Return the effective limits along the process's own cgroups, and the least limit of swap."""
         paths = {}
-        readings: dict[tuple[str, str], Reading] = {}
+        wanted: dict[tuple[str, str], bool] = {}
         for name in LIMITED:
             hierarchy = self.seen.located[name][0] if name in self.seen.located else None
             path = path_in(hierarchy, membership) if hierarchy else None
             if hierarchy is None or path is None:
                 continue
             paths[name] = path
-            for above in ancestors(path, hierarchy.root):
-                got = self._meter.reading(name, above)
-                if got is not None:
-                    readings[name, above] = got[0]
+            wanted.update(((name, above), True) for above in ancestors(path, hierarchy.root))
+        readings, _ = self._meter.figures(wanted)
         seen = self.seen
         limits = limits_of(readings, paths, seen.located, seen.own.true_roots, seen.system.cpus)
         lines = {name: facts.limit_line(limits[name], whole=name != "cpu") for name in LIMITED}
