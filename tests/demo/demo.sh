@@ -6,7 +6,6 @@ cd "$(dirname "$0")/../.."
 BIN=$PWD/.venv/bin
 NAME=demo
 FAILED=0
-WORKER=
 STATE=$(mktemp -d "$([ -w /run ] && echo /run || echo "${TMPDIR:-/tmp}")/cgscope-demo.XXXXXX")
 export CGSCOPE_ROOT=$STATE PATH=$BIN:$PATH PYTHONDONTWRITEBYTECODE=1
 
@@ -33,8 +32,7 @@ step() {
 
 clean_up() {
     trap '' INT TERM
-    [ "$(id -u)" != 0 ] || sandbox rm -f "$NAME" >/dev/null 2>&1
-    [ -z "$WORKER" ] || kill -KILL "$WORKER" 2>/dev/null
+    sandbox rm -f "$NAME" >/dev/null 2>&1
     rm -rf "$STATE"
 }
 trap clean_up EXIT
@@ -44,7 +42,7 @@ trap 'exit 143' TERM
 metrics_of() {
     echo "\$ cgscope-exporter --once | grep 'name=\"$1\"'"
     cgscope-exporter --once > "$STATE/metrics" || fail "exit code $?"
-    grep -F "name=\"$1\"" "$STATE/metrics" | grep -E '_cpu_(usage|spec|limit_cores|cfs)|_memory_(working_set|limit)_bytes|_processes' ||
+    grep -F "name=\"$1\"" "$STATE/metrics" | grep -E '_cpu_(usage|members|spec|limit_cores|cfs)|_memory_(working_set|limit)_bytes|_processes' ||
         fail "no metrics of $1"
 }
 
@@ -94,34 +92,35 @@ nothing_left() {
 
 as_a_user() {
     heading "Not root: what the kernel allows all the same"
-    echo "Missing: a container with a quota and its own root filesystem. Control groups and mounts are root's."
-    local isolated=(unshare --user --map-root-user --pid --fork --mount-proc --uts --ipc)
-    if ! "${isolated[@]}" true 2>"$STATE/why"; then
-        echo "Missing too: a process in namespaces of its own, because: $(head -n 1 "$STATE/why")"
-        isolated=()
+    echo "Missing: a CPU quota and a memory limit, as control groups are root's unless one was delegated."
+    echo "Left: namespaces of its own, a root filesystem of its own, and the same tools."
+    heading "A container of this machine's own files with a busy loop in it"
+    step sandbox run -d --name "$NAME" --rootfs / -- sh -c 'while :; do :; done'
+    if [ "$FAILED" != 0 ]; then
+        echo "This kernel gives an ordinary user no namespaces (see user.max_user_namespaces): sudo make demo" >&2
+        exit 1
     fi
-    heading "A busy loop${isolated:+ in namespaces of its own}"
-    echo "\$ ${isolated[*]} sh -c 'while :; do :; done' &"
-    # Ended by the kernel when this script ends, as its parent or as the first process of the PID namespace.
-    setpriv --pdeathsig KILL "${isolated[@]}" ${isolated:+--kill-child} sh -c 'while :; do :; done' &
-    WORKER=$!
-    sleep 0.5
-    local pid
-    pid=$(cat "/proc/$WORKER/task/$WORKER/children" 2>/dev/null)
-    pid=${pid%% *}
+    local pid id
+    pid=$(sandbox inspect --format '{{.State.Pid}}' "$NAME")
+    id=$(sandbox inspect --format '{{.Id}}' "$NAME")
 
-    heading "Containers that can be seen"
-    step ctop --once
+    heading "Seen from the host"
+    step ctop --once -f "name:$NAME"
 
-    heading "What the process is isolated from, allowed and using"
-    step nsinspect "${pid:-$WORKER}"
+    heading "Seen from inside the container, by the same command"
+    step sandbox exec "$NAME" "$BIN/ctop" --once
 
-    heading "Prometheus metrics"
-    echo "\$ cgscope-exporter --once | grep container_cpu_usage"
-    cgscope-exporter --once > "$STATE/metrics" || fail "exit code $?"
-    grep '^container_cpu_usage' "$STATE/metrics" || echo "(no container that we may see)"
+    heading "What its first process is isolated from, allowed and using"
+    step nsinspect "$pid"
+
+    heading "The same as Prometheus metrics"
+    metrics_of "$NAME"
+
+    heading "Removed: no process, cgroup or mount is left"
+    step sandbox rm -f "$NAME"
+    nothing_left "$pid" "$id"
     echo
-    echo "Run it as root to see the whole of it: sudo make demo"
+    echo "Run it as root to see the limits as well: sudo make demo"
 }
 
 if [ "$(id -u)" = 0 ]; then as_root; else as_a_user; fi

@@ -32,9 +32,20 @@ class Footprint:
     tables: frozenset[str]
 
 
+# Filled when the run begins: our own cgroup by hierarchy, and the trees at the top that are not ours.
+OWN_CGROUPS: dict[str, str] = {}
+FOREIGN_TREES: set[str] = set()
+
+
 def mark_this_run() -> None:
-    """Give this process, and so everything it starts, a mark of its own."""
+    """Give this process, and so everything it starts, a mark of its own; note which cgroups were there before."""
     os.environ.setdefault(MARK, uuid.uuid4().hex)
+    with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+        paths = {line.split(":", 2)[1]: line.rstrip("\n").split(":", 2)[2] for line in file}
+    for mount in cgroup_mounts():
+        OWN_CGROUPS[mount] = next((paths[name] for name in os.path.basename(mount).split(",") if name in paths), paths.get("", "/"))
+        with os.scandir(mount) as entries:
+            FOREIGN_TREES.update(entry.path for entry in entries if entry.is_dir() and entry.name != "cgscope")
 
 
 def take() -> Footprint:
@@ -81,7 +92,23 @@ def cgroup_mounts() -> list[str]:
 
 
 def _cgroups() -> list[str]:
-    return [directory for mount in cgroup_mounts() for directory, _, _ in os.walk(mount) if directory != mount]
+    """Return the cgroups that can be ours: those in a tree that begins at the top, or below our own cgroup.
+
+    Runtimes start their trees there. What a service manager makes meanwhile
+    in a tree of its own that was there before (a slice) is its own business.
+    """
+    return [
+        directory
+        for mount in cgroup_mounts()
+        for directory, _, _ in os.walk(mount)
+        if directory != mount and _can_be_ours(mount, directory)
+    ]
+
+
+def _can_be_ours(mount: str, directory: str) -> bool:
+    top = directory[len(mount) :].split("/")[1]
+    own = OWN_CGROUPS.get(mount, "/")
+    return f"{mount}/{top}" not in FOREIGN_TREES or (own != "/" and directory.startswith(f"{mount}{own}/"))
 
 
 def _marked_processes() -> list[str]:
