@@ -25,15 +25,20 @@ class Metadata:
 
     def __init__(self, host: Host, absence: Absence) -> None:
         self._host = host
+        self._absence = absence
         self._attempt = absence.attempt
         self._known: dict[str, Facts] = {}
         self._files: dict[tuple[str, str], bytes] = {}
+        self._refused: set[str] = set()
 
     def begin(self, *, refresh: bool) -> None:
         """Start a tick; at a refresh every name is read again."""
         self._files.clear()
         if refresh:
             self._known.clear()
+            self._refused.clear()
+        # What is remembered as refused is so at every tick.
+        self._absence.denied |= self._refused
 
     def named(self, container: Container) -> Container:
         """Return the container with its runtime's name, image and labels, where it left them in files."""
@@ -66,6 +71,8 @@ class Metadata:
         key = source.store, source.relative
         if key not in self._files:
             self._files[key] = self._attempt(source.path, self._host.read_inside, *key, MOST_BYTES) or b""
+            if source.path in self._absence.denied:
+                self._refused.add(source.path)
         return self._files[key]
 
 
