@@ -1,0 +1,222 @@
+"""Names, images and labels out of the runtimes' own files: when they are read, and what may stand there instead."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from inspector.absence import Absence
+from inspector.kernel.host import Host
+from inspector.metadata import MOST_BYTES, Metadata
+from inspector.model import Container
+from inspector.observe import Observer
+from tests.fakehost import FakeHost
+from tests.unit.observing import ID, one, own, seen
+from tests.unit.opening import Recording
+from tests.unit.parts import container, leader, process
+
+DOCKER = f"/var/lib/docker/containers/{ID}/config.v2.json"
+PODMAN = "/var/lib/containers/storage/overlay-containers"
+
+
+def config(name: str, image: str = "nginx:1.27", **labels: str) -> str:
+    """Return Docker's file of a container."""
+    return json.dumps({"Name": f"/{name}", "Config": {"Image": image, "Labels": labels}})
+
+
+def made(runtime: str = "docker", **changes: object) -> Container:
+    """Return a container of a runtime as it is known before its files are read."""
+    return container(ID, runtime=runtime, runtime_id=ID, **changes)
+
+
+class Shelf:
+    """The metadata of one machine, and what became of reading it."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.absence = Absence()
+        self.metadata = Metadata(host, self.absence)
+
+    def look(self, one: Container, *, refresh: bool = False) -> Container:
+        """Return the container as it is called at a new tick."""
+        self.absence.begin()
+        self.metadata.begin(refresh=refresh)
+        return self.metadata.named(one)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "path", "text", "name", "image"),
+    [
+        ("docker", DOCKER, config("web"), "web", "nginx:1.27"),
+        ("sandbox", f"/var/lib/cgscope/containers/{ID}/state.json", config("busy", "/"), "busy", "/"),
+        ("podman", f"{PODMAN}/containers.json",
+         json.dumps([{"id": ID, "metadata": json.dumps({"name": "db", "image-name": "pg:17"})}]), "db", "pg:17"),
+        ("containerd", f"/run/containerd/io.containerd.runtime.v2.task/k8s.io/{ID}/config.json",
+         json.dumps({"annotations": {"nerdctl/name": "n", "nerdctl/image": "i:1"}}), "n", "i:1"),
+        ("lxc", f"/var/lib/lxc/{ID}/config", "lxc.rootfs.path = dir:/r\n", ID, "dir:/r"),
+    ],
+)  # fmt: skip
+def test_each_runtime_names_its_container(
+    tmp_path: Path, runtime: str, path: str, text: str, name: str, image: str
+) -> None:
+    """The file that each runtime leaves in its usual place gives name and image."""
+    with FakeHost(tmp_path).file(path, text).open() as host:
+        shelf = Shelf(host)
+        found = shelf.look(made(runtime))
+    assert (found.name, found.image) == (name, image)
+    assert (shelf.absence.problems, shelf.absence.denied) == ([], set())
+
+
+def test_two_files_of_one_container_complete_each_other(tmp_path: Path) -> None:
+    """Where one file has the name and another the image, both are taken, the likelier file first."""
+    fake = FakeHost(tmp_path).file(f"{PODMAN}/{ID}/userdata/config.json", '{"annotations": {"nerdctl/name": "first"}}')
+    fake.file(f"{PODMAN}/containers.json", json.dumps([{"id": ID, "names": ["second"], "image": "pg:17"}]))
+    with fake.open() as host:
+        found = Shelf(host).look(made("podman"))
+    assert (found.name, found.image) == ("first", "pg:17")
+
+
+def test_labels_and_the_rest_as_it_was(tmp_path: Path) -> None:
+    """Labels come with the name; nothing else of the container changes."""
+    with FakeHost(tmp_path).file(DOCKER, config("web", team="shop")).open() as host:
+        found = Shelf(host).look(made())
+    assert found == replace(made(), name="web", image="nginx:1.27", labels={"team": "shop"})
+
+
+def test_a_name_is_remembered_until_the_refresh(tmp_path: Path) -> None:
+    """Between refreshes no file is opened and the name stays; a container renamed meanwhile is so at the refresh."""
+    fake = FakeHost(tmp_path).file(DOCKER, config("web"))
+    with Recording(fake.root) as host:
+        shelf = Shelf(host)
+        assert shelf.look(made()).name == "web"
+        fake.file(DOCKER, config("renamed"))
+        host.opened.clear()
+        assert shelf.look(made()).name == "web"
+        assert host.opened == []
+        assert shelf.look(made(), refresh=True).name == "renamed"
+
+
+def test_a_name_that_comes_late(tmp_path: Path) -> None:
+    """A container whose file is not there yet keeps its id as its name until the refresh after the file came."""
+    fake = FakeHost(tmp_path)
+    with fake.open() as host:
+        shelf = Shelf(host)
+        assert shelf.look(made()) == made()
+        fake.file(DOCKER, config("late"))
+        assert shelf.look(made(), refresh=True).name == "late"
+    assert shelf.absence.problems == []
+
+
+def test_a_shared_file_is_read_once_a_tick(tmp_path: Path) -> None:
+    """Podman's one list of all containers is read once for all of them."""
+    entries = [{"id": identifier, "names": [identifier[0]], "image": "i"} for identifier in (ID, "b" * 64)]
+    fake = FakeHost(tmp_path).file(f"{PODMAN}/containers.json", json.dumps(entries))
+    with Recording(fake.root) as host:
+        metadata = Metadata(host, Absence())
+        metadata.begin(refresh=True)
+        containers = [made("podman"), replace(made("podman"), id="b" * 64, runtime_id="b" * 64)]
+        assert [metadata.named(one).name for one in containers] == ["a", "b"]
+        # Two files of each container's own were tried, and the list once: each trial opens the store.
+        assert len(host.since("/var/lib/containers/storage")) == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(config("web")[:-5], id="truncated"),
+        pytest.param(b"\x00\xff\xfe\x1b[31m", id="binary"),
+        pytest.param("[]", id="another kind of JSON"),
+        pytest.param("[" * 100_000, id="nested without end"),
+    ],
+)
+def test_a_file_that_makes_no_sense(tmp_path: Path, text: str | bytes) -> None:
+    """A file cut off, binary or hostile is one printable problem that quotes nothing; the container is shown by id."""
+    with FakeHost(tmp_path).file(DOCKER, text).open() as host:
+        shelf = Shelf(host)
+        assert shelf.look(made()) == made()
+    (problem,) = shelf.absence.problems
+    assert problem.startswith(DOCKER)
+    assert problem.isprintable()
+    assert len(problem) < 300
+
+
+def test_a_huge_file_is_cut(tmp_path: Path) -> None:
+    """Of a file beyond any sane size no more than a part is read: what is left is no JSON, and nothing is named."""
+    fake = FakeHost(tmp_path).file(DOCKER, config("web"))
+    os.truncate(fake.root + DOCKER, MOST_BYTES * 4)
+    with fake.open() as host:
+        shelf = Shelf(host)
+        assert shelf.look(made()) == made()
+    assert len(shelf.absence.problems) == 1
+
+
+@pytest.mark.parametrize("what", ["fifo", "directory", "link", "link to a directory"])
+def test_something_else_than_a_file(tmp_path: Path, what: str) -> None:
+    """A FIFO is not waited for, a link not followed, a directory not read: the container is shown by its id."""
+    fake = FakeHost(tmp_path).file("/elsewhere/config.v2.json", config("stolen"))
+    place = Path(fake.root + DOCKER)
+    if what == "link to a directory":
+        fake.link(os.path.dirname(DOCKER), f"{fake.root}/elsewhere")
+    else:
+        place.parent.mkdir(parents=True)
+        if what == "fifo":
+            os.mkfifo(place)
+        elif what == "directory":
+            place.mkdir()
+        else:
+            fake.link(DOCKER, f"{fake.root}/elsewhere/config.v2.json")
+    with fake.open() as host:
+        shelf = Shelf(host)
+        assert shelf.look(made()) == made()
+    assert len(shelf.absence.problems) <= 1
+
+
+class Refusing(Host):
+    """A machine whose stores we may not read."""
+
+    def read_inside(self, store: str, relative: str, size: int) -> bytes:
+        """Refuse, as the kernel refuses another user's directory."""
+        del size
+        raise PermissionError(errno.EACCES, "Permission denied", f"{store}/{relative}")
+
+
+def test_an_unreadable_store_is_counted_at_every_tick(tmp_path: Path) -> None:
+    """A store we may not read counts as denied at every tick, and the container is still shown."""
+    fake = FakeHost(tmp_path).process(100, cgroups=f"/docker/{ID}", namespaces=own(1))
+    with Refusing(fake.root) as host:
+        observer = Observer(host, groups=False)
+        ticks = [observer.tick() for _ in range(3)]
+    assert [tick.denied for tick in ticks] == [1, 1, 1]
+    assert [one(tick, ID).name for tick in ticks] == [ID[:12]] * 3
+    assert ticks[-1].problems == ()
+
+
+@pytest.mark.parametrize("changes", [{"runtime": None}, {"kind": "service", "runtime": "systemd"}, {"kind": "cgroup"}])
+def test_what_has_no_files(tmp_path: Path, changes: dict[str, object]) -> None:
+    """For a service, a control group or a container of no known runtime, no file is looked for."""
+    with Recording(FakeHost(tmp_path).file(DOCKER, config("web")).root) as host:
+        plain = replace(made(), **changes)  # type: ignore[arg-type]  # the fields that the test is about
+        assert Shelf(host).look(plain) == plain
+        assert host.opened == []
+
+
+def test_hostile_names_come_through_as_data(tmp_path: Path) -> None:
+    """A name and labels with escape sequences are data, in the document as in the file."""
+    fake = FakeHost(tmp_path).file(DOCKER, config("\x1b[31mx", "\u202ei", **{"\x07": "\x9b"}))
+    fake.process(100, cgroups=f"/docker/{ID}", namespaces=own(1))
+    (found,) = [one for one in seen(fake)["containers"] if one["kind"] == "container"]
+    assert (found["name"], found["image"], found["labels"]) == ("\x1b[31mx", "\u202ei", {"\x07": "\x9b"})
+
+
+def test_the_id_that_a_runtime_knows(tmp_path: Path) -> None:
+    """Files are looked for under the runtime's own id, where ours is made unique by a path."""
+    fake = FakeHost(tmp_path).file("/var/lib/lxc/web/config", "lxc.rootfs.path = dir:/r\n")
+    first = leader(process(100, 4026540001), "/lxc.payload.web")
+    lxc = container("web", id="/lxc.payload.web", runtime="lxc", runtime_id="web", leader=first)
+    with fake.open() as host:
+        assert Shelf(host).look(lxc).image == "dir:/r"
