@@ -43,7 +43,8 @@ def mark_this_run() -> None:
     with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
         paths = {line.split(":", 2)[1]: line.rstrip("\n").split(":", 2)[2] for line in file}
     for mount in cgroup_mounts():
-        OWN_CGROUPS[mount] = next((paths[name] for name in os.path.basename(mount).split(",") if name in paths), paths.get("", "/"))
+        names = [name for name in os.path.basename(mount).split(",") if name in paths]
+        OWN_CGROUPS[mount] = paths[names[0]] if names else paths.get("", "/")
         with os.scandir(mount) as entries:
             FOREIGN_TREES.update(entry.path for entry in entries if entry.is_dir() and entry.name != "cgscope")
 
