@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from inspector.absence import Absence
+from inspector.kernel.cgroup_tree import Tree
 from inspector.kernel.cgroups import (
     Hierarchy,
     Membership,
@@ -22,7 +23,6 @@ from inspector.kernel.cgroups import (
     path_in,
     read_cgroup,
     read_hierarchies,
-    walk,
 )
 from inspector.kernel.controllers import RESOURCES
 from inspector.kernel.host import Host
@@ -32,9 +32,9 @@ from inspector.kernel.process import (
     CLOCK_TICKS,
     Stat,
     list_pids,
+    parse_stat,
     read_cmdline,
     read_stat,
-    read_stat_kept,
     read_status,
 )
 from inspector.kernel.system import System, read_system
@@ -44,6 +44,8 @@ __all__ = ["Collector"]
 
 YOUNG_SECONDS = 2.0  # a runtime has moved its process into cgroups and namespaces by then
 REFRESH_SECONDS = 10.0  # then every process is looked at anew
+# Of a leader: itself, its group's members and the listed cgroups it is in, their paths, and who is in its cgroups.
+Cohabitants = tuple[Leader, tuple[tuple[int, ...], list[Group | None]], frozenset[str], dict[str, frozenset[int]]]
 
 
 class Collector:
@@ -64,6 +66,12 @@ class Collector:
         self._refreshed = float("-inf")
         self._uptime = 0.0
         self._hierarchies: tuple[Hierarchy, ...] = ()
+        self._trees: dict[int, Tree] = {}  # by index of the hierarchy, those whose members matter most first
+        self._groups: dict[str, Group] = {}
+        self._places: dict[str, list[tuple[Hierarchy, str]]] = {}
+        self._glances: dict[int, tuple[bytes, Stat]] = {}
+        self._processes: dict[int, Process] = {}
+        self._cohabitants: dict[Identity, Cohabitants] = {}
 
     def begin(self) -> tuple[System, bool]:
         """Start a tick: read the machine's totals; tell whether what is remembered has to be read anew."""
@@ -73,7 +81,9 @@ class Collector:
         self._refreshing = now - self._refreshed >= REFRESH_SECONDS
         if self._refreshing:
             self._refreshed = now
-            self._hierarchies = self._attempt("hierarchies", read_hierarchies, self.host) or ()
+            hierarchies = self._attempt("hierarchies", read_hierarchies, self.host) or ()
+            if hierarchies != self._hierarchies:
+                self._hierarchies, self._trees = hierarchies, {}
             self.located = self._locate_all()
             self._own = self._read_own()
             # A PID can be another process's by now, and a process in other namespaces.
@@ -83,13 +93,17 @@ class Collector:
     def end(self, leaders: Iterable[Leader]) -> None:
         """End a tick: keep only the leaders it used."""
         self._leaders = {leader.process.identity: leader for leader in leaders}
+        for identity in self._cohabitants.keys() - self._leaders.keys():
+            del self._cohabitants[identity]
+        for pid in self._glances.keys() - {pid for pid, _ in self._leaders}:
+            del self._glances[pid]
 
     def census(self) -> Census:
-        """List the processes and the cgroups."""
+        """List the processes and the cgroups; either mapping is the last tick's own when nothing in it has changed."""
         self._update_processes()
-        processes = {pid: process for pid, process in self._known.items() if process is not None}
+        self._update_groups()
         own = self._own or self._read_own()
-        return Census(self._hierarchies, own, processes, self._groups())
+        return Census(self._hierarchies, own, self._processes, self._groups)
 
     def _update_processes(self) -> None:
         self._recheck_leaders()
@@ -101,6 +115,9 @@ class Collector:
         for pid in (present - self._known.keys()) | again:
             self._look_at(pid)
         self._unsettled = again | self._young
+        processes = {pid: process for pid, process in self._known.items() if process is not None}
+        if processes != self._processes:
+            self._processes = processes
         # What is remembered as denied is so at every tick.
         self._denied &= present
         self._absence.denied.update(f"process {pid}" for pid in self._denied)
@@ -109,9 +126,25 @@ class Collector:
         """Forget the groups' first processes that have executed another program, or whose PID is another's now."""
         for leader in self._leaders.values():
             pid = leader.process.pid
-            stat = self._attempt(f"process {pid}", read_stat_kept, self.host, pid)
+            stat = self._glance(pid)
             if stat is None or not _is(leader.process, stat):
                 self._known.pop(pid, None)
+
+    def ended(self, process: Process) -> bool:
+        """Tell whether a group's first process has ended, reaped by its parent or not yet (a zombie)."""
+        stat = self._glance(process.pid)
+        return stat is None or stat.state in "ZX"
+
+    def _glance(self, pid: int) -> Stat | None:
+        """Read a first process's stat, as at every tick; parsed again only when it says something else."""
+        data = self._attempt(f"process {pid}", self.host.read_kept, f"/proc/{pid}/stat")
+        known = self._glances.get(pid)
+        if data is None or (known is not None and known[0] == data):
+            return known[1] if data is not None and known is not None else None
+        stat = self._attempt(f"process {pid}", parse_stat, data)
+        if stat is not None:
+            self._glances[pid] = data, stat
+        return stat
 
     def _look_at(self, pid: int) -> None:
         subject = f"process {pid}"
@@ -162,17 +195,43 @@ class Collector:
             hostname=hostname.decode(errors="surrogateescape").strip(),
         )
 
-    def _groups(self) -> dict[str, Group]:
-        found: dict[str, list[int]] = {}
-        for index in self._reported_hierarchies():
-            for path in walk(self.host, self._hierarchies[index]):
-                found.setdefault(path, []).append(index)
-        groups = {}
-        for path, indexes in found.items():
-            members = (self._members(self._hierarchies[index], path) for index in indexes)
+    def _update_groups(self) -> None:
+        """Bring the cgroups and their members up to date; nothing changes in `_groups` when nothing has changed."""
+        known = self._groups if self._trees and not self._trees_changed() else self._list_groups()
+        changed = {}
+        for path, group in known.items():
+            members = (self._members(*place) for place in self._places[path])
             # On v1 a process may be in this cgroup of one hierarchy and not of another: the first with any counts.
-            groups[path] = Group(path, frozenset(indexes), next(filter(None, members), ()))
-        return groups
+            found = next(filter(None, members), ())
+            if found != group.members:
+                changed[path] = replace(group, members=found)
+        if changed or known is not self._groups:
+            self._groups = {**known, **changed}
+
+    def _trees_changed(self) -> bool:
+        """Look for cgroups that came or went.
+
+        At a refresh in every directory of every hierarchy. In between, a first
+        child of a leaf is looked for in the first hierarchy alone: who makes
+        groups within groups makes them there too.
+        """
+        first, *others = self._trees.values()
+        anew = first.update(leaves=True)
+        changes = [tree.update(leaves=anew or self._refreshing) for tree in others]
+        return anew or any(changes)
+
+    def _list_groups(self) -> dict[str, Group]:
+        if not self._trees:
+            self._trees = {index: Tree(self.host, self._hierarchies[index]) for index in self._reported_hierarchies()}
+            for tree in self._trees.values():
+                tree.update(leaves=True)
+        found: dict[str, list[int]] = {}
+        for index, tree in self._trees.items():
+            for path in tree.paths:
+                found.setdefault(path, []).append(index)
+        hierarchies = self._hierarchies
+        self._places = {path: [(hierarchies[index], path) for index in indexes] for path, indexes in found.items()}
+        return {path: Group(path, frozenset(indexes), ()) for path, indexes in found.items()}
 
     def _members(self, hierarchy: Hierarchy, path: str) -> tuple[int, ...]:
         directory = hierarchy.directory(path)
@@ -216,14 +275,29 @@ class Collector:
             parent_directory=(self._attempt(subject, host.readlink, f"/proc/{parent.pid}/cwd") or "") if parent else "",
         )
 
-    def cohabitants(self, leader: Leader) -> dict[str, frozenset[int]]:
-        """Return, by resource, who is in the leader's cgroup: only an unshared one is the container's own."""
+    def cohabitants(self, leader: Leader, members: tuple[int, ...]) -> dict[str, frozenset[int]]:
+        """Return, by resource, who is in the leader's cgroup: only an unshared one is the container's own.
+
+        Read again when the leader was looked at anew (so at every refresh), when its group has other members, or
+        the cgroup in the hierarchy whose members are listed at every tick.
+        """
+        known = self._cohabitants.get(leader.process.identity)
+        if known is not None and known[0] is leader and known[1] == (members, self._near(known[2])):
+            return known[3]
+        read: dict[int, frozenset[int]] = {}
         found: dict[str, frozenset[int]] = {}
-        for resource, (hierarchy, _) in self.located.items():
+        paths = frozenset(leader.membership.paths.values())
+        for resource, (hierarchy, index) in self.located.items():
             path = path_in(hierarchy, leader.membership)
             if path is not None:
-                found[resource] = frozenset(self._members(hierarchy, path))
+                if index not in read:
+                    read[index] = frozenset(self._members(hierarchy, path))
+                found[resource] = read[index]
+        self._cohabitants[leader.process.identity] = leader, (members, self._near(paths)), paths, found
         return found
+
+    def _near(self, paths: Iterable[str]) -> list[Group | None]:
+        return [self._groups.get(path) for path in paths]
 
 
 def _is(process: Process, stat: Stat) -> bool:

@@ -235,11 +235,6 @@ class Meter:
             )
         return tuple(found)
 
-    def ended(self, pid: int) -> bool:
-        """Tell whether a process has ended, reaped by its parent or not yet (a zombie)."""
-        stat = self._kept_stat(pid)
-        return stat is None or stat.state in "ZX"
-
     def _kept_stat(self, pid: int) -> Stat | None:
         return self._attempt(f"process {pid}", read_stat_kept, self.host, pid)
 

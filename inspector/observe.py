@@ -7,7 +7,7 @@ frozen and may go anywhere.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, KeysView, Mapping
 from dataclasses import replace
 
 from inspector.absence import Absence
@@ -15,7 +15,7 @@ from inspector.anatomy import Anatomy
 from inspector.collect import Collector
 from inspector.correlate import Candidate, candidates, containers
 from inspector.hollow import Memory, hollow, remember
-from inspector.kernel.cgroups import ancestors
+from inspector.kernel.cgroups import Hierarchy, ancestors
 from inspector.kernel.controllers import Reading
 from inspector.kernel.host import Host
 from inspector.kernel.network import Interface
@@ -27,6 +27,13 @@ from inspector.model import Census, Container, Identity, Key, Leader, Observatio
 __all__ = ["Observation", "Observer"]
 
 # hugetlb is read on demand only: few use it, and its files are many.
+Seen = tuple[
+    Census,
+    list[Candidate],
+    dict[Identity, Leader],
+    dict[Identity, dict[str, frozenset[int]]],
+    dict[str, tuple[Hierarchy, int]],
+]
 WATCHED = ("cpu", "cpuacct", "cpuset", "memory", "pids", "io", "pressure", "freezer")
 
 
@@ -48,6 +55,13 @@ class Observer:
         self._metadata = Metadata(host, self._absence)
         self._anatomy = Anatomy(host, self._absence)
         self._memories: dict[str, Memory] = {}
+        # What the last tick made of its census, and from what.
+        self._census: Census | None = None
+        self._found: list[Candidate] = []
+        self._seen: Seen | None = None
+        self._shown: tuple[Container, ...] = ()
+        self._wanted: dict[Key, bool] = {}
+        self._owning: tuple[KeysView[Key], tuple[Container, ...]] | None = None
 
     def tick(self) -> Observation:
         """Observe the machine now."""
@@ -57,21 +71,14 @@ class Observer:
         located = self._collector.located
         self._meter.begin(located, refresh=refresh)
         self._metadata.begin(refresh=refresh)
-        found = [one for one in candidates(census) if self.groups or one.kind != "group"]
-        # A zombie is in no cgroup, but still in its namespaces, which end with their first process.
-        found = [one for one in found if one.kind != "pid" or not self._meter.ended(one.leader.pid)]
-        leaders = self._leaders(census, found)
-        cohabitants = {
-            one.leader.identity: self._collector.cohabitants(leaders[one.leader.identity])
-            for one in found
-            if one.kind in ("self", "pid", "mnt") and one.leader.identity in leaders
-        }
+        found, leaders = self._look_at(census)
+        if refresh:
+            self._seen = None
         # The figures come last and together, so that they belong to one moment.
-        all_of_them = containers(census, found, leaders, cohabitants, located)
-        shown = tuple(self._metadata.named(one) for one in all_of_them if self.groups or one.kind == "container")
+        shown = self._containers(census, found, leaders)
         taken_at, monotonic = time.time(), time.monotonic()
-        readings, inodes = self._readings(shown)
-        shown = tuple(_without_absent(one, readings) for one in shown)
+        readings, inodes = self._meter.figures(self._wanted)
+        shown = self._owners(shown, readings)
         observation = Observation(
             taken_at=taken_at,
             monotonic=monotonic,
@@ -93,22 +100,46 @@ class Observer:
         self.host.end_tick()
         return observation
 
+    def _look_at(self, census: Census) -> tuple[list[Candidate], dict[Identity, Leader]]:
+        """Find the groups of a census, and look at the first process of each."""
+        if self._census is None or not (
+            census.processes is self._census.processes
+            and census.groups is self._census.groups
+            and census.own is self._census.own
+        ):
+            self._found = [one for one in candidates(census) if self.groups or one.kind != "group"]
+        self._census = census
+        # A zombie is in no cgroup, but still in its namespaces, which end with their first process.
+        found = [one for one in self._found if one.kind != "pid" or not self._collector.ended(one.leader)]
+        return found, self._leaders(census, found)
+
+    def _containers(
+        self, census: Census, found: list[Candidate], leaders: dict[Identity, Leader]
+    ) -> tuple[Container, ...]:
+        """Decide what the groups are; the last tick's own answer when all that it rests on is the same."""
+        cohabitants = {
+            one.leader.identity: self._collector.cohabitants(leaders[one.leader.identity], one.members)
+            for one in found
+            if one.kind in ("self", "pid", "mnt") and one.leader.identity in leaders
+        }
+        seen = census, found, leaders, cohabitants, self._collector.located
+        if seen != self._seen:
+            every = containers(*seen)
+            self._shown = tuple(self._metadata.named(one) for one in every if self.groups or one.kind == "container")
+            self._wanted = _wanted(self._shown)
+            self._seen, self._owning = seen, None
+        return self._shown
+
+    def _owners(self, shown: tuple[Container, ...], readings: Mapping[Key, Reading]) -> tuple[Container, ...]:
+        """Give up the resources that the cgroups turned out not to account."""
+        if self._owning is None or self._owning[0] != readings.keys():
+            self._owning = readings.keys(), tuple(_without_absent(one, readings) for one in shown)
+        return self._owning[1]
+
     def _leaders(self, census: Census, found: Iterable[Candidate]) -> dict[Identity, Leader]:
         wanted = {one.leader.identity: one.leader for one in found}
         looked = ((key, self._collector.leader(process, census.processes)) for key, process in wanted.items())
         return {key: leader for key, leader in looked if leader is not None}
-
-    def _readings(self, shown: Iterable[Container]) -> tuple[dict[Key, Reading], dict[Key, int]]:
-        """Read what the containers own in full, and of every cgroup above them the limits."""
-        wanted = {
-            (name, path): False
-            for one in shown
-            for name in ("cpu", "cpuset", "memory", "pids")
-            if name in one.cgroups
-            for path in ancestors(one.cgroups[name])
-        }
-        wanted |= {(name, one.cgroups[name]): True for one in shown for name in WATCHED if name in one.owned}
-        return self._meter.figures(wanted)
 
     def _tallies(self, shown: Iterable[Container], processes: Mapping[int, Process]) -> dict[str, Tally]:
         return {
@@ -153,6 +184,18 @@ class Observer:
     ) -> dict[str, tuple[ProcessDetail, ...]]:
         wanted = (one for one in shown if self.processes or one.id == self.focus)
         return {one.id: self._meter.details(one.members, processes) for one in wanted}
+
+
+def _wanted(shown: Iterable[Container]) -> dict[Key, bool]:
+    """List what to read: what the containers own in full, and of every cgroup above them the limits."""
+    wanted = {
+        (name, path): False
+        for one in shown
+        for name in ("cpu", "cpuset", "memory", "pids")
+        if name in one.cgroups
+        for path in ancestors(one.cgroups[name])
+    }
+    return wanted | {(name, one.cgroups[name]): True for one in shown for name in WATCHED if name in one.owned}
 
 
 def _without_absent(one: Container, readings: Mapping[Key, Reading]) -> Container:

@@ -15,6 +15,7 @@ from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount, read_mountinfo
 
 __all__ = [
+    "LEAF_LINKS",
     "Hierarchy",
     "Membership",
     "ancestors",
@@ -32,6 +33,7 @@ __all__ = [
 
 # Files of the core that every v2 cgroup has, whatever its controllers (Documentation/admin-guide/cgroup-v2.rst).
 V2_CORE = frozenset({"cpuacct", "pressure", "freezer"})
+LEAF_LINKS = 2  # of a directory without directories: "." and the entry in its parent
 V1_CONTROLLERS = frozenset(
     {
         "cpu",
@@ -211,8 +213,11 @@ def members_of(host: Host, hierarchy: Hierarchy, directory: str) -> tuple[int, .
     return parse_pids(host.read(path) if hierarchy.version == 1 else host.read_kept(path))
 
 
-def walk(host: Host, hierarchy: Hierarchy) -> Iterator[str]:
-    """Yield the path of every cgroup of a hierarchy, parents first; one that vanishes meanwhile is left out."""
+def walk(host: Host, hierarchy: Hierarchy, links: dict[str, int] | None = None) -> Iterator[str]:
+    """Yield the path of every cgroup of a hierarchy, parents first; one that vanishes meanwhile is left out.
+
+    `links` is filled with the link count of each one's directory: a leaf's is 2, and it need not be listed.
+    """
     stack = [hierarchy.root]
     while stack:
         path = stack.pop()
@@ -220,9 +225,12 @@ def walk(host: Host, hierarchy: Hierarchy) -> Iterator[str]:
         if directory is None:
             continue
         try:
-            names = host.subdirectories(directory)
+            count = host.links(directory)
+            names = host.subdirectories(directory) if count != LEAF_LINKS else []
         except OSError:
             continue
+        if links is not None:
+            links[directory] = count
         yield path
         prefix = "" if path == "/" else path
         stack.extend(f"{prefix}/{name}" for name in names)

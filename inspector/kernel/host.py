@@ -316,12 +316,13 @@ class Host:
         """Return the names in a directory, in the kernel's order."""
         return os.listdir(self.path(path))
 
+    def links(self, path: str) -> int:
+        """Return a link count: of a directory, two more than it has directories in it (1: not counted there)."""
+        return os.stat(self.path(path)).st_nlink
+
     def subdirectories(self, path: str) -> list[str]:
-        """Return the names of a directory's directories; a leaf costs one stat, as its link count is 2."""
-        full = self.path(path)
-        if os.stat(full).st_nlink == 2:  # noqa: PLR2004  "." and the entry in its parent: no child can add one
-            return []
-        with os.scandir(full) as entries:
+        """Return the names of a directory's directories."""
+        with os.scandir(self.path(path)) as entries:
             return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
     def stat(self, path: str) -> Entry:
