@@ -140,16 +140,6 @@ def machine(tmp_path: Path) -> FakeHost:
     return FakeHost(tmp_path)
 
 
-@pytest.mark.parametrize("state", list("RSDTZX"))
-def test_zombies_have_ended(machine: FakeHost, state: str) -> None:
-    """A zombie has ended, though its parent has not yet asked for it; one that is stopped or waits has not."""
-    machine.process(100, state=state)
-    with machine.open() as host:
-        meter = Meter(host, Absence())
-        assert meter.ended(100) is (state in "ZX")
-        assert meter.ended(999) is True
-
-
 def test_a_sum_over_the_members(machine: FakeHost) -> None:
     """Members' ticks are kept by process, threads and anonymous memory summed; one with a reused PID is left out."""
     machine.process(100, utime=10, stime=1, rss_anon_kb=4, threads=2).process(101, utime=20, rss_anon_kb=8)

@@ -1,0 +1,251 @@
+"""Who is there: what is read at once, what is remembered, and what a refresh finds out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from inspector import collect
+from inspector.absence import Absence
+from inspector.collect import Collector
+from inspector.kernel.host import Host
+from inspector.model import Census, Leader
+from tests.fakehost import FakeHost
+from tests.unit.observing import limited, own
+from tests.unit.opening import Recording
+from tests.unit.parts import process
+
+LAYOUTS = ("v1", "v2", "hybrid")
+KERNEL_THREAD = 0x00200000
+
+
+class Round:
+    """A collector on a machine, tick after tick."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.absence = Absence()
+        self.collector = Collector(host, self.absence)
+
+    def tick(self, *pids: int) -> tuple[Census, dict[int, Leader]]:
+        """Take a census and look at these first processes in full."""
+        self.absence.begin()
+        self.collector.begin()
+        census = self.collector.census()
+        looks = {pid: self.collector.leader(census.processes[pid], census.processes) for pid in pids}
+        leaders = {pid: look for pid, look in looks.items() if look is not None}
+        self.collector.end(leaders.values())
+        self.host.end_tick()
+        return census, leaders
+
+
+@contextmanager
+def rounds(fake: FakeHost) -> Iterator[tuple[Round, Recording]]:
+    """Give a collector on a machine, and what it opens there."""
+    with Recording(fake.root) as host:
+        yield Round(host), host
+
+
+@pytest.fixture
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every tick a refresh."""
+    monkeypatch.setattr(collect, "REFRESH_SECONDS", 0.0)
+
+
+def kernel_thread(fake: FakeHost, pid: int) -> None:
+    """Turn a process into a thread of the kernel, by its flags."""
+    path = f"/proc/{pid}/stat"
+    fake.file(path, Path(fake.root + path).read_text().replace(" 4194304 ", f" {4194304 | KERNEL_THREAD} "))
+
+
+@pytest.mark.parametrize(
+    ("layout", "versions"),
+    [
+        ("v1", {"cpu": 1, "cpuacct": 1, "memory": 1, "pids": 1, "io": 1, "freezer": 1, "cpuset": 1}),
+        ("v2", {"cpu": 2, "cpuacct": 2, "memory": 2, "pids": 2, "io": 2, "freezer": 2, "cpuset": 2,
+                "hugetlb": 2, "pressure": 2}),
+        ("hybrid", {"cpu": 1, "cpuacct": 1, "memory": 1, "pids": 1, "io": 1, "freezer": 1, "cpuset": 1,
+                    "hugetlb": 2, "pressure": 2}),
+    ],
+)  # fmt: skip
+def test_each_resource_is_located(tmp_path: Path, layout: str, versions: dict[str, int]) -> None:
+    """Each resource is found on the hierarchy that carries it, of whichever version; what none carries is left out."""
+    with rounds(FakeHost(tmp_path, layout)) as (there, _):
+        census, _ = there.tick()
+        located = there.collector.located
+    assert {name: hierarchy.version for name, (hierarchy, _) in located.items()} == versions
+    assert all(census.hierarchies[index] == hierarchy for hierarchy, index in located.values())
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_cgroups_and_their_members(tmp_path: Path, layout: str) -> None:
+    """Every cgroup is listed with the processes directly in it; one that comes or goes later is so at the next tick."""
+    fake = limited(tmp_path, layout, "/a").process(100, cgroups="/a").process(101, cgroups="/a/b")
+    with rounds(fake) as (there, _):
+        groups = there.tick()[0].groups
+        assert {path: one.members for path, one in groups.items() if path != "/"} == {"/a": (100,), "/a/b": (101,)}
+        fake.process(102, cgroups="/a/b/new")
+        assert there.tick()[0].groups["/a/b/new"].members == (102,)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_process_that_joins_a_cgroup(tmp_path: Path, layout: str) -> None:
+    """A process that joins a known cgroup between two ticks is a member at the second."""
+    fake = limited(tmp_path, layout, "/a").process(100, cgroups="/a")
+    with rounds(fake) as (there, _):
+        there.tick()
+        fake.process(101, cgroups="/a")
+        assert there.tick()[0].groups["/a"].members == (100, 101)
+
+
+def test_kernel_threads_are_left_out(tmp_path: Path) -> None:
+    """The kernel's own threads are no processes of ours, and are not looked at again at every tick."""
+    fake = FakeHost(tmp_path).process(100).process(101, "kworker/0:1")
+    kernel_thread(fake, 101)
+    with rounds(fake) as (there, host):
+        assert there.tick()[0].processes.keys() == {1, 100}
+        host.opened.clear()
+        assert there.tick()[0].processes.keys() == {1, 100}
+        assert host.since("/proc/101/") == []
+
+
+def test_old_processes_are_not_read_again(tmp_path: Path) -> None:
+    """Between refreshes nothing of a process that is known and old is opened; a new one is looked at once."""
+    fake = FakeHost(tmp_path).process(100)
+    with rounds(fake) as (there, host):
+        there.tick()
+        host.opened.clear()
+        fake.process(101)
+        assert there.tick()[0].processes.keys() == {1, 100, 101}
+        assert {path.split("/")[2] for path in host.opened if path.startswith("/proc/1")} == {"101"}
+
+
+def test_a_young_process_is_read_again_until_it_is_old(tmp_path: Path) -> None:
+    """A process that has just started is read at each tick, and once more when it is old; then no more."""
+    fake = FakeHost(tmp_path).process(100, starttime=99990)
+    with rounds(fake) as (there, host):
+        for uptime, reads in (("1000.00", True), ("1001.00", True), ("1005.00", True), ("1006.00", False)):
+            fake.file("/proc/uptime", f"{uptime} 1.00\n")
+            host.opened.clear()
+            there.tick()
+            assert bool(host.since("/proc/100/stat")) is reads, uptime
+
+
+def test_a_process_that_ends(tmp_path: Path) -> None:
+    """A process that is gone from /proc is gone from the census."""
+    fake = FakeHost(tmp_path).process(100).process(101)
+    with rounds(fake) as (there, _):
+        there.tick()
+        (tmp_path / "proc/101").rename(tmp_path / "gone")
+        assert there.tick()[0].processes.keys() == {1, 100}
+
+
+def test_namespaces_entered_late_are_seen_at_the_refresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old process that moves into other namespaces is seen there at the next refresh."""
+    fake = FakeHost(tmp_path).process(100)
+    with rounds(fake) as (there, _):
+        before = there.tick()[0].processes[100]
+        fake.process(100, namespaces=own(1))
+        assert there.tick()[0].processes[100] == before
+        monkeypatch.setattr(collect, "REFRESH_SECONDS", 0.0)
+        assert there.tick()[0].processes[100].pid_ns == 4026540001
+
+
+def test_a_first_process_is_looked_at_once(tmp_path: Path) -> None:
+    """The full look at an old first process is remembered: at the next tick it is the very same."""
+    fake = FakeHost(tmp_path).process(100, namespaces=own(1), ns_pids=(100, 1), cgroups="/a")
+    with rounds(fake) as (there, host):
+        first = there.tick(100)[1][100]
+        host.opened.clear()
+        assert there.tick(100)[1][100] is first
+        assert host.since("/proc/100/") in ([], ["/proc/100/stat"])  # its stat is kept open from here on
+    assert (first.inner_pids, first.namespaces["pid"]) == ((100, 1), 4026540001)
+    assert first.membership.paths["memory"] == "/a"
+    assert (first.root and first.root.fstype, first.parent_cmdline) == ("ext4", "init")
+
+
+def test_a_first_process_moved_by_somebody_is_seen_at_the_refresh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first process that was put into another cgroup is there from the next refresh on; the rest is remembered."""
+    fake = FakeHost(tmp_path, "v2").process(100, namespaces=own(1), cgroups="/a")
+    with rounds(fake) as (there, _):
+        there.tick(100)
+        fake.process(100, namespaces=own(1), cgroups="/b")
+        assert there.tick(100)[1][100].membership.paths == {"": "/a"}
+        monkeypatch.setattr(collect, "REFRESH_SECONDS", 0.0)
+        assert there.tick(100)[1][100].membership.paths == {"": "/b"}
+
+
+def test_a_first_process_that_executes_another_program(tmp_path: Path) -> None:
+    """A first process with another name by the next tick has executed another program: it is looked at anew."""
+    fake = FakeHost(tmp_path).process(100, "runc:[2:INIT]", namespaces=own(1))
+    with rounds(fake) as (there, _):
+        there.tick(100)
+        fake.process(100, "nginx", namespaces=own(1), cgroups="/late")
+        census, leaders = there.tick(100)
+    assert census.processes[100].comm == "nginx"
+    assert leaders[100].membership.paths["memory"] == "/late"
+
+
+def test_a_first_process_that_is_gone_before_the_look(tmp_path: Path) -> None:
+    """A first process that ended between the census and the full look has none, and is no problem."""
+    fake = FakeHost(tmp_path)
+    with rounds(fake) as (there, _):
+        there.collector.begin()
+        assert there.collector.leader(process(999), {}) is None
+    assert (there.absence.problems, there.absence.denied) == ([], set())
+
+
+@pytest.mark.parametrize("state", list("RSDTZX"))
+def test_a_zombie_has_ended(tmp_path: Path, state: str) -> None:
+    """A zombie has ended though its parent has not yet asked for it; one that is stopped or waits has not."""
+    fake = FakeHost(tmp_path).process(100, state=state)
+    with rounds(fake) as (there, _):
+        there.tick()
+        assert there.collector.ended(process(100)) is (state in "ZX")
+        assert there.collector.ended(process(999)) is True
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_refresh_changes_nothing_that_has_not_changed(tmp_path: Path, layout: str) -> None:
+    """On a machine where nothing happens, a refresh finds the same census and the same first process."""
+    fake = limited(tmp_path, layout, "/a").process(100, cgroups="/a", namespaces=own(1))
+    with rounds(fake) as (there, _):
+        assert there.tick(100) == there.tick(100)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_who_else_is_in_a_first_processs_cgroups(tmp_path: Path, layout: str) -> None:
+    """Per resource, everybody in the first process's cgroup is told, so that a shared one is known as shared."""
+    fake = limited(tmp_path, layout, "/a").process(100, cgroups="/a", namespaces=own(1)).process(101, cgroups="/a")
+    fake.process(102, cgroups="/a/below")
+    with rounds(fake) as (there, _):
+        _, leaders = there.tick(100)
+        found = there.collector.cohabitants(leaders[100], (100,))
+        assert found.keys() == there.collector.located.keys()
+    assert set(found.values()) == {frozenset({100, 101})}
+
+
+def test_a_root_among_many_mounts(tmp_path: Path) -> None:
+    """Of several mounts made at "/" the last one is the root: it lies on top."""
+    mounts = "{0} 1 254:0 /{0} / rw - ext4 /dev/vda rw\n{0} 1 0:9 / /m{0} rw - tmpfs t rw\n"
+    lines = "".join(mounts.format(number) for number in (31, 32, 33))
+    fake = FakeHost(tmp_path).process(100, namespaces=own(1), mountinfo=lines)
+    with rounds(fake) as (there, _):
+        root = there.tick(100)[1][100].root
+    assert root is not None
+    assert root.root == "/33"
+
+
+def test_a_machine_without_cgroups(tmp_path: Path) -> None:
+    """Where no cgroup tree is mounted the processes are listed all the same."""
+    fake = FakeHost(tmp_path).mountinfo("27 1 254:0 / / rw - ext4 /dev/vda rw\n").process(100, namespaces=own(1))
+    with rounds(fake) as (there, _):
+        census, leaders = there.tick(100)
+        assert (there.collector.located, census.groups, census.hierarchies) == ({}, {}, ())
+    assert leaders[100].namespaces["pid"] == 4026540001
