@@ -14,7 +14,7 @@ from inspector.kernel.network import Interface
 from inspector.kernel.process import PAGE_SIZE
 from inspector.measure import Meter
 from tests.fakehost import FakeHost
-from tests.unit.observing import limited
+from tests.unit.observing import limited, look, own
 from tests.unit.opening import Recording
 from tests.unit.parts import process
 
@@ -183,13 +183,16 @@ def test_a_process_without_a_status(machine: FakeHost) -> None:
     assert (absence.problems, absence.denied) == ([], set())
 
 
-def test_interfaces(machine: FakeHost) -> None:
-    """A process's interfaces are those of its network namespace; of one that is gone nothing is known."""
-    machine.process(100)
-    with machine.open() as host:
-        meter = Meter(host, Absence())
-        assert meter.interfaces(100) == (
+def test_interfaces_by_network_namespace(machine: FakeHost) -> None:
+    """Each network namespace is read once, through a container in it; one that cannot be read has nothing known."""
+    for pid, net in ((100, 1), (101, 1), (102, 2)):
+        machine.process(pid, namespaces=own(pid, net=4026560000 + net))
+    Path(f"{machine.root}/proc/102/net/dev").unlink()
+    tick = look(machine)
+    assert tick.interfaces == {
+        4026560001: (
             Interface("lo", 3193, 29, 0, 0, 3193, 29, 0, 0),
             Interface("eth0", 1000, 10, 1, 2, 2000, 20, 3, 4),
         )
-        assert meter.interfaces(999) is None
+    }
+    assert tick.problems == ()
