@@ -15,7 +15,7 @@ from inspector.kernel import cgroup_v1, cgroup_v2
 from inspector.kernel.cgroups import Hierarchy
 from inspector.kernel.controllers import RESOURCES, ControlFile, Reading, Values
 from inspector.kernel.host import Bundle, Host
-from inspector.kernel.network import Interface, read_net_dev
+from inspector.kernel.network import Interface, parse_net_dev
 from inspector.kernel.process import PAGE_SIZE, Stat, read_cmdline, read_stat_kept, read_status
 from inspector.model import Key, Process, ProcessDetail, Tally
 
@@ -40,18 +40,19 @@ BRIEF = frozenset(
 
 
 class Sheet:
-    """What one cgroup directory's files say of some resources; a file is parsed only when its text has changed.
+    """What the files of one cgroup, in all its hierarchies, say; a file is parsed only when its text has changed.
 
     While a kept control file can be read its cgroup is the one that was opened,
     so the inode that identifies it is looked up only then.
     """
 
-    def __init__(self, host: Host, directory: str, path: str, uses: Iterable[tuple[str, ControlFile]]) -> None:
+    def __init__(self, host: Host, path: str, uses: Iterable[tuple[str, str, ControlFile]]) -> None:
         self._host = host
-        self._directory = directory
         self._path = path
+        self._directories: dict[str, str] = {}  # by resource
         self._uses: dict[str, list[tuple[str, Parse]]] = {}
-        for resource, file in uses:
+        for resource, directory, file in uses:
+            self._directories[resource] = directory
             self._uses.setdefault(f"{directory}/{file.name}", []).append((resource, file.parse))
         self._bundle: Bundle | None = None
         self._texts: list[bytes] = []
@@ -93,7 +94,7 @@ class Sheet:
 
     def _open(self) -> list[bytes]:
         self._bundle, unopened = self._host.bundle(self._uses)
-        inode = self._host.stat(self._directory).inode
+        places = {directory: self._inode(directory) for directory in dict.fromkeys(self._directories.values())}
         wanted = tuple(self._bundle.paths)
         try:
             texts = self._bundle.read()
@@ -105,8 +106,18 @@ class Sheet:
         self._failed = {
             name: error for name, error in unopened.items() if not isinstance(error, FileNotFoundError)
         }
-        self.inodes = {(resource, self._path): inode for uses in self._uses.values() for resource, _ in uses}
+        self.inodes = {
+            (resource, self._path): inode
+            for resource, directory in self._directories.items()
+            if (inode := places[directory]) is not None
+        }
         return texts
+
+    def _inode(self, directory: str) -> int | None:
+        try:
+            return self._host.stat(directory).inode
+        except FileNotFoundError:
+            return None
 
     def _unreadable(self, paths: Iterable[str]) -> dict[str, OSError]:
         failed = {}
@@ -153,6 +164,7 @@ class Meter:
         self._attempt = absence.attempt
         self._located: Mapping[str, tuple[Hierarchy, int]] = {}
         self._wanted: Mapping[Key, bool] = {}
+        self._interfaces: dict[int, tuple[bytes, tuple[Interface, ...]]] = {}
         self._sheets: dict[tuple[str, frozenset[tuple[str, bool]]], Sheet] = {}
 
     def begin(self, located: Mapping[str, tuple[Hierarchy, int]], *, refresh: bool) -> None:
@@ -177,26 +189,27 @@ class Meter:
 
     def _arrange(self, wanted: Mapping[Key, bool]) -> None:
         """Keep the sheets that go on, open those that are new, close the others."""
-        places: dict[tuple[str, str], set[tuple[str, bool]]] = {}
+        places: dict[str, set[tuple[str, bool]]] = {}
         for (resource, path), full in wanted.items():
-            located = self._located.get(resource)
-            directory = located[0].directory(path) if located else None
-            if directory is not None:
-                places.setdefault((directory, path), set()).add((resource, full))
+            places.setdefault(path, set()).add((resource, full))
         sheets = {}
-        for (directory, path), resources in places.items():
-            key = directory, frozenset(resources)
+        for path, resources in places.items():
+            key = path, frozenset(resources)
             known = self._sheets.pop(key) if key in self._sheets else None
-            sheets[key] = known or Sheet(self.host, directory, path, self._files(resources))
+            sheets[key] = known or Sheet(self.host, path, self._files(path, resources))
         for sheet in self._sheets.values():
             sheet.close()
         self._sheets, self._wanted = sheets, wanted
 
-    def _files(self, resources: Iterable[tuple[str, bool]]) -> Iterator[tuple[str, ControlFile]]:
+    def _files(self, path: str, resources: Iterable[tuple[str, bool]]) -> Iterator[tuple[str, str, ControlFile]]:
         for resource, full in sorted(resources):
-            for file in FILES[self._located[resource][0].version].get(resource, ()):
+            located = self._located.get(resource)
+            directory = located[0].directory(path) if located else None
+            if located is None or directory is None:
+                continue
+            for file in FILES[located[0].version].get(resource, ()):
                 if full or file.name in BRIEF:
-                    yield resource, file
+                    yield resource, directory, file
 
     def tally(self, pids: Iterable[int], processes: Mapping[int, Process], *, memory: bool) -> Tally:
         """Sum what processes used that have no cgroup of their own."""
@@ -238,6 +251,21 @@ class Meter:
     def _kept_stat(self, pid: int) -> Stat | None:
         return self._attempt(f"process {pid}", read_stat_kept, self.host, pid)
 
-    def interfaces(self, pid: int) -> tuple[Interface, ...] | None:
-        """Read the interfaces of a process's network namespace."""
-        return self._attempt(f"process {pid}", read_net_dev, self.host, pid)
+    def interfaces(self, pids: Mapping[int, int]) -> dict[int, tuple[Interface, ...]]:
+        """Read the interfaces of network namespaces, of each through one process in it.
+
+        Not kept open: such a descriptor would keep the namespace alive.
+        """
+        found: dict[int, tuple[bytes, tuple[Interface, ...]]] = {}
+        for inode, pid in pids.items():
+            subject = f"process {pid}"
+            text = self._attempt(subject, self.host.read, f"/proc/{pid}/net/dev")
+            known = self._interfaces.get(inode)
+            if text is None:
+                continue
+            if known is not None and known[0] == text:
+                found[inode] = known
+            elif (parsed := self._attempt(subject, parse_net_dev, text)) is not None:
+                found[inode] = text, parsed
+        self._interfaces = found
+        return {inode: interfaces for inode, (_, interfaces) in found.items()}

@@ -156,8 +156,7 @@ class Observer:
             for one in shown
             if one.kind == "container" and one.leader and one.leader.namespaces.get("net") not in (None, hosts)
         }
-        read = ((inode, self._meter.interfaces(pid)) for inode, pid in wanted.items())
-        return {inode: interfaces for inode, interfaces in read if interfaces is not None}
+        return self._meter.interfaces(wanted)
 
     def _hollow(
         self, shown: Iterable[Container], processes: Mapping[int, Process], system: System
