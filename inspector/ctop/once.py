@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
-import math
-import re
 import shutil
 import time
 from typing import TextIO
@@ -14,13 +11,11 @@ from inspector.ctop.options import Options
 from inspector.ctop.source import Source
 from inspector.schema import Document
 from inspector.views.header import scene_of
+from inspector.views.jsontext import to_json
 from inspector.views.selection import select
 from inspector.views.table import print_lines, table
-from inspector.views.text import safe
 
-__all__ = ["print_document", "print_documents", "print_table", "to_json"]
-
-SURROGATE = re.compile("[\ud800-\udfff]")
+__all__ = ["print_document", "print_documents", "print_table"]
 
 
 def print_table(source: Source, options: Options, file: TextIO) -> None:
@@ -57,26 +52,3 @@ def _after(source: Source, options: Options) -> Document:
 def _selected(document: Document, options: Options) -> Document:
     shown = select(document["containers"], options.selection, scene_of(document, options.cpu))
     return {**document, "containers": shown}
-
-
-def to_json(document: Document, indent: int | None = None) -> str:
-    r"""Return the document as JSON in ASCII: control and bidi characters are \u escapes, NaN is null.
-
-    A byte that is not UTF-8 in a name becomes the four characters \xNN: a lone
-    surrogate, as which Python keeps it, is not valid in JSON for most readers.
-    """
-    try:
-        text = json.dumps(document, indent=indent, allow_nan=False)
-    except ValueError:
-        text = json.dumps(_clean(document), indent=indent, allow_nan=False)
-    return json.dumps(_clean(document), indent=indent) if "\\ud" in text else text
-
-
-def _clean(value: object) -> object:
-    if isinstance(value, str):
-        return SURROGATE.sub(lambda found: safe(found[0]), value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {_clean(key): _clean(item) for key, item in value.items()}
-    return [_clean(item) for item in value] if isinstance(value, (list, tuple)) else value

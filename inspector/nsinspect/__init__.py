@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn
 
 from inspector.errors import InspectorError
 
@@ -106,11 +106,11 @@ def _write_rootfs(host: Host, given: argparse.Namespace, *, colour: bool) -> int
 
 def write(host: Host, target: str | None, *, as_json: bool = False, colour: bool = False) -> None:
     """Print the report on `target`, or without one the list of namespaces."""
-    from inspector.ctop.once import to_json  # noqa: PLC0415  these are needed only once there is a target
     from inspector.nsinspect import page  # noqa: PLC0415
     from inspector.nsinspect.gather import Gatherer  # noqa: PLC0415
     from inspector.nsinspect.listing import resolve  # noqa: PLC0415
     from inspector.observe import Observer  # noqa: PLC0415
+    from inspector.views.jsontext import to_json  # noqa: PLC0415  these are needed only once there is a target
     from inspector.views.table import print_lines  # noqa: PLC0415
 
     # A number names a process even if the machine cannot be observed in full.
@@ -121,20 +121,20 @@ def write(host: Host, target: str | None, *, as_json: bool = False, colour: bool
         return
     report = Gatherer(host, observation, resolve(target, observation)).report()
     if as_json:
-        sys.stdout.write(to_json(cast("Any", report), indent=1) + "\n")
+        sys.stdout.write(to_json(report, indent=1) + "\n")
     else:
         print_lines(page.page(report, width), sys.stdout, colour=colour)
 
 
 def _write_namespaces(host: Host, observation: Observation, *, as_json: bool, colour: bool) -> None:
-    from inspector.ctop.once import to_json  # noqa: PLC0415  these are needed only for the list
     from inspector.namespace_census import report  # noqa: PLC0415
+    from inspector.views.jsontext import to_json  # noqa: PLC0415  these are needed only for the list
     from inspector.views.namespaces import namespace_lines  # noqa: PLC0415
     from inspector.views.table import print_lines  # noqa: PLC0415
 
     found = report(host, observation)
     if as_json:
-        sys.stdout.write(to_json(cast("Any", found), indent=1) + "\n")
+        sys.stdout.write(to_json(found, indent=1) + "\n")
     else:
         lines = namespace_lines(found["namespaces"], found["on_host"], found["unreadable"])
         print_lines(lines, sys.stdout, colour=colour)

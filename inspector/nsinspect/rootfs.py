@@ -10,13 +10,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from inspector.changes import Changes, read_layers, view_of
-from inspector.ctop.once import to_json
 from inspector.errors import InspectorError
 from inspector.kernel.host import Host
 from inspector.layers import Change, Layers, Totals
 from inspector.nsinspect.listing import resolve
 from inspector.observe import Observer
 from inspector.owner import owners
+from inspector.views.jsontext import to_json
 from inspector.views.rootfs import change_line, layer_lines, owner_lines, total_lines
 from inspector.views.table import print_lines
 

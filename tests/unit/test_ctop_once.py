@@ -8,9 +8,10 @@ import json
 import pytest
 
 from inspector.ctop import main
-from inspector.ctop.once import print_document, print_documents, print_table, to_json
+from inspector.ctop.once import print_document, print_documents, print_table
 from inspector.ctop.options import parse
 from inspector.schema import Document
+from inspector.views.jsontext import to_json
 from tests.unit.documents import container, document
 
 

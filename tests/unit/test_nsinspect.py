@@ -259,9 +259,9 @@ def test_bad_input_is_one_line(arguments: list[str], code: int, capsys: pytest.C
 
 def test_json_of_any_bytes(tmp_path: Path) -> None:
     """A byte that is not UTF-8 in a name still makes a document that every reader accepts."""
-    from inspector.ctop.once import to_json  # noqa: PLC0415  as nsinspect does
+    from inspector.views.jsontext import to_json  # noqa: PLC0415  as nsinspect does
 
     fake = FakeHost(tmp_path, "v1").process(4242, "a\udcff\x1b", cmdline="\udcfe\0")
-    text = to_json(report_on(fake, 4242))  # type: ignore[arg-type]
+    text = to_json(report_on(fake, 4242))
     assert text.isascii()
     assert json.loads(text)["cmdline"] == "\\xfe"
