@@ -25,6 +25,7 @@ from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError
 
 __all__ = ["Launch", "Program", "Streams", "joiner"]
 
+LAST_SIGNAL = 64  # _NSIG, with the real-time ones
 NULL = -1
 
 
@@ -167,9 +168,9 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
 
 def reset_signals() -> None:
     """Undo what Python and our caller have set: an ignored SIGPIPE would survive execve."""
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        with contextlib.suppress(OSError, ValueError):
-            signal.signal(number, signal.SIG_DFL)
+    for number in range(1, LAST_SIGNAL + 1):
+        with contextlib.suppress(OSError):  # SIGKILL and SIGSTOP have no other disposition
+            syscalls.default_action(number)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

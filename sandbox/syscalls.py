@@ -45,6 +45,7 @@ __all__ = [
     "bpf",
     "capset",
     "close_on_exec_from",
+    "default_action",
     "join_new_session_keyring",
     "mount",
     "openat2",
@@ -95,8 +96,8 @@ KEYCTL_JOIN_SESSION_KEYRING = 1
 CAPABILITY_VERSION_3 = 0x20080522
 
 _NUMBERS = {
-    "x86_64": {"pivot_root": 155, "capset": 126, "keyctl": 250, "bpf": 321},
-    "aarch64": {"pivot_root": 41, "capset": 91, "keyctl": 219, "bpf": 280},
+    "x86_64": {"pivot_root": 155, "capset": 126, "keyctl": 250, "bpf": 321, "rt_sigaction": 13},
+    "aarch64": {"pivot_root": 41, "capset": 91, "keyctl": 219, "bpf": 280, "rt_sigaction": 134},
 }
 _NUMBER = {"close_range": 436, "openat2": 437, "mount_setattr": 442, **_NUMBERS.get(os.uname().machine, {})}
 
@@ -131,6 +132,7 @@ _libc.prctl.argtypes = (_int, _ulong, _ulong, _ulong, _ulong)
 _pivot_root = _prototype(_long, _text, _text)
 _capset = _prototype(_long, _pointer, _pointer)
 _keyctl = _prototype(_long, _long, _text)
+_rt_sigaction = _prototype(_long, _int, _pointer, _pointer, _ulong)
 _bpf = _prototype(_long, _long, _pointer, _long)
 _close_range = _prototype(_long, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint)
 _openat2 = _prototype(_long, _long, _text, _pointer, _ulong)
@@ -187,6 +189,15 @@ def set_process_name(name: str) -> None:
     """Set what `ps -o comm` shows for this process, 15 bytes (PR_SET_NAME)."""
     buffer = ctypes.create_string_buffer(os.fsencode(name)[:15])
     prctl(PR_SET_NAME, ctypes.addressof(buffer))
+
+
+def default_action(signal: int) -> None:
+    """Reset a signal's disposition, also of the two that glibc keeps to itself and refuses to touch (rt_sigaction(2)).
+
+    Signals 32 and 33 arrive ignored in what glibc's posix_spawn starts, as make does.
+    """
+    action = (ctypes.c_ulong * 4)()  # struct kernel_sigaction: SIG_DFL, no flags, no restorer, an empty mask
+    _check(_rt_sigaction(_number("rt_sigaction"), signal, ctypes.addressof(action), None, 8), f"rt_sigaction {signal}")
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
