@@ -15,7 +15,17 @@ from inspector.kernel.cgroups import Hierarchy, ancestors
 from inspector.kernel.controllers import Cpu, Cpuset, Memory, Pids, Reading
 from inspector.kernel.system import parse_cpu_list
 
-__all__ = ["Limit", "chain_of", "cpu_limit", "cpuset_limit", "effective", "limits_of", "quota_cores"]
+__all__ = [
+    "Limit",
+    "chain_of",
+    "cpu_limit",
+    "cpuset_limit",
+    "effective",
+    "guarantee",
+    "limits_of",
+    "quota_cores",
+    "swap_limit",
+]
 
 R = TypeVar("R", Cpu, Cpuset, Memory, Pids)
 Readings = Mapping[tuple[str, str], Reading]
@@ -125,3 +135,30 @@ def limits_of(
         "memory": _memory_limit(memory, hidden=memory_hidden),
         "pids": least(((path, reading.limit) for path, reading in pids), hidden=pids_hidden),
     }
+
+
+def guarantee(values: Iterable[tuple[str, float | None]], *, hidden: bool = False) -> Limit:
+    """Return how much of memory.low or memory.min counts: no more than every ancestor protects.
+
+    A guarantee, not a limit: None or 0 protects nothing. What a sibling claims
+    of the ancestor's protection takes more of it away, which cannot be told here.
+    """
+    # "max" protects everything.
+    chain = tuple((path, float("inf") if value is None else value) for path, value in values)
+    least = effective(chain)
+    value = None if least.value == float("inf") else least.value
+    shown = tuple((path, None if one == float("inf") else one) for path, one in chain)
+    return Limit(value, least.set_by, shown, hidden)
+
+
+def swap_limit(chain: Iterable[tuple[str, Mapping[str, float | None]]], *, hidden: bool = False) -> Limit:
+    """Return the limit of swap: v2's own one ("swap"), or v1's of memory and swap together less the one of memory.
+
+    v1 without a limit of memory counts swap within the one sum: all of it may be swap.
+    """
+    def own(values: Mapping[str, float | None]) -> float | None:
+        if values.get("memory_and_swap") is not None:
+            return max(0.0, (values["memory_and_swap"] or 0) - (values.get("limit") or 0))
+        return values.get("swap")
+
+    return effective(((path, own(values)) for path, values in chain), hidden=hidden)

@@ -8,12 +8,13 @@ returns the fields of a type of inspector.kernel.controllers.
 from __future__ import annotations
 
 import math
+import re
 
 from inspector.errors import ParseError
 from inspector.kernel.controllers import ControlFile, Values, flat_keyed, number, picked
 from inspector.kernel.process import CLOCK_TICKS
 
-__all__ = ["FILES"]
+__all__ = ["FILES", "ON_DEMAND"]
 
 # The page counter's maximum is 2^63 less a page, whose size varies; no machine has 2^62 bytes.
 UNLIMITED_FROM = 1 << 62
@@ -236,4 +237,59 @@ FILES: dict[str, tuple[ControlFile, ...]] = {
         _bytes("usage_1gb_bytes", "hugetlb.1GB.usage_in_bytes"),
         _bytes("limit_1gb_bytes", "hugetlb.1GB.limit_in_bytes"),
     ),
+}
+
+
+# 8:0 1048576
+def _throttle(name: str, file: str) -> ControlFile:
+    """Describe a blkio.throttle.*_device file: a device and its limit a second on each line."""
+
+    def parse(data: bytes) -> Values:
+        return {f"{device} {name}": number(file, value) for device, value in by_device(file, data)}
+
+    return ControlFile(file, parse)
+
+
+def by_device(what: str, data: bytes) -> list[tuple[str, bytes]]:
+    """Split a file with a device and something about it on each line: ("8:0", "1048576")."""
+    found = []
+    for line in data.splitlines():
+        device, _, value = line.partition(b" ")
+        major, colon, minor = device.partition(b":")
+        if not (colon and major.isdigit() and minor.isdigit() and value):
+            raise ParseError(what, line)
+        found.append((device.decode("ascii"), value))
+    return found
+
+
+# c 1:3 rwm
+# a *:* rwm
+def parse_devices(data: bytes) -> tuple[str, ...]:
+    """Parse devices.list: what may be done (r, w, m: mknod) with which devices, a rule a line."""
+    rules = []
+    for line in data.splitlines():
+        match = DEVICE_RULE.fullmatch(line)
+        if match is None:
+            raise ParseError("devices.list", line)
+        rules.append(match[0].decode("ascii"))
+    return tuple(rules)
+
+
+DEVICE_RULE = re.compile(rb"[abc] (?:\d+|\*):(?:\d+|\*) [rwm]+")
+HUGE_PAGES = ("64KB", "2MB", "32MB", "512MB", "1GB", "16GB")
+
+# What no tick needs, and who asks for all limits of one process does.
+ON_DEMAND: dict[str, tuple[ControlFile, ...]] = {
+    "memory": (
+        _bytes("limit", "memory.limit_in_bytes"),
+        _bytes("soft", "memory.soft_limit_in_bytes"),
+        _bytes("memory_and_swap", "memory.memsw.limit_in_bytes"),
+    ),
+    "io": (
+        _throttle("read_bytes_per_second", "blkio.throttle.read_bps_device"),
+        _throttle("write_bytes_per_second", "blkio.throttle.write_bps_device"),
+        _throttle("reads_per_second", "blkio.throttle.read_iops_device"),
+        _throttle("writes_per_second", "blkio.throttle.write_iops_device"),
+    ),
+    "hugetlb": tuple(_bytes(size, f"hugetlb.{size}.limit_in_bytes") for size in HUGE_PAGES),
 }

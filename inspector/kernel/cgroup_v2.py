@@ -7,11 +7,13 @@ machine's totals are elsewhere, and it has no limits.
 
 from __future__ import annotations
 
+import re
+
 from inspector.errors import ParseError
-from inspector.kernel.cgroup_v1 import parse_cpus, parse_mems, parse_pids_events, parse_pids_max
+from inspector.kernel.cgroup_v1 import HUGE_PAGES, by_device, parse_cpus, parse_mems, parse_pids_events, parse_pids_max
 from inspector.kernel.controllers import ControlFile, Values, flat_keyed, number, picked
 
-__all__ = ["FILES"]
+__all__ = ["FILES", "ON_DEMAND"]
 
 
 def _limit(what: str, data: bytes) -> int | None:
@@ -191,4 +193,49 @@ FILES: dict[str, tuple[ControlFile, ...]] = {
         _single("usage_1gb_bytes", "hugetlb.1GB.current"),
         _single("limit_1gb_bytes", "hugetlb.1GB.max"),
     ),
+}
+
+
+# 8:16 rbps=2097152 wbps=max riops=max wiops=120
+def parse_io_max(data: bytes) -> Values:
+    """Parse io.max: limits a second, by device; "max" for none."""
+    names = {
+        b"rbps": "read_bytes_per_second",
+        b"wbps": "write_bytes_per_second",
+        b"riops": "reads_per_second",
+        b"wiops": "writes_per_second",
+    }
+    found = {}
+    for device, pairs in by_device("io.max", data):
+        for pair in pairs.split():
+            key, equals, value = pair.partition(b"=")
+            if not equals:
+                raise ParseError("io.max", pair)
+            if key in names:
+                found[f"{device} {names[key]}"] = _limit("io.max", value)
+    return found
+
+
+# some avg10=1.53 avg60=0.87 avg300=0.22 total=58761459
+def parse_recent_pressure(data: bytes) -> float:
+    """Parse a *.pressure file: the share of the last 10 seconds in which some task waited, 0 to 1."""
+    match = RECENT.search(data)
+    if match is None:
+        raise ParseError("pressure", data)
+    return float(match[1]) / 100
+
+
+RECENT = re.compile(rb"some avg10=(\d{1,3}\.\d{2}) ")
+
+# What no tick needs, and who asks for all limits of one process does.
+ON_DEMAND: dict[str, tuple[ControlFile, ...]] = {
+    "memory": (
+        _single("limit", "memory.max"),
+        _single("high", "memory.high"),
+        _single("low", "memory.low"),
+        _single("min", "memory.min"),
+        _single("swap", "memory.swap.max"),
+    ),
+    "io": (ControlFile("io.max", parse_io_max),),
+    "hugetlb": tuple(_single(size, f"hugetlb.{size}.max") for size in HUGE_PAGES),
 }
