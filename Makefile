@@ -34,7 +34,7 @@ check: $(VENV)/.installed-dev ## ruff and mypy --strict
 	@$(BIN)/mypy --no-error-summary
 
 bench: $(VENV)/.installed-dev ## measure how fast it reads
-	@$(BIN)/python -m pytest tests/bench -s $(ARGS)
+	@$(BIN)/python -m pytest -q -s tests/bench/bench_*.py $(ARGS)
 
 install: $(VENV)/.installed ## make .venv with the four commands
 
