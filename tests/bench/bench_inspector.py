@@ -1,0 +1,260 @@
+"""What a look at the machine costs, beside what the kernel alone costs in the same run.
+
+    python -m pytest -s tests/bench/bench_inspector.py
+
+Fleets of 10, 200 and 1,000 groups, real ones on v1 (root only) and made-up ones
+on v2 in memory. A tick stands beside its *floor*: the very files it reads, by
+the same system calls, with nothing parsed. The list is taken down while a tick
+runs, so it is what strace shows. Then `lsns`, `ps` and `systemd-cgtop` over the
+same machine. Nothing is asserted of times, which are the machine's; best of
+some runs is printed, and the ratios are what counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from inspector.document import document
+from inspector.kernel.host import Host
+from inspector.model import Observation
+from inspector.observe import Observer
+from tests.bench import fleet
+from tests.testbed.cgroups import hierarchy
+from tests.testbed.commands import REPOSITORY
+
+FLEETS = ((10, 1), (200, 1), (200, 5), (200, 20), (1000, 1))
+ROUNDS = 15
+IN_MEMORY = "/dev/shm"  # noqa: S108  a tmpfs, where there is one
+OTHERS = (
+    ("lsns",),
+    ("ps", "-eo", "pid,cgroup,pidns,netns,comm"),
+    ("systemd-cgtop", "--batch", "--iterations=2", "--delay=0.1", "--depth=10"),
+)
+CTOP = (sys.executable, "-m", "inspector.ctop", "--json", "-d", "0.2")
+
+# What an idle `ctop --jsonl` holds: in a process that imports nothing of the tests.
+MEMORY = """
+import sys
+from inspector.document import document
+from inspector.kernel.host import Host
+from inspector.observe import Observer
+with Host(sys.argv[1]) as host:
+    observer = Observer(host)
+    document(observer.tick(), observer.tick())
+    print(open("/proc/self/statm").read().split()[1])
+"""
+
+
+def best(work: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """Return the shortest of some runs, in milliseconds."""
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times) * 1000
+
+
+def cpu_of(command: tuple[str, ...], rounds: int = 5) -> float | None:
+    """Return the least CPU time (user and system, milliseconds) of a whole run; None where there is no such program."""
+    if shutil.which(command[0]) is None:
+        return None
+    times = []
+    for _ in range(rounds):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, cwd=REPOSITORY)
+        assert command != CTOP or done.returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(times) * 1000
+
+
+def drain(path: str) -> bytes:
+    """Open, read and close a file, as the first tick does."""
+    # No contextlib.suppress in what is measured: it costs more than the system call.
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(descriptor, 16384)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
+
+
+def readable(descriptor: int) -> bool:
+    """Tell whether a kept file can still be read."""
+    try:
+        os.pread(descriptor, 16384, 0)
+    except OSError:
+        return False
+    return True
+
+
+def opened(root: str, ticks: int) -> list[str]:
+    """Return the files that the last of some ticks opens, taken down by an audit hook in a child of its own."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        paths: list[str] = []
+        observer = Observer(Host(root))
+        for _ in range(ticks - 1):
+            observer.tick()
+        sys.addaudithook(lambda event, details: paths.append(str(details[0])) if event == "open" else None)
+        observer.tick()
+        with os.fdopen(writer, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write("\0".join(path for path in paths if path.startswith("/") and os.path.isfile(path)))
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, encoding="utf-8", errors="surrogateescape") as file:
+        found = file.read().split("\0")
+    os.waitpid(child, 0)
+    return [path for path in found if path]
+
+
+def links(host: Host, seen: Observation) -> list[str]:
+    """Return the namespace links of a first tick: two of every process, all of the groups' first ones."""
+    pids = [name for name in host.listdir("/proc") if name.isdigit()]
+    first = {one.leader.process.pid for one in seen.containers if one.leader}
+    paths = [f"/proc/{pid}/ns/{kind}" for pid in pids for kind in ("pid", "mnt")]
+    paths += [f"/proc/{pid}/ns/{kind}" for pid in first for kind in os.listdir("/proc/self/ns")]
+    return [host.path(path) for path in paths]
+
+
+def follow(path: str) -> str:
+    """Read a link."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+def kept(root: str) -> list[int]:
+    """Return this process's open files of the machine: those that a tick keeps."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            target = os.readlink(f"/proc/self/fd/{name}")
+            if target.startswith((f"{root.rstrip('/')}/sys", f"{root.rstrip('/')}/proc")):
+                found.append(int(name))
+    return found
+
+
+def measure(root: str) -> dict[str, float]:
+    """Return milliseconds of the ticks and of the floors under them, and the memory they took (MiB)."""
+    with Host(root) as host:
+        observer = Observer(host)
+        start = time.perf_counter()
+        before = observer.tick()
+        first = (time.perf_counter() - start) * 1000
+        after = observer.tick()
+        tick = best(observer.tick)
+        written = best(lambda: document(before, after), 5)
+        descriptors = [descriptor for descriptor in kept(root) if readable(descriptor)]
+        floor = best(lambda: [os.pread(descriptor, 16384, 0) for descriptor in descriptors])
+        processes = sum(name.isdigit() for name in host.listdir("/proc"))
+    again, anew, followed = opened(root, 3), opened(root, 1), links(host, after)
+    floor += best(lambda: [drain(path) for path in again])
+    firsts = [first]
+    for _ in range(2):
+        with Host(root) as another:
+            start = time.perf_counter()
+            Observer(another).tick()
+            firsts.append((time.perf_counter() - start) * 1000)
+    first_floor = best(lambda: ([drain(path) for path in anew], [follow(path) for path in followed]), 3)
+    return {
+        "containers": sum(one.kind == "container" for one in after.containers),
+        "processes": processes,
+        "kept": len(descriptors),
+        "opened": len(again),
+        "tick": tick,
+        "floor": floor,
+        "first": min(firsts),
+        "first floor": first_floor,
+        "document": written,
+    }
+
+
+def measured(root: str) -> dict[str, float]:
+    """Measure in a new process."""
+    command = [sys.executable, "-m", "tests.bench.bench_inspector", root]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=REPOSITORY)
+    result: dict[str, float] = json.loads(run.stdout)
+    run = subprocess.run([sys.executable, "-c", MEMORY, root], stdout=subprocess.PIPE, text=True, check=True)
+    return {**result, "memory": int(run.stdout) * os.sysconf("SC_PAGE_SIZE") / 2**20}
+
+
+def report(title: str, got: dict[str, float]) -> None:
+    """Print one machine's figures."""
+    print(
+        f"\n{title}: {got['containers']:.0f} containers, {got['processes']:.0f} processes,"
+        f" {got['kept']:.0f} files kept open and {got['opened']:.0f} opened a tick, {got['memory']:.0f} MiB"
+    )
+    for name in ("tick", "first"):
+        floor = got["floor" if name == "tick" else "first floor"]
+        print(f"  {name:22} {got[name]:9.2f} ms, floor {floor:8.2f} ms: {got[name] / floor:5.2f} times the floor")
+    print(f"  {'document':22} {got['document']:9.2f} ms")
+
+
+def test_ticks_over_made_up_machines() -> None:
+    """A tick over v2 machines in memory, beside its floor; every group is found."""
+    by_size: dict[tuple[int, int], dict[str, float]] = {}
+    for count, each in FLEETS:
+        with tempfile.TemporaryDirectory(dir=IN_MEMORY if os.path.isdir(IN_MEMORY) else None) as root:
+            fleet.fake(Path(root), count, each)
+            got = by_size[count, each] = measured(root)
+        report(f"v2, made up, {count} x {each}", got)
+        assert got["containers"] == count
+    growth(by_size)
+
+
+@pytest.mark.root
+def test_ticks_over_real_groups() -> None:
+    """A tick over real groups on v1, beside its floor and the tools that people use; every group is found."""
+    if hierarchy("cpu")[1] != 1:
+        pytest.skip("cgroup v1 is not mounted here")
+    by_size: dict[tuple[int, int], dict[str, float]] = {}
+    for count, each in FLEETS:
+        with fleet.real(count, each):
+            got = by_size[count, each] = measured("/")
+            report(f"v1, real, {count} x {each}", got)
+            beside(got["tick"])
+        assert got["containers"] >= count
+    growth(by_size)
+
+
+def beside(tick: float) -> None:
+    """Print the CPU time of other tools over the same machine, and of our command."""
+    ours = cpu_of(CTOP)
+    assert ours is not None
+    print(f"  {'ctop --json -d 0.2':22} {ours:9.2f} ms of CPU")
+    for command in OTHERS:
+        cost = cpu_of(command)
+        if cost is None:
+            print(f"  {command[0]:22} not installed")
+        else:
+            print(f"  {command[0]:22} {cost:9.2f} ms of CPU: {cost / tick:5.1f} ticks, {cost / ours:5.2f} times ctop")
+
+
+def growth(by_size: dict[tuple[int, int], dict[str, float]]) -> None:
+    """Print what twenty processes a container cost over one."""
+    one, twenty = by_size[200, 1]["tick"], by_size[200, 20]["tick"]
+    print(f"\n  200 containers of 1 to 20 processes: {one:.2f} to {twenty:.2f} ms a tick, {twenty / one - 1:+.0%}")
+
+
+if __name__ == "__main__":
+    json.dump(measure(sys.argv[1]), sys.stdout)
