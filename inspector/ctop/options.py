@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
 from inspector.fields import FIELDS
@@ -103,11 +102,17 @@ def _columns(text: str) -> tuple[Column, ...]:
     return tuple(dict.fromkeys(chosen))
 
 
-def _version() -> str:
-    try:
-        return version("cgscope")
-    except PackageNotFoundError:
-        return "not installed"
+class _Version(argparse.Action):
+    """Prints the version; it is looked up only then, as that takes longer than a sample."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
+        try:
+            found = version("cgscope")
+        except PackageNotFoundError:
+            found = "not installed"
+        parser.exit(message=f"ctop (cgscope) {found}\n")
 
 
 def _explained(row: Column) -> str:
@@ -124,8 +129,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("--once", action="store_true", help="print one table and exit")
     output = parser.add_mutually_exclusive_group()
-    output.add_argument("--once", action="store_const", dest="output", const="once", help="print one table and exit")
     output.add_argument("--json", action="store_const", dest="output", const="json", help="print one JSON document")
     output.add_argument("--jsonl", action="store_const", dest="output", const="jsonl", help="print a document a line")
     parser.add_argument("-n", dest="lines", metavar="N", type=_positive, help="with --jsonl: stop after N lines")
@@ -141,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cpu", choices=("core", "limit", "host"), default="core", help="what CPU%% is a share of")
     parser.add_argument("--processes", action="store_true", help="with the processes of each container")
     parser.add_argument("--no-color", "--no-colour", dest="colour", action="store_false", help="also by $NO_COLOR")
-    parser.add_argument("--version", action="version", version=f"ctop (cgscope) {_version()}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
     return parser  # fmt: skip
 
 
@@ -152,7 +157,9 @@ def parse(argv: Sequence[str] | None, *, terminal: bool) -> Options:
     """
     parser = _parser()
     given = parser.parse_args(argv)
-    output = given.output or ("live" if terminal else "once")
+    if given.once and given.output == "jsonl":
+        parser.error("argument --jsonl: not allowed with argument --once")
+    output = given.output or ("live" if terminal and not given.once else "once")
     if given.lines is not None and output != "jsonl":
         parser.error("-n needs --jsonl")
     return Options(

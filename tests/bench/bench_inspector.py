@@ -42,7 +42,7 @@ OTHERS = (
     ("ps", "-eo", "pid,cgroup,pidns,netns,comm"),
     ("systemd-cgtop", "--batch", "--iterations=2", "--delay=0.1", "--depth=10"),
 )
-CTOP = (sys.executable, "-m", "inspector.ctop", "--json", "-d", "0.2")
+CTOP = (sys.executable, "-m", "inspector.ctop", "--once", "--json", "-d", "0.2")
 
 # What an idle `ctop --jsonl` holds: in a process that imports nothing of the tests.
 MEMORY = """
@@ -74,8 +74,8 @@ def cpu_of(command: tuple[str, ...], rounds: int = 5) -> float | None:
     times = []
     for _ in range(rounds):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, cwd=REPOSITORY)
-        assert command != CTOP or done.returncode == 0
+        run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, cwd=REPOSITORY)
+        assert command != CTOP or run.returncode == 0
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return min(times) * 1000
@@ -241,7 +241,7 @@ def beside(tick: float) -> None:
     """Print the CPU time of other tools over the same machine, and of our command."""
     ours = cpu_of(CTOP)
     assert ours is not None
-    print(f"  {'ctop --json -d 0.2':22} {ours:9.2f} ms of CPU")
+    print(f"  {'ctop --once --json':22} {ours:9.2f} ms of CPU")
     for command in OTHERS:
         cost = cpu_of(command)
         if cost is None:

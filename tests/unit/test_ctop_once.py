@@ -41,7 +41,7 @@ class Fake:
         (["-o", ","], "names no column"),
         (["--jsonl", "-n", "0"], "must be a whole number from 1, not '0'"),
         (["--once", "-n", "3"], "-n needs --jsonl"),
-        (["--json", "--once"], "not allowed with"),
+        (["--jsonl", "--once"], "not allowed with"),
         (["--cpu", "half"], "invalid choice"),
         (["web"], "unrecognized arguments: web"),
     ],
