@@ -26,7 +26,7 @@ from inspector.model import Census, Container, Identity, Key, Leader, Observatio
 
 __all__ = ["Observation", "Observer"]
 
-# hugetlb is read on demand only: few use it, and its files are many.
+# All that the containers of a tick are made from: while it is the same, so are they.
 Seen = tuple[
     Census,
     list[Candidate],
@@ -34,6 +34,7 @@ Seen = tuple[
     dict[Identity, dict[str, frozenset[int]]],
     dict[str, tuple[Hierarchy, int]],
 ]
+# hugetlb is read on demand only: few use it, and its files are many.
 WATCHED = ("cpu", "cpuacct", "cpuset", "memory", "pids", "io", "pressure", "freezer")
 
 
