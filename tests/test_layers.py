@@ -30,6 +30,7 @@ PURE = (
     "inspector.fields",
     "inspector.document",
     "inspector.runtimes",
+    "inspector.security",
     "inspector.hollow",
     "inspector.layers",
     "inspector.namespace_table",

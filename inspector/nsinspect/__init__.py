@@ -6,6 +6,7 @@ import argparse
 import os
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 INTERRUPTED = 130
+BETWEEN_SAMPLES = 0.3
 
 HELP = """\
 PID is a process of this machine (as `ps` shows it here); CONTAINER the name, the id or
@@ -114,12 +116,19 @@ def write(host: Host, target: str | None, *, as_json: bool = False, colour: bool
     from inspector.views.table import print_lines  # noqa: PLC0415
 
     # A number names a process even if the machine cannot be observed in full.
-    observation = Observer(host).tick()
+    observer = Observer(host)
+    observation = observer.tick()
     width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
     if target is None:
         _write_namespaces(host, observation, as_json=as_json, colour=colour)
         return
-    report = Gatherer(host, observation, resolve(target, observation)).report()
+    pid = resolve(target, observation)
+    # Whether a container is throttled or hollow shows in two samples; any other process need not wait.
+    before = observation if any(pid in one.members for one in observation.containers) else None
+    if before:
+        time.sleep(BETWEEN_SAMPLES)
+        observation = observer.tick()
+    report = Gatherer(host, observation, pid, before).report()
     if as_json:
         sys.stdout.write(to_json(report, indent=1) + "\n")
     else:

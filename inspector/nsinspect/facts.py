@@ -6,15 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from inspector.identity import root_identity
+from inspector.kernel.controllers import Cpu, Cpuset
 from inspector.kernel.mounts import Mount, overlay_layers, root_mount
 from inspector.kernel.namespaces import is_initial
 from inspector.kernel.process import CAPABILITIES, IdRange, Status, capability_names
 from inspector.limits import Limit
-from inspector.nsinspect.report import IdMap, LimitLine, MountEntry, Report, Security
-from inspector.schema import Finding, Rootfs
+from inspector.nsinspect.report import CpuOwn, IdMap, LimitLine, MountEntry, Report, Security
+from inspector.schema import Container, Finding, Rootfs
 
 __all__ = [
     "CODES",
+    "cpu_own",
+    "findings_since_start",
     "foreign_mounts",
     "hosts_namespaces",
     "limit_line",
@@ -23,13 +26,16 @@ __all__ = [
     "rootfs",
     "same_as_host",
     "security",
+    "told_once",
 ]
 
 SECCOMP = {0: "disabled", 1: "strict", 2: "filter"}
 ALL = frozenset(CAPABILITIES)
+THROTTLED = 0.05
 
 CODES = {
     "all-capabilities": "its root may do everything that root of the host may",
+    "cpu-was-throttled": "its quota stopped it often since it started, not just now",
     "chroot-only": "another root directory, and none of the namespaces that would hold it there",
     "proc-misleads": "/proc tells it of more than it may use",
 }
@@ -54,13 +60,15 @@ def same_as_host(kind: str, inode: int, hosts: Mapping[str, int]) -> bool | None
     return is_initial(kind, inode)
 
 
-def limit_line(limit: Limit, *, whole: bool) -> LimitLine:
+def limit_line(limit: Limit, *, whole: bool = True, kind: str = "limit") -> LimitLine:
     """Write a limit; `whole` for bytes and counts."""
 
     def number(value: float | None) -> float | int | None:
         return int(value) if whole and value is not None else value
 
     return {
+        "kind": kind,
+        "own": number(limit.chain[0][1]) if limit.chain else None,
         "value": number(limit.value),
         "set_by": limit.set_by,
         "chain": [{"path": path, "value": number(value)} for path, value in limit.chain],
@@ -149,6 +157,10 @@ def security(
         "seccomp_filters": status.seccomp_filters if status else None,
         "no_new_privs": status.no_new_privs if status else None,
         "lsm": lsm,
+        "devices": None,
+        "devices_note": None,
+        "masked_paths": [],
+        "read_only_paths": [],
     }
 
 
@@ -176,6 +188,37 @@ def own_findings(report: Report) -> list[Finding]:
         text = "/proc tells it of the host's CPUs and memory, not of what it may use"
         found.append({"code": "proc-misleads", "severity": "info", "text": text})
     return found
+
+
+def findings_since_start(container: Container) -> list[Finding]:
+    """Tell of throttling that the two samples did not see: the totals since the cgroup was made."""
+    cpu = container["cpu"]
+    throttled, periods = cpu["throttled_periods"] or 0, cpu["periods"] or 0
+    now = {"cpu-throttled", "cpu-throttled-by-ancestor"} & {one["code"] for one in container["findings"]}
+    if now or not periods or throttled / periods < THROTTLED:
+        return []
+    text = f"throttled in {throttled} of {periods} periods since it started"
+    return [{"code": "cpu-was-throttled", "severity": "info", "text": text}]
+
+
+def told_once(found: Iterable[Finding]) -> list[Finding]:
+    """Leave out what another finding says already: a privileged process has all capabilities."""
+    listed = list(found)
+    privileged = any(one["code"] == "privileged" for one in listed)
+    return [one for one in listed if not (privileged and one["code"] == "all-capabilities")]
+
+
+def cpu_own(cpu: object, cpuset: object) -> CpuOwn | None:
+    """Write what the process's own cgroup says of the CPU; None where nothing is read."""
+    if not isinstance(cpu, Cpu):
+        return None
+    return {
+        "quota_us": cpu.quota_us,
+        "period_us": cpu.period_us,
+        "burst_us": cpu.burst_us,
+        "weight": cpu.weight,
+        "cpuset": cpuset.cpus if isinstance(cpuset, Cpuset) else None,
+    }
 
 
 def _more(told: float | None, has: float | None) -> bool:

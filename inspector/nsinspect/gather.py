@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ParamSpec, TypeVar
 
 from inspector.absence import Absence
 from inspector.document import document
 from inspector.errors import NoSuchProcess, ParseError
-from inspector.kernel.cgroups import Membership, ancestors, path_in, read_cgroup
+from inspector.kernel.cgroups import Membership, ancestors, directory_of, locate, path_in, read_cgroup
 from inspector.kernel.controllers import Memory
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount, read_mountinfo
@@ -25,19 +25,25 @@ from inspector.kernel.process import (
     read_status,
     read_uid_map,
 )
-from inspector.kernel.system import parse_cpu_totals, parse_floats, parse_meminfo
+from inspector.kernel.system import parse_meminfo
 from inspector.limits import limits_of
 from inspector.measure import Meter
 from inspector.model import Container, Observation
 from inspector.nsinspect import facts
+from inspector.nsinspect.ceilings import read_ceilings, read_devices, read_pressure
 from inspector.nsinspect.report import Cgroup, Limits, Namespace, Report, Resources, Unreadable
-from inspector.schema import SCHEMA, Finding
+from inspector.nsinspect.truth import above_of, proc_says, really_has
+from inspector.schema import SCHEMA
+from inspector.schema import Container as Entry
+from inspector.security import Situation, findings, guarded
 
 __all__ = ["Gatherer", "census_of_namespaces"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 LIMITED = ("cpu", "cpuset", "memory", "pids")
+ON_DEMAND = ("io", "hugetlb")
+KIND = {"low": "guarantee", "min": "guarantee", "soft": "target"}
 PROC_BYTES = 1 << 20
 SYS_PTRACE = CAPABILITIES.index("CAP_SYS_PTRACE")
 
@@ -56,8 +62,11 @@ def census_of_namespaces(host: Host) -> dict[int, dict[str, int]]:
 class Gatherer:
     """Reads everything about one process of an observed machine. Not reusable."""
 
-    def __init__(self, host: Host, observation: Observation, pid: int) -> None:
+    def __init__(self, host: Host, observation: Observation, pid: int, before: Observation | None = None) -> None:
         self.host = host
+        self.before = before
+        self.own_entry: Entry | None = None
+        self._pressure: dict[str, float | None] = {}
         self.seen = observation
         self.pid = pid
         self.unreadable: list[Unreadable] = []
@@ -75,7 +84,8 @@ class Gatherer:
         mounts, hosts_mounts = self._try("mounts", read_mountinfo, host, pid) or (), self._hosts_mounts()
         namespaces = self._namespaces()
         own = next((one for one in self.seen.containers if one.kind == "container" and pid in one.members), None)
-        limits, swap_limit = self._limits(membership)
+        entry = self.own_entry = self._entry_of(own)
+        limits, memories = self._limits(membership)
         held = namespaces.get("mnt", {"same_as_host": None})["same_as_host"]
         report: Report = {
             "schema": SCHEMA,
@@ -97,15 +107,23 @@ class Gatherer:
                 self._try("group id map", read_gid_map, host, pid),
                 self._try("security label", read_lsm_label, host, pid),
             ),
-            "proc_says": self._proc_says(),
-            "really_has": self._really_has(limits, swap_limit, stat, namespaces.get("pid")),
+            "proc_says": proc_says(self._inside, self._bad),
+            "really_has": self._really_has(limits, memories, self._age(stat, own, namespaces.get("pid"))),
             "findings": [],
             "unreadable": self.unreadable,
         }
         if self._identify().starttime_ticks != stat.starttime_ticks:
             raise NoSuchProcess(pid)
-        report["findings"] = [*self._findings_of(own), *facts.own_findings(report)]
+        situation = self._situation(report, mounts, hosts_mounts, self._guards(report, mounts, membership))
+        of_container = [*entry["findings"], *facts.findings_since_start(entry)] if entry else []
+        report["findings"] = facts.told_once([*of_container, *findings(situation), *facts.own_findings(report)])
         return report
+
+    def _entry_of(self, own: Container | None) -> Entry | None:
+        """Return the container as ctop tells it, with rates when there are two samples."""
+        if own is None:
+            return None
+        return next(one for one in document(self.before, self.seen)["containers"] if one["id"] == own.id)
 
     def _identify(self) -> Stat:
         try:
@@ -174,26 +192,42 @@ class Gatherer:
                 found.append({"controllers": controllers, "version": hierarchy.version, "path": path})
         return found
 
-    def _limits(self, membership: Membership) -> tuple[Limits, int | None]:
-        """Return the effective limits along the process's own cgroups, and the least limit of swap."""
-        paths = {}
+    def _limits(self, membership: Membership) -> tuple[Limits, list[Memory]]:
+        """Return the limits along the process's own cgroups, and what the memory ones say, the innermost first."""
+        seen, paths = self.seen, {}
         wanted: dict[tuple[str, str], bool] = {}
-        for name in LIMITED:
-            hierarchy = self.seen.located[name][0] if name in self.seen.located else None
+        for name in (*LIMITED, *ON_DEMAND):
+            hierarchy = seen.located[name][0] if name in seen.located else None
             path = path_in(hierarchy, membership) if hierarchy else None
             if hierarchy is None or path is None:
                 continue
             paths[name] = path
-            wanted.update(((name, above), True) for above in ancestors(path, hierarchy.root))
+            if name in LIMITED:
+                wanted.update(((name, above), True) for above in ancestors(path, hierarchy.root))
         readings, _ = self._meter.figures(wanted)
-        seen = self.seen
         limits = limits_of(readings, paths, seen.located, seen.own.true_roots, seen.system.cpus)
-        lines = {name: facts.limit_line(limits[name], whole=name != "cpu") for name in LIMITED}
-        swap = (one.swap_limit_bytes for one in readings.values() if isinstance(one, Memory))
-        return (
-            {"cpu": lines["cpu"], "memory": lines["memory"], "pids": lines["pids"], "cpuset": lines["cpuset"]},
-            min((one for one in swap if one is not None), default=None),
-        )
+        others = read_ceilings(self.host, seen.located, paths, seen.own.true_roots)
+        self.unreadable += [{"what": "limits", "error": text, "needs": None} for text in others.problems]
+        cpu, cpuset = readings.get(("cpu", paths.get("cpu", ""))), readings.get(("cpuset", paths.get("cpuset", "")))
+        self._pressure = read_pressure(self.host, directory_of(seen.hierarchies, "pressure", membership))
+        report: Limits = {
+            "cpu": facts.limit_line(limits["cpu"], whole=False),
+            "memory": facts.limit_line(limits["memory"]),
+            "pids": facts.limit_line(limits["pids"]),
+            "cpuset": facts.limit_line(limits["cpuset"]),
+            "cpu_own": facts.cpu_own(cpu, cpuset),
+            "memory_others": {name: facts.limit_line(one, kind=KIND.get(name, "limit"))
+                              for name, one in sorted(others.memory.items())},
+            "io": [{"device": device, "figure": figure, "limit": facts.limit_line(one)}
+                   for (device, figure), one in others.io.items()],
+            "hugetlb": {size: facts.limit_line(one) for size, one in others.hugetlb.items()},
+            "above": above_of(limits, self._pressure["cpu"], self._cpu_used()),
+        }  # fmt: skip
+        along = (readings.get(("memory", path)) for path, _ in limits["memory"].chain)
+        return report, [one for one in along if isinstance(one, Memory)]
+
+    def _cpu_used(self) -> float | None:
+        return self.own_entry["cpu"]["usage_cores"] if self.own_entry else None
 
     def _chroot(self) -> str | None:
         root = self._try("root directory", self.host.readlink, f"/proc/{self.pid}/root") if self.host.is_live else None
@@ -206,57 +240,47 @@ class Gatherer:
         except OSError:
             return None
 
-    def _proc_says(self) -> Resources:
-        stat, memory = self._inside("stat"), self._inside("meminfo")
-        load, uptime = self._inside("loadavg"), self._inside("uptime")
-        cpus = self._try("its /proc/stat", parse_cpu_totals, stat) if stat else None
-        meminfo = (self._try("its /proc/meminfo", parse_meminfo, memory) if memory else None) or {}
-        loads = self._try("its /proc/loadavg", parse_floats, "/proc/loadavg", load, 3) if load else None
-        up = self._try("its /proc/uptime", parse_floats, "/proc/uptime", uptime, 1) if uptime else None
-        return {
-            "cpus": cpus.cpus if cpus else None,
-            "memory_bytes": meminfo.get("MemTotal"),
-            "swap_bytes": meminfo.get("SwapTotal"),
-            "uptime_seconds": up[0] if up else None,
-            "load": list(loads) if loads else None,
-        }
+    def _bad(self, what: str, error: ParseError) -> None:
+        self.unreadable.append({"what": what, "error": str(error), "needs": None})
 
-    def _really_has(
-        self, limits: Limits, swap_limit: int | None, stat: Stat, pid_ns: Namespace | None
-    ) -> Resources:
-        system = self.seen.system
-        cpus, memory = limits["cpu"], limits["memory"]
-        return {
-            "cpus": _least(cpus["value"], system.cpus, hidden=cpus["hidden_ancestors"]),
-            "memory_bytes": _whole(_least(memory["value"], system.memory_bytes, hidden=memory["hidden_ancestors"])),
-            "swap_bytes": system.swap_bytes if swap_limit is None else min(swap_limit, system.swap_bytes),
-            "uptime_seconds": self._age(stat, pid_ns),
-            "load": None,
-        }
+    def _really_has(self, limits: Limits, memories: list[Memory], uptime: float | None) -> Resources:
+        try:
+            free = parse_meminfo(self.host.read("/proc/meminfo")).get("MemFree")
+        except (OSError, ParseError):
+            free = None
+        return really_has(limits, memories, self.seen.system, free, uptime, self._pressure)
 
-    def _age(self, stat: Stat, pid_ns: Namespace | None) -> float | None:
-        """Return the seconds since the first process of the PID namespace started; the machine's for the first one."""
+    def _age(self, stat: Stat, own: Container | None, pid_ns: Namespace | None) -> float | None:
+        """Return the seconds since the container's, or the PID namespace's, first process started."""
         if pid_ns is None:
             return None
-        if pid_ns["same_as_host"]:
-            return self.seen.system.uptime_seconds
+        up = self.seen.system.uptime_seconds
         leaders = [one.leader.process for one in self.seen.containers if one.leader]
         started = [one.starttime_ticks for one in leaders if one.pid_ns == pid_ns["inode"]]
-        first = min([stat.starttime_ticks, *started])
-        return max(0.0, self.seen.system.uptime_seconds - first / CLOCK_TICKS)
+        if pid_ns["same_as_host"]:
+            if own is None or own.leader is None:
+                return up
+            started = [own.leader.process.starttime_ticks]
+        return max(0.0, up - min([stat.starttime_ticks, *started]) / CLOCK_TICKS)
 
-    def _findings_of(self, own: Container | None) -> list[Finding]:
-        if own is None:
-            return []
-        return next(one["findings"] for one in document(None, self.seen)["containers"] if one["id"] == own.id)
+    def _guards(self, report: Report, mounts: Sequence[Mount], membership: Membership) -> tuple[str, ...] | None:
+        """Fill in the devices and paths it is kept from."""
+        told = report["security"]
+        told["masked_paths"], told["read_only_paths"] = guarded(mounts)
+        place = locate(self.seen.hierarchies, "devices")
+        path = path_in(place, membership) if place else None
+        rules = self._try("device rules", read_devices, self.host, (place, path) if place and path else None)
+        told["devices"] = list(rules) if rules is not None else None
+        if rules is None:
+            told["devices_note"] = "on v2 a BPF program decides: it cannot be read" if place is None else "not readable"
+        return rules
 
-
-def _least(limit: float | None, machine: float, *, hidden: bool) -> float | None:
-    """Return the tighter of limit and machine; unknown when no limit is seen and one may be hidden."""
-    if limit is None:
-        return None if hidden else machine
-    return min(limit, machine)
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
+    def _situation(
+        self, report: Report, mounts: Sequence[Mount], hosts: Sequence[Mount], devices: tuple[str, ...] | None
+    ) -> Situation:
+        told = report["security"]
+        capabilities = told["capabilities"]["effective"] if told["capabilities"] else []
+        same = {kind: one["same_as_host"] for kind, one in report["namespaces"].items()}
+        return Situation(
+            same, told["uid"], frozenset(capabilities), told["seccomp"], told["no_new_privs"], mounts, hosts, devices
+        )

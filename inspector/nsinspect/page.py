@@ -8,7 +8,7 @@ from textwrap import wrap
 
 from inspector.kernel.process import CAPABILITIES
 from inspector.nsinspect.facts import overmounted
-from inspector.nsinspect.report import LimitLine, Namespace, Report, Security
+from inspector.nsinspect.report import LimitLine, Limits, Namespace, Report, Security
 from inspector.views.cells import COLOUR_OF_SEVERITY, Cell
 from inspector.views.layout import Line
 from inspector.views.text import UNKNOWN, byte_size, cores, count, duration, fit, safe
@@ -16,6 +16,8 @@ from inspector.views.text import UNKNOWN, byte_size, cores, count, duration, fit
 __all__ = ["page"]
 
 LABEL = 12
+DEFAULT_WEIGHT = 100
+KINDS = {"guarantee": "   a guarantee: so much is not reclaimed for others", "target": "   where reclaim stops"}
 LONG_ID = re.compile(r"[0-9a-f]{64}")
 ISOLATES = {
     "cgroup": "the cgroup tree it sees",
@@ -107,6 +109,31 @@ def _limits(report: Report) -> Iterator[Line]:
             yield _fact("", f"{own:>9}  ", (safe(step["path"]) + mark, "" if mark else "dim"))
         if shown and limit["hidden_ancestors"]:
             yield _fact("", (f"{'?':>9}  hidden by our cgroup namespace", "warn"))
+    yield from _more_limits(report["limits"])
+
+
+def _more_limits(limits: Limits) -> Iterator[Line]:
+    own = limits["cpu_own"]
+    if own is not None and own["weight"] not in (None, DEFAULT_WEIGHT):
+        yield _fact("cpu weight", f"{own['weight']}", ("   its share beside its siblings, no limit", "dim"))
+    if own is not None and own["burst_us"]:
+        yield _fact("cpu burst", f"{own['burst_us']} us", ("   of unused quota that it may save up", "dim"))
+    for name, one in limits["memory_others"].items():
+        if one["value"] is not None and (one["value"] or one["kind"] == "limit"):
+            note = KINDS.get(one["kind"], "")
+            yield _fact(f"mem. {name}", (byte_size(one["value"]), "title"), f"   set by {_setter(one)}", (note, "dim"))
+    for device in limits["io"]:
+        value, figure = device["limit"]["value"], device["figure"]
+        if value is not None:
+            size = byte_size(value) if "bytes" in figure else count(int(value))
+            said = f"{size}/s {figure.split('_')[0]} on {device['device']}"
+            yield _fact("io", (said, "title"), f"   set by {_setter(device['limit'])}")
+    for pages, one in limits["hugetlb"].items():
+        if one["value"] is not None:
+            yield _fact("hugetlb", (f"{byte_size(one['value'])} of {pages} pages", "title"),
+                        f"   set by {_setter(one)}")  # fmt: skip
+    for evidence in limits["above"]:
+        yield _fact("above", (evidence, "warn"))
 
 
 def _setter(limit: LimitLine) -> str:
@@ -181,6 +208,13 @@ def _security(security: Security, width: int) -> Iterator[Line]:
     yield _fact("seccomp", seccomp + (f", {filters} filter{'s' if filters > 1 else ''}" if filters else ""))
     new = {True: "no: no_new_privs is set", False: "yes, by setuid programs and file capabilities", None: UNKNOWN}
     yield _fact("may gain", new[security["no_new_privs"]])
+    if security["devices"] is not None:
+        yield from _wrapped("devices", ", ".join(security["devices"]) or "none", width)
+    elif security["devices_note"]:
+        yield _fact("devices", (security["devices_note"], "dim"))
+    for label, paths in (("masked", security["masked_paths"]), ("read-only", security["read_only_paths"])):
+        if paths:
+            yield from _wrapped(label, " ".join(paths), width)
     yield _fact("LSM label", safe(security["lsm"]) if security["lsm"] else ("none", "dim"))
 
 
@@ -204,10 +238,16 @@ def _resources(report: Report) -> Iterator[Line]:
     rows = (
         ("CPUs", cores(told["cpus"]), cores(has["cpus"])),
         ("memory", byte_size(told["memory_bytes"]), byte_size(has["memory_bytes"])),
+        ("free", byte_size(told["memory_free_bytes"]), byte_size(has["memory_free_bytes"])),
+        ("available", byte_size(told["memory_available_bytes"]), byte_size(has["memory_available_bytes"])),
         ("swap", byte_size(told["swap_bytes"]), byte_size(has["swap_bytes"])),
+        ("swap free", byte_size(told["swap_free_bytes"]), byte_size(has["swap_free_bytes"])),
         ("up for", duration(told["uptime_seconds"]), duration(has["uptime_seconds"])),
     )
     for label, said, real in rows:
         yield _fact(label, f"{said:<14}", (real, "warn" if said != real and UNKNOWN not in (said, real) else ""))
     if told["load"]:
-        yield _fact("load", " ".join(f"{value:.2f}" for value in told["load"]))
+        load = " ".join(f"{value:.2f}" for value in told["load"])
+        known = {kind: value for kind, value in (has["pressure"] or {}).items() if value is not None}
+        waits = "   waited in the last 10 s: " + ", ".join(f"{kind} {value:.0%}" for kind, value in known.items())
+        yield _fact("load", f"{load:<14}", ("-", "dim"), (waits if known else "", "dim"))

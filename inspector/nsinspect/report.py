@@ -12,6 +12,8 @@ from inspector.schema import Finding, Rootfs
 __all__ = [
     "Capabilities",
     "Cgroup",
+    "CpuOwn",
+    "DeviceLimit",
     "IdMap",
     "LimitLine",
     "Limits",
@@ -52,21 +54,54 @@ class Step(TypedDict):
 
 
 class LimitLine(TypedDict):
-    """The effective limit of one resource. `hidden_ancestors`: there may be tighter ones that we cannot see."""
+    """One resource: the effective limit, its origin, and what its `own` cgroup sets.
 
+    `kind`: "limit", or "guarantee" (memory.low and memory.min: so much is kept from others' reclaim), or "target"
+    (v1's soft limit: what reclaim pushes it back to). `hidden_ancestors`: there may be tighter ones we cannot see.
+    """
+
+    kind: str
+    own: float | int | None
     value: float | int | None
     set_by: str | None
     chain: list[Step]
     hidden_ancestors: bool
 
 
+class CpuOwn(TypedDict):
+    """What the process's own cgroup says of the CPU: the weight is a share among its siblings, not a limit."""
+
+    quota_us: int | None
+    period_us: int | None
+    burst_us: int | None
+    weight: int | None
+    cpuset: str | None
+
+
+class DeviceLimit(TypedDict):
+    """A limit of I/O on one device ("8:0"); `figure` e.g. read_bytes_per_second."""
+
+    device: str
+    figure: str
+    limit: LimitLine
+
+
 class Limits(TypedDict):
-    """`cpu` in cores (quota and cpuset together), `memory` in bytes, `pids` in tasks, `cpuset` in CPUs."""
+    """`cpu` in cores (quota and cpuset together), memory in bytes, `pids` in tasks, `cpuset` in CPUs.
+
+    `memory_others` by name: high, swap, low, min, soft, as far as this kernel has them. `above`: what still tells of
+    cgroups that we cannot see.
+    """
 
     cpu: LimitLine
     memory: LimitLine
     pids: LimitLine
     cpuset: LimitLine
+    cpu_own: CpuOwn | None
+    memory_others: dict[str, LimitLine]
+    io: list[DeviceLimit]
+    hugetlb: dict[str, LimitLine]
+    above: list[str]
 
 
 class MountEntry(TypedDict):
@@ -111,16 +146,28 @@ class Security(TypedDict):
     seccomp_filters: int | None
     no_new_privs: bool | None
     lsm: str | None
+    devices: list[str] | None
+    devices_note: str | None
+    masked_paths: list[str]
+    read_only_paths: list[str]
 
 
 class Resources(TypedDict):
-    """What there is: as /proc says it to the process, or as it really is for it."""
+    """What there is: as /proc says it to the process, or as it really is for it.
+
+    The kernel keeps no load of a cgroup: beside it `pressure` is the share of the last 10 s in which some task of
+    its cgroup waited for a resource (PSI).
+    """
 
     cpus: float | int | None
     memory_bytes: int | None
+    memory_free_bytes: int | None
+    memory_available_bytes: int | None
     swap_bytes: int | None
+    swap_free_bytes: int | None
     uptime_seconds: float | None
     load: list[float] | None
+    pressure: dict[str, float | None] | None
 
 
 class Unreadable(TypedDict):

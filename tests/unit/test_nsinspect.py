@@ -72,6 +72,8 @@ def test_the_limit_of_an_ancestor_is_named(tmp_path: Path) -> None:
     """The parent's tighter quota is the effective one, the chain shows both, and "hidden" is false at the top."""
     limits = report_on(container(tmp_path), 4243)["limits"]
     assert limits["cpu"] == {
+        "kind": "limit",
+        "own": 0.2,
         "value": 0.1,
         "set_by": "/docker",
         "chain": [
@@ -128,11 +130,58 @@ def test_a_process_of_the_host_itself(tmp_path: Path) -> None:
 
 
 def test_all_capabilities_in_a_container_are_a_finding(tmp_path: Path) -> None:
-    """A privileged process in the host's user namespace is named; Docker's default set is not."""
+    """All capabilities in the host's user namespace are named, without seccomp as privileged; Docker's set is not."""
     fake = container(tmp_path)
     assert "all-capabilities" not in [one["code"] for one in report_on(fake, 4242)["findings"]]
-    fake.process(4243, "web", cgroups=f"/docker/{ID}", namespaces=OWN, ns_pids=(4243, 7), mountinfo=MOUNTS)
-    assert "all-capabilities" in [one["code"] for one in report_on(fake, 4243)["findings"]]
+    for seccomp, code, other in ((2, "all-capabilities", "privileged"), (0, "privileged", "all-capabilities")):
+        fake.process(
+            4243, "web", cgroups=f"/docker/{ID}", namespaces=OWN, ns_pids=(4243, 7), mountinfo=MOUNTS, seccomp=seccomp
+        )
+        codes = [one["code"] for one in report_on(fake, 4243)["findings"]]
+        assert code in codes
+        assert other not in codes
+        assert "dangerous-capability" not in codes
+
+
+def test_the_other_limits(tmp_path: Path) -> None:
+    """v1's swap limit is the sum's less memory's, block devices are limited one by one, and an ancestor is named."""
+    path = f"/docker/{ID}"
+    fake = container(tmp_path)
+    fake.cgroup("memory", path, {"memory.memsw.limit_in_bytes": "100663296\n", "memory.soft_limit_in_bytes": "4096\n"})
+    fake.cgroup("blkio", path, {"blkio.throttle.read_bps_device": "8:0 2048\n"})
+    fake.cgroup("blkio", "/docker", {"blkio.throttle.read_bps_device": "8:0 1024\n8:16 512\n"})
+    report = report_on(fake, 4243)
+    others = report["limits"]["memory_others"]
+    assert (others["swap"]["own"], others["swap"]["set_by"]) == (33554432, path)
+    assert (others["soft"]["kind"], others["soft"]["value"]) == ("target", 4096)
+    io = {(one["device"], one["figure"]): one["limit"] for one in report["limits"]["io"]}
+    read = io["8:0", "read_bytes_per_second"]
+    assert (read["own"], read["value"], read["set_by"]) == (2048, 1024, "/docker")
+    assert io["8:16", "read_bytes_per_second"]["value"] == 512
+    assert "1.00KiB/s read on 8:0   set by the ancestor /docker" in text_of(report).replace("1KiB", "1.00KiB")
+
+
+def test_memory_protection_is_a_guarantee(tmp_path: Path) -> None:
+    """On v2 memory.low counts no further than its ancestors protect, and is never called a limit."""
+    fake = FakeHost(tmp_path, "v2").process(4242, "web", cgroups="/a/b", namespaces=OWN, ns_pids=(4242, 1))
+    fake.cgroup("", "/a", {"memory.low": "1024\n", "memory.high": "max\n", "memory.max": "max\n"})
+    own = {"memory.low": "4096\n", "memory.high": "8192\n", "memory.max": "max\n", "io.max": "8:0 rbps=7 wiops=max\n"}
+    fake.cgroup("", "/a/b", own)
+    limits = report_on(fake, 4242)["limits"]
+    low, high = limits["memory_others"]["low"], limits["memory_others"]["high"]
+    assert (low["kind"], low["own"], low["value"], low["set_by"]) == ("guarantee", 4096, 1024, "/a")
+    assert (high["kind"], high["value"], high["set_by"]) == ("limit", 8192, "/a/b")
+    assert [(one["figure"], one["limit"]["value"]) for one in limits["io"] if one["limit"]["value"] is not None] == [
+        ("read_bytes_per_second", 7)
+    ]
+
+
+def test_throttling_before_the_samples_is_told(tmp_path: Path) -> None:
+    """A container that stood still since is told of by its totals."""
+    fake = container(tmp_path)
+    fake.cgroup("cpu", f"/docker/{ID}", {**CPU, "cpu.stat": "nr_periods 54\nnr_throttled 54\nthrottled_time 5\n"})
+    texts = [one["text"] for one in report_on(fake, 4242)["findings"]]
+    assert "throttled in 54 of 54 periods since it started" in texts
 
 
 def test_from_inside_a_container_what_is_hidden_is_unknown(tmp_path: Path) -> None:
