@@ -19,7 +19,7 @@ from inspector.kernel.network import Interface, parse_net_dev
 from inspector.kernel.process import PAGE_SIZE, Stat, read_cmdline, read_stat_kept, read_status
 from inspector.model import Key, Process, ProcessDetail, Tally
 
-__all__ = ["Meter"]
+__all__ = ["UNSHOWN", "Meter"]
 
 FILES = {1: cgroup_v1.FILES, 2: cgroup_v2.FILES}
 Parse = Callable[[bytes], Values]
@@ -35,6 +35,19 @@ BRIEF = frozenset(
         "memory.limit_in_bytes",
         "memory.max",
         "pids.max",
+    }
+)
+# What no view or metric shows: nsinspect reads it when a person asks.
+UNSHOWN = frozenset(
+    {
+        "blkio.throttle.io_serviced_recursive",
+        "cpuset.effective_mems",
+        "cpuset.mems.effective",
+        "memory.high",
+        "memory.low",
+        "memory.min",
+        "memory.soft_limit_in_bytes",
+        "memory.swap.max",
     }
 )
 
@@ -156,10 +169,11 @@ class Sheet:
 
 
 class Meter:
-    """Reads the figures of one tick. Not thread safe."""
+    """Reads the figures of one tick; those files that `omit` names are left out. Not thread safe."""
 
-    def __init__(self, host: Host, absence: Absence) -> None:
+    def __init__(self, host: Host, absence: Absence, *, omit: frozenset[str] = frozenset()) -> None:
         self.host = host
+        self._omit = omit
         self._account = absence.account
         self._attempt = absence.attempt
         self._located: Mapping[str, tuple[Hierarchy, int]] = {}
@@ -208,7 +222,7 @@ class Meter:
             if located is None or directory is None:
                 continue
             for file in FILES[located[0].version].get(resource, ()):
-                if full or file.name in BRIEF:
+                if file.name in BRIEF or (full and file.name not in self._omit):
                     yield resource, directory, file
 
     def tally(self, pids: Iterable[int], processes: Mapping[int, Process], *, memory: bool) -> Tally:

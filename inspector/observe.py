@@ -20,7 +20,7 @@ from inspector.kernel.controllers import Reading
 from inspector.kernel.host import Host
 from inspector.kernel.network import Interface
 from inspector.kernel.system import System
-from inspector.measure import Meter
+from inspector.measure import UNSHOWN, Meter
 from inspector.metadata import Metadata
 from inspector.model import Census, Container, Identity, Key, Leader, Observation, Process, ProcessDetail, Tally
 
@@ -52,7 +52,7 @@ class Observer:
         self.focus: str | None = None
         self._absence = Absence()
         self._collector = Collector(host, self._absence)
-        self._meter = Meter(host, self._absence)
+        self._meter = Meter(host, self._absence, omit=UNSHOWN)
         self._metadata = Metadata(host, self._absence)
         self._anatomy = Anatomy(host, self._absence)
         self._memories: dict[str, Memory] = {}
