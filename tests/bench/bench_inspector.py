@@ -96,13 +96,12 @@ def drain(path: str) -> bytes:
         os.close(descriptor)
 
 
-def readable(descriptor: int) -> bool:
-    """Tell whether a kept file can still be read."""
+def peek(descriptor: int) -> bytes:
+    """Read a kept file; its process or cgroup may have ended."""
     try:
-        os.pread(descriptor, 16384, 0)
+        return os.pread(descriptor, 16384, 0)
     except OSError:
-        return False
-    return True
+        return b""
 
 
 def opened(root: str, ticks: int) -> list[str]:
@@ -164,8 +163,8 @@ def measure(root: str) -> dict[str, float]:
         after = observer.tick()
         tick = best(observer.tick)
         written = best(lambda: document(before, after), 5)
-        descriptors = [descriptor for descriptor in kept(root) if readable(descriptor)]
-        floor = best(lambda: [os.pread(descriptor, 16384, 0) for descriptor in descriptors])
+        descriptors = [descriptor for descriptor in kept(root) if peek(descriptor)]
+        floor = best(lambda: [peek(descriptor) for descriptor in descriptors])
         processes = sum(name.isdigit() for name in host.listdir("/proc"))
     again, anew, followed = opened(root, 3), opened(root, 1), links(host, after)
     floor += best(lambda: [drain(path) for path in again])
