@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from inspector.kernel.mounts import Mount, root_mount
 from inspector.schema import Finding
 
-__all__ = ["CODES", "DANGEROUS", "DOCKER_DEFAULT", "Exposure", "Situation", "exposures", "findings", "guarded"]
+__all__ = ["CODES", "DANGEROUS", "DOCKER_DEFAULT", "EVERY", "Exposure", "Situation", "exposures", "findings", "guarded"]
 
 CODES = {
     "privileged": "no wall but the namespaces: every capability, every device, no seccomp",
@@ -66,6 +66,8 @@ DANGEROUS: Mapping[str, tuple[str, str]] = {
     "CAP_CHECKPOINT_RESTORE": ("info", "choose PIDs and read any process's map_files"),
     "CAP_AUDIT_CONTROL": ("warning", "switch off the kernel's audit"),
 }
+# Whoever has these has all. A maker of containers may lack CAP_SYS_RESOURCE itself, or not know those of Linux 5.8.
+EVERY = frozenset(DANGEROUS) - {"CAP_SYS_RESOURCE", "CAP_BPF", "CAP_PERFMON", "CAP_CHECKPOINT_RESTORE"}
 # With the host's namespace of that type it is the host that the capability reaches; without, only the container.
 NEEDS = {"CAP_SYS_PTRACE": ("pid", "critical"), "CAP_NET_ADMIN": ("net", "critical")}
 SEES_ONLY_ITSELF = {"CAP_SYS_PTRACE": "warning", "CAP_NET_ADMIN": "info"}
@@ -176,8 +178,7 @@ def _finding(code: str, severity: str, text: str) -> Finding:
 
 
 def _has_every(of: Situation) -> bool:
-    # Whoever makes containers without CAP_SYS_RESOURCE cannot give it.
-    return of.root_of_host and frozenset(DANGEROUS) - {"CAP_SYS_RESOURCE"} <= of.capabilities
+    return of.root_of_host and of.capabilities >= EVERY
 
 
 def _is_privileged(of: Situation) -> bool:

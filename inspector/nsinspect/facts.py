@@ -9,10 +9,11 @@ from inspector.identity import root_identity
 from inspector.kernel.controllers import Cpu, Cpuset
 from inspector.kernel.mounts import Mount, overlay_layers, root_mount
 from inspector.kernel.namespaces import is_initial
-from inspector.kernel.process import CAPABILITIES, IdRange, Status, capability_names
+from inspector.kernel.process import IdRange, Status, capability_names
 from inspector.limits import Limit
 from inspector.nsinspect.report import CpuOwn, IdMap, LimitLine, MountEntry, Report, Security
 from inspector.schema import Container, Finding, Rootfs
+from inspector.security import EVERY
 
 __all__ = [
     "CODES",
@@ -30,7 +31,6 @@ __all__ = [
 ]
 
 SECCOMP = {0: "disabled", 1: "strict", 2: "filter"}
-ALL = frozenset(CAPABILITIES)
 THROTTLED = 0.05
 
 CODES = {
@@ -177,7 +177,7 @@ def own_findings(report: Report) -> list[Finding]:
     mnt, user = report["namespaces"].get("mnt"), report["namespaces"].get("user")
     walled = mnt is not None and mnt["same_as_host"] is False
     hosts_user = user is not None and user["same_as_host"] is True
-    if walled and hosts_user and capabilities and ALL - {"CAP_SYS_RESOURCE"} <= set(capabilities["effective"]):
+    if walled and hosts_user and capabilities and set(capabilities["effective"]) >= EVERY:
         text = "has all capabilities in the host's user namespace: its root is root of the host"
         found.append({"code": "all-capabilities", "severity": "warning", "text": text})
     if report["chroot"] is not None and mnt is not None and mnt["same_as_host"]:
