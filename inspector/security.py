@@ -196,7 +196,7 @@ def _hosts_root(of: Situation) -> Finding | None:
     root = root_mount(tuple(of.mounts))
     if root is None or _host_path(root, of.hosts) != "/":
         return None
-    contained = of.same.get("pid") is False and not root.read_only and of.root_of_host
+    contained = of.same.get("pid") is False and not root.read_only and of.uid == 0
     return _finding("host-root", "warning" if contained else "info", "its root is the host's own: no wall of files")
 
 
@@ -222,13 +222,12 @@ def _paths(of: Situation) -> Iterator[Finding]:
             yield _finding("runtime-socket", "critical", text)
         elif one.writable and one.host_path in (*TAKEOVER, *SECRET, *SECRET_FILES):
             text = f"can write to the host: {one.host_path} is mounted at {one.mountpoint} read-write"
-            # Without the rights of its root it is held back by the files' own modes.
-            severity = "critical" if of.uid == 0 and of.same.get("user") is not False else "warning"
+            # Another user is held back by the files' own modes; user 0 of the host owns them in any user namespace.
+            severity = "critical" if of.uid == 0 else "warning"
             yield _finding("host-path-writable", severity, text)
         elif one.host_path in (*SECRET, *SECRET_FILES):
-            held_back = of.uid != 0 or of.same.get("user") is False
             text = f"can read the host's files: {one.host_path} is mounted at {one.mountpoint} read-only"
-            yield _finding("host-path-readable", "info" if held_back else "warning", text)
+            yield _finding("host-path-readable", "warning" if of.uid == 0 else "info", text)
 
 
 def _kernel(of: Situation) -> Iterator[Finding]:

@@ -250,4 +250,4 @@ def _resources(report: Report) -> Iterator[Line]:
         load = " ".join(f"{value:.2f}" for value in told["load"])
         known = {kind: value for kind, value in (has["pressure"] or {}).items() if value is not None}
         waits = "   waited in the last 10 s: " + ", ".join(f"{kind} {value:.0%}" for kind, value in known.items())
-        yield _fact("load", f"{load:<14}", ("-", "dim"), (waits if known else "", "dim"))
+        yield _fact("load", f"{load:<14} ", ("-", "dim"), (waits if known else "", "dim"))
