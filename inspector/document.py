@@ -12,13 +12,13 @@ from inspector import schema
 from inspector.findings import findings
 from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Cpu, Cpuset, CpuUsage, Freezer, Io, Memory, Pids, Pressure
-from inspector.kernel.mounts import overlay_layers
+from inspector.kernel.mounts import Mount, overlay_layers
 from inspector.kernel.process import CLOCK_TICKS
 from inspector.limits import limits_of, quota_cores
 from inspector.model import Container, Observation, ProcessDetail
 from inspector.rates import Interval, grown
 
-__all__ = ["document"]
+__all__ = ["document", "rootfs_of"]
 
 R = TypeVar("R", Cpu, CpuUsage, Freezer, Io, Memory, Pids, Pressure)
 
@@ -42,6 +42,20 @@ def document(before: Observation | None, after: Observation) -> schema.Document:
         "containers": [_Writer(interval, one, sharers).container() for one in after.containers],
         "problems": list(after.problems),
         "denied": after.denied,
+    }
+
+
+def rootfs_of(root: Mount | None, merged: str | None) -> schema.Rootfs:
+    """Describe the mount that is a process's "/"; `merged` is the whole of an overlay, as the host has it mounted."""
+    layers = overlay_layers(root) if root else None
+    return {
+        "type": root.fstype if root else None,
+        "source": root.source if root else None,
+        "read_only": root.read_only if root else None,
+        "lower": list(layers.lower) if layers else [],
+        "upper": layers.upper if layers else None,
+        "work": layers.work if layers else None,
+        "merged": merged if layers else None,
     }
 
 
@@ -268,16 +282,8 @@ class _Writer:
     def rootfs(self) -> schema.Rootfs:
         root = self.one.leader.root if self.one.leader and self.one.kind != "cgroup" else None
         layers = overlay_layers(root) if root else None
-        merged = layers.upper.rpartition("/")[0] + "/merged" if layers and layers.upper else None
-        return {
-            "type": root.fstype if root else None,
-            "source": root.source if root else None,
-            "read_only": root.read_only if root else None,
-            "lower": list(layers.lower) if layers else [],
-            "upper": layers.upper if layers else None,
-            "work": layers.work if layers else None,
-            "merged": merged,
-        }
+        # Where every runtime mounts it; whether the host sees it there, nsinspect looks up.
+        return rootfs_of(root, layers.upper.rpartition("/")[0] + "/merged" if layers and layers.upper else None)
 
     def processes(self) -> list[schema.ProcessRow] | None:
         details = self.after.processes.get(self.one.id)

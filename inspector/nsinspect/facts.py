@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
+from inspector.document import rootfs_of
 from inspector.identity import root_identity
 from inspector.kernel.controllers import Cpu, Cpuset
 from inspector.kernel.mounts import Mount, overlay_layers, root_mount
@@ -81,15 +82,7 @@ def rootfs(mounts: Sequence[Mount], hosts: Sequence[Mount]) -> Rootfs:
     root = root_mount(tuple(mounts))
     layers = overlay_layers(root) if root else None
     merged = next((one.mountpoint for one in hosts if layers and root_identity(one) == root_identity(root)), None)
-    return {
-        "type": root.fstype if root else None,
-        "source": root.source if root else None,
-        "read_only": root.read_only if root else None,
-        "lower": list(layers.lower) if layers else [],
-        "upper": layers.upper if layers else None,
-        "work": layers.work if layers else None,
-        "merged": merged,
-    }
+    return rootfs_of(root, merged)
 
 
 def foreign_mounts(mounts: Iterable[Mount], hosts: Sequence[Mount]) -> list[MountEntry]:

@@ -46,40 +46,6 @@ metrics_of() {
         fail "no metrics of $1"
 }
 
-as_root() {
-    # A checkout on a filesystem of its own is not part of `/`, so it is bound into the container.
-    local bind=()
-    [ "$(stat -c %d .)" = "$(stat -c %d /)" ] || bind=(-v "$PWD:$PWD:ro")
-
-    heading "A container of this machine's own files, allowed a fifth of a core and 64 MiB, with a busy loop in it"
-    step sandbox run -d --name "$NAME" --rootfs / ${bind[@]+"${bind[@]}"} --cpu-quota 20000 --cpu-period 100000 \
-        --memory 64m -- sh -c 'while :; do :; done'
-    [ "$FAILED" = 0 ] || exit 1
-    local pid id
-    pid=$(sandbox inspect --format '{{.State.Pid}}' "$NAME")
-    id=$(sandbox inspect --format '{{.Id}}' "$NAME")
-
-    heading "Seen from the host"
-    step ctop --once -f "name:$NAME"
-
-    heading "Seen from inside the container, by the same command"
-    step sandbox exec "$NAME" "$BIN/ctop" --once
-
-    heading "What plain /proc claims inside the container: the whole machine"
-    step sandbox exec "$NAME" grep -c ^processor /proc/cpuinfo
-    step sandbox exec "$NAME" grep MemTotal /proc/meminfo
-
-    heading "What its first process is isolated from, allowed and using"
-    step nsinspect "$pid"
-
-    heading "The same as Prometheus metrics"
-    metrics_of "$NAME"
-
-    heading "Removed: no process, cgroup or mount is left"
-    step sandbox rm -f "$NAME"
-    nothing_left "$pid" "$id"
-}
-
 nothing_left() {
     echo "\$ ls -d /proc/$1; find /sys/fs/cgroup -name '*${2:0:12}*'; grep ${2:0:12} /proc/mounts"
     local rest
@@ -90,38 +56,48 @@ nothing_left() {
     fi
 }
 
-as_a_user() {
+LIMITS=(--cpu-quota 20000 --cpu-period 100000 --memory 64m)
+WHAT="A container of this machine's own files, allowed a fifth of a core and 64 MiB, with a busy loop in it"
+if [ "$(id -u)" != 0 ]; then
+    LIMITS=()
+    WHAT="A container of this machine's own files with a busy loop in it"
     heading "Not root: what the kernel allows all the same"
     echo "Missing: a CPU quota and a memory limit, as control groups are root's unless one was delegated."
     echo "Left: namespaces of its own, a root filesystem of its own, and the same tools."
-    heading "A container of this machine's own files with a busy loop in it"
-    step sandbox run -d --name "$NAME" --rootfs / -- sh -c 'while :; do :; done'
-    if [ "$FAILED" != 0 ]; then
-        echo "This kernel gives an ordinary user no namespaces (see user.max_user_namespaces): sudo make demo" >&2
-        exit 1
-    fi
-    local pid id
-    pid=$(sandbox inspect --format '{{.State.Pid}}' "$NAME")
-    id=$(sandbox inspect --format '{{.Id}}' "$NAME")
+fi
+# A checkout on a filesystem of its own is not part of `/`, so it is bound into the container.
+BIND=()
+[ "$(stat -c %d .)" = "$(stat -c %d /)" ] || BIND=(-v "$PWD:$PWD:ro")
 
-    heading "Seen from the host"
-    step ctop --once -f "name:$NAME"
+heading "$WHAT"
+step sandbox run -d --name "$NAME" --rootfs / ${BIND[@]+"${BIND[@]}"} ${LIMITS[@]+"${LIMITS[@]}"} \
+    -- sh -c 'while :; do :; done'
+if [ "$FAILED" != 0 ]; then
+    [ "$(id -u)" = 0 ] ||
+        echo "Perhaps this kernel gives an ordinary user no namespaces (user.max_user_namespaces): sudo make demo" >&2
+    exit 1
+fi
+pid=$(sandbox inspect --format '{{.State.Pid}}' "$NAME")
+id=$(sandbox inspect --format '{{.Id}}' "$NAME")
 
-    heading "Seen from inside the container, by the same command"
-    step sandbox exec "$NAME" "$BIN/ctop" --once
+heading "Seen from the host"
+step ctop --once -f "name:$NAME"
 
-    heading "What its first process is isolated from, allowed and using"
-    step nsinspect "$pid"
+heading "Seen from inside the container, by the same command"
+step sandbox exec "$NAME" "$BIN/ctop" --once
 
-    heading "The same as Prometheus metrics"
-    metrics_of "$NAME"
+heading "What plain /proc claims inside the container: the whole machine"
+step sandbox exec "$NAME" grep -c ^processor /proc/cpuinfo
+step sandbox exec "$NAME" grep MemTotal /proc/meminfo
 
-    heading "Removed: no process, cgroup or mount is left"
-    step sandbox rm -f "$NAME"
-    nothing_left "$pid" "$id"
-    echo
-    echo "Run it as root to see the limits as well: sudo make demo"
-}
+heading "What its first process is isolated from, allowed and using"
+step nsinspect "$pid"
 
-if [ "$(id -u)" = 0 ]; then as_root; else as_a_user; fi
+heading "The same as Prometheus metrics"
+metrics_of "$NAME"
+
+heading "Removed: no process, cgroup or mount is left"
+step sandbox rm -f "$NAME"
+nothing_left "$pid" "$id"
+[ "$(id -u)" = 0 ] || printf '\nRun it as root to see the limits as well: sudo make demo\n'
 [ "$FAILED" = 0 ] || exit 1
