@@ -8,7 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-unit test-host test-vm check bench packages clean
+.PHONY: help install demo test test-unit test-host test-vm check bench fuzz packages clean
 
 help: ## print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ check: $(VENV)/.installed-dev ## ruff and mypy --strict
 
 bench: $(VENV)/.installed-dev ## measure how fast it reads
 	@$(BIN)/python -m pytest -q -s tests/bench/bench_*.py $(ARGS)
+
+fuzz: $(VENV)/.installed-dev ## 100,000 damaged machines (the ordinary tests try 2,000)
+	@CGSCOPE_FUZZ=100000 $(BIN)/python -m pytest -q tests/unit/test_mutated_hosts.py $(ARGS)
 
 install: $(VENV)/.installed ## make .venv with the four commands
 

@@ -57,6 +57,7 @@ class Collector:
         self._absence = absence
         self._attempt = absence.attempt
         self._own: Own | None = None
+        self._system: System | None = None
         self._known: dict[int, Process | None] = {}
         self._leaders: dict[Identity, Leader] = {}
         self._denied: set[int] = set()
@@ -75,7 +76,9 @@ class Collector:
 
     def begin(self) -> tuple[System, bool]:
         """Start a tick: read the machine's totals; tell whether what is remembered has to be read anew."""
-        system = read_system(self.host)
+        # Without the machine's own totals there is nothing to compare with: a first look that has none fails.
+        system = self._attempt("the machine's totals", read_system, self.host) or self._system or read_system(self.host)
+        self._system = system
         self._uptime = system.uptime_seconds
         now = time.monotonic()
         self._refreshing = now - self._refreshed >= REFRESH_SECONDS

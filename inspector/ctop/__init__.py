@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from inspector.errors import InspectorError
+
 if TYPE_CHECKING:
     from inspector.ctop import options, source
 
@@ -26,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # complain once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except InspectorError as error:
+        sys.stderr.write(f"ctop: {error}\n")
+        return 1
     except OSError as error:
         about = f": {error.filename!r}" if error.filename is not None else ""
         sys.stderr.write(f"ctop: {error.strerror}{about}\n")
