@@ -20,7 +20,7 @@ PACKAGES = ("inspector", "exporter", "sandbox")
 COMMANDS = ("inspector.ctop", "inspector.nsinspect", "sandbox.cli", "exporter.cli")
 IO = ("os", "time", "socket", "subprocess", "pathlib", "inspector.kernel.host")
 
-TYPES = ("inspector.errors", "inspector.schema", "inspector.absence")
+TYPES = ("inspector.errors", "inspector.schema", "inspector.absence", "inspector.version")
 PURE = (
     "inspector.correlate",
     "inspector.identity",

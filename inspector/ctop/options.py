@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from inspector.fields import FIELDS
+from inspector.version import Version
 from inspector.views.cells import CpuMode
 from inspector.views.columns import COLUMNS, Column, column
 from inspector.views.selection import SORTS, Selection, sort_key
@@ -102,19 +103,6 @@ def _columns(text: str) -> tuple[Column, ...]:
     return tuple(dict.fromkeys(chosen))
 
 
-class _Version(argparse.Action):
-    """Prints the version; it is looked up only then, as that takes longer than a sample."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
-
-        try:
-            found = version("cgscope")
-        except PackageNotFoundError:
-            found = "not installed"
-        parser.exit(message=f"ctop (cgscope) {found}\n")
-
-
 def _explained(row: Column) -> str:
     mark = " " if row.level is None else "+" if row.level else "*"
     return f"  {row.name:<9}{mark} {row.help}"
@@ -146,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cpu", choices=("core", "limit", "host"), default="core", help="what CPU%% is a share of")
     parser.add_argument("--processes", action="store_true", help="with the processes of each container")
     parser.add_argument("--no-color", "--no-colour", dest="colour", action="store_false", help="also by $NO_COLOR")
-    parser.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
+    parser.add_argument("--version", action=Version, nargs=0, help="show program's version number and exit")
     return parser  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from inspector.errors import InspectorError
+from inspector.version import Version
 
 if TYPE_CHECKING:
     from inspector.kernel.host import Host
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-color", "--no-colour", dest="colour", action="store_false", help="also by $NO_COLOR"
     )
+    parser.add_argument("--version", action=Version, nargs=0, help="show program's version number and exit")
     return parser
 
 
