@@ -8,6 +8,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,6 @@ from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
 
-NETNS = f"cgscope-test-{os.getpid()}"
 
 
 def namespaces() -> dict[str, Any]:
@@ -57,21 +57,26 @@ def unshared(*options: str) -> Iterator[int]:
 
 
 @pytest.fixture
-def named() -> Iterator[int]:
-    """Make a network namespace as `ip netns add` does, and give its inode."""
-    need("ip")
-    run(["ip", "netns", "add", NETNS])
+def named(tmp_path: Path) -> Iterator[Path]:
+    """Make a network namespace that a file keeps, and give the file.
+
+    So does `ip netns add`; but that leaves /run/netns behind as a mount of its own.
+    """
+    need("unshare")
+    file = tmp_path / "network"
+    file.touch()
+    run(["unshare", f"--net={file}", "true"])
     try:
-        yield os.stat(f"/run/netns/{NETNS}").st_ino
+        yield file
     finally:
-        run(["ip", "netns", "del", NETNS])
+        run(["umount", str(file)])
 
 
-def test_a_namespace_kept_by_a_mount(named: int) -> None:
-    """`ip netns add` makes a namespace without processes: it is there, with its file."""
-    row = row_of(namespaces(), named)
+def test_a_namespace_kept_by_a_mount(named: Path) -> None:
+    """A namespace without processes, as `ip netns add` makes them, is there, with its file."""
+    row = row_of(namespaces(), named.stat().st_ino)
     assert (row["type"], row["processes"], row["pid"], row["same_as_host"]) == ("net", 0, None, False)
-    assert f"/run/netns/{NETNS}" in [one["place"] for one in row["kept_by"] if one["how"] == "mount"]
+    assert str(named) in [one["place"] for one in row["kept_by"] if one["how"] == "mount"]
     assert row["owner"] == inode_of(os.getpid(), "user")
 
 
