@@ -20,7 +20,7 @@ PACKAGES = ("inspector", "exporter", "sandbox")
 COMMANDS = ("inspector.ctop", "inspector.nsinspect", "sandbox.cli", "exporter.cli")
 IO = ("os", "time", "socket", "subprocess", "pathlib", "inspector.kernel.host")
 
-TYPES = ("inspector.errors", "inspector.schema", "inspector.absence", "inspector.version")
+TYPES = ("inspector.errors", "inspector.schema", "inspector.absence")
 PURE = (
     "inspector.correlate",
     "inspector.identity",
@@ -66,7 +66,7 @@ TABLE = (
         may=("inspector.kernel", "inspector.model", "inspector.anatomy", *COLLECT, *PURE, *TYPES),
     ),
     Row(("inspector.views",), may=("inspector.views", "inspector.model", *TABLES, *TYPES)),
-    Row(("inspector.ctop", "inspector.nsinspect", "inspector"), may=("inspector",)),
+    Row(("inspector.ctop", "inspector.nsinspect", "inspector.command", "inspector"), may=("inspector",)),
     Row(("exporter",), may=("exporter", "inspector"), never=TERMINAL),
     Row(("sandbox",), may=("sandbox", "inspector.kernel", "inspector.errors")),
 )

@@ -7,34 +7,17 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from inspector.errors import InspectorError
+from inspector.command import ended
 
 if TYPE_CHECKING:
     from inspector.ctop import options, source
 
 __all__ = ["main"]
 
-INTERRUPTED = 130
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ctop; return its exit code: 0, 1 when this machine cannot be read, 2 for a bad command line."""
-    try:
-        return _run(argv)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # `ctop --once | head -1`: the reader has what it wants. Python would
-        # complain once more when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except InspectorError as error:
-        sys.stderr.write(f"ctop: {error}\n")
-        return 1
-    except OSError as error:
-        about = f": {error.filename!r}" if error.filename is not None else ""
-        sys.stderr.write(f"ctop: {error.strerror}{about}\n")
-        return 1
+    return ended("ctop", lambda: _run(argv))
 
 
 def _is_terminal() -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from inspector.command import Version
 from inspector.fields import FIELDS
-from inspector.version import Version
 from inspector.views.cells import CpuMode
 from inspector.views.columns import COLUMNS, Column, column
 from inspector.views.selection import SORTS, Selection, sort_key

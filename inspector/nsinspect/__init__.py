@@ -10,8 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from inspector.errors import InspectorError
-from inspector.version import Version
+from inspector.command import Version, ended
 
 if TYPE_CHECKING:
     from inspector.kernel.host import Host
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-INTERRUPTED = 130
 BETWEEN_SAMPLES = 0.3
 
 HELP = """\
@@ -39,25 +37,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run nsinspect; return its exit code: 0, 1 when there is no such process, 2 for a bad command line."""
-    try:
-        return _run(argv)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has what it wants; Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except InspectorError as error:
-        return _complain(str(error))
-    except OSError as error:
-        return _complain(f"{error.strerror}: {error.filename!r}")
-
-
-def _complain(text: str) -> int:
-    from inspector.views.text import safe  # noqa: PLC0415  only when something went wrong
-
-    sys.stderr.write(f"nsinspect: {safe(text)}\n")
-    return 1
+    return ended("nsinspect", lambda: _run(argv))
 
 
 def _parser() -> argparse.ArgumentParser:

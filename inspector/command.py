@@ -1,0 +1,56 @@
+"""What the inspector's commands share: how they end, and what `--version` says."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from inspector.errors import InspectorError
+
+__all__ = ["Version", "ended"]
+
+INTERRUPTED = 130
+
+
+def ended(name: str, run: Callable[[], int]) -> int:
+    """Run a command; return its exit code: 1, with one line on stderr, for what a person can do something about."""
+    try:
+        return run()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # `ctop --once | head -1`: the reader has what it wants. Python would
+        # complain once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except InspectorError as error:
+        return _complain(name, str(error))
+    except OSError as error:
+        about = f": {error.filename!r}" if error.filename is not None else ""
+        return _complain(name, f"{error.strerror}{about}")
+
+
+def _complain(name: str, text: str) -> int:
+    from inspector.views.text import safe  # noqa: PLC0415  only when something went wrong
+
+    sys.stderr.write(f"{name}: {safe(text)}\n")
+    return 1
+
+
+class Version(argparse.Action):
+    """Print the command's name and the installed version, and exit.
+
+    The version is looked up only when asked for, as that takes longer than a sample.
+    """
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Do it (argparse.Action)."""
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
+        try:
+            found = version("cgscope")
+        except PackageNotFoundError:
+            found = "not installed"
+        parser.exit(message=f"{parser.prog} {found}\n")
