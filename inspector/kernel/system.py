@@ -145,6 +145,7 @@ def read_memory(host: Host) -> tuple[int, int, int, int]:
     """Read memory total and available, swap total and free, in bytes, by psutil (/proc/meminfo)."""
     import psutil  # noqa: PLC0415  a slow import
 
+    others = getattr(psutil, "PROCFS_PATH", "/proc")
     psutil.PROCFS_PATH = host.path("/proc")
     try:
         with warnings.catch_warnings():  # about totals we do not ask for, where some lines are missing
@@ -154,6 +155,8 @@ def read_memory(host: Host) -> tuple[int, int, int, int]:
         return memory.total, memory.available, meminfo["SwapTotal"], meminfo["SwapFree"]
     except (KeyError, ValueError, IndexError) as error:
         raise ParseError("/proc/meminfo", str(error)) from error
+    finally:
+        psutil.PROCFS_PATH = others  # it is psutil's for everybody in this process
 
 
 def read_system(host: Host) -> System:
