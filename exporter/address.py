@@ -12,6 +12,7 @@ __all__ = ["bind", "is_loopback", "parse_address", "url"]
 # 127.0.0.1:10071   [::1]:10071   :10071 (every address)   localhost:10071
 ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\[\]:/\s]*)):(?P<port>[0-9]{1,5})", re.ASCII)
 MAX_PORT = 65535
+STUCK_MS = 30_000
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -28,12 +29,16 @@ def parse_address(text: str) -> tuple[str, int]:
 def bind(host: str, port: int) -> socket.socket:
     """Return a listening socket; port 0 takes a free one. OSError when it cannot be had."""
     if not host and socket.has_dualstack_ipv6():
-        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)[0]  # noqa: S104
-    except UnicodeError as error:  # the IDNA encoder's, for "a..b" or a label of more than 63 characters
-        raise OSError(errno.EINVAL, "not a host name") from error
-    return socket.create_server(address[:2], family=family)
+        sock = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    else:
+        try:
+            found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)  # noqa: S104
+        except UnicodeError as error:  # the IDNA encoder's, for "a..b" or a label of more than 63 characters
+            raise OSError(errno.EINVAL, "not a host name") from error
+        sock = socket.create_server(found[0][4][:2], family=found[0][0])
+    # Inherited by every connection: a client who does not read what it asked for is let go (tcp(7)).
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_MS)
+    return sock
 
 
 def is_loopback(sock: socket.socket) -> bool:

@@ -314,7 +314,7 @@ def _read_mounts(host: Host, pid: int | str) -> tuple[Mount | None, str]:
     the directory they keep for the container to /etc/hostname.
     """
     found: dict[bytes, Mount] = {}
-    for line in reversed(host.read(f"/proc/{pid}/mountinfo").split(b"\n")):
+    for line in reversed(host.read_long_lines(f"/proc/{pid}/mountinfo").split(b"\n")):
         place = line.split(b" ", 5)[4:5]
         if place in ([b"/"], [b"/etc/hostname"]) and place[0] not in found:
             found[place[0]] = parse_mountinfo(line)[0]

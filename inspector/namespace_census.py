@@ -114,7 +114,7 @@ class _Census:
 
     def _mounts(self, one: Inhabitant) -> Iterator[tuple[Keeper, str]]:
         """Find the namespaces bound to files in one mount namespace, as `ip netns add` does."""
-        data = self._attempt(f"process {one.pid}", self.host.read, f"/proc/{one.pid}/mountinfo") or b""
+        data = self._attempt(f"process {one.pid}", self.host.read_long_lines, f"/proc/{one.pid}/mountinfo") or b""
         lines = b"\n".join(line for line in data.split(b"\n") if b" - nsfs " in line)
         for mount in self._attempt(f"process {one.pid}", parse_mountinfo, lines) or ():
             held = HELD.fullmatch(mount.root)

@@ -118,22 +118,24 @@ class Bundle:
     record, as a cgroup's control files are: a read that leaves room is whole.
     """
 
-    __slots__ = ("_descriptors", "_host", "paths")
+    __slots__ = ("_descriptors", "_host", "_places", "paths")
 
     def __init__(self, host: Host, paths: tuple[str, ...], descriptors: list[int] | None) -> None:
         self._host = host
         self._descriptors = descriptors
+        self._places = [host.path(path) for path in paths] if descriptors is None else []
         self.paths = paths
 
     def read(self) -> list[bytes]:
         """Return what each says now; OSError of the first that fails, ENODEV when its cgroup is gone."""
         descriptors = self._descriptors
         if descriptors is None:
-            return [self._host.read(path) for path in self.paths]
-        if len(descriptors) != len(self.paths):
+            texts = [_read_once(place) for place in self._places]
+        elif len(descriptors) != len(self.paths):
             raise OSError(errno.ENODEV, "closed", self.paths[0])
-        pread = os.pread
-        texts = [pread(descriptor, CHUNK, 0) for descriptor in descriptors]
+        else:
+            pread = os.pread
+            texts = [pread(descriptor, CHUNK, 0) for descriptor in descriptors]
         if texts and len(max(texts, key=len)) >= CHUNK:
             return [self._host.read(path) for path in self.paths]
         return texts
@@ -143,6 +145,15 @@ class Bundle:
         while self._descriptors:
             os.close(self._descriptors.pop())
         self._host.released(self)
+
+
+def _read_once(place: str) -> bytes:
+    """Open, read and close a file of a single record."""
+    fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, CHUNK)
+    finally:
+        os.close(fd)
 
 
 class Host:
@@ -188,10 +199,22 @@ class Host:
         return self.root + path
 
     def read(self, path: str) -> bytes:
-        """Return the whole content of a file."""
+        """Return the whole content of a file.
+
+        Not for mountinfo, whose lines may be longer than what SURELY_WHOLE leaves: see read_long_lines.
+        """
         fd = os.open(self.path(path), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return self._drain(fd, CHUNK, -1)
+            data = os.read(fd, CHUNK)
+            return data if len(data) < SURELY_WHOLE else data + self._drain(fd)
+        finally:
+            os.close(fd)
+
+    def read_long_lines(self, path: str) -> bytes:
+        """Return the whole content of a file where a read may end early: before a line that did not fit."""
+        fd = os.open(self.path(path), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return self._drain(fd)
         finally:
             os.close(fd)
 
@@ -241,19 +264,14 @@ class Host:
             return known
         fd = self._kept.get(path)
         if fd is None:
-            fd = os.open(self.path(path), os.O_RDONLY | os.O_CLOEXEC)
             if len(self._kept) + self._bundled >= self._descriptor_limit():
-                try:
-                    data = self._drain(fd, CHUNK, -1)
-                finally:
-                    os.close(fd)
-                self._read_this_tick[path] = data
+                data = self._read_this_tick[path] = self.read(path)
                 return data
-            self._kept[path] = fd
+            fd = self._kept[path] = os.open(self.path(path), os.O_RDONLY | os.O_CLOEXEC)
         try:
             data = os.pread(fd, CHUNK, 0)
             if len(data) >= SURELY_WHOLE:
-                data += self._drain(fd, CHUNK, len(data))
+                data += self._drain(fd, len(data))
         except OSError as error:
             if error.errno in GONE:
                 self.forget(path)
@@ -346,14 +364,16 @@ class Host:
         return os.path.exists(self.path(path))
 
     @staticmethod
-    def _drain(fd: int, size: int, offset: int) -> bytes:
+    def _drain(fd: int, offset: int | None = None) -> bytes:
+        """Read to the end: from `offset` on, or from where the descriptor stands."""
         parts: list[bytes] = []
         while True:
-            part = os.read(fd, size) if offset < 0 else os.pread(fd, size, offset)
+            part = os.read(fd, CHUNK) if offset is None else os.pread(fd, CHUNK, offset)
             if not part:
                 return b"".join(parts)
             parts.append(part)
-            offset += len(part) if offset >= 0 else 0
+            if offset is not None:
+                offset += len(part)
 
     def _descriptor_limit(self) -> int:
         """How many files may be kept open: RLIMIT_NOFILE, raised to its hard limit once, less some to spare."""

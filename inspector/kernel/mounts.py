@@ -62,7 +62,7 @@ def parse_mountinfo(data: bytes) -> tuple[Mount, ...]:
 
 def read_mountinfo(host: Host, pid: int | str) -> tuple[Mount, ...]:
     """Read the mounts that a process sees, in the order they were made (/proc/<pid>/mountinfo)."""
-    return parse_mountinfo(host.read(f"/proc/{pid}/mountinfo"))
+    return parse_mountinfo(host.read_long_lines(f"/proc/{pid}/mountinfo"))
 
 
 def _parse_line(line: bytes) -> Mount:
