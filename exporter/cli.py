@@ -83,7 +83,9 @@ def _run(
     sock: socket.socket, arguments: argparse.Namespace, scraper: Scraper, observe: Callable[[], Observation]
 ) -> None:
     # Half a second of imports that --help, --once and a wrong option do without.
+    from exporter.live import Look  # noqa: PLC0415
     from exporter.server import serve  # noqa: PLC0415
+    from exporter.stream import Streams  # noqa: PLC0415
     from exporter.web import Endpoints, application  # noqa: PLC0415
 
     logging.getLogger("uvicorn").setLevel(max(log.getEffectiveLevel(), logging.WARNING))
@@ -94,7 +96,8 @@ def _run(
         telemetry_path=arguments.web_telemetry_path,
         max_requests=arguments.web_max_requests,
     )
-    serve(application(endpoints), sock)
+    streams = Streams(observe, Look)
+    serve(application(endpoints, streams), sock, streams.close)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from collections.abc import Callable
 from email.utils import formatdate
 from types import FrameType
 
@@ -24,12 +25,15 @@ class _Server(uvicorn.Server):
 
     _wake: asyncio.Event | None = None
     _loop: asyncio.AbstractEventLoop | None = None
+    before_shutdown: Callable[[], object] | None = None
 
     async def main_loop(self) -> None:
         """Sleep until handle_exit() wakes us."""
         self._wake, self._loop = asyncio.Event(), asyncio.get_running_loop()
         if not self.should_exit:
             await self._wake.wait()
+        if self.before_shutdown:
+            self.before_shutdown()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note the signal. The event loop sleeps in epoll_wait(2), which Python resumes after a signal handler."""
@@ -38,13 +42,17 @@ class _Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._wake.set)
 
 
-def serve(app: ASGIApp, sock: socket.socket) -> None:
-    """Answer requests on a listening socket until SIGTERM or SIGINT, then let those under way finish."""
+def serve(app: ASGIApp, sock: socket.socket, before_shutdown: Callable[[], object] | None = None) -> None:
+    """Answer requests on a listening socket until SIGTERM or SIGINT, then let those under way finish.
+
+    `before_shutdown` is called then, in the event loop: it ends what would not end by itself.
+    """
     config = uvicorn.Config(
         _dated(app), loop="asyncio", http="h11", ws="none", lifespan="off", log_config=None,
         access_log=False, server_header=False, date_header=False, timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )  # fmt: skip
     server = _Server(config)
+    server.before_shutdown = before_shutdown
     # uvicorn takes the signals over while it runs and afterwards sends itself the one it got: to end with
     # status 0, its own handler has to be there then as well.
     for signum in (signal.SIGINT, signal.SIGTERM):

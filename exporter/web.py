@@ -22,7 +22,9 @@ from starlette.concurrency import run_in_threadpool
 
 from exporter.landing import SECURITY_HEADERS, landing
 from exporter.negotiate import OPENMETRICS, TEXT, accepts_gzip, wants_openmetrics
+from exporter.page import respond, to_directory
 from exporter.scrape import Scraper, version
+from exporter.stream import Streams
 from inspector.schema import Document
 
 __all__ = ["Endpoints", "application"]
@@ -111,8 +113,8 @@ class Endpoints(Generic[T]):
         return Response("ok\n", media_type=PLAIN)
 
 
-def application(endpoints: Endpoints[T]) -> FastAPI:
-    """Return the ASGI application."""
+def application(endpoints: Endpoints[T], streams: Streams[T] | None = None) -> FastAPI:
+    """Return the ASGI application; without `streams` the live page has nothing to show, and is left out."""
     # The generated documentation loads scripts from elsewhere; and no telemetry of its own, whatever a pod's
     # environment says.
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry={"auto_configure": False})
@@ -124,6 +126,8 @@ def application(endpoints: Endpoints[T]) -> FastAPI:
         *((path, endpoints.health) for path in ("/healthz", "/-/healthy", "/-/ready")),
         ("/", endpoints.index),
     ]
+    if streams is not None:
+        routes += [("/api/v1/stream", streams.respond), ("/ui", to_directory), ("/ui/{path:path}", respond)]
     for path, handler in routes:
         app.add_api_route(path, handler, methods=["GET", "HEAD"], response_model=None)
     return app

@@ -1,0 +1,133 @@
+"""What the live page is sent of a tick: the table's figures of every container, and one container whole.
+
+The whole document of 200 containers is 600 KB; what the table shows of it is
+a sixth, and made in a third of the time. The keys and their places are the
+document's (inspector.schema), with two differences in the table's part:
+`limit_set_by` is "own" where the container's own cgroup sets the limit, and
+`limit_known` tells that a limit of null is none, not one that is out of sight.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+from typing import Any
+
+from inspector.document import document
+from inspector.limits import Limit, limits_of
+from inspector.model import Observation
+from inspector.schema import Container, Document
+
+__all__ = ["Look", "View", "brief", "detail"]
+
+TOP = ("id", "name", "kind", "runtime", "image", "state", "pod", "parent", "created_at", "pid", "members", "findings")
+GROUPS = {
+    "cpu": ("source", "usage_seconds", "usage_cores", "limit_cores", "limit_ratio", "throttled_ratio", "throttled_by",
+            "inherited_throttled_ratio", "pressure_some_ratio"),
+    "memory": ("source", "working_set_bytes", "anon_bytes", "unreclaimable_bytes", "limit_bytes", "limit_ratio",
+               "oom_kills", "pressure_some_ratio", "pressure_full_ratio"),
+    "pids": ("current", "limit"),
+    "io": ("read_bytes_per_second", "write_bytes_per_second", "pressure_some_ratio"),
+    "network": ("shared_with_host", "receive_bytes_per_second", "transmit_bytes_per_second"),
+}  # fmt: skip
+LIMITED = ("cpu", "memory", "pids")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a reader wants: the whole document, or the table's part of it with one container whole."""
+
+    table: bool = False
+    detail: str | None = None
+
+
+class Look:
+    """The document of two observations, and what each view is sent of it; made when wanted, once for all readers."""
+
+    def __init__(
+        self,
+        before: Observation | None,
+        after: Observation,
+        make: Callable[[Observation | None, Observation], Document] = document,
+    ) -> None:
+        self._before, self._after, self._make = before, after, make
+        self._lock = Lock()
+        self._texts: dict[View, bytes] = {}
+
+    def text(self, view: View) -> bytes:
+        """Return the JSON for a view. Blocks: not for the event loop."""
+        with self._lock:
+            if view not in self._texts:
+                self._texts[view] = json.dumps(self._content(view), separators=(",", ":")).encode()
+            return self._texts[view]
+
+    @cached_property
+    def _document(self) -> Document:
+        return self._make(self._before, self._after)
+
+    def _content(self, view: View) -> object:
+        if not view.table:
+            return self._document
+        content: dict[str, Any] = brief(self._document)
+        if view.detail is not None:
+            content["detail"] = detail(self._after, self._document, view.detail)
+        return content
+
+
+def brief(made: Document) -> dict[str, Any]:
+    """Return a document with only what the table shows of each container."""
+    hidden = made["viewpoint"]["hidden_ancestors"]
+    return {**made, "containers": [_brief(container, hidden=hidden) for container in made["containers"]]}
+
+
+def _brief(container: Container, *, hidden: bool) -> dict[str, Any]:
+    given: Any = container  # mypy allows only literal keys of a TypedDict
+    short = {key: given[key] for key in TOP}
+    for group, keys in GROUPS.items():
+        values = given[group]
+        short[group] = {key: values[key] for key in keys}
+    cgroups = container["cgroups"]
+    for group in LIMITED:
+        set_by = given[group]["limit_set_by"]
+        short[group]["limit_set_by"] = "own" if set_by is not None and set_by == cgroups.get(group) else set_by
+        short[group]["limit_known"] = group in cgroups and not hidden
+    return short
+
+
+def detail(after: Observation, made: Document, id_: str) -> dict[str, Any] | None:
+    """Return one container whole, with the chain of each limit and who shares its namespaces; None when it is gone."""
+    whole = next((container for container in made["containers"] if container["id"] == id_), None)
+    one = next((container for container in after.containers if container.id == id_), None)
+    if whole is None or one is None:
+        return None
+    limits = limits_of(after.readings, one.cgroups, after.located, after.own.true_roots, after.system.cpus)
+    return {
+        "container": whole,
+        "limits": {name: _limit(limit) for name, limit in limits.items()},
+        "namespaces": {kind: _namespace(after, made, whole, kind) for kind in whole["namespaces"]},
+    }
+
+
+def _limit(limit: Limit) -> dict[str, Any]:
+    return {
+        "value": limit.value,
+        "set_by": limit.set_by,
+        "hidden_ancestors": limit.hidden_ancestors,
+        "chain": [{"path": path, "value": value} for path, value in limit.chain],
+    }
+
+
+def _namespace(after: Observation, made: Document, whole: Container, kind: str) -> dict[str, Any]:
+    """Say whose a namespace is; from inside a container nobody can tell which is the host's."""
+    inode = whole["namespaces"][kind]
+    hosts = None if after.own.inside_container else after.own.namespaces.get(kind)
+    shared = None if hosts is None else inode == hosts
+    others = [
+        container["name"]
+        for container in made["containers"]
+        if container["kind"] == "container" and container is not whole and container["namespaces"].get(kind) == inode
+    ]
+    return {"inode": inode, "same_as_host": shared, "containers": [] if shared else others}

@@ -1,0 +1,267 @@
+"""/api/v1/stream: the document again and again, as server-sent events, for as long as somebody reads.
+
+One task looks at the machine for all streams, and there is none while there
+is no stream. It looks at multiples of half a second, so streams of any
+interval fall on the same looks: a thousand of them cost two looks a second.
+Streams of one interval share the document too (exporter.live.Look).
+
+A reader holds no queue but the newest look: one who reads slowly misses
+ticks, and each document it gets is whole. One who reads nothing is let go by
+the kernel (exporter.address: TCP_USER_TIMEOUT).
+
+    retry: 2000
+    id: 1790000000500
+    data: {"schema":1,"taken_at":...}
+    event: problem                       the machine could not be read this time
+    data: {"error":"..."}
+    :                                    nothing new, but still here
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Generic, Protocol, TypeVar
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from exporter.live import View
+
+__all__ = ["Streams"]
+
+log = logging.getLogger(__name__)
+
+MIN_INTERVAL, MAX_INTERVAL = 0.5, 60.0
+BEAT = 0.5
+"""Seconds: every look is at a multiple of this, and every interval is one."""
+HEARTBEAT_SECONDS = 15.0
+"""A proxy in between closes what is silent; most wait for 60 s."""
+RETRY_MS = 2000
+NOSNIFF = {"X-Content-Type-Options": "nosniff"}
+
+T = TypeVar("T")
+
+
+class Text(Protocol):
+    """What a look must be able to do: become the JSON of a view (exporter.live.Look)."""
+
+    def text(self, view: View) -> bytes:
+        """Return the JSON; may block."""
+
+
+class Full(Exception):
+    """There are as many streams as allowed."""
+
+
+@dataclass(eq=False, slots=True)
+class Reader:
+    """One stream: what it has not been sent yet (None: nothing), and whether it should end."""
+
+    view: View
+    news: Text | str | None = None
+    ended: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def tell(self, news: Text | str) -> None:
+        """Replace what it has not been sent yet."""
+        self.news = news
+        self.changed.set()
+
+    def end(self) -> None:
+        """Let the stream end."""
+        self.ended = True
+        self.changed.set()
+
+
+@dataclass(slots=True)
+class Rhythm(Generic[T]):
+    """The streams of one interval: they share looks and documents."""
+
+    interval: float
+    due: float
+    readers: set[Reader] = field(default_factory=set)
+    before: T | None = None
+    latest: Text | None = None
+
+
+class Streams(Generic[T]):
+    """The open streams. `observe` takes one observation, `look` makes a document of two (the first may be None)."""
+
+    def __init__(self, observe: Callable[[], T], look: Callable[[T | None, T], Text], *, most: int = 32) -> None:
+        self._observe = observe
+        self._look = look
+        self._most = most
+        self._rhythms: dict[float, Rhythm[T]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._closed = False
+
+    def respond(self, request: Request) -> Response:
+        """`/api/v1/stream?interval=S`: the document every S seconds, rounded to half ones.
+
+        `view=table` leaves what the live page's table shows, and `detail=ID` adds one container whole.
+        """
+        interval = _interval(request.query_params.get("interval", "1"))
+        view = request.query_params.get("view")
+        if interval is None:
+            return _error(f"interval must be a number of seconds from {MIN_INTERVAL} to {MAX_INTERVAL:g}")
+        if view not in (None, "table"):
+            return _error("view must be table, or left out for the whole document")
+        return _EventStream(self, interval, View(view == "table", view and request.query_params.get("detail")))
+
+    def close(self) -> None:
+        """End every stream and take no more. For the event loop's thread."""
+        self._closed = True
+        for rhythm in self._rhythms.values():
+            for reader in rhythm.readers:
+                reader.end()
+        self._wake.set()
+
+    def join(self, interval: float, view: View) -> Reader:
+        """Add a reader; it is told the latest look of its interval, or else there is one at once. Full: no place."""
+        if self._closed or sum(len(rhythm.readers) for rhythm in self._rhythms.values()) >= self._most:
+            raise Full
+        reader = Reader(view)
+        rhythm = self._rhythms.get(interval)
+        if rhythm is None:
+            rhythm = self._rhythms[interval] = Rhythm(interval, asyncio.get_running_loop().time())
+        elif rhythm.latest is not None:
+            reader.tell(rhythm.latest)
+        rhythm.readers.add(reader)
+        self._wake.set()
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        return reader
+
+    def leave(self, interval: float, reader: Reader) -> None:
+        """Remove a reader; the looking ends with the last one."""
+        rhythm = self._rhythms[interval]
+        rhythm.readers.discard(reader)
+        if not rhythm.readers:
+            del self._rhythms[interval]
+            self._wake.set()
+
+    async def _run(self) -> None:
+        """Look whenever a rhythm is due, until there is none."""
+        loop = asyncio.get_running_loop()
+        try:
+            while self._rhythms and not self._closed:
+                wait = min(rhythm.due for rhythm in self._rhythms.values()) - loop.time()
+                if wait <= 0:
+                    await self._tick(loop.time())
+                    continue
+                self._wake.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), wait)
+        finally:
+            self._task = None
+
+    async def _tick(self, now: float) -> None:
+        """Look once for every rhythm that is due."""
+        due = [rhythm for rhythm in self._rhythms.values() if rhythm.due <= now]
+        for rhythm in due:
+            # The second look follows the first one soon, for the first rates; from then on all are on the beat.
+            first = rhythm.before is None
+            rhythm.due = math.ceil(now / BEAT) * BEAT + BEAT if first else round(now / BEAT) * BEAT + rhythm.interval
+        try:
+            after = await run_in_threadpool(self._observe)
+        except Exception as error:
+            text = "the machine could not be read: %s: %s"
+            log.error(text, type(error).__name__, error, exc_info=log.isEnabledFor(logging.DEBUG))  # noqa: TRY400
+            for rhythm in due:
+                for reader in rhythm.readers:
+                    reader.tell(f"the machine could not be read: {type(error).__name__}")
+            return
+        for rhythm in due:
+            rhythm.latest = self._look(rhythm.before, after)
+            rhythm.before = after
+            for reader in rhythm.readers:
+                reader.tell(rhythm.latest)
+
+
+class _EventStream(Response):
+    """The response: an event for each look until the reader goes or the server stops; 503 when there is no place."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, streams: Streams[T], interval: float, view: View) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **NOSNIFF})
+        del self.headers["content-length"]
+        self._join = partial(streams.join, interval, view)
+        self._leave = partial(streams.leave, interval)
+        self._number = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream (the ASGI interface)."""
+        try:
+            reader = self._join()
+        except Full:
+            await Response("too many streams at a time\n", 503, {"Retry-After": "5"}, "text/plain; charset=utf-8")(
+                scope, receive, send
+            )
+            return
+        gone = asyncio.create_task(_watch(receive, reader))
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            if scope["method"] != "HEAD":
+                await self._send_events(reader, send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            gone.cancel()
+            self._leave(reader)
+
+    async def _send_events(self, reader: Reader, send: Send) -> None:
+        body = f"retry: {RETRY_MS}\n\n".encode()
+        while True:
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reader.changed.wait(), HEARTBEAT_SECONDS)
+            reader.changed.clear()
+            if reader.ended:
+                return
+            news, reader.news = reader.news, None
+            body = b":\n\n" if news is None else await self._event(news, reader.view)
+
+    async def _event(self, news: Text | str, view: View) -> bytes:
+        if not isinstance(news, str):
+            try:
+                data = await run_in_threadpool(news.text, view)
+            except Exception as error:
+                text = "the document could not be made: %s: %s"
+                log.error(text, type(error).__name__, error, exc_info=log.isEnabledFor(logging.DEBUG))  # noqa: TRY400
+                news = f"the document could not be made: {type(error).__name__}"
+            else:
+                self._number += 1
+                return b"id: %d\ndata: %b\n\n" % (self._number, data)
+        return b"event: problem\ndata: %b\n\n" % json.dumps({"error": news}).encode()
+
+
+async def _watch(receive: Receive, reader: Reader) -> None:
+    """End the stream when its reader goes."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    reader.end()
+
+
+def _error(text: str) -> Response:
+    return Response(json.dumps({"error": text}), 400, NOSNIFF, "application/json")
+
+
+def _interval(text: str) -> float | None:
+    """Return the seconds between two events, or None when the text is no number from 0.5 to 60."""
+    try:
+        interval = float(text)
+    except ValueError:
+        return None
+    if not math.isfinite(interval) or not MIN_INTERVAL <= interval <= MAX_INTERVAL:
+        return None
+    return round(interval / BEAT) * BEAT
