@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from inspector.absence import Absence
 from inspector.kernel.cgroup_tree import Tree
@@ -207,7 +206,7 @@ class Collector:
             # On v1 a process may be in this cgroup of one hierarchy and not of another: the first with any counts.
             found = next(filter(None, members), ())
             if found != group.members:
-                changed[path] = replace(group, members=found)
+                changed[path] = group._replace(members=found)
         if changed or known is not self._groups:
             self._groups = {**known, **changed}
 
@@ -263,7 +262,7 @@ class Collector:
         if membership is None:
             return None
         if known is not None:  # of all that is known of it, somebody else can change its cgroups alone
-            return replace(known, membership=membership)
+            return known._replace(membership=membership)
         status = self._attempt(subject, read_status, host, pid)
         parent = processes.get(process.ppid)
         root, kept_in = self._attempt(subject, _read_mounts, host, pid) or (None, "")

@@ -13,8 +13,7 @@ Every other cgroup is a plain *control group*: limits, no namespaces.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from inspector.identity import Naming, name_of
 from inspector.kernel.cgroups import Hierarchy, ancestors, path_in
@@ -29,8 +28,7 @@ Kind = Literal["runtime", "self", "pid", "mnt", "group"]
 GroupKey = tuple[Kind, str | int]
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A group of processes that may be a container; `key` is the cgroup or namespace that sets it apart."""
 
     key: GroupKey
@@ -156,7 +154,7 @@ def containers(
         if container.kind != "cgroup":
             held.update(dict.fromkeys(candidate.members, container.id))
             claimed.update((cgroups[resource], container.id) for resource in owned)
-    return tuple(replace(one, parent=_parent(one, census, held, claimed)) for one in result)
+    return tuple(one._replace(parent=_parent(one, census, held, claimed)) for one in result)
 
 
 def _container(

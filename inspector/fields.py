@@ -8,8 +8,7 @@ a column, a metric and a JSON key can never disagree.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from inspector.schema import Container
 
@@ -19,8 +18,7 @@ Unit = Literal["cores", "seconds", "bytes", "bytes_per_second", "ratio", "micros
 Value = float | int | str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One value of a container: `name` is its place in the document ("cpu.usage_cores").
 
     `metric` is the Prometheus name, where the exporter has it: cAdvisor's

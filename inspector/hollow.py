@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from inspector.kernel.process import CLOCK_TICKS
 from inspector.model import Identity
@@ -49,8 +49,7 @@ RESTARTS = 3
 MOST_STARTS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One process of a container; times in clock ticks, `starttime_ticks` since boot.
 
     `dead_ticks` is the CPU time of the children it has waited for (proc_pid_stat(5), cutime and cstime).
@@ -95,8 +94,7 @@ class Member:
         return self.program != "tail" or any(re.match(r"-[a-zA-Z]*[fF]|--follow", word) for word in words)
 
 
-@dataclass(frozen=True, slots=True)
-class Structure:
+class Structure(NamedTuple):
     """The processes of one container now. `script` is what its shell runs, where it could be read."""
 
     main: Member
@@ -106,8 +104,7 @@ class Structure:
     script: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(NamedTuple):
     """What the next observation must know of this one: handed from tick to tick, per container.
 
     `beside` ran in the background of a waiting shell, `before` in the foreground of one that may yet wait for ever;
@@ -115,14 +112,13 @@ class Memory:
     """
 
     main: Identity
-    beside: Mapping[Identity, str] = field(default_factory=dict)
-    before: Mapping[Identity, str] = field(default_factory=dict)
-    starts: Mapping[str, frozenset[Identity]] = field(default_factory=dict)
+    beside: Mapping[Identity, str] = {}
+    before: Mapping[Identity, str] = {}
+    starts: Mapping[str, frozenset[Identity]] = {}
     empty: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """Why a container is hollow: the rule, and one sentence."""
 
     rule: str

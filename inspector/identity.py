@@ -8,8 +8,7 @@ in files come on top (inspector.metadata).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from inspector.kernel.mounts import Mount, overlay_layers
 from inspector.model import Leader, Own
@@ -24,8 +23,7 @@ MACHINE = re.compile(r"(?:-M ?|--machine[= ])(\S+)")
 DIRECTORY = re.compile(r"(?:-D ?|--directory[= ])(\S+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Naming:
+class Naming(NamedTuple):
     """The answer: kind, names, and why we believe it. `image` is never empty for a container."""
 
     kind: Literal["container", "service", "cgroup"]

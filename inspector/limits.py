@@ -7,8 +7,7 @@ Inside a cgroup namespace the ancestors above its root cannot be seen:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from inspector.errors import ParseError
 from inspector.kernel.cgroups import Hierarchy, ancestors
@@ -31,8 +30,7 @@ R = TypeVar("R", Cpu, Cpuset, Memory, Pids)
 Readings = Mapping[tuple[str, str], Reading]
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """A limit and its origin. `value` None: no visible cgroup limits it; `set_by` None with a value: one we can't see.
 
     `chain` holds every visible cgroup, the innermost first, with its own value.

@@ -7,8 +7,6 @@ refresh: a container can be renamed.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from inspector.absence import Absence
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import overlay_layers
@@ -49,8 +47,7 @@ class Metadata:
             facts = self._known[container.id] = self._find(container, container.runtime)
         if facts == Facts():
             return container
-        return replace(
-            container,
+        return container._replace(
             name=facts.name or container.name,
             image=facts.image or container.image,
             pod=facts.pod or container.pod,

@@ -8,8 +8,8 @@ said of them at that moment. rates and document subtract and present later.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 from inspector.kernel.cgroups import Hierarchy, Membership
 from inspector.kernel.controllers import Reading
@@ -35,8 +35,7 @@ Identity = tuple[int, int]  # PID and start time (clock ticks since boot): one p
 Key = tuple[str, str]  # resource and cgroup path
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """A process as every tick knows it. A namespace we may not read is None."""
 
     pid: int
@@ -52,8 +51,7 @@ class Process:
         return self.pid, self.starttime_ticks
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """A cgroup path, the hierarchies it exists in, and the processes directly in it."""
 
     path: str
@@ -61,8 +59,7 @@ class Group:
     members: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Own:
+class Own(NamedTuple):
     """The reader itself: where it stands decides what it can see.
 
     `true_roots` are the hierarchies (by index) whose mount shows the real
@@ -81,8 +78,7 @@ class Own:
     kept_in: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Census:
+class Census(NamedTuple):
     """Which processes and cgroups there are at this tick."""
 
     hierarchies: tuple[Hierarchy, ...]
@@ -91,8 +87,7 @@ class Census:
     groups: Mapping[str, Group]
 
 
-@dataclass(frozen=True, slots=True)
-class Leader:
+class Leader(NamedTuple):
     """A full look at the first process of a group; read once for its identity and remembered.
 
     `kept_in` is the directory that its /etc/hostname comes from: the one its runtime keeps for it.
@@ -108,8 +103,7 @@ class Leader:
     kept_in: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(NamedTuple):
     """A container, a service or a plain control group, with the evidence for it.
 
     `cgroups` gives the path for each resource the kernel accounts here;
@@ -128,7 +122,7 @@ class Container:
     cgroups: Mapping[str, str]
     owned: frozenset[str]
     parent: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = MappingProxyType({})
     pod: str | None = None
     runtime_id: str | None = None
 
@@ -138,8 +132,7 @@ class Container:
         return next((self.cgroups[name] for name in ("cpu", "cpuacct", "memory", "pids") if name in self.owned), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(NamedTuple):
     """What the members of a container without a cgroup of its own used: clock ticks by process, and memory."""
 
     ticks: Mapping[Identity, tuple[int, int]]
@@ -147,8 +140,7 @@ class Tally:
     threads: int
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessDetail:
+class ProcessDetail(NamedTuple):
     """One process of a container's process view."""
 
     process: Process
@@ -159,8 +151,7 @@ class ProcessDetail:
     rss_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """One tick: the containers, and what the kernel said of each at that moment.
 
     `taken_at` is Unix time; `monotonic` is what rates are taken over.
@@ -182,4 +173,4 @@ class Observation:
     processes: Mapping[str, tuple[ProcessDetail, ...]]
     problems: tuple[str, ...]
     denied: int
-    hollow: Mapping[str, str] = field(default_factory=dict)
+    hollow: Mapping[str, str] = MappingProxyType({})

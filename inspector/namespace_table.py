@@ -7,8 +7,7 @@ of `nsinspect --namespaces`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal, NamedTuple, TypedDict
 
 from inspector.kernel.namespaces import FIXED_SINCE_6_18, INITIAL, NAMESPACES, Relations, is_initial
 from inspector.model import Container
@@ -35,8 +34,7 @@ EXPOSED = ("net", "pid", "mnt", "ipc", "uts")
 MOST_KEEPERS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Inhabitant:
+class Inhabitant(NamedTuple):
     """A process and the inodes of its namespaces by kind."""
 
     pid: int
@@ -46,8 +44,7 @@ class Inhabitant:
     namespaces: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Keeper:
+class Keeper(NamedTuple):
     """What holds a namespace that needs no process in it: `how`, the process it was seen at, and where.
 
     A "mount" has its mountpoint in that process's mount namespace, a

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, KeysView, Mapping
-from dataclasses import replace
 
 from inspector.absence import Absence
 from inspector.anatomy import Anatomy
@@ -201,4 +200,4 @@ def _wanted(shown: Iterable[Container]) -> dict[Key, bool]:
 def _without_absent(one: Container, readings: Mapping[Key, Reading]) -> Container:
     """Give up the resources a cgroup does not account: on v2 a controller may not be enabled for it."""
     owned = frozenset(name for name in one.owned if name not in WATCHED or (name, one.cgroups[name]) in readings)
-    return one if owned == one.owned else replace(one, owned=owned)
+    return one if owned == one.owned else one._replace(owned=owned)

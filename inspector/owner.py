@@ -133,7 +133,7 @@ def claims_of(host: Host, container: Container, view: str = "") -> tuple[Claim, 
 
 def _plain_root(who: Who, root: Mount, hosts: Sequence[Mount]) -> list[Claim]:
     """Claim a root that is a plain directory of the host (nspawn, LXC, bubblewrap), unless it is the host's own."""
-    as_volume = volumes((replace(root, mountpoint="/root"),), hosts)
+    as_volume = volumes((root._replace(mountpoint="/root"),), hosts)
     return [who.claim("merged", one.source, "/") for one in as_volume if one.source and one.source != "/"]
 
 

@@ -8,7 +8,7 @@ counter that fell gives None, never zero.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from inspector.kernel.process import CLOCK_TICKS
 from inspector.model import Observation
@@ -16,8 +16,7 @@ from inspector.model import Observation
 __all__ = ["Interval"]
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(NamedTuple):
     """Two observations of one machine; without a `before` every rate is None."""
 
     before: Observation | None

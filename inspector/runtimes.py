@@ -7,16 +7,15 @@ files it leaves (name, image) are read by inspector.metadata.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 __all__ = ["Match", "by_command", "by_directory", "by_layer", "match", "pod_uid"]
 
 HEX = r"[0-9a-f]{64}"
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A cgroup that a runtime made: the runtime, the id it gave the container, and the cgroup's path."""
 
     runtime: str

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from inspector.kernel.mounts import Mount, root_mount
 from inspector.schema import Finding
@@ -83,8 +83,7 @@ SPECIAL = frozenset({"proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue", "
 DISK_RULE = ("a *:* ", "b ")
 
 
-@dataclass(frozen=True, slots=True)
-class Exposure:
+class Exposure(NamedTuple):
     """A mount that shows something of the host: `host_path` there, `mountpoint` inside."""
 
     mountpoint: str
@@ -92,8 +91,7 @@ class Exposure:
     writable: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(NamedTuple):
     """What is known of one process. `same` tells of each namespace whether it is the host's; None is unknown.
 
     `hosts` are the host's own mounts, empty when they cannot be seen; `devices`

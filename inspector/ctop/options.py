@@ -6,8 +6,7 @@ import argparse
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from inspector.command import Version
 from inspector.fields import FIELDS
@@ -42,8 +41,7 @@ KEY:WORD looks at one of name, id, image, runtime, kind, state, pod, label.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """A command line that makes sense. `output` is live, once, json or jsonl; `lines` None is without end."""
 
     output: str

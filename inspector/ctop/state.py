@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from inspector.ctop.keys import SORT_CYCLE
 from inspector.ctop.options import Options
 from inspector.schema import Container, Document
@@ -65,7 +63,7 @@ class State:
 
     def select(self, **changes: object) -> None:
         """Change what is selected or how it is sorted."""
-        self.selection = replace(self.selection, **changes)  # type: ignore[arg-type]  # mypy cannot check them by name
+        self.selection = self.selection._replace(**changes)  # type: ignore[arg-type]  # mypy cannot check them by name
         self.update()
 
     def next_sort(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
@@ -16,8 +16,7 @@ IDENTIFIER = re.compile(r"[0-9a-f]{1,32}", re.ASCII)
 BRANCH_BYTES = 8192
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(NamedTuple):
     """A directory of the union; only a writable one takes changes."""
 
     path: str

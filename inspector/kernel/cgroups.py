@@ -8,7 +8,7 @@ tuple of hierarchies. cgroup v1 is many, v2 is one, a hybrid host has both.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
@@ -55,8 +55,7 @@ V1_CONTROLLERS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Hierarchy:
+class Hierarchy(NamedTuple):
     """One mounted cgroup tree: version 1 or 2, the controllers it carries, where it is mounted.
 
     `root` is the cgroup that the mount shows at its mountpoint, as mountinfo
@@ -80,8 +79,7 @@ class Hierarchy:
         return self.mountpoint + path[len(root) :]
 
 
-@dataclass(frozen=True, slots=True)
-class Membership:
+class Membership(NamedTuple):
     """The cgroup of a process in each hierarchy: {"memory": "/docker/ab", "name=systemd": "/", "": "/v2/path"}.
 
     The key "" is the v2 hierarchy, as /proc/<pid>/cgroup writes it.

@@ -9,7 +9,7 @@ hold them in that version.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from inspector.errors import ParseError
 
@@ -19,7 +19,9 @@ __all__ = [
     "Cpu",
     "CpuUsage",
     "Cpuset",
+    "DeviceIo",
     "Freezer",
+    "HugePages",
     "Hugetlb",
     "Io",
     "Memory",
@@ -31,14 +33,17 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Cpu:
-    """The cpu controller: bandwidth (sched-bwc.rst), weight, and how often the quota throttled."""
+class Cpu(NamedTuple):
+    """The cpu controller: bandwidth (sched-bwc.rst), weight, and how often the quota throttled.
+
+    `shares` is the weight in v1's unit, 2 to 262144; read in full only.
+    """
 
     quota_us: int | None = None
     period_us: int | None = None
     burst_us: int | None = None
     weight: int | None = None
+    shares: int | None = None
     periods: int | None = None
     throttled_periods: int | None = None
     throttled_us: int | None = None
@@ -46,8 +51,7 @@ class Cpu:
     bursted_us: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CpuUsage:
+class CpuUsage(NamedTuple):
     """CPU time used: cpuacct of v1, cpu.stat of v2."""
 
     usage_us: int | None = None
@@ -55,23 +59,23 @@ class CpuUsage:
     system_us: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cpuset:
+class Cpuset(NamedTuple):
     """The CPUs and memory nodes it may use, as the kernel computed them along the ancestors ("0-3,8")."""
 
     cpus: str | None = None
     mems: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(NamedTuple):
     """The memory controller.
 
     `unreclaimable_bytes` is what stays when everything that can be dropped
     has been: anonymous memory (no swap assumed), locked pages, and kernel
     memory less reclaimable slab (v1 does not tell the slab apart: all of it).
     `hierarchical_limit_bytes` is v1's least limit along *all* ancestors, also
-    those that a cgroup namespace hides.
+    those that a cgroup namespace hides. v1's `swap_limit_bytes` is that of
+    memory and swap together. What follows the gap is read in full only: it is
+    of interest to dashboards; `own_*` are without the cgroups below.
     """
 
     usage_bytes: int | None = None
@@ -91,6 +95,24 @@ class Memory:
     kernel_bytes: int | None = None
     hierarchical_limit_bytes: int | None = None
 
+    active_file_bytes: int | None = None
+    mapped_file_bytes: int | None = None
+    dirty_file_bytes: int | None = None
+    writeback_file_bytes: int | None = None
+    kernel_usage_bytes: int | None = None
+    page_faults: int | None = None
+    major_page_faults: int | None = None
+    own_page_faults: int | None = None
+    own_major_page_faults: int | None = None
+    pages_scanned: int | None = None
+    pages_reclaimed: int | None = None
+    anon_refaults: int | None = None
+    file_refaults: int | None = None
+    low_events: int | None = None
+    high_events: int | None = None
+    oom_events: int | None = None
+    oom_group_kills: int | None = None
+
     @property
     def working_set_bytes(self) -> int | None:
         """Usage less inactive page cache: Docker's, Podman's and the kubelet's "memory used"."""
@@ -106,8 +128,7 @@ class Memory:
         return self.locked_and_anon_bytes + (self.kernel_bytes or 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Pids:
+class Pids(NamedTuple):
     """The pids controller: tasks, which are processes and their threads."""
 
     current: int | None = None
@@ -116,8 +137,7 @@ class Pids:
     limit_hits: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Io:
+class Io(NamedTuple):
     """Block I/O, summed over the devices."""
 
     read_bytes: int | None = None
@@ -126,26 +146,24 @@ class Io:
     writes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Pressure:
+class Pressure(NamedTuple):
     """Pressure stall information (accounting/psi.rst): time in which some, or all, tasks waited."""
 
     cpu_some_us: int | None = None
+    cpu_full_us: int | None = None
     memory_some_us: int | None = None
     memory_full_us: int | None = None
     io_some_us: int | None = None
     io_full_us: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Freezer:
+class Freezer(NamedTuple):
     """Whether all tasks are stopped (`docker pause`), by this group or by an ancestor."""
 
     frozen: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Hugetlb:
+class Hugetlb(NamedTuple):
     """Huge pages of the two common sizes."""
 
     usage_2mb_bytes: int | None = None
@@ -166,11 +184,10 @@ RESOURCES: Mapping[str, type[Reading]] = {
     "freezer": Freezer,
     "hugetlb": Hugetlb,
 }
-Values = Mapping[str, int | str | bool | None]
+Values = Mapping[str, int | str | bool | Mapping[str, tuple[int, int]] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class ControlFile:
+class ControlFile(NamedTuple):
     """One control file of a cgroup directory and the parser that turns it into fields of a Reading."""
 
     name: str

@@ -8,7 +8,7 @@ overlay had to put a backslash before ":", "," and "\" in its layer paths.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
@@ -23,8 +23,7 @@ FIXED_FIELDS = 6
 AFTER_SEPARATOR = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """One mount of a mount namespace. Options are as written: {"rw": "", "size": "64k"} has "" for a bare word."""
 
     mount_id: int
@@ -45,8 +44,7 @@ class Mount:
         return "ro" in self.options or "ro" in self.super_options
 
 
-@dataclass(frozen=True, slots=True)
-class Overlay:
+class Overlay(NamedTuple):
     """The layers of an overlay mount: `lower` from top to bottom; no upper means read-only."""
 
     lower: tuple[str, ...]

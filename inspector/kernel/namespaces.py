@@ -7,7 +7,7 @@ import os
 import re
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
@@ -96,8 +96,7 @@ def read_relatives(host: Host, pid: int | str, kind: str) -> tuple[int | None, i
         os.close(fd)
 
 
-@dataclass(frozen=True, slots=True)
-class Relations:
+class Relations(NamedTuple):
     """Who is above a namespace, by inode, the nearest first, as far up as the kernel lets us see.
 
     `owners` are the user namespace that governs it and that one's parents,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
@@ -13,8 +13,7 @@ HEADER_LINES = 2
 COLUMNS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
+class Interface(NamedTuple):
     """Counters of one interface since it was made; bytes and packets."""
 
     name: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
@@ -60,8 +60,7 @@ CAPABILITY_SETS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(NamedTuple):
     """What changes of a process. `utime_ticks` and the like in 1/CLOCK_TICKS s, `rss_pages` in PAGE_SIZE.
 
     pid and starttime_ticks (since boot) together identify a process. `children_ticks`
@@ -89,8 +88,7 @@ class Stat:
         return bool(self.flags & KERNEL_THREAD)
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """Who a process is and what it may do. `capabilities` maps a set's name to its bit mask.
 
     `ns_pids` goes from the reader's PID namespace to the process's own. Ids are
@@ -112,8 +110,7 @@ class Status:
     seccomp_filters: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class IdRange:
+class IdRange(NamedTuple):
     """One line of a user namespace's id map: `length` ids from `inside` on are `outside` on, as the reader sees it."""
 
     inside: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
@@ -33,8 +33,7 @@ LOADS = 3
 CPU_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
 
-@dataclass(frozen=True, slots=True)
-class CpuTotals:
+class CpuTotals(NamedTuple):
     """CPU time in all CPUs since boot (seconds, neither idle nor stolen), CPUs listed, boot time (Unix) if known."""
 
     busy_seconds: float
@@ -42,8 +41,7 @@ class CpuTotals:
     boot_time: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class System:
+class System(NamedTuple):
     """The machine: bytes, seconds, `cpus` online. A container sees the same, whatever its limits are."""
 
     hostname: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from inspector.errors import ParseError
 from inspector.kernel import cgroup_v1, cgroup_v2
@@ -17,8 +17,7 @@ ON_DEMAND = {1: cgroup_v1.ON_DEMAND, 2: cgroup_v2.ON_DEMAND}
 Chain = tuple[tuple[str, Mapping[str, float | None]], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Ceilings:
+class Ceilings(NamedTuple):
     """`memory` by "high", "swap", "low", "min" and "soft"; `io` by device and figure; `hugetlb` by size of page."""
 
     memory: Mapping[str, Limit]

@@ -7,8 +7,8 @@ one. They are read as data and never trusted (inspector.metadata).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from inspector.stores.bolt import parse_containerd
 from inspector.stores.docker import parse_docker
@@ -23,8 +23,7 @@ __all__ = ["Clues", "Facts", "Source", "sources"]
 TASKS = "/io.containerd.runtime.v2.task/"
 
 
-@dataclass(frozen=True, slots=True)
-class Clues:
+class Clues(NamedTuple):
     """What is known of a container before its files are read: its id, its layers, the process that started it."""
 
     id: str
@@ -44,8 +43,7 @@ class Clues:
         return [path.partition(marker)[0] for path in paths for marker in markers if marker in path]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A file that may tell: below `store` no link is followed (Host.read_inside)."""
 
     store: str

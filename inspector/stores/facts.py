@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from inspector.errors import ParseError
 
@@ -14,14 +15,13 @@ MOST_LABELS = 100
 MOST_TEXT = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """Name, image and labels as the runtime has them; "" is unknown. `pod` is "namespace/name" in Kubernetes."""
 
     name: str = ""
     image: str = ""
     pod: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = MappingProxyType({})
 
     def over(self, other: Facts) -> Facts:
         """Return these facts, with `other`'s where these are unknown."""

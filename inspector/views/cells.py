@@ -7,8 +7,7 @@ inspector.views.table and inspector.ctop.lines say what it looks like.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from inspector.fields import BY_NAME
 from inspector.schema import Container
@@ -52,8 +51,7 @@ COLOUR_OF_STATE = {"running": "good", "paused": "warn", "hollow": "bad"}
 COLOUR_OF_SEVERITY = {"critical": "bad", "warning": "warn", "info": "dim"}
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(NamedTuple):
     """What a cell must know besides its container: what CPU % is a share of, the machine, the time."""
 
     cpu: CpuMode = "core"

@@ -7,7 +7,7 @@ Any field of the document is a column too (`-o memory.anon_bytes`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from inspector.fields import BY_NAME, Field
 from inspector.views import cells, text
@@ -15,8 +15,7 @@ from inspector.views import cells, text
 __all__ = ["BY_SHORT_NAME", "COLUMNS", "Column", "column"]
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """One column: `name` is what -o and -s call it, `width` its least width; `grows` with its content.
 
     `level` 0 is always shown, the others join in that order where there is room; None only by -o.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from inspector.fields import BY_NAME
 from inspector.schema import Container
@@ -15,8 +15,7 @@ Value = float | int | str | None
 Key = Callable[[Container, Scene], Value]
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """What to show: `every` kind or containers alone; `sort` is a short name or a document field."""
 
     every: bool = False

@@ -1,30 +1,61 @@
-"""Real containers of every other runtime, each in private directories, removed when its context ends."""
+"""Real containers of every other runtime, each in private directories, removed when its context ends.
+
+Each gives a Box: how to run a command in the container, by the runtime's own
+way where it has one. With SHOWN, which binds the checkout, Python and the
+machine's libraries into it read-only, our commands run in any of them.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
-import signal
 import subprocess
+import sys
+import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO
 
 from tests.testbed import leaks
-from tests.testbed.commands import run
+from tests.testbed.commands import REPOSITORY, run
 from tests.testbed.tools import need
 
 APPLETS = ("sh", "sleep", "true", "cat", "tail", "mkdir")
 SLEEP = ["sleep", "1000"]
 IMAGE = "localhost/busybox:1"
+END = "=== exited with"
+
+
+def _outermost(paths: set[str]) -> list[str]:
+    return sorted(path for path in paths if not any(path.startswith(f"{other}/") for other in paths))
+
+
+# Where our commands, Python and the libraries of both are on this machine.
+SHOWN = _outermost({"/usr", "/lib", "/lib64", sys.base_prefix, sysconfig.get_path("purelib"), REPOSITORY})
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A running container: `inside` runs a command in it and returns what it printed.
+
+    `tool` is the runtime's own program, on its private store; `launcher` the
+    PID of the program that stays beside the container.
+    """
+
+    inside: Callable[[Sequence[str]], str]
+    tool: Callable[..., str] | None = None
+    launcher: int = 0
 
 
 def make_root(directory: str) -> str:
-    """Make a root filesystem of busybox alone, and return it."""
+    """Make a root filesystem of busybox alone, with empty directories for what is SHOWN, and return it."""
     need("busybox")
-    for name in ("bin", "etc", "proc", "sys", "dev", "tmp", "usr", "var", "run", "root"):
-        os.makedirs(f"{directory}/{name}", exist_ok=True)
+    for name in ("bin", "etc", "proc", "sys", "dev", "tmp", "usr", "var", "run", "root", *SHOWN):
+        os.makedirs(f"{directory}/{name.lstrip('/')}", exist_ok=True)
     shutil.copy(shutil.which("busybox") or "", f"{directory}/bin/busybox")
     for applet in APPLETS:
         with contextlib.suppress(FileExistsError):
@@ -39,23 +70,61 @@ def until(condition: Callable[[], object], what: str, seconds: float = 30) -> No
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.1)
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager
-def started(command: list[str], log: str) -> Iterator[subprocess.Popen[bytes]]:
+def started(command: Sequence[str], log: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program beside the test; ended by its PID with SIGTERM, or SIGKILL when it does not listen."""
     with open(log, "wb") as file:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
     try:
         yield process
     finally:
-        process.send_signal(signal.SIGTERM)
+        process.terminate()
+        _await_end(process)
+
+
+def _await_end(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def served(command: Sequence[str], log: str) -> Iterator[Box]:
+    """Run a launcher whose container is a shell: it runs what it reads, and ends with its standard input."""
+    with (
+        open(log, "wb") as file,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        ask, answer = process.stdin, process.stdout
+
+        def inside(words: Sequence[str]) -> str:
+            return _asked(ask, answer, words, log)
+
         try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            inside(["true"])
+            yield Box(inside, launcher=process.pid)
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                ask.close()
+            _await_end(process)
+
+
+def _asked(ask: IO[str], answer: IO[str], words: Sequence[str], log: str) -> str:
+    ask.write(f"{shlex.join(words)}; echo '{END}' $?\n")
+    ask.flush()
+    lines = []
+    while (line := answer.readline()) and not line.startswith(END):
+        lines.append(line)
+    with open(log, encoding="utf-8", errors="replace") as file:
+        assert line == f"{END} 0\n", f"{words}: {line!r}\n{''.join(lines)}{file.read()[-3000:]}"
+    return "".join(lines)
 
 
 @contextlib.contextmanager
@@ -77,8 +146,8 @@ def _podman(below: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def podman(name: str, *arguments: str) -> Iterator[Callable[..., str]]:
-    """Run one Podman container; gives a function that runs `podman ARGUMENTS` on its private store."""
+def podman(name: str, *arguments: str, command: Sequence[str] = SLEEP) -> Iterator[Box]:
+    """Run one Podman container."""
     need("podman", "runc", "conmon")
     with tempfile.TemporaryDirectory(prefix="podman") as below, tidied("libpod_parent", "libpod-"):
         base = [*_podman(below), "--runtime", "runc", "--cgroup-manager", "cgroupfs"]
@@ -91,8 +160,8 @@ def podman(name: str, *arguments: str) -> Iterator[Callable[..., str]]:
         call("import", "-q", archive, IMAGE)
         limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
         try:
-            call("run", "-d", "--name", name, "--network", "none", *limits, *arguments, IMAGE, *SLEEP)
-            yield call
+            call("run", "-d", "--name", name, "--network", "none", *limits, *arguments, IMAGE, *command)
+            yield Box(lambda words: call("exec", name, *words), call)
         finally:
             run([*base, "rm", "-f", "-t", "0", name], check=False)
             run([*base, "rmi", "-f", IMAGE], check=False)
@@ -103,12 +172,12 @@ def podman(name: str, *arguments: str) -> Iterator[Callable[..., str]]:
 
 
 @contextlib.contextmanager
-def containerd(name: str, *arguments: str) -> Iterator[Callable[..., str]]:
-    """Run one `ctr` container under a containerd of our own; gives a function that runs `ctr ARGUMENTS`."""
+def containerd(name: str, *arguments: str, command: Sequence[str] = SLEEP) -> Iterator[Box]:
+    """Run one `ctr` container under a containerd of our own."""
     need("containerd", "ctr", "runc", "podman")
     with tempfile.TemporaryDirectory(prefix="containerd") as below, tidied("default"):
-        command = ["containerd", "--root", f"{below}/root", "--state", f"{below}/state", "--address", f"{below}/sock"]
-        with started(command, f"{below}/log"):
+        daemon = ["containerd", "--root", f"{below}/root", "--state", f"{below}/state", "--address", f"{below}/sock"]
+        with started(daemon, f"{below}/log"):
 
             def call(*words: str, check: bool = True) -> str:
                 return run(["ctr", "--address", f"{below}/sock", *words], check=check).stdout
@@ -116,8 +185,8 @@ def containerd(name: str, *arguments: str) -> Iterator[Callable[..., str]]:
             until(lambda: "Server:" in call("version", check=False), "containerd")
             call("images", "import", oci_archive(below))
             try:
-                call("run", "-d", *arguments, "--runtime", "io.containerd.runc.v2", IMAGE, name, *SLEEP)
-                yield call
+                call("run", "-d", *arguments, "--runtime", "io.containerd.runc.v2", IMAGE, name, *command)
+                yield Box(lambda words: call("task", "exec", "--exec-id", "inside", name, *words), call)
             finally:
                 call("task", "kill", "-s", "KILL", name, check=False)
                 until(lambda: "RUNNING" not in call("task", "ls", check=False), f"{name} to end")
@@ -140,64 +209,61 @@ def oci_archive(below: str) -> str:
 
 
 @contextlib.contextmanager
-def lxc(name: str, *settings: str) -> Iterator[str]:
-    """Run one LXC container; gives the lxcpath, which is private."""
+def lxc(name: str, *settings: str, command: Sequence[str] = SLEEP) -> Iterator[Box]:
+    """Run one LXC container; `tool` runs `lxc-...` on its private lxcpath."""
     need("lxc-start")
     with tempfile.TemporaryDirectory(prefix="lxc") as below, tidied("lxc."):
         os.makedirs(f"{below}/{name}")
         root = make_root(f"{below}/{name}/rootfs")
         os.chmod(below, 0o755)  # noqa: S103  LXC wants to reach the root filesystem
         lines = [f"lxc.rootfs.path = dir:{root}", "lxc.net.0.type = empty", f"lxc.uts.name = {name}"]
-        lines += [f"lxc.init.cmd = /bin/{' '.join(SLEEP)}", *settings]
+        lines += [f"lxc.execute.cmd = {shlex.join(command)}", *settings]
         with open(f"{below}/{name}/config", "w", encoding="ascii") as file:
             file.write("\n".join(lines) + "\n")
+
+        def call(verb: str, *words: str, check: bool = True) -> str:
+            return run([f"lxc-{verb}", "-P", below, "-n", name, *words], check=check).stdout
+
         try:
-            run(["lxc-start", "-P", below, "-n", name])
-            run(["lxc-wait", "-P", below, "-n", name, "-s", "RUNNING", "-t", "20"])
-            yield below
+            call("start", "--", *command)
+            call("wait", "-s", "RUNNING", "-t", "20")
+            yield Box(lambda words: call("attach", "--", *words), call)
         finally:
-            run(["lxc-stop", "-P", below, "-n", name, "-k"], check=False)
+            call("stop", "-k", check=False)
+
+
+def _shell(command: Sequence[str]) -> list[str]:
+    """Return the command of a container that a shell serves: a program beside it, and the shell."""
+    return ["sh", "-c", f"{shlex.join(command)} < /dev/null & exec sh"] if command else ["sh"]
 
 
 @contextlib.contextmanager
-def nspawn(name: str) -> Iterator[str]:
-    """Run one systemd-nspawn container; gives its root. It has namespaces and no cgroup of its own."""
+def nspawn(name: str, *arguments: str, command: Sequence[str] = (), within: Sequence[str] = ()) -> Iterator[Box]:
+    """Run one systemd-nspawn container, `within` a launcher's own words. It has namespaces and no cgroup of its own."""
     need("systemd-nspawn")
     with tempfile.TemporaryDirectory(prefix="nspawn") as below, tidied("payload", "supervisor"):
         root = make_root(f"{below}/{name}")
-        command = ["systemd-nspawn", "-q", "-D", root, "-M", name, "--register=no", "--keep-unit", *SLEEP]
-        with started(command, f"{below}/log") as process:
-            until(lambda: _has_child(process.pid), "systemd-nspawn's container")
-            yield root
-
-
-def _has_child(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            return bool(file.read().split())
-    except OSError:
-        return False
+        line = ["systemd-nspawn", "-q", "-D", root, "-M", name, "--register=no", "--keep-unit", "--pipe", *arguments]
+        with served([*within, *line, *_shell(command)], f"{below}/log") as box:
+            yield box
 
 
 @contextlib.contextmanager
-def bubblewrap() -> Iterator[int]:
-    """Run one bwrap container; gives the launcher's PID."""
+def bubblewrap(*arguments: str, command: Sequence[str] = (), within: Sequence[str] = ()) -> Iterator[Box]:
+    """Run one bwrap container."""
     need("bwrap")
     with tempfile.TemporaryDirectory(prefix="bwrap") as below:
         root = make_root(f"{below}/app")
-        command = ["bwrap", "--ro-bind", root, "/", "--proc", "/proc", "--dev", "/dev", "--unshare-all"]
-        command += ["--die-with-parent", *SLEEP]
-        with started(command, f"{below}/log") as process:
-            until(lambda: _has_child(process.pid), "bwrap's container")
-            yield process.pid
+        line = ["bwrap", "--ro-bind", root, "/", "--proc", "/proc", "--dev", "/dev", "--unshare-all", *arguments]
+        with served([*within, *line, "--die-with-parent", *_shell(command)], f"{below}/log") as box:
+            yield box
 
 
 @contextlib.contextmanager
-def unshare() -> Iterator[int]:
-    """Run one container of util-linux's unshare, on the machine's own files; gives the launcher's PID."""
+def unshare(*, command: Sequence[str] = (), within: Sequence[str] = ()) -> Iterator[Box]:
+    """Run one container of util-linux's unshare, on the machine's own files."""
     need("unshare")
     with tempfile.TemporaryDirectory(prefix="unshare") as below:
-        command = ["unshare", "-mpuinCf", "--mount-proc", "--kill-child=KILL", *SLEEP]
-        with started(command, f"{below}/log") as process:
-            until(lambda: _has_child(process.pid), "unshare's child")
-            yield process.pid
+        line = ["unshare", "-mpuinCf", "--mount-proc", "--kill-child=KILL", *_shell(command)]
+        with served([*within, *line], f"{below}/log") as box:
+            yield box

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from inspector.kernel.cgroups import Hierarchy, Membership
 from inspector.kernel.controllers import RESOURCES, Reading
@@ -71,7 +70,7 @@ def container(name: str = "web", **changes: object) -> Container:
         members=(100,), evidence=("cgroup pattern docker",), cgroups=dict.fromkeys(LOCATED, path),
         owned=frozenset(LOCATED),
     )  # fmt: skip
-    return replace(made, **changes)  # type: ignore[arg-type]  # the fields that a test is about
+    return made._replace(**changes)  # type: ignore[arg-type]  # the fields that a test is about
 
 
 def interface(name: str, received: int, sent: int) -> Interface:
@@ -92,7 +91,7 @@ def observation(
     """Return what is held of one instant, `monotonic` seconds after boot; each cgroup read has the inode 1."""
     readings = readings or {}
     return Observation(
-        1.7e9 + monotonic, monotonic, replace(SYSTEM, uptime_seconds=monotonic), own, (TREE,), LOCATED,
+        1.7e9 + monotonic, monotonic, SYSTEM._replace(uptime_seconds=monotonic), own, (TREE,), LOCATED,
         tuple(containers), readings, dict.fromkeys(readings, 1) if inodes is None else inodes, tallies or {},
         interfaces or {}, {}, (), 0,
     )  # fmt: skip

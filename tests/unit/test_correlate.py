@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,8 +21,7 @@ LAYOUTS = ("v1", "v2", "hybrid")
 HOST_PID, HOST_MNT = INITIAL["pid"], INITIAL["mnt"]
 IMAGE = mount("30 1 0:50 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w")
 OVERLAY = "30 1 0:50 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w\n"
-INSIDE = replace(
-    OWN, namespaces={**OWN.namespaces, "pid": 11, "mnt": 21}, own_pid_namespace=True, inside_container=True
+INSIDE = OWN._replace(namespaces={**OWN.namespaces, "pid": 11, "mnt": 21}, own_pid_namespace=True, inside_container=True
 )
 OUTER, INNER = f"/docker/{ID}", f"/docker/{ID}/docker/{OTHER}"
 PATHS = ("/", OUTER, f"{OUTER}/sub", INNER, "/lxc.payload.web", "/a", "/a/b", "/system.slice/x.service")
@@ -41,7 +39,7 @@ PROCESSES = st.lists(
 GROUPS = st.dictionaries(st.sampled_from(PATHS), st.lists(st.integers(0, 14), max_size=8), max_size=len(PATHS))
 CENSUSES = st.builds(
     lambda processes, groups, own: census(processes, [group(path, *pids) for path, pids in groups.items()], own),
-    PROCESSES, GROUPS, st.sampled_from([OWN, INSIDE, replace(OWN, namespaces={})]),
+    PROCESSES, GROUPS, st.sampled_from([OWN, INSIDE, OWN._replace(namespaces={})]),
 )  # fmt: skip
 
 

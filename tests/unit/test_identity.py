@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from inspector.identity import Naming, name_of, root_identity
@@ -156,7 +154,7 @@ def test_a_first_process_that_is_elsewhere_by_now() -> None:
 def test_ourselves(hostname: str, root: Mount | None, expected: tuple[str, str, str | None]) -> None:
     """From inside, the container we are in is called by its host name, and known by its writable layer where shown."""
     namespaces = {**OWN.namespaces, "pid": PID_NS}
-    own = replace(OWN, namespaces=namespaces, hostname=hostname, root=root, inside_container=True)
+    own = OWN._replace(namespaces=namespaces, hostname=hostname, root=root, inside_container=True)
     found = named(("self", ""), isolated(root=root), own)
     assert (found.id, found.name, found.runtime) == expected
     assert found.evidence[0] == f"we run inside it, PID namespace {PID_NS}"
@@ -172,11 +170,11 @@ def test_ourselves(hostname: str, root: Mount | None, expected: tuple[str, str, 
 )
 def test_the_directory_that_a_runtime_keeps(directory: str, runtime: str) -> None:
     """Where a container's /etc/hostname comes from tells its runtime and full id, from outside and from inside."""
-    first = replace(isolated(parent="/usr/bin/unshare"), kept_in=directory)
+    first = isolated(parent="/usr/bin/unshare")._replace(kept_in=directory)
     found = named(("pid", PID_NS), first)
     assert (found.id, found.name, found.runtime) == (ID, ID[:12], runtime)
     assert f"kept by {runtime}" in found.evidence
-    own = replace(OWN, namespaces={**OWN.namespaces, "pid": PID_NS}, hostname=ID[:12], kept_in=directory)
+    own = OWN._replace(namespaces={**OWN.namespaces, "pid": PID_NS}, hostname=ID[:12], kept_in=directory)
     found = named(("self", ""), first, own)
     assert (found.id, found.runtime) == (ID, runtime)
 
@@ -199,5 +197,5 @@ def test_hostile_names_are_kept_as_data() -> None:
 def test_a_unit_in_any_hierarchy_names_the_service() -> None:
     """On v1 the unit is the named hierarchy's; the controllers may have the process elsewhere."""
     membership = Membership({"cpu": "/", "name=systemd": "/system.slice/a.service"})
-    first = replace(leader(process(100, mnt_ns=MNT_NS)), membership=membership)
+    first = leader(process(100, mnt_ns=MNT_NS))._replace(membership=membership)
     assert named(("mnt", MNT_NS), first).name == "a.service"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,7 +84,7 @@ def test_labels_and_the_rest_as_it_was(tmp_path: Path) -> None:
     """Labels come with the name; nothing else of the container changes."""
     with FakeHost(tmp_path).file(DOCKER, config("web", team="shop")).open() as host:
         found = Shelf(host).look(made())
-    assert found == replace(made(), name="web", image="nginx:1.27", labels={"team": "shop"})
+    assert found == made()._replace(name="web", image="nginx:1.27", labels={"team": "shop"})
 
 
 def test_a_name_is_remembered_until_the_refresh(tmp_path: Path) -> None:
@@ -119,7 +118,7 @@ def test_a_shared_file_is_read_once_a_tick(tmp_path: Path) -> None:
     with Recording(fake.root) as host:
         metadata = Metadata(host, Absence())
         metadata.begin(refresh=True)
-        containers = [made("podman"), replace(made("podman"), id="b" * 64, runtime_id="b" * 64)]
+        containers = [made("podman"), made("podman")._replace(id="b" * 64, runtime_id="b" * 64)]
         assert [metadata.named(one).name for one in containers] == ["a", "b"]
         # Two files of each container's own were tried, and the list once: each trial opens the store.
         assert len(host.since("/var/lib/containers/storage")) == 3
@@ -200,7 +199,7 @@ def test_an_unreadable_store_is_counted_at_every_tick(tmp_path: Path) -> None:
 def test_what_has_no_files(tmp_path: Path, changes: dict[str, object]) -> None:
     """For a service, a control group or a container of no known runtime, no file is looked for."""
     with Recording(FakeHost(tmp_path).file(DOCKER, config("web")).root) as host:
-        plain = replace(made(), **changes)  # type: ignore[arg-type]  # the fields that the test is about
+        plain = made()._replace(**changes)  # type: ignore[arg-type]  # the fields that the test is about
         assert Shelf(host).look(plain) == plain
         assert host.opened == []
 

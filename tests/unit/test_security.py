@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,7 +39,7 @@ def situation(more: str = "", **changes: object) -> Situation:
     seen = parse_mountinfo((DOCKER + more).encode())
     hosts = parse_mountinfo(HOST.encode())
     default = Situation(OWN, 0, DOCKER_DEFAULT, "filter", no_new_privs=False, mounts=seen, hosts=hosts, devices=RULES)
-    return replace(default, **changes)  # type: ignore[arg-type]
+    return default._replace(**changes)  # type: ignore[arg-type]
 
 
 def told(of: Situation) -> list[tuple[str, str]]:
@@ -122,7 +120,7 @@ def test_a_capability_over_a_namespace_of_the_host_is_worse() -> None:
     """CAP_NET_ADMIN is a remark over a network of its own and critical over the host's."""
     strong = situation(capabilities=DOCKER_DEFAULT | {"CAP_NET_ADMIN"})
     assert told(strong) == []
-    assert told(replace(strong, same={**OWN, "net": True})) == [("dangerous-capability", "critical")]
+    assert told(strong._replace(same={**OWN, "net": True})) == [("dangerous-capability", "critical")]
 
 
 def test_devices() -> None:
@@ -157,8 +155,8 @@ def test_masked_and_read_only_paths() -> None:
 
 PATHS = st.sampled_from(["/", "/etc", "/run", "/proc", "/a\n", "/docker.sock", "/../x", "//"]) | st.text(max_size=8)
 MOUNT = st.builds(
-    lambda device, root, place, kind: replace(
-        parse_mountinfo(HOST.encode())[0], device_minor=device, root=root, mountpoint=place, fstype=kind
+    lambda device, root, place, kind: parse_mountinfo(HOST.encode())[0]._replace(
+        device_minor=device, root=root, mountpoint=place, fstype=kind
     ),
     st.integers(0, 3), PATHS, PATHS, st.sampled_from(["ext4", "proc", "sysfs", "cgroup", "tmpfs"]),
 )  # fmt: skip
