@@ -43,8 +43,8 @@ __all__ = ["Collector"]
 
 YOUNG_SECONDS = 2.0  # a runtime has moved its process into cgroups and namespaces by then
 REFRESH_SECONDS = 10.0  # then every process is looked at anew
-# Of a leader: itself, its group's members and the listed cgroups it is in, their paths, and who is in its cgroups.
-Cohabitants = tuple[Leader, tuple[tuple[int, ...], list[Group | None]], frozenset[str], dict[str, frozenset[int]]]
+# Of a leader: itself, its group's members, the paths of its cgroups, and who is in them.
+Cohabitants = tuple[Leader, tuple[int, ...], frozenset[str], dict[str, frozenset[int]]]
 
 
 class Collector:
@@ -68,6 +68,7 @@ class Collector:
         self._hierarchies: tuple[Hierarchy, ...] = ()
         self._trees: dict[int, Tree] = {}  # by index of the hierarchy, those whose members matter most first
         self._groups: dict[str, Group] = {}
+        self._changed: set[str] = set()  # the paths of the groups that came, went or have other members at this tick
         self._places: dict[str, list[tuple[Hierarchy, str]]] = {}
         self._glances: dict[int, tuple[bytes, Stat]] = {}
         self._processes: dict[int, Process] = {}
@@ -200,15 +201,16 @@ class Collector:
     def _update_groups(self) -> None:
         """Bring the cgroups and their members up to date; nothing changes in `_groups` when nothing has changed."""
         known = self._groups if self._trees and not self._trees_changed() else self._list_groups()
-        changed = {}
+        found = {}
         for path, group in known.items():
             members = (self._members(*place) for place in self._places[path])
             # On v1 a process may be in this cgroup of one hierarchy and not of another: the first with any counts.
-            found = next(filter(None, members), ())
-            if found != group.members:
-                changed[path] = group._replace(members=found)
-        if changed or known is not self._groups:
-            self._groups = {**known, **changed}
+            there = next(filter(None, members), ())
+            if there != group.members:
+                found[path] = group._replace(members=there)
+        self._changed = found.keys() | (known.keys() ^ self._groups.keys())
+        if self._changed or known is not self._groups:
+            self._groups = {**known, **found}
 
     def _trees_changed(self) -> bool:
         """Look for cgroups that came or went.
@@ -233,7 +235,10 @@ class Collector:
                 found.setdefault(path, []).append(index)
         hierarchies = self._hierarchies
         self._places = {path: [(hierarchies[index], path) for index in indexes] for path, indexes in found.items()}
-        return {path: Group(path, frozenset(indexes), ()) for path, indexes in found.items()}
+        return {
+            path: Group(path, frozenset(indexes), self._groups[path].members if path in self._groups else ())
+            for path, indexes in found.items()
+        }
 
     def _members(self, hierarchy: Hierarchy, path: str) -> tuple[int, ...]:
         directory = hierarchy.directory(path)
@@ -284,7 +289,7 @@ class Collector:
         the cgroup in the hierarchy whose members are listed at every tick.
         """
         known = self._cohabitants.get(leader.process.identity)
-        if known is not None and known[0] is leader and known[1] == (members, self._near(known[2])):
+        if known and known[0] is leader and known[1] == members and self._changed.isdisjoint(known[2]):
             return known[3]
         read: dict[int, frozenset[int]] = {}
         found: dict[str, frozenset[int]] = {}
@@ -295,11 +300,8 @@ class Collector:
                 if index not in read:
                     read[index] = frozenset(self._members(hierarchy, path))
                 found[resource] = read[index]
-        self._cohabitants[leader.process.identity] = leader, (members, self._near(paths)), paths, found
+        self._cohabitants[leader.process.identity] = leader, members, paths, found
         return found
-
-    def _near(self, paths: Iterable[str]) -> list[Group | None]:
-        return [self._groups.get(path) for path in paths]
 
 
 def _is(process: Process, stat: Stat) -> bool:

@@ -7,6 +7,7 @@ holds a resource in which version is looked up in one table.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from inspector.absence import Absence
@@ -23,6 +24,7 @@ __all__ = ["UNSHOWN", "Meter"]
 
 FILES = {1: cgroup_v1.FILES, 2: cgroup_v2.FILES}
 Parse = Callable[[bytes], Values]
+SHORT = 32  # bytes
 # What is needed of an ancestor: its limits, and whether its quota throttles.
 BRIEF = frozenset(
     {
@@ -52,6 +54,12 @@ UNSHOWN = frozenset(
 )
 
 
+@lru_cache(1024)
+def _parsed(parse: Parse, text: bytes) -> Values:
+    """Parse a short text; many cgroups say the same there: "max", "0", "100000"."""
+    return parse(text)
+
+
 class Sheet:
     """What the files of one cgroup, in all its hierarchies, say; a file is parsed only when its text has changed.
 
@@ -69,7 +77,7 @@ class Sheet:
             self._uses.setdefault(f"{directory}/{file.name}", []).append((resource, file.parse))
         self._bundle: Bundle | None = None
         self._texts: list[bytes] = []
-        self._values: dict[tuple[str, str], Values] = {}
+        self._values: dict[str, dict[str, Values]] = {}  # by resource and file
         self._failed: dict[str, OSError | ParseError] = {}
         self.readings: dict[Key, Reading] = {}
         self.inodes: dict[Key, int] = {}
@@ -151,17 +159,17 @@ class Sheet:
             self._failed.pop(name, None)
             for resource, parse in self._uses[name]:
                 changed.add(resource)
+                files = self._values.setdefault(resource, {})
                 try:
-                    self._values[resource, name] = parse(text)
+                    files[name] = _parsed(parse, text) if len(text) < SHORT else parse(text)
                 except ParseError as error:
-                    self._values.pop((resource, name), None)
+                    files.pop(name, None)
                     self._failed[name] = error
         self._texts = texts
         for resource in changed:
             values: dict[str, Any] = {}
-            for (owner, _), found in self._values.items():
-                if owner == resource:
-                    values.update(found)
+            for found in self._values[resource].values():
+                values.update(found)
             if values:
                 self.readings[resource, self._path] = RESOURCES[resource](**values)
             else:

@@ -11,7 +11,7 @@ from inspector.ctop.options import Options
 from inspector.ctop.source import Source
 from inspector.schema import Document
 from inspector.views.header import scene_of
-from inspector.views.jsontext import to_json
+from inspector.views.jsontext import to_json, to_lines
 from inspector.views.selection import select
 from inspector.views.table import print_lines, table
 
@@ -29,12 +29,12 @@ def print_table(source: Source, options: Options, file: TextIO) -> None:
 
 def print_document(source: Source, options: Options, file: TextIO) -> None:
     """Print one JSON document."""
-    file.write(to_json(_selected(_after(source, options), options), indent=1) + "\n")
+    file.write(to_lines(_selected(_after(source, options), options), "containers") + "\n")
 
 
 def print_documents(source: Source, options: Options, file: TextIO) -> None:
     """Print a JSON document a line and interval, on the beat: what a sample costs does not add to the delay."""
-    source()
+    source.begin()
     due = time.monotonic()
     for _ in itertools.count() if options.lines is None else range(options.lines):
         due = max(due + options.delay, time.monotonic())
@@ -44,7 +44,7 @@ def print_documents(source: Source, options: Options, file: TextIO) -> None:
 
 
 def _after(source: Source, options: Options) -> Document:
-    source()
+    source.begin()
     time.sleep(options.delay)
     return source()
 

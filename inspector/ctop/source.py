@@ -20,6 +20,9 @@ class Source(Protocol):
 
     focus: str | None
 
+    def begin(self) -> None:
+        """Take a sample of which nothing will be shown, only what comes of it since."""
+
     def __call__(self) -> Document:
         """Take a sample."""
 
@@ -43,6 +46,10 @@ class KernelSource:
     @focus.setter
     def focus(self, container: str | None) -> None:
         self._observer.focus = container
+
+    def begin(self) -> None:
+        """Take the first sample."""
+        self._before = self._observer.tick()
 
     def __call__(self) -> Document:
         """Take one sample and return the document of the time since the one before."""

@@ -47,6 +47,9 @@ class Still:
         self.focus: str | None = None
         self._document = of
 
+    def begin(self) -> None:
+        """Take a first sample: there is nothing to take."""
+
     def __call__(self) -> Document:
         """Return the document."""
         return self._document

@@ -42,6 +42,8 @@ OTHERS = (
     ("ps", "-eo", "pid,cgroup,pidns,netns,comm"),
     ("systemd-cgtop", "--batch", "--iterations=2", "--delay=0.1", "--depth=10"),
 )
+# As installed: an environment for development may forbid Python to keep what it compiled.
+AS_INSTALLED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 CTOP = (sys.executable, "-m", "inspector.ctop", "--once", "--json", "-d", "0.2")
 
 # What an idle `ctop --jsonl` holds: in a process that imports nothing of the tests.
@@ -74,7 +76,9 @@ def cpu_of(command: tuple[str, ...], rounds: int = 5) -> float | None:
     times = []
     for _ in range(rounds):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, cwd=REPOSITORY)
+        run = subprocess.run(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, cwd=REPOSITORY, env=AS_INSTALLED
+        )
         assert command != CTOP or run.returncode == 0
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)

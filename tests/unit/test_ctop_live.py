@@ -24,6 +24,9 @@ class Fake:
         self.focus: str | None = None
         self.document = of
 
+    def begin(self) -> None:
+        """Take a first sample: there is nothing to take."""
+
     def __call__(self) -> Document:
         """Return the document."""
         rows = [row.copy() for row in self.document["containers"]]

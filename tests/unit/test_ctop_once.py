@@ -23,6 +23,10 @@ class Fake:
         self.samples = 0
         self._document = of
 
+    def begin(self) -> None:
+        """Count a sample."""
+        self.samples += 1
+
     def __call__(self) -> Document:
         """Return the document."""
         self.samples += 1
