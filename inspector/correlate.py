@@ -182,15 +182,30 @@ def _cgroups(
     """Return the cgroup of each resource, and the resources for which it is the container's alone."""
     paths: dict[str, str] = {}
     owned = set()
+    unseen = candidate.kind == "self" and _may_share_unseen(census.own, leader, located)
     for resource, (hierarchy, index) in located.items():
         path = path_in(hierarchy, leader.membership)
         if path is None:
             continue
-        own = _own_path(census, candidate, leader, cohabitants, (resource, index, path))
+        doubtful = unseen and hierarchy.version == 1
+        own = None if doubtful else _own_path(census, candidate, leader, cohabitants, (resource, index, path))
         paths[resource] = own or path
         if own is not None:
             owned.add(resource)
     return paths, frozenset(owned)
+
+
+def _may_share_unseen(own: Own, leader: Leader, located: Located) -> bool:
+    """Tell whether our container may be in v1 cgroups of others: v1 lists nobody of a PID namespace around ours.
+
+    A runtime that makes a cgroup for a container makes one of every controller, so one at a real root is a sign
+    that nobody did (nspawn and unshare stay in their starter's cgroups).
+    """
+    accounting = (located[name] for name in ("cpu", "cpuacct", "memory", "pids") if name in located)
+    return own.own_pid_namespace and any(
+        hierarchy.version == 1 and index in own.true_roots and path_in(hierarchy, leader.membership) == "/"
+        for hierarchy, index in accounting
+    )
 
 
 def _own_path(

@@ -56,7 +56,7 @@ def name_of(
     if matched is not None:
         return _by_pattern(matched, evidence)
     if kind == "self":
-        return _self(own, evidence)
+        return _self(own, leader, evidence)
     if kind == "pid" or root_identity(leader.root) != root_identity(own.root):
         return _anonymous(f"{kind}-{value}", leader, evidence)
     return _service(leader, evidence)
@@ -97,18 +97,28 @@ def _common_evidence(leader: Leader, own: Own) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _self(own: Own, evidence: tuple[str, ...]) -> Naming:
-    """Name the container that the reader itself is in: its host name is all that it is told from inside."""
+def _self(own: Own, leader: Leader, evidence: tuple[str, ...]) -> Naming:
+    """Name the container that the reader itself is in: its host name is all that it is told from inside.
+
+    Without an id from a file or the host name it has the id that it has when seen from outside: its namespace.
+    """
     overlay = overlay_layers(own.root) if own.root else None
     layer = by_layer(overlay.upper) if overlay and overlay.upper else None
-    runtime, identifier = by_directory(own.kept_in) or layer or (None, None)
+    runtime, identifier = by_directory(own.kept_in) or layer or (by_command(leader.process.comm), None)
     if identifier is None and HEX_ID.fullmatch(own.hostname):
         identifier = own.hostname
     evidence = (f"we run inside it, PID namespace {own.namespaces.get('pid')}", *evidence)
     if overlay:
         evidence = (*evidence, "overlay root")
-    name = own.hostname or "self"
-    return Naming("container", identifier or f"self-{own.namespaces.get('pid')}", name, runtime, "unknown", evidence)
+    apart = "pid" if own.own_pid_namespace else "mnt"
+    return Naming(
+        kind="container",
+        id=identifier or f"{apart}-{own.namespaces.get(apart)}",
+        name=own.hostname or "self",
+        runtime=runtime,
+        image=own.root.root if own.root and not overlay else "unknown",
+        evidence=evidence,
+    )
 
 
 def _anonymous(identifier: str, leader: Leader, evidence: tuple[str, ...]) -> Naming:

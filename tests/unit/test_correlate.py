@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from inspector.correlate import Candidate, candidates, containers
 from inspector.document import document
+from inspector.kernel.cgroups import Hierarchy, Membership
 from inspector.kernel.namespaces import INITIAL
 from inspector.model import Census, Container, Leader, Process
 from inspector.observe import Observer
@@ -257,6 +258,21 @@ def test_an_unseen_neighbour_counts() -> None:
     assert decided(census([first], [group("/job", 100)]), leader(first, "/job"))["pid-11"].owned == LOCATED.keys()
     assert decided(census([first], [group("/job", 0, 100)]), leader(first, "/job"))["pid-11"].owned == frozenset()
     assert decided(census([first], [group("/job")]), leader(first, "/job"))["pid-11"].owned == frozenset()
+
+
+@pytest.mark.parametrize("pids", ["/", "/job"])
+def test_neighbours_that_v1_does_not_list(pids: str) -> None:
+    """From within a PID namespace v1 lists no neighbour: without a cgroup of every controller we own none."""
+    trees = {name: Hierarchy(1, frozenset({name}), f"/sys/fs/cgroup/{name}") for name in ("memory", "pids")}
+    located = {name: (tree, index) for index, (name, tree) in enumerate(trees.items())}
+    first = process(1, 11, 21)
+    there = census([first], [group("/job", 1)], INSIDE._replace(true_roots=frozenset({1})))
+    looked = leader(first)._replace(membership=Membership({"memory": "/", "pids": pids}))
+    alone = {first.identity: {"memory": frozenset({1}), "pids": frozenset({1})}}
+    found = candidates(there)
+    (ourselves,) = (one for one in containers(there, found, {first.identity: looked}, alone, located)
+                    if one.kind == "container")  # fmt: skip
+    assert ourselves.owned == (frozenset() if pids == "/" else {"memory", "pids"})
 
 
 def test_a_runtimes_container_is_its_whole_tree() -> None:

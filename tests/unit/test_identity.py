@@ -143,18 +143,18 @@ def test_a_first_process_that_is_elsewhere_by_now() -> None:
     ("hostname", "root", "expected"),
     [
         ("0123456789ab", ROOT, ("0123456789ab", "0123456789ab", None)),
-        ("web", ROOT, (f"self-{PID_NS}", "web", None)),
-        ("", ROOT, (f"self-{PID_NS}", "self", None)),
+        ("web", ROOT, (f"pid-{PID_NS}", "web", None)),
+        ("", ROOT, (f"pid-{PID_NS}", "self", None)),
         ("0123456789ab", OVERLAY, ("0123456789ab", "0123456789ab", "docker")),
         ("web", mount(f"30 1 0:50 / / rw - overlay o rw,lowerdir=/,upperdir=/s/containers/{ID}/upper,workdir=/w"),
          (ID, "web", "sandbox")),
-        ("web", None, (f"self-{PID_NS}", "web", None)),
+        ("web", None, (f"pid-{PID_NS}", "web", None)),
     ],
 )  # fmt: skip
 def test_ourselves(hostname: str, root: Mount | None, expected: tuple[str, str, str | None]) -> None:
     """From inside, the container we are in is called by its host name, and known by its writable layer where shown."""
     namespaces = {**OWN.namespaces, "pid": PID_NS}
-    own = OWN._replace(namespaces=namespaces, hostname=hostname, root=root, inside_container=True)
+    own = OWN._replace(namespaces=namespaces, hostname=hostname, root=root, own_pid_namespace=True)
     found = named(("self", ""), isolated(root=root), own)
     assert (found.id, found.name, found.runtime) == expected
     assert found.evidence[0] == f"we run inside it, PID namespace {PID_NS}"
