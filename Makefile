@@ -8,7 +8,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-unit test-host test-vm check bench fuzz packages clean
+.PHONY: help install demo test test-unit test-host test-vm check bench fuzz dashboards packages clean
 
 help: ## print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: $(VENV)/.installed-dev ## measure how fast it reads
 
 fuzz: $(VENV)/.installed-dev ## 100,000 damaged machines (the ordinary tests try 2,000)
 	@CGSCOPE_FUZZ=100000 $(BIN)/python -m pytest -q tests/unit/test_mutated_hosts.py $(ARGS)
+
+dashboards: $(BIN)/pip ## write dashboards/grafana/*.json anew from dashboards/generate
+	@$(BIN)/python -m dashboards.generate
 
 install: $(VENV)/.installed ## make .venv with the four commands
 

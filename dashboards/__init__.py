@@ -1,0 +1,1 @@
+"""Grafana dashboards, Prometheus rules, and how to provision both."""
