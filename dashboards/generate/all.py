@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dashboards.generate import container, cpu, exporter, fleet, pressure
+from dashboards.generate.container import DASHBOARD as CONTAINER
+from dashboards.generate.cpu import DASHBOARD as CPU
+from dashboards.generate.exporter import DASHBOARD as EXPORTER
+from dashboards.generate.fleet import DASHBOARD as FLEET
+from dashboards.generate.pressure import DASHBOARD as PRESSURE
 
 __all__ = ["DASHBOARDS"]
 
-DASHBOARDS = (fleet.DASHBOARD, container.DASHBOARD, cpu.DASHBOARD, pressure.DASHBOARD, exporter.DASHBOARD)
+DASHBOARDS = (FLEET, CONTAINER, CPU, PRESSURE, EXPORTER)

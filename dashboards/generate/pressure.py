@@ -66,7 +66,7 @@ MEMORY = [
     bars("Limits met", "Each time a memory limit was met and memory had to be reclaimed.", "short",
          Query(f"sum by ({EACH}) (increase({selected('container_memory_events_total', MAX)}[$__rate_interval]))",
                BY), link=CONTAINER),
-    graph("Swap", "Swap used.", "bytes", Query(total("container_memory_swap"), BY), link=CONTAINER, width=8),
+    graph("Swap", "Memory that was moved to swap.", "bytes", Query(total("container_memory_swap"), BY), link=CONTAINER, width=8),
     graph("Major page faults", "Pages read back from a disk: a working set larger than its memory.", "ops",
           Query(total_rate("container_memory_failures_total", 'failure_type="pgmajfault"', 'scope="container"'), BY),
           link=CONTAINER, width=8),
