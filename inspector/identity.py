@@ -105,8 +105,9 @@ def _self(own: Own, leader: Leader, evidence: tuple[str, ...]) -> Naming:
     overlay = overlay_layers(own.root) if own.root else None
     layer = by_layer(overlay.upper) if overlay and overlay.upper else None
     runtime, identifier = by_directory(own.kept_in) or layer or (by_command(leader.process.comm), None)
-    if identifier is None and HEX_ID.fullmatch(own.hostname):
-        identifier = own.hostname
+    # Docker's directory for a container is called by its full id, wherever Docker keeps its data.
+    candidates = own.kept_in.rpartition("/")[2], own.hostname
+    identifier = identifier or next(filter(HEX_ID.fullmatch, candidates), None)
     evidence = (f"we run inside it, PID namespace {own.namespaces.get('pid')}", *evidence)
     if overlay:
         evidence = (*evidence, "overlay root")

@@ -32,8 +32,8 @@ def everything(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iter
         stack.enter_context(runtimes.podman("all-podman", *QUOTA))
         stack.enter_context(runtimes.lxc("all-lxc", "lxc.cgroup.cpu.cfs_quota_us = 30000"))
         stack.enter_context(runtimes.nspawn("all-nspawn"))
-        LAUNCHERS["bubblewrap"] = stack.enter_context(runtimes.bubblewrap())
-        LAUNCHERS["unshare"] = stack.enter_context(runtimes.unshare())
+        LAUNCHERS["bubblewrap"] = stack.enter_context(runtimes.bubblewrap()).launcher
+        LAUNCHERS["unshare"] = stack.enter_context(runtimes.unshare()).launcher
         sandbox.start("all-sandbox", *QUOTA, "--", *runtimes.SLEEP)
         yield ctop_document("-d", "0.5", "--processes")
 

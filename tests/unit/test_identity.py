@@ -179,6 +179,13 @@ def test_the_directory_that_a_runtime_keeps(directory: str, runtime: str) -> Non
     assert (found.id, found.runtime) == (ID, runtime)
 
 
+def test_dockers_directory_by_another_name() -> None:
+    """From inside, Docker's data directory may be called anything: what it holds for the container has the full id."""
+    own = OWN._replace(hostname=ID[:12], kept_in=f"/srv/data/containers/{ID}", root=OVERLAY)
+    found = named(("self", ""), isolated(root=OVERLAY), own)
+    assert (found.id, found.runtime) == (ID, "docker")
+
+
 def test_roots_are_told_apart() -> None:
     """Two roots are the same when device and directory are, whatever their mount ids and options."""
     again = mount("99 1 254:0 / / ro - ext4 /dev/vda ro")
