@@ -1,18 +1,22 @@
-"""--web.listen-address: HOST:PORT as the Prometheus exporters write it, and the socket that listens there."""
+"""--web.listen-address and --web.systemd-socket: where to listen, as the Prometheus exporters have it."""
 
 from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import re
 import socket
+from collections.abc import Mapping
 
-__all__ = ["bind", "is_loopback", "parse_address", "url"]
+__all__ = ["bind", "from_systemd", "is_loopback", "parse_address", "url"]
 
 # 127.0.0.1:10071   [::1]:10071   :10071 (every address)   localhost:10071
 ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\[\]:/\s]*)):(?P<port>[0-9]{1,5})", re.ASCII)
 MAX_PORT = 65535
 STUCK_MS = 30_000
+FIRST_PASSED = 3
+"""SD_LISTEN_FDS_START of sd_listen_fds(3)."""
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -41,12 +45,24 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
+def from_systemd(environment: Mapping[str, str]) -> list[socket.socket]:
+    """Return the listening sockets that systemd has passed to this process (sd_listen_fds(3))."""
+    if environment.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    count = environment.get("LISTEN_FDS", "")
+    return [socket.socket(fileno=FIRST_PASSED + number) for number in range(int(count) if count.isdigit() else 0)]
+
+
 def is_loopback(sock: socket.socket) -> bool:
     """Tell whether only this machine can reach the socket."""
+    if sock.family == socket.AF_UNIX:
+        return True
     return ipaddress.ip_address(sock.getsockname()[0].partition("%")[0]).is_loopback
 
 
-def url(sock: socket.socket) -> str:
-    """Return where the socket is reached: http://HOST:PORT."""
+def url(sock: socket.socket, scheme: str = "http") -> str:
+    """Return where the socket is reached: http://HOST:PORT, or unix:PATH."""
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{sock.getsockname()}"
     host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

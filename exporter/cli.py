@@ -1,7 +1,8 @@
 """cgscope-exporter: containers' limits and use, for Prometheus.
 
-Exit status: 0 after SIGTERM or SIGINT, 1 when it cannot listen or, with
---once, when a part of the metrics could not be read, 2 for a wrong option.
+Exit status: 0 after SIGTERM or SIGINT, 1 when it cannot listen, cannot use
+its web configuration or, with --once, could not read a part of the metrics,
+2 for a wrong option.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from exporter.address import bind, is_loopback, parse_address, url
+from exporter import options
+from exporter.address import bind, from_systemd, is_loopback, url
+from exporter.logs import fields, set_up
+from exporter.privileges import missing
 from exporter.scrape import Scraper, version
 from exporter.shared import Shared
 from inspector.document import document
@@ -24,25 +29,29 @@ from inspector.kernel.host import Host
 from inspector.model import Observation
 from inspector.observe import Observer
 
+if TYPE_CHECKING:
+    from exporter.reload import WebConfigFile
+
 __all__ = ["main"]
 
 log = logging.getLogger("exporter")
-OTHER_PATHS = {"/", "/api/v1/containers", "/healthz", "/-/healthy", "/-/ready"}
+DEFAULT_ADDRESS = ("127.0.0.1", 10071)
+
+
+class CannotStart(Exception):
+    """What it needs to serve cannot be had; the text says in one line what."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    arguments = _parser().parse_args(argv)
-    logging.basicConfig(
-        level=getattr(logging, arguments.log_level.upper()),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    arguments = options.parser().parse_args(argv)
+    set_up(arguments.log_level, arguments.log_format)
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_DFL if arguments.once else _stop)
     host = Host(arguments.path_rootfs, procfs=arguments.path_procfs, sysfs=arguments.path_sysfs)
     observe = Shared(Observer(host).tick)
-    scraper = Scraper(Shared(lambda: document(None, observe())), own=not arguments.once)
+    own = not arguments.once and not arguments.web_disable_exporter_metrics
+    scraper = Scraper(Shared(lambda: document(None, observe())), own=own)
     with host:
         return _print(scraper) if arguments.once else _serve(arguments, scraper, observe)
 
@@ -65,22 +74,71 @@ def _print(scraper: Scraper) -> int:
 
 def _serve(arguments: argparse.Namespace, scraper: Scraper, observe: Callable[[], Observation]) -> int:
     """Listen and answer until SIGTERM or SIGINT."""
-    try:
-        sock = bind(*arguments.web_listen_address)
-    except OSError as error:
-        host, port = arguments.web_listen_address
-        print(f"cgscope-exporter: cannot listen on {host!r}, port {port}: {error.strerror or error}", file=sys.stderr)  # noqa: T201
-        return 1
-    with sock:
-        log.info("cgscope-exporter %s: metrics at %s%s", version(), url(sock), arguments.web_telemetry_path)
-        if not is_loopback(sock):
-            log.warning("anyone who can reach %s may read the metrics: there is no authentication", url(sock))
-        _run(sock, arguments, scraper, observe)
+    with ExitStack() as stack:
+        try:
+            web_config = _web_config(arguments.web_config_file)
+            sockets = [stack.enter_context(sock) for sock in _listen(arguments)]
+        except CannotStart as error:
+            print(f"cgscope-exporter: {error}", file=sys.stderr)  # noqa: T201
+            return 1
+        _say_what_is_served(sockets, web_config, arguments.web_telemetry_path)
+        _run(sockets, web_config, arguments, scraper, observe)
     return 0
 
 
+def _web_config(path: str | None) -> WebConfigFile:
+    # YAML and TLS, which --help, --once and a wrong option do without.
+    from exporter.reload import WebConfigFile  # noqa: PLC0415
+    from exporter.web_config import WebConfigError  # noqa: PLC0415
+
+    try:
+        return WebConfigFile(path)
+    except WebConfigError as error:
+        raise CannotStart(f"--web.config.file: {error}") from error
+
+
+def _listen(arguments: argparse.Namespace) -> list[socket.socket]:
+    """Return the listening sockets: all of them, or none when one cannot be had."""
+    if arguments.web_systemd_socket:
+        if sockets := from_systemd(os.environ):
+            return sockets
+        raise CannotStart("--web.systemd-socket: systemd has passed no socket")
+    with ExitStack() as stack:
+        sockets = []
+        for host, port in arguments.web_listen_address or [DEFAULT_ADDRESS]:
+            try:
+                sockets.append(stack.enter_context(bind(host, port)))
+            except OSError as error:
+                reason = error.strerror or error
+                raise CannotStart(f"cannot listen on {host!r}, port {port}: {reason}") from error
+        stack.pop_all()
+    return sockets
+
+
+def _say_what_is_served(sockets: list[socket.socket], web_config: WebConfigFile, path: str) -> None:
+    """Log where the metrics are, who may read them, and what of the machine will be missing in them."""
+    config = web_config.config()
+    for sock in sockets:
+        where = url(sock, "https" if web_config.tls else "http")
+        log.info("metrics at %s%s", where, path, extra=fields(version=version(), basic_auth=bool(config.users)))
+        if not is_loopback(sock) and not config.users and not (config.tls and config.tls.verifies_clients):
+            log.warning("anyone who can reach it may read the metrics: there is no authentication",
+                        extra=fields(address=where))  # fmt: skip
+    with open("/proc/self/status", "rb") as file:
+        lacks = missing(file.read())
+    if lacks:
+        what = fields(missing=",".join(lacks), hides="; ".join(lacks.values()))
+        log.warning("not everything can be read", extra=what)
+    if os.geteuid() == 0:
+        log.info("root is more than is needed: an ordinary user with CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE will do")
+
+
 def _run(
-    sock: socket.socket, arguments: argparse.Namespace, scraper: Scraper, observe: Callable[[], Observation]
+    sockets: list[socket.socket],
+    web_config: WebConfigFile,
+    arguments: argparse.Namespace,
+    scraper: Scraper,
+    observe: Callable[[], Observation],
 ) -> None:
     # Half a second of imports that --help, --once and a wrong option do without.
     from exporter.live import Look  # noqa: PLC0415
@@ -88,7 +146,6 @@ def _run(
     from exporter.stream import Streams  # noqa: PLC0415
     from exporter.web import Endpoints, application  # noqa: PLC0415
 
-    logging.getLogger("uvicorn").setLevel(max(log.getEffectiveLevel(), logging.WARNING))
     endpoints = Endpoints(
         scraper,
         observe,
@@ -97,70 +154,7 @@ def _run(
         max_requests=arguments.web_max_requests,
     )
     streams = Streams(observe, Look)
-    serve(application(endpoints, streams), sock, streams.close)
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong; argparse would print its usage too."""
-        self.exit(2, f"{self.prog}: {message} ({self.prog} --help)\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="cgscope-exporter",
-        description="Containers' limits and use as Prometheus metrics, under cAdvisor's names. Nothing runs between "
-        "scrapes, and each scrape is fresh.",
-    )
-    add = parser.add_argument
-    add("--web.listen-address", dest="web_listen_address", type=_checked(parse_address), metavar="HOST:PORT",
-        default="127.0.0.1:10071", help="where to listen (default: %(default)s; [::1]:10071; :10071 is every address)")
-    add("--web.telemetry-path", dest="web_telemetry_path", type=_checked(_telemetry_path), metavar="PATH",
-        default="/metrics", help="path of the metrics (default: %(default)s)")
-    add("--web.max-requests", dest="web_max_requests", type=_checked(_count), metavar="N", default="40",
-        help="scrapes served at a time; more are told to come back (default: %(default)s)")
-    add("--path.procfs", dest="path_procfs", type=_checked(_directory), metavar="DIR",
-        help="where the machine's /proc is mounted")
-    add("--path.sysfs", dest="path_sysfs", type=_checked(_directory), metavar="DIR",
-        help="where the machine's /sys is mounted")
-    add("--path.rootfs", dest="path_rootfs", type=_checked(_directory), metavar="DIR", default="/",
-        help="where the machine's root filesystem is mounted (default: %(default)s)")
-    add("--log.level", dest="log_level", choices=("debug", "info", "warning", "error"), default="info",
-        help="least severe messages to write to standard error (default: %(default)s)")
-    add("--once", action="store_true", help="write the metrics to standard output and exit, for "
-        "a look or for node_exporter's textfile collector (the exporter's own process_* are left out)")
-    add("--version", action="version", version=f"cgscope-exporter {version()}")
-    return parser  # fmt: skip
-
-
-def _checked(parse: Callable[[str], object]) -> Callable[[str], object]:
-    """Make argparse show a ValueError's own text."""
-
-    def checked(text: str) -> object:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return checked
-
-
-def _telemetry_path(text: str) -> str:
-    if not text.startswith("/") or text in OTHER_PATHS or any(character in text for character in "{}?#% \t\n"):
-        raise ValueError(f"{text!r} is not a path for the metrics, such as /metrics")
-    return text
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise ValueError(f"{text!r} is not a number from 1")
-    return int(text)
-
-
-def _directory(text: str) -> str:
-    if not os.path.isdir(text):
-        raise ValueError(f"{text!r} is not a directory")
-    return text
+    serve(application(endpoints, streams), sockets, web_config, streams.close)
 
 
 if __name__ == "__main__":

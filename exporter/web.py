@@ -13,7 +13,6 @@ import logging
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from threading import BoundedSemaphore
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -43,17 +42,22 @@ class Busy(Exception):
 
 
 class Limit(AbstractContextManager[None]):
-    """A with-block that at most `count` may be in at a time; the next one raises Busy."""
+    """A with-block that at most `most` may be in at a time (0: any number); the next one raises Busy.
 
-    def __init__(self, count: int) -> None:
-        self._free = BoundedSemaphore(count)
+    For the event loop's thread: who waited for a worker thread to be refused would not be refused any more.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._inside = 0
 
     def __enter__(self) -> None:
-        if not self._free.acquire(blocking=False):
+        if self._most and self._inside >= self._most:
             raise Busy
+        self._inside += 1
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._free.release()
+        self._inside -= 1
 
 
 class Endpoints(Generic[T]):
@@ -75,11 +79,14 @@ class Endpoints(Generic[T]):
         # Each its own: clients who ask for ten seconds of the document must not keep Prometheus out.
         self._scrapes, self._documents = Limit(max_requests), Limit(max_requests)
 
-    def metrics(self, request: Request) -> Response:
+    async def metrics(self, request: Request) -> Response:
         """`/metrics`: the page in the format and encoding the client asks for; `name[]` picks families."""
-        openmetrics = wants_openmetrics(request.headers.get("accept", ""))
         with self._scrapes:
-            page = self._scraper.page(openmetrics=openmetrics, names=request.query_params.getlist("name[]"))
+            return await run_in_threadpool(self._page, request)
+
+    def _page(self, request: Request) -> Response:
+        openmetrics = wants_openmetrics(request.headers.get("accept", ""))
+        page = self._scraper.page(openmetrics=openmetrics, names=request.query_params.getlist("name[]"))
         return _response(request, page.text().encode(), OPENMETRICS if openmetrics else TEXT)
 
     async def containers(self, request: Request) -> Response:
@@ -102,13 +109,14 @@ class Endpoints(Generic[T]):
         await asyncio.sleep(interval)
         return await run_in_threadpool(lambda: json.dumps(self._document(before, self._observe())).encode())
 
-    def index(self) -> Response:
+    # These two wait for nothing, so they need no thread: they answer even when all threads are busy.
+    async def index(self) -> Response:
         """`/`: the landing page."""
         page = landing(version(), self.telemetry_path)
         return Response(page, media_type="text/html; charset=utf-8", headers=SECURITY_HEADERS)
 
     @staticmethod
-    def health() -> Response:
+    async def health() -> Response:
         """`/healthz`, `/-/healthy` and `/-/ready`: whoever gets an answer knows that the exporter is alive."""
         return Response("ok\n", media_type=PLAIN)
 

@@ -47,8 +47,11 @@ def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         (["--web.telemetry-path=metrics"], "'metrics' is not a path"),
         (["--web.telemetry-path=/"], "'/' is not a path"),
         (["--web.telemetry-path=/{x}"], "'/{x}' is not a path"),
-        (["--web.max-requests=0"], "'0' is not a number from 1"),
-        (["--web.max-requests=\u0661"], "'\u0661' is not a number from 1"),
+        (["--web.max-requests=-1"], "'-1' is not a number from 0"),
+        (["--web.max-requests=\u0661"], "'\u0661' is not a number from 0"),
+        (["--web.telemetry-path=/ui/x"], "'/ui/x' is not a path"),
+        (["--web.config=x"], "unrecognized arguments"),
+        (["--log.format=xml"], "invalid choice: 'xml'"),
         (["--path.procfs=/no/such"], "'/no/such' is not a directory"),
         (["--path.rootfs=/dev/null"], "'/dev/null' is not a directory"),
         (["--log.level=loud"], "invalid choice: 'loud'"),
@@ -84,7 +87,8 @@ def test_version_and_help() -> None:
     """--version says name and version; --help names every option."""
     assert re.fullmatch(r"cgscope-exporter \S+\n", run("--version").stdout)
     text = run("--help").stdout
-    options = "web.listen-address web.telemetry-path web.max-requests path.procfs path.sysfs path.rootfs log.level once"
+    options = "web.listen-address web.systemd-socket web.config.file web.telemetry-path web.max-requests " \
+        "web.disable-exporter-metrics path.procfs path.sysfs path.rootfs log.level log.format once"  # fmt: skip
     assert [option for option in options.split() if f"--{option}" not in text] == []
 
 
@@ -120,7 +124,7 @@ def test_it_warns_when_others_can_reach_it(tmp_path: Path) -> None:
         try:
             assert process.stderr
             assert "metrics at http://0.0.0.0:" in process.stderr.readline()
-            assert re.search("WARNING .* no authentication", process.stderr.readline())
+            assert re.search("level=WARN .* no authentication", process.stderr.readline())
             process.terminate()
             assert process.wait(10) == 0
         finally:

@@ -1,0 +1,148 @@
+"""Accepts connections, and keeps few enough of them that there is always room for one more.
+
+uvicorn leaves this to asyncio, which gives every connection the TLS context
+of the start, has no bound, and stops accepting for a second when descriptors
+run out. Here each connection gets the context of the moment; beyond `most`
+of them, or when descriptors run out, the one that has been idle longest makes
+room: a thousand idle connections keep no scrape out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import socket
+import ssl
+from collections.abc import Callable, Iterable
+
+from exporter.connection import Connection, Owner
+from exporter.guard import client
+from exporter.logs import fields
+
+__all__ = ["Listener", "most_connections"]
+
+log = logging.getLogger(__name__)
+
+HANDSHAKE_SECONDS, CLOSE_NOTIFY_SECONDS, RETRY_SECONDS = 10.0, 2.0, 1.0
+AT_ONCE = 64
+MOST, FEWEST = 256, 32
+"""Connections: with TLS each costs a quarter of a megabyte, asyncio's buffer."""
+DESCRIPTORS_FOR_ONE = 32
+"""At least as many descriptors must there be for each connection: most are for kernel files."""
+MOST_STUCK = 16
+"""Clients who do not read: each holds a page of some megabytes, for 30 seconds (exporter.address)."""
+
+
+def most_connections() -> int:
+    """Return how many connections the limit of descriptors allows for."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST if hard == resource.RLIM_INFINITY else max(FEWEST, min(MOST, hard // DESCRIPTORS_FOR_ONE))
+
+
+class Listener(Owner):
+    """Takes connections of listening sockets until close()."""
+
+    def __init__(
+        self,
+        sockets: Iterable[socket.socket],
+        make: Callable[[Owner], Connection],
+        context: Callable[[], ssl.SSLContext | None],
+        most: int,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._make = make
+        self._context = context
+        self._most = most
+        # In the order of their last use. The task is the one that makes the connection.
+        self._open: dict[Connection, asyncio.Task[None]] = {}
+        self._stuck: dict[Connection, None] = {}
+        self._sockets = list(sockets)
+        for sock in self._sockets:
+            sock.settimeout(0)
+            self._listen(sock)
+
+    def close(self) -> None:
+        """Accept no more, and give up handshakes under way."""
+        for sock in self._sockets:
+            self._loop.remove_reader(sock)
+        self._sockets.clear()
+        for task in self._open.values():
+            task.cancel()
+
+    def used(self, connection: Connection) -> None:
+        """Let it be the last one that has to make room."""
+        if task := self._open.pop(connection, None):
+            self._open[connection] = task
+
+    def stuck(self, connection: Connection, *, stuck: bool) -> None:
+        """Bound what is held for clients who do not read."""
+        if not stuck:
+            self._stuck.pop(connection, None)
+            return
+        self._stuck[connection] = None
+        if len(self._stuck) > MOST_STUCK:
+            self._drop(next(iter(self._stuck)), "too many clients do not read")
+
+    def lost(self, connection: Connection) -> None:
+        """Forget it."""
+        self._open.pop(connection, None)
+        self._stuck.pop(connection, None)
+
+    def _listen(self, sock: socket.socket) -> None:
+        if sock in self._sockets:
+            self._loop.add_reader(sock, self._accept, sock)
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(AT_ONCE):
+            try:
+                sock, peer = listening.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if not self._make_room():
+                    log.error("cannot accept a connection", extra=fields(error=error.strerror))  # noqa: TRY400
+                    self._loop.remove_reader(listening)
+                    self._loop.call_later(RETRY_SECONDS, self._listen, listening)
+                return  # what was dropped is closed when the event loop comes round; then the socket is ready still
+            if len(self._open) >= self._most and not self._make_room():
+                sock.close()
+                continue
+            sock.settimeout(0)
+            connection = self._make(self)
+            self._open[connection] = self._loop.create_task(self._connect(connection, sock, client(peer)))
+
+    async def _connect(self, connection: Connection, sock: socket.socket, peer: str) -> None:
+        try:
+            context = self._context()
+            seconds = {"ssl_handshake_timeout": HANDSHAKE_SECONDS, "ssl_shutdown_timeout": CLOSE_NOTIFY_SECONDS}
+            await self._loop.connect_accepted_socket(
+                lambda: connection, sock, ssl=context, **(seconds if context else {})
+            )
+        except ssl.SSLError as error:
+            verify = getattr(error, "verify_message", "")
+            reason = verify or (error.reason or str(error)).replace("_", " ").lower()
+            log.warning("a TLS handshake failed", extra=fields(client=peer, reason=reason))
+            self.lost(connection)
+        except OSError as error:  # gone again, or too slow: a probe of the port for one
+            log.debug("a connection came to nothing", extra=fields(client=peer, reason=str(error)))
+            self.lost(connection)
+        except asyncio.CancelledError:
+            self.lost(connection)
+
+    def _make_room(self) -> bool:
+        """Drop the connection that has been idle longest; False when all are busy."""
+        connection = next((one for one in self._open if one.idle), None)
+        if connection is None:
+            return False
+        self._drop(connection, "idle connections made room")
+        return True
+
+    def _drop(self, connection: Connection, why: str) -> None:
+        log.debug("a connection was dropped", extra=fields(reason=why))
+        task = self._open.pop(connection, None)
+        self._stuck.pop(connection, None)
+        if connection.transport:
+            connection.transport.abort()
+        elif task:
+            task.cancel()
