@@ -8,13 +8,25 @@ rest no more is read than shows that one lives.
 from __future__ import annotations
 
 import stat as modes
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 
 from inspector.absence import Absence
-from inspector.hollow import FILLERS, MULTICALL, SHELLS, Member, Structure, holder_of, is_wrapper
 from inspector.kernel.host import Host
 from inspector.kernel.process import CLOCK_TICKS, read_stat_kept
 from inspector.kernel.system import System
+from inspector.members import (
+    FILLERS,
+    MULTICALL,
+    NAMING,
+    SHELLS,
+    SUPERVISORS,
+    Member,
+    Structure,
+    helps,
+    holder_of,
+    is_wrapper,
+)
 from inspector.model import Container, Process
 
 __all__ = ["Anatomy"]
@@ -23,6 +35,7 @@ YOUNG_TICKS = 2 * CLOCK_TICKS  # it may yet execute another program under the sa
 ARGUMENT_BYTES = 4096
 SCRIPT_BYTES = 65536
 MOST_MEMBERS = 500
+MOST_DESCRIPTORS = 100
 # Where a shell keeps the script it reads: bash, then dash and busybox.
 SCRIPT_DESCRIPTORS = (255, 10, 11)
 
@@ -39,10 +52,12 @@ class Anatomy:
         self._scripts: dict[Known, str] = {}
         self._used: set[Known] = set()
         self._now = 0
+        self._booted: float | None = None
 
     def begin(self, system: System) -> None:
         """Start a tick."""
         self._now = int(system.uptime_seconds * CLOCK_TICKS)
+        self._booted = system.boot_time
 
     def end(self) -> None:
         """End a tick: forget the processes it did not look at."""
@@ -79,12 +94,13 @@ class Anatomy:
             member = self._skimmed(process) if skim else self._member(process)
             if member is not None:
                 members.append(member)
-                application = not (member.dead or is_wrapper(member.comm, member.argv))
+                application = not (member.dead or helps(member) or is_wrapper(member.comm, member.argv))
                 lives = lives or (application and _descends(process, main.pid, processes))
         structure = Structure(main, tuple(members), self._now, cpus)
         holder = holder_of(structure)
         script = self._script(holder) if holder.program in SHELLS and not lives else ""
-        return Structure(main, structure.members, self._now, cpus, script)
+        changed = self._changed(holder, members) if holder.program in SUPERVISORS and not lives else None
+        return Structure(main, structure.members, self._now, cpus, script, changed)
 
     def _skimmed(self, process: Process) -> Member:
         argv = self._arguments(process)
@@ -148,6 +164,38 @@ class Anatomy:
                 data = self._attempt(subject, self.host.read_prefix, path, SCRIPT_BYTES) or b""
                 return data.decode(errors="surrogateescape")
         return ""
+
+
+    def _changed(self, supervisor: Member, members: Iterable[Member]) -> int | None:
+        """Return when a supervisor last wrote down that a program began or ended.
+
+        supervisord writes a line in a log it keeps open; s6 and runit write `supervise/status` (s6-supervise(8),
+        runsv(8)) in the directory of each program, where its own supervisor is.
+        """
+        subject = f"process {supervisor.pid}"
+        times = []
+        logs = f"/proc/{supervisor.pid}/fd"
+        for number in (self._attempt(subject, self.host.listdir, logs) or ())[:MOST_DESCRIPTORS]:
+            entry = self._attempt(subject, self.host.stat, f"{logs}/{number}")
+            if entry is not None and modes.S_ISREG(entry.mode):
+                times.append(entry.mtime_ns)
+        for one in members:
+            if one.comm in NAMING:
+                subject = f"process {one.pid}"
+                times.append(self._attempt(subject, self._status_time, f"/proc/{one.pid}/cwd/.") or 0)
+        if not any(times) or self._booted is None:
+            return None
+        return int((max(times) / 1e9 - self._booted) * CLOCK_TICKS)
+
+    def _status_time(self, service: str) -> int:
+        """Return when supervise/status below a directory was written (ns since the epoch), 0 for never."""
+        with closing(self.host.directory(service)) as directory:
+            inside = directory.entry("supervise")
+            if inside is None or not modes.S_ISDIR(inside.mode):  # a link could lead anywhere on this machine
+                return 0
+            with closing(directory.enter("supervise")) as supervise:
+                entry = supervise.entry("status")
+        return entry.mtime_ns if entry else 0
 
 
 def _descends(process: Process | None, ancestor: int, processes: Mapping[int, Process]) -> bool:

@@ -32,6 +32,9 @@ PURE = (
     "inspector.runtimes",
     "inspector.security",
     "inspector.hollow",
+    "inspector.members",
+    "inspector.shellscript",
+    "inspector.supervisor",
     "inspector.layers",
     "inspector.namespace_table",
 )
@@ -57,7 +60,7 @@ TABLE = (
     Row(("inspector.model",), may=("inspector.kernel", *TYPES), never=IO),
     Row(COLLECT, may=("inspector.kernel", "inspector.model", *COLLECT, *TYPES)),
     Row(ROOTS, may=("inspector.kernel", "inspector.model", "inspector.layers", *ROOTS, *TYPES)),
-    Row(("inspector.anatomy",), may=("inspector.kernel", "inspector.model", "inspector.hollow", *TYPES)),
+    Row(("inspector.anatomy",), may=("inspector.kernel", "inspector.model", "inspector.members", *TYPES)),
     Row(("inspector.namespace_census",), may=("inspector.kernel", "inspector.model", *TABLES, *TYPES)),
     # The kernel modules' types and pure functions, never their readers: see `reads`.
     Row(PURE, may=("inspector.kernel", "inspector.model", *PURE, *TYPES), never=IO),
@@ -79,6 +82,9 @@ LIBRARIES = {
     "fastapi": ("exporter",),
     "starlette": ("exporter",),
     "uvicorn": ("exporter",),
+    "h11": ("exporter",),
+    "yaml": ("exporter.web_config",),
+    "bcrypt": ("exporter.auth",),
     "prometheus_client": ("exporter",),
 }
 SLOW = tuple(LIBRARIES)

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.hollow import Evidence, Member, Structure, background, hollow, is_wrapper, remember
+from inspector.hollow import hollow, remember
+from inspector.members import Evidence, Member, Structure, is_wrapper
+from inspector.shellscript import background
 
 TAIL = ("tail", "tail", "-f", "/dev/null")  # name and arguments
 
@@ -26,9 +28,11 @@ def member(
     return Member(pid, start, ppid if pid != 1 else 0, comm, argv or (comm,), state, session, tty, dead_ticks)
 
 
-def container(*members: Member, now: int = 100_000, script: str = "") -> Structure:
+def container(
+    *members: Member, now: int = 100_000, script: str = "", changed: int | None = None
+) -> Structure:
     """Return a container of these processes."""
-    return Structure(members[0], members, now, 2, script)
+    return Structure(members[0], members, now, 2, script, changed)
 
 
 def verdict(*looks: Structure) -> Evidence | None:
@@ -44,6 +48,15 @@ SLEEP = member(8, "sleep", "sleep", "1", start=5000)
 ENDLESS = member(9, *TAIL, start=101)
 SERVER = member(2, "server")
 SUPERVISOR = member(1, "supervisord", "/usr/bin/python3", "/usr/bin/supervisord")
+S6 = (member(1, "s6-svscan"), member(2, "s6-supervise", "s6-supervise", "web"))
+
+
+def supervised(
+    *supervisor: Member, now: int, start: int | None = None, state: str = "S", changed: int | None = None
+) -> Structure:
+    """Return a container of a supervisor, and of one program where that has a `start`."""
+    program = () if start is None else (member(50, "web", start=start, state=state),)
+    return container(*(supervisor or (SUPERVISOR,)), *program, now=now, changed=changed)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +91,15 @@ def test_idle_or_by_design_is_never_hollow(look: Structure) -> None:
         ([container(member(1, "tini"), member(3, "sh", start=1), member(9, "sleep", ppid=3), script="srv & sleep 1")],
          "named", "srv"),
         ([container(member(1, "bash", "bash", "x", dead_ticks=60), ENDLESS)], "spent", "0.6 s"),
-        ([container(SUPERVISOR), container(SUPERVISOR)], "supervisor", "none of its programs"),
-        ([container(SUPERVISOR, member(pid, "web", start=pid)) for pid in (50, 60, 70)], "restarts", "web 3 times"),
+        # Two looks 1 s apart: it wrote its last line long ago, or one between the looks.
+        ([supervised(now=now, changed=900) for now in (5000, 5100)], "supervisor", "given up, or was told to stop"),
+        ([supervised(now=5000, changed=4990), supervised(now=5100, changed=5090)], "supervisor", "ends at once"),
+        ([supervised(*S6, now=now, changed=900) for now in (5000, 5100)], "supervisor", "none of its programs (web)"),
+        # What it writes cannot be seen.
+        ([supervised(now=now) for now in range(5000, 5600, 100)], "supervisor", "none of its programs"),
+        ([supervised(now=now, start=now - 90) for now in range(5000, 6600, 100)], "restarts", "`web` again and again"),
+        ([supervised(now=now, start=now - 90 if now % 200 else None) for now in range(5000, 6600, 100)],
+         "restarts", "`web` again and again"),
     ],
 )  # fmt: skip
 def test_each_trace_of_an_application_that_is_gone(looks: list[Structure], rule: str, name: str) -> None:
@@ -102,12 +122,26 @@ def test_each_trace_of_an_application_that_is_gone(looks: list[Structure], rule:
         # Work before the waiting began.
         [container(member(1, "bash", "bash", "x", dead_ticks=60), member(9, *TAIL, start=500))],
         # A supervisor that has only just begun, or that runs something again.
-        [container(SUPERVISOR, now=200), container(SUPERVISOR, now=300)],
-        [container(SUPERVISOR), container(SUPERVISOR, SERVER)],
+        [supervised(now=200, changed=150), supervised(now=300, changed=250)],
+        [supervised(now=5000), supervised(now=5100, start=5050)],
+        # Between the end of a program and its next start, however often one looks.
+        [supervised(now=now, changed=4990) for now in range(5000, 5300, 50)],
+        [supervised(now=now) for now in range(5000, 5300, 50)],
+        # What has ended waits to be noticed.
+        [supervised(now=now, start=1000, state="Z", changed=900) for now in (5000, 5050, 5100)],
+        # The second or third start succeeds.
+        [supervised(now=now, start=now - now % 200) for now in range(5000, 6000, 100)]
+        + [supervised(now=now, start=6000) for now in range(6000, 7500, 100)],
+        # A program that ends by itself and is started anew: for years, seen now and then, and just then.
+        [supervised(now=now, start=now - 90) for now in range(5000, 60_000, 6000)],
+        # Workers that were started together.
+        [container(SUPERVISOR, *(member(pid, "web", start=100) for pid in range(2, 9)), now=now) for now in (150, 250)],
+        [container(SUPERVISOR, *(member(pid, "web", start=now - 90) for pid in range(2, 9)), now=now)
+         for now in (5000, 5100, 5200)],
         # Another container under the same name.
         [container(SHELL, SERVER, ENDLESS), container(member(1, "sh", start=999), ENDLESS)],
     ],
-)
+)  # fmt: skip
 def test_what_is_no_trace(looks: list[Structure]) -> None:
     """Jobs in a loop, visitors, set-up work and a start are told from a lost application."""
     assert verdict(*looks) is None
