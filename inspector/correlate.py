@@ -17,10 +17,10 @@ from typing import Literal, NamedTuple
 
 from inspector.identity import Naming, name_of
 from inspector.kernel.cgroups import Hierarchy, ancestors, path_in
-from inspector.model import Census, Container, Identity, Leader, Own, Process
+from inspector.model import Census, Container, Group, Identity, Leader, Own, Process
 from inspector.runtimes import Match, match
 
-__all__ = ["Candidate", "candidates", "containers"]
+__all__ = ["Candidate", "Verdicts", "candidates", "containers"]
 
 Located = Mapping[str, tuple[Hierarchy, int]]
 Cohabitants = Mapping[Identity, Mapping[str, frozenset[int]]]
@@ -40,6 +40,20 @@ class Candidate(NamedTuple):
     def kind(self) -> Kind:
         """Return what sets the group apart."""
         return self.key[0]
+
+
+class Grounds(NamedTuple):
+    """All that the verdict on one candidate rests on; `there`: who is in its first process's cgroups, by resource."""
+
+    candidate: Candidate
+    leader: Leader
+    own: Own
+    there: Mapping[str, frozenset[int]]
+    located: Located
+    group: Group | None
+
+
+Verdicts = dict[GroupKey, tuple[Grounds, Container | None]]
 
 
 def candidates(census: Census) -> tuple[Candidate, ...]:
@@ -134,27 +148,51 @@ def containers(
     leaders: Mapping[Identity, Leader],
     cohabitants: Cohabitants,
     located: Located,
+    verdicts: Verdicts | None = None,
 ) -> tuple[Container, ...]:
-    """Decide what each candidate is. Those that are nothing of their own are left out."""
-    result: list[Container] = []
+    """Decide what each candidate is. Those that are nothing of their own are left out.
+
+    `verdicts` are the last call's own, and are brought up to date: a candidate is judged anew only when something
+    that its verdict rests on has changed.
+    """
+    known = {} if verdicts is None else verdicts
+    judged: Verdicts = {}
     held: dict[int, str] = {}
     claimed: dict[str, str] = {}
-    ids: set[str] = set()
+    result: dict[str, Container] = {}
     for candidate in found:
         leader = leaders.get(candidate.leader.identity)
-        naming = name_of(candidate.key, candidate.match, leader, census.own)
-        if leader is None or naming is None or (candidate.kind == "group" and candidate.key[1] in claimed):
+        if leader is None or (candidate.kind == "group" and candidate.key[1] in claimed):
             continue
-        cgroups, owned = _cgroups(census, candidate, leader, cohabitants, located)
-        container = _container(candidate, leader, naming, cgroups, owned)
-        if container.id in ids:  # a unit with several mount namespaces is one service: the first stands for it
+        group = census.groups.get(str(candidate.key[1])) if candidate.kind == "group" else None
+        there = cohabitants.get(leader.process.identity, {})
+        grounds = Grounds(candidate, leader, census.own, there, located, group)
+        last = known.get(candidate.key)
+        container = last[1] if last is not None and last[0] == grounds else _verdict(grounds)
+        judged[candidate.key] = grounds, container
+        # A unit with several mount namespaces is one service: the first stands for it.
+        if container is None or container.id in result:
             continue
-        ids.add(container.id)
-        result.append(container)
+        result[container.id] = container
         if container.kind != "cgroup":
             held.update(dict.fromkeys(candidate.members, container.id))
-            claimed.update((cgroups[resource], container.id) for resource in owned)
-    return tuple(one._replace(parent=_parent(one, census, held, claimed)) for one in result)
+            claimed.update((container.cgroups[resource], container.id) for resource in container.owned)
+    known.clear()
+    known.update(judged)
+    return tuple(
+        one if (parent := _parent(one, census, held, claimed)) is None else one._replace(parent=parent)
+        for one in result.values()
+    )
+
+
+def _verdict(grounds: Grounds) -> Container | None:
+    """Decide what one candidate is, but for the container around it; None for nothing of its own."""
+    candidate = grounds.candidate
+    naming = name_of(candidate.key, candidate.match, grounds.leader, grounds.own)
+    if naming is None:
+        return None
+    cgroups, owned = _cgroups(grounds)
+    return _container(candidate, grounds.leader, naming, cgroups, owned)
 
 
 def _container(
@@ -176,19 +214,16 @@ def _container(
     )
 
 
-def _cgroups(
-    census: Census, candidate: Candidate, leader: Leader, cohabitants: Cohabitants, located: Located
-) -> tuple[dict[str, str], frozenset[str]]:
+def _cgroups(grounds: Grounds) -> tuple[dict[str, str], frozenset[str]]:
     """Return the cgroup of each resource, and the resources for which it is the container's alone."""
     paths: dict[str, str] = {}
     owned = set()
-    unseen = candidate.kind == "self" and _may_share_unseen(census.own, leader, located)
-    for resource, (hierarchy, index) in located.items():
-        path = path_in(hierarchy, leader.membership)
+    unseen = grounds.candidate.kind == "self" and _may_share_unseen(grounds.own, grounds.leader, grounds.located)
+    for resource, (hierarchy, index) in grounds.located.items():
+        path = path_in(hierarchy, grounds.leader.membership)
         if path is None:
             continue
-        doubtful = unseen and hierarchy.version == 1
-        own = None if doubtful else _own_path(census, candidate, leader, cohabitants, (resource, index, path))
+        own = None if unseen and hierarchy.version == 1 else _own_path(grounds, resource, index, path)
         paths[resource] = own or path
         if own is not None:
             owned.add(resource)
@@ -208,23 +243,20 @@ def _may_share_unseen(own: Own, leader: Leader, located: Located) -> bool:
     )
 
 
-def _own_path(
-    census: Census, candidate: Candidate, leader: Leader, cohabitants: Cohabitants, where: tuple[str, int, str]
-) -> str | None:
+def _own_path(grounds: Grounds, resource: str, index: int, path: str) -> str | None:
     """Return the cgroup that is the candidate's alone for one resource, or None where it shares one with others."""
-    resource, index, path = where
+    candidate, group, pid = grounds.candidate, grounds.group, grounds.leader.process.pid
     if candidate.match is not None:
         # Its first process may sit in a child (systemd's /init.scope): the container is the whole tree.
         ids = ((above, match(above)) for above in ancestors(path))
         return next((above for above, its in ids if its is not None and its.id == candidate.match.id), None)
-    if candidate.kind == "group":
-        group = census.groups[str(candidate.key[1])]
+    if group is not None:
         return group.path if index in group.hierarchies else None
-    if path == "/" and index in census.own.true_roots:
+    if path == "/" and index in grounds.own.true_roots:
         return None
     # An outsider seen from within a PID namespace is 0. Without its first process among them, nothing was learnt.
-    there = cohabitants.get(leader.process.identity, {}).get(resource, frozenset())
-    return path if leader.process.pid in there and there <= set(candidate.members) else None
+    there = grounds.there.get(resource, frozenset())
+    return path if pid in there and there <= set(candidate.members) else None
 
 
 def _parent(

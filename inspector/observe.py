@@ -12,7 +12,7 @@ from collections.abc import Iterable, KeysView, Mapping
 from inspector.absence import Absence
 from inspector.anatomy import Anatomy
 from inspector.collect import Collector
-from inspector.correlate import Candidate, candidates, containers
+from inspector.correlate import Candidate, Verdicts, candidates, containers
 from inspector.hollow import Memory, hollow, remember
 from inspector.kernel.cgroups import Hierarchy, ancestors
 from inspector.kernel.controllers import Reading
@@ -59,6 +59,7 @@ class Observer:
         self._census: Census | None = None
         self._found: list[Candidate] = []
         self._seen: Seen | None = None
+        self._verdicts: Verdicts = {}
         self._shown: tuple[Container, ...] = ()
         self._wanted: dict[Key, bool] = {}
         self._owning: tuple[KeysView[Key], tuple[Container, ...]] | None = None
@@ -124,7 +125,7 @@ class Observer:
         }
         seen = census, found, leaders, cohabitants, self._collector.located
         if seen != self._seen:
-            every = containers(*seen)
+            every = containers(*seen, self._verdicts)
             self._shown = tuple(self._metadata.named(one) for one in every if self.groups or one.kind == "container")
             self._wanted = _wanted(self._shown)
             self._seen, self._owning = seen, None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.correlate import Candidate, candidates, containers
+from inspector.correlate import Candidate, Verdicts, candidates, containers
 from inspector.document import document
 from inspector.kernel.cgroups import Hierarchy, Membership
 from inspector.kernel.namespaces import INITIAL
@@ -22,7 +22,8 @@ LAYOUTS = ("v1", "v2", "hybrid")
 HOST_PID, HOST_MNT = INITIAL["pid"], INITIAL["mnt"]
 IMAGE = mount("30 1 0:50 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w")
 OVERLAY = "30 1 0:50 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w\n"
-INSIDE = OWN._replace(namespaces={**OWN.namespaces, "pid": 11, "mnt": 21}, own_pid_namespace=True, inside_container=True
+INSIDE = OWN._replace(
+    namespaces={**OWN.namespaces, "pid": 11, "mnt": 21}, own_pid_namespace=True, inside_container=True
 )
 OUTER, INNER = f"/docker/{ID}", f"/docker/{ID}/docker/{OTHER}"
 PATHS = ("/", OUTER, f"{OUTER}/sub", INNER, "/lxc.payload.web", "/a", "/a/b", "/system.slice/x.service")
@@ -55,7 +56,7 @@ def groups_of(*processes: Process, groups: dict[str, tuple[int, ...]] | None = N
     return {one.key: one.members for one in isolating(candidates(census(processes, there)))}
 
 
-def decided(there: Census, *looks: Leader) -> dict[str, Container]:
+def decided(there: Census, *looks: Leader, verdicts: Verdicts | None = None) -> dict[str, Container]:
     """Return what the groups of a census are, by id; who is in their cgroups is what the census says."""
     leaders = {one.process.identity: one for one in looks}
     found = candidates(there)
@@ -63,7 +64,7 @@ def decided(there: Census, *looks: Leader) -> dict[str, Container]:
     for identity, first in leaders.items():
         at = there.groups.get(first.membership.paths[""])
         cohabitants[identity] = dict.fromkeys(LOCATED, frozenset(at.members if at else ()))
-    return {one.id: one for one in containers(there, found, leaders, cohabitants, LOCATED)}
+    return {one.id: one for one in containers(there, found, leaders, cohabitants, LOCATED, verdicts)}
 
 
 @given(CENSUSES)
@@ -93,6 +94,15 @@ def test_every_census_is_decided(there: Census, paths: list[str]) -> None:
     isolated = {one.id for one in found.values() if one.kind != "cgroup"}
     assert all(one.parent is None or (one.parent in isolated and one.parent != one.id) for one in found.values())
     assert all(one.owned <= one.cgroups.keys() for one in found.values())
+
+
+@given(CENSUSES, CENSUSES, st.lists(st.sampled_from(PATHS), min_size=12, max_size=12))
+def test_remembered_verdicts_change_nothing(before: Census, after: Census, paths: list[str]) -> None:
+    """What an earlier census was judged to be leaves no trace in the containers of a later one."""
+    verdicts: Verdicts = {}
+    for there in (before, after, after):
+        looks = [leader(one, path, root=IMAGE) for one, path in zip(there.processes.values(), paths, strict=False)]
+        assert decided(there, *looks, verdicts=verdicts) == decided(there, *looks)
 
 
 def test_an_executed_process_belongs_to_the_container() -> None:
