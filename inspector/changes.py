@@ -1,10 +1,11 @@
 """What a container changed of its image: a walk through the upper directory, beside the layers below it.
 
 What is only in the upper directory was added, what is below as well was copied
-up, a whiteout deletes (inspector.lower). The result is that of `docker diff`
+up, a whiteout deletes (inspector.marks). The result is that of `docker diff`
 (moby, pkg/archive/changes.go): metadata is compared, a directory is changed
 when its owner or mode is, or anything in it, and the root itself is never
-listed. On top of it come files that were copied up and are still the same.
+listed; what the runtime itself put there is left out, as `podman diff` does. On
+top of it come files that were copied up and are still the same.
 
 The upper directory belongs to processes that may be changing it: it is walked
 by descriptor, no symbolic link is followed, one directory is open at a time
@@ -18,12 +19,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from inspector.claims import fuse_layers
 from inspector.kernel.aufs import read_branches
 from inspector.kernel.host import Directory, Entry, Host
 from inspector.kernel.mounts import Mount, read_mountinfo, root_mount
 from inspector.kernel.process import CAPABILITIES, read_status
-from inspector.layers import Change, Layers, layers_of
-from inspector.lower import Below, Lower, attribute, is_whiteout
+from inspector.layers import TRUSTED, Change, Layers, layers_of
+from inspector.lower import Below, Lower
+from inspector.marks import PREFIX
 from inspector.model import Container
 
 __all__ = ["Changes", "layers_at", "read_layers", "view_of"]
@@ -31,6 +34,12 @@ __all__ = ["Changes", "layers_at", "read_layers", "view_of"]
 MOST_LINKS = 200_000  # files with several names: so many are remembered, to count each once
 MOST_DEPTH = 20_000
 SYS_ADMIN = 1 << CAPABILITIES.index("CAP_SYS_ADMIN")
+# What Podman and CRI-O make in the upper directory to mount on it, and `podman diff` leaves out (libpod/diff.go).
+MOUNTED_ON = frozenset(
+    ("/dev", "/proc", "/sys", "/run", "/run/.containerenv", "/run/notify", "/run/secrets",
+     "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/etc/mtab")
+)  # fmt: skip
+GIVEN = {"podman": MOUNTED_ON, "cri-o": MOUNTED_ON}
 KINDS = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "directory",
@@ -42,14 +51,19 @@ KINDS = {
 }
 
 
-def read_layers(host: Host, pid: int | str, view: str = "") -> Layers | None:
+def read_layers(host: Host, pid: int | str, view: str = "", container: Container | None = None) -> Layers | None:
     """Read the layers of a process's root filesystem; None where it is no union of layers."""
     root = root_mount(read_mountinfo(host, pid))
-    return layers_at(host, root, read_mountinfo(host, "self"), view) if root else None
+    return layers_at(host, root, read_mountinfo(host, "self"), view, container) if root else None
 
 
-def layers_at(host: Host, root: Mount, host_mounts: tuple[Mount, ...], view: str = "") -> Layers | None:
-    """Return the layers of a root mount; `view` is the directory at which the mounter's own "/" is found."""
+def layers_at(
+    host: Host, root: Mount, host_mounts: tuple[Mount, ...], view: str = "", container: Container | None = None
+) -> Layers | None:
+    """Return the layers of a root mount; `view` is the directory at which the mounter's own "/" is found.
+
+    The mount of fuse-overlayfs names no layers: the store of the `container` does.
+    """
 
     def readlink(path: str) -> str | None:
         try:
@@ -57,6 +71,8 @@ def layers_at(host: Host, root: Mount, host_mounts: tuple[Mount, ...], view: str
         except OSError:
             return None
 
+    if root.fstype == "fuse.fuse-overlayfs":
+        return fuse_layers(host, container) if container else None
     return layers_of(root, host_mounts, read_branches(host, root) if root.fstype == "aufs" else (), readlink)
 
 
@@ -85,11 +101,13 @@ class Changes:
     `problems` is what could not be read: then the result is not complete.
     """
 
-    def __init__(self, host: Host, layers: Layers, view: str = "") -> None:
+    def __init__(self, host: Host, layers: Layers, view: str = "", runtime: str | None = None) -> None:
         self._host = host
+        self._given = GIVEN.get(runtime or "", frozenset())
         self._layers = layers
         self._upper = view + (layers.upper or "")
         self._lower = Lower(host, layers, view)
+        self._marks = self._lower.marks
         self._stack: list[Level] = []
         self._links: set[int] = set()
         self.problems = self._lower.problems
@@ -112,15 +130,15 @@ class Changes:
 
     def __iter__(self) -> Iterator[Change]:
         """Yield the changes; OSError when the upper directory itself cannot be opened."""
+        return (change for change in self._walk() if change.kind != "added" or change.path not in self._given)
+
+    def _walk(self) -> Iterator[Change]:
         if self._layers.upper is None:
             return
-        if self._layers.kind != "overlay":
-            self._lower.problem("/", "what was changed is not told for aufs")
-            return
-        if self._layers.attributes.startswith("trusted.") and not self._may_see_trusted():
+        if self._layers.attributes == TRUSTED and not self._may_see_trusted():
             self._lower.problem("/", "opaque directories cannot be told without CAP_SYS_ADMIN")
         top = self._host.directory(f"{self._upper}/.")
-        self._stack = [Level("", top, self._lower.root, self._attribute(top, "opaque"))]
+        self._stack = [Level("", top, self._lower.root, self._marks.opaque(top))]
         try:
             yield from self._entries(self._stack[0])
             while self._stack:
@@ -178,7 +196,7 @@ class Changes:
             self._lower.problem(path, error)
             return
         level.directory.close()
-        child = Level(name, inner, (), self._attribute(inner, "opaque"))
+        child = Level(name, inner, (), self._marks.opaque(inner))
         below = self._lower.below(level.lower, name)
         self._stack.append(child)
         if entry is not None:
@@ -189,7 +207,7 @@ class Changes:
         self, child: Level, path: str, entry: Entry, below: Below | None, around: tuple[str, ...]
     ) -> Iterator[Change]:
         """Tell what a directory of the upper layer is; an unchanged one waits for a change in it."""
-        renamed = self._attribute(child.directory, "redirect").decode(errors="surrogateescape")
+        renamed = self._marks.attribute(child.directory, "redirect").decode(errors="surrogateescape")
         if renamed:
             below = self._lower.redirected(around, renamed)
         child.lower = below.directories if below else ()
@@ -205,21 +223,30 @@ class Changes:
         try:
             for name, entry in level.directory.scan():
                 self._lower.entries += 1
-                if stat.S_ISDIR(entry.mode):
+                deleted = self._marks.deletes(name)
+                if deleted is not None:
+                    yield from self._named(level, deleted)
+                elif stat.S_ISDIR(entry.mode):
                     level.waiting.append(name)
                 elif change := self._compared(level, name, entry):
                     yield from self._tell(change)
             if level.mark == b"y":
                 for name, below in self._lower.union(level.lower):
-                    if level.directory.entry(name) is None:
+                    marked = self._marks.named and level.directory.entry(PREFIX + name)
+                    if not marked and level.directory.entry(name) is None:
                         yield from self._tell(self._deleted(name, below))
         except OSError as error:
             self._lower.problem(self._path(), error)
         level.found = len(level.waiting)
 
+    def _named(self, level: Level, name: str) -> Iterator[Change]:
+        """Tell what a mark with the name of what it deletes stands for: nothing, if nothing was there."""
+        if name and (below := self._lower.below(level.lower, name)):
+            yield from self._tell(self._deleted(name, below))
+
     def _compared(self, level: Level, name: str, entry: Entry) -> Change | None:
         below = self._lower.below(level.lower, name)
-        if is_whiteout(entry, level.mark, level.directory, f"{self._layers.attributes}whiteout", name):
+        if self._marks.is_whiteout(entry, level.mark, level.directory, name):
             return self._deleted(name, below) if below else None
         path = self._path(name)
         if below is None:
@@ -250,9 +277,6 @@ class Changes:
 
     def _deleted(self, name: str, below: Below) -> Change:
         return Change("deleted", self._path(name), _type(below.entry), *self._lower.weigh(below))
-
-    def _attribute(self, directory: Directory, name: str) -> bytes:
-        return attribute(directory, self._layers.attributes + name)
 
     def _path(self, *names: str) -> str:
         return "/" + "/".join([*(level.name for level in self._stack[1:]), *names])

@@ -14,7 +14,20 @@ from typing import Literal
 from inspector.kernel.aufs import Branch
 from inspector.kernel.mounts import Mount, overlay_layers
 
-__all__ = ["Change", "Claim", "Layers", "Role", "Totals", "Volume", "host_path", "layers_of", "under", "volumes"]
+__all__ = [
+    "FUSE",
+    "TRUSTED",
+    "Change",
+    "Claim",
+    "Layers",
+    "Role",
+    "Totals",
+    "Volume",
+    "host_path",
+    "layers_of",
+    "under",
+    "volumes",
+]
 
 Role = Literal["upper", "work", "merged", "lower", "volume", "mounted-from", "state"]
 ReadLink = Callable[[str], str | None]
@@ -30,6 +43,8 @@ RUNTIME_FILES = frozenset(
 )
 RUNTIME_DIRECTORIES = ("/run/secrets", "/run/host", "/run/systemd/nspawn")
 DELETED = "//deleted"
+TRUSTED, USER = ("trusted.overlay.",), ("user.overlay.",)
+FUSE = (*TRUSTED, *USER, "user.fuseoverlayfs.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +52,15 @@ class Layers:
     """The layers of a root, `lower` from top to bottom, short links resolved; no `upper`: it cannot be written.
 
     `merged` is where the whole is mounted on the host, None when only the
-    container sees it. `attributes` is the prefix of overlayfs's extended attributes.
+    container sees it. `attributes` are the prefixes of the extended attributes that mark what is hidden.
     """
 
-    kind: Literal["overlay", "aufs"]
+    kind: Literal["overlay", "fuse-overlayfs", "aufs"]
     lower: tuple[str, ...]
     upper: str | None
     work: str | None
     merged: str | None
-    attributes: str = "trusted.overlay."
+    attributes: tuple[str, ...] = TRUSTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +146,7 @@ def layers_of(
     if root.fstype == "aufs":
         upper = next((branch.path for branch in branches if branch.writable), None)
         lower = tuple(branch.path for branch in branches if branch.path != upper)
-        return Layers("aufs", lower, upper, None, merged) if branches else None
+        return Layers("aufs", lower, upper, None, merged, ()) if branches else None
     overlay = overlay_layers(root)
     if overlay is None or not overlay.lower:
         return None
@@ -139,8 +154,8 @@ def layers_of(
     # containerd's 5/fs. The upper directory is always written in full.
     store = posixpath.dirname(posixpath.dirname(overlay.upper or ""))
     lower = tuple(_resolved(posixpath.join(store, path), readlink) for path in overlay.lower)
-    prefix = "user.overlay." if "userxattr" in root.super_options else "trusted.overlay."
-    return Layers("overlay", lower, overlay.upper, overlay.work, merged, prefix)
+    attributes = USER if "userxattr" in root.super_options else TRUSTED
+    return Layers("overlay", lower, overlay.upper, overlay.work, merged, attributes)
 
 
 def _resolved(path: str, readlink: ReadLink) -> str:

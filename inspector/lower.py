@@ -1,9 +1,6 @@
-"""What the lower layers of an overlay show together, looked up name by name and never remembered.
+"""What the lower layers of a union show together, looked up name by name and never remembered.
 
-How overlayfs hides (Documentation/filesystems/overlayfs.rst): a character
-device 0:0 is a whiteout, that name is not there; in a directory marked
-opaque="x" an empty file with the attribute "whiteout" is one too. A directory
-marked opaque="y" hides all that the layers below hold under its name.
+How a layer hides what is below it: inspector.marks.
 """
 
 from __future__ import annotations
@@ -15,8 +12,9 @@ from typing import NamedTuple
 from inspector.kernel.host import Directory, Entry, Host
 from inspector.kernel.mounts import read_mountinfo
 from inspector.layers import Layers
+from inspector.marks import PREFIX, Marks, attribute
 
-__all__ = ["Below", "Lower", "attribute", "is_whiteout"]
+__all__ = ["Below", "Lower"]
 
 MOST_PROBLEMS = 100
 HIDDEN = "hidden by a mount on the host: what the image holds there cannot be seen"
@@ -30,27 +28,6 @@ class Below(NamedTuple):
     directories: tuple[str, ...]
 
 
-def attribute(place: Directory | Host, key: str, path: str = ".") -> bytes:
-    """Return an extended attribute, empty where there is none or it may not be read."""
-    try:
-        return (place.attribute(key, path) if isinstance(place, Directory) else place.attribute(path, key)) or b""
-    except OSError:
-        return b""
-
-
-def is_whiteout(entry: Entry, mark: bytes, place: Directory | Host, key: str, path: str) -> bool:
-    """Tell whether an entry only says that its name is deleted; `mark` is its directory's opaque attribute."""
-    if stat.S_ISCHR(entry.mode):
-        return entry.rdev == 0
-    if mark != b"x" or entry.size or not stat.S_ISREG(entry.mode):
-        return False
-    try:
-        found = place.attribute(key, path) if isinstance(place, Directory) else place.attribute(path, key)
-    except OSError:
-        return False
-    return found is not None  # its value is empty
-
-
 class Lower:
     """The lower layers; `view` is the directory at which the mounter's own "/" is found.
 
@@ -62,7 +39,7 @@ class Lower:
         self.problems: list[str] = []
         self.entries = 0
         self._host = host
-        self._key = layers.attributes
+        self.marks = Marks(layers)
         paths = [(view + path).rstrip("/") for path in layers.lower]
         self.root = tuple(path for path in paths if host.access(f"{path}/."))
         if len(self.root) < len(paths):
@@ -80,6 +57,8 @@ class Lower:
         found: Below | None = None
         for directory in directories:
             path = f"{directory}/{name}"
+            if self.marks.named and self._lstat(f"{directory}/{PREFIX}{name}"):
+                break
             entry = self._lstat(path)
             if entry is None:
                 continue
@@ -91,7 +70,7 @@ class Lower:
                 self.problem(path, HIDDEN)
                 return found or Below(entry, path, ())
             found = Below(found.entry, found.path, (*found.directories, path)) if found else Below(entry, path, (path,))
-            if attribute(self._host, f"{self._key}opaque", path) == b"y":
+            if self.marks.opaque(self._host, path) == b"y":
                 break
         return found
 
@@ -106,7 +85,9 @@ class Lower:
             try:
                 for name, _ in directory.scan():
                     self.entries += 1
-                    if any(self._lstat(f"{above}/{name}") for above in directories[:number]):
+                    if self.marks.deletes(name) is not None:
+                        continue
+                    if any(self._shown_or_hidden(above, name) for above in directories[:number]):
                         continue
                     if below := self.below(directories[number:], name):
                         yield name, below
@@ -143,10 +124,14 @@ class Lower:
         key = "security.capability"
         return attribute(directory, key, name) == attribute(self._host, key, below)
 
+    def _shown_or_hidden(self, directory: str, name: str) -> bool:
+        marked = self.marks.named and self._lstat(f"{directory}/{PREFIX}{name}")
+        return bool(marked or self._lstat(f"{directory}/{name}"))
+
     def _is_whiteout(self, entry: Entry, directory: str, path: str) -> bool:
         candidate = stat.S_ISREG(entry.mode) and not entry.size
-        mark = attribute(self._host, f"{self._key}opaque", directory) if candidate else b""
-        return is_whiteout(entry, mark, self._host, f"{self._key}whiteout", path)
+        mark = self.marks.opaque(self._host, directory) if candidate else b""
+        return self.marks.is_whiteout(entry, mark, self._host, path)
 
     def _lstat(self, path: str) -> Entry | None:
         try:

@@ -9,11 +9,12 @@ Docker's overlay2/l/XXXX or another way to the store gives the same answer.
 from __future__ import annotations
 
 import posixpath
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from inspector.changes import layers_at, view_of
-from inspector.claims import Who, stopped
+from inspector.claims import ROOTS, Who, stored
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount, read_mountinfo, root_mount
@@ -22,8 +23,8 @@ from inspector.model import Container
 
 __all__ = ["claims_of", "owners"]
 
-ROOTS = ("/var/lib/docker", "/var/lib/containers/storage", "/var/lib/cgscope", "/run/cgscope")
 ROLES: dict[str, Role] = {"volume": "volume", "runtime": "state"}
+OWN = ("upper", "merged")
 
 
 def owners(host: Host, path: str, containers: Iterable[Container]) -> tuple[Claim, ...]:
@@ -35,25 +36,43 @@ def owners(host: Host, path: str, containers: Iterable[Container]) -> tuple[Clai
     path = posixpath.normpath(path)
     containers = tuple(containers)
     live = [claim for one in containers for claim in claims_of(host, one, view_of(one, containers))]
-    known = {claim.container: claim.name for claim in live}
-    roots = {root for claim in live if claim.role == "upper" and (root := _store_root(claim.path))}
     above = tuple(_ancestors(path))
-    found = [claim for root in dict.fromkeys((*ROOTS, *roots, *above)) for claim in stopped(host, root)]
-    # Of one that runs its own mounts tell all but its state files.
-    claims = live + [claim for claim in found if claim.container not in known]
-    claims += [
-        replace(claim, running=True, name=known[claim.container])
-        for claim in found
-        if claim.container in known and claim.role == "state"
-    ]
+    found = _stores(host, [*ROOTS, *_own_roots(live), *(place for place in above if not _anybodys(host, place))])
+    running = _Running(containers, live)
+    claims = [*live, *(claim for ones in found.values() for claim in running.added(ones))]
     nearest = _nearest(host, above, claims)
     if nearest:
         return nearest
-    stores = {posixpath.dirname(_store(claim.path)) for claim in claims if claim.role == "upper"}
-    if not any(under(path, store) for store in stores if store != "/"):
+    if not any(under(path, root) for root in (*_own_roots(live), *(root for root, ones in found.items() if ones))):
         return ()
     held = {claim: None for claim in claims if under(claim.path, path)}
     return tuple(replace(claim, inside=None, holds=True) for claim in held)
+
+
+def _stores(host: Host, roots: Iterable[str]) -> dict[str, tuple[Claim, ...]]:
+    return {root: stored(host, root) for root in dict.fromkeys(roots)}
+
+
+class _Running:
+    """Tells the containers of a store that run: of these their own mounts tell all but the state files."""
+
+    def __init__(self, containers: Iterable[Container], live: Iterable[Claim]) -> None:
+        ones = [one for one in containers if one.kind == "container"]
+        self._names = {one.id: one.name for one in ones}
+        self._ids = {(one.runtime, one.runtime_id or one.id): one.id for one in ones}
+        # The one that has this directory for its root is it, whatever it is called.
+        self._roots = {claim.path: claim.container for claim in live if claim.role in OWN}
+
+    def added(self, claims: Iterable[Claim]) -> Iterator[Claim]:
+        """Yield what the files of a store tell beyond what is known of those that run."""
+        claims = tuple(claims)
+        by_root = {c.container: self._roots[c.path] for c in claims if c.role in OWN and c.path in self._roots}
+        for claim in claims:
+            one = self._ids.get((claim.runtime, claim.container)) or by_root.get(claim.container)
+            if one is None:
+                yield claim
+            elif claim.role == "state":
+                yield replace(claim, container=one, name=self._names[one], running=True)
 
 
 def _nearest(host: Host, above: Sequence[str], claims: Iterable[Claim]) -> tuple[Claim, ...]:
@@ -95,14 +114,21 @@ def _ancestors(path: str) -> Iterator[str]:
         yield path
 
 
-def _store(upper: str) -> str:
-    """Return the directory of all layers: .../overlay2 for .../overlay2/<layer>/diff."""
-    return posixpath.dirname(posixpath.dirname(upper))
+def _own_roots(live: Iterable[Claim]) -> Iterator[str]:
+    """Yield the roots of the stores whose containers run: /x for an upper directory /x/overlay2/<layer>/diff."""
+    for claim in live:
+        if claim.role == "upper":
+            root = posixpath.dirname(posixpath.dirname(posixpath.dirname(claim.path)))
+            if root != "/":
+                yield root
 
 
-def _store_root(upper: str) -> str | None:
-    root = posixpath.dirname(_store(upper))
-    return root if root != "/" else None
+def _anybodys(host: Host, directory: str) -> bool:
+    """Tell whether everybody may write to a directory (/tmp): what looks like a store there may be a trick."""
+    try:
+        return bool(host.stat(directory).mode & stat.S_IWOTH)
+    except OSError:
+        return False
 
 
 def claims_of(host: Host, container: Container, view: str = "") -> tuple[Claim, ...]:
@@ -117,7 +143,7 @@ def claims_of(host: Host, container: Container, view: str = "") -> tuple[Claim, 
         mounts = read_mountinfo(host, leader.process.pid)
         hosts = read_mountinfo(host, "self")
         root = root_mount(mounts)
-        layers = layers_at(host, root, hosts, view) if root else None
+        layers = layers_at(host, root, hosts, view, container) if root else None
     except (OSError, ParseError):
         return ()
     who = Who(container.id, container.name, container.runtime, running=True)

@@ -42,7 +42,7 @@ TERMINAL = ("inspector.views", "inspector.ctop", "inspector.nsinspect")
 TABLES = ("inspector.fields", "inspector.layers", "inspector.namespace_table")
 COLLECT = ("inspector.collect", "inspector.measure", "inspector.metadata", "inspector.stores")
 # What reads only when a person asks, not at every tick.
-ROOTS = ("inspector.changes", "inspector.claims", "inspector.lower", "inspector.owner")
+ROOTS = ("inspector.changes", "inspector.claims", "inspector.lower", "inspector.marks", "inspector.owner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ TABLE = (
     Row(("inspector.kernel",), may=("inspector.kernel", "inspector.errors")),
     Row(("inspector.model",), may=("inspector.kernel", *TYPES), never=IO),
     Row(COLLECT, may=("inspector.kernel", "inspector.model", *COLLECT, *TYPES)),
-    Row(ROOTS, may=("inspector.kernel", "inspector.model", "inspector.layers", *ROOTS, *TYPES)),
     Row(("inspector.anatomy",), may=("inspector.kernel", "inspector.model", "inspector.members", *TYPES)),
+    Row(ROOTS, may=("inspector.kernel", "inspector.model", "inspector.stores", "inspector.layers", *ROOTS, *TYPES)),
     Row(("inspector.namespace_census",), may=("inspector.kernel", "inspector.model", *TABLES, *TYPES)),
     # The kernel modules' types and pure functions, never their readers: see `reads`.
     Row(PURE, may=("inspector.kernel", "inspector.model", *PURE, *TYPES), never=IO),

@@ -54,10 +54,10 @@ def write_changes(host: Host, target: str, *, as_json: bool = False, colour: boo
     containers = observation.containers
     around = next((one for one in containers if one.kind == "container" and pid in one.members), None)
     view = view_of(around, containers) if around else ""
-    layers = read_layers(host, pid, view)
+    layers = read_layers(host, pid, view, around)
     if layers is None:
         raise NotLayered(f"the root of process {pid} is no overlay: what was changed of an image cannot be told")
-    walk = Changes(host, layers, view)
+    walk = Changes(host, layers, view, around.runtime if around else None)
     totals = {"added": Totals(), "changed": Totals(), "deleted": Totals(), "copied": Totals()}
     interrupted = False
     write = _json_writer(layers) if as_json else _text_writer(layers, colour=colour)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from inspector.errors import ParseError
 from inspector.stores.facts import MOST_LABELS, MOST_TEXT, Facts
 
-__all__ = ["parse_containerd"]
+__all__ = ["Database", "Entries", "parse_containerd"]
 
 MAGIC = 0xED0CDAED
 PAGE_HEADER = struct.Struct("<QHHI")  # id, flags, count, overflow
@@ -30,15 +30,16 @@ BUCKET_VALUE = 1
 MOST_PAGES = 500
 PAGE_SIZES = (512, 1 << 16)
 VERSION = 2
+Entries = dict[bytes, tuple[int, bytes]]  # by key: flags and value
 
 
-class _Database:
+class Database:
     """A bbolt file in memory. Whatever the bytes, nothing but ParseError is raised, and that in bounded time."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, pages: int = MOST_PAGES) -> None:
         self.data = data
         self.page_size, self.root = self._meta()
-        self.pages_left = MOST_PAGES
+        self.pages_left = pages
 
     def _meta(self) -> tuple[int, int]:
         """Find the two meta pages, whose distance is the page size, and return the newer one's."""
@@ -55,9 +56,9 @@ class _Database:
             raise ParseError("meta.db", "not a bbolt database")
         return best[1:]
 
-    def bucket(self, *names: bytes) -> dict[bytes, tuple[int, bytes]]:
-        """Return the entries (flags, value) of a bucket of buckets; {} where there is none of that name."""
-        entries = dict(self._entries(self.data, self.root * self.page_size))
+    def bucket(self, *names: bytes, within: Entries | None = None) -> Entries:
+        """Return what is in a bucket of buckets, from the root or another one on; {} where there is none."""
+        entries = dict(self._entries(self.data, self.root * self.page_size)) if within is None else within
         for name in names:
             flags, value = entries.get(name, (0, b""))
             if not flags & BUCKET_VALUE or len(value) < BUCKET.size:
@@ -91,7 +92,7 @@ class _Database:
 
 def parse_containerd(data: bytes, identifier: str, *, namespace: str) -> Facts:
     """Look a container up in meta.db: its image's name and its labels."""
-    database = _Database(data)
+    database = Database(data)
     where = (b"v1", os.fsencode(namespace), b"containers", os.fsencode(identifier))
     image = database.bucket(*where).get(b"image", (0, b""))[1]
     labels = list(database.bucket(*where, b"labels").items())[:MOST_LABELS]

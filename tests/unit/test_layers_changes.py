@@ -15,51 +15,9 @@ from inspector.kernel.aufs import parse_branch
 from inspector.kernel.mounts import parse_mountinfo
 from inspector.layers import Layers, Volume, host_path, volumes
 from tests.fakehost import FakeHost
+from tests.unit.trees import LOWER, UPPER, Trees
 
-UPPER, LOWER = "/store/c/diff", ("/store/top/diff", "/store/base/diff")
-LAYERS = Layers("overlay", LOWER, UPPER, "/store/c/work", None, "user.overlay.")
 ROOT = "1 0 0:50 / / rw - overlay overlay rw,lowerdir={lower},upperdir=/s/c/diff,workdir=/s/c/work{more}\n"
-PAST = 1_600_000_000
-
-
-class Trees:
-    """An upper directory and two lower layers on a machine in a directory."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.builder = FakeHost(root)
-        for layer in (UPPER, *LOWER):
-            os.makedirs(f"{root}{layer}")
-
-    def put(self, layer: str, path: str, size: int = 10) -> str:
-        """Write a file of some bytes, as old as every other."""
-        full = f"{self.root}{layer}{path}"
-        os.makedirs(os.path.dirname(full), exist_ok=True)
-        Path(full).write_bytes(b"x" * size)
-        os.utime(full, (PAST, PAST))
-        return full
-
-    def whiteout(self, layer: str, path: str) -> None:
-        """Delete a name in a layer: since Linux 5.8 everybody may make this one device."""
-        full = f"{self.root}{layer}{path}"
-        os.makedirs(os.path.dirname(full), exist_ok=True)
-        os.mknod(full, 0o020000, 0)
-
-    def mark(self, layer: str, path: str, name: str, value: bytes) -> None:
-        """Set one of overlayfs's attributes."""
-        os.setxattr(f"{self.root}{layer}{path}", f"user.overlay.{name}", value)
-
-    def walk(self) -> Changes:
-        """Return the walk."""
-        return Changes(self.builder.open(), LAYERS)
-
-    def found(self) -> set[tuple[str, str]]:
-        """Return kind and path of all changes; there must be no problem and nothing twice."""
-        walk = self.walk()
-        found = [(change.kind, change.path) for change in walk]
-        assert walk.problems == []
-        assert len(found) == len(set(found))
-        return set(found)
 
 
 @pytest.fixture
@@ -298,7 +256,7 @@ def test_layers_of_a_rootless_container(tmp_path: Path) -> None:
     """The option userxattr says which attributes mark whiteouts; nobody else sees the merged directory."""
     host = FakeHost(tmp_path).process(7, mountinfo=ROOT.format(lower="/img", more=",userxattr")).open()
     layers = read_layers(host, 7)
-    assert layers == Layers("overlay", ("/img",), "/s/c/diff", "/s/c/work", None, "user.overlay.")
+    assert layers == Layers("overlay", ("/img",), "/s/c/diff", "/s/c/work", None, ("user.overlay.",))
 
 
 def test_other_roots_have_no_layers(tmp_path: Path) -> None:
@@ -319,7 +277,7 @@ def test_layers_of_aufs(tmp_path: Path) -> None:
     builder.process(7, mountinfo="1 0 0:50 / / rw - aufs none rw,si=74ea8c1d2f2b4e26,dio,dirperm1\n")
     store = "/var/lib/docker/aufs/diff"
     lower = (f"{store}/4a7f-init", f"{store}/image=2", f"{store}/base")
-    assert read_layers(builder.open(), 7) == Layers("aufs", lower, f"{store}/4a7f", None, None)
+    assert read_layers(builder.open(), 7) == Layers("aufs", lower, f"{store}/4a7f", None, None, ())
 
 
 @pytest.mark.parametrize("text", [b"", b"=rw\n", b"relative=rw\n", b"/no-permission\n"])

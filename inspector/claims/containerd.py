@@ -1,0 +1,98 @@
+"""containerd: one database says which containers there are, that of its overlay snapshotter where their layers lie.
+
+- <root>/io.containerd.metadata.v1.bolt/meta.db (core/metadata/buckets.go):
+  v1/<namespace>/containers/<id>/{snapshotKey,snapshotter,spec,labels} and
+  v1/<namespace>/snapshots/<snapshotter>/<key>/name
+- <root>/io.containerd.snapshotter.v1.overlayfs/metadata.db (core/snapshots/storage/bolt.go):
+  v1/snapshots/<name>/{id,parent}; the files of a snapshot are in snapshots/<id>/{fs,work}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+
+from inspector.claims.files import items, word
+from inspector.claims.who import Who
+from inspector.errors import ParseError
+from inspector.kernel.host import Host
+from inspector.layers import Claim, Layers
+from inspector.stores.bolt import Database, Entries
+
+__all__ = ["containerd"]
+
+METADATA = "io.containerd.metadata.v1.bolt/meta.db"
+SNAPSHOTTER = "io.containerd.snapshotter.v1.overlayfs"
+MOST_BYTES = 64 << 20
+MOST_PAGES = 5_000
+MOST_LAYERS = 500
+NAMES = (b"io.kubernetes.container.name", b"nerdctl/name")
+# Docker keeps its containers in a namespace of its own, and their names elsewhere.
+RUNTIMES = {"moby": "docker"}
+
+
+def containerd(host: Host, root: str) -> tuple[Claim, ...]:
+    """Return what belongs to the containers of containerd's root; nothing where it is none, or cannot be read."""
+    try:
+        metadata = Database(host.read_inside(root, METADATA, MOST_BYTES), MOST_PAGES)
+        snapshots = Database(host.read_inside(root, f"{SNAPSHOTTER}/metadata.db", MOST_BYTES), MOST_PAGES)
+        return tuple(_claims(metadata, snapshots, f"{root}/{SNAPSHOTTER}/snapshots"))
+    except (OSError, ParseError):
+        return ()
+
+
+def _claims(metadata: Database, snapshots: Database, home: str) -> Iterator[Claim]:
+    chain = snapshots.bucket(b"v1", b"snapshots")
+    for namespace, entry in metadata.bucket(b"v1").items():
+        inside = metadata.bucket(namespace, within={namespace: entry})
+        containers = metadata.bucket(b"containers", within=inside)
+        names = metadata.bucket(b"snapshots", b"overlayfs", within=inside)
+        for identifier in containers:
+            found = metadata.bucket(identifier, within=containers)
+            who = _who(os.fsdecode(namespace), os.fsdecode(identifier), metadata.bucket(b"labels", within=found))
+            key = _value(found, b"snapshotKey")
+            name = _value(metadata.bucket(key, within=names), b"name")
+            layers = _layers(snapshots, chain, name, home)
+            yield from who.layers(layers, store=True) if layers else ()
+            for mount in items(_spec(_value(found, b"spec")).get("mounts")):
+                if mount.get("type") in ("bind", "none"):
+                    yield from who.mount(word(mount.get("source")), word(mount.get("destination")))
+
+
+def _who(namespace: str, identifier: str, labels: Entries) -> Who:
+    name = next(filter(None, (_value(labels, key) for key in NAMES)), b"")
+    return Who(identifier, os.fsdecode(name) or identifier, RUNTIMES.get(namespace, "containerd"))
+
+
+def _layers(snapshots: Database, chain: Entries, name: bytes, home: str) -> Layers | None:
+    """Follow a snapshot to its parents: the first is the container's own."""
+    places: list[str] = []
+    while name and len(places) < MOST_LAYERS:
+        found = snapshots.bucket(name, within=chain)
+        if b"id" not in found:
+            break
+        places.append(f"{home}/{_uvarint(_value(found, b'id'))}")
+        name = _value(found, b"parent")
+    if not places:
+        return None
+    own, *lower = places
+    return Layers("overlay", tuple(f"{place}/fs" for place in lower), f"{own}/fs", f"{own}/work", None)
+
+
+def _spec(value: bytes) -> dict[str, object]:
+    """Return the OCI spec out of a protobuf Any: the type's URL, and the JSON as its last field."""
+    try:
+        found = json.loads(value[value.find(b"{") :] or b"null")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _value(entries: Entries, key: bytes) -> bytes:
+    return entries[key][1] if key in entries else b""
+
+
+def _uvarint(data: bytes) -> int:
+    """Decode Go's binary.Uvarint: seven bits a byte, the lowest first."""
+    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(data[:10]))
