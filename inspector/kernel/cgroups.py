@@ -98,7 +98,7 @@ def parse_cgroup(data: bytes) -> Membership:
         if not line:
             continue
         fields = line.split(b":", 2)
-        if len(fields) != 3 or not fields[0].isdigit() or not fields[2].startswith(b"/"):  # noqa: PLR2004
+        if len(fields) != 3 or not fields[0].isdigit() or not fields[2].startswith(b"/") or b"\0" in line:  # noqa: PLR2004
             raise ParseError("/proc/<pid>/cgroup", line)
         # " (deleted)" is the kernel's suffix for a cgroup that was removed under a zombie.
         path = fields[2].decode(errors="surrogateescape").removesuffix(" (deleted)")

@@ -69,13 +69,16 @@ def _parse_line(line: bytes) -> Mount:
         separator = fields.index("-", FIXED_FIELDS)
         fstype, source, super_options = fields[separator + 1 : separator + 1 + AFTER_SEPARATOR]
         major, minor = fields[2].split(":")
+        places = unescape(fields[3]), unescape(fields[4])
+        if "\0" in places[0] or "\0" in places[1]:
+            raise ParseError("/proc/<pid>/mountinfo", line)
         return Mount(
             mount_id=int(fields[0]),
             parent_id=int(fields[1]),
             device_major=int(major),
             device_minor=int(minor),
-            root=unescape(fields[3]),
-            mountpoint=unescape(fields[4]),
+            root=places[0],
+            mountpoint=places[1],
             options=_options(fields[5]),
             propagation=tuple(fields[FIXED_FIELDS:separator]),
             fstype=unescape(fstype),

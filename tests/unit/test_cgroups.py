@@ -46,7 +46,7 @@ def test_the_deleted_suffix_is_not_part_of_the_name() -> None:
     assert parse_cgroup(b"0::/gone (deleted)\n").paths == {"": "/gone"}
 
 
-@pytest.mark.parametrize("line", [b"memory:/a", b"x:memory:/a", b"3:memory:a", b"3:memory", b"::"])
+@pytest.mark.parametrize("line", [b"memory:/a", b"x:memory:/a", b"3:memory:a", b"3:memory", b"::", b"3:memory:/a\0b"])
 def test_malformed_membership_is_a_parse_error(line: bytes) -> None:
     """A line without id, controllers and an absolute path raises ParseError."""
     with pytest.raises(ParseError):

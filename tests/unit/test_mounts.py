@@ -107,6 +107,7 @@ def test_root_mount_is_the_one_on_top() -> None:
         "x 35 98:0 / /mnt rw - ext3 /dev/root rw",
         "36 35 98 / /mnt rw - ext3 /dev/root rw",
         "36 35 98:0 / /mnt rw - ext3",
+        "36 35 98:0 / /mnt\\000 rw - ext3 /dev/root rw",
         "36 35",
     ],
 )
