@@ -163,29 +163,34 @@ def parse_pids_events(data: bytes) -> Values:
 # 254:0 Read 4096
 # 254:0 Write 0
 # Total 4096
-def parse_io_service(data: bytes) -> tuple[int, int]:
-    """Parse a blkio.throttle.io_serviced or io_service_bytes file: reads and writes over all devices."""
-    read = write = 0
+def parse_io_service(data: bytes) -> dict[str, tuple[int, int]]:
+    """Parse a blkio.throttle.io_serviced or io_service_bytes file: reads and writes by device."""
+    found: dict[str, tuple[int, int]] = {}
     for line in data.splitlines():
         fields = line.split()
-        if len(fields) == 3:  # noqa: PLR2004  device, operation, number; the last line is a total
+        if len(fields) == 3 and fields[0].replace(b":", b"", 1).isdigit():  # noqa: PLR2004  device, operation, number
+            read, written = found.get(device := fields[0].decode("ascii"), (0, 0))
             value = number("blkio.throttle", fields[2])
-            read += value if fields[1] == b"Read" else 0
-            write += value if fields[1] == b"Write" else 0
-        elif len(fields) != 2 or fields[0] != b"Total":  # noqa: PLR2004
+            is_read, is_write = fields[1] == b"Read", fields[1] == b"Write"
+            found[device] = (read + value * is_read, written + value * is_write)
+        elif len(fields) != 2 or fields[0] != b"Total":  # noqa: PLR2004  the last line
             raise ParseError("blkio.throttle", line)
-    return read, write
+    return found
+
+
+def _summed(by_device: dict[str, tuple[int, int]]) -> tuple[int, int]:
+    return sum(read for read, _ in by_device.values()), sum(written for _, written in by_device.values())
 
 
 def parse_io_bytes(data: bytes) -> Values:
     """Parse blkio.throttle.io_service_bytes_recursive: bytes, descendants included."""
-    read, write = parse_io_service(data)
+    read, write = _summed(parse_io_service(data))
     return {"read_bytes": read, "write_bytes": write}
 
 
 def parse_io_operations(data: bytes) -> Values:
     """Parse blkio.throttle.io_serviced_recursive: operations, descendants included."""
-    read, write = parse_io_service(data)
+    read, write = _summed(parse_io_service(data))
     return {"reads": read, "writes": write}
 
 

@@ -8,7 +8,7 @@ hold them in that version.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from inspector.errors import ParseError
@@ -43,12 +43,12 @@ class Cpu(NamedTuple):
     period_us: int | None = None
     burst_us: int | None = None
     weight: int | None = None
-    shares: int | None = None
     periods: int | None = None
     throttled_periods: int | None = None
     throttled_us: int | None = None
     bursts: int | None = None
     bursted_us: int | None = None
+    shares: int | None = None
 
 
 class CpuUsage(NamedTuple):
@@ -137,24 +137,42 @@ class Pids(NamedTuple):
     limit_hits: int | None = None
 
 
+class DeviceIo(NamedTuple):
+    """What one block device ("254:0") did; without one of the two files of v1, its half is None."""
+
+    device: str
+    read_bytes: int | None
+    write_bytes: int | None
+    reads: int | None
+    writes: int | None
+
+
 class Io(NamedTuple):
-    """Block I/O, summed over the devices."""
+    """Block I/O, summed over the devices; read in full, also by device: (read, written) bytes and operations."""
 
     read_bytes: int | None = None
     write_bytes: int | None = None
     reads: int | None = None
     writes: int | None = None
+    bytes_by_device: Mapping[str, tuple[int, int]] | None = None
+    operations_by_device: Mapping[str, tuple[int, int]] | None = None
+
+    def devices(self) -> Iterator[DeviceIo]:
+        """Yield what each device did."""
+        moved, done = self.bytes_by_device or {}, self.operations_by_device or {}
+        for device in dict.fromkeys((*moved, *done)):
+            yield DeviceIo(device, *moved.get(device, (None, None)), *done.get(device, (None, None)))
 
 
 class Pressure(NamedTuple):
     """Pressure stall information (accounting/psi.rst): time in which some, or all, tasks waited."""
 
     cpu_some_us: int | None = None
-    cpu_full_us: int | None = None
     memory_some_us: int | None = None
     memory_full_us: int | None = None
     io_some_us: int | None = None
     io_full_us: int | None = None
+    cpu_full_us: int | None = None
 
 
 class Freezer(NamedTuple):
@@ -163,13 +181,33 @@ class Freezer(NamedTuple):
     frozen: bool | None = None
 
 
+class HugePages(NamedTuple):
+    """Huge pages of one size: bytes in use now and at most so far, and how often there were none left."""
+
+    usage_bytes: int | None
+    peak_bytes: int | None
+    failures: int | None
+
+
 class Hugetlb(NamedTuple):
-    """Huge pages of the two common sizes."""
+    """Huge pages of the two common sizes; peaks (v1 alone) and failures are read in full only."""
 
     usage_2mb_bytes: int | None = None
     limit_2mb_bytes: int | None = None
+    peak_2mb_bytes: int | None = None
+    failures_2mb: int | None = None
     usage_1gb_bytes: int | None = None
     limit_1gb_bytes: int | None = None
+    peak_1gb_bytes: int | None = None
+    failures_1gb: int | None = None
+
+    def sizes(self) -> dict[str, HugePages]:
+        """Return what there is by size, as the kernel writes it: "2MB", "1GB"."""
+        sizes = {
+            "2MB": HugePages(self.usage_2mb_bytes, self.peak_2mb_bytes, self.failures_2mb),
+            "1GB": HugePages(self.usage_1gb_bytes, self.peak_1gb_bytes, self.failures_1gb),
+        }
+        return {size: pages for size, pages in sizes.items() if pages.usage_bytes is not None}
 
 
 Reading = Cpu | CpuUsage | Cpuset | Memory | Pids | Io | Pressure | Freezer | Hugetlb

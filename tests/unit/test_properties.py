@@ -10,7 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inspector.errors import ParseError
-from inspector.kernel import cgroup_v1, cgroup_v2, cgroups, mounts, namespaces, network, process, system
+from inspector.kernel import (
+    cgroup_v1,
+    cgroup_v2,
+    cgroups,
+    disks,
+    mounts,
+    namespaces,
+    network,
+    process,
+    rlimits,
+    sockets,
+    system,
+)
+from inspector.kernel.cgroup_in_full import IN_FULL
 from inspector.kernel.cgroups import Hierarchy
 from inspector.kernel.mounts import overlay_layers
 from tests.archive import Archive, dumps, loads
@@ -45,6 +58,13 @@ PARSERS: dict[str, tuple[Parser, bytes]] = {
     "cgroup.controllers": (cgroups.parse_controllers, b"cpuset cpu io\n"),
     "cgroup.procs": (cgroups.parse_pids, b"1\n22\n"),
     "net/dev": (network.parse_net_dev, b"I|\n f|b\n  lo: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"),
+    "diskstats": (disks.parse_diskstats, b" 254 0 vda 1 2 3 4 5 6 7 8 9 10 11\n"),
+    "limits": (
+        rlimits.parse_limits,
+        b"Limit    Soft Limit   Hard Limit   Units\nMax open files   1024  unlimited  files\n",
+    ),
+    "net/tcp": (sockets.parse_tcp, b"  sl\n   0: 0100007F:2757 00000000:0000 0A 00000000:00000000 00:0 0 0\n"),
+    "net/udp": (sockets.parse_udp, b"  sl\n 1: 0:0 0:0 07 00000000:00000001 00:0 0 0 0 1 2 3 4\n"),
     "cpu list": (_of_text(system.parse_cpu_list), b"0-3,8\n"),
     "meminfo": (system.parse_meminfo, b"MemTotal:  24684084 kB\nHugePages_Total: 0\n"),
     "/proc/stat": (system.parse_cpu_totals, b"cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 1\nbtime 1700000000\n"),
@@ -60,6 +80,10 @@ for _version, _files in ((1, cgroup_v1.ON_DEMAND), (2, cgroup_v2.ON_DEMAND)):
         for _file in _group:
             _good = b"8:0 rbps=1 wbps=max\n" if _file.name == "io.max" else b"8:0 4096\n"
             PARSERS[f"v{_version} {_resource} {_file.name} on demand"] = (_file.parse, _good)
+for _version, _full in IN_FULL.items():
+    for _resource, _group in _full.items():
+        for _file in _group:
+            PARSERS[f"v{_version} {_resource} {_file.name} in full"] = (_file.parse, b"\n".join(CONTROL_TEXTS))
 PARSERS["devices.list"] = (cgroup_v1.parse_devices, b"c 1:3 rwm\nb *:* m\n")
 PARSERS["recent pressure"] = (cgroup_v2.parse_recent_pressure, b"some avg10=1.53 avg60=0.87 avg300=0.22 total=5\n")
 
@@ -135,7 +159,7 @@ def _encodable(text: str) -> bool:
 def test_the_repository_has_every_parser_here() -> None:
     """A parse_ function that is added to a kernel module must be added to the table above, or to FILES."""
     source = Path(__file__).read_text()
-    for module in (cgroups, mounts, namespaces, network, process, system):
+    for module in (cgroups, disks, mounts, namespaces, network, process, rlimits, sockets, system):
         for name in module.__all__:
             if name.startswith("parse_"):
                 assert f".{name}" in source, f"{module.__name__}.{name} has no property test"

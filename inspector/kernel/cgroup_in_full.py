@@ -1,0 +1,194 @@
+"""Control files read in full: what the exporter tells of a cgroup on top of what every tick reads.
+
+The same files as cgroup_v1.FILES and cgroup_v2.FILES, by parsers that take
+more out of them, and a few more files. The types are those of controllers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from inspector.kernel import cgroup_v1, cgroup_v2
+from inspector.kernel.controllers import ControlFile, Values, flat_keyed, number, picked
+
+__all__ = ["IN_FULL"]
+
+Files = Mapping[str, tuple[ControlFile, ...]]
+
+
+def _numbers(what: str, values: Mapping[bytes, bytes], keys: Mapping[bytes, str]) -> dict[str, int]:
+    return {name: number(what, values[key]) for key, name in keys.items() if key in values}
+
+
+V1_MEMORY = {
+    b"total_active_file": "active_file_bytes",
+    b"total_mapped_file": "mapped_file_bytes",
+    b"total_dirty": "dirty_file_bytes",
+    b"total_writeback": "writeback_file_bytes",
+    b"total_pgfault": "page_faults",
+    b"total_pgmajfault": "major_page_faults",
+    b"pgfault": "own_page_faults",
+    b"pgmajfault": "own_major_page_faults",
+}
+V2_MEMORY = {
+    b"kernel": "kernel_usage_bytes",
+    b"active_file": "active_file_bytes",
+    b"file_mapped": "mapped_file_bytes",
+    b"file_dirty": "dirty_file_bytes",
+    b"file_writeback": "writeback_file_bytes",
+    b"pgfault": "page_faults",
+    b"pgmajfault": "major_page_faults",
+    b"pgscan": "pages_scanned",
+    b"pgsteal": "pages_reclaimed",
+    b"workingset_refault_anon": "anon_refaults",
+    b"workingset_refault_file": "file_refaults",
+}
+V2_KERNEL = (b"kernel_stack", b"pagetables", b"percpu", b"slab")
+V2_EVENTS = {
+    b"low": "low_events",
+    b"high": "high_events",
+    b"max": "limit_hits",
+    b"oom": "oom_events",
+    b"oom_kill": "oom_kills",
+    b"oom_group_kill": "oom_group_kills",
+}
+
+
+# total_mapped_file 4096
+def parse_v1_memory_stat(data: bytes) -> Values:
+    """Parse memory.stat of v1; the keys without `total_` leave descendants out."""
+    values = flat_keyed("memory.stat", data)
+    return {**cgroup_v1.parse_memory_stat(data), **_numbers("memory.stat", values, V1_MEMORY)}
+
+
+# 212992
+def parse_v1_kernel(data: bytes) -> Values:
+    """Parse memory.kmem.usage_in_bytes: v1 does not tell what of it could be reclaimed."""
+    value = number("memory.kmem.usage_in_bytes", data)
+    return {"kernel_bytes": value, "kernel_usage_bytes": value}
+
+
+# 9223372036854771712
+def parse_v1_swap_limit(data: bytes) -> Values:
+    """Parse memory.memsw.limit_in_bytes: memory and swap together."""
+    value = number("memory.memsw.limit_in_bytes", data)
+    return {"swap_limit_bytes": None if value >= cgroup_v1.UNLIMITED_FROM else value}
+
+
+# 1024
+def parse_v1_shares(data: bytes) -> Values:
+    """Parse cpu.shares, as a weight and as it is."""
+    return {**cgroup_v1.parse_shares(data), "shares": number("cpu.shares", data)}
+
+
+# 254:0 Read 4096
+def parse_v1_io_bytes(data: bytes) -> Values:
+    """Parse blkio.throttle.io_service_bytes_recursive, by device too."""
+    return {**cgroup_v1.parse_io_bytes(data), "bytes_by_device": cgroup_v1.parse_io_service(data)}
+
+
+# 254:0 Read 1
+def parse_v1_io_operations(data: bytes) -> Values:
+    """Parse blkio.throttle.io_serviced_recursive, by device too."""
+    return {**cgroup_v1.parse_io_operations(data), "operations_by_device": cgroup_v1.parse_io_service(data)}
+
+
+# 100
+def parse_v2_weight(data: bytes) -> Values:
+    """Parse cpu.weight, as it is and in v1's unit on the straight line from 1 as 2 to 10000 as 262144: cAdvisor's."""
+    weight = number("cpu.weight", data)
+    return {"weight": weight, "shares": 2 + max(weight - 1, 0) * 262142 // 9999}
+
+
+# file_mapped 4096
+def parse_v2_memory_stat(data: bytes) -> Values:
+    """Parse memory.stat of v2; everything includes descendants."""
+    values = flat_keyed("memory.stat", data)
+    numbers = _numbers("memory.stat", values, V2_MEMORY)
+    if "kernel_usage_bytes" not in numbers and values:  # before Linux 5.18
+        numbers["kernel_usage_bytes"] = sum(number("memory.stat", values[key]) for key in V2_KERNEL if key in values)
+    return {**cgroup_v2.parse_memory_stat(data), **numbers}
+
+
+# oom_group_kill 0
+def parse_v2_memory_events(data: bytes) -> Values:
+    """Parse memory.events: all of them, descendants included."""
+    return picked("memory.events", data, V2_EVENTS)
+
+
+# 254:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0
+def parse_v2_io_stat(data: bytes) -> Values:
+    """Parse io.stat, by device too; a device that has done nothing may stand there without figures."""
+    moved, done = {}, {}
+    for line in data.splitlines():
+        device, _, rest = line.partition(b" ")
+        pairs = dict(pair.split(b"=", 1) for pair in rest.split() if b"=" in pair)
+        if device.replace(b":", b"", 1).isdigit() and b"rbytes" in pairs:
+            name = device.decode("ascii")
+            read, written, reads, writes = (
+                number("io.stat", pairs.get(key, b"0")) for key in (b"rbytes", b"wbytes", b"rios", b"wios")
+            )
+            moved[name], done[name] = (read, written), (reads, writes)
+    return {**cgroup_v2.parse_io_stat(data), "bytes_by_device": moved, "operations_by_device": done}
+
+
+# full avg10=0.00 avg60=0.00 avg300=0.00 total=1000
+def parse_v2_cpu_pressure(data: bytes) -> Values:
+    """Parse cpu.pressure with its "full": every task waited, as under a quota."""
+    some, full = cgroup_v2.parse_pressure(data)
+    return {"cpu_some_us": some, "cpu_full_us": full}
+
+
+def _number_file(field: str, file: str) -> ControlFile:
+    return ControlFile(file, lambda data: {field: number(file, data)})
+
+
+# max 0
+def _v2_huge_page_failures(field: str, file: str) -> ControlFile:
+    return ControlFile(file, lambda data: picked(file, data, {b"max": field}))
+
+
+def _with(files: Files, **others: Iterable[ControlFile]) -> Files:
+    """Return the files, by resource, with others in the place of those of the same name or behind them."""
+    changed = {
+        name: tuple({file.name: file for file in (*files[name], *more)}.values()) for name, more in others.items()
+    }
+    return {**files, **changed}
+
+
+# By cgroup version, then by resource.
+IN_FULL: Mapping[int, Files] = {
+    1: _with(
+        cgroup_v1.FILES,
+        cpu=[ControlFile("cpu.shares", parse_v1_shares)],
+        memory=[
+            ControlFile("memory.stat", parse_v1_memory_stat),
+            ControlFile("memory.kmem.usage_in_bytes", parse_v1_kernel),
+            ControlFile("memory.memsw.limit_in_bytes", parse_v1_swap_limit),
+        ],
+        io=[
+            ControlFile("blkio.throttle.io_service_bytes_recursive", parse_v1_io_bytes),
+            ControlFile("blkio.throttle.io_serviced_recursive", parse_v1_io_operations),
+        ],
+        hugetlb=[
+            _number_file("peak_2mb_bytes", "hugetlb.2MB.max_usage_in_bytes"),
+            _number_file("failures_2mb", "hugetlb.2MB.failcnt"),
+            _number_file("peak_1gb_bytes", "hugetlb.1GB.max_usage_in_bytes"),
+            _number_file("failures_1gb", "hugetlb.1GB.failcnt"),
+        ],
+    ),
+    2: _with(
+        cgroup_v2.FILES,
+        cpu=[ControlFile("cpu.weight", parse_v2_weight)],
+        memory=[
+            ControlFile("memory.stat", parse_v2_memory_stat),
+            ControlFile("memory.events", parse_v2_memory_events),
+        ],
+        io=[ControlFile("io.stat", parse_v2_io_stat)],
+        pressure=[ControlFile("cpu.pressure", parse_v2_cpu_pressure)],
+        hugetlb=[
+            _v2_huge_page_failures("failures_2mb", "hugetlb.2MB.events"),
+            _v2_huge_page_failures("failures_1gb", "hugetlb.1GB.events"),
+        ],
+    ),
+}

@@ -1,0 +1,61 @@
+"""Sockets of a network namespace by state: /proc/<pid>/net/{tcp,tcp6,udp,udp6} (proc_pid_net(5))."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from inspector.errors import ParseError
+from inspector.kernel.host import Host
+
+__all__ = ["TCP_STATES", "UDP_STATES", "parse_tcp", "parse_udp", "read_tcp", "read_udp"]
+
+# By number (include/net/tcp_states.h); the names are cAdvisor's.
+TCP_STATES = (
+    "", "established", "synsent", "synrecv", "finwait1", "finwait2", "timewait", "close", "closewait", "lastack",
+    "listen", "closing",
+)  # fmt: skip
+UDP_STATES = ("listen", "dropped", "rxqueued", "txqueued")
+UDP_LISTENS = b"07"  # bound and not connected
+STATE, QUEUES, DROPS = 3, 4, 12  # fields of a line
+
+
+#   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+#    0: 0100007F:2757 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 52321 1 ...
+def parse_tcp(data: bytes) -> Mapping[str, int]:
+    """Parse /proc/<pid>/net/tcp or tcp6: how many sockets are in each state."""
+    counts: Counter[bytes] = Counter()
+    for line in data.splitlines()[1:]:
+        fields = line.split(None, QUEUES)
+        if len(fields) <= STATE:
+            raise ParseError("/proc/<pid>/net/tcp", line)
+        counts[fields[STATE]] += 1
+    return {name: counts.get(b"%02X" % number, 0) for number, name in enumerate(TCP_STATES) if name}
+
+
+#   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
+#  409: 00000000:0044 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 9182 2 0000 0
+def parse_udp(data: bytes) -> Mapping[str, int]:
+    """Parse /proc/<pid>/net/udp or udp6: sockets that wait for anyone, datagrams dropped, bytes queued."""
+    found = dict.fromkeys(UDP_STATES, 0)
+    for line in data.splitlines()[1:]:
+        fields = line.split()
+        try:
+            sent, _, received = fields[QUEUES].partition(b":")
+            found["listen"] += fields[STATE] == UDP_LISTENS
+            found["dropped"] += int(fields[DROPS])
+            found["txqueued"] += int(sent, 16)
+            found["rxqueued"] += int(received, 16)
+        except (IndexError, ValueError) as error:
+            raise ParseError("/proc/<pid>/net/udp", line) from error
+    return found
+
+
+def read_tcp(host: Host, pid: int, version: str = "") -> Mapping[str, int]:
+    """Count a network namespace's TCP sockets by state, seen through one process in it; `version` "6" is IPv6."""
+    return parse_tcp(host.read(f"/proc/{pid}/net/tcp{version}"))
+
+
+def read_udp(host: Host, pid: int, version: str = "") -> Mapping[str, int]:
+    """Sum up a network namespace's UDP sockets, seen through one process in it; `version` "6" is IPv6."""
+    return parse_udp(host.read(f"/proc/{pid}/net/udp{version}"))
