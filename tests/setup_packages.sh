@@ -5,7 +5,8 @@
 set -eu
 
 PACKAGES="bubblewrap busybox-static conmon containerd docker.io iproute2 linux-image-amd64 lxc lxcfs nftables
-podman prometheus qemu-system-x86 runc strace systemd-container tmux util-linux"
+nginx-light podman prometheus qemu-system-x86 runc s6 strace supervisor systemd-container tini tmux
+util-linux"
 POLICY=/usr/sbin/policy-rc.d
 
 missing() {

@@ -17,9 +17,12 @@ PACKAGES = {
     "lxc-start": "lxc",
     "lxcfs": "lxcfs",
     "nft": "nftables",
+    "nginx": "nginx-light",
     "ctr": "containerd",
     "promtool": "prometheus",
     "runc": "runc",
+    "s6-svscan": "s6",
+    "supervisord": "supervisor",
     "systemd-nspawn": "systemd-container",
 }
 
