@@ -291,15 +291,18 @@ class Collector:
         known = self._cohabitants.get(leader.process.identity)
         if known and known[0] is leader and known[1] == members and self._changed.isdisjoint(known[2]):
             return known[3]
-        read: dict[int, frozenset[int]] = {}
+        true_roots = self._own.true_roots if self._own else ()
+        read: dict[tuple[int, str], frozenset[int]] = {}
         found: dict[str, frozenset[int]] = {}
-        paths = frozenset(leader.membership.paths.values())
         for resource, (hierarchy, index) in self.located.items():
             path = path_in(hierarchy, leader.membership)
-            if path is not None:
-                if index not in read:
-                    read[index] = frozenset(self._members(hierarchy, path))
-                found[resource] = read[index]
+            if path is None or (path == "/" and index in true_roots):  # the machine's own, whoever is in it
+                continue
+            place = index, path
+            if place not in read:
+                read[place] = frozenset(self._members(hierarchy, path))
+            found[resource] = read[place]
+        paths = frozenset(path for _, path in read)
         self._cohabitants[leader.process.identity] = leader, members, paths, found
         return found
 
