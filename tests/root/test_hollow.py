@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from inspector.schema import Container
-from tests.testbed.commands import ctop_document
+from tests.testbed.commands import NSINSPECT, Sandbox, ctop_document, find, run
 from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
@@ -21,6 +23,18 @@ pytestmark = pytest.mark.root
 # "server" is a name of its own for a program that waits: what comm and command line show.
 SHELLS = ("dash", "bash", "busybox sh")
 ENDINGS = ("while :; do sleep 1; done", "tail -f /dev/null", "sleep infinity")
+ALIVE = (
+    ("sleep", "infinity"),
+    ("tail", "-f", "/dev/null"),
+    ("sh", "-c", "sleep infinity"),
+    ("sh", "-c", "while :; do sleep 1; done"),
+    ("sh", "-c", "while :; do date > /dev/null; sleep 0.2; done"),
+    ("bash", "-c", "while :; do sleep 0.1 & wait; date > /dev/null; sleep 0.3; done"),
+    ("sh", "-c", "if false; then server & fi; tail -f /dev/null; true"),
+    ("sh", "-c", "date > /dev/null; tail -f /dev/null; true"),
+    ("perl", "-e", "sleep"),
+    ("sh", "-c", "while :; do :; done"),
+)
 
 
 @pytest.fixture
@@ -74,11 +88,22 @@ def named(main: int, name: str) -> int:
     return 0
 
 
-def seen(main: int) -> Container:
-    """Return what `ctop --json` says, with two samples, of the container whose first process is `main`."""
-    document = ctop_document("-d", "0.3")
-    inode = os.stat(f"/proc/{main}/ns/pid").st_ino
-    return next(one for one in document["containers"] if one["id"] == f"pid-{inode}")
+def ended(pid: int) -> bool:
+    """Tell whether a process is gone, or a zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def seen(*mains: int, seconds: str = "0.3") -> list[Container]:
+    """Return what `ctop --json` says, with two samples, of the containers whose first processes these are."""
+    document = ctop_document("-d", seconds)
+    ids = {f"pid-{os.stat(f'/proc/{main}/ns/pid').st_ino}" for main in mains}
+    found = [one for one in document["containers"] if one["id"] in ids]
+    assert len(found) == len(mains)
+    return found
 
 
 def codes(one: Container) -> list[str]:
@@ -86,70 +111,72 @@ def codes(one: Container) -> list[str]:
     return [finding["code"] for finding in one["findings"] if finding["code"] == "hollow"]
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize("form", ["-c", "file"])
-def test_a_script_whose_server_was_killed_is_hollow(
-    form: str, shell: str, ending: str, server: str, tmp_path: Path
-) -> None:
+@pytest.mark.vm
+def test_a_script_whose_server_was_killed_is_hollow(server: str, tmp_path: Path) -> None:
     """Within two samples, whichever shell and whatever it waits with; and never while the server runs."""
-    text = f"{server} &\n{ending}\n"
-    script = tmp_path / "entry"
-    script.write_text(text)
-    with container(*shell.split(), *(("-c", text) if form == "-c" else (str(script),))) as main:
-        pid = wait_for(lambda: named(main, "server"))
-        alive = seen(main)
-        assert (alive["state"], codes(alive)) == ("running", [])
-        os.kill(pid, signal.SIGKILL)
-        time.sleep(0.1)
-        dead = seen(main)
-    assert (dead["state"], codes(dead)) == ("hollow", ["hollow"])
-    assert "server" in next(one["text"] for one in dead["findings"] if one["code"] == "hollow")
+    with contextlib.ExitStack() as stack:
+        pids: dict[int, int] = {}
+        for number, (shell, ending) in enumerate(itertools.product(SHELLS, ENDINGS)):
+            script = tmp_path / f"entry{number}"
+            script.write_text(f"{server} &\n{ending}\n")
+            for words in (("-c", script.read_text()), (str(script),)):
+                main = stack.enter_context(container(*shell.split(), *words))
+                pids[main] = wait_for(lambda main=main: named(main, "server"))
+        alive = seen(*pids)
+        for pid in pids.values():
+            os.kill(pid, signal.SIGKILL)
+        for pid in pids.values():
+            wait_for(lambda pid=pid: ended(pid))
+        dead = seen(*pids)
+    assert len(pids) == 2 * len(SHELLS) * len(ENDINGS)
+    assert {(one["state"], *codes(one)) for one in alive} == {("running",)}
+    assert {(one["state"], *codes(one)) for one in dead} == {("hollow", "hollow")}
+    for one in dead:
+        assert "server" in next(finding["text"] for finding in one["findings"] if finding["code"] == "hollow")
 
 
-@pytest.mark.parametrize(
-    ("ending", "when"), [("while :; do sleep 1; done", "beside"), ("wait; sleep infinity", "before")]
-)
-def test_a_server_that_dies_between_the_samples_is_missed_by_name(server: str, ending: str, when: str) -> None:
+def test_a_server_that_dies_between_the_samples_is_missed_by_name(server: str) -> None:
     """What was seen running beside or before the waiting, and has ended, is named with its PID."""
     name = "$(echo " + server.split(maxsplit=1)[0] + ")"  # a program that no reading of the script can name
-    with container("bash", "-c", f"{name} -e sleep & {ending}") as main:
-        pid = wait_for(lambda: named(main, "server"))
-        time.sleep(2.2)
-        ctop = subprocess.Popen(
-            ["sh", "-c", f"sleep 1.5; kill -9 {pid}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
-        inode = os.stat(f"/proc/{main}/ns/pid").st_ino
-        document = ctop_document("-d", "3")
-        ctop.wait()
-    found = next(one for one in document["containers"] if one["id"] == f"pid-{inode}")
-    assert found["state"] == "hollow"
-    text = next(one["text"] for one in found["findings"] if one["code"] == "hollow")
-    assert f"server (PID {pid}) ran {when} it" in text
+    with contextlib.ExitStack() as stack:
+        pids = {}
+        for ending, when in (("while :; do sleep 1; done", "beside"), ("wait; sleep infinity", "before")):
+            main = stack.enter_context(container("bash", "-c", f"{name} -e sleep & {ending}"))
+            pids[main] = wait_for(lambda main=main: named(main, "server")), when
+        time.sleep(2.2)  # to have begun long before the `sleep` beside it
+        victims = " ".join(str(pid) for pid, _ in pids.values())
+        killer = subprocess.Popen(["sh", "-c", f"sleep 1.5; kill -9 {victims}"], stdin=subprocess.DEVNULL)
+        found = seen(*pids, seconds="3")
+        killer.wait()
+    assert [one["state"] for one in found] == ["hollow"] * 2
+    texts = " ".join(finding["text"] for one in found for finding in one["findings"] if finding["code"] == "hollow")
+    for pid, when in pids.values():
+        assert f"server (PID {pid}) ran {when} it" in texts
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("sleep", "infinity"),
-        ("tail", "-f", "/dev/null"),
-        ("sh", "-c", "sleep infinity"),
-        ("sh", "-c", "while :; do sleep 1; done"),
-        ("sh", "-c", "while :; do date > /dev/null; sleep 0.2; done"),
-        ("bash", "-c", "while :; do sleep 0.1 & wait; date > /dev/null; sleep 0.3; done"),
-        ("sh", "-c", "if false; then server & fi; tail -f /dev/null; true"),
-        ("sh", "-c", "date > /dev/null; tail -f /dev/null; true"),
-        ("perl", "-e", "sleep"),
-        ("sh", "-c", "while :; do :; done"),
-    ],
-)
-def test_what_only_looks_hollow_is_not_reported(command: tuple[str, ...]) -> None:
+@pytest.mark.vm
+def test_the_same_in_a_control_group_of_its_own(sandbox: Sandbox) -> None:
+    """Of a container found by its cgroups, on v1 and on v2, the same is said, and nsinspect says it as well."""
+    sandbox.start("hollow", "sh", "-c", "perl -e sleep & while :; do sleep 1; done")
+    main = sandbox.pid("hollow")
+    pid = wait_for(lambda: named(main, "perl"))
+    assert find(ctop_document("-d", "0.3"), "hollow")["state"] == "running"
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: ended(pid))
+    one = find(ctop_document("-d", "0.3"), "hollow")
+    assert (one["state"], codes(one)) == ("hollow", ["hollow"])
+    told = json.loads(run([*NSINSPECT, "hollow", "--json"]).stdout)["findings"]
+    assert "its script starts perl in the background" in next(f["text"] for f in told if f["code"] == "hollow")
+
+
+@pytest.mark.vm
+def test_what_only_looks_hollow_is_not_reported() -> None:
     """Waiting by design, a loop of short commands, an idle application as PID 1: all are running."""
-    with container(*command) as main:
+    with contextlib.ExitStack() as stack:
+        mains = [stack.enter_context(container(*command)) for command in ALIVE]
         time.sleep(0.5)
         for _ in range(2):
-            one = seen(main)
-            assert (one["state"], codes(one)) == ("running", [])
+            assert {(one["state"], *codes(one)) for one in seen(*mains)} == {("running",)}
 
 
 def test_an_interactive_shell_is_not_reported(server: str) -> None:
@@ -161,7 +188,7 @@ def test_an_interactive_shell_is_not_reported(server: str) -> None:
             os.kill(wait_for(lambda: named(main, "server")), signal.SIGKILL)
             os.write(ours, b"sleep 50\n")
             wait_for(lambda: named(main, "sleep"))
-            one = seen(main)
+            (one,) = seen(main)
     finally:
         os.close(its)
         os.close(ours)
@@ -176,13 +203,13 @@ def test_a_visitor_neither_hides_nor_causes_it(server: str) -> None:
         time.sleep(11)
         subprocess.run([*enter, "setsid", "sh", "-c", "date > /dev/null & exit 0"], check=True, start_new_session=True)
         time.sleep(0.3)
-        assert codes(seen(main)) == []
+        assert codes(*seen(main)) == []
     with container("bash", "-c", f"{server} & tail -f /dev/null") as main:
         os.kill(wait_for(lambda: named(main, "server")), signal.SIGKILL)
         visitor = subprocess.Popen(["nsenter", "-t", str(main), "-m", "-p", "perl", "-e", "sleep"])
         try:
             time.sleep(0.3)
-            assert codes(seen(main)) == ["hollow"]
+            assert codes(*seen(main)) == ["hollow"]
         finally:
             visitor.kill()
             visitor.wait()
