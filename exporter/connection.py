@@ -99,7 +99,7 @@ class Connection(H11Protocol):
 
     def shutdown(self) -> None:
         """End when the server does: at once, or after the answer under way."""
-        if self._refused:
+        if self._refused and self.idle:
             self.transport.abort()
         else:
             super().shutdown()
@@ -131,10 +131,10 @@ class Connection(H11Protocol):
 
     def _refuse(self, status: int, why: str) -> None:
         """Answer with a status alone, and close."""
-        log.info("what came was no request", extra=fields(client=client(self.client), status=status, reason=why))
-        if not self.idle:  # a body that is none: its request is being answered already
-            self.transport.abort()
+        self._refused = True
+        if not self.idle:  # a body that is none: its request is being answered, after which uvicorn closes
             return
+        log.info("what came was no request", extra=fields(client=client(self.client), status=status, reason=why))
         phrase = STATUS_PHRASES[status].decode()
         head = f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
         self.transport.write(f"{head}Content-Length: {len(phrase) + 1}\r\n\r\n{phrase}\n".encode())

@@ -2,8 +2,8 @@
 
 uvicorn leaves this to asyncio, which gives every connection the TLS context
 of the start, has no bound, and stops accepting for a second when descriptors
-run out. Here each connection gets the context of the moment; beyond `most`
-of them, or when descriptors run out, the one that has been idle longest makes
+run out. Here each connection gets the context of the moment; beyond MOST of
+them, or when descriptors run out, the one that has been idle longest makes
 room: a thousand idle connections keep no scrape out.
 """
 
@@ -20,24 +20,18 @@ from exporter.connection import Connection, Owner
 from exporter.guard import client
 from exporter.logs import fields
 
-__all__ = ["Listener", "most_connections"]
+__all__ = ["Listener"]
 
 log = logging.getLogger(__name__)
 
 HANDSHAKE_SECONDS, CLOSE_NOTIFY_SECONDS, RETRY_SECONDS = 10.0, 2.0, 1.0
 AT_ONCE = 64
-MOST, FEWEST = 256, 32
-"""Connections: with TLS each costs a quarter of a megabyte, asyncio's buffer."""
-DESCRIPTORS_FOR_ONE = 32
-"""At least as many descriptors must there be for each connection: most are for kernel files."""
+MOST = 128
+"""Connections: more than can be answered at a time. With TLS each costs 300 KB, most of it asyncio's buffer."""
 MOST_STUCK = 16
 """Clients who do not read: each holds a page of some megabytes, for 30 seconds (exporter.address)."""
-
-
-def most_connections() -> int:
-    """Return how many connections the limit of descriptors allows for."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST if hard == resource.RLIM_INFINITY else max(FEWEST, min(MOST, hard // DESCRIPTORS_FOR_ONE))
+SPARED_DESCRIPTORS = 32
+"""For the kernel's files: a scrape keeps most descriptors in use and needs a few more (inspector.kernel.host)."""
 
 
 class Listener(Owner):
@@ -48,12 +42,10 @@ class Listener(Owner):
         sockets: Iterable[socket.socket],
         make: Callable[[Owner], Connection],
         context: Callable[[], ssl.SSLContext | None],
-        most: int,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._make = make
         self._context = context
-        self._most = most
         # In the order of their last use. The task is the one that makes the connection.
         self._open: dict[Connection, asyncio.Task[None]] = {}
         self._stuck: dict[Connection, None] = {}
@@ -105,7 +97,7 @@ class Listener(Owner):
                     self._loop.remove_reader(listening)
                     self._loop.call_later(RETRY_SECONDS, self._listen, listening)
                 return  # what was dropped is closed when the event loop comes round; then the socket is ready still
-            if len(self._open) >= self._most and not self._make_room():
+            if (len(self._open) >= MOST or _is_among_the_last(sock)) and not self._make_room():
                 sock.close()
                 continue
             sock.settimeout(0)
@@ -146,3 +138,9 @@ class Listener(Owner):
             connection.transport.abort()
         elif task:
             task.cancel()
+
+
+def _is_among_the_last(sock: socket.socket) -> bool:
+    """Tell whether descriptors run out: the lowest that is free is always taken."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft != resource.RLIM_INFINITY and sock.fileno() + SPARED_DESCRIPTORS >= soft

@@ -20,7 +20,7 @@ from typing import TextIO
 __all__ = ["FORMATS", "LEVELS", "fields", "set_up"]
 
 LEVELS = ("debug", "info", "warn", "error")
-VALUE_LIMIT = 1000
+VALUE_LIMIT = 300
 BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.,:;/+*@%()[]<>?!~#$&'|^{}")
 
 

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from exporter.connection import Connection, Owner
 from exporter.guard import Guard
-from exporter.listener import Listener, most_connections
+from exporter.listener import Listener
 from exporter.reload import WebConfigFile
 
 __all__ = ["serve"]
@@ -48,7 +48,7 @@ class _Server(uvicorn.Server):
         """Serve until handle_exit() wakes us; uvicorn then ends the connections."""
         self._wake, self._loop = asyncio.Event(), asyncio.get_running_loop()
         self._loop.set_exception_handler(_log_exception)
-        listener = Listener(self._sockets, self._connection, self._web_config.context, most_connections())
+        listener = Listener(self._sockets, self._connection, self._web_config.context)
         if not self.should_exit:
             await self._wake.wait()
         log.info("stopping")
