@@ -14,19 +14,11 @@ from collections.abc import Iterable, Mapping
 
 from inspector.absence import Absence
 from inspector.kernel.cgroup_tree import Tree
-from inspector.kernel.cgroups import (
-    Hierarchy,
-    Membership,
-    locate,
-    members_of,
-    path_in,
-    read_cgroup,
-    read_hierarchies,
-)
+from inspector.kernel.cgroups import Hierarchy, locate, members_of, path_in
 from inspector.kernel.controllers import RESOURCES
 from inspector.kernel.host import Host
-from inspector.kernel.mounts import Mount, parse_mountinfo
-from inspector.kernel.namespaces import is_initial, read_namespaces
+from inspector.kernel.mounts import read_root_mount
+from inspector.kernel.namespaces import read_namespaces
 from inspector.kernel.process import (
     CLOCK_TICKS,
     Stat,
@@ -37,7 +29,8 @@ from inspector.kernel.process import (
     read_status,
 )
 from inspector.kernel.system import System, read_system
-from inspector.model import Census, Group, Identity, Leader, Own, Process
+from inspector.model import Census, Group, Identity, Leader, Process
+from inspector.viewpoint import Viewpoint
 
 __all__ = ["Collector"]
 
@@ -55,7 +48,7 @@ class Collector:
         self.located: dict[str, tuple[Hierarchy, int]] = {}
         self._absence = absence
         self._attempt = absence.attempt
-        self._own: Own | None = None
+        self._viewpoint = Viewpoint(host, absence)
         self._system: System | None = None
         self._known: dict[int, Process | None] = {}
         self._leaders: dict[Identity, Leader] = {}
@@ -65,7 +58,6 @@ class Collector:
         self._refreshing = False
         self._refreshed = float("-inf")
         self._uptime = 0.0
-        self._hierarchies: tuple[Hierarchy, ...] = ()
         self._trees: dict[int, Tree] = {}  # by index of the hierarchy, those whose members matter most first
         self._groups: dict[str, Group] = {}
         self._changed: set[str] = set()  # the paths of the groups that came, went or have other members at this tick
@@ -84,11 +76,11 @@ class Collector:
         self._refreshing = now - self._refreshed >= REFRESH_SECONDS
         if self._refreshing:
             self._refreshed = now
-            hierarchies = self._attempt("hierarchies", read_hierarchies, self.host) or ()
-            if hierarchies != self._hierarchies:
-                self._hierarchies, self._trees = hierarchies, {}
+            hierarchies = self._viewpoint.hierarchies
+            self._viewpoint.look()
+            if hierarchies != self._viewpoint.hierarchies:
+                self._trees = {}
             self.located = self._locate_all()
-            self._own = self._read_own()
             # A PID can be another process's by now, and a process in other namespaces.
             self._known.clear()
         return system, self._refreshing
@@ -105,8 +97,7 @@ class Collector:
         """List the processes and the cgroups; either mapping is the last tick's own when nothing in it has changed."""
         self._update_processes()
         self._update_groups()
-        own = self._own or self._read_own()
-        return Census(self._hierarchies, own, self._processes, self._groups)
+        return Census(self._viewpoint.hierarchies, self._viewpoint.own, self._processes, self._groups)
 
     def _update_processes(self) -> None:
         self._recheck_leaders()
@@ -168,36 +159,6 @@ class Collector:
             pid, stat.starttime_ticks, stat.ppid, stat.comm, found.get("pid"), found.get("mnt")
         )
 
-    def _read_own(self) -> Own:
-        host = self.host
-        namespaces = self._attempt("self", read_namespaces, host, "self") or {}
-        initial = {kind: is_initial(kind, inode) for kind, inode in namespaces.items()}
-        tops = [(index, h, h.directory(h.root)) for index, h in enumerate(self._hierarchies)]
-        # Only the root cgroup has release_agent (v1), and only it lacks cgroup.type (v2).
-        true_roots = frozenset(
-            index
-            for index, h, top in tops
-            if (host.access(f"{top}/release_agent") if h.version == 1 else not host.access(f"{top}/cgroup.type"))
-        )
-        stat = self._attempt("self", read_stat, host, "self")
-        hostname = self._attempt("hostname", host.read, "/proc/sys/kernel/hostname") or b""
-        membership = self._attempt("self", read_cgroup, host, "self") or Membership({})
-        root, kept_in = self._attempt("self", _read_mounts, host, "self") or (None, "")
-        paths = ((h, path_in(h, membership)) for h in self._hierarchies)
-        outside = any(path is not None and h.directory(path) is None for h, path in paths)
-        return Own(
-            pid=stat.pid if stat else 0,
-            namespaces=namespaces,
-            membership=membership,
-            root=root,
-            kept_in=kept_in,
-            own_pid_namespace=initial.get("pid") is False,
-            inside_container=initial.get("pid") is False or initial.get("cgroup") is False,
-            hidden_ancestors=outside or any(index not in true_roots for index, _, _ in tops),
-            true_roots=true_roots,
-            hostname=hostname.decode(errors="surrogateescape").strip(),
-        )
-
     def _update_groups(self) -> None:
         """Bring the cgroups and their members up to date; nothing changes in `_groups` when nothing has changed."""
         known = self._groups if self._trees and not self._trees_changed() else self._list_groups()
@@ -226,14 +187,15 @@ class Collector:
 
     def _list_groups(self) -> dict[str, Group]:
         if not self._trees:
-            self._trees = {index: Tree(self.host, self._hierarchies[index]) for index in self._reported_hierarchies()}
+            reported = self._reported_hierarchies()
+            self._trees = {index: Tree(self.host, self._viewpoint.hierarchies[index]) for index in reported}
             for tree in self._trees.values():
                 tree.update(leaves=True)
         found: dict[str, list[int]] = {}
         for index, tree in self._trees.items():
             for path in tree.paths:
                 found.setdefault(path, []).append(index)
-        hierarchies = self._hierarchies
+        hierarchies = self._viewpoint.hierarchies
         self._places = {path: [(hierarchies[index], path) for index in indexes] for path, indexes in found.items()}
         return {
             path: Group(path, frozenset(indexes), self._groups[path].members if path in self._groups else ())
@@ -252,8 +214,8 @@ class Collector:
         return list(dict.fromkeys(self.located[name][1] for name in order if name in self.located))
 
     def _locate_all(self) -> dict[str, tuple[Hierarchy, int]]:
-        found = {name: locate(self._hierarchies, name) for name in RESOURCES}
-        return {name: (h, self._hierarchies.index(h)) for name, h in found.items() if h is not None}
+        found = {name: locate(self._viewpoint.hierarchies, name) for name in RESOURCES}
+        return {name: (h, self._viewpoint.hierarchies.index(h)) for name, h in found.items() if h is not None}
 
     def leader(self, process: Process, processes: Mapping[int, Process]) -> Leader | None:
         """Look at a group's first process in full, or remember it."""
@@ -263,14 +225,14 @@ class Collector:
             known = None
         if known is not None and not self._refreshing:
             return known
-        membership = self._attempt(subject, read_cgroup, host, pid)
+        membership = self._attempt(subject, self._viewpoint.membership, pid)
         if membership is None:
             return None
         if known is not None:  # of all that is known of it, somebody else can change its cgroups alone
             return known._replace(membership=membership)
         status = self._attempt(subject, read_status, host, pid)
         parent = processes.get(process.ppid)
-        root, kept_in = self._attempt(subject, _read_mounts, host, pid) or (None, "")
+        root, kept_in = self._attempt(subject, read_root_mount, host, pid) or (None, "")
         return Leader(
             process=process,
             inner_pids=status.ns_pids if status else (pid,),
@@ -291,7 +253,7 @@ class Collector:
         known = self._cohabitants.get(leader.process.identity)
         if known and known[0] is leader and known[1] == members and self._changed.isdisjoint(known[2]):
             return known[3]
-        true_roots = self._own.true_roots if self._own else ()
+        true_roots = self._viewpoint.own.true_roots
         read: dict[tuple[int, str], frozenset[int]] = {}
         found: dict[str, frozenset[int]] = {}
         for resource, (hierarchy, index) in self.located.items():
@@ -309,18 +271,3 @@ class Collector:
 
 def _is(process: Process, stat: Stat) -> bool:
     return (process.starttime_ticks, process.ppid, process.comm) == (stat.starttime_ticks, stat.ppid, stat.comm)
-
-
-def _read_mounts(host: Host, pid: int | str) -> tuple[Mount | None, str]:
-    """Read a process's root mount, and where its /etc/hostname comes from; of a long table only two lines are parsed.
-
-    Of several mounts at one place the last one made lies on top. Docker, Podman and our sandbox bind a file of
-    the directory they keep for the container to /etc/hostname.
-    """
-    found: dict[bytes, Mount] = {}
-    for line in reversed(host.read_long_lines(f"/proc/{pid}/mountinfo").split(b"\n")):
-        place = line.split(b" ", 5)[4:5]
-        if place in ([b"/"], [b"/etc/hostname"]) and place[0] not in found:
-            found[place[0]] = parse_mountinfo(line)[0]
-    hostname = found.get(b"/etc/hostname")
-    return found.get(b"/"), hostname.root.rpartition("/")[0] if hostname else ""

@@ -130,13 +130,13 @@ def parse_pids(data: bytes) -> tuple[int, ...]:
 
 
 def read_hierarchies(host: Host) -> tuple[Hierarchy, ...]:
-    """Read which hierarchies are mounted here (/proc/self/mountinfo), each once, the widest mount of it first.
+    """Read which hierarchies are mounted here (mountinfo of Host.viewer), each once, the widest mount of it first.
 
     A hierarchy can be mounted several times, or partly (a bind mount of one
     cgroup): the mount whose root is nearest to the hierarchy's is taken.
     """
     found: dict[tuple[int, int], Hierarchy] = {}
-    for mount in read_mountinfo(host, "self"):
+    for mount in read_mountinfo(host, host.viewer):
         if mount.fstype not in ("cgroup", "cgroup2"):
             continue
         hierarchy = _hierarchy(host, mount)

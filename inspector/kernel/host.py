@@ -189,6 +189,11 @@ class Host:
         """True when this Host is the machine we run on, so that system calls and its files agree."""
         return self._plain
 
+    @property
+    def viewer(self) -> str:
+        """The process whose mounts are this machine's: we ourselves, or process 1 of a procfs mounted elsewhere."""
+        return "1" if any(prefix == "/proc" for prefix, _ in self._mounted) else "self"
+
     def path(self, path: str) -> str:
         """Where the machine's `path` is found from here."""
         if self._plain:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 
-__all__ = ["Mount", "Overlay", "overlay_layers", "parse_mountinfo", "read_mountinfo", "root_mount"]
+__all__ = ["Mount", "Overlay", "overlay_layers", "parse_mountinfo", "read_mountinfo", "read_root_mount", "root_mount"]
 
 OCTAL = re.compile(r"\\([0-7]{3})")
 LAYER = re.compile(r"(?:\\.|[^:\\])+", re.DOTALL)
@@ -124,6 +124,21 @@ def overlay_layers(mount: Mount) -> Overlay | None:
 
 def _unescape_layer(path: str) -> str:
     return re.sub(r"\\(.)", r"\1", path, flags=re.DOTALL)
+
+
+def read_root_mount(host: Host, pid: int | str) -> tuple[Mount | None, str]:
+    """Read a process's root mount, and where its /etc/hostname comes from; of a long table only two lines are parsed.
+
+    Of several mounts at one place the last one made lies on top. Docker, Podman and our sandbox bind a file of
+    the directory they keep for the container to /etc/hostname.
+    """
+    found: dict[bytes, Mount] = {}
+    for line in reversed(host.read_long_lines(f"/proc/{pid}/mountinfo").split(b"\n")):
+        place = line.split(b" ", 5)[4:5]
+        if place in ([b"/"], [b"/etc/hostname"]) and place[0] not in found:
+            found[place[0]] = parse_mountinfo(line)[0]
+    hostname = found.get(b"/etc/hostname")
+    return found.get(b"/"), hostname.root.rpartition("/")[0] if hostname else ""
 
 
 def root_mount(mounts: tuple[Mount, ...]) -> Mount | None:

@@ -1,0 +1,131 @@
+"""Where we look from: whose mounts, namespaces and cgroups are this machine's.
+
+Usually our own. For a procfs that is mounted elsewhere (an exporter in a
+container that has the machine's at /host/proc) they are its process 1's. The
+kernel writes cgroup paths relative to the *reader's* cgroup namespace all the
+same, "/../../system.slice" for one that lies outside: those are translated
+back, with the names above our namespace's root found in the tree itself.
+"""
+
+from __future__ import annotations
+
+from inspector.absence import Absence
+from inspector.errors import ParseError
+from inspector.kernel.cgroups import Hierarchy, Membership, parse_pids, path_in, read_cgroup, read_hierarchies, walk
+from inspector.kernel.host import Host
+from inspector.kernel.mounts import read_root_mount
+from inspector.kernel.namespaces import is_initial, read_namespaces
+from inspector.kernel.process import read_stat
+from inspector.model import Own
+
+__all__ = ["Viewpoint"]
+
+KTHREADD = 2  # the parent of all kernel threads, in the machine's first namespaces
+
+
+class Viewpoint:
+    """Reads where we stand on one machine. Not thread safe."""
+
+    def __init__(self, host: Host, absence: Absence) -> None:
+        self._host = host
+        self._attempt = absence.attempt
+        self._above: dict[str, tuple[str, ...]] = {}  # by mountpoint: the names down to our cgroup namespace's root
+        self.hierarchies: tuple[Hierarchy, ...] = ()
+        self.own = Own(0, {}, Membership({}), None, False, False, False, frozenset(), "")  # noqa: FBT003
+
+    def look(self) -> None:
+        """Read anew which hierarchies are mounted, and where we are in them."""
+        found = self._attempt("hierarchies", read_hierarchies, self._host) or ()
+        self.hierarchies = tuple(self._seen_whole(one) for one in found)
+        self.own = self._read_own()
+
+    def membership(self, pid: int | str) -> Membership:
+        """Read the cgroups of a process, in the names of `hierarchies`. Raises OSError and ParseError."""
+        membership = read_cgroup(self._host, pid)
+        if not self._above:
+            return membership
+        paths = dict(membership.paths)
+        for one in self.hierarchies:
+            above = self._above.get(one.mountpoint)
+            for controller in one.controllers if one.version == 1 else ("",):
+                if above is not None and controller in paths:
+                    paths[controller] = _absolute(paths[controller], above)
+        return Membership(paths)
+
+    def _read_own(self) -> Own:
+        host, viewer = self._host, self._host.viewer
+        namespaces = self._namespaces()
+        initial = {kind: is_initial(kind, inode) for kind, inode in namespaces.items()}
+        tops = [(index, h, h.directory(h.root)) for index, h in enumerate(self.hierarchies)]
+        # Only the root cgroup has release_agent (v1), and only it lacks cgroup.type (v2).
+        true_roots = frozenset(
+            index
+            for index, h, top in tops
+            if (host.access(f"{top}/release_agent") if h.version == 1 else not host.access(f"{top}/cgroup.type"))
+        )
+        stat = self._attempt("self", read_stat, host, viewer)
+        hostname = self._attempt("hostname", host.read, "/proc/sys/kernel/hostname") or b""
+        membership = self._attempt("self", self.membership, viewer) or Membership({})
+        root, kept_in = self._attempt("self", read_root_mount, host, viewer) or (None, "")
+        paths = ((h, path_in(h, membership)) for h in self.hierarchies)
+        outside = any(path is not None and h.directory(path) is None for h, path in paths)
+        return Own(
+            pid=stat.pid if stat else 0,
+            namespaces=namespaces,
+            membership=membership,
+            root=root,
+            kept_in=kept_in,
+            own_pid_namespace=initial.get("pid") is False,
+            inside_container=initial.get("pid") is False or initial.get("cgroup") is False,
+            hidden_ancestors=outside or any(index not in true_roots for index, _, _ in tops),
+            true_roots=true_roots,
+            hostname=hostname.decode(errors="surrogateescape").strip(),
+        )
+
+    def _namespaces(self) -> dict[str, int]:
+        """Read the namespaces we look from; where process 1's are not shown, the machine's first by a kernel thread."""
+        host = self._host
+        if host.viewer == "self":
+            return self._attempt("self", read_namespaces, host, "self") or {}
+        kernel = self._attempt(f"process {KTHREADD}", read_stat, host, KTHREADD)
+        candidates = (1, KTHREADD) if kernel is not None and kernel.is_kernel_thread else (1,)
+        found = (self._attempt(f"process {pid}", read_namespaces, host, pid) for pid in candidates)
+        return next(filter(None, found), {})
+
+    def _seen_whole(self, hierarchy: Hierarchy) -> Hierarchy:
+        """Return a hierarchy whose mount shows what lies above our cgroup namespace as one with names from its top."""
+        depth = hierarchy.root.count("/..")
+        if hierarchy.root != "/.." * depth or not depth:
+            return hierarchy
+        whole = hierarchy._replace(root="/")
+        place = hierarchy.mountpoint
+        if place not in self._above:
+            above = self._attempt("our cgroup", self._names_above, whole, depth)
+            if above is None:
+                return hierarchy
+            self._above[place] = above
+        return whole
+
+    def _names_above(self, whole: Hierarchy, depth: int) -> tuple[str, ...] | None:
+        """Find the names down to our cgroup namespace's root: the first ones of the cgroup that we are in."""
+        own = path_in(whole, read_cgroup(self._host, "self"))
+        if own is None or own.startswith("/.."):
+            return None
+        me = int(self._host.readlink("/proc/self"))
+        for path in walk(self._host, whole):
+            try:
+                members = parse_pids(self._host.read(f"{whole.directory(path)}/cgroup.procs"))
+            except (OSError, ParseError):
+                continue
+            if me in members:
+                return tuple(path.split("/")[1 : depth + 1])
+        return None
+
+
+def _absolute(path: str, above: tuple[str, ...]) -> str:
+    """Translate a path relative to a cgroup whose names from the top are `above`: "/../x" below "/a/b" is "/a/x"."""
+    names = path.split("/")[1:]
+    up = next((place for place, name in enumerate(names) if name != ".."), len(names))
+    if up > len(above):
+        return path
+    return "/" + "/".join(filter(None, (*above[: len(above) - up], *names[up:])))

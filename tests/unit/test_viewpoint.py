@@ -1,0 +1,91 @@
+"""Where we look from: an exporter in a container, with the machine's /proc and /sys mounted elsewhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspector.absence import Absence
+from inspector.kernel.host import Host
+from inspector.model import Observation
+from inspector.observe import Observer
+from inspector.viewpoint import Viewpoint, _absolute
+from tests.fakehost import FakeHost
+from tests.unit.observing import ID, LIMITED, OTHER, one
+
+OURS, THEIRS = f"/docker/{ID}", f"/docker/{OTHER}"
+OVERLAY = "30 1 0:50 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w\n"
+LAYOUTS = ("v1", "v2", "hybrid")
+
+
+def machine(root: Path, layout: str) -> FakeHost:
+    """Return a machine with two containers; the exporter runs in the first, in namespaces of its own but for PIDs."""
+    fake = FakeHost(root, layout)
+    for controller, files in LIMITED[layout].items():
+        fake.cgroup(controller, THEIRS, files)
+    spaces = {"mnt": 21, "net": 22, "cgroup": 23, "uts": 24}
+    fake.process(2, "kthreadd", ppid=0)
+    fake.process(500, "cgscope-exporter", cgroups=OURS, namespaces=spaces, mountinfo=OVERLAY)
+    return fake.process(600, "nginx", cgroups=THEIRS, namespaces={"pid": 31, "mnt": 32}, mountinfo=OVERLAY)
+
+
+def as_read_from(fake: FakeHost, base: str) -> None:
+    """Write the paths as the kernel shows them to a reader whose cgroup namespace has its root at `base`."""
+    for name in filter(str.isdigit, os.listdir(f"{fake.root}/proc")):
+        file = Path(fake.root, "proc", name, "cgroup")
+        lines = [line.rsplit(":", 1) for line in file.read_text(encoding="ascii").splitlines()]
+        shown = [(head, os.path.relpath(path, base)) for head, path in lines]
+        file.write_text("".join(f"{head}:/{'' if path == '.' else path}\n" for head, path in shown), encoding="ascii")
+    up = "/.." * base.count("/")
+    mounts = [line.split(" ") for line in fake.mounts().splitlines()]
+    fake.mountinfo("".join(" ".join([*f[:3], up if "cgroup" in f[4] else f[3], *f[4:]]) + "\n" for f in mounts))
+
+
+def observed(fake: FakeHost, *, elsewhere: bool) -> Observation:
+    """Return a look through the machine's own /proc, or through one that is mounted elsewhere."""
+    with Host(fake.root, procfs=f"{fake.root}/proc" if elsewhere else None) as host:
+        return Observer(host).tick()
+
+
+@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_procfs_elsewhere_is_seen_through_process_1(tmp_path: Path, layout: str, *, private: bool) -> None:
+    """What the exporter's container sees is what the machine sees, in a cgroup namespace of its own too."""
+    fake = machine(tmp_path, layout)
+    expected = observed(fake, elsewhere=True)
+    fake.viewer(500)
+    if private:
+        as_read_from(fake, OURS)
+    seen = observed(fake, elsewhere=True)
+    assert seen.containers == expected.containers
+    assert seen.readings == expected.readings
+    assert not seen.own.inside_container
+    assert one(seen, OTHER).cgroups["memory"] == THEIRS
+    assert one(seen, ID).leader is not None
+
+
+def test_without_rights_over_process_1_a_kernel_thread_tells(tmp_path: Path) -> None:
+    """Where the namespaces of process 1 are not shown, those of kthreadd are the machine's first as well."""
+    fake = machine(tmp_path, "v2").viewer(500)
+    stat = Path(fake.root, "proc/2/stat")
+    fields = stat.read_text(encoding="ascii").split(" ")
+    stat.write_text(" ".join([*fields[:8], str(0x00200000), *fields[9:]]), encoding="ascii")
+    for link in Path(fake.root, "proc/1/ns").iterdir():
+        link.unlink()
+    with Host(fake.root, procfs=f"{fake.root}/proc") as host:
+        here = Viewpoint(host, Absence())
+        here.look()
+    assert here.own.namespaces["pid"] == 0xEFFFFFFC
+    assert not here.own.inside_container
+
+
+@given(st.lists(st.sampled_from(["a", "b", "..x"]), max_size=4), st.lists(st.sampled_from(["a", "b", "c"]), max_size=4))
+def test_a_path_relative_to_our_namespace_is_found_again(base: list[str], path: list[str]) -> None:
+    """Whatever our cgroup namespace's root, a path as the kernel writes it leads to the cgroup it came from."""
+    absolute = "/" + "/".join(path)
+    relative = os.path.relpath(absolute, "/" + "/".join(base))
+    assert _absolute("/" if relative == "." else f"/{relative}", tuple(base)) == absolute
