@@ -111,7 +111,6 @@ def codes(one: Container) -> list[str]:
     return [finding["code"] for finding in one["findings"] if finding["code"] == "hollow"]
 
 
-@pytest.mark.vm
 def test_a_script_whose_server_was_killed_is_hollow(server: str, tmp_path: Path) -> None:
     """Within two samples, whichever shell and whatever it waits with; and never while the server runs."""
     with contextlib.ExitStack() as stack:
@@ -169,7 +168,6 @@ def test_the_same_in_a_control_group_of_its_own(sandbox: Sandbox) -> None:
     assert "its script starts perl in the background" in next(f["text"] for f in told if f["code"] == "hollow")
 
 
-@pytest.mark.vm
 def test_what_only_looks_hollow_is_not_reported() -> None:
     """Waiting by design, a loop of short commands, an idle application as PID 1: all are running."""
     with contextlib.ExitStack() as stack:
