@@ -130,7 +130,7 @@ class Changes:
 
     def __iter__(self) -> Iterator[Change]:
         """Yield the changes; OSError when the upper directory itself cannot be opened."""
-        return (change for change in self._walk() if change.kind != "added" or change.path not in self._given)
+        return (change for change in self._walk() if change.kind == "deleted" or change.path not in self._given)
 
     def _walk(self) -> Iterator[Change]:
         if self._layers.upper is None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from inspector.errors import InspectorError
 
-__all__ = ["Version", "ended"]
+__all__ = ["Version", "add_socket", "ended"]
 
 INTERRUPTED = 130
 
@@ -37,6 +37,25 @@ def _complain(name: str, text: str) -> int:
 
     sys.stderr.write(f"{name}: {safe(text)}\n")
     return 1
+
+
+def add_socket(parser: argparse.ArgumentParser) -> None:
+    """Declare --socket: None without it, "" without PATH."""
+    parser.add_argument(
+        "--socket",
+        metavar="PATH",
+        nargs="?",
+        const="",
+        type=_socket,
+        help="ask this API socket, or those of Docker and Podman, for names that no file tells (waits 1 s at most)",
+    )
+
+
+def _socket(text: str) -> str:
+    path = text.removeprefix("unix://")
+    if path and not path.startswith("/"):
+        raise argparse.ArgumentTypeError(f"must be the path of a socket such as /run/docker.sock, not {text!r}")
+    return path
 
 
 class Version(argparse.Action):

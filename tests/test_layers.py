@@ -40,7 +40,14 @@ PURE = (
 )
 TERMINAL = ("inspector.views", "inspector.ctop", "inspector.nsinspect")
 TABLES = ("inspector.fields", "inspector.layers", "inspector.namespace_table")
-COLLECT = ("inspector.collect", "inspector.viewpoint", "inspector.measure", "inspector.metadata", "inspector.stores")
+COLLECT = (
+    "inspector.collect",
+    "inspector.viewpoint",
+    "inspector.measure",
+    "inspector.metadata",
+    "inspector.sockets",
+    "inspector.stores",
+)
 # What reads only when a person asks, not at every tick.
 ROOTS = ("inspector.changes", "inspector.claims", "inspector.lower", "inspector.marks", "inspector.owner")
 

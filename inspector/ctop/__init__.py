@@ -39,7 +39,7 @@ def _run(argv: Sequence[str] | None) -> int:
     if asked.output not in ("live", "jsonl"):
         # Nothing here is cyclic, and the process ends in a moment: looking for garbage was 9 % of a first sample.
         gc.disable()
-    with source.KernelSource(processes=asked.processes) as kernel:
+    with source.KernelSource(processes=asked.processes, socket=asked.socket) as kernel:
         if asked.output == "json":
             once.print_document(kernel, asked, sys.stdout)
         elif asked.output == "jsonl":

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
-from inspector.command import Version
+from inspector.command import Version, add_socket
 from inspector.fields import FIELDS
 from inspector.views.cells import CpuMode
 from inspector.views.columns import COLUMNS, Column, column
@@ -52,6 +52,7 @@ class Options(NamedTuple):
     cpu: CpuMode
     processes: bool
     colour: bool
+    socket: str | None = None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -131,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="columns to show instead of those that fit (see below)")
     parser.add_argument("--cpu", choices=("core", "limit", "host"), default="core", help="what CPU%% is a share of")
     parser.add_argument("--processes", action="store_true", help="with the processes of each container")
+    add_socket(parser)
     parser.add_argument("--no-color", "--no-colour", dest="colour", action="store_false", help="also by $NO_COLOR")
     parser.add_argument("--version", action=Version, nargs=0, help="show program's version number and exit")
     return parser  # fmt: skip
@@ -157,4 +159,5 @@ def parse(argv: Sequence[str] | None, *, terminal: bool) -> Options:
         cpu=given.cpu,
         processes=given.processes,
         colour=given.colour and terminal and not os.environ.get("NO_COLOR"),
+        socket=given.socket,
     )

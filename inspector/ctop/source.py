@@ -8,6 +8,7 @@ from inspector.schema import Document
 
 if TYPE_CHECKING:
     from inspector.model import Observation
+    from inspector.sockets import Names
 
 __all__ = ["KernelSource", "Source"]
 
@@ -28,15 +29,23 @@ class Source(Protocol):
 
 
 class KernelSource:
-    """Samples this machine; with `processes` those of every container, else those of the one in focus."""
+    """Samples this machine; with `processes` those of every container, else those of the one in focus.
 
-    def __init__(self, *, processes: bool = False) -> None:
+    `socket` is a runtime's, to be asked for names that no file tells; "" for the usual ones, None for none.
+    """
+
+    def __init__(self, *, processes: bool = False, socket: str | None = None) -> None:
         from inspector.kernel.host import Host  # noqa: PLC0415  `ctop --help` reads no kernel file
         from inspector.observe import Observer  # noqa: PLC0415
 
         self._host = Host()
         self._observer = Observer(self._host, processes=processes)
         self._before: Observation | None = None
+        self._names: Names | None = None
+        if socket is not None:
+            from inspector.sockets import Names  # noqa: PLC0415  only who asks for it
+
+            self._names = Names(socket)
 
     @property
     def focus(self) -> str | None:
@@ -56,6 +65,8 @@ class KernelSource:
         from inspector.document import document  # noqa: PLC0415
 
         after = self._observer.tick()
+        if self._names is not None:
+            after = self._names.named(after)
         result = document(self._before, after)
         self._before = after
         return result

@@ -7,14 +7,16 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from inspector.command import Version, ended
+from inspector.command import Version, add_socket, ended
 
 if TYPE_CHECKING:
     from inspector.kernel.host import Host
     from inspector.model import Observation
+    from inspector.sockets import Names
 
 __all__ = ["main"]
 
@@ -50,9 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("target", metavar="PID|CONTAINER", nargs="?", help="which process (see below)")
     parser.add_argument("--namespaces", action="store_true", help="instead list every namespace and who is in it")
-    parser.add_argument("--changes", action="store_true", help="instead list what it changed of its image (overlay)")
+    parser.add_argument("--changes", action="store_true", help="instead list what it changed of its image")
     parser.add_argument("--owner", metavar="PATH", help="instead say which container a file or directory belongs to")
     parser.add_argument("--json", action="store_true", help="print a JSON document")
+    add_socket(parser)
     parser.add_argument(
         "--no-color", "--no-colour", dest="colour", action="store_false", help="also by $NO_COLOR"
     )
@@ -72,34 +75,52 @@ def _run(argv: Sequence[str] | None) -> int:
     from inspector.kernel.host import Host  # noqa: PLC0415  `nsinspect --help` reads no kernel file
 
     colour = given.colour and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    with Host() as host:
-        code = _write_rootfs(host, given, colour=colour) if given.changes or given.owner else 0
+    with Host() as host, _names(given.socket) as names:
+        code = _write_rootfs(host, given, names, colour=colour) if given.changes or given.owner else 0
         if not given.changes and not given.owner:
-            write(host, given.target, as_json=given.json, colour=colour)
+            write(host, given.target, as_json=given.json, colour=colour, names=names)
     sys.stdout.flush()
     return code
 
 
-def _write_rootfs(host: Host, given: argparse.Namespace, *, colour: bool) -> int:
+@contextmanager
+def _names(socket: str | None) -> Iterator[Names | None]:
+    """Give what names containers by a socket, if that was asked for; what went wrong with it is said at the end."""
+    if socket is None:
+        yield None
+        return
+    from inspector.sockets import Names  # noqa: PLC0415  only who asks for it
+    from inspector.views.text import safe  # noqa: PLC0415
+
+    names = Names(socket)
+    try:
+        yield names
+    finally:
+        sys.stderr.writelines(f"nsinspect: {safe(problem)}\n" for problem in names.problems)
+
+
+def _write_rootfs(host: Host, given: argparse.Namespace, names: Names | None, *, colour: bool) -> int:
     from inspector.nsinspect.rootfs import write_changes, write_owner  # noqa: PLC0415  only these two need it
 
     if given.owner:
-        return write_owner(host, given.owner, as_json=given.json, colour=colour)
-    return write_changes(host, given.target, as_json=given.json, colour=colour)
+        return write_owner(host, given.owner, as_json=given.json, colour=colour, names=names)
+    return write_changes(host, given.target, as_json=given.json, colour=colour, names=names)
 
 
-def write(host: Host, target: str | None, *, as_json: bool = False, colour: bool = False) -> None:
+def write(
+    host: Host, target: str | None, *, as_json: bool = False, colour: bool = False, names: Names | None = None
+) -> None:
     """Print the report on `target`, or without one the list of namespaces."""
     from inspector.nsinspect import page  # noqa: PLC0415
     from inspector.nsinspect.gather import Gatherer  # noqa: PLC0415
-    from inspector.nsinspect.listing import resolve  # noqa: PLC0415
+    from inspector.nsinspect.listing import look, resolve  # noqa: PLC0415
     from inspector.observe import Observer  # noqa: PLC0415
     from inspector.views.jsontext import to_json  # noqa: PLC0415  these are needed only once there is a target
     from inspector.views.table import print_lines  # noqa: PLC0415
 
     # A number names a process even if the machine cannot be observed in full.
     observer = Observer(host)
-    observation = observer.tick()
+    observation = look(observer, names)
     width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
     if target is None:
         _write_namespaces(host, observation, as_json=as_json, colour=colour)
@@ -109,7 +130,7 @@ def write(host: Host, target: str | None, *, as_json: bool = False, colour: bool
     before = observation if any(pid in one.members for one in observation.containers) else None
     if before:
         time.sleep(BETWEEN_SAMPLES)
-        observation = observer.tick()
+        observation = look(observer, names)
     report = Gatherer(host, observation, pid, before).report()
     if as_json:
         sys.stdout.write(to_json(report, indent=1) + "\n")

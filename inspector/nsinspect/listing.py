@@ -1,13 +1,18 @@
-"""Which process a name means."""
+"""Which containers there are, and which process a name means."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from inspector.errors import NoSuchContainer, NoSuchProcess
 from inspector.model import Container, Observation
+from inspector.observe import Observer
 
-__all__ = ["Ambiguous", "resolve"]
+if TYPE_CHECKING:
+    from inspector.sockets import Names
+
+__all__ = ["Ambiguous", "look", "resolve"]
 
 LARGEST_PID = 1 << 22  # PID_MAX_LIMIT in include/linux/threads.h
 
@@ -19,6 +24,12 @@ class Ambiguous(NoSuchContainer):
         super().__init__(name)
         ids = ", ".join(sorted(one.id[:16] for one in found)[:5])
         self.args = (f"{len(found)} containers answer to {name!r}: {ids}",)
+
+
+def look(observer: Observer, names: Names | None = None) -> Observation:
+    """Observe the machine, with the names that a socket tells where it was asked for."""
+    seen = observer.tick()
+    return names.named(seen) if names is not None else seen
 
 
 def resolve(target: str, observation: Observation) -> int:

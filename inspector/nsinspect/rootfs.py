@@ -13,7 +13,7 @@ from inspector.changes import Changes, read_layers, view_of
 from inspector.errors import InspectorError
 from inspector.kernel.host import Host
 from inspector.layers import Change, Layers, Totals
-from inspector.nsinspect.listing import resolve
+from inspector.nsinspect.listing import look, resolve
 from inspector.observe import Observer
 from inspector.owner import owners
 from inspector.views.jsontext import to_json
@@ -23,6 +23,8 @@ from inspector.views.table import print_lines
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from inspector.sockets import Names
 
 __all__ = ["write_changes", "write_owner"]
 
@@ -34,10 +36,12 @@ class NotLayered(InspectorError):
     """The root is no union of layers, or they cannot be seen."""
 
 
-def write_owner(host: Host, path: str, *, as_json: bool = False, colour: bool = False) -> int:
+def write_owner(
+    host: Host, path: str, *, as_json: bool = False, colour: bool = False, names: Names | None = None
+) -> int:
     """Print who a path of this machine belongs to; the exit code is 1 when it is nobody's."""
     path = os.path.abspath(path)
-    claims = owners(host, path, Observer(host, groups=False).tick().containers)
+    claims = owners(host, path, look(Observer(host, groups=False), names).containers)
     if as_json:
         sys.stdout.write(_json({"schema": 1, "path": path, "owners": [asdict(claim) for claim in claims]}) + "\n")
     elif claims:
@@ -47,9 +51,11 @@ def write_owner(host: Host, path: str, *, as_json: bool = False, colour: bool = 
     return OK if claims else NOBODYS
 
 
-def write_changes(host: Host, target: str, *, as_json: bool = False, colour: bool = False) -> int:
+def write_changes(
+    host: Host, target: str, *, as_json: bool = False, colour: bool = False, names: Names | None = None
+) -> int:
     """Print what a container changed of its image, as it is found. Ctrl-C ends it with what there is: 130."""
-    observation = Observer(host, groups=False).tick()
+    observation = look(Observer(host, groups=False), names)
     pid = resolve(target, observation)
     containers = observation.containers
     around = next((one for one in containers if one.kind == "container" and pid in one.members), None)

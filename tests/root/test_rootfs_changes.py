@@ -188,20 +188,26 @@ def test_a_sandbox(sandbox: Sandbox, tmp_path: Path) -> None:
     assert role(f"{data['UpperDir']}/new", identifier) == ("upper", "/new")
 
 
-def _naive(merged: str, lower: str) -> set[tuple[str, str]]:
+Listing = dict[str, list[str]]
+LISTED = ("-printf", r"/%P\0%y\0%m %U\0%s %T@\0")
+
+
+def listing(found: str) -> Listing:
+    """Return what `find DIRECTORY -printf LISTED` listed: kind, rights, size and time by path."""
+    words = found.split("\0")
+    return {path: facts for path, *facts in zip(*(words[n::4] for n in range(4)), strict=False) if path != "/"}
+
+
+def compared(above: Listing, below: Listing) -> set[tuple[str, str]]:
     """Compare a merged tree with what was below it, the slow and plain way; directories only by owner and mode."""
-    below, above = ({_relative(p, top): p for p in _walk(top)} for top in (lower, merged))
     found = {("added", path) for path in above.keys() - below.keys()}
     found |= {("deleted", p) for p in below.keys() - above.keys() if os.path.dirname(p) in {"/", *above}}
     for path in above.keys() & below.keys():
-        new, old = os.lstat(above[path]), os.lstat(below[path])
-        same = (new.st_mode, new.st_uid) == (old.st_mode, old.st_uid)
-        if not os.path.isdir(above[path]) or os.path.islink(above[path]):
-            same = same and (new.st_size, new.st_mtime_ns) == (old.st_size, old.st_mtime_ns)
-        if not same:
+        new, old = above[path], below[path]
+        if new[:2] != old[:2] or (new[0] != "d" and new != old):
             found.add(("changed", path))
     # What was below a directory that is now something else went with it.
-    kinds = {path: os.path.isdir(full) and not os.path.islink(full) for path, full in above.items()}
+    kinds = {path: facts[0] == "d" for path, facts in above.items()}
     found = {(kind, p) for kind, p in found if kind != "deleted" or kinds.get(os.path.dirname(p), True)}
     around = {parent for _, path in found for parent in _parents(path) if parent in below}
     return found | {("changed", path) for path in around}
@@ -210,10 +216,6 @@ def _naive(merged: str, lower: str) -> set[tuple[str, str]]:
 def _walk(top: str) -> Iterator[str]:
     for directory, names, files in os.walk(top):
         yield from (os.path.join(directory, name) for name in [*names, *files])
-
-
-def _relative(path: str, top: str) -> str:
-    return path.removeprefix(top)
 
 
 def _parents(path: str) -> Iterator[str]:
@@ -272,7 +274,8 @@ def test_random_changes_of_a_real_overlay(tmp_path: Path, options: str) -> None:
                 walk = Changes(host, layers)
                 found = {(change.kind, change.path) for change in walk if change.kind != "copied"}
                 assert walk.problems == []
-                assert found == _naive(merged, lower), f"seed {seed}"
+                above, below = (listing(run(["find", top, *LISTED]).stdout) for top in (merged, lower))
+                assert found == compared(above, below), f"seed {seed}"
     finally:
         run(["umount", merged])
 

@@ -14,6 +14,7 @@ PACKAGES = {
     "containerd": "containerd",
     "docker": "docker.io",
     "dockerd": "docker.io",
+    "fuse-overlayfs": "fuse-overlayfs",
     "lxc-start": "lxc",
     "lxcfs": "lxcfs",
     "nft": "nftables",
