@@ -43,7 +43,10 @@ class Candidate(NamedTuple):
 
 
 class Grounds(NamedTuple):
-    """All that the verdict on one candidate rests on; `there`: who is in its first process's cgroups, by resource."""
+    """All that the verdict on one candidate rests on.
+
+    `there` are those in its first process's cgroups, by resource; `alone`: every cgroup to be seen is the candidate's.
+    """
 
     candidate: Candidate
     leader: Leader
@@ -51,6 +54,7 @@ class Grounds(NamedTuple):
     there: Mapping[str, frozenset[int]]
     located: Located
     group: Group | None
+    alone: bool
 
 
 Verdicts = dict[GroupKey, tuple[Grounds, Container | None]]
@@ -166,7 +170,8 @@ def containers(
             continue
         group = census.groups.get(str(candidate.key[1])) if candidate.kind == "group" else None
         there = cohabitants.get(leader.process.identity, {})
-        grounds = Grounds(candidate, leader, census.own, there, located, group)
+        alone = candidate.kind == "self" and _is_alone(census, candidate)
+        grounds = Grounds(candidate, leader, census.own, there, located, group, alone)
         last = known.get(candidate.key)
         container = last[1] if last is not None and last[0] == grounds else _verdict(grounds)
         judged[candidate.key] = grounds, container
@@ -183,6 +188,11 @@ def containers(
         one if (parent := _parent(one, census, held, claimed)) is None else one._replace(parent=parent)
         for one in result.values()
     )
+
+
+def _is_alone(census: Census, candidate: Candidate) -> bool:
+    seen = frozenset(pid for group in census.groups.values() for pid in group.members)
+    return candidate.leader.pid in seen and seen.issubset(candidate.members)
 
 
 def _verdict(grounds: Grounds) -> Container | None:
@@ -223,6 +233,8 @@ def _cgroups(grounds: Grounds) -> tuple[dict[str, str], frozenset[str]]:
         path = path_in(hierarchy, grounds.leader.membership)
         if path is None:
             continue
+        if grounds.alone and index not in grounds.own.true_roots and hierarchy.directory(path) is not None:
+            path = hierarchy.root  # its first process may sit in a child (systemd's /init.scope)
         own = None if unseen and hierarchy.version == 1 else _own_path(grounds, resource, index, path)
         paths[resource] = own or path
         if own is not None:
@@ -256,7 +268,7 @@ def _own_path(grounds: Grounds, resource: str, index: int, path: str) -> str | N
         return None
     # An outsider seen from within a PID namespace is 0. Without its first process among them, nothing was learnt.
     there = grounds.there.get(resource, frozenset())
-    return path if pid in there and there <= set(candidate.members) else None
+    return path if grounds.alone or (pid in there and there <= set(candidate.members)) else None
 
 
 def _parent(

@@ -185,6 +185,20 @@ def test_from_inside_a_container(tmp_path: Path, layout: str) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+def test_from_inside_a_container_of_systemd(tmp_path: Path, layout: str) -> None:
+    """Where the container's systemd has moved itself to /init.scope, the container is the whole tree nevertheless."""
+    fake = inside(tmp_path, layout, true_root=False)
+    for hierarchy in fake.hierarchies:
+        fake.file(f"{hierarchy.mountpoint}/cgroup.procs", "")
+    namespaces = own(1, cgroup=4026530001)
+    fake.process(1, "systemd", ppid=0, namespaces=namespaces, cgroups="/init.scope", mountinfo=fake.mounts())
+    fake.process(7, "ctop", namespaces=namespaces, cgroups="/system.slice/a.service", mountinfo=fake.mounts())
+    found = one(look(fake), "fake")
+    assert {found.cgroups[resource] for resource in found.owned} == {"/"}
+    assert {"cpu", "memory", "pids"} <= found.owned
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_from_inside_with_the_machines_own_root_cgroup(tmp_path: Path, layout: str) -> None:
     """A container that sits in the true root cgroup does not take the machine's figures for its own."""
     document = seen(inside(tmp_path, layout, true_root=True))
