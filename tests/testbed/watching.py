@@ -26,11 +26,15 @@ class Watch:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch)
 
-    def between(self, moment: float) -> list[tuple[float, float]]:
-        """Return for each figure the least and the most that it can have been at a moment (Unix time)."""
-        before = [figures for _, ended, figures in self._looks if ended <= moment][-1:]
-        around = [figures for began, ended, figures in self._looks if began <= moment <= ended]
-        after = [figures for began, _, figures in self._looks if began >= moment][:1]
+    def between(self, since: float, until: float | None = None) -> list[tuple[float, float]]:
+        """Return for each figure the least and the most that it can have been at a moment, or from one to another.
+
+        Moments are Unix time, as `taken_at` of a document.
+        """
+        until = since if until is None else until
+        before = [figures for _, ended, figures in self._looks if ended <= since][-1:]
+        around = [figures for began, ended, figures in self._looks if ended >= since and began <= until]
+        after = [figures for began, _, figures in self._looks if began >= until][:1]
         assert before, "nothing was seen before"
         assert after, "nothing was seen after"
         return [(min(values), max(values)) for values in zip(*before, *around, *after, strict=True)]
