@@ -46,6 +46,8 @@ BEAT = 0.5
 HEARTBEAT_SECONDS = 15.0
 """A proxy in between closes what is silent; most wait for 60 s."""
 RETRY_MS = 2000
+RECENT = 5.0
+"""Seconds for which the last look serves a new stream as the first of two: a page that is turned has no gap."""
 NOSNIFF = {"X-Content-Type-Options": "nosniff"}
 
 T = TypeVar("T")
@@ -104,6 +106,7 @@ class Streams(Generic[T]):
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._closed = False
+        self._last: tuple[T, float] | None = None
 
     def respond(self, request: Request) -> Response:
         """`/api/v1/stream?interval=S`: the document every S seconds, rounded to half ones.
@@ -133,7 +136,7 @@ class Streams(Generic[T]):
         reader = Reader(view)
         rhythm = self._rhythms.get(interval)
         if rhythm is None:
-            rhythm = self._rhythms[interval] = Rhythm(interval, asyncio.get_running_loop().time())
+            rhythm = self._rhythms[interval] = self._begin(interval, asyncio.get_running_loop().time())
         elif rhythm.latest is not None:
             reader.tell(rhythm.latest)
         rhythm.readers.add(reader)
@@ -141,6 +144,13 @@ class Streams(Generic[T]):
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         return reader
+
+    def _begin(self, interval: float, now: float) -> Rhythm[T]:
+        """Start a rhythm: where somebody looked a moment ago, from there, so that its first rates are no later."""
+        if self._last is None or now - self._last[1] > RECENT:
+            return Rhythm(interval, now)
+        before, at = self._last
+        return Rhythm(interval, max(now, at + BEAT), before=before)
 
     def leave(self, interval: float, reader: Reader) -> None:
         """Remove a reader; the looking ends with the last one."""
@@ -181,6 +191,7 @@ class Streams(Generic[T]):
                 for reader in rhythm.readers:
                     reader.tell(f"the machine could not be read: {type(error).__name__}")
             return
+        self._last = after, now
         for rhythm in due:
             rhythm.latest = self._look(rhythm.before, after)
             rhythm.before = after

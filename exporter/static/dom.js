@@ -1,0 +1,50 @@
+// The only way this page makes elements. Text is always a text node: nothing a container says is ever parsed.
+
+/** An element with attributes (null leaves one out) and children; a string becomes a text node. */
+export function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== null && value !== undefined) node.setAttribute(name, value);
+  }
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}
+
+/** The element of that id. */
+export const byId = (id) => document.getElementById(id);
+
+/** Set an element's only text where it differs; its text node stays, a new one each second would be garbage. */
+export function setText(node, text) {
+  const old = node.firstChild;
+  if (!old) node.textContent = text;
+  else if (old.data !== text) old.data = text;
+}
+
+/** Replace an element's children. */
+export const fill = (node, ...children) => node.replaceChildren(...children.filter((child) => child !== null));
+
+/** A bar that shows shares of a whole; set(0.5, 0.2) fills half, and marks a fifth more strongly; set(null) hides it. */
+export class Bar {
+  constructor() {
+    this.outer = el("i", {});
+    this.inner = el("b", {});
+    this.node = el("span", { class: "bar", "aria-hidden": "true" }, this.outer, this.inner);
+    this.shown = [0, 0];
+    this.meaning = "";
+  }
+
+  set(ratio, part = 0, meaning = "") {
+    if (ratio === null) meaning = "none";
+    [ratio, part].forEach((value, index) => {
+      const share = Math.round(Math.min(Math.max(value || 0, 0), 1) * 200) / 200;
+      if (share !== this.shown[index]) {
+        this.shown[index] = share;
+        (index ? this.inner : this.outer).style.transform = `scaleX(${share})`;
+      }
+    });
+    if (meaning !== this.meaning) {
+      this.meaning = meaning;
+      this.node.className = `bar ${meaning}`;
+    }
+  }
+}

@@ -1,0 +1,63 @@
+// Which containers are shown and in what order: ctop's rules (inspector/views/selection.py).
+
+const KEYS = {
+  name: (container) => container.name,
+  id: (container) => container.id,
+  image: (container) => container.image,
+  runtime: (container) => container.runtime || "",
+  kind: (container) => container.kind,
+  state: (container) => container.state,
+  pod: (container) => container.pod || "",
+  finding: (container) => container.findings.map((finding) => `${finding.code} ${finding.severity}`).join("\n"),
+};
+const ANYWHERE = ["name", "id", "image", "runtime"];
+
+/**
+ * A filter: every word must match, each in upper or lower case. `runtime:docker` asks for one field, `a|b` for either,
+ * `/^web-\d+$/` for a pattern; a word with an unknown key (`nginx:1.25`) is an ordinary one.
+ */
+export function parseFilter(text) {
+  const tests = text.split(/\s+/).filter(Boolean).map(parseWord);
+  return (container) => tests.every((test) => test(container));
+}
+
+function parseWord(word) {
+  const colon = word.indexOf(":");
+  const key = word.slice(0, Math.max(colon, 0)).toLowerCase();
+  const rest = word.slice(colon + 1);
+  const single = Object.hasOwn(KEYS, key) && rest;
+  const fields = (single ? [key] : ANYWHERE).map((name) => KEYS[name]);
+  const matches = matcher(single ? rest : word);
+  return (container) => fields.some((field) => matches(field(container)));
+}
+
+function matcher(text) {
+  if (text.length > 2 && text.startsWith("/") && text.endsWith("/")) {
+    try {
+      const pattern = new RegExp(text.slice(1, -1), "iu");
+      return (value) => pattern.test(value);
+    } catch {
+      return () => false; // half typed
+    }
+  }
+  const parts = text.toLowerCase().split("|").filter(Boolean);
+  return (value) => parts.some((part) => value.toLowerCase().includes(part));
+}
+
+const byName = (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1);
+
+/** The containers to show: numbers from the largest, texts from A, unknown values last; equal ones by name. */
+export function select(containers, { matches, every, column, reverse, scene }) {
+  const shown = containers.filter((one) => (every || one.kind === "container") && matches(one));
+  const keyed = shown.map((one) => [column.sort(one, scene), one]);
+  const rank = (key) => (key === null || key === undefined || key === "" ? 2 : typeof key === "string" ? 1 : 0);
+  const direction = reverse ? -1 : 1;
+  keyed.sort(([a, one], [b, other]) => {
+    const ranks = rank(a) - rank(b);
+    if (ranks) return ranks;
+    const order = rank(a) === 2 ? 0 : rank(a) === 1 ? direction * a.toLowerCase().localeCompare(b.toLowerCase())
+      : direction * (column.ascending ? a - b : b - a);
+    return order || byName(one, other);
+  });
+  return keyed.map(([, one]) => one);
+}
