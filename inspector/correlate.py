@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 from inspector.identity import Naming, name_of
 from inspector.kernel.cgroups import Hierarchy, ancestors, path_in
 from inspector.model import Census, Container, Group, Identity, Leader, Own, Process
+from inspector.nesting import parents_of
 from inspector.runtimes import Match, match
 
 __all__ = ["Candidate", "Verdicts", "candidates", "containers"]
@@ -164,6 +165,7 @@ def containers(
     held: dict[int, str] = {}
     claimed: dict[str, str] = {}
     result: dict[str, Container] = {}
+    shown: dict[str, Grounds] = {}
     for candidate in found:
         leader = leaders.get(candidate.leader.identity)
         if leader is None or (candidate.kind == "group" and candidate.key[1] in claimed):
@@ -175,19 +177,38 @@ def containers(
         last = known.get(candidate.key)
         container = last[1] if last is not None and last[0] == grounds else _verdict(grounds)
         judged[candidate.key] = grounds, container
-        # A unit with several mount namespaces is one service: the first stands for it.
-        if container is None or container.id in result:
+        if container is None:
             continue
+        if container.id in result:
+            apart = _of_the_same_id(container, grounds, shown[container.id])
+            if apart is None:
+                continue
+            container, grounds = apart
         result[container.id] = container
+        shown[container.id] = grounds
         if container.kind != "cgroup":
             held.update(dict.fromkeys(candidate.members, container.id))
             claimed.update((container.cgroups[resource], container.id) for resource in container.owned)
     known.clear()
     known.update(judged)
-    return tuple(
-        one if (parent := _parent(one, census, held, claimed)) is None else one._replace(parent=parent)
-        for one in result.values()
-    )
+    parents = parents_of(result, census, held, claimed)
+    return tuple(one._replace(parent=parents[one.id]) if one.id in parents else one for one in result.values())
+
+
+def _of_the_same_id(container: Container, grounds: Grounds, first: Grounds) -> tuple[Container, Grounds] | None:
+    """Tell two groups apart that would have one id; a unit with several mount namespaces is one service.
+
+    An id that a file or a command line told may be somebody else's, put there to hide behind. None for a unit's
+    own cgroup.
+    """
+    if container.kind == "cgroup":
+        return None
+    kind, value = grounds.candidate.key
+    if container.kind != "service":
+        return container._replace(id=f"{kind}-{value}" if kind in ("pid", "mnt") else str(value)), grounds
+    members = tuple(sorted({*first.candidate.members, *grounds.candidate.members}))
+    whole = first._replace(candidate=first.candidate._replace(members=members))
+    return _verdict(whole) or container, whole
 
 
 def _is_alone(census: Census, candidate: Candidate) -> bool:
@@ -269,23 +290,3 @@ def _own_path(grounds: Grounds, resource: str, index: int, path: str) -> str | N
     # An outsider seen from within a PID namespace is 0. Without its first process among them, nothing was learnt.
     there = grounds.there.get(resource, frozenset())
     return path if grounds.alone or (pid in there and there <= set(candidate.members)) else None
-
-
-def _parent(
-    container: Container, census: Census, held: Mapping[int, str], claimed: Mapping[str, str]
-) -> str | None:
-    """Find the container around this one: by its first process's ancestors, or by the cgroups above its own.
-
-    A control group's first process is often a container's that lies below it, so there the cgroups alone tell.
-    """
-    process = container.leader.process if container.leader and container.kind != "cgroup" else None
-    seen = set()
-    while process is not None and process.pid not in seen:
-        seen.add(process.pid)
-        around = held.get(process.pid)
-        if around is not None and around != container.id:
-            return around
-        process = census.processes.get(process.ppid)
-    own = {container.cgroups[resource] for resource in container.owned}
-    above = (path for cgroup in dict.fromkeys(container.cgroups.values()) for path in ancestors(cgroup))
-    return next((claimed[path] for path in above if path not in own and path in claimed), None)

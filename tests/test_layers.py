@@ -36,6 +36,7 @@ PURE = (
     "inspector.shellscript",
     "inspector.supervisor",
     "inspector.layers",
+    "inspector.nesting",
     "inspector.namespace_table",
 )
 TERMINAL = ("inspector.views", "inspector.ctop", "inspector.nsinspect")

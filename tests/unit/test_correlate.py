@@ -67,6 +67,16 @@ def decided(there: Census, *looks: Leader, verdicts: Verdicts | None = None) -> 
     return {one.id: one for one in containers(there, found, leaders, cohabitants, LOCATED, verdicts)}
 
 
+def around(found: dict[str, Container], one: Container) -> list[str]:
+    """Return the ids of the containers around one, from within; fails when they never end."""
+    ids: list[str] = []
+    while one.parent is not None:
+        ids.append(one.parent)
+        assert len(ids) <= len(found)
+        one = found[one.parent]
+    return ids
+
+
 @given(CENSUSES)
 def test_no_process_is_in_two_groups(there: Census) -> None:
     """Whatever the census, nothing is raised, no process is in two groups, and every first process is a member."""
@@ -88,11 +98,12 @@ def test_no_foreign_process_is_lost(there: Census) -> None:
 
 @given(CENSUSES, st.lists(st.sampled_from(PATHS), min_size=12, max_size=12))
 def test_every_census_is_decided(there: Census, paths: list[str]) -> None:
-    """Whatever the census, nothing is raised, ids are unique, and a parent is another container or service."""
+    """Whatever the census, nothing is raised, and a parent is a container or service; parents are no circle."""
     looks = [leader(one, path, root=IMAGE) for one, path in zip(there.processes.values(), paths, strict=False)]
     found = decided(there, *looks)
     isolated = {one.id for one in found.values() if one.kind != "cgroup"}
-    assert all(one.parent is None or (one.parent in isolated and one.parent != one.id) for one in found.values())
+    assert all(one.parent is None or one.parent in isolated for one in found.values())
+    assert all(one.id not in around(found, one) for one in found.values())
     assert all(one.owned <= one.cgroups.keys() for one in found.values())
 
 
@@ -186,6 +197,36 @@ def test_processes_that_lead_in_a_circle() -> None:
     assert decided(census([first, second]), leader(first))["pid-11"].parent is None
 
 
+def test_containers_in_a_circle() -> None:
+    """Where each is in the other, as two reads around the reuse of a PID may tell, the oldest is in none."""
+    first, second, third = (process(pid, pid_ns=10 + pid, ppid=pid % 3 + 1, starttime=9 - pid) for pid in (1, 2, 3))
+    found = decided(census([first, second, third], [group("/", 1, 2, 3)]), *map(leader, (first, second, third)))
+    assert {one.id: one.parent for one in found.values()} == {"pid-11": "pid-12", "pid-12": "pid-13", "pid-13": None}
+
+
+def test_processes_and_cgroups_that_contradict_each_other() -> None:
+    """A container whose cgroup lies in another's, which was started by a process of the first, is in that alone."""
+    outer, inner = process(1, pid_ns=11, starttime=1, ppid=2), process(2, pid_ns=12, starttime=5)
+    there = census([outer, inner], [group(OUTER, 1), group(INNER, 2)])
+    found = decided(there, leader(outer, OUTER), leader(inner, INNER))
+    assert {one.id: one.parent for one in found.values()} == {ID: None, OTHER: ID}
+
+
+def test_nobody_hides_behind_anothers_id() -> None:
+    """Of two containers that would have one id both are there, the later one by what sets it apart."""
+    first, second = process(1, pid_ns=11, starttime=1), process(2, pid_ns=12, starttime=5)
+    command = f"/usr/bin/conmon -c {ID} -u {ID}"
+    found = decided(
+        census([first, second], [group("/", 1, 2)]),
+        *(leader(one)._replace(parent_cmdline=command) for one in (first, second)),
+    )
+    assert {one.id: one.members for one in found.values()} == {ID: (1,), "pid-12": (2,)}
+    again = f"/a/docker/{ID}"
+    there = census([first, second], [group(OUTER, 1), group(again, 2)])
+    found = decided(there, leader(first, OUTER), leader(second, again))
+    assert {one.id: one.members for one in found.values()} == {ID: (1,), again: (2,)}
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_nested_containers_on_a_machine(tmp_path: Path, layout: str) -> None:
     """Docker in Docker, and a sandbox in a sandbox: the inner one names the outer one, on v1 and v2."""
@@ -213,6 +254,8 @@ def test_a_service_with_private_mounts(tmp_path: Path, layout: str) -> None:
     tick = look(fake)
     found = one(tick, "db.service")
     assert (found.kind, found.runtime, found.id) == ("service", "systemd", unit)
+    assert found.members == (100, 101)
+    assert {"cpu", "memory", "pids"} <= found.owned
     assert not [one for one in tick.containers if one.kind == "container"]
 
 
