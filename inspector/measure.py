@@ -25,6 +25,7 @@ __all__ = ["UNSHOWN", "Meter"]
 FILES = {1: cgroup_v1.FILES, 2: cgroup_v2.FILES}
 Parse = Callable[[bytes], Values]
 SHORT = 32  # bytes
+SPARE = 1.2
 # What is needed of an ancestor: its limits, and whether its quota throttles.
 BRIEF = frozenset(
     {
@@ -32,6 +33,24 @@ BRIEF = frozenset(
         "cpu.cfs_quota_us",
         "cpu.max",
         "cpu.stat",
+        "cpuset.cpus.effective",
+        "cpuset.effective_cpus",
+        "memory.limit_in_bytes",
+        "memory.max",
+        "pids.max",
+    }
+)
+# What changes only when somebody writes it. On a machine with more cgroups than we may keep files open of, these are
+# read anew at a refresh, not at every tick: opening them again would cost more than all the others together.
+SETTINGS = frozenset(
+    {
+        "cpu.cfs_burst_us",
+        "cpu.cfs_period_us",
+        "cpu.cfs_quota_us",
+        "cpu.max",
+        "cpu.max.burst",
+        "cpu.shares",
+        "cpu.weight",
         "cpuset.cpus.effective",
         "cpuset.effective_cpus",
         "memory.limit_in_bytes",
@@ -67,15 +86,23 @@ class Sheet:
     so the inode that identifies it is looked up only then.
     """
 
-    def __init__(self, host: Host, path: str, uses: Iterable[tuple[str, str, ControlFile]]) -> None:
+    def __init__(
+        self, host: Host, path: str, uses: Iterable[tuple[str, str, ControlFile]], *, thrifty: bool = False
+    ) -> None:
         self._host = host
         self._path = path
         self._directories: dict[str, str] = {}  # by resource
         self._uses: dict[str, list[tuple[str, Parse]]] = {}
+        self._seldom: list[str] = []  # the files that are not read at every tick
         for resource, directory, file in uses:
             self._directories[resource] = directory
-            self._uses.setdefault(f"{directory}/{file.name}", []).append((resource, file.parse))
+            place = f"{directory}/{file.name}"
+            self._uses.setdefault(place, []).append((resource, file.parse))
+            if thrifty and file.name in SETTINGS:
+                self._seldom.append(place)
+        self.files = len(self._uses)
         self._bundle: Bundle | None = None
+        self._settings: dict[str, bytes] = {}
         self._texts: list[bytes] = []
         self._values: dict[str, dict[str, Values]] = {}  # by resource and file
         self._failed: dict[str, OSError | ParseError] = {}
@@ -85,7 +112,7 @@ class Sheet:
     def read(self, account: Callable[[str, OSError | ParseError], None]) -> None:
         """Bring `readings` and `inodes` up to date; both are empty when the cgroup is gone."""
         try:
-            texts = self._bundle.read() if self._bundle else self._open()
+            texts = [*self._bundle.read(), *self._settings.values()] if self._bundle else self._open()
         except OSError:  # gone, perhaps with another one of its name in its place; or a file that became unreadable
             self.close()
             try:
@@ -104,23 +131,31 @@ class Sheet:
         if self._bundle:
             self._bundle.close()
         self._bundle = None
-        for known in (self._texts, self._values, self._failed, self.readings, self.inodes):
+        for known in (self._texts, self._settings, self._values, self._failed, self.readings, self.inodes):
             known.clear()
 
     def retry(self) -> None:
-        """Look for files that were not there or not readable."""
-        missing = self._uses.keys() - (self._bundle.paths if self._bundle else ())
+        """Look for files that were not there or not readable, and for settings that were changed."""
+        missing = self._uses.keys() - (self._bundle.paths if self._bundle else ()) - self._settings.keys()
         if any(map(self._host.access, missing)):
             self.close()
+        elif self._settings:
+            settings, failed = self._read_each(self._settings)
+            if failed:
+                self.close()
+            else:
+                self._settings = settings
 
     def _open(self) -> list[bytes]:
-        self._bundle, unopened = self._host.bundle(self._uses)
+        self._bundle, unopened = self._host.bundle(path for path in self._uses if path not in self._seldom)
+        self._settings, unread = self._read_each(self._seldom)
+        unopened |= unread
         places = {directory: self._inode(directory) for directory in dict.fromkeys(self._directories.values())}
         wanted = tuple(self._bundle.paths)
         try:
             texts = self._bundle.read()
         except OSError:  # one of them cannot be read, or all: the others are opened without it
-            unopened |= self._unreadable(wanted)
+            unopened |= self._read_each(wanted)[1]
             self._bundle.close()
             self._bundle, _ = self._host.bundle(path for path in wanted if path not in unopened)
             texts = self._bundle.read()
@@ -132,7 +167,7 @@ class Sheet:
             for resource, directory in self._directories.items()
             if (inode := places[directory]) is not None
         }
-        return texts
+        return [*texts, *self._settings.values()]
 
     def _inode(self, directory: str) -> int | None:
         try:
@@ -140,19 +175,20 @@ class Sheet:
         except FileNotFoundError:
             return None
 
-    def _unreadable(self, paths: Iterable[str]) -> dict[str, OSError]:
-        failed = {}
+    def _read_each(self, paths: Iterable[str]) -> tuple[dict[str, bytes], dict[str, OSError]]:
+        """Return what each of some files says, and why those cannot be read that cannot."""
+        found, failed = {}, {}
         for path in paths:
             try:
-                self._host.read(path)
+                found[path] = self._host.read(path)
             except OSError as error:
                 failed[path] = error
-        return failed
+        return found, failed
 
     def _parse(self, texts: list[bytes]) -> None:
         """Parse what changed, and make the readings of those resources anew."""
         changed = set()
-        names = self._bundle.paths if self._bundle else ()
+        names = (*(self._bundle.paths if self._bundle else ()), *self._settings)
         for place, (name, text) in enumerate(zip(names, texts, strict=True)):
             if self._texts and text == self._texts[place]:
                 continue
@@ -188,6 +224,7 @@ class Meter:
         self._wanted: Mapping[Key, bool] = {}
         self._interfaces: dict[int, tuple[bytes, tuple[Interface, ...]]] = {}
         self._sheets: dict[tuple[str, frozenset[tuple[str, bool]]], Sheet] = {}
+        self._thrifty = False
 
     def begin(self, located: Mapping[str, tuple[Hierarchy, int]], *, refresh: bool) -> None:
         """Start a tick; at a refresh, files that did not exist are looked for again."""
@@ -214,14 +251,21 @@ class Meter:
         places: dict[str, set[tuple[str, bool]]] = {}
         for (resource, path), full in wanted.items():
             places.setdefault(path, set()).add((resource, full))
-        sheets = {}
-        for path, resources in places.items():
-            key = path, frozenset(resources)
-            known = self._sheets.pop(key) if key in self._sheets else None
-            sheets[key] = known or Sheet(self.host, path, self._files(path, resources))
+        keys = [(path, frozenset(resources)) for path, resources in places.items()]
+        sheets = {key: self._sheets.pop(key) if key in self._sheets else self._sheet(*key) for key in keys}
         for sheet in self._sheets.values():
             sheet.close()
+        files = sum(sheet.files for sheet in sheets.values())
+        # Once thrifty, it stays so until there is room to spare: to change it, every file is opened anew.
+        if self._thrifty == self.host.can_keep(files * SPARE if self._thrifty else files):
+            self._thrifty = not self._thrifty
+            for sheet in sheets.values():
+                sheet.close()
+            sheets = {key: self._sheet(*key) for key in keys}
         self._sheets, self._wanted = sheets, wanted
+
+    def _sheet(self, path: str, resources: Iterable[tuple[str, bool]]) -> Sheet:
+        return Sheet(self.host, path, self._files(path, resources), thrifty=self._thrifty)
 
     def _files(self, path: str, resources: Iterable[tuple[str, bool]]) -> Iterator[tuple[str, str, ControlFile]]:
         for resource, full in sorted(resources):

@@ -302,6 +302,10 @@ class Host:
         self._bundled += self._bundles[made]
         return made, failed
 
+    def can_keep(self, files: float) -> bool:
+        """Tell whether so many files in bundles can be kept open, beside the single ones that are kept now."""
+        return len(self._kept) + files <= self._descriptor_limit()
+
     def released(self, bundle: Bundle) -> None:
         """Take note that a bundle was closed."""
         self._bundled -= self._bundles.pop(bundle, 0)

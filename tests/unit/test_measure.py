@@ -10,6 +10,7 @@ import pytest
 from inspector.absence import Absence
 from inspector.collect import Collector
 from inspector.kernel.controllers import Cpu, CpuUsage, Memory, Pids
+from inspector.kernel.host import Host
 from inspector.kernel.network import Interface
 from inspector.kernel.process import PAGE_SIZE
 from inspector.measure import Meter
@@ -104,6 +105,32 @@ def test_a_file_this_kernel_lacks_is_asked_for_again_at_a_refresh(desk: Desk) ->
     assert desk.host.since("pids.events") == []
     desk.tick(refresh=True)
     assert desk.read("pids") == Pids(current=3, limit_hits=3)
+
+
+def test_with_too_few_descriptors_settings_are_read_at_a_refresh(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where not all files can be kept open, usage is new at every tick all the same, a limit within a refresh."""
+    v2 = len(desk.fake.hierarchies) == 1
+    usage, limit = ("memory.current", "memory.max") if v2 else ("memory.usage_in_bytes", "memory.limit_in_bytes")
+    monkeypatch.setattr(Host, "_descriptor_limit", lambda _: 3)
+    assert desk.read("memory") == desk.read("memory")
+    desk.change("memory", usage, "2000\n")
+    desk.change("memory", limit, "8192\n")
+    desk.tick()
+    memory = desk.read("memory")
+    assert isinstance(memory, Memory)
+    assert (memory.usage_bytes, memory.limit_bytes) == (2000, 4096)
+    assert desk.host.since("/x/memory.") == []
+    desk.tick(refresh=True)
+    memory = desk.read("memory")
+    assert isinstance(memory, Memory)
+    assert (memory.usage_bytes, memory.limit_bytes) == (2000, 8192)
+    monkeypatch.undo()
+    desk.meter.figures({("memory", "/x"): True, ("pids", "/x"): True})
+    desk.change("memory", limit, "4096\n")
+    desk.tick()
+    memory = desk.meter.figures({("memory", "/x"): True, ("pids", "/x"): True})[0]["memory", "/x"]
+    assert isinstance(memory, Memory)
+    assert memory.limit_bytes == 4096
 
 
 def test_a_controller_without_files(desk: Desk) -> None:
