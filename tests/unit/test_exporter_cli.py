@@ -87,8 +87,8 @@ def test_version_and_help() -> None:
     """--version says name and version; --help names every option."""
     assert re.fullmatch(r"cgscope-exporter \S+\n", run("--version").stdout)
     text = run("--help").stdout
-    options = "web.listen-address web.systemd-socket web.config.file web.telemetry-path web.max-requests " \
-        "web.disable-exporter-metrics path.procfs path.sysfs path.rootfs log.level log.format once"  # fmt: skip
+    options = """web.listen-address web.systemd-socket web.config.file web.telemetry-path web.max-requests
+    web.disable-exporter-metrics path.procfs path.sysfs path.rootfs log.level log.format once"""
     assert [option for option in options.split() if f"--{option}" not in text] == []
 
 

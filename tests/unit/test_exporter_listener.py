@@ -1,0 +1,225 @@
+"""Connections that are slow, idle or many, with their limits made small."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from exporter import connection, listener
+from exporter.address import bind
+from exporter.connection import Connection
+from exporter.listener import Listener
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+BIG = 8 << 20
+
+Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+
+
+async def app(scope: Any, _: Any, send: Any) -> None:  # noqa: ANN401
+    """Answer with a short body, or with a large one at /big."""
+    body = b"x" * BIG if scope["path"] == "/big" else b"hello"
+    headers = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[Connect]:
+    """Listen on a free port; gives a function that connects. All that it opened is closed at the end."""
+    config = uvicorn.Config(app, ws="none", lifespan="off", log_config=None, proxy_headers=False)
+    config.load()
+    state = ServerState()
+    opened: list[asyncio.StreamWriter] = []
+    with bind("127.0.0.1", 0) as sock:
+        made = Listener([sock], lambda owner: Connection(config, state, owner), lambda: None)
+
+        async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            reader, writer = await asyncio.open_connection(*sock.getsockname())
+            opened.append(writer)
+            return reader, writer
+
+        try:
+            yield connect
+        finally:
+            made.close()
+            for one in list(state.connections):
+                one.transport.abort()
+            for writer in opened:
+                writer.close()
+            await asyncio.sleep(0)
+
+
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """Return the status line of an answer."""
+    writer.write(REQUEST)
+    head = await reader.readuntil(b"\r\n\r\n")
+    await reader.readexactly(5)
+    return head.split(b"\r\n")[0]
+
+
+async def ended(reader: asyncio.StreamReader) -> bool:
+    """Wait until the other side has closed; False when something comes instead."""
+    try:
+        return await asyncio.wait_for(reader.read(1), 20) == b""
+    except ConnectionResetError:
+        return True
+
+
+def run(scenario: Callable[[Connect], Awaitable[None]]) -> None:
+    """Run a scenario against a listener."""
+
+    async def main() -> None:
+        async with listening() as connect:
+            await asyncio.wait_for(scenario(connect), 60)
+
+    asyncio.run(main())
+
+
+def test_slow_headers_are_answered_408(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A sender of one byte now and then, at first or after a whole request, is told and let go, with one line."""
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.2)
+
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        for number in range(len(REQUEST) - 1):
+            writer.write(REQUEST[number : number + 1])
+            await asyncio.sleep(0.05)
+
+    async def scenario(connect: Connect) -> None:
+        for before in (False, True):
+            reader, writer = await connect()
+            if before:
+                assert await ask(reader, writer) == b"HTTP/1.1 200 OK"
+            dripping = asyncio.create_task(drip(writer))
+            assert (await reader.readuntil(b"\r\n")) == b"HTTP/1.1 408 Request Timeout\r\n"
+            await reader.read()
+            dripping.cancel()
+
+    with caplog.at_level(logging.INFO, "exporter"):
+        run(scenario)
+    # uvicorn's own lines are switched off where the log is set up (exporter.logs).
+    ours = [record for record in caplog.records if record.name.startswith("exporter")]
+    assert [record.__dict__["fields"]["status"] for record in ours] == [408, 408]
+
+
+def test_a_connection_without_a_byte_is_closed_in_silence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A browser's connection in advance, or a probe of the port, is no event."""
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.1)
+
+    async def scenario(connect: Connect) -> None:
+        reader, _ = await connect()
+        assert await ended(reader)
+
+    with caplog.at_level(logging.INFO, "exporter"):
+        run(scenario)
+    assert caplog.records == []
+
+
+def test_a_connection_that_is_used_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two requests the time for one does not run."""
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.1)
+
+    async def scenario(connect: Connect) -> None:
+        reader, writer = await connect()
+        for _ in range(3):
+            assert await ask(reader, writer) == b"HTTP/1.1 200 OK"
+            await asyncio.sleep(0.3)
+
+    run(scenario)
+
+
+def test_the_one_idle_longest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound the connection whose last use is the longest ago is closed; newer ones and the new one work."""
+    monkeypatch.setattr(listener, "MOST", 3)
+
+    async def scenario(connect: Connect) -> None:
+        first, second, third = [await connect() for _ in range(3)]
+        for one in (second, third, first):
+            await ask(*one)
+        fourth = await connect()
+        assert await ask(*fourth) == b"HTTP/1.1 200 OK"
+        assert await ended(second[0])
+        for one in (first, third, fourth):
+            assert await ask(*one) == b"HTTP/1.1 200 OK"
+
+    run(scenario)
+
+
+def test_descriptors_that_run_out_make_room() -> None:
+    """With hardly a descriptor left idle connections are closed, so that kernel files can still be opened."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def scenario(connect: Connect) -> None:
+        held = [await connect() for _ in range(20)]
+        await ask(*held[-1])
+        highest = max(writer.get_extra_info("socket").fileno() for _, writer in held)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + listener.SPARED_DESCRIPTORS, hard))
+        for number in range(10):
+            assert await ask(*await connect()) == b"HTTP/1.1 200 OK"
+            assert await ended(held[number][0])
+
+    try:
+        run(scenario)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_few_clients_who_do_not_read_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held in memory for them is bounded: beyond that the first of them is let go."""
+    monkeypatch.setattr(listener, "MOST_STUCK", 2)
+
+    async def scenario(connect: Connect) -> None:
+        held = []
+        for _ in range(4):
+            reader, writer = await connect()
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(REQUEST.replace(b"/ ", b"/big "))
+            held.append((reader, writer))
+            await asyncio.sleep(0.1)
+        lengths = []
+        for reader, writer in held:
+            writer.transport.resume_reading()  # type: ignore[attr-defined]
+            try:
+                lengths.append(len(await reader.read()) if reader is held[0][0] else len(await reader.readexactly(BIG)))
+            except (ConnectionResetError, asyncio.IncompleteReadError):
+                lengths.append(0)
+        assert [length >= BIG for length in lengths] == [False, False, True, True]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"\x16\x03\x01\x00\xff\r\n\r\n", b"400 Bad Request"),
+        (b"GET / HTTP/1.1\r\n\r\n", b"400 Bad Request"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: x\r\n\r\n", b"501 Not Implemented"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 1_000_000, b"431 Request Header Fields Too Large"),
+        (b"GET /" + b"a" * 1_000_000, b"414 Request-URI Too Long"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", b"200 OK"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"200 OK"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n" + b"a" * 1_000_000, b"200 OK"),
+    ],
+)
+def test_what_is_no_request(sent: bytes, status: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """The status can be read even when megabytes were sent, and there is one line for each refusal."""
+
+    async def scenario(connect: Connect) -> None:
+        reader, writer = await connect()
+        writer.write(sent)
+        assert await reader.readuntil(b"\r\n") == b"HTTP/1.1 " + status + b"\r\n"
+
+    with caplog.at_level(logging.INFO, "exporter"):
+        run(scenario)
+    ours = [record for record in caplog.records if record.name.startswith("exporter")]
+    assert len(ours) == (status != b"200 OK")
