@@ -100,8 +100,9 @@ def parse_cgroup(data: bytes) -> Membership:
         fields = line.split(b":", 2)
         if len(fields) != 3 or not fields[0].isdigit() or not fields[2].startswith(b"/") or b"\0" in line:  # noqa: PLR2004
             raise ParseError("/proc/<pid>/cgroup", line)
-        # " (deleted)" is the kernel's suffix for a cgroup that was removed under a zombie.
-        path = fields[2].decode(errors="surrogateescape").removesuffix(" (deleted)")
+        # The kernel's " (deleted)" behind a cgroup that was removed under a zombie stays: a live one may be called so,
+        # and without it would be taken for its neighbour. Nothing is found under the path of a removed one.
+        path = fields[2].decode(errors="surrogateescape")
         for controller in fields[1].decode(errors="surrogateescape").split(","):
             paths[controller] = path
     return Membership(paths)

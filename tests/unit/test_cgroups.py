@@ -41,9 +41,9 @@ def test_a_path_may_hold_colons_and_other_bytes() -> None:
     assert parse_cgroup(b"3:memory:/a:b/\xff\n").paths == {"memory": "/a:b/\udcff"}
 
 
-def test_the_deleted_suffix_is_not_part_of_the_name() -> None:
-    """The kernel marks the cgroup of a zombie that was removed; the mark is taken off."""
-    assert parse_cgroup(b"0::/gone (deleted)\n").paths == {"": "/gone"}
+def test_the_deleted_suffix_may_be_a_name() -> None:
+    """What reads like the kernel's mark of a removed cgroup can be a live one's name, and is not its neighbour's."""
+    assert parse_cgroup(b"0::/gone (deleted)\n").paths == {"": "/gone (deleted)"}
 
 
 @pytest.mark.parametrize("line", [b"memory:/a", b"x:memory:/a", b"3:memory:a", b"3:memory", b"::", b"3:memory:/a\0b"])
