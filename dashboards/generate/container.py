@@ -60,7 +60,7 @@ NOW = [
 IDENTITY = [
     table("What it is", "Who made it, and its state.", "none", Column("", of("container_info"), ""), link=FLEET,
           labels={"name": "name", "runtime": "Runtime", "image": "Image", "kind": "Kind", "state": "State",
-                  "instance": "instance", "id": "id"},
+                  "pid": "PID", "rootfs": "Root", "instance": "instance", "id": "id"},
           sort="Runtime", width=12, height=6),
     table("Findings", "What cgscope found wrong or risky now.", "none", Column("", f"{of('container_finding')} == 1",
           ""),
@@ -68,7 +68,7 @@ IDENTITY = [
           width=6, height=6),
     table("Namespaces", "Its namespaces, and whether they are the host's own: then there is no wall there.", "none",
           Column("", of("container_namespace_info"), ""), link=FLEET,
-          labels={"namespace": "Namespace", "inode": "Inode", "host": "Host's own"}, sort="Host's own", width=6,
+          labels={"kind": "Namespace", "inode": "Inode", "shared_with_host": "Host's own"}, sort="Host's own", width=6,
           height=6),
 ]  # fmt: skip
 
@@ -82,8 +82,8 @@ CPU_PANELS = [
           "which its own counters do not show.", "percentunit",
           Query(share(rate("container_cpu_cfs_throttled_periods_total"), rate("container_cpu_cfs_periods_total")),
                 "own quota"),
-          Query(share(rate("container_cpu_inherited_throttled_periods_total"),
-                      rate("container_cpu_inherited_periods_total")), "a quota above"),
+          Query(f"{rate('container_cpu_inherited_throttled_periods_total')}"
+                f" / ({rate('container_cpu_inherited_periods_total')} > 0)", "quota of {{set_by}}"),
           link=CPU, width=8),
     graph("Waiting for a CPU", "Share of time in which some task was ready and had no CPU (PSI); and seconds its run "
           "queues were throttled, of all CPUs, each second.", "percentunit",
@@ -122,13 +122,16 @@ DISK = [
     graph("Bytes read and written", "To block devices; what the page cache answers is not in it.", "Bps",
           Query(f"sum by (device) ({rate('container_fs_reads_bytes_total')})", "read {{device}}"),
           Query(f"sum by (device) ({rate('container_fs_writes_bytes_total')})", "write {{device}}"), link=PRESSURE,
-          width=8),
+          width=6),
     graph("Reads and writes", "Requests to block devices.", "iops",
           Query(f"sum by (device) ({rate('container_fs_reads_total')})", "read {{device}}"),
-          Query(f"sum by (device) ({rate('container_fs_writes_total')})", "write {{device}}"), link=PRESSURE, width=8),
+          Query(f"sum by (device) ({rate('container_fs_writes_total')})", "write {{device}}"), link=PRESSURE, width=6),
+    graph("Written to its own root", "Bytes in the layer that is its own: what is lost with it, and fills the "
+          "machine's disk. Counted seldom, as it takes long: container_layer_age_seconds tells when.", "bytes",
+          Query(f"sum({of('container_layer_bytes')})", "layer"), link=FLEET, width=6),
     graph("Waiting for I/O", "Share of time in which some or all tasks waited for a disk (PSI).", "percentunit",
           Query(f"sum({rate('container_pressure_io_waiting_seconds_total')})", "some"),
-          Query(f"sum({rate('container_pressure_io_stalled_seconds_total')})", "all"), link=PRESSURE, width=8),
+          Query(f"sum({rate('container_pressure_io_stalled_seconds_total')})", "all"), link=PRESSURE, width=6),
 ]  # fmt: skip
 
 NETWORK = [

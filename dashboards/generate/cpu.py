@@ -16,9 +16,9 @@ THROTTLED_STEPS = ((None, "green"), (0.05, "orange"), (0.25, "red"))
 USED = total_rate("container_cpu_usage_seconds_total")
 LIMIT = total("container_cpu_limit_cores")
 OWN = share(total_rate("container_cpu_cfs_throttled_periods_total"), total_rate("container_cpu_cfs_periods_total"))
-ABOVE = share(
-    total_rate("container_cpu_inherited_throttled_periods_total"), total_rate("container_cpu_inherited_periods_total")
-)
+# By each cgroup above that has a quota (set_by), and of the one that stops it most.
+BY_WHOM = share(rate("container_cpu_inherited_throttled_periods_total"), rate("container_cpu_inherited_periods_total"))
+ABOVE = by_container(BY_WHOM, "max")
 LOST = total_rate("container_cpu_cfs_throttled_seconds_total")
 
 
@@ -69,7 +69,12 @@ WHO = [
                  "short"),
           link=ROW, labels={"name": "name", "instance": "instance", "set_by": "Set by", "id": "id"},
           sort="Limit (cores)",
-          height=8),
+          width=12, height=8),
+    table("Whose quota throttles those below it", "Each cgroup above a container that was throttled, and so stopped "
+          "the container.", "percentunit",
+          Column("Throttled", f"max by (instance, id, name, set_by) ({BY_WHOM}) > 0", "percentunit", THROTTLED_STEPS),
+          link=ROW, labels={"name": "name", "instance": "instance", "set_by": "Quota of", "id": "id"}, sort="Throttled",
+          width=12, height=8),
 ]  # fmt: skip
 
 RIGHT_SIZE = [

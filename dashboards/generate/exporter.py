@@ -22,6 +22,9 @@ NOW = [
     stat("Reads denied", "Files that the kernel did not let the exporter read. CAP_SYS_PTRACE and "
          "CAP_DAC_READ_SEARCH are what it can use.", "short",
          Query(f"sum({target('cgscope_denied_reads')})"), link=FLEET, steps=WARN),
+    stat("Kernel logs unread", "Machines whose exporter may not read the kernel's log (CAP_SYSLOG): OOM kills of "
+         "containers that are gone by the next scrape are not seen.", "short",
+         Query(count(f"{target('cgscope_kernel_log_readable')} == 0")), link=FLEET, steps=WARN),
     stat("Not understood", "Kernel files that could not be understood: a bug, or a hostile name. Please report it.",
          "short",
          Query(f"sum({target('cgscope_problems')})"), link=FLEET, steps=WARN),
@@ -52,8 +55,9 @@ COST = [
 
 VERSIONS = [
     table("Versions", "What runs where, and since when.", "s",
-          Column("Up", f"time() - max by (instance, job) ({target('process_start_time_seconds')})", "s"),
-          Column("", f"max by (instance, job, version) ({target('cgscope_build_info')})", ""), link=FLEET,
+          Column("Up",
+                 f"max by (instance, job, version) ({target('cgscope_build_info')}) * on (instance, job) group_left "
+                 f"(time() - max by (instance, job) ({target('process_start_time_seconds')}))", "s"), link=FLEET,
           labels={"instance": "instance", "job": "Job", "version": "Version"}, sort="Up", height=8),
 ]  # fmt: skip
 

@@ -156,9 +156,12 @@ def table(
     """Return a table of the values now: a row for each set of `labels` (label -> heading), a column a query.
 
     Rows are joined on all their labels, so each query must give just these. A
-    column without a unit is an info metric, whose 1 is not shown.
+    column without a unit is an info metric: its labels are shown, not its 1.
     """
-    queries = [Query(column.expression, instant=True) for column in columns]
+    queries = [
+        Query(column.expression if column.unit else f"max by ({', '.join(labels)}) ({column.expression})", instant=True)
+        for column in columns
+    ]
     panel = _panel("table", title, description, unit, queries, link, width, height)
     for target in panel["targets"]:
         target["format"] = "table"

@@ -85,6 +85,14 @@ KILLS = [
           Column("Memory limit", LIMIT, "bytes"),
           Column("Held memory", OF_LIMIT, "percentunit", gauge=True, steps=FULL),
           link=ROW, labels=LABELS, sort="Kills", width=14, height=8),
+    table("The last victims", "The last process that was killed in each container, as the kernel's log names it; "
+          "told for an hour after the container is gone. Needs CAP_SYSLOG.", "dateTimeFromNow",
+          Column("Killed",
+                 f"max by ({EACH}, task, pid) ({selected('container_oom_last_victim_info')}) * on (instance, id) "
+                 f"group_left 1000 * max by (instance, id) ({selected('container_oom_last_kill_timestamp_seconds')})",
+                 "dateTimeFromNow"),
+          link=ROW, labels={"name": "name", "instance": "instance", "task": "Process", "pid": "PID", "image": "Image",
+                            "id": "id"}, sort="Killed", height=8),
 ]  # fmt: skip
 
 RIGHT_SIZE = [

@@ -24,7 +24,8 @@ Json = dict[str, Any]
 MODELS: list[Json] = [json.loads(p.read_text()) for p in sorted(Path(REPOSITORY, "dashboards/grafana").glob("*.json"))]
 SOURCES = ("$datasource", "${datasource}")
 # Those of Grafana's units that the dashboards use.
-UNITS = {"none", "short", "percentunit", "bytes", "Bps", "s", "ops", "iops", "pps"}
+UNITS = {"none", "short", "percentunit", "bytes", "Bps", "s", "ops", "iops", "pps",
+         "dateTimeFromNow"}  # fmt: skip
 every_dashboard = pytest.mark.parametrize("model", MODELS, ids=lambda model: model["uid"])
 
 
