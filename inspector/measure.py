@@ -6,25 +6,21 @@ holds a resource in which version is looked up in one table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 from inspector.absence import Absence
-from inspector.errors import ParseError
 from inspector.kernel import cgroup_v1, cgroup_v2
 from inspector.kernel.cgroups import Hierarchy
-from inspector.kernel.controllers import RESOURCES, ControlFile, Reading, Values
-from inspector.kernel.host import Bundle, Host
+from inspector.kernel.controllers import ControlFile, Reading
+from inspector.kernel.host import Host
 from inspector.kernel.network import Interface, parse_net_dev
 from inspector.kernel.process import PAGE_SIZE, Stat, read_cmdline, read_stat_kept, read_status
 from inspector.model import Key, Process, ProcessDetail, Tally
+from inspector.sheet import Sheet
 
 __all__ = ["UNSHOWN", "Meter"]
 
 FILES = {1: cgroup_v1.FILES, 2: cgroup_v2.FILES}
-Parse = Callable[[bytes], Values]
-SHORT = 32  # bytes
 SPARE = 1.2
 # What is needed of an ancestor: its limits, and whether its quota throttles.
 BRIEF = frozenset(
@@ -33,24 +29,6 @@ BRIEF = frozenset(
         "cpu.cfs_quota_us",
         "cpu.max",
         "cpu.stat",
-        "cpuset.cpus.effective",
-        "cpuset.effective_cpus",
-        "memory.limit_in_bytes",
-        "memory.max",
-        "pids.max",
-    }
-)
-# What changes only when somebody writes it. On a machine with more cgroups than we may keep files open of, these are
-# read anew at a refresh, not at every tick: opening them again would cost more than all the others together.
-SETTINGS = frozenset(
-    {
-        "cpu.cfs_burst_us",
-        "cpu.cfs_period_us",
-        "cpu.cfs_quota_us",
-        "cpu.max",
-        "cpu.max.burst",
-        "cpu.shares",
-        "cpu.weight",
         "cpuset.cpus.effective",
         "cpuset.effective_cpus",
         "memory.limit_in_bytes",
@@ -71,145 +49,6 @@ UNSHOWN = frozenset(
         "memory.swap.max",
     }
 )
-
-
-@lru_cache(1024)
-def _parsed(parse: Parse, text: bytes) -> Values:
-    """Parse a short text; many cgroups say the same there: "max", "0", "100000"."""
-    return parse(text)
-
-
-class Sheet:
-    """What the files of one cgroup, in all its hierarchies, say; a file is parsed only when its text has changed.
-
-    While a kept control file can be read its cgroup is the one that was opened,
-    so the inode that identifies it is looked up only then.
-    """
-
-    def __init__(
-        self, host: Host, path: str, uses: Iterable[tuple[str, str, ControlFile]], *, thrifty: bool = False
-    ) -> None:
-        self._host = host
-        self._path = path
-        self._directories: dict[str, str] = {}  # by resource
-        self._uses: dict[str, list[tuple[str, Parse]]] = {}
-        self._seldom: list[str] = []  # the files that are not read at every tick
-        for resource, directory, file in uses:
-            self._directories[resource] = directory
-            place = f"{directory}/{file.name}"
-            self._uses.setdefault(place, []).append((resource, file.parse))
-            if thrifty and file.name in SETTINGS:
-                self._seldom.append(place)
-        self.files = len(self._uses)
-        self._bundle: Bundle | None = None
-        self._settings: dict[str, bytes] = {}
-        self._texts: list[bytes] = []
-        self._values: dict[str, dict[str, Values]] = {}  # by resource and file
-        self._failed: dict[str, OSError | ParseError] = {}
-        self.readings: dict[Key, Reading] = {}
-        self.inodes: dict[Key, int] = {}
-
-    def read(self, account: Callable[[str, OSError | ParseError], None]) -> None:
-        """Bring `readings` and `inodes` up to date; both are empty when the cgroup is gone."""
-        try:
-            texts = [*self._bundle.read(), *self._settings.values()] if self._bundle else self._open()
-        except OSError:  # gone, perhaps with another one of its name in its place; or a file that became unreadable
-            self.close()
-            try:
-                texts = self._open()
-            except OSError as error:
-                self.close()
-                account(f"cgroup {self._path!r}", error)
-                return
-        if texts != self._texts:
-            self._parse(texts)
-        for name, failure in self._failed.items():
-            account(name, failure)
-
-    def close(self) -> None:
-        """Close the files and forget what they said."""
-        if self._bundle:
-            self._bundle.close()
-        self._bundle = None
-        for known in (self._texts, self._settings, self._values, self._failed, self.readings, self.inodes):
-            known.clear()
-
-    def retry(self) -> None:
-        """Look for files that were not there or not readable, and for settings that were changed."""
-        missing = self._uses.keys() - (self._bundle.paths if self._bundle else ()) - self._settings.keys()
-        if any(map(self._host.access, missing)):
-            self.close()
-        elif self._settings:
-            settings, failed = self._read_each(self._settings)
-            if failed:
-                self.close()
-            else:
-                self._settings = settings
-
-    def _open(self) -> list[bytes]:
-        self._bundle, unopened = self._host.bundle(path for path in self._uses if path not in self._seldom)
-        self._settings, unread = self._read_each(self._seldom)
-        unopened |= unread
-        places = {directory: self._inode(directory) for directory in dict.fromkeys(self._directories.values())}
-        wanted = tuple(self._bundle.paths)
-        try:
-            texts = self._bundle.read()
-        except OSError:  # one of them cannot be read, or all: the others are opened without it
-            unopened |= self._read_each(wanted)[1]
-            self._bundle.close()
-            self._bundle, _ = self._host.bundle(path for path in wanted if path not in unopened)
-            texts = self._bundle.read()
-        self._failed = {
-            name: error for name, error in unopened.items() if not isinstance(error, FileNotFoundError)
-        }
-        self.inodes = {
-            (resource, self._path): inode
-            for resource, directory in self._directories.items()
-            if (inode := places[directory]) is not None
-        }
-        return [*texts, *self._settings.values()]
-
-    def _inode(self, directory: str) -> int | None:
-        try:
-            return self._host.stat(directory).inode
-        except FileNotFoundError:
-            return None
-
-    def _read_each(self, paths: Iterable[str]) -> tuple[dict[str, bytes], dict[str, OSError]]:
-        """Return what each of some files says, and why those cannot be read that cannot."""
-        found, failed = {}, {}
-        for path in paths:
-            try:
-                found[path] = self._host.read(path)
-            except OSError as error:
-                failed[path] = error
-        return found, failed
-
-    def _parse(self, texts: list[bytes]) -> None:
-        """Parse what changed, and make the readings of those resources anew."""
-        changed = set()
-        names = (*(self._bundle.paths if self._bundle else ()), *self._settings)
-        for place, (name, text) in enumerate(zip(names, texts, strict=True)):
-            if self._texts and text == self._texts[place]:
-                continue
-            self._failed.pop(name, None)
-            for resource, parse in self._uses[name]:
-                changed.add(resource)
-                files = self._values.setdefault(resource, {})
-                try:
-                    files[name] = _parsed(parse, text) if len(text) < SHORT else parse(text)
-                except ParseError as error:
-                    files.pop(name, None)
-                    self._failed[name] = error
-        self._texts = texts
-        for resource in changed:
-            values: dict[str, Any] = {}
-            for found in self._values[resource].values():
-                values.update(found)
-            if values:
-                self.readings[resource, self._path] = RESOURCES[resource](**values)
-            else:
-                self.readings.pop((resource, self._path), None)
 
 
 class Meter:

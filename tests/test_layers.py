@@ -45,6 +45,7 @@ COLLECT = (
     "inspector.collect",
     "inspector.viewpoint",
     "inspector.measure",
+    "inspector.sheet",
     "inspector.metadata",
     "inspector.sockets",
     "inspector.stores",
