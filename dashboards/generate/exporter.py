@@ -56,8 +56,8 @@ COST = [
 VERSIONS = [
     table("Versions", "What runs where, and since when.", "s",
           Column("Up",
-                 f"max by (instance, job, version) ({target('cgscope_build_info')}) * on (instance, job) group_left "
-                 f"(time() - max by (instance, job) ({target('process_start_time_seconds')}))", "s"), link=FLEET,
+                 f"(time() - max by (instance, job) ({target('process_start_time_seconds')})) * on (instance, job) "
+                 f"group_right max by (instance, job, version) ({target('cgscope_build_info')})", "s"), link=FLEET,
           labels={"instance": "instance", "job": "Job", "version": "Version"}, sort="Up", height=8),
 ]  # fmt: skip
 
