@@ -25,7 +25,7 @@ __all__ = ["Listener"]
 log = logging.getLogger(__name__)
 
 HANDSHAKE_SECONDS, CLOSE_NOTIFY_SECONDS, RETRY_SECONDS = 10.0, 2.0, 1.0
-AT_ONCE = 64
+BACKLOG, AT_ONCE = 1024, 64
 MOST = 128
 """Connections: more than can be answered at a time. With TLS each costs 300 KB, most of it asyncio's buffer."""
 MOST_STUCK = 16
@@ -52,6 +52,7 @@ class Listener(Owner):
         self._sockets = list(sockets)
         for sock in self._sockets:
             sock.settimeout(0)
+            sock.listen(BACKLOG)  # with Python's 128, a burst of clients waits a second for the next try
             self._listen(sock)
 
     def close(self) -> None:

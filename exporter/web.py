@@ -123,9 +123,11 @@ class Endpoints(Generic[T]):
 
 def application(endpoints: Endpoints[T], streams: Streams[T] | None = None) -> FastAPI:
     """Return the ASGI application; without `streams` the live page has nothing to show, and is left out."""
-    # The generated documentation loads scripts from elsewhere; and no telemetry of its own, whatever a pod's
-    # environment says.
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry={"auto_configure": False})
+    # The generated documentation loads scripts from elsewhere; a redirect from /metrics/ would name the host that the
+    # client claims to have asked; and no telemetry of its own, whatever a pod's environment says.
+    app = FastAPI(
+        docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, telemetry={"auto_configure": False}
+    )
     app.add_exception_handler(Busy, _busy)
     routes: list[tuple[str, Callable[..., object]]] = [
         (endpoints.telemetry_path, endpoints.metrics),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,10 +44,9 @@ def until(true: Callable[[], object], what: str) -> None:
 
 
 @contextmanager
-def running(log: Path, *arguments: str) -> Iterator[Running]:
-    """Run `cgscope-exporter ARGUMENTS`; it is killed at the end. A traceback in its log fails the test."""
-    listen = () if any(one.startswith("--web.systemd") for one in arguments) else ("--web.listen-address=127.0.0.1:0",)
-    command = [*EXPORTER, *listen, *arguments]
+def running(log: Path, *arguments: str, wrap: Sequence[str] = ()) -> Iterator[Running]:
+    """Run `WRAP cgscope-exporter ARGUMENTS`; it is killed at the end. A traceback in its log fails the test."""
+    command = [*wrap, *EXPORTER, "--web.listen-address=127.0.0.1:0", *arguments]
     with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr, cwd=REPOSITORY) as process:
         try:
             until(lambda: "metrics at " in log.read_text() or process.poll() is not None, "the exporter")

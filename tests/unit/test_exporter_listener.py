@@ -54,8 +54,8 @@ async def listening() -> AsyncIterator[Connect]:
             for one in list(state.connections):
                 one.transport.abort()
             for writer in opened:
-                writer.close()
-            await asyncio.sleep(0)
+                writer.transport.abort()
+            await asyncio.sleep(0.01)  # closing takes a round of the event loop or two
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
