@@ -19,6 +19,7 @@ __all__ = ["Naming", "name_of", "root_identity"]
 SHORT_ID = 12
 LONG_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 HEX_ID = re.compile(r"[0-9a-f]{12}(?:[0-9a-f]{52})?", re.ASCII)
+DOCKERS_NAMESPACE = "moby"  # moby: daemon/config, DefaultContainersNamespace, in which dockerd uses containerd
 MACHINE = re.compile(r"(?:-M ?|--machine[= ])(\S+)")
 DIRECTORY = re.compile(r"(?:-D ?|--directory[= ])(\S+)")
 
@@ -127,6 +128,8 @@ def _anonymous(identifier: str, leader: Leader, evidence: tuple[str, ...]) -> Na
     process, words = leader.process, leader.parent_cmdline.split(" ")
     kept = by_directory(leader.kept_in)
     runtime = kept[0] if kept else by_command(words[0]) or by_command(process.comm)  # bwrap is the process itself
+    if runtime == "containerd" and _after(words, "-namespace") == DOCKERS_NAMESPACE:
+        runtime = "docker"
     told = kept[1] if kept else _told(runtime, words, leader)
     image = (leader.root.root if leader.root else "") or "/"
     return Naming(
@@ -142,8 +145,9 @@ def _anonymous(identifier: str, leader: Leader, evidence: tuple[str, ...]) -> Na
 
 def _told(runtime: str | None, words: list[str], leader: Leader) -> str | None:
     """Return the id or name that a runtime's own program was started with."""
-    if runtime == "containerd":
-        # The cgroup of `ctr` is /<namespace>/<id>, which could be anybody's; that its parent is a shim settles it.
+    if runtime in ("containerd", "docker"):
+        # The cgroup of `ctr` is /<namespace>/<id>, of `docker run --cgroup-parent` /<parent>/<id>: both could be
+        # anybody's; that its parent is a shim settles it.
         paths = (path.rpartition("/")[2] for path in leader.membership.paths.values())
         return next(filter(None, paths), None) or _after(words, "-id")
     if runtime == "podman":

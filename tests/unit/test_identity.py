@@ -120,6 +120,14 @@ def test_containerds_cgroup_names_its_container() -> None:
     assert named(("pid", PID_NS), isolated(path="/default/c1")).name == "sh-100"
 
 
+def test_docker_below_another_cgroup() -> None:
+    """`docker run --cgroup-parent`: no pattern tells, but the shim was started in Docker's namespace of containerd."""
+    shim = f"/usr/bin/containerd-shim-runc-v2 -namespace moby -id {ID} -address /run/containerd.sock"
+    found = named(("pid", PID_NS), isolated(parent=shim, path=f"/batch/{ID}"))
+    assert (found.runtime, found.id, found.runtime_id) == ("docker", ID, ID)
+    assert "started by docker" in found.evidence
+
+
 def test_a_service() -> None:
     """A systemd unit with private mounts and the host's root is a service, called by its unit."""
     found = named(("mnt", MNT_NS), leader(process(100, mnt_ns=MNT_NS), "/system.slice/a.service"))
