@@ -88,8 +88,9 @@ KILLS = [
     table("The last victims", "The last process that was killed in each container, as the kernel's log names it; "
           "told for an hour after the container is gone. Needs CAP_SYSLOG.", "dateTimeFromNow",
           Column("Killed",
-                 f"1000 * (max by (instance, id) ({selected('container_oom_last_kill_timestamp_seconds')}) * on "
-                 f"(instance, id) group_right max by ({EACH}, task, pid) ({selected('container_oom_last_victim_info')}))",
+                 f"1000 * (max by (instance, id) ({selected('container_oom_last_kill_timestamp_seconds')}) "
+                 "* on (instance, id) group_right "
+                 f"max by ({EACH}, task, pid) ({selected('container_oom_last_victim_info')}))",
                  "dateTimeFromNow"),
           link=ROW, labels={"name": "name", "instance": "instance", "task": "Process", "pid": "PID", "image": "Image",
                             "id": "id"}, sort="Killed", height=8),
