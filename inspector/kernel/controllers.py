@@ -9,7 +9,7 @@ hold them in that version.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from inspector.errors import ParseError
 
@@ -222,7 +222,8 @@ RESOURCES: Mapping[str, type[Reading]] = {
     "freezer": Freezer,
     "hugetlb": Hugetlb,
 }
-Values = Mapping[str, int | str | bool | Mapping[str, tuple[int, int]] | None]
+# Any: each parser gives the types of the fields of its resource.
+Values = Mapping[str, Any]
 
 
 class ControlFile(NamedTuple):
