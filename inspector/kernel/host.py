@@ -1,4 +1,4 @@
-"""The one place of the inspector that opens, lists or follows a kernel file.
+"""Opens, lists and follows kernel files: with directory.py the one place of the inspector that does.
 
 A Host is a root directory: "/" for the machine itself, a temporary directory
 for a test, "/host" for an exporter that has the machine mounted there. All
@@ -17,8 +17,10 @@ import errno
 import os
 import resource
 import stat
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Self
+from collections.abc import Iterable
+from typing import Self
+
+from inspector.kernel.directory import OPEN_DIRECTORY, Directory, Entry, get_attribute, to_entry
 
 __all__ = ["Bundle", "Directory", "Entry", "Host"]
 
@@ -27,88 +29,7 @@ CHUNK = 16384
 # this far below a page has met the end, so no second read is needed to see it.
 SURELY_WHOLE = 2048
 SPARE_DESCRIPTORS = 64
-STAT_BLOCK = 512  # bytes in a unit of st_blocks, whatever the filesystem's own block is
-OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-NO_ATTRIBUTE = (errno.ENODATA, errno.EOPNOTSUPP)
 GONE = (errno.ENODEV, errno.ESRCH, errno.ESTALE)
-
-
-class Entry(NamedTuple):
-    """What stat(2) says of a file: its identity, its kind and its owner. Sizes in bytes, `disk` what it takes there."""
-
-    device: int
-    inode: int
-    mode: int
-    links: int
-    uid: int
-    rdev: int
-    size: int
-    gid: int = 0
-    disk: int = 0
-    mtime_ns: int = 0
-
-
-def _entry(got: os.stat_result) -> Entry:
-    return Entry(
-        got.st_dev, got.st_ino, got.st_mode, got.st_nlink, got.st_uid, got.st_rdev, got.st_size,
-        got.st_gid, got.st_blocks * STAT_BLOCK, got.st_mtime_ns,
-    )  # fmt: skip
-
-
-class Directory:
-    """An open directory in a tree that somebody else may be changing, a hostile container for one.
-
-    A name is a single component and is never followed when it is a symbolic
-    link, so the walk cannot be led out of the tree. Methods raise OSError.
-    """
-
-    __slots__ = ("_fd", "identity")
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        got = os.fstat(fd)
-        self.identity = got.st_dev, got.st_ino
-
-    def scan(self) -> Iterator[tuple[str, Entry]]:
-        """Yield what is in it, one at a time; what vanishes meanwhile is left out."""
-        with os.scandir(self._fd) as entries:
-            for entry in entries:
-                try:
-                    got = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                yield entry.name, _entry(got)
-
-    def entry(self, name: str) -> Entry | None:
-        """Return what stands under a name, None for nothing."""
-        try:
-            return _entry(os.stat(name, dir_fd=self._fd, follow_symlinks=False))
-        except FileNotFoundError:
-            return None
-
-    def attribute(self, key: str, name: str = ".") -> bytes | None:
-        """Return an extended attribute of an entry or of the directory itself; None without it."""
-        # There is no getxattrat(2) before Linux 6.13; the last component is not followed here either.
-        return _attribute(f"/proc/self/fd/{self._fd}/{name}", key)
-
-    def enter(self, name: str) -> Directory:
-        """Open a directory in this one, or ".."; ELOOP or ENOTDIR when it is anything else."""
-        return Directory(os.open(name, OPEN_DIRECTORY, dir_fd=self._fd))
-
-    def close(self) -> None:
-        """Close it; twice is once."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-
-def _attribute(path: str, key: str) -> bytes | None:
-    try:
-        return os.getxattr(path, key, follow_symlinks=False)
-    except OSError as error:
-        if error.errno in NO_ATTRIBUTE:
-            return None
-        raise
 
 
 class Bundle:
@@ -354,15 +275,15 @@ class Host:
 
     def stat(self, path: str) -> Entry:
         """Return the identity of what a path leads to (symbolic links followed, as /proc/<pid>/root needs)."""
-        return _entry(os.stat(self.path(path)))
+        return to_entry(os.stat(self.path(path)))
 
     def lstat(self, path: str) -> Entry:
         """Return the identity of what stands at a path, be it a symbolic link."""
-        return _entry(os.lstat(self.path(path)))
+        return to_entry(os.lstat(self.path(path)))
 
     def attribute(self, path: str, key: str) -> bytes | None:
         """Return an extended attribute of what stands at a path, be it a symbolic link; None without it."""
-        return _attribute(self.path(path), key)
+        return get_attribute(self.path(path), key)
 
     def directory(self, path: str) -> Directory:
         """Open a directory to walk the tree below it; it must not be a symbolic link itself."""
