@@ -25,6 +25,12 @@ class Selector(NamedTuple):
     range: str
     function: str
 
+    @property
+    def text(self) -> str:
+        """Return metric and matchers, as an instant vector's selector."""
+        matchers = ",".join(f'{label}{operator}"{value}"' for label, (operator, value) in self.matchers.items())
+        return f"{self.metric}{{{matchers}}}"
+
 
 def selectors(query: str) -> Iterator[Selector]:
     """Yield a query's selectors; the query must be valid (promtool tells)."""
