@@ -113,9 +113,7 @@ class Listener(Owner):
                 lambda: connection, sock, ssl=context, **(seconds if context else {})
             )
         except ssl.SSLError as error:
-            verify = getattr(error, "verify_message", "")
-            reason = verify or (error.reason or str(error)).replace("_", " ").lower()
-            log.warning("a TLS handshake failed", extra=fields(client=peer, reason=reason))
+            log.warning("a TLS handshake failed", extra=fields(client=peer, reason=_reason(error)))
             self.lost(connection)
         except OSError as error:  # gone again, or too slow: a probe of the port for one
             log.debug("a connection came to nothing", extra=fields(client=peer, reason=str(error)))
@@ -145,3 +143,10 @@ def _is_among_the_last(sock: socket.socket) -> bool:
     """Tell whether descriptors run out: the lowest that is free is always taken."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft != resource.RLIM_INFINITY and sock.fileno() + SPARED_DESCRIPTORS >= soft
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """Return what is wrong: "certificate has expired", "http request"."""
+    verify: str = getattr(error, "verify_message", "")
+    reason: str | None = getattr(error, "reason", None)
+    return verify or (reason or str(error.args[-1])).replace("_", " ").lower()
