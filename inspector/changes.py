@@ -71,9 +71,8 @@ def layers_at(
         except OSError:
             return None
 
-    if root.fstype == "fuse.fuse-overlayfs":
-        return fuse_layers(host, container) if container else None
-    return layers_of(root, host_mounts, read_branches(host, root) if root.fstype == "aufs" else (), readlink)
+    layers = layers_of(root, host_mounts, read_branches(host, root) if root.fstype == "aufs" else (), readlink)
+    return fuse_layers(host, root, container) if layers is None and container else layers
 
 
 def view_of(container: Container, containers: Iterable[Container]) -> str:

@@ -49,7 +49,7 @@ COLLECT = (
     "inspector.measure",
     "inspector.sheet",
     "inspector.metadata",
-    "inspector.sockets",
+    "inspector.daemons",
     "inspector.stores",
 )
 # What reads only when a person asks, not at every tick.

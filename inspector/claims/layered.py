@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from inspector.claims.files import items, names, record, records, text, word
 from inspector.claims.who import Who
 from inspector.kernel.host import Host
+from inspector.kernel.mounts import Mount
 from inspector.layers import FUSE, Claim, Layers
 from inspector.model import Container
 
@@ -57,11 +58,13 @@ def podman(host: Host, root: str) -> Iterator[Claim]:
                 yield from who.mount(source, word(mount.get("destination")), volume=volume)
 
 
-def fuse_layers(host: Host, container: Container) -> Layers | None:
-    """Return the layers of a container on fuse-overlayfs, whose mount names none: Podman's store tells.
+def fuse_layers(host: Host, root_mount: Mount, container: Container) -> Layers | None:
+    """Return the layers of a container on fuse-overlayfs, whose mount names none: Podman's store tells. None elsewhere.
 
     The store is the one that its conmon was started for ("-b <root>/overlay-containers/<id>/userdata").
     """
+    if root_mount.fstype != "fuse.fuse-overlayfs":
+        return None
     words = container.leader.parent_cmdline.split(" ") if container.leader else []
     bundle = words[words.index("-b") + 1] if "-b" in words[:-1] else ""
     root, found, _ = bundle.partition(f"/{PODMAN}/")

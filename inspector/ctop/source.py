@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 from inspector.schema import Document
 
 if TYPE_CHECKING:
+    from inspector.daemons import Names
     from inspector.model import Observation
-    from inspector.sockets import Names
 
 __all__ = ["KernelSource", "Source"]
 
@@ -43,7 +43,7 @@ class KernelSource:
         self._before: Observation | None = None
         self._names: Names | None = None
         if socket is not None:
-            from inspector.sockets import Names  # noqa: PLC0415  only who asks for it
+            from inspector.daemons import Names  # noqa: PLC0415  only who asks for it
 
             self._names = Names(socket)
 

@@ -16,7 +16,6 @@ __all__ = [
     "INITIAL",
     "NAMESPACES",
     "Relations",
-    "in_initial",
     "is_initial",
     "parse_namespace",
     "read_namespace",
@@ -158,12 +157,3 @@ def is_initial(kind: str, inode: int) -> bool | None:
     if inode == INITIAL[kind]:
         return True
     return None if kind in FIXED_SINCE_6_18 else False
-
-
-def in_initial(host: Host, kind: str) -> bool | None:
-    """Tell whether we ourselves are in the machine's first namespace of a kind ("pid", "cgroup", ...).
-
-    A kind that the kernel lacks is everybody's first. None: cannot be known (net and mnt before Linux 6.18).
-    """
-    inode = read_namespaces(host, "self", (kind,)).get(kind)
-    return True if inode is None else is_initial(kind, inode)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from inspector.errors import ParseError
-from inspector.kernel.host import Host
 
-__all__ = ["Interface", "parse_net_dev", "read_net_dev"]
+__all__ = ["Interface", "parse_net_dev"]
 
 HEADER_LINES = 2
 COLUMNS = 16
@@ -47,8 +46,3 @@ def _parse_line(line: bytes) -> Interface:
     if len(numbers) != COLUMNS:
         raise ParseError("/proc/<pid>/net/dev", line)
     return Interface(name.strip().decode(errors="surrogateescape"), *numbers[0:4], *numbers[8:12])
-
-
-def read_net_dev(host: Host, pid: int | str) -> tuple[Interface, ...]:
-    """Read the interfaces of a process's network namespace (/proc/<pid>/net/dev)."""
-    return parse_net_dev(host.read(f"/proc/{pid}/net/dev"))

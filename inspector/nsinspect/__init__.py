@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, NoReturn
 from inspector.command import Version, add_socket, ended
 
 if TYPE_CHECKING:
+    from inspector.daemons import Names
     from inspector.kernel.host import Host
     from inspector.model import Observation
-    from inspector.sockets import Names
 
 __all__ = ["main"]
 
@@ -89,7 +89,7 @@ def _names(socket: str | None) -> Iterator[Names | None]:
     if socket is None:
         yield None
         return
-    from inspector.sockets import Names  # noqa: PLC0415  only who asks for it
+    from inspector.daemons import Names  # noqa: PLC0415  only who asks for it
     from inspector.views.text import safe  # noqa: PLC0415
 
     names = Names(socket)

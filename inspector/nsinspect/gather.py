@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import ParamSpec, TypeVar
 
 from inspector.absence import Absence
+from inspector.changes import layers_at, view_of
 from inspector.document import document
 from inspector.errors import NoSuchProcess, ParseError
 from inspector.kernel.cgroups import Membership, ancestors, directory_of, locate, path_in, read_cgroup
 from inspector.kernel.controllers import Memory
 from inspector.kernel.host import Host
-from inspector.kernel.mounts import Mount, read_mountinfo
+from inspector.kernel.mounts import Mount, read_mountinfo, root_mount
 from inspector.kernel.namespaces import NAMESPACES, read_namespaces, read_relatives
 from inspector.kernel.process import (
     CAPABILITIES,
@@ -33,7 +34,7 @@ from inspector.nsinspect import facts
 from inspector.nsinspect.ceilings import read_ceilings, read_devices, read_pressure
 from inspector.nsinspect.report import Cgroup, Limits, Namespace, Report, Resources, Unreadable
 from inspector.nsinspect.truth import above_of, proc_says, really_has
-from inspector.schema import SCHEMA
+from inspector.schema import SCHEMA, Rootfs
 from inspector.schema import Container as Entry
 from inspector.security import Situation, findings, guarded
 
@@ -98,7 +99,7 @@ class Gatherer:
             "namespaces": namespaces,
             "cgroups": self._cgroups(membership),
             "limits": limits,
-            "rootfs": facts.rootfs(mounts, hosts_mounts),
+            "rootfs": self._rootfs(mounts, hosts_mounts, own),
             "chroot": self._chroot(),
             "mounts": [] if held else facts.foreign_mounts(mounts, hosts_mounts),
             "security": facts.security(
@@ -118,6 +119,13 @@ class Gatherer:
         of_container = [*entry["findings"], *facts.findings_since_start(entry)] if entry else []
         report["findings"] = facts.told_once([*of_container, *findings(situation), *facts.own_findings(report)])
         return report
+
+    def _rootfs(self, mounts: Sequence[Mount], hosts: Sequence[Mount], own: Container | None) -> Rootfs:
+        """Describe the root, its layers with their short links resolved."""
+        told, root = facts.rootfs(mounts, hosts), root_mount(tuple(mounts))
+        view = view_of(own, self.seen.containers) if own else ""
+        layers = self._try("layers", layers_at, self.host, root, tuple(hosts), view, own) if root else None
+        return {**told, "lower": list(layers.lower), "upper": layers.upper, "work": layers.work} if layers else told
 
     def _entry_of(self, own: Container | None) -> Entry | None:
         """Return the container as ctop tells it, with rates when there are two samples."""

@@ -10,7 +10,7 @@ from inspector.model import Container, Observation
 from inspector.observe import Observer
 
 if TYPE_CHECKING:
-    from inspector.sockets import Names
+    from inspector.daemons import Names
 
 __all__ = ["Ambiguous", "look", "resolve"]
 

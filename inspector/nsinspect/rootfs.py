@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from inspector.changes import Changes, read_layers, view_of
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from inspector.sockets import Names
+    from inspector.daemons import Names
 
 __all__ = ["write_changes", "write_owner"]
 
@@ -43,7 +43,8 @@ def write_owner(
     path = os.path.abspath(path)
     claims = owners(host, path, look(Observer(host, groups=False), names).containers)
     if as_json:
-        sys.stdout.write(_json({"schema": 1, "path": path, "owners": [asdict(claim) for claim in claims]}) + "\n")
+        told = [dataclasses.asdict(claim) for claim in claims]
+        sys.stdout.write(_json({"schema": 1, "path": path, "owners": told}) + "\n")
     elif claims:
         print_lines(owner_lines(path, claims), sys.stdout, colour=colour)
     else:
@@ -90,9 +91,9 @@ def _text_writer(layers: Layers, *, colour: bool) -> Callable[[Change], None]:
 
 def _json_writer(layers: Layers) -> Callable[[Change], None]:
     """Begin a document whose list of changes is written as they come: nothing is kept."""
-    sys.stdout.write(f'{{"schema": 1,\n"rootfs": {_json(asdict(layers))},\n"changes": [')
+    sys.stdout.write(f'{{"schema": 1,\n"rootfs": {_json(dataclasses.asdict(layers))},\n"changes": [')
     separator = iter(("\n", *()))
-    return lambda change: _put(next(separator, ",\n") + _json(_named(asdict(change))))
+    return lambda change: _put(next(separator, ",\n") + _json(_named(dataclasses.asdict(change))))
 
 
 def _put(text: str) -> None:
@@ -101,7 +102,7 @@ def _put(text: str) -> None:
 
 def _end_json(totals: dict[str, Totals], walk: Changes, *, interrupted: bool) -> None:
     rest = {
-        "totals": {kind: _named(asdict(total)) for kind, total in totals.items()},
+        "totals": {kind: _named(dataclasses.asdict(total)) for kind, total in totals.items()},
         "complete": not interrupted and not walk.problems,
         "interrupted": interrupted,
         "problems": walk.problems,

@@ -16,7 +16,7 @@ from inspector.kernel.cgroups import directory_of, locate, members_of, path_in, 
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import read_mountinfo
 from inspector.kernel.namespaces import read_namespaces
-from inspector.kernel.network import read_net_dev
+from inspector.kernel.network import parse_net_dev
 from inspector.kernel.process import CLOCK_TICKS, list_pids, read_cmdline, read_stat, read_status
 from inspector.kernel.system import read_system
 
@@ -84,7 +84,7 @@ def test_the_machines_totals_as_psutil_reads_them(host: Host) -> None:
 
 def test_the_interfaces_as_psutil_reads_them(host: Host) -> None:
     """Every interface is there, with counters that only grow."""
-    before = {one.name: one for one in read_net_dev(host, "self")}
+    before = {one.name: one for one in parse_net_dev(host.read("/proc/self/net/dev"))}
     oracle = psutil.net_io_counters(pernic=True)
     assert before.keys() == oracle.keys()
     for name, one in before.items():

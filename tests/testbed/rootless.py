@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 
 from tests.testbed.commands import Completed, run
-from tests.testbed.runtimes import IMAGE, make_root, tidied
+from tests.testbed.runtimes import IMAGE, make_root, tidied, until
 from tests.testbed.tools import need
 
 USER, GROUP = "nobody", "nogroup"
@@ -64,6 +64,15 @@ def rootless(*, fuse: bool) -> Iterator[Rootless]:
             yield podman
         finally:
             podman("rm", "-a", "-f", "-t", "0", check=False)
-            # The process that holds the user's namespaces open, and with them the mounts.
-            with contextlib.suppress(OSError, ValueError), open(f"{below}/run/libpod/tmp/pause.pid") as file:
-                os.kill(int(file.read()), signal.SIGKILL)
+            until(lambda: not _ended(below), "Podman's processes to end")
+
+
+def _ended(below: str) -> list[int]:
+    """Kill what Podman leaves running in a home, and return it: a clean-up, and what holds the namespaces open."""
+    home, found = f"HOME={below}".encode(), []
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+            if home in file.read().split(b"\0"):
+                os.kill(pid, signal.SIGKILL)
+                found.append(pid)
+    return found

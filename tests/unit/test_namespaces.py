@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from inspector.errors import ParseError
-from inspector.kernel.namespaces import INITIAL, NAMESPACES, in_initial, is_initial, parse_namespace, read_namespaces
+from inspector.kernel.namespaces import INITIAL, NAMESPACES, is_initial, parse_namespace, read_namespaces
 from tests.fakehost import FakeHost
 
 
@@ -50,14 +50,3 @@ def test_which_namespaces_are_the_first() -> None:
     assert is_initial("pid", 4026532001) is False
     assert is_initial("mnt", 4026531832) is True
     assert is_initial("mnt", 4026531841) is None
-
-
-def test_whether_we_are_in_the_first(tmp_path: Path) -> None:
-    """/proc/self tells where we are."""
-    fake = FakeHost(tmp_path).process(42, namespaces={"pid": 4026532001, "cgroup": 4026532002})
-    with fake.open() as host:
-        assert in_initial(host, "pid") is True
-        fake.viewer(42)
-        assert in_initial(host, "pid") is False
-        assert in_initial(host, "cgroup") is False
-        assert in_initial(host, "user") is True

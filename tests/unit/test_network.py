@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from inspector.errors import ParseError
-from inspector.kernel.network import Interface, parse_net_dev, read_net_dev
-from tests.fakehost import NET_DEV, FakeHost
+from inspector.kernel.network import Interface, parse_net_dev
+from tests.fakehost import NET_DEV
 
 
-def test_every_counter_from_its_column(tmp_path: Path) -> None:
+def test_every_counter_from_its_column() -> None:
     """Bytes, packets, errors and drops of both directions, for each interface in turn."""
-    with FakeHost(tmp_path).process(42).open() as host:
-        assert read_net_dev(host, 42) == (
-            Interface("lo", 3193, 29, 0, 0, 3193, 29, 0, 0),
-            Interface("eth0", 1000, 10, 1, 2, 2000, 20, 3, 4),
-        )
+    assert parse_net_dev(NET_DEV.encode()) == (
+        Interface("lo", 3193, 29, 0, 0, 3193, 29, 0, 0),
+        Interface("eth0", 1000, 10, 1, 2, 2000, 20, 3, 4),
+    )
 
 
 def test_no_interface_at_all() -> None:

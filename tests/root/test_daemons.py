@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from inspector.daemons import Names
 from inspector.kernel.host import Host
 from inspector.observe import Observer
 from inspector.schema import Container, Document
-from inspector.sockets import Names
 from tests.testbed.commands import CTOP, Completed, find, run
 from tests.testbed.docker import IMAGE, Docker
 from tests.testbed.runtimes import IMAGE as PODMAN_IMAGE

@@ -1,4 +1,4 @@
-"""inspector.sockets: names from an API socket, whatever sits behind it."""
+"""inspector.daemons: names from an API socket, whatever sits behind it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from inspector.daemons import MOST_BYTES, Names
 from inspector.model import Observation
 from inspector.observe import Observer
-from inspector.sockets import MOST_BYTES, Names
 from tests.fakehost import FakeHost
 from tests.unit.observing import ID, one, own
 
