@@ -49,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_DFL if arguments.once else _stop)
     host = Host(arguments.path_rootfs, procfs=arguments.path_procfs, sysfs=arguments.path_sysfs)
+    if not host.shares_pids():
+        log.warning("--path.procfs is of another PID namespace than ours, so nobody is found in the cgroups: "
+                    "give this container the host's (--pid host, in Kubernetes hostPID: true)")  # fmt: skip
     observe = Shared(Observer(host).tick)
     own = not arguments.once and not arguments.web_disable_exporter_metrics
     scraper = Scraper(Shared(lambda: document(None, observe())), own=own)

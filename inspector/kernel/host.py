@@ -115,6 +115,13 @@ class Host:
         """The process whose mounts are this machine's: we ourselves, or process 1 of a procfs mounted elsewhere."""
         return "1" if any(prefix == "/proc" for prefix, _ in self._mounted) else "self"
 
+    def shares_pids(self) -> bool:
+        """Tell whether its /proc numbers processes as we do: cgroup.procs has the numbers of whoever opens it."""
+        try:
+            return self.readlink("/proc/self") == str(os.getpid())
+        except OSError:
+            return True  # no procfs at all, which reading it will tell
+
     def path(self, path: str) -> str:
         """Where the machine's `path` is found from here."""
         if self._plain:

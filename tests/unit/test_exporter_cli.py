@@ -15,6 +15,7 @@ from urllib.request import urlopen
 import pytest
 
 from exporter.address import bind
+from tests.fakehost import FakeHost
 
 COMMAND = (sys.executable, "-m", "exporter.cli")
 
@@ -103,6 +104,14 @@ def test_once_on_a_machine_that_cannot_be_read(tmp_path: Path) -> None:
     assert "process_cpu_seconds_total" not in done.stdout
     assert "the collector 'containers' failed: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_procfs_of_another_pid_namespace_is_warned_of(tmp_path: Path) -> None:
+    """Where PIDs are not ours, nobody is found in the cgroups: it says so, and how to start it instead."""
+    FakeHost(tmp_path, "v2")
+    done = run("--once", f"--path.procfs={tmp_path}/proc", f"--path.sysfs={tmp_path}/sys")
+    assert done.returncode == 0
+    assert re.search(r"level=WARN .*another PID namespace.*--pid host.*hostPID: true", done.stderr)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
