@@ -71,7 +71,7 @@ def beside(request: pytest.FixtureRequest) -> Iterator[tuple[str, Document, Watc
 
 
 def test_cpu_is_the_programs(beside: tuple[str, Document, Watch]) -> None:
-    """Total and rate are the program's, and the fifth of a core that is allowed."""
+    """Total and rate are the program's, and no more than the fifth of a core that is allowed."""
     name, document, watch = beside
     cpu, now, interval = find(document, name)["cpu"], document["taken_at"], document["interval_seconds"]
     assert cpu["source"] == "cgroup"
@@ -82,7 +82,8 @@ def test_cpu_is_the_programs(beside: tuple[str, Document, Watch]) -> None:
     assert least - 1e-6 <= cpu["usage_seconds"] <= most + BURST_SECONDS  # ours is in whole microseconds
     least, most = watch.growth(now - interval, now)[0]
     assert least - BURST_SECONDS <= cpu["usage_cores"] * interval <= most + BURST_SECONDS
-    assert cpu["usage_cores"] == pytest.approx(0.2, abs=0.02)
+    # No more than the fifth, by a burst; on a busy machine it may be less.
+    assert 0 < cpu["usage_cores"] <= 0.2 + BURST_SECONDS / interval
 
 
 def test_memory_is_the_programs(beside: tuple[str, Document, Watch]) -> None:

@@ -122,9 +122,13 @@ def _asked(ask: IO[str], answer: IO[str], words: Sequence[str], log: str) -> str
     lines = []
     while (line := answer.readline()) and not line.startswith(END):
         lines.append(line)
-    with open(log, encoding="utf-8", errors="replace") as file:
-        assert line == f"{END} 0\n", f"{words}: {line!r}\n{''.join(lines)}{file.read()[-3000:]}"
+    assert line == f"{END} 0\n", f"{words}: {line!r}\n{''.join(lines)}{_tail(log)}"
     return "".join(lines)
+
+
+def _tail(log: str) -> str:
+    with open(log, encoding="utf-8", errors="replace") as file:
+        return file.read()[-3000:]
 
 
 @contextlib.contextmanager
@@ -143,6 +147,23 @@ def tidied(*names: str) -> Iterator[None]:
 def _podman(below: str) -> list[str]:
     places = [f"--{kind}={below}/podman-{kind}" for kind in ("root", "runroot", "tmpdir")]
     return ["podman", *places, "--events-backend", "none"]
+
+
+def _at_work(below: str) -> list[str]:
+    """Return the PIDs of the processes that were told of a directory on their command line."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+            if f"{below}/".encode() in file.read():
+                found.append(pid)
+    return found
+
+
+def _unmount(below: str) -> None:
+    """Unmount what is mounted below a directory, the innermost first."""
+    mountpoints = {line.split()[0] for line in leaks.take().mounts}
+    for mountpoint in sorted((one for one in mountpoints if one.startswith(f"{below}/")), reverse=True):
+        run(["umount", mountpoint], check=False)
 
 
 @contextlib.contextmanager
@@ -164,11 +185,10 @@ def podman(name: str, *arguments: str, command: Sequence[str] = SLEEP) -> Iterat
             yield Box(lambda words: call("exec", name, *words), call)
         finally:
             run([*base, "rm", "-f", "-t", "0", name], check=False)
+            # Podman tidies up once more by itself when the container has ended, and mounts its store for that.
+            until(lambda: not _at_work(below), "podman to tidy up")
             run([*base, "rmi", "-f", IMAGE], check=False)
-            for line in leaks.take().mounts:
-                mountpoint = line.split()[0]
-                if mountpoint.startswith(below):
-                    run(["umount", mountpoint], check=False)
+            _unmount(below)
 
 
 @contextlib.contextmanager
@@ -202,9 +222,7 @@ def oci_archive(below: str) -> str:
     run([*base, "import", "-q", f"{below}/root.tar", IMAGE])
     run([*base, "save", "-q", "--format", "oci-archive", "-o", archive, IMAGE])
     run([*base, "rmi", "-f", IMAGE])
-    for line in leaks.take().mounts:
-        if line.startswith(f"{below}/podman"):
-            run(["umount", line.split()[0]], check=False)
+    _unmount(f"{below}/podman-root")
     return archive
 
 
@@ -217,12 +235,14 @@ def lxc(name: str, *settings: str, command: Sequence[str] = SLEEP) -> Iterator[B
         root = make_root(f"{below}/{name}/rootfs")
         os.chmod(below, 0o755)  # noqa: S103  LXC wants to reach the root filesystem
         lines = [f"lxc.rootfs.path = dir:{root}", "lxc.net.0.type = empty", f"lxc.uts.name = {name}"]
-        lines += [f"lxc.execute.cmd = {shlex.join(command)}", *settings]
+        lines += [f"lxc.log.file = {below}/log", "lxc.apparmor.profile = unconfined", *settings]
         with open(f"{below}/{name}/config", "w", encoding="ascii") as file:
             file.write("\n".join(lines) + "\n")
 
         def call(verb: str, *words: str, check: bool = True) -> str:
-            return run([f"lxc-{verb}", "-P", below, "-n", name, *words], check=check).stdout
+            done = run([f"lxc-{verb}", "-P", below, "-n", name, *words], check=False)
+            assert not check or done.returncode == 0, f"lxc-{verb} {words}: {done.stderr}{_tail(f'{below}/log')}"
+            return done.stdout
 
         try:
             call("start", "--", *command)
