@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.generate.dashboard import IMAGE, NAME, dashboard
 from dashboards.generate.panels import Column, Query, graph, stat, table, to, whole
-from dashboards.generate.promql import count, increase, rate, selected, share, target, total, total_increase, total_rate
+from dashboards.generate.promql import count, killed, rate, selected, share, target, total, total_increase, total_rate
 
 CONTAINER = to("cgscope-container", "Show ${__field.labels.name}")
 ROW = to("cgscope-container", "Show this container", row=True)
@@ -35,9 +35,8 @@ NOW = [
          link=PRESSURE, steps=FULL),
     stat("Throttled containers", "Containers whose own CPU quota stopped them in more than a quarter of its periods.",
          "short", Query(count(f"{THROTTLED} > 0.25")), link=CPU, steps=((None, "green"), (1, "orange"))),
-    stat("OOM kills", "Processes killed for lack of memory in the time shown, of containers that are gone, too.",
-         "short",
-         Query(f"sum({increase('container_oom_kills_total')}) or vector(0)", instant=True), link=PRESSURE, steps=BAD),
+    stat("Hit by OOM kills", "Containers of which something was killed for lack of memory in the time shown, those "
+         "that are gone, too.", "short", Query(killed(), instant=True), link=PRESSURE, steps=BAD),
 ]  # fmt: skip
 
 FINDINGS = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dashboards.generate.dashboard import IMAGE, NAME, dashboard
 from dashboards.generate.panels import Column, Query, bars, graph, stat, table, to, whole
 from dashboards.generate.promql import CONTAINER as EACH
-from dashboards.generate.promql import count, increase, selected, share, total, total_increase, total_rate
+from dashboards.generate.promql import count, killed, selected, share, total, total_increase, total_rate
 
 CONTAINER = to("cgscope-container", "Show ${__field.labels.name}")
 ROW = to("cgscope-container", "Show this container", row=True)
@@ -32,9 +32,8 @@ def pressure(title: str, resource: str, kind: str, meaning: str) -> dict[str, ob
 
 
 NOW = [
-    stat("OOM kills", "Processes killed for lack of memory in the time shown, of containers that are gone, too.",
-         "short",
-         Query(f"sum({increase('container_oom_kills_total')}) or vector(0)", instant=True), link=FLEET, steps=BAD),
+    stat("Hit by OOM kills", "Containers of which something was killed for lack of memory in the time shown, those "
+         "that are gone, too.", "short", Query(killed(), instant=True), link=FLEET, steps=BAD),
     stat("Near their memory limit", "Containers of whose limit 90 % cannot be reclaimed.", "short",
          Query(count(f"{OF_LIMIT} > 0.9")), link=FLEET, steps=BAD),
     stat("Stalled by memory", "Containers whose tasks all waited for memory more than 5 % of the time.", "short",
@@ -88,8 +87,8 @@ KILLS = [
     table("The last victims", "The last process that was killed in each container, as the kernel's log names it; "
           "told for an hour after the container is gone. Needs CAP_SYSLOG.", "dateTimeFromNow",
           Column("Killed",
-                 f"1000 * (max by (instance, id) ({selected('container_oom_last_kill_timestamp_seconds')}) "
-                 "* on (instance, id) group_right "
+                 f"1000 * (max by (instance, id) ({selected('container_oom_last_kill_timestamp_seconds')}) * on "
+                 "(instance, id) group_right "
                  f"max by ({EACH}, task, pid) ({selected('container_oom_last_victim_info')}))",
                  "dateTimeFromNow"),
           link=ROW, labels={"name": "name", "instance": "instance", "task": "Process", "pid": "PID", "image": "Image",

@@ -9,8 +9,8 @@ has neither, is never among them.
 from __future__ import annotations
 
 __all__ = [
-    "CONTAINER", "by_container", "count", "increase", "rate", "selected", "share", "target", "total", "total_increase",
-    "total_rate",
+    "CONTAINER", "by_container", "count", "increase", "killed", "rate", "selected", "share", "target", "total",
+    "total_increase", "total_rate",
 ]  # fmt: skip
 
 TARGET = 'job=~"$job",instance=~"$instance"'
@@ -67,3 +67,14 @@ def share(part: str, whole: str) -> str:
 def count(expression: str) -> str:
     """Count the series; 0 rather than nothing, so that a panel does not say "No data" where all is well."""
     return f"count({expression}) or vector(0)"
+
+
+def killed() -> str:
+    """Count the containers of which something was killed in the time shown, from the counter and the last kill's time.
+
+    The time is for those that were killed before they were first seen: their
+    counter begins at 1 and has not increased.
+    """
+    counted = total_increase("container_oom_kills_total")
+    last = by_container(f"last_over_time({selected('container_oom_last_kill_timestamp_seconds')}[$__range])", "max")
+    return count(f"{counted} > 0 or {last} > time() - $__range_s")

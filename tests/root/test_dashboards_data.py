@@ -65,7 +65,7 @@ def panels() -> Iterator[Panel]:
 def chosen(expression: str, uid: str) -> str:
     """Return a query with Grafana's variables filled in."""
     name = BUSY if uid == "cgscope-container" else ".+"
-    values = {"$__rate_interval": "1m", "$__range": "2m", "$name": name}
+    values = {"$__range_s": "120", "$__rate_interval": "1m", "$__range": "2m", "$name": name}
     for variable, value in values.items():
         expression = expression.replace(variable, value)
     return re.sub(r"\$[a-z]+", ".+", expression)

@@ -10,7 +10,7 @@ __all__ = ["Selector", "selectors"]
 
 TOKEN = re.compile(
     r"""(?P<string>"(?:[^"\\]|\\.)*"|'[^']*')"""
-    r"""|(?P<duration>\[[^\]]*\])|(?P<number>\d[\w.]*)|(?P<name>[a-zA-Z_:][\w:]*)|(?P<other>\S)"""
+    r"""|(?P<duration>\[[^\]]*\])|(?P<number>\d[\w.]*|\$\w+)|(?P<name>[a-zA-Z_:][\w:]*)|(?P<other>\S)"""
 )
 GROUPING = {"by", "without", "on", "ignoring", "group_left", "group_right"}
 WORDS = GROUPING | {"and", "or", "unless", "offset", "bool", "start", "end", "inf", "nan"}

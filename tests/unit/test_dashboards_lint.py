@@ -55,7 +55,9 @@ def used(model: Json) -> Iterator[Selector]:
 
 def plain(query: str) -> str:
     """Return a query with Grafana's variables replaced by something that Prometheus can read."""
-    query = query.replace("$__rate_interval", "5m").replace("$__range", "1h").replace("$__interval", "1m")
+    values = {"$__range_s": "3600", "$__rate_interval": "5m", "$__range": "1h"}
+    for variable, value in values.items():
+        query = query.replace(variable, value)
     return re.sub(r"\$\{?\w+\}?", "x", query)
 
 
