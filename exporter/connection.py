@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 from typing import Protocol
@@ -83,8 +84,9 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         """Be ready for the next request, unless this one still sends a body that nobody wants."""
         self._owner.used(self)
-        super().on_response_complete()
-        if self.conn.their_state is h11.SEND_BODY:
+        sends = self.conn.their_state is h11.SEND_BODY
+        super().on_response_complete()  # may begin to answer the next request
+        if sends:
             self._linger()
 
     def pause_writing(self) -> None:
@@ -147,5 +149,6 @@ class Connection(H11Protocol):
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
         if self.transport.can_write_eof():
-            self.transport.write_eof()
+            with contextlib.suppress(OSError):  # it has gone already
+                self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.abort)

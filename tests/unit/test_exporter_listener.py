@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -223,3 +224,52 @@ def test_what_is_no_request(sent: bytes, status: bytes, caplog: pytest.LogCaptur
         run(scenario)
     ours = [record for record in caplog.records if record.name.startswith("exporter")]
     assert len(ours) == (status != b"200 OK")
+
+
+WHOLE = (
+    REQUEST,
+    b"HEAD /big HTTP/1.0\r\nExpect: 100-continue\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc",
+    b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n" + b"a" * 100,
+)
+PIECES = (b"\r\n", b"\0", b"%", b"\r\n\r\n", b":", b" ", b"a" * 40_000)
+
+
+def damaged(chance: random.Random) -> bytes:
+    """Return a few requests one after another, with bytes changed, taken out and put in."""
+    data = bytearray(b"".join(chance.choices(WHOLE, k=chance.randint(1, 4))))
+    for _ in range(chance.choice((0, 1, 1, 2, 5, 40))):
+        at = chance.randrange(len(data))
+        match chance.randrange(4):
+            case 0:
+                data[at] = chance.randrange(256)
+            case 1:
+                del data[at : at + chance.randint(1, 9)]
+            case 2:
+                data[at:at] = chance.randbytes(chance.randint(1, 9))
+            case _:
+                data[at:at] = chance.choice(PIECES)
+        data = data or bytearray(b"x")
+    return bytes(data)
+
+
+def test_damaged_requests(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever comes in whatever pieces, and however it ends, is no error of ours, and the next client is answered."""
+    chance = random.Random(20)  # noqa: S311
+
+    async def scenario(connect: Connect) -> None:
+        for _ in range(600):
+            reader, writer = await connect()
+            data = damaged(chance)
+            cut = chance.randrange(len(data) + 1)
+            for piece in (data[:cut], data[cut:]):
+                writer.write(piece)
+                await asyncio.sleep(0)
+            if chance.random() < 0.5:
+                await asyncio.wait([asyncio.ensure_future(reader.read(100))], timeout=0.005)
+            writer.transport.abort()
+        assert await ask(*await connect()) == b"HTTP/1.1 200 OK"
+
+    run(scenario)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
