@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 from exporter import options
 from exporter.address import bind, from_systemd, is_loopback, url
 from exporter.logs import fields, set_up
-from exporter.privileges import missing
+from exporter.privileges import NEEDED, missing_here
 from exporter.scrape import Scraper, version
 from exporter.shared import Shared
 from inspector.document import document
@@ -127,13 +127,11 @@ def _say_what_is_served(sockets: list[socket.socket], web_config: WebConfigFile,
         if not is_loopback(sock) and not config.users and not (config.tls and config.tls.verifies_clients):
             log.warning("anyone who can reach it may read the metrics: there is no authentication",
                         extra=fields(address=where))  # fmt: skip
-    with open("/proc/self/status", "rb") as file:
-        lacks = missing(file.read())
-    if lacks:
+    if lacks := missing_here():
         what = fields(missing=",".join(lacks), hides="; ".join(lacks.values()))
         log.warning("not everything can be read", extra=what)
     if os.geteuid() == 0:
-        log.info("root is more than is needed: an ordinary user with CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE will do")
+        log.info("root is more than is needed: an ordinary user will do", extra=fields(capabilities=",".join(NEEDED)))
 
 
 def _run(

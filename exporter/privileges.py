@@ -1,6 +1,6 @@
 """What the exporter may not do, and what of the machine it therefore does not see.
 
-It is made to run as an ordinary user with two capabilities; a whole root is
+It is made to run as an ordinary user with three capabilities; a whole root is
 more than it needs.
 """
 
@@ -8,18 +8,36 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["NEEDED", "missing"]
+__all__ = ["NEEDED", "missing", "missing_here"]
 
 # Bits of CapEff (include/uapi/linux/capability.h), and what each is for.
 NEEDED = {
     "CAP_DAC_READ_SEARCH": (2, "names, images and labels in the runtimes' directories"),
     "CAP_SYS_PTRACE": (19, "namespaces, root filesystems and memory of other users' processes"),
+    "CAP_SYSLOG": (34, "who was killed for lack of memory, in the kernel's log"),
 }
 EFFECTIVE = re.compile(rb"^CapEff:\s*([0-9a-f]+)$", re.MULTILINE)
 
 
-def missing(status: bytes) -> dict[str, str]:
-    """Return the capabilities that a /proc/<pid>/status lacks, with what they are for."""
+def missing(status: bytes, *, log_is_restricted: bool) -> dict[str, str]:
+    """Return the capabilities that a /proc/<pid>/status lacks, with what they are for.
+
+    CAP_SYSLOG is needed only where kernel.dmesg_restrict is set (proc_sys_kernel(5)), as Debian does.
+    """
     found = EFFECTIVE.search(status)
     effective = int(found[1], 16) if found else 0
+    if not log_is_restricted:
+        effective |= 1 << NEEDED["CAP_SYSLOG"][0]
     return {name: why for name, (bit, why) in NEEDED.items() if not effective >> bit & 1}
+
+
+def missing_here() -> dict[str, str]:
+    """Return what this process lacks on this machine."""
+    with open("/proc/self/status", "rb") as file:
+        status = file.read()
+    try:
+        with open("/proc/sys/kernel/dmesg_restrict", "rb") as file:
+            restricted = file.read().strip() != b"0"
+    except OSError:  # not shown in this container: then its log is not either
+        restricted = True
+    return missing(status, log_is_restricted=restricted)

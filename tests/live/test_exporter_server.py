@@ -279,7 +279,7 @@ def test_json_log_and_no_metrics_of_its_own(machine: str, tmp_path: Path) -> Non
 
 
 def test_an_ordinary_user_is_told_what_is_missing(tmp_path: Path) -> None:
-    """Without capabilities it serves what it can, and one line names the two that it lacks; root is told so too."""
+    """Without capabilities it serves what it can, and one line names those that it lacks."""
     with running(tmp_path / "log", wrap=without_capabilities()) as exporter:
         status, body = scrape(exporter)
         assert (status, b'cgscope_scrape_collector_success{collector="containers"} 1' in body) == (200, True)

@@ -11,20 +11,21 @@ from exporter.privileges import missing
     ("effective", "lacks"),
     [
         ("000001ffffffffff", []),
-        ("0000000000080004", []),
-        ("0000000000080000", ["CAP_DAC_READ_SEARCH"]),
-        ("0000000000000004", ["CAP_SYS_PTRACE"]),
-        ("0000000000000000", ["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"]),
+        ("0000000400080004", []),
+        ("0000000400080000", ["CAP_DAC_READ_SEARCH"]),
+        ("0000000400000004", ["CAP_SYS_PTRACE"]),
+        ("0000000000080004", ["CAP_SYSLOG"]),
+        ("0000000000000000", ["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE", "CAP_SYSLOG"]),
     ],
 )
 def test_what_is_missing(effective: str, lacks: list[str]) -> None:
     """Each capability that is not in CapEff is named, with what it is for."""
     status = f"Name:\tx\nCapPrm:\t000001ffffffffff\nCapEff:\t{effective}\nCapBnd:\t000001ffffffffff\n"
-    found = missing(status.encode())
+    found = missing(status.encode(), log_is_restricted=True)
     assert list(found) == lacks
     assert all(found.values())
 
 
-def test_a_kernel_that_does_not_say() -> None:
-    """Without the line, nothing is taken for granted."""
-    assert list(missing(b"")) == ["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"]
+def test_a_log_that_everyone_may_read() -> None:
+    """Where kernel.dmesg_restrict is 0, CAP_SYSLOG is not missed; without a CapEff nothing else is taken for granted."""
+    assert list(missing(b"", log_is_restricted=False)) == ["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"]
