@@ -108,6 +108,11 @@ class Streams(Generic[T]):
         self._closed = False
         self._last: tuple[T, float] | None = None
 
+    @property
+    def open(self) -> int:
+        """How many there are."""
+        return sum(len(rhythm.readers) for rhythm in self._rhythms.values())
+
     def respond(self, request: Request) -> Response:
         """`/api/v1/stream?interval=S`: the document every S seconds, rounded to half ones.
 
@@ -131,7 +136,7 @@ class Streams(Generic[T]):
 
     def join(self, interval: float, view: View) -> Reader:
         """Add a reader; it is told the latest look of its interval, or else there is one at once. Full: no place."""
-        if self._closed or sum(len(rhythm.readers) for rhythm in self._rhythms.values()) >= self._most:
+        if self._closed or self.open >= self._most:
             raise Full
         reader = Reader(view)
         rhythm = self._rhythms.get(interval)
@@ -184,6 +189,7 @@ class Streams(Generic[T]):
             rhythm.due = math.ceil(now / BEAT) * BEAT + BEAT if first else round(now / BEAT) * BEAT + rhythm.interval
         try:
             after = await run_in_threadpool(self._observe)
+            looks = [self._look(rhythm.before, after) for rhythm in due]
         except Exception as error:
             text = "the machine could not be read: %s: %s"
             log.error(text, type(error).__name__, error, exc_info=log.isEnabledFor(logging.DEBUG))  # noqa: TRY400
@@ -192,11 +198,10 @@ class Streams(Generic[T]):
                     reader.tell(f"the machine could not be read: {type(error).__name__}")
             return
         self._last = after, now
-        for rhythm in due:
-            rhythm.latest = self._look(rhythm.before, after)
-            rhythm.before = after
+        for rhythm, look in zip(due, looks, strict=True):
+            rhythm.before, rhythm.latest = after, look
             for reader in rhythm.readers:
-                reader.tell(rhythm.latest)
+                reader.tell(look)
 
 
 class _EventStream(Response):

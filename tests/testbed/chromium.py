@@ -45,8 +45,8 @@ class Browser:
         self._read, answer_write = os.pipe()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                # It inherits the pipes wherever they are; the shell puts them where it looks for them.
-                ["sh", "-c", f'exec "$@" 3<&{command_read} 4>&{answer_write}', "sh",
+                # It inherits the pipes wherever they are; bash puts them where it looks for them (dash has one digit).
+                ["bash", "-c", f'exec "$@" 3<&{command_read} 4>&{answer_write}', "bash",
                  "chromium", f"--user-data-dir={directory}", *OPTIONS],
                 pass_fds=(command_read, answer_write), stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, env={**os.environ, "HOME": str(directory)}, start_new_session=True,
@@ -105,7 +105,7 @@ class Browser:
         """Open an empty page of that size."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        page = Page(self, session)
+        page = Page(self, target, session)
         for domain in ("Page", "Runtime", "Log", "Network", "Performance"):
             page.call(f"{domain}.enable")
         page.size(width, height)
@@ -115,8 +115,9 @@ class Browser:
 class Page:
     """One page, and what it did: its requests, and what it wrote to the console."""
 
-    def __init__(self, browser: Browser, session: str) -> None:
+    def __init__(self, browser: Browser, target: str, session: str) -> None:
         self._browser = browser
+        self._target = target
         self._session = session
 
     def call(self, method: str, **params: object) -> dict[str, Any]:
@@ -127,6 +128,10 @@ class Page:
         """Make the window so wide and high; below 600 it is a telephone's."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
                   mobile=width < 600)  # fmt: skip
+
+    def close(self) -> None:
+        """Close the page, and with it its connections."""
+        self._browser.call("Target.closeTarget", targetId=self._target)
 
     def go(self, url: str) -> None:
         """Open a URL."""
@@ -141,6 +146,8 @@ class Page:
     def wait(self, expression: str, seconds: float = PATIENCE) -> Any:  # noqa: ANN401
         """Wait until an expression is true, and return its value."""
         deadline = time.monotonic() + seconds
+        # An element would come as an empty object.
+        expression = f"((value) => value instanceof Node || value)({expression})"
         while not (value := self.run(expression)):
             assert time.monotonic() < deadline, f"waited in vain for {expression}; {self.complaints()}"
             self._browser.listen(0.05)

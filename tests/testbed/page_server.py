@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import count
+from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from exporter.address import bind
 from exporter.live import View, brief
-from exporter.scrape import Scraper
+from exporter.page import respond, to_directory
 from exporter.stream import Streams
-from exporter.web import Endpoints, application
 from inspector.schema import Container, Document
 
-__all__ = ["Made", "serving"]
+__all__ = ["Made", "Served", "serving"]
 
 Make = Callable[[int], Document]
 """Makes the document of a tick: 1, 2, 3, ..."""
@@ -43,15 +45,11 @@ def _detail(one: Container) -> dict[str, Any]:
     """Return a container whole: limited by its parent, sharing its network with the host."""
     paths = {name: one["cgroups"].get(name, "/") for name in ("cpu", "memory", "pids", "cpuset")}
     values = {"cpu": one["cpu"]["limit_cores"], "memory": one["memory"]["limit_bytes"], "pids": one["pids"]["limit"]}
-    limits = {
-        name: {
-            "value": values.get(name),
-            "set_by": path.rpartition("/")[0] or "/",
-            "hidden_ancestors": False,
-            "chain": [{"path": path, "value": None}, {"path": path.rpartition("/")[0] or "/", "value": values.get(name)}],
-        }
-        for name, path in paths.items()
-    }
+    limits = {}
+    for name, path in paths.items():
+        parent, value = path.rpartition("/")[0] or "/", values.get(name)
+        chain = [{"path": path, "value": None}, {"path": parent, "value": value}]
+        limits[name] = {"value": value, "set_by": parent, "hidden_ancestors": False, "chain": chain}
     namespaces = {
         kind: {"inode": inode, "same_as_host": kind == "net", "containers": []}
         for kind, inode in one["namespaces"].items()
@@ -59,20 +57,54 @@ def _detail(one: Container) -> dict[str, Any]:
     return {"container": one, "limits": limits, "namespaces": namespaces}
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A server that runs; `ticks` are the looks that were taken, `streams` the open ones."""
+
+    port: int
+    ticks: list[int]
+    streams: Streams[Document]
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return f"http://127.0.0.1:{self.port}/ui/"
+
+    def close_streams(self) -> None:
+        """Do what the exporter does at SIGTERM, before it waits for the connections to end."""
+        self.loop.call_soon_threadsafe(self.streams.close)
+
+
 @contextmanager
-def serving(make: Make, *, most: int = 32) -> Iterator[str]:
-    """Serve the page; gives its URL. The first stream starts with tick 1."""
-    streams: Streams[int] = Streams(count(1).__next__, lambda _, number: Made(make(number)), most=most)
-    endpoints = Endpoints(Scraper(lambda: make(1)), count(1).__next__, lambda _, number: make(number))
-    config = uvicorn.Config(application(endpoints, streams), lifespan="off", log_config=None, ws="none", http="h11")
+def serving(make: Make, *, most: int = 32, port: int = 0) -> Iterator[Served]:
+    """Serve the page and its stream, on a free port unless one is given.
+
+    Each look is a tick; `make` may raise, as reading a machine may.
+    """
+    ticks: list[int] = []
+
+    def observe() -> Document:
+        ticks.append(len(ticks) + 1)
+        return make(ticks[-1])
+
+    streams = Streams(observe, lambda _, after: Made(after), most=most)
+    app = FastAPI(openapi_url=None)
+    app.add_api_route("/api/v1/stream", streams.respond, methods=["GET", "HEAD"], response_model=None)
+    app.add_api_route("/ui", to_directory, methods=["GET"], response_model=None)
+    app.add_api_route("/ui/{path:path}", respond, methods=["GET", "HEAD"], response_model=None)
+    config = uvicorn.Config(app, lifespan="off", log_config=None, ws="none", http="h11", timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
-    with bind("127.0.0.1", 0) as sock:
+    with bind("127.0.0.1", port) as sock:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
         thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        served = Served(sock.getsockname()[1], ticks, streams, server.servers[0].get_loop())
         try:
-            yield f"http://127.0.0.1:{sock.getsockname()[1]}/ui/"
+            yield served
         finally:
-            server.servers[0].get_loop().call_soon_threadsafe(streams.close)
+            served.close_streams()
             server.should_exit = True
             thread.join(20)
     assert not thread.is_alive()

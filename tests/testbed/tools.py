@@ -11,6 +11,7 @@ IN_CI = bool(os.environ.get("CI"))
 PACKAGES = {
     "bwrap": "bubblewrap",
     "busybox": "busybox-static",
+    "chromium": "chromium",
     "containerd": "containerd",
     "docker": "docker.io",
     "dockerd": "docker.io",

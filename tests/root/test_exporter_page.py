@@ -1,0 +1,379 @@
+"""The live page in headless Chromium: over documents made here, and over a real container."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inspector.schema import Container, Document
+from inspector.views import text
+from inspector.views.cells import Scene
+from inspector.views.selection import Selection, select
+from tests.testbed.chromium import Browser, Page
+from tests.testbed.commands import BUSY_LOOP, Sandbox
+from tests.testbed.exporter import running
+from tests.testbed.page_server import Served, serving
+from tests.testbed.tools import need
+from tests.unit.documents import container, document
+
+pytestmark = pytest.mark.root
+
+HOSTILE = "<script>alert(1)</script>"
+HIDING = "a\x1b[31m\u202egnp.exe\u200b"
+# The names in the order that the rows have on the screen.
+NAMES = "[...document.querySelectorAll('#containers tbody .c-name a')].map(one => one.textContent)"
+FOCUSED = "document.activeElement.textContent"
+
+
+def machine(tick: int) -> Document:
+    """Make a machine whose third container gets busier."""
+    made: list[Container] = [
+        container("alpha", cpu={"usage_cores": 0.5, "limit_ratio": 0.5}, memory={"working_set_bytes": 50 << 20}),
+        container("beta", runtime="podman", image="redis:7", cpu={"usage_cores": 0.25, "limit_cores": None,
+                  "limit_ratio": None}, memory={"working_set_bytes": 70 << 20}, state="paused"),
+        container("gamma", cpu={"usage_cores": tick / 1000, "limit_set_by": "/docker"},
+                  findings=[{"code": "cpu-throttled", "severity": "critical", "text": "throttled in 98%"}]),
+        container(HOSTILE, image="<img src=x onerror=alert(2)>", labels={"<b>": "</dd><script>alert(3)</script>"},
+                  cpu={"usage_cores": None, "limit_ratio": None},
+                  memory={"working_set_bytes": None, "anon_bytes": None}),
+        container(HIDING, id="/weird/../id?#%41", cpu={"usage_cores": 0.0}, memory={"working_set_bytes": 1 << 20}),
+        container("sshd.service", kind="service", runtime="systemd", cpu={"usage_cores": 0.9}),
+    ]  # fmt: skip
+    return document(*made, taken_at=1_700_093_600.0 + tick, denied=2, problems=["<i>odd</i>"])
+
+
+@pytest.fixture(name="browser", scope="module")
+def browser_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Start the browser once for all tests of this file."""
+    need("chromium")
+    with Browser(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
+
+
+def growing(tick: int) -> Document:
+    """Make the same machine, where a container is born at the second tick and gone at the fourth."""
+    made = machine(tick)
+    if tick in (2, 3):
+        made["containers"].append(container("late", cpu={"usage_cores": 0.75}))
+    return made
+
+
+@pytest.fixture(name="served", scope="module")
+def served_fixture() -> Iterator[Served]:
+    """Serve the machine above."""
+    with serving(machine) as served:
+        yield served
+
+
+@pytest.fixture(name="page")
+def page_fixture(browser: Browser, served: Served) -> Iterator[Page]:
+    """Open the page and wait for its rows; nothing it did may be a reason to complain, or have left this machine."""
+    page = browser.page()
+    page.go(served.url)
+    page.wait(f"{NAMES}.length === 5")
+    yield page
+    check_quiet(page, served.url.removesuffix("ui/"))
+    page.run("localStorage.clear()")
+    page.close()
+
+
+def check_quiet(page: Page, origin: str) -> None:
+    """See that the page complained of nothing and asked nobody but the exporter."""
+    assert page.complaints() == []
+    assert page.requests()
+    assert [url for url in page.requests() if not url.startswith(origin)] == []
+
+
+def cell(name: str, column: str) -> str:
+    """Return the expression for the text in one container's cell."""
+    rows = "[...document.querySelectorAll('#containers tbody tr')]"
+    row = f"{rows}.find(row => row.querySelector('.c-name a').textContent === {json.dumps(name)})"
+    return f"{row}?.querySelector('.c-{column}').textContent"
+
+
+def enter(page: Page, name: str) -> None:
+    """Go to the page of a container."""
+    page.run(f"[...document.querySelectorAll('.c-name a')].find(one => one.textContent === {json.dumps(name)}).click()")
+
+
+def test_rows_appear_update_come_and_go(browser: Browser) -> None:
+    """The busiest is on top, figures change in place, a container that is born or ends comes and goes."""
+    page = browser.page()
+    with serving(growing) as served:
+        page.go(served.url)
+        page.wait(f"{NAMES}[0] === 'alpha'")
+        first = page.run(cell("gamma", "cpu"))
+        page.wait(f"{NAMES}[0] === 'late'")
+        assert page.run("document.getElementById('shown').textContent") == "6 of 7"
+        assert page.run(cell("gamma", "cpu")) != first
+        page.wait(f"{NAMES}[0] === 'alpha' && {NAMES}.length === 5")
+        check_quiet(page, served.url.removesuffix("ui/"))
+        page.close()
+
+
+def test_what_a_row_says(page: Page) -> None:
+    """Limits with who sets them, none where there is none, findings in words; above them what is out of sight."""
+    assert page.run(cell("gamma", "limit")) == "^0.20"
+    assert page.run(cell("beta", "limit")) == "none"
+    assert page.run(cell("gamma", "findings")) == "▲ cpu-throttled"
+    assert page.run(cell("alpha", "mem")) == "50MiB/ 64MiB"
+    assert page.run("document.getElementById('notices').innerText").split("\n") == [
+        "2 processes hidden: access denied (CAP_SYS_PTRACE lifts most of that)",
+        "problem: <i>odd</i>",
+    ]
+    page.run("document.querySelector('td.c-limit').dispatchEvent(new PointerEvent('pointerover', {bubbles: true}))")
+    assert page.run("document.querySelector('td.c-limit').title") == "0.2 cores, set by its own cgroup"
+
+
+def test_sorting_by_click(page: Page) -> None:
+    """A click on a title sorts by it, a second one reverses; unknown values stay last; the title says so."""
+    page.click("th.c-mem button")
+    page.wait(f"{NAMES}[0] === 'beta'")
+    assert page.run("document.querySelector('th.c-mem').ariaSort") == "descending"
+    assert page.run("document.querySelectorAll('th[aria-sort]').length") == 1
+    page.click("th.c-mem button")
+    page.wait("document.querySelector('th.c-mem').ariaSort === 'ascending'")
+    page.wait(f"{NAMES}.at(-1) === {json.dumps(HOSTILE)}")
+    assert page.run(NAMES)[0] == text.safe(HIDING)
+    page.click("th.c-name button")
+    page.wait("document.querySelector('th.c-name').ariaSort === 'ascending'")
+    names = page.wait(f"{NAMES}[0] === {json.dumps(HOSTILE)} && {NAMES}")
+    assert names[1:4] == [text.safe(HIDING), "alpha", "beta"]
+
+
+def test_the_keyboard_alone_is_enough(page: Page) -> None:
+    """Skip link, filter, rows, one container and back with its row in focus, all kinds, CPU's meaning, help."""
+    page.press("Tab")
+    assert page.run(FOCUSED) == "Skip to the containers"
+    page.press("Enter")
+    assert page.wait(FOCUSED) == "alpha"
+    page.press("j")
+    assert page.run(FOCUSED) == "beta"
+    page.press("ArrowUp")
+    page.press("Enter")
+    page.wait("document.querySelector('#detail h1')?.textContent === 'alpha'")
+    assert page.run(FOCUSED) == "alpha"
+    page.press("Escape")
+    page.wait("!document.getElementById('list').hidden && document.activeElement.href?.includes('alpha')")
+    page.press("a")
+    page.wait(f"{NAMES}[0] === 'sshd.service'")
+    page.press("0")
+    page.wait("document.querySelector('th.c-cpu .of').textContent === 'of its limit'")
+    page.press("N", shift=True)
+    page.wait("document.querySelector('th.c-name').ariaSort === 'ascending'")
+    page.press("/")
+    assert page.run("document.activeElement.id") == "filter"
+    page.call("Input.insertText", text="runtime:podman|systemd")
+    page.wait(f"{NAMES}.join() === 'beta,sshd.service'")
+    page.press("Escape")
+    page.wait(f"{NAMES}.length === 6")
+    page.press("Escape")
+    page.press("?", shift=True)
+    assert "filter" in page.wait("document.querySelector('dialog[open]')?.innerText")
+    page.press("Escape")
+    page.wait("!document.querySelector('dialog[open]')")
+
+
+def test_filters_mean_what_they_mean_in_ctop(page: Page) -> None:
+    """Words and keys choose the same containers as `ctop -f`; alternatives, patterns and findings besides."""
+    shown = {
+        words: [one["name"] for one in select(machine(9)["containers"], Selection(words=words), Scene())]
+        for words in ("", "A", "alp", "runtime:podman", "nginx:1.25", "name:beta redis", "kind:container state:paused")
+    }
+    shown |= {"alpha|beta": ["alpha", "beta"], "/^(alpha|gamma)$/": ["alpha", "gamma"], "finding:throttled": ["gamma"]}
+    for words, names in shown.items():
+        escaped = sorted(map(text.safe, names))
+        page.run(f"(i => {{ i.value = {json.dumps(words)}; i.dispatchEvent(new Event('input')) }})(filter)")
+        page.wait(f"{NAMES}.sort().join() === {json.dumps(','.join(escaped))}")
+    page.run("(i => { i.value = '/(/'; i.dispatchEvent(new Event('input')) })(filter)")
+    page.wait("document.getElementById('empty').innerText.startsWith('No container matches the filter.')")
+
+
+def test_one_container_in_detail(page: Page) -> None:
+    """Its figures, charts that are drawn, who limits it, whose its namespaces are, its layers, its findings."""
+    enter(page, "gamma")
+    shown = page.wait("document.querySelector('.panels section') && document.getElementById('detail').innerText")
+    for part in ("throttled in 98%", "/docker", "binds", "its own", "/l1", "writable", "cgroup pattern docker"):
+        assert part in shown, part
+    assert page.run("document.querySelectorAll('.chart canvas').length") == 6
+    image = "document.querySelector('.chart canvas').getContext('2d').getImageData(0, 0, 400, 300)"
+    page.wait(f"{image}.data.some(Boolean)")
+    before = page.run("document.querySelector('.chart b').textContent")
+    page.wait(f"document.querySelector('.chart b').textContent !== {json.dumps(before)}")
+    page.run("location.hash = '#/container/no-such'")
+    page.wait("document.querySelector('#detail h1').textContent === 'No such container'")
+    page.run("location.hash = '#/'")
+    page.wait(f"!document.getElementById('list').hidden && {NAMES}.length === 5")
+
+
+def test_what_a_container_says_is_text(page: Page) -> None:
+    """Markup in names, images and labels stays text, what hides or reverses is made visible, ids are no addresses."""
+    assert {HOSTILE, text.safe(HIDING)} <= set(page.run(NAMES))
+    for name in (HOSTILE, text.safe(HIDING)):
+        enter(page, name)
+        page.wait(f"document.querySelector('#detail h1')?.textContent === {json.dumps(name)}")
+        page.wait("document.querySelector('.panels section')")
+        assert page.run("document.querySelectorAll('main script, main img, main b script').length") == 0
+        page.run("location.hash = '#/'")
+        page.wait("!document.getElementById('list').hidden")
+    assert page.run("document.title") == "testhost · cgscope"
+
+
+def test_no_width_scrolls_sideways(page: Page) -> None:
+    """From a telephone to a wide screen the page is as wide as the window, in the list and in detail."""
+    widths = (320, 375, 768, 1024, 1440, 2000)
+    for width in widths:
+        page.size(width, 800)
+        page.wait(f"innerWidth === {width} && document.documentElement.scrollWidth === {width}")
+    enter(page, "gamma")
+    page.wait("document.querySelector('.panels section')")
+    for width in widths:
+        page.size(width, 800)
+        page.wait(f"innerWidth === {width} && document.documentElement.scrollWidth === {width}")
+
+
+# Elements with text of their own whose colour is too near that of what is behind them.
+CONTRAST = r"""(() => {
+  // rgb(1, 2, 3), rgba(1, 2, 3, 0.5), or color(srgb 0.1 0.2 0.3)
+  const parse = (colour) => colour.match(/[\d.]+/g).map((one, at) => (colour[0] === "c" && at < 3 ? one * 255 : +one));
+  const linear = (value) => (value <= 10 ? value / 3294 : ((value / 255 + 0.055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const ground = (node) => {
+    const colour = parse(getComputedStyle(node).backgroundColor);
+    return colour.length < 4 || colour[3] === 1 ? colour : ground(node.parentElement);
+  };
+  const contrast = (node) => {
+    const [most, least] = [parse(getComputedStyle(node).color), ground(node)].map(light).sort((a, b) => b - a);
+    return (most + 0.05) / (least + 0.05);
+  };
+  return [...document.querySelectorAll("body *")]
+    .filter((node) => [...node.childNodes].some((one) => one.nodeType === Node.TEXT_NODE && one.data.trim()))
+    .filter((node) => node.checkVisibility() && contrast(node) < 4.5).map((node) => [contrast(node), node.className, node.textContent]);
+})()"""
+
+
+def test_every_text_stands_out(page: Page) -> None:
+    """In both themes each visible text has a contrast of 4.5 to what is behind it (WCAG AA), list and detail."""
+    for theme in ("light", "dark"):
+        page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+        page.wait(f"document.documentElement.dataset.theme === '{theme}'")
+        assert page.run(CONTRAST) == []
+        enter(page, "gamma")
+        page.wait("document.querySelector('.panels section')")
+        assert page.run(CONTRAST) == []
+        page.run("location.hash = '#/'")
+        page.wait(f"{NAMES}.length === 5 && !document.getElementById('list').hidden")
+    page.click("#theme")
+    page.wait("document.documentElement.dataset.theme === 'light'")
+
+
+def test_a_table_to_those_who_cannot_see_it(page: Page) -> None:
+    """The accessibility tree has a table with its titles and rows, and a name for every control."""
+    nodes: list[dict[str, Any]] = page.call("Accessibility.getFullAXTree")["nodes"]
+    seen = [node for node in nodes if not node["ignored"]]
+    roles = [node["role"]["value"] for node in seen]
+    assert (roles.count("table"), roles.count("columnheader"), roles.count("row")) == (1, 13, 6)
+    controls = [node for node in seen if node["role"]["value"] in ("button", "link", "combobox", "searchbox")]
+    assert [node for node in controls if not node["name"]["value"]] == []
+
+
+def test_the_loss_of_the_exporter_is_seen_and_healed(browser: Browser) -> None:
+    """Cut off, the page says since when it knows nothing new, and pales; when the exporter is back it goes on."""
+    page = browser.page()
+    with serving(machine) as served:
+        page.go(served.url)
+        page.wait(f"{NAMES}.length === 5 && document.getElementById('status').textContent === 'live'")
+    page.wait("/^disconnected, last update \\d+ s ago$/.test(document.getElementById('status').textContent)")
+    assert page.run("document.body.classList.contains('stale')")
+    with serving(machine, port=served.port):
+        page.wait("document.getElementById('status').textContent === 'live'")
+        assert not page.run("document.body.classList.contains('stale')")
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (document(), "No containers on this machine now. They appear here as they start."),
+        (document(container(kind="service")), "No containers on this machine now; 1 services and control groups."),
+        (
+            document(
+                container("me"),
+                viewpoint={"inside_container": True, "hidden_ancestors": True, "self": "me-0123456789abcdef"},
+            ),
+            "limits above this cgroup namespace are hidden: unknown, not unlimited",
+        ),
+    ],
+    ids=["nothing", "services", "inside"],
+)
+def test_little_to_see_is_said(browser: Browser, made: Document, expected: str) -> None:
+    """Without containers the page says what there is instead; inside one, what /proc claims and what is hidden."""
+    with serving(lambda _: made) as served:
+        page = browser.page()
+        page.go(served.url)
+        page.wait(f"document.body?.innerText.includes({json.dumps(expected)})")
+        if made["viewpoint"]["inside_container"]:
+            assert "of 0.20 cores · /proc claims 2" in page.run("document.getElementById('meters').innerText")
+        assert page.complaints() == []
+        page.close()
+
+
+FIGURES = [
+    None, 0, 1, 0.004, 0.0994, 0.0996, 0.2, 1.5, 9.994, 9.996, 12.34, 99.94, 99.96, 512, 1023, 1023.4, 1024, 1536,
+    1048575, 1048576, 123456789, 2**30, 2**40 * 3.3, 59.95, 61, 3599, 3600, 86400, 90061.5,
+]  # fmt: skip
+TEXTS = ["plain", HIDING, "\x00\x7f\x9f", "\udc80\udcff", "\u2028\u00a0", "日本語 é", "\U000e0001\U0001f600", "\u2067"]
+
+
+def test_figures_and_names_are_written_as_in_ctop(page: Page) -> None:
+    """Each figure and each hostile text is the same to the letter in the page and in the terminal."""
+    forms = {"byteSize": text.byte_size, "rate": text.rate, "percent": text.percent, "cores": text.cores,
+             "duration": text.duration, "count": text.count}  # fmt: skip
+    module = "import('./format.js')"
+    for name, form in forms.items():
+        shown = page.run(f"{module}.then((module) => {json.dumps(FIGURES)}.map(module.{name}))")
+        assert dict(zip(FIGURES, shown, strict=True)) == {value: form(value) for value in FIGURES}, name
+    assert page.run(f"{module}.then((module) => {json.dumps(TEXTS)}.map(module.safe))") == [*map(text.safe, TEXTS)]
+
+
+def test_turning_pages_leaks_nothing(page: Page) -> None:
+    """Fifteen visits to a container leave less than two pages' elements, and no listener."""
+
+    def visit(times: int) -> tuple[float, float]:
+        for _ in range(times):
+            page.run("document.querySelector('.c-name a').click()")
+            page.wait("document.querySelectorAll('.chart canvas').length === 6")
+            page.run("location.hash = '#/'")
+            page.wait("!document.querySelector('.chart') && !document.getElementById('list').hidden")
+        page.call("HeapProfiler.collectGarbage")
+        found = page.metrics()
+        return found["Nodes"], found["JSEventListeners"]
+
+    nodes, listeners = visit(3)
+    more_nodes, more_listeners = visit(15)
+    assert more_nodes < nodes + 500
+    assert more_listeners <= listeners + 10
+
+
+def test_a_real_container(browser: Browser, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A throttled busy loop: its quota, its figure near it and its finding in the row, its layers in detail."""
+    sandbox.start("page-demo", "--cpu-quota", "20000", "--cpu-period", "100000", "--memory", "64m", *BUSY_LOOP)
+    with running(tmp_path / "log") as exporter:
+        page = browser.page()
+        page.go(f"{exporter.url}/ui/")
+        page.wait(f"{cell('page-demo', 'limit')} === '0.20'")
+        page.wait(f"/^(1[5-9]|2[0-5])\\.\\d%$/.test({cell('page-demo', 'cpu')})")
+        page.wait(f"{cell('page-demo', 'findings')}?.includes('cpu-throttled')")
+        assert page.run(cell("page-demo", "mem")).endswith("/ 64MiB")
+        enter(page, "page-demo")
+        shown = page.wait("document.querySelector('.panels section') && document.getElementById('detail').innerText")
+        for part in ("binds", "0.20 cores", "overlay", "writable", "of its periods by its own quota"):
+            assert part in shown, part
+        assert page.complaints() == []
+        page.close()
+        exporter.process.terminate()
+        assert exporter.process.wait(10) == 0
