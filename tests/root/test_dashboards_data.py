@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from tests.root.test_exporter_prometheus import free_port, get, running, until
+from tests.testbed.cgroups import CpuGroup
 from tests.testbed.commands import BUSY_LOOP, EXPORTER, REPOSITORY, Sandbox, run
 from tests.testbed.tools import need
 from tests.unit.promql import selectors
@@ -28,7 +29,8 @@ pytestmark = pytest.mark.root
 
 SCRAPES, APART, STEP = 6, 0.3, 15.0
 TARGET = {"job": "cadvisor", "instance": "127.0.0.1:10071"}
-BUSY, HUNGRY = "data-busy", "data-hungry"
+BUSY, BELOW, HUNGRY = "data-busy", "data-below", "data-hungry"
+PARENT = "cgscope-data"
 DASHBOARDS = Path(REPOSITORY, "dashboards")
 SAMPLE = re.compile(r"(?P<name>[a-z_0-9]+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
 # A comparison keeps what is worth a look, so that nothing is a good answer; `> 0` below a "/" only avoids NaN.
@@ -104,10 +106,12 @@ def as_stored(pages: Sequence[str], end: float) -> str:
 
 @pytest.fixture(name="pages")
 def pages_fixture(sandbox: Sandbox, tmp_path: Path) -> list[str]:
-    """Ask the exporter a few times, while one container is throttled and another is killed for lack of memory."""
-    sandbox.start(BUSY, "--cpu-quota", "20000", "--memory", "64m", "--pids-limit", "50", *BUSY_LOOP)
+    """Ask the exporter a few times, while containers are throttled, by themselves and from above, and one is killed."""
     log = tmp_path / "exporter.log"
-    with running([*EXPORTER, "--web.listen-address=127.0.0.1:0"], log):
+    with CpuGroup(PARENT) as parent, running([*EXPORTER, "--web.listen-address=127.0.0.1:0"], log):
+        parent.set_quota(20000)
+        sandbox.start(BUSY, "--cpu-quota", "20000", "--memory", "64m", "--pids-limit", "50", *BUSY_LOOP)
+        sandbox.start(BELOW, "--cgroup-parent", parent.path, *BUSY_LOOP)
         until(lambda: "/metrics" in log.read_text(), "the exporter")
         match = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
         assert match
@@ -117,6 +121,7 @@ def pages_fixture(sandbox: Sandbox, tmp_path: Path) -> list[str]:
             if number == SCRAPES // 2:
                 sandbox("run", "--name", HUNGRY, "--rootfs", "/", "--memory", "16m", "--", *EAT, check=False)
             time.sleep(APART)  # the kernel's counters move between two pages
+        sandbox("rm", "-f", BELOW)  # before the group it is in
         return pages
 
 
