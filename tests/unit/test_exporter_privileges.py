@@ -27,5 +27,5 @@ def test_what_is_missing(effective: str, lacks: list[str]) -> None:
 
 
 def test_a_log_that_everyone_may_read() -> None:
-    """Where kernel.dmesg_restrict is 0, CAP_SYSLOG is not missed; without a CapEff nothing else is taken for granted."""
+    """Where kernel.dmesg_restrict is 0, CAP_SYSLOG is not missed; without CapEff the others are."""
     assert list(missing(b"", log_is_restricted=False)) == ["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"]
