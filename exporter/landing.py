@@ -29,6 +29,7 @@ SECURITY_HEADERS = {
 }
 
 LINKS = (
+    ("ui/", "The live page: every container with its limits and what it uses now, and each one in detail."),
     ("api/v1/containers?interval=1", "Every container with what it is allowed and what it uses, as JSON."),
     ("healthz", "Is the exporter alive? Also at /-/healthy and /-/ready."),
 )

@@ -122,7 +122,7 @@ class Endpoints(Generic[T]):
 
 
 def application(endpoints: Endpoints[T], streams: Streams[T] | None = None) -> FastAPI:
-    """Return the ASGI application; without `streams` the live page has nothing to show, and is left out."""
+    """Return the ASGI application; without `streams` the live page has nothing to show."""
     # The generated documentation loads scripts from elsewhere; a redirect from /metrics/ would name the host that the
     # client claims to have asked; and no telemetry of its own, whatever a pod's environment says.
     app = FastAPI(
@@ -135,9 +135,11 @@ def application(endpoints: Endpoints[T], streams: Streams[T] | None = None) -> F
         ("/api/v1/containers", endpoints.containers),
         *((path, endpoints.health) for path in ("/healthz", "/-/healthy", "/-/ready")),
         ("/", endpoints.index),
+        ("/ui", to_directory),
+        ("/ui/{path:path}", respond),
     ]
     if streams is not None:
-        routes += [("/api/v1/stream", streams.respond), ("/ui", to_directory), ("/ui/{path:path}", respond)]
+        routes.append(("/api/v1/stream", streams.respond))
     for path, handler in routes:
         app.add_api_route(path, handler, methods=["GET", "HEAD"], response_model=None)
     return app

@@ -123,7 +123,7 @@ def test_landing_page(get: Get) -> None:
     assert "prefers-color-scheme: dark" in page
     links = re.findall('href="([^"]+)"', page)
     assert links[0] == "metrics"
-    assert [get("/" + link.replace("=1", "=0.1"))[0].status for link in links] == [200] * 3
+    assert [get("/" + link.replace("=1", "=0.1"))[0].status for link in links] == [200] * 4
     policy = response.getheader("Content-Security-Policy") or ""
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in policy
