@@ -252,7 +252,8 @@ CONTRAST = r"""(() => {
   };
   return [...document.querySelectorAll("body *")]
     .filter((node) => [...node.childNodes].some((one) => one.nodeType === Node.TEXT_NODE && one.data.trim()))
-    .filter((node) => node.checkVisibility() && contrast(node) < 4.5).map((node) => [contrast(node), node.className, node.textContent]);
+    .filter((node) => node.checkVisibility() && contrast(node) < 4.5)
+    .map((node) => [contrast(node), node.className, node.textContent]);
 })()"""
 
 
