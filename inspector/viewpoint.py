@@ -69,6 +69,7 @@ class Viewpoint:
         root, kept_in = self._attempt("self", read_root_mount, host, viewer) or (None, "")
         paths = ((h, path_in(h, membership)) for h in self.hierarchies)
         outside = any(path is not None and h.directory(path) is None for h, path in paths)
+        unmounted = not tops and bool(membership.paths)  # bwrap and `ctr run` show no /sys/fs/cgroup
         return Own(
             pid=stat.pid if stat else 0,
             namespaces=namespaces,
@@ -77,7 +78,7 @@ class Viewpoint:
             kept_in=kept_in,
             own_pid_namespace=initial.get("pid") is False,
             inside_container=initial.get("pid") is False or initial.get("cgroup") is False,
-            hidden_ancestors=outside or any(index not in true_roots for index, _, _ in tops),
+            hidden_ancestors=outside or unmounted or any(index not in true_roots for index, _, _ in tops),
             true_roots=true_roots,
             hostname=hostname.decode(errors="surrogateescape").strip(),
         )

@@ -185,6 +185,18 @@ def test_from_inside_a_container(tmp_path: Path, layout: str) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+def test_from_inside_where_no_cgroup_is_mounted(tmp_path: Path, layout: str) -> None:
+    """As in bwrap: no limit is seen, and it is said that there may be some all the same."""
+    fake = inside(tmp_path, layout, true_root=False)
+    mounts = "".join(line for line in fake.mounts().splitlines(keepends=True) if " - cgroup" not in line)
+    document = seen(fake.mountinfo(mounts, 1).mountinfo(mounts, 7))
+    (container,) = document["containers"]
+    assert document["viewpoint"]["hidden_ancestors"] is True
+    assert container["cgroups"] == {}
+    assert (container["cpu"]["limit_cores"], container["memory"]["limit_bytes"]) == (None, None)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_from_inside_a_container_of_systemd(tmp_path: Path, layout: str) -> None:
     """Where the container's systemd has moved itself to /init.scope, the container is the whole tree nevertheless."""
     fake = inside(tmp_path, layout, true_root=False)
