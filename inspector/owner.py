@@ -17,8 +17,8 @@ from inspector.changes import layers_at, view_of
 from inspector.claims import ROOTS, Who, stored
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
-from inspector.kernel.mounts import Mount, read_mountinfo, root_mount
-from inspector.layers import Claim, Role, under, volumes
+from inspector.kernel.mounts import read_mountinfo, root_mount
+from inspector.layers import Claim, Role, host_path, under, volumes
 from inspector.model import Container
 
 __all__ = ["claims_of", "owners"]
@@ -30,8 +30,8 @@ OWN = ("upper", "merged")
 def owners(host: Host, path: str, containers: Iterable[Container]) -> tuple[Claim, ...]:
     """Return who an absolute path belongs to, of each container the nearest claim, the nearest of all first.
 
-    Where nobody has the path or one above it, but it is a store or lies in
-    one, those are returned that it holds.
+    Behind them, where the path is a store or lies in one, come those others of
+    whom it holds something.
     """
     path = posixpath.normpath(path)
     containers = tuple(containers)
@@ -41,12 +41,11 @@ def owners(host: Host, path: str, containers: Iterable[Container]) -> tuple[Clai
     running = _Running(containers, live)
     claims = [*live, *(claim for ones in found.values() for claim in running.added(ones))]
     nearest = _nearest(host, above, claims)
-    if nearest:
-        return nearest
     if not any(under(path, root) for root in (*_own_roots(live), *(root for root, ones in found.items() if ones))):
-        return ()
-    held = {claim: None for claim in claims if under(claim.path, path)}
-    return tuple(replace(claim, inside=None, holds=True) for claim in held)
+        return nearest
+    having = {claim.container for claim in nearest}
+    held = dict.fromkeys(claim for claim in claims if claim.container not in having and under(claim.path, path))
+    return (*nearest, *(replace(claim, inside=None, holds=True) for claim in held))
 
 
 def _stores(host: Host, roots: Iterable[str]) -> dict[str, tuple[Claim, ...]]:
@@ -149,18 +148,16 @@ def claims_of(host: Host, container: Container, view: str = "") -> tuple[Claim, 
     who = Who(container.id, container.name, container.runtime, running=True)
     store = container.runtime not in (None, "unshare")
     claims = [_seen_through(claim, view) for claim in who.layers(layers, store=store)] if layers else []
-    claims += _plain_root(who, root, hosts) if layers is None and root else []
+    place = host_path(root, hosts) if layers is None and root else None
+    if place not in (None, "/"):  # the directory of nspawn, LXC, bubblewrap
+        claims.append(who.claim("merged", place, "/"))
     for volume in volumes(mounts, hosts):
+        # A new mount namespace starts as a copy: on the host's own root, what is where the host has it is the host's.
+        copied = place == "/" and volume.source == volume.destination
         # A device node that is bound from the host is everybody's.
-        if volume.source and not (volume.kind == "runtime" and under(volume.source, "/dev")):
+        if volume.source and not copied and not (volume.kind == "runtime" and under(volume.source, "/dev")):
             claims.append(who.claim(ROLES.get(volume.kind, "mounted-from"), volume.source, volume.destination))
     return tuple(claims)
-
-
-def _plain_root(who: Who, root: Mount, hosts: Sequence[Mount]) -> list[Claim]:
-    """Claim a root that is a plain directory of the host (nspawn, LXC, bubblewrap), unless it is the host's own."""
-    as_volume = volumes((root._replace(mountpoint="/root"),), hosts)
-    return [who.claim("merged", one.source, "/") for one in as_volume if one.source and one.source != "/"]
 
 
 def _seen_through(claim: Claim, view: str) -> Claim:

@@ -70,17 +70,16 @@ def owner_lines(path: str, claims: Iterable[Claim]) -> list[Line]:
     claims = tuple(claims)
     if not claims:
         return [[(f"{safe(path)} belongs to no container", "")]]
-    if not claims[0].holds:
-        return [_owner(claim) for claim in claims]
     held: dict[str, list[Claim]] = {}
     for claim in claims:
-        held.setdefault(claim.container, []).append(claim)
-    return [_holder(ones) for ones in held.values()]
+        if claim.holds:
+            held.setdefault(claim.container, []).append(claim)
+    return [*(_owner(claim) for claim in claims if not claim.holds), *(_holder(ones) for ones in held.values())]
 
 
 def _who(claim: Claim) -> Line:
     runtime = f"{claim.runtime} " if claim.runtime else ""
-    state = "running" if claim.running else "not running"
+    state = "running" if claim.running else "stopped"
     return [(safe(claim.name), "title"), (f" ({safe(runtime)}{safe(claim.container[:SHORT_ID])}, {state})", "dim")]
 
 

@@ -14,7 +14,7 @@ from inspector.daemons import Names
 from inspector.kernel.host import Host
 from inspector.observe import Observer
 from inspector.schema import Container, Document
-from tests.testbed.commands import CTOP, Completed, find, run
+from tests.testbed.commands import CTOP, NSINSPECT, Completed, find, run
 from tests.testbed.docker import IMAGE, Docker
 from tests.testbed.runtimes import IMAGE as PODMAN_IMAGE
 from tests.testbed.runtimes import SLEEP, podman, until
@@ -24,17 +24,17 @@ pytestmark = pytest.mark.root
 USER, GROUP = 1000, 31_337
 
 
-def as_user(*arguments: str, check: bool = True) -> Completed:
-    """Run ctop as an ordinary user in the socket's group."""
-    words = ["setpriv", f"--reuid={USER}", f"--regid={USER}", f"--groups={GROUP}", *CTOP]
-    return run([*words, *arguments], check=check)
+def as_user(*command: str, check: bool = True) -> Completed:
+    """Run a command as an ordinary user in the socket's group."""
+    words = ["setpriv", f"--reuid={USER}", f"--regid={USER}", f"--groups={GROUP}"]
+    return run([*words, *command], check=check)
 
 
 @pytest.fixture
 def place(docker: Docker) -> Iterator[str]:
     """Give the daemon's socket to a group, at a place that users can reach, with a container behind it."""
     need("setpriv")
-    if as_user("--help", check=False).returncode:
+    if as_user(*CTOP, "--help", check=False).returncode:
         pytest.skip("no Python that an ordinary user can execute, or the checkout is closed to users")
     socket = docker.socket.removeprefix("unix://")
     with tempfile.TemporaryDirectory(prefix="socket") as below:
@@ -50,7 +50,7 @@ def place(docker: Docker) -> Iterator[str]:
 
 def seen(identifier: str, *arguments: str) -> tuple[Container, Document]:
     """Return the container, and all that ctop says to the user."""
-    document: Document = json.loads(as_user("--json", "-d", "0.1", *arguments).stdout)
+    document: Document = json.loads(as_user(*CTOP, "--json", "-d", "0.1", *arguments).stdout)
     return find(document, identifier), document
 
 
@@ -70,6 +70,21 @@ def test_the_socket_names_what_the_user_may_not_read(docker: Docker, place: str)
         return (container["name"], container["image"], container["labels"]) == wanted
 
     until(named, "dockerd's answer")
+
+
+def test_nsinspect_finds_a_container_by_the_name_that_the_socket_tells(docker: Docker, place: str) -> None:
+    """A name that no file tells the user is the container's with --socket, and nobody's without."""
+    shown = as_user(*NSINSPECT, "--json", "cgscope-named", check=False)
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert shown.stderr == "nsinspect: no container with the id or name 'cgscope-named'\n"
+
+    def named() -> bool:
+        done = as_user(*NSINSPECT, "--json", "cgscope-named", "--socket", place, check=False)
+        return done.returncode == 0 and json.loads(done.stdout)["pid"] == docker.pid("cgscope-named")
+
+    until(named, "dockerd's answer")
+    nowhere = as_user(*NSINSPECT, "cgscope-named", "--socket", "/nowhere", check=False)
+    assert nowhere.stderr == "nsinspect: /nowhere: No such file or directory\n" + shown.stderr
 
 
 def test_a_socket_that_the_user_may_not_use(docker: Docker, place: str) -> None:

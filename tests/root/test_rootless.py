@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -63,14 +64,18 @@ def test_a_directory_that_was_made_again(podman: Rootless) -> None:
     assert {("changed", "/srv"), ("deleted", "/srv/app")} <= expected
 
 
+def claim(path: str) -> dict[str, Any]:
+    """Return our container's one claim to a path; others of the machine may have it too."""
+    (found,) = (one for one in nsinspect("--owner", path)["owners"] if one["name"] == "cgscope-owner")
+    return dict(found)
+
+
 def test_whose_its_files_are(podman: Rootless) -> None:
     """A layer of a rootless container is found to be its own while it runs, and when it has stopped."""
     data = start(podman, "cgscope-owner", "echo x > /root/x")
     told = {"name": "cgscope-owner", "runtime": "podman", "role": "upper", "inside": "/root/x"}
-    (running,) = nsinspect("--owner", f"{data['UpperDir']}/root/x")["owners"]
-    assert {**running, **told, "running": True} == running
-    lower = nsinspect("--owner", f"{data['LowerDir']}/bin")["owners"]
-    assert ("cgscope-owner", "lower", True) in {(one["name"], one["role"], one["running"]) for one in lower}
+    assert claim(f"{data['UpperDir']}/root/x").items() >= {**told, "running": True}.items()
+    lower = claim(f"{data['LowerDir']}/bin")
+    assert (lower["role"], lower["running"]) == ("lower", True)
     podman("stop", "-t", "0", "cgscope-owner")
-    (stopped,) = nsinspect("--owner", f"{data['UpperDir']}/root/x")["owners"]
-    assert {**stopped, **told, "running": False} == stopped
+    assert claim(f"{data['UpperDir']}/root/x").items() >= {**told, "running": False}.items()

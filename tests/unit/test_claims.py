@@ -73,7 +73,7 @@ def test_containerds_root_holds_its_containers(tmp_path: Path) -> None:
     assert [one.role for one in found] == ["upper", "work", "lower", "state"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
 @given(st.data())
 def test_damaged_databases_claim_something_or_nothing(tmp_path: Path, data: st.DataObject) -> None:
     """Whatever bytes of the databases are changed, nothing is raised and nothing outside the store is claimed."""

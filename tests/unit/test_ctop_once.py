@@ -48,6 +48,7 @@ class Fake:
         (["--jsonl", "--once"], "not allowed with"),
         (["--cpu", "half"], "invalid choice"),
         (["web"], "unrecognized arguments: web"),
+        (["--socket", "web"], "must be the path of a socket such as /run/docker.sock, not 'web'"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(argv: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,7 +93,20 @@ def test_the_store_itself(tmp_path: Path) -> None:
             assert all(claim.holds for claim in found)
         assert owners(host, "/var", containers) == ()
         lines = ["".join(text for text, _ in line) for line in owner_lines(D, owners(host, D, containers))]
-    assert lines[1].startswith("rb (docker bbbbbbbbbbbb, not running): holds its ")
+    assert lines[1].startswith("rb (docker bbbbbbbbbbbb, stopped): holds its ")
+
+
+def test_a_store_that_a_container_has_mounted(tmp_path: Path) -> None:
+    """Whoever has all of the machine mounted has the store too; what the store holds is told none the less."""
+    builder = docker(tmp_path)
+    everything = "80 1 0:60 / / rw - tmpfs t rw\n81 80 254:0 / /host ro - ext4 /dev/vda rw\n"
+    builder.process(90, "exporter", namespaces={"pid": 4026532011, "mnt": 4026532012}, mountinfo=everything)
+    with builder.open() as host:
+        found = owners(host, f"{D}/overlay2", Observer(host, groups=False).tick().containers)
+    assert [(one.role, one.inside) for one in found if not one.holds] == [("mounted-from", f"/host{D}/overlay2")]
+    assert {one.container for one in found if one.holds} == {A, B}
+    lines = ["".join(text for text, _ in line) for line in owner_lines(D, found)]
+    assert [line.partition(": ")[2].split(" ")[0] for line in lines] == ["mounted", "holds", "holds"]
 
 
 def test_nobodys(tmp_path: Path) -> None:
@@ -141,6 +154,17 @@ def test_metadata_leads_nowhere_else(tmp_path: Path) -> None:
     os.unlink(f"{tmp_path}{place}")
     os.mkfifo(f"{tmp_path}{place}")
     assert ask(builder, f"{D}/overlay2/rb/diff/x") == []
+
+
+def test_a_copy_of_the_hosts_mounts_is_no_claim(tmp_path: Path) -> None:
+    """Of a container on the host's own root (`unshare`), only what it mounted elsewhere itself comes from the host."""
+    copied = "90 27 254:0 /srv/www /srv/www rw - ext4 /dev/vda rw\n"
+    builder = FakeHost(tmp_path)
+    builder.mountinfo(builder.mounts() + copied)
+    mounts = builder.mounts() + copied + "91 27 254:0 /srv/data /mnt rw - ext4 /dev/vda rw\n"
+    builder.process(70, "sh", namespaces={"pid": 4026532001, "mnt": 4026532002}, mountinfo=mounts)
+    assert ask(builder, "/srv/www/x") == []
+    assert ask(builder, "/srv/data/x") == [("p", "mounted-from", "/mnt/x", True)]
 
 
 def test_another_way_to_the_store(tmp_path: Path) -> None:
