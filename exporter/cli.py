@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from exporter import options
 from exporter.address import bind, from_systemd, is_loopback, url
+from exporter.collectors import selected
 from exporter.logs import fields, set_up
 from exporter.privileges import NEEDED, missing_here
 from exporter.scrape import Scraper, version
@@ -27,7 +28,6 @@ from exporter.shared import Shared
 from inspector.document import document
 from inspector.kernel.host import Host
 from inspector.model import Observation
-from inspector.observe import Observer
 
 if TYPE_CHECKING:
     from exporter.reload import WebConfigFile
@@ -52,9 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not host.shares_pids():
         log.warning("--path.procfs is of another PID namespace than ours, so nobody is found in the cgroups: "
                     "give this container the host's (--pid host, in Kubernetes hostPID: true)")  # fmt: skip
-    observe = Shared(Observer(host).tick)
+    selection = selected(arguments)
+    observe = Shared(selection.observer(host).tick)
     own = not arguments.once and not arguments.web_disable_exporter_metrics
-    scraper = Scraper(Shared(lambda: document(None, observe())), own=own)
+    scraper = Scraper(host, observe, selection, own=own)
     with host:
         return _print(scraper) if arguments.once else _serve(arguments, scraper, observe)
 

@@ -2,21 +2,30 @@
 
 Each part of the page is a collector. One that fails is logged and has
 `cgscope_scrape_collector_success 0`; the rest of the page is served all the
-same, so that an alert can tell which part is missing.
+same, so that an alert can tell which part is missing. Scrapes that come at the
+same moment share one look and its text, whatever their format.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from exporter.metrics import container_families, machine_families
-from exporter.text import Family, labels, write
-from inspector.schema import Document
+from exporter.collectors import COLLECTORS, OWN, Selection, headers
+from exporter.families.disk import places
+from exporter.shared import Shared
+from exporter.sight import Sight
+from exporter.subjects import Subjects
+from exporter.table import Collector, Printer
+from exporter.text import Family, header, labels, write
+from exporter.version import version
+from inspector.kernel.host import Host
+from inspector.model import Observation
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -25,72 +34,141 @@ __all__ = ["Page", "Scraper", "version"]
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+APART_SECONDS = 2.0  # two looks that are as far apart tell how much was throttled in between
+PREPARES: dict[str, Callable[[Sight], Any]] = {
+    "places": places,
+    **{name: one.prepare for name, one in COLLECTORS.items() if one.prepare},
+}
+
 
 @dataclass(slots=True)
-class Page:
-    """The text of one scrape in one format, and how its collectors fared: name -> (success, seconds)."""
+class Samples:
+    """What a look has given: lines by metric and families, and how each collector fared: name -> (success, seconds)."""
 
-    openmetrics: bool
-    names: Collection[str]
-    parts: list[str] = field(default_factory=list)
+    lines: dict[str, str] = field(default_factory=dict)
+    families: list[Family] = field(default_factory=list)
     collectors: dict[str, tuple[bool, float]] = field(default_factory=dict)
 
-    @property
-    def ok(self) -> bool:
-        """True when every collector succeeded."""
-        return all(success for success, _ in self.collectors.values())
+    def run(self, name: str, collect: Callable[[], T]) -> T | None:
+        """Let a collector do its work; None when it fails."""
+        start = time.perf_counter()
+        result, success = None, False
+        try:
+            result, success = collect(), True
+        except Exception as error:
+            text = "the collector %r failed: %s: %s"
+            log.error(text, name, type(error).__name__, error, exc_info=log.isEnabledFor(logging.DEBUG))  # noqa: TRY400
+        self.collectors[name] = (success, time.perf_counter() - start)
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The text of one scrape in one format."""
+
+    parts: list[str]
+    ok: bool
 
     def text(self) -> str:
         """Return the whole page."""
-        return "".join(self.parts) + ("# EOF\n" if self.openmetrics else "")
-
-    def add(self, families: Collection[Family]) -> None:
-        """Write families into the page: all of them, or none when one of them raises."""
-        self.parts.append(write(families, openmetrics=self.openmetrics, names=self.names))
+        return "".join(self.parts)
 
 
 class Scraper:
-    """Makes pages from `look`, which returns the document of this moment.
+    """Makes pages from `observe`, which looks at the machine of `host` at this moment.
 
     Without `own`, the exporter's own CPU time and memory are left out: in a
     file that node_exporter reads they would collide with node_exporter's.
     """
 
-    def __init__(self, look: Callable[[], Document], *, own: bool = True) -> None:
-        self._look = look
-        self._build = [Family("cgscope_build_info", "info", "Always 1.", [(labels(version=version()), 1)])]
+    def __init__(
+        self, host: Host, observe: Callable[[], Observation], selection: Selection | None = None, *, own: bool = True
+    ) -> None:
+        self.selection = selection or Selection()
+        self._host = host
+        self._observe = observe
+        self._build = Family("cgscope_build_info", "info", "Always 1.", [(labels(version=version()), 1)])
         self._registry = _own_registry() if own else None
+        self._headers = headers(self.selection.collectors)
+        # What follows is used under the lock alone.
+        self._lock = Lock()
+        self._subjects = Subjects(self.selection.options.labels)
+        self._printers = {name: [Printer(group) for group in one.groups] for name, one in COLLECTORS.items()}
+        self._kept: dict[str, Any] = {}
+        self._earlier: list[Observation] = []
+        self._everything = Shared(lambda: self._samples(self.selection, frozenset()))
 
-    def page(self, *, openmetrics: bool = False, names: Collection[str] = ()) -> Page:
-        """Look and write; with `names`, only the families of those names. Raises nothing."""
-        page = Page(openmetrics, frozenset(names))
-        self._run(page, "containers", self._containers)
-        if self._registry:
-            self._run(page, "process", partial(_process, self._registry))
-        page.add(self._build)
-        success = [(labels(collector=name), int(done)) for name, (done, _) in page.collectors.items()]
-        seconds = [(labels(collector=name), took) for name, (_, took) in page.collectors.items()]
-        page.add([
-            Family("cgscope_scrape_collector_success", "gauge", "1 when the collector succeeded, else 0.", success),
-            Family("cgscope_scrape_collector_duration_seconds", "gauge", "How long the collector took.", seconds),
-        ])  # fmt: skip
-        return page
+    def page(
+        self, *, openmetrics: bool = False, names: Collection[str] = (), collect: Collection[str] = ()
+    ) -> Page:
+        """Look and write; `names` picks metrics, `collect` collectors. ValueError for a collector that does not run."""
+        chosen = frozenset(names)
+        asked = self.selection.asked(collect)
+        samples = self._samples(asked, chosen) if names or collect else self._everything()
+        parts = [
+            part
+            for name, (kind, text) in self._headers.items()
+            if name in samples.lines and (not chosen or name in chosen)
+            for part in (header(name, kind, text, openmetrics=openmetrics), samples.lines[name])
+        ]
+        parts.append(write(samples.families, openmetrics=openmetrics, names=chosen))
+        fared = Samples(collectors=dict(samples.collectors))
+        if self._registry is not None and (not collect or OWN in collect):
+            text = fared.run(OWN, partial(_process, self._registry, chosen, openmetrics=openmetrics))
+            parts.append(text or "")
+        parts.append(write([self._build, *_fared(fared)], openmetrics=openmetrics, names=chosen))
+        if openmetrics:
+            parts.append("# EOF\n")
+        return Page(parts, all(success for success, _ in fared.collectors.values()))
 
-    @staticmethod
-    def _run(page: Page, name: str, collect: Callable[[Page], None]) -> None:
-        start = time.perf_counter()
-        try:
-            collect(page)
-        except Exception as error:
-            text = "the collector %r failed: %s: %s"
-            log.error(text, name, type(error).__name__, error, exc_info=log.isEnabledFor(logging.DEBUG))  # noqa: TRY400
-            page.collectors[name] = (False, time.perf_counter() - start)
-        else:
-            page.collectors[name] = (True, time.perf_counter() - start)
+    def _samples(self, selection: Selection, names: frozenset[str]) -> Samples:
+        """Look, and let each collector write what it saw."""
+        with self._lock:
+            samples = Samples()
+            sight = samples.run("containers", self._look)
+            for collector in selection.collectors:
+                if names and not collector.metrics & names and collector.families is None:
+                    continue
+                if sight is None:
+                    samples.collectors[collector.name] = (False, 0.0)
+                    continue
+                made = samples.run(collector.name, partial(self._collect, collector, sight))
+                if made is not None:
+                    for metric, lines in made[0]:
+                        samples.lines[metric] = samples.lines.get(metric, "") + lines
+                    samples.families += made[1]
+            samples.lines = {metric: lines for metric, lines in samples.lines.items() if lines}
+            return samples
 
-    def _containers(self, page: Page) -> None:
-        document = self._look()
-        page.add([*container_families(document), *machine_families(document)])
+    def _collect(self, collector: Collector, sight: Sight) -> tuple[list[tuple[str, str]], list[Family]]:
+        if collector.prepare:
+            sight.of(collector.name)
+        lines = [text for printer in self._printers[collector.name] for text in printer.write(sight)]
+        return lines, list(collector.families(sight)) if collector.families else []
+
+    def _look(self) -> Sight:
+        """Look at the machine, beside a look that was some seconds ago."""
+        now = self._observe()
+        before = next((one for one in self._earlier if now.monotonic - one.monotonic >= APART_SECONDS), None)
+        if not self._earlier or now.monotonic - self._earlier[0].monotonic >= APART_SECONDS:
+            self._earlier = [now, *self._earlier[:1]]
+        return Sight(
+            host=self._host,
+            observation=now,
+            before=before,
+            subjects=self._subjects.of(now),
+            options=self.selection.options,
+            kept=self._kept,
+            prepares=PREPARES,
+        )
+
+
+def _fared(samples: Samples) -> Iterable[Family]:
+    success = [(labels(collector=name), int(done)) for name, (done, _) in samples.collectors.items()]
+    seconds = [(labels(collector=name), took) for name, (_, took) in samples.collectors.items()]
+    yield Family("cgscope_scrape_collector_success", "gauge", "1 when the collector succeeded, else 0.", success)
+    yield Family("cgscope_scrape_collector_duration_seconds", "gauge", "How long the collector took.", seconds)
 
 
 def _own_registry() -> CollectorRegistry:
@@ -102,23 +180,14 @@ def _own_registry() -> CollectorRegistry:
     return registry
 
 
-def _process(registry: CollectorRegistry, page: Page) -> None:
+def _process(registry: CollectorRegistry, names: Collection[str], *, openmetrics: bool) -> str:
     """Write the exporter's own CPU time, memory and descriptors, with prometheus_client's collector."""
-    from prometheus_client import generate_latest, openmetrics  # noqa: PLC0415  slow
+    from prometheus_client import generate_latest  # noqa: PLC0415  slow
+    from prometheus_client import openmetrics as open_metrics  # noqa: PLC0415  slow
 
-    chosen = registry.restricted_registry(page.names) if page.names else registry
-    if page.openmetrics:
-        data: bytes = openmetrics.exposition.generate_latest(chosen)  # type: ignore[no-untyped-call]
+    chosen = registry.restricted_registry(names) if names else registry
+    if openmetrics:
+        data: bytes = open_metrics.exposition.generate_latest(chosen)  # type: ignore[no-untyped-call]
     else:
         data = generate_latest(chosen)
-    page.parts.append(data.decode().removesuffix("# EOF\n"))
-
-
-def version() -> str:
-    """Return the version of cgscope, or "unknown" when it runs from a checkout that is not installed."""
-    from importlib import metadata  # noqa: PLC0415
-
-    try:
-        return metadata.version("cgscope")
-    except metadata.PackageNotFoundError:
-        return "unknown"
+    return data.decode().removesuffix("# EOF\n")

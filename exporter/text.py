@@ -15,23 +15,25 @@ whole scrape) become U+FFFD, and a value ends after LABEL_LIMIT characters.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
-__all__ = ["LABEL_LIMIT", "Family", "clean", "labels", "write"]
+__all__ = ["LABEL_LIMIT", "Family", "Kind", "clean", "header", "labels", "pairs", "write"]
 
 LABEL_LIMIT = 512
 UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+Kind = Literal["counter", "gauge", "info"]
+
+
+class Family(NamedTuple):
     """One metric: `samples` are pairs of a label text made by labels(), and a value; each text at most once."""
 
     name: str
-    kind: Literal["counter", "gauge", "info"]
+    kind: Kind
     help: str
     samples: Sequence[tuple[str, float]]
 
@@ -41,9 +43,19 @@ def clean(value: str) -> str:
     return UNPRINTABLE.sub("\ufffd", value[:LABEL_LIMIT])
 
 
-def labels(**pairs: str) -> str:
+def pairs(values: Mapping[str, str]) -> str:
+    """Return label names and hostile values as text without braces: `id="...",name="..."`."""
+    return ",".join([_pair(name, value) for name, value in values.items()])
+
+
+@lru_cache(maxsize=8192)  # the same interfaces, devices and states come again and again
+def _pair(name: str, value: str) -> str:
+    return f'{name}="{clean(value).translate(ESCAPES)}"'
+
+
+def labels(**values: str) -> str:
     """Return label names and hostile values as text: `{id="...",name="..."}`."""
-    return "{" + ",".join([f'{name}="{clean(value).translate(ESCAPES)}"' for name, value in pairs.items()]) + "}"
+    return f"{{{pairs(values)}}}"
 
 
 def write(families: Iterable[Family], *, openmetrics: bool = False, names: Collection[str] = ()) -> str:
@@ -55,24 +67,23 @@ def write(families: Iterable[Family], *, openmetrics: bool = False, names: Colle
     for family in families:
         if family.samples and (not names or family.name in names):
             name = family.name
-            parts.append(_header(family, openmetrics=openmetrics))
+            parts.append(header(name, family.kind, family.help, openmetrics=openmetrics))
             parts += [f"{name}{label} {value}\n" for label, value in family.samples]
     return "".join(parts)
 
 
-def _header(family: Family, *, openmetrics: bool) -> str:
+def header(name: str, kind: Kind, text: str, *, openmetrics: bool) -> str:
     """Write HELP and TYPE, for which OpenMetrics has other names.
 
     There a counter's family lacks the samples' "_total", and a sample without
     it may not be called a counter at all (cAdvisor's container_memory_failcnt):
     a type of "unknown" keeps its name the same in both formats.
     """
-    name: str = family.name
-    kind: str = family.kind
+    shown: str = kind
     if not openmetrics:
-        kind = "gauge" if kind == "info" else kind
+        shown = "gauge" if kind == "info" else kind
     elif kind == "counter" and not name.endswith("_total"):
-        kind = "unknown"
+        shown = "unknown"
     else:
         name = name.removesuffix({"counter": "_total", "info": "_info", "gauge": ""}[kind])
-    return f"# HELP {name} {family.help}\n# TYPE {name} {kind}\n"
+    return f"# HELP {name} {text}\n# TYPE {name} {shown}\n"

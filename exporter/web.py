@@ -80,13 +80,17 @@ class Endpoints(Generic[T]):
         self._scrapes, self._documents = Limit(max_requests), Limit(max_requests)
 
     async def metrics(self, request: Request) -> Response:
-        """`/metrics`: the page in the format and encoding the client asks for; `name[]` picks families."""
+        """`/metrics`: the page as the client asks for it; `name[]` picks metrics, `collect[]` collectors."""
         with self._scrapes:
             return await run_in_threadpool(self._page, request)
 
     def _page(self, request: Request) -> Response:
         openmetrics = wants_openmetrics(request.headers.get("accept", ""))
-        page = self._scraper.page(openmetrics=openmetrics, names=request.query_params.getlist("name[]"))
+        names, collect = (request.query_params.getlist(key) for key in ("name[]", "collect[]"))
+        try:
+            page = self._scraper.page(openmetrics=openmetrics, names=names, collect=collect)
+        except ValueError as error:
+            return Response(f"{error}\n", 400, media_type=PLAIN)
         return _response(request, page.text().encode(), OPENMETRICS if openmetrics else TEXT)
 
     async def containers(self, request: Request) -> Response:

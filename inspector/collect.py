@@ -32,7 +32,7 @@ from inspector.kernel.system import System, read_system
 from inspector.model import Census, Group, Identity, Leader, Process
 from inspector.viewpoint import Viewpoint
 
-__all__ = ["Collector"]
+__all__ = ["REFRESH_SECONDS", "Collector"]
 
 YOUNG_SECONDS = 2.0  # a runtime has moved its process into cgroups and namespaces by then
 REFRESH_SECONDS = 10.0  # then every process is looked at anew
@@ -43,8 +43,9 @@ Cohabitants = tuple[Leader, tuple[int, ...], frozenset[str], dict[str, frozenset
 class Collector:
     """Lists what is on one machine, tick after tick. Not thread safe."""
 
-    def __init__(self, host: Host, absence: Absence) -> None:
+    def __init__(self, host: Host, absence: Absence, *, refresh_seconds: float = REFRESH_SECONDS) -> None:
         self.host = host
+        self._refresh_seconds = refresh_seconds
         self.located: dict[str, tuple[Hierarchy, int]] = {}
         self._absence = absence
         self._attempt = absence.attempt
@@ -73,7 +74,7 @@ class Collector:
         self._system = system
         self._uptime = system.uptime_seconds
         now = time.monotonic()
-        self._refreshing = now - self._refreshed >= REFRESH_SECONDS
+        self._refreshing = now - self._refreshed >= self._refresh_seconds
         if self._refreshing:
             self._refreshed = now
             hierarchies = self._viewpoint.hierarchies

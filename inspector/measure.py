@@ -18,7 +18,7 @@ from inspector.kernel.process import PAGE_SIZE, Stat, read_cmdline, read_stat_ke
 from inspector.model import Key, Process, ProcessDetail, Tally
 from inspector.sheet import Sheet
 
-__all__ = ["UNSHOWN", "Meter"]
+__all__ = ["FILES", "UNSHOWN", "Meter"]
 
 FILES = {1: cgroup_v1.FILES, 2: cgroup_v2.FILES}
 SPARE = 1.2
@@ -52,11 +52,19 @@ UNSHOWN = frozenset(
 
 
 class Meter:
-    """Reads the figures of one tick; those files that `omit` names are left out. Not thread safe."""
+    """Reads the figures of one tick from `files`, by version; those that `omit` names are left out. Not thread safe."""
 
-    def __init__(self, host: Host, absence: Absence, *, omit: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        host: Host,
+        absence: Absence,
+        *,
+        omit: frozenset[str] = frozenset(),
+        files: Mapping[int, Mapping[str, tuple[ControlFile, ...]]] = FILES,
+    ) -> None:
         self.host = host
         self._omit = omit
+        self._files_of = files
         self._account = absence.account
         self._attempt = absence.attempt
         self._located: Mapping[str, tuple[Hierarchy, int]] = {}
@@ -112,7 +120,7 @@ class Meter:
             directory = located[0].directory(path) if located else None
             if located is None or directory is None:
                 continue
-            for file in FILES[located[0].version].get(resource, ()):
+            for file in self._files_of[located[0].version].get(resource, ()):
                 if file.name in BRIEF or (full and file.name not in self._omit):
                     yield resource, directory, file
 

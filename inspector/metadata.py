@@ -7,6 +7,8 @@ refresh: a container can be renamed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from inspector.absence import Absence
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import overlay_layers
@@ -26,6 +28,7 @@ class Metadata:
         self._absence = absence
         self._attempt = absence.attempt
         self._known: dict[str, Facts] = {}
+        self._checked: dict[str, Source] = {}  # the file with the result of a container's health check
         self._files: dict[tuple[str, str], bytes] = {}
         self._refused: set[str] = set()
 
@@ -34,6 +37,7 @@ class Metadata:
         self._files.clear()
         if refresh:
             self._known.clear()
+            self._checked.clear()
             self._refused.clear()
         # What is remembered as refused is so at every tick.
         self._absence.denied |= self._refused
@@ -54,11 +58,24 @@ class Metadata:
             labels=facts.labels,
         )
 
+    def health(self, containers: Iterable[Container]) -> dict[str, str]:
+        """Return what each container's health check said last, as its file says now; those without one are left out."""
+        found = {}
+        for one in containers:
+            source = self._checked.get(one.id)
+            data = self._read(source) if source else b""
+            facts = self._attempt(source.path, source.parse, data, _runtime_id(one)) if source and data else None
+            if facts is not None and facts.health:
+                found[one.id] = facts.health
+        return found
+
     def _find(self, container: Container, runtime: str) -> Facts:
         found = Facts()
         for source in sources(runtime, _clues(container)):
             data = self._read(source)
             facts = self._attempt(source.path, source.parse, data, _runtime_id(container)) if data else None
+            if facts is not None and facts.health:
+                self._checked[container.id] = source
             found = found.over(facts) if facts is not None else found
             if found.name and found.image:
                 break

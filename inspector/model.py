@@ -156,7 +156,7 @@ class Observation(NamedTuple):
 
     `taken_at` is Unix time; `monotonic` is what rates are taken over.
     `readings` and `inodes` are keyed by resource and cgroup path; `hollow` says
-    by container id why its application is gone.
+    by container id why its application is gone, `health` what its health check said last.
     """
 
     taken_at: float
@@ -174,3 +174,4 @@ class Observation(NamedTuple):
     problems: tuple[str, ...]
     denied: int
     hollow: Mapping[str, str] = MappingProxyType({})
+    health: Mapping[str, str] = MappingProxyType({})

@@ -11,9 +11,10 @@ from collections.abc import Iterable, KeysView, Mapping
 
 from inspector.absence import Absence
 from inspector.anatomy import Anatomy
-from inspector.collect import Collector
+from inspector.collect import REFRESH_SECONDS, Collector
 from inspector.correlate import Candidate, Verdicts, candidates, containers
 from inspector.hollow import Memory, hollow, remember
+from inspector.kernel.cgroup_in_full import IN_FULL
 from inspector.kernel.cgroups import Hierarchy, ancestors
 from inspector.kernel.controllers import Reading
 from inspector.kernel.host import Host
@@ -21,7 +22,7 @@ from inspector.kernel.network import Interface
 from inspector.kernel.system import System
 from inspector.measure import UNSHOWN, Meter
 from inspector.metadata import Metadata
-from inspector.model import Census, Container, Identity, Key, Leader, Observation, Process, ProcessDetail, Tally
+from inspector.model import Census, Container, Identity, Key, Leader, Observation, Own, Process, ProcessDetail, Tally
 
 __all__ = ["Observation", "Observer"]
 
@@ -34,6 +35,8 @@ Seen = tuple[
     dict[str, tuple[Hierarchy, int]],
 ]
 # hugetlb is read on demand only: few use it, and its files are many.
+# Nobody asks for these.
+SELDOM = frozenset({"cpuset.effective_mems", "cpuset.mems.effective"})
 WATCHED = ("cpu", "cpuacct", "cpuset", "memory", "pids", "io", "pressure", "freezer")
 
 
@@ -41,17 +44,35 @@ class Observer:
     """Looks at one machine, tick after tick.
 
     `groups` adds plain control groups and services; `processes` adds every
-    container's processes, `focus` those of the container with that id.
+    container's processes, `focus` those of the container with that id. What
+    only the exporter wants: `in_full` reads more of each control file, and the
+    machine's own root cgroups too; `more` resources; `health` the result of
+    Docker's health checks; every `refresh_seconds` what is remembered is read anew.
     """
 
-    def __init__(self, host: Host, *, groups: bool = True, processes: bool = False) -> None:
+    def __init__(
+        self,
+        host: Host,
+        *,
+        groups: bool = True,
+        processes: bool = False,
+        in_full: bool = False,
+        more: frozenset[str] = frozenset(),
+        health: bool = False,
+        refresh_seconds: float = REFRESH_SECONDS,
+    ) -> None:
         self.host = host
         self.groups = groups
         self.processes = processes
         self.focus: str | None = None
         self._absence = Absence()
-        self._collector = Collector(host, self._absence)
-        self._meter = Meter(host, self._absence, omit=UNSHOWN)
+        self._collector = Collector(host, self._absence, refresh_seconds=refresh_seconds)
+        self._meter = Meter(host, self._absence, omit=SELDOM, files=IN_FULL) if in_full else Meter(
+            host, self._absence, omit=UNSHOWN
+        )
+        self._in_full = in_full
+        self._watched = (*WATCHED, *sorted(more))
+        self._health = health
         self._metadata = Metadata(host, self._absence)
         self._anatomy = Anatomy(host, self._absence)
         self._memories: dict[str, Memory] = {}
@@ -94,6 +115,7 @@ class Observer:
             interfaces=self._interfaces(shown, census),
             processes=self._details(shown, census.processes),
             hollow=self._hollow(shown, census.processes, system),
+            health=self._metadata.health(shown) if self._health else {},
             problems=tuple(self._absence.problems),
             denied=len(self._absence.denied),
         )
@@ -127,9 +149,15 @@ class Observer:
         if seen != self._seen:
             every = containers(*seen, self._verdicts)
             self._shown = tuple(self._metadata.named(one) for one in every if self.groups or one.kind == "container")
-            self._wanted = _wanted(self._shown)
+            self._wanted = self._wanted_of(self._shown, census.own)
             self._seen, self._owning = seen, None
         return self._shown
+
+    def _wanted_of(self, shown: Iterable[Container], own: Own) -> dict[Key, bool]:
+        """List what to read; in full, the machine's own root cgroups with it."""
+        located = self._collector.located if self._in_full else {}
+        true = (name for name in self._watched if name in located and located[name][1] in own.true_roots)
+        return _wanted(shown, self._watched) | {(name, "/"): True for name in true}
 
     def _owners(self, shown: tuple[Container, ...], readings: Mapping[Key, Reading]) -> tuple[Container, ...]:
         """Give up the resources that the cgroups turned out not to account."""
@@ -186,7 +214,7 @@ class Observer:
         return {one.id: self._meter.details(one.members, processes) for one in wanted}
 
 
-def _wanted(shown: Iterable[Container]) -> dict[Key, bool]:
+def _wanted(shown: Iterable[Container], watched: Iterable[str]) -> dict[Key, bool]:
     """List what to read: what the containers own in full, and of every cgroup above them the limits."""
     wanted = {
         (name, path): False
@@ -195,7 +223,7 @@ def _wanted(shown: Iterable[Container]) -> dict[Key, bool]:
         if name in one.cgroups
         for path in ancestors(one.cgroups[name])
     }
-    return wanted | {(name, one.cgroups[name]): True for one in shown for name in WATCHED if name in one.owned}
+    return wanted | {(name, one.cgroups[name]): True for one in shown for name in watched if name in one.owned}
 
 
 def _without_absent(one: Container, readings: Mapping[Key, Reading]) -> Container:

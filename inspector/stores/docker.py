@@ -18,6 +18,7 @@ def config_facts(document: dict[str, object]) -> Facts:
         image=text(config.get("Image")),
         pod=f"{namespace}/{pod}" if pod else "",
         labels=labels,
+        health=text(mapping(mapping(document.get("State")).get("Health")).get("Status")),
     )
 
 

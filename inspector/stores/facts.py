@@ -16,12 +16,16 @@ MOST_TEXT = 4096
 
 
 class Facts(NamedTuple):
-    """Name, image and labels as the runtime has them; "" is unknown. `pod` is "namespace/name" in Kubernetes."""
+    """Name, image and labels as the runtime has them; "" is unknown.
+
+    `pod` is "namespace/name" in Kubernetes, `health` what a health check said last.
+    """
 
     name: str = ""
     image: str = ""
     pod: str = ""
     labels: Mapping[str, str] = MappingProxyType({})
+    health: str = ""
 
     def over(self, other: Facts) -> Facts:
         """Return these facts, with `other`'s where these are unknown."""
@@ -30,6 +34,7 @@ class Facts(NamedTuple):
             self.image or other.image,
             self.pod or other.pod,
             {**other.labels, **self.labels},
+            self.health or other.health,
         )
 
 

@@ -1,195 +1,442 @@
-"""From a document to families of metrics."""
+"""From a machine to metrics: the same series from either version of the cgroups."""
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from pathlib import Path
 
-from hypothesis import given
-from hypothesis import strategies as st
-from prometheus_client import parser
+import pytest
 
-from exporter.metrics import container_families, identities, machine_families
-from exporter.text import write
-from inspector.fields import FIELDS
-from inspector.schema import Container, Document
-from tests.unit.exporter_documents import TAKEN_AT, busy, container, document
+from exporter.collectors import COLLECTORS, DEFAULTS, Selection, headers
+from exporter.families.findings import evidence
+from exporter.scrape import Scraper
+from exporter.subjects import Subjects
+from inspector.document import document
+from inspector.findings import findings
+from inspector.kernel.host import Host
+from inspector.rates import Interval
+from tests.fakehost import FakeHost
+from tests.unit.exporting import (
+    ID,
+    PATH,
+    WEB,
+    Series,
+    add,
+    machine,
+    more,
+    names_of,
+    parsed,
+    scraper,
+    series_of,
+)
 
-Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+MIB = 1 << 20
+EXPECTED = {
+    "container_cpu_user_seconds_total": 8,
+    "container_cpu_system_seconds_total": 4.5,
+    "container_spec_cpu_quota": 20000,
+    "container_spec_cpu_period": 100000,
+    "container_spec_cpu_burst": 5000,
+    "container_cpu_weight": 100,
+    "container_cpu_cfs_periods_total": 1000,
+    "container_cpu_cfs_throttled_periods_total": 990,
+    "container_cpu_cfs_throttled_seconds_total": 700.25,
+    "container_cpu_cfs_burst_periods_total": 3,
+    "container_cpu_cfs_burst_seconds_total": 0.25,
+    "container_cpu_limit_cores": 0.2,
+    "container_memory_usage_bytes": 3 * MIB,
+    "container_memory_working_set_bytes": 2 * MIB,
+    "container_memory_rss": MIB,
+    "container_memory_cache": 2 * MIB,
+    "container_memory_swap": 0,
+    "container_memory_mapped_file": 8192,
+    "container_memory_file_dirty_bytes": 4096,
+    "container_memory_kernel_usage": 4096,
+    "container_memory_max_usage_bytes": 5 * MIB,
+    "container_memory_total_active_file_bytes": MIB,
+    "container_memory_total_inactive_file_bytes": MIB,
+    "container_memory_unreclaimable_bytes": MIB + 4096,
+    "container_memory_failcnt_total": 2,  # as prometheus_client's parser calls it; the server keeps the name
+    "container_memory_limit_bytes": 64 * MIB,
+    "container_spec_memory_limit_bytes": 64 * MIB,
+    "container_spec_memory_reservation_limit_bytes": MIB,
+    "container_spec_memory_swap_limit_bytes": 0,
+    "container_oom_events_total": 1,
+    "container_oom_kills_total": 1,
+    "container_processes": 1,
+    "container_threads": 3,
+    "container_threads_max": 100,
+    "container_threads_limit_hits_total": 4,
+    "container_pids_limit": 100,
+    "container_start_time_seconds": 1_700_000_050.01,
+    "container_health_state": 1,
+}
 
 
-def scrape(made: Document) -> Series:
-    """Return what Prometheus would store; a series that is there twice fails."""
-    series: Series = {}
-    text = write([*container_families(made), *machine_families(made)])
-    for family in parser.text_string_to_metric_families(text):
-        for sample in family.samples:
-            key = (sample.name, frozenset(sample.labels.items()))
-            assert key not in series, f"twice: {key}"
-            series[key] = sample.value
-    return series
+def scraped(root: Path, layout: str = "v2", *names: str, **options: object) -> Series:
+    """Return the series of a machine with one container."""
+    with machine(root, layout).open() as host:
+        return parsed(scraper(host, *names, **options).page().text())
 
 
-def values(made: Document, metric: str, **labels: str) -> list[float]:
-    """Return the values of one metric whose labels include those given."""
-    wanted = labels.items()
-    return [value for (name, have), value in scrape(made).items() if name == metric and wanted <= have]
-
-
-def names(made: Document) -> set[str]:
-    """Return the names of all metrics."""
-    return {name for name, _ in scrape(made)}
-
-
-def test_a_limited_container_has_cadvisors_series() -> None:
+@pytest.mark.parametrize("layout", ["v1", "v2", "hybrid"])
+def test_a_limited_container_has_cadvisors_series(tmp_path: Path, layout: str) -> None:
     """CPU, quota, throttling, memory and pids carry cAdvisor's names and its labels id, name and image."""
-    made = document(busy())
-    who = {"id": "/docker/4f5e", "name": "web", "image": "nginx"}
+    series = scraped(tmp_path, layout)
+    who = frozenset(WEB.items())
+    assert {name: series.get((name, who)) for name in EXPECTED} == EXPECTED
+    assert series_of(series, "container_cpu_usage_seconds_total", **WEB, cpu="total") == [12.5]
+    for kind, value in (("pgfault", 7), ("pgmajfault", 2)):
+        for scope in ("container", "hierarchy"):
+            found = series_of(series, "container_memory_failures_total", **WEB, failure_type=kind, scope=scope)
+            assert found == [value]
+    assert series_of(series, "container_memory_events_total", **WEB, event="oom_kill") == [1]
+    for resource in ("cpu", "memory", "threads"):
+        assert series_of(series, f"container_{resource}_limit_info", **WEB, set_by=PATH) == [1]
+
+
+@pytest.mark.parametrize("layout", ["v1", "v2"])
+def test_disks_and_filesystems_have_a_device(tmp_path: Path, layout: str) -> None:
+    """A container's I/O by device; the machine's from /proc/diskstats, with times; size and inodes of a filesystem."""
+    series = scraped(tmp_path, layout)
+    disk = {**WEB, "device": "/dev/vda"}
+    root = {"id": "/", "name": "", "device": "/dev/vda"}
+    expected = {"reads_total": (1, 10), "writes_total": (2, 20), "reads_bytes_total": (4096, 80 * 512),
+                "writes_bytes_total": (8192, 160 * 512)}  # fmt: skip
+    for metric, (own, machines) in expected.items():
+        assert series_of(series, f"container_fs_{metric}", **disk) == [own]
+        assert series_of(series, f"container_fs_{metric}", **root) == [machines]
+    assert series_of(series, "container_fs_io_time_seconds_total", **root) == [2.5]
+    usage = series_of(series, "container_blkio_device_usage_total", **disk, major="254", minor="0", operation="Write")
+    assert usage == [8192]
+    assert not series_of(series, "container_fs_reads_total", device="/dev/loop0")
+    for metric in ("limit_bytes", "inodes_total", "inodes_free", "usage_bytes"):
+        assert len(series_of(series, f"container_fs_{metric}", **root)) == 1
+    assert series_of(series, "container_fs_limit_bytes", **WEB)[0] > 0
+
+
+def test_a_layer_is_weighed(tmp_path: Path) -> None:
+    """What lies in a container's upper directory is its usage, with its age; links are neither followed nor doubled."""
+    fake = machine(tmp_path)
+    upper = tmp_path / "upper" / ID[:8]
+    (upper / "a" / "b").mkdir(parents=True)
+    (upper / "a" / "b" / "file").write_bytes(b"x" * 100_000)
+    (upper / "again").hardlink_to(upper / "a" / "b" / "file")
+    (upper / "out").symlink_to("/usr")
+    with fake.open() as host:
+        scrape = scraper(host)
+        # A scrape takes only a few milliseconds for it: on a busy machine a later one ends what the first began.
+        while not series_of(series := parsed(scrape.page().text()), "container_layer_bytes", **WEB):
+            pass
+    [used] = series_of(series, "container_layer_bytes", **WEB)
+    assert 100_000 <= used <= 150_000
+    assert series_of(series, "container_layer_inodes", **WEB) == [5]
+    assert series_of(series, "container_fs_usage_bytes", **WEB) == [used]
+    assert 0 <= series_of(series, "container_layer_age_seconds", **WEB)[0] < 60
+
+
+def test_pressure_is_some_and_full(tmp_path: Path) -> None:
+    """PSI's some is cAdvisor's waiting, full its stalled, in seconds."""
+    series = scraped(tmp_path)
     expected = {
-        "container_cpu_user_seconds_total": 8,
-        "container_cpu_system_seconds_total": 4.5,
-        "container_spec_cpu_quota": 20000,
-        "container_spec_cpu_period": 100000,
-        "container_cpu_cfs_periods_total": 1000,
-        "container_cpu_cfs_throttled_periods_total": 990,
-        "container_cpu_cfs_throttled_seconds_total": 700.25,
-        "container_cpu_limit_cores": 0.2,
-        "container_memory_usage_bytes": 3 << 20,
-        "container_memory_working_set_bytes": 2 << 20,
-        "container_memory_rss": 1 << 20,
-        "container_memory_cache": 1 << 20,
-        "container_memory_failcnt_total": 2,  # as prometheus_client's parser calls it; the server keeps the name
-        "container_memory_limit_bytes": 64 << 20,
-        "container_oom_events_total": 1,
-        "container_threads": 3,
-        "container_processes": 3,
-        "container_pids_limit": 100,
-        "container_pressure_cpu_waiting_seconds_total": 650.5,
-        "container_pressure_memory_stalled_seconds_total": 0.25,
-        "container_pressure_io_waiting_seconds_total": 0.125,
-        "container_network_receive_bytes_total": 1000,
-        "container_network_transmit_bytes_total": 500,
-        "container_start_time_seconds": 1_789_999_000.25,
-        "container_last_seen": TAKEN_AT,
-    }
-    series = scrape(made)
-    assert {name: series.get((name, frozenset(who.items()))) for name in expected} == expected
-    usage = ("container_cpu_usage_seconds_total", frozenset((who | {"cpu": "total"}).items()))
-    assert series[usage] == 12.5
-    assert values(made, "container_cpu_limit_info", set_by="/docker/4f5e", **who) == [1]
-    assert values(made, "container_memory_limit_info", set_by="/docker", **who) == [1]
+        "cpu": (650.5, 600), "memory": (0.5, 0.25), "io": (0.125, 0.1),
+    }  # fmt: skip
+    for resource, (some, full) in expected.items():
+        assert series_of(series, f"container_pressure_{resource}_waiting_seconds_total", **WEB) == [some]
+        assert series_of(series, f"container_pressure_{resource}_stalled_seconds_total", **WEB) == [full]
 
 
-def test_what_is_unknown_or_unlimited_has_no_series() -> None:
-    """No quota: no quota and throttling series, even where the kernel counts periods; no memory limit: cAdvisor's 0."""
-    made = document(container(cpu={"periods": 0, "throttled_periods": 0, "throttled_seconds": 0}))
-    assert {name for name in names(made) if "cfs" in name or "quota" in name or "limit" in name} == {
-        "container_spec_memory_limit_bytes"
-    }
-    assert values(made, "container_spec_memory_limit_bytes") == [0]
-    assert "container_network_receive_bytes_total" not in names(made)
+def test_what_is_unknown_or_unlimited_has_no_series(tmp_path: Path) -> None:
+    """A group without limits has none of quota, throttling and limit, except where cAdvisor has 0."""
+    series = scraped(tmp_path)
+    group = {name for name, labels in series if ("id", "/ex1") in labels}
+    assert {name for name in group if "cfs" in name or "quota" in name or "limit" in name} == {
+        "container_threads_limit_hits_total"
+    } & group
+    assert series_of(series, "container_threads_max", id="/ex1") == [0]
+    assert not series_of(series, "container_memory_events_total", id="/ex1")
 
 
-def test_a_sum_over_processes_is_no_counter() -> None:
+def test_a_sum_over_processes_is_no_counter(tmp_path: Path) -> None:
     """Without a cgroup that counts CPU time, the figure may fall: it is a gauge, and the counter has no series."""
-    shell = container(cgroups={}, cpu={"source": "processes", "usage_seconds": 5.5, "user_seconds": 5.0},
-                      memory={"source": "processes"})  # fmt: skip
-    made = document(shell)
-    assert values(made, "container_cpu_members_seconds", id="/container/4f5e") == [5.5]
-    absent = {"container_cpu_usage_seconds_total", "container_cpu_user_seconds_total"}
-    assert not names(made) & (absent | {"container_spec_memory_limit_bytes"})
-    assert values(document(busy()), "container_cpu_members_seconds") == []
+    fake = machine(tmp_path)
+    spaces = {"pid": 4026539001, "mnt": 4026539002}
+    fake.process(777, "sh", namespaces=spaces, utime=500, stime=50, rss_anon_kb=8, threads=2)
+    with fake.open() as host:
+        series = parsed(scraper(host).page().text())
+    shell = {"id": "/container/pid-4026539001"}
+    assert series_of(series, "container_cpu_members_seconds", **shell) == [5.5]
+    assert series_of(series, "container_memory_rss", **shell) == [8192]
+    assert series_of(series, "container_threads", **shell) == [2]
+    assert not series_of(series, "container_cpu_usage_seconds_total", **shell)
+    assert not series_of(series, "container_cpu_members_seconds", **WEB)
 
 
-def test_control_groups_have_no_name_and_no_image() -> None:
-    """`image!=""` selects containers: a plain control group has neither, a container never lacks an image."""
-    group = container(id="/ex1", kind="cgroup", name="ex1", image="x", runtime=None, cgroups={"cpu": "/ex1"})
-    shell = container(id="u1", name="shell", image="", runtime="unshare", cgroups={}, cpu={"source": "processes"},
-                      memory={"source": "processes"})  # fmt: skip
-    service = container(id="ssh", kind="service", name="ssh.service", image="", cgroups={"cpu": "/system.slice/ssh"})
-    made = document(group, shell, service)
-    assert values(made, "container_processes", id="/ex1", name="", image="") == [3]
-    assert values(made, "container_processes", id="/container/u1", name="shell", image="unshare") == [3]
-    assert values(made, "container_processes", id="/system.slice/ssh", name="ssh.service", image="") == [3]
+def test_who_the_series_are_about(tmp_path: Path) -> None:
+    """`image!=""` selects containers: a plain control group and the machine have neither name nor image."""
+    series = scraped(tmp_path)
+    assert len(series_of(series, "container_last_seen", id="/ex1", name="", image="")) == 1
+    assert len(series_of(series, "container_last_seen", id="/", name="", image="")) == 1
+    with_image = {labels for name, labels in series if name == "container_last_seen" and "image" in dict(labels)}
+    assert [dict(labels)["name"] for labels in with_image] == ["web"]
 
 
-def test_the_id_is_the_containers_own_cgroup() -> None:
-    """The path of a controller that is the container's own; a path shared with others is never its id."""
-    processes: dict[str, Any] = {"source": "processes"}
-    cases = [
-        (container(cgroups={"cpu": "/a", "memory": "/b"}), "/a"),
-        (container(cgroups={"cpu": "/", "memory": "/b"}, cpu=processes), "/b"),
-        (container(cgroups={"": "/v2"}), "/v2"),
-        (container(cgroups={"cpu": "/", "memory": "/"}, cpu=processes, memory=processes), "/container/4f5e"),
-        (container(id="/pids-only", kind="cgroup", cgroups={}, cpu=processes, memory=processes), "/pids-only"),
-        (container(id="/", kind="cgroup", cgroups={"cpu": "/"}), "/"),
-    ]
-    assert [identities([made]) for made, _ in cases] == [[expected] for _, expected in cases]
+def test_container_info_and_namespaces(tmp_path: Path) -> None:
+    """Who made it and its state; of each namespace whether it is the host's."""
+    series = scraped(tmp_path)
+    assert series_of(series, "container_info", **WEB, runtime="docker", kind="container", state="running") == [1]
+    namespace = {**WEB, "kind": "net", "inode": "4026532011", "shared_with_host": "false"}
+    assert series_of(series, "container_namespace_info", **namespace) == [1]
+    assert series_of(series, "container_namespace_info", **WEB, kind="user", shared_with_host="true") == [1]
+    assert not series_of(series, "container_namespace_info", id="/ex1")
 
 
-def test_two_containers_that_look_the_same_stay_apart() -> None:
-    """The same id, name and path twice or three times gives each its own series, and none is lost."""
-    assert identities([container(), container(), container()]) == [
-        "/docker/4f5e",
-        "/container/4f5e",
-        "/2/container/4f5e",
-    ]
-    assert sorted(values(document(busy(), busy(), busy()), "container_processes")) == [3, 3, 3]
+def test_one_network_namespace_is_counted_once(tmp_path: Path) -> None:
+    """Of containers that share one only the oldest shows the traffic; the host's own is the machine's."""
+    fake = machine(tmp_path)
+    other = f"/docker/{'ab' * 32}"
+    add(fake, other, pid=5000, name="other", space=1)
+    add(fake, f"/docker/{'cd' * 32}", pid=6000, name="onhost", space=3, own_network=False)
+    with fake.open() as host:
+        series = parsed(scraper(host).page().text())
+    received = {dict(labels)["id"]: value for (name, labels), value in series.items()
+                if name == "container_network_receive_bytes_total"}  # fmt: skip
+    assert len(received) == 2
+    assert received["/"] == 1000
+    assert {PATH, other} & received.keys()
+    assert series_of(series, "container_network_transmit_packets_dropped_total", id="/", interface="eth0") == [4]
+    assert not series_of(series, "container_network_receive_bytes_total", interface="lo")
 
 
-def test_paths_that_differ_only_in_what_is_cleaned_stay_apart() -> None:
-    """Two cgroups whose names differ in a control character, or after the length limit, are two series."""
-    long = "/" + "x" * 1000
-    made = [container(id=name, cgroups={"cpu": name}) for name in ("/a\x01", "/a\x02", long, long + "y")]
-    assert len(set(identities(made))) == 4
-    assert len(values(document(*made), "container_processes")) == 4
+def test_throttling_by_an_ancestor(tmp_path: Path) -> None:
+    """A quota above is told on the child, whose own counters stay 0, with the cgroup that has it."""
+    fake = FakeHost(tmp_path, "v2")
+    fake.file("/proc/diskstats", "")
+    add(fake, f"/slice{PATH}")
+    fake.cgroup("", "/slice", {"cpu.max": "50000 100000\n", "cpu.stat": "nr_periods 9\nnr_throttled 7\n"})
+    with fake.open() as host:
+        series = parsed(scraper(host).page().text())
+    who = {"id": f"/slice{PATH}", "set_by": "/slice"}
+    assert series_of(series, "container_cpu_inherited_throttled_periods_total", **who) == [7]
+    assert series_of(series, "container_cpu_inherited_periods_total", **who) == [9]
+    assert not series_of(series, "container_cpu_inherited_periods_total", id="/slice")
 
 
-TEXT = st.text(st.sampled_from('ab/\\"\n\x00\x1b\udcff2'), max_size=4)
-CONTAINERS = st.builds(
-    lambda id_, name, image, kind, path, source, inode: busy(
-        id=id_, name=name, image=image, kind=kind, cgroups={"cpu": path, "memory": path},
-        cpu={"source": source, "limit_set_by": name, "usage_seconds": 1, "quota_us": 1}, memory={"source": source},
-        namespaces={"net": inode},
-    ),
-    TEXT, TEXT, TEXT, st.sampled_from(["container", "service", "cgroup"]), TEXT,
-    st.sampled_from(["cgroup", "processes"]), st.integers(1, 3),
-)  # fmt: skip
+def test_the_machine_is_told(tmp_path: Path) -> None:
+    """CPUs, memory and system of the machine, its totals as `id="/"`, and how well it could be read."""
+    fake = machine(tmp_path, "v1")
+    fake.cgroup("cpu", "/", {"cpuacct.usage": "5000000000\n"})
+    fake.cgroup("memory", "/", {"memory.usage_in_bytes": "77\n"})
+    with fake.open() as host:
+        series = parsed(scraper(host).page().text())
+    assert series["machine_cpu_cores", frozenset()] == 4
+    assert series["machine_memory_bytes", frozenset()] == 8000000 * 1024
+    assert series["cgscope_denied_reads", frozenset()] == 0
+    assert series["cgscope_problems", frozenset()] == 0
+    assert len(series_of(series, "cadvisor_version_info", osVersion="Fake Linux 1", kernelVersion="6.1.0-fake")) == 1
 
 
-@given(st.lists(CONTAINERS, max_size=6))
-def test_no_series_is_ever_there_twice(containers: list[Container]) -> None:
-    """Whatever the containers are called, each has its series once (scrape() fails otherwise)."""
-    assert len(values(document(*containers), "container_processes")) == len(containers)
+def test_the_machines_root_cgroup(tmp_path: Path) -> None:
+    """`id="/"` has the root cgroup's CPU time; v2's root has no sum of memory, so it is made of the parts."""
+    fake = machine(tmp_path)
+    fake.cgroup("", "/", {"cpu.stat": "usage_usec 5000000\nuser_usec 1\nsystem_usec 2\n",
+                          "memory.stat": "anon 100\nfile 50\ninactive_file 20\n"})  # fmt: skip
+    with fake.open() as host:
+        series = parsed(scraper(host).page().text())
+    root = {"id": "/", "name": "", "image": ""}
+    assert series_of(series, "container_cpu_usage_seconds_total", **root, cpu="total") == [5]
+    assert series_of(series, "container_memory_usage_bytes", **root) == [150]
+    assert series_of(series, "container_memory_working_set_bytes", **root) == [130]
 
 
-def test_one_network_namespace_is_counted_once() -> None:
-    """Of a pod's containers only the oldest shows the traffic, as the kubelet does: a sum counts it once."""
-    traffic = {"receive_bytes": 1000, "transmit_bytes": 1}
-    app = container(id="app", name="app", cgroups={"cpu": "/app"}, created_at=20.0, network=traffic)
-    pause = container(id="pause", name="pause", cgroups={"cpu": "/pause"}, created_at=10.0, network=traffic)
-    other = container(id="o", name="o", cgroups={"cpu": "/o"}, namespaces={"net": 7}, created_at=None, network=traffic)
-    made = document(app, pause, other)
-    assert values(made, "container_network_receive_bytes_total") == [1000, 1000]
-    assert values(made, "container_network_receive_bytes_total", name="pause") == [1000]
+def test_labels_of_the_runtime_are_told_when_asked_for(tmp_path: Path) -> None:
+    """Only a label that is named becomes one of ours, on every series of its container."""
+    series = scraped(tmp_path, labels=("com.example.team", "none"))
+    assert series_of(series, "container_threads", **WEB, container_label_com_example_team="shop") == [3]
+    assert not [labels for _, labels in series if "x" in dict(labels).values()]
+    assert not [labels for _, labels in scraped(tmp_path / "b") if "container_label_com_example_team" in dict(labels)]
 
 
-def test_the_machine_is_told() -> None:
-    """CPUs and memory of the machine, and how much could not be read, are series without labels."""
-    series = scrape(document(problems=["x"], denied=41))
-    assert series[("machine_cpu_cores", frozenset())] == 2
-    assert series[("machine_memory_bytes", frozenset())] == 4 << 30
-    assert series[("cgscope_denied_reads", frozenset())] == 41
-    assert series[("cgscope_problems", frozenset())] == 1
+def test_collectors_that_are_off_unless_asked_for(tmp_path: Path) -> None:
+    """Open files, limits, states, sockets, huge pages and the busiest processes have series only on request."""
+    fake = machine(tmp_path)
+    more(fake)
+    extra = [name for name in COLLECTORS if name not in DEFAULTS]
+    with fake.open() as host:
+        plain, full = parsed(scraper(host).page().text()), parsed(scraper(host, *extra, top=1).page().text())
+    expected = {
+        ("container_file_descriptors",): 2,
+        ("container_sockets",): 1,
+        ("container_ulimits_soft", "ulimit", "max_open_files"): 1024,
+        ("container_tasks_state", "state", "running"): 1,
+        ("container_tasks_state", "state", "sleeping"): 1,
+        ("container_network_tcp_usage_total", "tcp_state", "listen"): 1,
+        ("container_network_tcp6_usage_total", "tcp_state", "listen"): 1,
+        ("container_network_udp_usage_total", "udp_state", "dropped"): 1,
+        ("container_hugetlb_usage_bytes", "pagesize", "2MB"): 2 * MIB,
+        ("container_process_cpu_seconds_total", "comm", "nginx"): 0,
+        ("container_process_resident_memory_bytes", "pid", "4242"): 418 * 4096,
+    }
+    for (metric, *label), value in expected.items():
+        labels = dict([label]) if label else {}
+        assert series_of(full, metric, **WEB, **labels) == [value], metric
+        assert not series_of(plain, metric), metric
+    assert {name for one in extra for name in COLLECTORS[one].metrics} - names_of(full) == {
+        "container_hugetlb_max_usage_bytes", "container_hugetlb_failcnt"  # as prometheus_client's parser calls it
+    }  # fmt: skip
 
 
-def test_the_field_table_is_fit_for_prometheus() -> None:
-    """Every metric of the table has one row, a legal name, a number, a help of one line; a gauge is no _total."""
-    rows = [row for row in FIELDS if row.metric]
-    metrics = [str(row.metric) for row in rows]
-    assert len(set(metrics)) == len(metrics)
-    assert all(metric.replace("_", "").isalnum() and metric.startswith("container_") for metric in metrics)
-    assert not [row.metric for row in rows if row.unit == "text"]
-    assert not [row.metric for row in rows if set(row.help) & set('\\\n"')]
-    assert not [row.metric for row in rows if row.kind == "gauge" and str(row.metric).endswith("_total")]
-    unnamed = [row.metric for row in rows if row.kind == "counter" and not str(row.metric).endswith("_total")]
-    assert unnamed == ["container_memory_failcnt"]
+def test_kubernetes_adds_its_labels(tmp_path: Path) -> None:
+    """A pod's container has container, pod and namespace, its sandbox and the pod's cgroup no container."""
+    pod = "/kubepods/pod3f2b7c1e-9d54-4e0a-8f6b-1a2b3c4d5e6f"
+    fake = FakeHost(tmp_path, "v2")
+    fake.file("/proc/diskstats", "")
+    tasks = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
+    for number, kind in enumerate(("container", "sandbox")):
+        identifier = f"{number}a" * 32
+        add(fake, f"{pod}/{identifier}", pid=4300 + number, space=number)
+        annotations = {"type": kind, "sandbox-name": "app-6f9c", "sandbox-namespace": "shop", "image-name": "app:2"}
+        if kind == "container":
+            annotations["name"] = "app"
+        named = ", ".join(f'"io.kubernetes.cri.container-{key}": "{value}"' if key in ("type", "name") else
+                          f'"io.kubernetes.cri.{key}": "{value}"' for key, value in annotations.items())  # fmt: skip
+        fake.file(f"{tasks}/{identifier}/config.json", f'{{"annotations": {{{named}}}}}')
+    with fake.open() as host:
+        series = parsed(scraper(host).page().text())
+    where = {"pod": "app-6f9c", "namespace": "shop"}
+    assert series_of(series, "container_threads", container="app", image="app:2", **where) == [3]
+    assert len(series_of(series, "container_last_seen", container="", name="POD", **where)) == 1
+    assert len(series_of(series, "container_last_seen", container="", name="", image="", id=pod, **where)) == 1
+
+
+@pytest.mark.parametrize("layout", ["v1", "v2"])
+def test_findings_are_those_of_the_document(tmp_path: Path, layout: str) -> None:
+    """What findings are drawn from is the same as in the JSON document, throttling since the last look included."""
+    fake = machine(tmp_path, layout)
+    controller, name = ("cpu", "cpu.stat") if layout == "v1" else ("", "cpu.stat")
+    with fake.open() as host:
+        observer = Selection().observer(host)
+        before = observer.tick()
+        later = "nr_periods 1010\nnr_throttled 1000\nthrottled_usec 1\nusage_usec 12600000\n"
+        fake.cgroup(controller, PATH, {name: later})
+        time.sleep(0.01)
+        after = observer.tick()
+        interval = Interval(before, after)
+        subjects = [one for one in Subjects().of(after) if one.container]
+        documents = document(before, after)["containers"]
+        for subject, whole in zip(subjects, documents, strict=True):
+            part = evidence(interval, subject, None, {})
+            for group, key in (("cpu", "throttled_ratio"), ("cpu", "throttled_by"), ("pids", "current"),
+                               ("memory", "unreclaimable_bytes"), ("network", "shared_with_host")):  # fmt: skip
+                assert part[group][key] == whole[group][key], key  # type: ignore[literal-required]
+        web = next(one for one in documents if one["name"] == "web")
+        assert "cpu-throttled" in [one["code"] for one in findings(web, after.own.namespaces)]
+
+
+def test_a_finding_is_a_series_while_it_is_so(tmp_path: Path) -> None:
+    """container_finding is 1 with code and severity, and gone when it is no more."""
+    fake = machine(tmp_path)
+    fake.cgroup("", PATH, {"pids.current": "99\n"})
+    with fake.open() as host:
+        scrape = scraper(host)
+        first = parsed(scrape.page().text())
+        assert series_of(first, "container_finding", **WEB, code="pids-near-limit", severity="warning") == [1]
+        fake.cgroup("", PATH, {"pids.current": "9\n"})
+        assert not series_of(parsed(scrape.page().text()), "container_finding", **WEB, code="pids-near-limit")
+
+
+def test_health_is_read_at_every_scrape(tmp_path: Path) -> None:
+    """Docker's file is read again each time: 1 healthy, 0 unhealthy or starting, -1 without a check."""
+    fake = machine(tmp_path)
+    config = f"/var/lib/docker/containers/{ID}/config.v2.json"
+    with fake.open() as host:
+        scrape = scraper(host)
+        assert series_of(parsed(scrape.page().text()), "container_health_state", **WEB) == [1]
+        state = '"State": {"Health": {"Status": "starting"}}'
+        fake.file(config, f'{{"Name": "/web", "Config": {{"Image": "nginx:1.27"}}, {state}}}')
+        assert series_of(parsed(scrape.page().text()), "container_health_state", **WEB) == [0]
+        assert series_of(parsed(scrape.page().text()), "container_health_state", id="/ex1") == [-1]
+
+
+def test_a_collector_that_fails_costs_only_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """With a /proc/diskstats of nonsense the disk collector says 0 and why; the others are as they were."""
+    fake = machine(tmp_path)
+    fake.file("/proc/diskstats", "nonsense\n")
+    with fake.open() as host:
+        page = scraper(host).page()
+    assert not page.ok
+    series = parsed(page.text())
+    assert series_of(series, "cgscope_scrape_collector_success", collector="disk") == [0]
+    assert series_of(series, "cgscope_scrape_collector_success", collector="memory") == [1]
+    assert series_of(series, "container_threads", **WEB) == [3]
+    assert not series_of(series, "container_fs_reads_total")
+    assert "diskstats" in caplog.text
+
+
+def test_a_changed_value_is_written_anew_and_the_rest_kept(tmp_path: Path) -> None:
+    """A second scrape has what the files say then, whatever was remembered of the first."""
+    fake = machine(tmp_path)
+    with fake.open() as host:
+        scrape = scraper(host)
+        scrape.page()
+        fake.cgroup("", PATH, {"memory.current": "4194304\n", "pids.current": "2\n", "memory.swap.current": "1\n"})
+        second = parsed(scrape.page().text())
+        fresh = parsed(scraper(host).page().text())
+    changing = ("cgscope_", "container_last_seen", "container_layer_age", "container_fs_")
+    assert {key: value for key, value in second.items() if not key[0].startswith(changing)} == {
+        key: value for key, value in fresh.items() if not key[0].startswith(changing)
+    }
+    assert series_of(second, "container_memory_usage_bytes", **WEB) == [4 * MIB]
+
+
+def test_a_container_that_ends_has_no_series(tmp_path: Path) -> None:
+    """After a container has gone nothing of it is told, except that it was killed for lack of memory."""
+    fake = machine(tmp_path)
+    with fake.open() as host:
+        scrape = scraper(host)
+        assert series_of(parsed(scrape.page().text()), "container_threads", **WEB) == [3]
+        for place in ("proc/4242", f"sys/fs/cgroup{PATH}"):
+            _remove(tmp_path / place)
+        left = {name for name, labels in parsed(scrape.page().text()) if WEB.items() <= dict(labels).items()}
+    assert left == {"container_oom_kills_total"}
+
+
+def _remove(directory: Path) -> None:
+    for entry in sorted(directory.rglob("*"), reverse=True):
+        entry.rmdir() if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    directory.rmdir()
+
+
+def test_the_table_is_fit_for_prometheus() -> None:
+    """Every metric has one type, a legal name and a help of one line; a gauge is no _total, but for cAdvisor's own."""
+    found: dict[str, tuple[str, str]] = {}
+    for collector in COLLECTORS.values():
+        for group in collector.groups:
+            for row in group.rows:
+                assert found.setdefault(row.metric, (row.kind, row.help)) == (row.kind, row.help), row.metric
+    assert list(found) == list(headers(list(COLLECTORS.values())))
+    assert all(name.replace("_", "").isalnum() and name.startswith("container_") for name in found)
+    assert not [name for name, (_, help_) in found.items() if set(help_) & set('\\\n"')]
+    totals = {name for name, (kind, _) in found.items() if kind == "gauge" and name.endswith("_total")}
+    sockets = {f"container_network_{one}_usage_total" for one in ("tcp", "tcp6", "udp", "udp6")}
+    assert totals == {"container_fs_inodes_total", *sockets}
+    unnamed = {name for name, (kind, _) in found.items() if kind == "counter" and not name.endswith("_total")}
+    assert unnamed == {"container_memory_failcnt", "container_hugetlb_failcnt"}
+
+
+def test_making_a_scraper_looks_not_at_all(tmp_path: Path) -> None:
+    """Every scrape is one look, and none is made before."""
+    fake, looks = machine(tmp_path), []
+    with fake.open() as host:
+        observer = Selection().observer(host)
+
+        def look() -> object:
+            looks.append(1)
+            return observer.tick()
+
+        made = Scraper(host, look, own=False)  # type: ignore[arg-type]
+        assert not looks
+        made.page()
+        made.page()
+    assert len(looks) == 2
+    assert isinstance(host, Host)

@@ -18,11 +18,12 @@ import pytest
 import uvicorn
 
 from exporter.address import bind
-from exporter.scrape import Scraper
 from exporter.shared import Shared
 from exporter.web import Endpoints, application
+from inspector.model import Observation
 from inspector.schema import Document
 from tests.unit.exporter_documents import busy, document
+from tests.unit.exporting import made, observed
 
 Answer = tuple[HTTPResponse, bytes]
 Get = Callable[..., Answer]
@@ -34,10 +35,10 @@ def numbered(before: int, after: int) -> Document:
 
 
 @contextmanager
-def served(look: Callable[[], Document], *, max_requests: int = 40, path: str = "/metrics") -> Iterator[Get]:
+def served(look: Callable[[], Observation], *, max_requests: int = 40, path: str = "/metrics") -> Iterator[Get]:
     """Serve on a free port in a thread; gives a function that asks: get(path, method="GET", **headers)."""
     endpoints = Endpoints(
-        Scraper(look), count(1).__next__, numbered, telemetry_path=path, max_requests=max_requests
+        made(look), count(1).__next__, numbered, telemetry_path=path, max_requests=max_requests
     )  # fmt: skip
     config = uvicorn.Config(application(endpoints), lifespan="off", log_config=None, ws="none", http="h11")
     server = uvicorn.Server(config)
@@ -66,7 +67,7 @@ def served(look: Callable[[], Document], *, max_requests: int = 40, path: str = 
 @pytest.fixture(name="get", scope="module")
 def get_fixture() -> Iterator[Get]:
     """Serve a machine with one container."""
-    with served(lambda: document(busy(name="<b>&"))) as get:
+    with served(lambda: observed("<b>&")) as get:
         yield get
 
 
@@ -77,7 +78,7 @@ def test_metrics_in_the_text_format(get: Get, path: str) -> None:
     assert response.status == 200
     assert response.getheader("Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
     assert response.getheader("Vary") == "Accept, Accept-Encoding"
-    assert b'container_cpu_usage_seconds_total{id="/docker/4f5e",name="<b>&",image="nginx",cpu="total"} 12.5\n' in body
+    assert b'container_cpu_usage_seconds_total{id="/docker/c0",name="<b>&",image="nginx",cpu="total"} 12.5\n' in body
 
 
 def test_openmetrics_and_gzip_are_negotiated(get: Get) -> None:
@@ -93,9 +94,19 @@ def test_openmetrics_and_gzip_are_negotiated(get: Get) -> None:
 
 def test_name_filter(get: Get) -> None:
     """`name[]`, given twice, leaves those two metrics."""
-    _, body = get("/metrics?name[]=container_threads&name%5B%5D=machine_cpu_cores")
+    _, body = get("/metrics?name[]=container_threads&name%5B%5D=container_processes")
     samples = [line for line in body.decode().splitlines() if not line.startswith("#")]
-    assert [re.split("[ {]", line)[0] for line in samples] == ["container_threads", "machine_cpu_cores"]
+    assert [re.split("[ {]", line)[0] for line in samples] == ["container_processes", "container_threads"]
+
+
+def test_collector_filter(get: Get) -> None:
+    """`collect[]` leaves those collectors; one that does not run here is a client's mistake, named in one line."""
+    _, body = get("/metrics?collect[]=cpu")
+    assert b"container_cpu_usage_seconds_total" in body
+    assert b"container_memory_usage_bytes" not in body
+    response, body = get("/metrics?collect[]=cpu&collect[]=gpu")
+    assert (response.status, body.count(b"\n")) == (400, 1)
+    assert body.startswith(b"'gpu' is not a collector that runs here")
 
 
 def test_methods_and_paths(get: Get) -> None:
@@ -152,7 +163,7 @@ def test_a_bad_interval_is_refused_in_one_line(get: Get, interval: str) -> None:
 def test_a_machine_that_cannot_be_read_is_no_500() -> None:
     """The scrape is served with success 0."""
 
-    def broken() -> Document:
+    def broken() -> Observation:
         raise OSError(5, "Input/output error")
 
     with served(broken) as get:
@@ -165,11 +176,11 @@ def test_concurrent_scrapes_share_a_look_and_are_limited() -> None:
     """Of three scrapes at a time where two are allowed, two share one look and the third gets 503."""
     started, go_on, looks = threading.Event(), threading.Event(), []
 
-    def look() -> Document:
+    def look() -> Observation:
         looks.append(1)
         started.set()
         assert go_on.wait(20)
-        return document()
+        return observed()
 
     with served(Shared(look), max_requests=2) as get, ThreadPoolExecutor(2) as pool:
         first = pool.submit(get, "/metrics")
@@ -186,7 +197,7 @@ def test_concurrent_scrapes_share_a_look_and_are_limited() -> None:
 
 def test_another_telemetry_path() -> None:
     """--web.telemetry-path moves the metrics, and the landing page links to them there."""
-    with served(document, path="/scrape/me") as get:
+    with served(observed, path="/scrape/me") as get:
         assert get("/scrape/me")[0].status == 200
         assert get("/metrics")[0].status == 404
         assert b'<a href="scrape/me">/scrape/me</a>' in get("/")[1]

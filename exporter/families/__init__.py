@@ -1,0 +1,1 @@
+"""The metrics: one module a subject, each a table of rows and what they are read from."""

@@ -1,0 +1,147 @@
+"""What a container is: who made it, its namespaces, its age, its health."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from exporter.sight import Sight
+from exporter.subjects import Subject
+from exporter.table import Collector, Group, Row
+from exporter.text import pairs
+from inspector.kernel.controllers import Freezer
+from inspector.kernel.process import CLOCK_TICKS
+
+__all__ = ["ABOUT", "HEALTH", "NAMESPACES"]
+
+HEALTHY = {"": -1, "none": -1, "healthy": 1}  # anything else, "starting" and "unhealthy", is 0: cAdvisor's values
+
+
+class _About(NamedTuple):
+    """What container_info tells; empty text has no label."""
+
+    kind: str
+    runtime: str
+    state: str
+    pid: str
+    parent: str
+    rootfs: str
+
+
+def _about(sight: Sight) -> Callable[[Subject], Any]:
+    after = sight.observation
+
+    def find(subject: Subject) -> _About | None:
+        one = subject.container
+        if one is None:
+            return None
+        key = subject.keys.get("freezer")
+        freezer = after.readings.get(key) if key else None
+        frozen = isinstance(freezer, Freezer) and freezer.frozen
+        state = "paused" if frozen else "hollow" if one.id in after.hollow else "running"
+        leader = one.leader
+        rootfs = leader.root.fstype if leader and leader.root and one.kind != "cgroup" else ""
+        pid = str(leader.process.pid) if leader and one.kind == "container" else ""
+        return _About(one.kind, one.runtime or "", state, pid, one.parent or "", rootfs)
+
+    return find
+
+
+def _info(about: _About) -> Iterator[tuple[str, int]]:
+    yield "," + pairs({name: value for name, value in about._asdict().items() if value}), 1
+
+
+def _now(sight: Sight) -> Callable[[Subject], Any]:
+    return lambda _: sight.observation.taken_at
+
+
+def _started(sight: Sight) -> Callable[[Subject], Any]:
+    boot = sight.observation.system.boot_time
+
+    def find(subject: Subject) -> float | None:
+        if boot is None or subject.container is None:
+            return boot
+        leader = subject.container.leader
+        return boot + leader.process.starttime_ticks / CLOCK_TICKS if leader else None
+
+    return find
+
+
+def _same(value: float) -> float:
+    return value
+
+
+ABOUT = Collector(
+    "info",
+    "what each container is and since when",
+    (
+        Group((Row("container_last_seen", "gauge", "When it was last seen.", _same),), _now),
+        Group(
+            (
+                Row("container_start_time_seconds", "gauge", "When its first process started.", _same),
+                Row("container_creation_time_seconds", "gauge", "The same: when it was made is not known.", _same),
+            ),
+            _started,
+        ),
+        Group((Row("container_info", "info", "Who made it, what it is and its state.", _same),), _about, _info),
+    ),
+)
+
+
+class _Namespaces(NamedTuple):
+    """Namespaces by kind: a container's, and the host's where they are known."""
+
+    own: Mapping[str, int]
+    hosts: Mapping[str, int]
+
+
+def _namespaces(sight: Sight) -> Callable[[Subject], Any]:
+    own = sight.observation.own
+    hosts: Mapping[str, int] = {} if own.inside_container else own.namespaces
+
+    def find(subject: Subject) -> _Namespaces | None:
+        one = subject.container
+        return _Namespaces(one.leader.namespaces, hosts) if one and one.kind == "container" and one.leader else None
+
+    return find
+
+
+def _each(namespaces: _Namespaces) -> Iterator[tuple[str, int]]:
+    for kind, inode in sorted(namespaces.own.items()):
+        if not kind.endswith("_for_children"):
+            hosts = namespaces.hosts.get(kind)
+            shared = "unknown" if hosts is None else str(inode == hosts).lower()
+            yield "," + pairs({"kind": kind, "inode": str(inode), "shared_with_host": shared}), 1
+
+
+NAMESPACES = Collector(
+    "namespaces",
+    "each container's namespaces, and whether they are the host's",
+    (
+        Group(
+            (Row("container_namespace_info", "info", "A namespace of its first process: whose it is.", _same),),
+            _namespaces,
+            _each,
+        ),
+    ),
+)
+
+
+def _health(sight: Sight) -> Callable[[Subject], Any]:
+    health = sight.observation.health
+    return lambda subject: (health.get(subject.container.id, ""),) if subject.container else None
+
+
+HEALTH = Collector(
+    "health",
+    "Docker's health checks",
+    (
+        Group(
+            (
+                Row("container_health_state", "gauge", "Result of the health check: 1 healthy, 0 not, -1 there is none.",
+                    lambda health: HEALTHY.get(health[0], 0)),
+            ),
+            _health,
+        ),
+    ),
+)  # fmt: skip

@@ -1,0 +1,156 @@
+"""Traffic by interface and, on request, sockets by state: once a network namespace, as the kubelet does.
+
+Containers of one network namespace have one set of counters: only the first
+of them shows it, or sums would count it twice. The host's own is the
+machine's (`id="/"`); a container that shares it shows none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from exporter.families.readings import at
+from exporter.sight import Sight
+from exporter.subjects import Subject
+from exporter.table import Collector, Group, Row
+from exporter.text import pairs
+from inspector.kernel.network import Interface, parse_net_dev
+from inspector.kernel.sockets import TCP_STATES, UDP_STATES, read_tcp, read_udp
+
+__all__ = ["NETWORK", "TCP", "UDP"]
+
+WAYS = (("receive", "received"), ("transmit", "sent"))
+COUNTS = (
+    ("bytes", "bytes", "Bytes {}."),
+    ("packets", "packets", "Packets {}."),
+    ("packets_dropped", "dropped", "Packets dropped instead of being {}."),
+    ("errors", "errors", "Errors while packets were {}."),
+)
+
+
+def _owners(sight: Sight) -> dict[str, int]:
+    """Map the labels of those that show a network namespace to its inode: the oldest in it (a pod's sandbox)."""
+    own = sight.observation.own
+    hosts = None if own.inside_container else own.namespaces.get("net")
+    owners: dict[int, tuple[float, str]] = {}
+    for subject in sight.subjects:
+        leader = subject.container.leader if subject.container and subject.container.kind == "container" else None
+        inode = leader.namespaces.get("net") if leader else None
+        if leader is None or inode is None or inode == hosts:
+            continue
+        age = leader.process.starttime_ticks
+        if inode not in owners or age < owners[inode][0]:
+            owners[inode] = age, subject.labels
+    return {labels: inode for inode, (_, labels) in owners.items()}
+
+
+def _interfaces(sight: Sight) -> Any:  # noqa: ANN401
+    """Find the interfaces of each network namespace, the machine's among them where it can be seen."""
+    known = sight.observation.interfaces
+    found: dict[str, tuple[Interface, ...]] = {}
+    for labels, inode in _owners(sight).items():
+        if inode in known:
+            found[labels] = known[inode]
+    root = next((subject for subject in sight.subjects if subject.container is None), None)
+    if root is not None and (not sight.observation.own.inside_container or not sight.host.is_live):
+        found[root.labels] = _of_machine(sight)
+    return found
+
+
+def _of_machine(sight: Sight) -> tuple[Interface, ...]:
+    """Read the host's interfaces through its first process, which an ordinary user may not be allowed to."""
+    for pid in (1, "self"):
+        try:
+            return parse_net_dev(sight.host.read(f"/proc/{pid}/net/dev"))
+        except OSError:
+            continue
+    return ()
+
+
+def _source(sight: Sight) -> Callable[[Subject], Any]:
+    return lambda subject: sight.of("network").get(subject.labels)
+
+
+def _each(interfaces: tuple[Interface, ...]) -> Iterator[tuple[str, Interface]]:
+    for one in interfaces:
+        if one.name != "lo":
+            yield "," + pairs({"interface": one.name}), one
+
+
+NETWORK = Collector(
+    "network",
+    "traffic by interface, once a network namespace",
+    (
+        Group(
+            tuple(
+                Row(f"container_network_{way}_{name}_total", "counter", help_.format(word), at(f"{way}_{field}"))
+                for way, word in WAYS
+                for name, field, help_ in COUNTS
+            ),
+            _source,
+            _each,
+        ),
+    ),
+    prepare=_interfaces,
+)
+
+
+def _sockets(read: Callable[[Any, int, str], Mapping[str, int]], sight: Sight) -> Any:  # noqa: ANN401
+    """Read a table of sockets of each network namespace, of IPv4 and IPv6; no IPv6, no table."""
+    shown = {subject.labels: subject.container for subject in sight.subjects}
+    found = {}
+    for labels in _owners(sight):
+        container = shown[labels]
+        if container is None or container.leader is None:
+            continue
+        pid = container.leader.process.pid
+        try:
+            found[labels] = tuple(read(sight.host, pid, version) for version in ("", "6"))
+        except OSError:
+            continue
+    return found
+
+
+def _table(name: str, place: int) -> Callable[[Sight], Callable[[Subject], Any]]:
+    def source(sight: Sight) -> Callable[[Subject], Any]:
+        def find(subject: Subject) -> Any:  # noqa: ANN401
+            tables = sight.of(name).get(subject.labels)
+            return tables[place] if tables else None
+
+        return find
+
+    return source
+
+
+def _by_state(name: str, place: int, states: tuple[str, ...]) -> Group:
+    """Return the group of one table of sockets: a gauge in spite of its name, as in cAdvisor."""
+    version = "6" if place else ""
+    metric = f"container_network_{name}{version}_usage_total"
+    help_ = f"{name.upper()}{version and ' (IPv6)'} sockets in each state."
+    if name == "udp":
+        help_ = f"UDP{version and ' (IPv6)'} sockets that listen, datagrams dropped, bytes queued."
+    rows = (Row(metric, "gauge", help_, at_key(state), f',{name}_state="{state}"') for state in states if state)
+    return Group(tuple(rows), _table(name, place))
+
+
+def at_key(key: str) -> Callable[[Mapping[str, int]], float]:
+    """Return the getter of a mapping's value."""
+    return lambda values: values[key]
+
+
+TCP = Collector(
+    "tcp",
+    "TCP sockets by state, once a network namespace (reads /proc/PID/net/tcp)",
+    (_by_state("tcp", 0, TCP_STATES), _by_state("tcp", 1, TCP_STATES)),
+    default=False,
+    prepare=partial(_sockets, read_tcp),
+)
+UDP = Collector(
+    "udp",
+    "UDP sockets, once a network namespace (reads /proc/PID/net/udp)",
+    (_by_state("udp", 0, UDP_STATES), _by_state("udp", 1, UDP_STATES)),
+    default=False,
+    prepare=partial(_sockets, read_udp),
+)

@@ -1,0 +1,179 @@
+"""Processes killed for lack of memory, told of for an hour after their container is gone.
+
+A container that is killed takes its counters with it: `container_oom_kills_total`
+is kept in the exporter's memory, by the cgroup that the kernel's log names, and
+is the greater of what the log and the cgroup's own counter say. So it also has
+those that nobody saw alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from exporter.families.readings import at
+from exporter.sight import Sight
+from exporter.subjects import Subject
+from exporter.table import Collector, Group, Row
+from exporter.text import pairs
+from inspector.kernel.cgroups import ancestors
+from inspector.kernel.controllers import Memory
+from inspector.kernel.kmsg import KernelLog, Kill, KillReader
+from inspector.runtimes import match
+
+__all__ = ["KEPT_SECONDS", "OOM", "Kills"]
+
+KEPT_SECONDS = 3600.0
+MOST_KEPT = 1000  # containers that are gone
+
+
+class Told(NamedTuple):
+    """What is said of one container: how many were killed, and the last of them where the log names it."""
+
+    kills: int
+    last: Kill | None
+    last_at: float | None
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is remembered of one cgroup; `seen` is the monotonic time of its last sign of life, or of its last kill."""
+
+    subject: Subject
+    seen: float
+    logged: int = 0
+    counted: int = 0
+    last: Kill | None = None
+    last_at: float | None = None
+
+    def told(self) -> Told:
+        """Return what is to be said."""
+        return Told(max(self.logged, self.counted), self.last, self.last_at)
+
+
+@dataclass(slots=True)
+class Kills:
+    """The kills of all cgroups, scrape after scrape. The log is opened at the first look and read on from there."""
+
+    log: KernelLog | None = None
+    reader: KillReader = field(default_factory=KillReader)
+    readable: bool = False
+    by_path: dict[str, _Known] = field(default_factory=dict)
+    most_kept: int = MOST_KEPT
+
+    def update(self, sight: Sight) -> None:
+        """Take in what the counters and the log say now, and forget what has been gone for long."""
+        now = sight.observation.monotonic
+        alive = {
+            subject.keys["memory"][1]: subject
+            for subject in sight.subjects
+            if subject.container is not None and "memory" in subject.keys
+        }
+        for path, subject in alive.items():
+            known = self.by_path.setdefault(path, _Known(subject, now))
+            known.subject, known.seen = subject, now
+            memory = sight.observation.readings.get(("memory", path))
+            if isinstance(memory, Memory):
+                known.counted = max(known.counted, memory.oom_kills or 0)
+        for kill in self._news(sight):
+            self._add(kill, sight)
+        self._forget(alive, now)
+
+    def gone(self, sight: Sight) -> list[Subject]:
+        """Return those that are told of though they are gone."""
+        labels = {subject.labels for subject in sight.subjects}
+        return [known.subject for known in self.by_path.values() if known.subject.labels not in labels]
+
+    def _news(self, sight: Sight) -> Iterator[Kill]:
+        """Read the log on; where it may not be read, `readable` says so and the cgroups' counters remain."""
+        self.log = self.log or KernelLog(sight.host)
+        oldest = (sight.observation.monotonic - KEPT_SECONDS) * 1e6
+        try:
+            for record in self.log.records():
+                kill = self.reader.read(record)
+                if kill is not None and kill.monotonic_us >= oldest:
+                    yield kill
+            self.readable = True
+        except OSError:
+            self.readable = False
+
+    def _add(self, kill: Kill, sight: Sight) -> None:
+        """Count a kill for its container, alive or not, and for every group above that is shown."""
+        observation = sight.observation
+        paths = [path for path in ancestors(kill.cgroup) if path in self.by_path]
+        home = next((path for path in ancestors(kill.cgroup) if match(path)), kill.cgroup)
+        if home not in self.by_path and not any(match(path) for path in paths):
+            self.by_path[home] = _Known(_unseen(home), observation.monotonic)
+            paths.append(home)
+        for path in paths:
+            known = self.by_path[path]
+            known.logged += 1
+            known.last, known.seen = kill, observation.monotonic
+            known.last_at = round(observation.taken_at - observation.monotonic + kill.monotonic_us / 1e6, 3)
+
+    def _forget(self, alive: Mapping[str, Subject], now: float) -> None:
+        """Forget those that are gone: at once without a kill, else after an hour, or when there are too many."""
+        gone = {path: known for path, known in self.by_path.items() if path not in alive}
+        latest = sorted(gone, key=lambda path: -gone[path].seen)[: self.most_kept]
+        for path in gone.keys() - latest:
+            del self.by_path[path]
+        for path in latest:
+            if not gone[path].told().kills or now - gone[path].seen > KEPT_SECONDS:
+                del self.by_path[path]
+
+
+def _unseen(path: str) -> Subject:
+    """Make the subject of a cgroup that was gone before it was seen: the pattern of its runtime names it."""
+    known = match(path)
+    names = {"id": path, "name": known.id if known else "", "image": known.runtime if known else ""}
+    return Subject(path, pairs(names), None, {"memory": ("memory", path)})
+
+
+def _prepare(sight: Sight) -> Any:  # noqa: ANN401
+    kills: Kills = sight.memory("oom", Kills)
+    kills.update(sight)
+    sight.gone = kills.gone(sight)
+    return kills
+
+
+def _source(sight: Sight) -> Callable[[Subject], Any]:
+    kills: Kills = sight.of("oom")
+
+    def find(subject: Subject) -> Told | None:
+        key = subject.keys.get("memory")
+        known = kills.by_path.get(key[1]) if key else None
+        return known.told() if known and known.subject.labels == subject.labels else None
+
+    return find
+
+
+def _victim(told: Told) -> Iterator[tuple[str, int]]:
+    if told.last is not None:
+        yield "," + pairs({"task": told.last.task, "pid": str(told.last.pid), "cgroup": told.last.cgroup}), 1
+
+
+OOM = Collector(
+    "oom",
+    "processes killed for lack of memory, from the kernel's log too (CAP_SYSLOG)",
+    (
+        Group(
+            (
+                Row("container_oom_kills_total", "counter",
+                    "Processes killed for lack of memory; told for an hour after the container is gone.", at("kills")),
+                Row("container_oom_last_kill_timestamp_seconds", "gauge", "When the last one was killed.", at("last_at")),
+            ),
+            _source,
+            gone=True,
+        ),
+        Group(
+            (
+                Row("container_oom_last_victim_info", "info", "The last process that was killed.", lambda one: one),
+            ),
+            _source,
+            _victim,
+            gone=True,
+        ),
+    ),
+    prepare=_prepare,
+)  # fmt: skip

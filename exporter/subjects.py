@@ -1,0 +1,127 @@
+"""Whom the metrics are about, and the labels that all their series share.
+
+Labels of a container: `id`, its cgroup's path as in cAdvisor ("/docker/<id>");
+`name`; `image`; in Kubernetes `container`, `pod` and `namespace`; and those of
+the runtime's labels that are asked for, as `container_label_<name>`.
+Dashboards tell containers from control groups by `image!=""`: a container that
+has no image has its runtime's name there, and a plain control group has
+neither name nor image. The machine's own root cgroup is `id="/"`.
+
+A container without a cgroup of its own (nspawn, bubblewrap, unshare) shares
+the path of others, so its `id` is "/<kind>/<its id in the document>". The
+same is done should two of them claim one path: no two subjects ever have the
+same labels, because Prometheus rejects a scrape with a series in it twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count
+from typing import NamedTuple
+
+from exporter.text import clean, pairs
+from inspector.kernel.cgroups import ancestors
+from inspector.model import Container, Key, Observation
+from inspector.runtimes import pod_uid
+
+__all__ = ["Subject", "Subjects", "identities", "nearest"]
+
+NO_LABEL_CHARACTER = re.compile(r"[^a-zA-Z0-9_]", re.ASCII)
+SANDBOX = "POD"  # what a pod's own container is called: the kubelet gives it no `container`
+
+
+class Subject(NamedTuple):
+    """One container, control group or the machine itself (`container` None).
+
+    `labels` is the text that all its series share, without braces; `keys` are
+    the readings that are its own, by resource.
+    """
+
+    id: str
+    labels: str
+    container: Container | None
+    keys: Mapping[str, Key]
+
+
+class Subjects:
+    """Makes the subjects of an observation; a container's are made once for as long as it stays as it is."""
+
+    def __init__(self, allowed: Sequence[str] = ()) -> None:
+        self._allowed = {name: "container_label_" + NO_LABEL_CHARACTER.sub("_", name) for name in allowed}
+        self._containers: tuple[Container, ...] | None = None
+        self._subjects: tuple[Subject, ...] = ()
+
+    def of(self, observation: Observation) -> tuple[Subject, ...]:
+        """Return the subjects, the machine first where its root cgroup can be seen."""
+        if self._containers is None or observation.containers is not self._containers:
+            root = _root(observation)
+            pods = _pods(observation.containers)
+            ids = identities(observation.containers, [one.id for one in root])
+            made = zip(ids, observation.containers, strict=True)
+            self._subjects = (*root, *(self._subject(id_, one, pods) for id_, one in made))
+            self._containers = observation.containers
+        return self._subjects
+
+    def _subject(self, id_: str, one: Container, pods: Mapping[str, str]) -> Subject:
+        return Subject(id_, self._labels(id_, one, pods), one, {name: (name, one.cgroups[name]) for name in one.owned})
+
+    def _labels(self, id_: str, one: Container, pods: Mapping[str, str]) -> str:
+        plain = one.kind == "cgroup"
+        image = "" if plain else one.image
+        if one.kind == "container" and not image:
+            image = one.runtime or "unknown"
+        named = {"id": id_, "name": "" if plain else one.name, "image": image}
+        pod = one.pod if not plain else pods.get(pod_uid(f"{one.id}/") or "")
+        if pod and "/" in pod:
+            namespace, _, name = pod.partition("/")
+            container = {} if plain or one.name == SANDBOX else {"container": one.name}
+            named |= {**container, "pod": name, "namespace": namespace}
+        for name, label in self._allowed.items():
+            if name in one.labels:
+                named.setdefault(label, one.labels[name])
+        return pairs(named)
+
+
+def _root(observation: Observation) -> tuple[Subject, ...]:
+    """Return the machine itself: the readings of the root cgroups, where they are the true ones."""
+    true = observation.own.true_roots
+    keys = {name: (name, "/") for name, (_, index) in observation.located.items() if index in true}
+    return (Subject("/", pairs({"id": "/", "name": "", "image": ""}), None, keys),) if keys else ()
+
+
+def _pods(containers: Iterable[Container]) -> dict[str, str]:
+    """Map the uid of each Kubernetes pod to "namespace/name", as its containers tell it."""
+    found = {}
+    for one in containers:
+        if one.pod and "/" in one.pod and (uid := pod_uid(one.path or "")):
+            found[uid] = one.pod
+    return found
+
+
+def identities(containers: Iterable[Container], taken: Iterable[str] = ()) -> list[str]:
+    """Return the `id` label of each container, no two alike even after cleaning."""
+    seen = set(taken)
+    ids = []
+    for container in containers:
+        id_ = next(name for name in map(clean, _candidates(container)) if name not in seen)
+        seen.add(id_)
+        ids.append(id_)
+    return ids
+
+
+def _candidates(container: Container) -> Iterator[str]:
+    """Yield the names a container could have as its id, the best first: cleaning could make any two alike."""
+    if container.path:
+        yield container.path
+    if container.id.startswith("/"):
+        yield container.id
+    own = f"/{container.kind}/{container.id.lstrip('/')}"
+    yield own
+    for number in count(2):
+        yield f"/{number}{own}"
+
+
+def nearest(path: str, by_path: Mapping[str, Subject]) -> Subject | None:
+    """Return the subject whose cgroup a path is, or lies in; the innermost one."""
+    return next((by_path[above] for above in ancestors(path) if above in by_path), None)
