@@ -1,7 +1,7 @@
 """What the live page is sent of a tick: the table's figures of every container, and one container whole.
 
 The whole document of 200 containers is 600 KB; what the table shows of it is
-a sixth, and made in a third of the time. The keys and their places are the
+a third, and takes half the time to write. The keys and their places are the
 document's (inspector.schema), with two differences in the table's part:
 `limit_set_by` is "own" where the container's own cgroup sets the limit, and
 `limit_known` tells that a limit of null is none, not one that is out of sight.

@@ -81,7 +81,7 @@ function drawNow() {
 
 function drawList() {
   const { host } = made;
-  const scene = { cpu: prefs.cpu, cpus: host.cpus, now: made.taken_at };
+  const scene = { cpu: prefs.cpu, cpus: host.cpus, now: made.taken_at, history: history_ };
   const column = COLUMNS.find((one) => one.name === prefs.sort) ?? COLUMNS[3];
   const shown = select(made.containers, { matches, every: prefs.every, column, reverse: prefs.reverse, scene });
   table.update(shown, scene, column.name, prefs.reverse);

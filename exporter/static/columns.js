@@ -88,18 +88,19 @@ const text = (value) => ({
 
 /**
  * `cell` gives {text, meaning, second, bar, part}; `exact` the tooltip; `sort` what it is sorted by.
- * `hide` is the width of the window, in steps of the style sheet, below which it is left out.
+ * `spark` is a series of the history (history.js); `hide` is the width of the window, in steps of the style sheet, below which it is left out.
  */
 export const COLUMNS = [
   { name: "name", title: "Name", help: "the runtime's name, or else the host name or a short id", kind: "name", ...text((one) => one.name),
     exact: (one) => `${safe(one.name)}\n${one.state}, ${one.kind}\n${safe(one.id)}` },
   { name: "runtime", title: "Runtime", help: "who made it", ...text((one) => one.runtime) },
   { name: "image", title: "Image", help: "image it was made from", hide: 4, ...text((one) => one.image) },
-  { name: "cpu", title: "CPU %", help: "CPU used; the button CPU % of chooses what it is a share of", kind: "bar", sort: cpuRatio,
+  { name: "cpu", title: "CPU %", help: "CPU used, of what the button CPU % says, its last ticks as a line; the bar is the share of the limit", kind: "bar", sort: cpuRatio,
     cell: (one, scene) => ({
       text: percent(cpuRatio(one, scene)), meaning: level(one.cpu.limit_ratio, NEAR, FULL).replace("dim", ""),
       bar: one.cpu.limit_ratio,
     }),
+    spark: "cpu",
     exact: (one) => `${exact(one.cpu.usage_cores, "cores")}, ${exact((one.cpu.limit_ratio ?? NaN) * 100, "% of its limit")}\n`
       + `${exact(one.cpu.usage_seconds, "s in all")}${one.cpu.source === "processes" ? "\nsummed over its processes: no cgroup of its own" : ""}` },
   { name: "limit", title: "Limit", help: "effective CPU limit in cores: the least of quota and cpuset, own and ancestors'; ^ set by an ancestor",

@@ -48,3 +48,37 @@ export class Bar {
     }
   }
 }
+
+const SVG = "http://www.w3.org/2000/svg";
+const WIDE = 40, HIGH = 10;
+
+/** A line of the last values, the newest at the right; as high as its highest value, which is at least `least`. */
+export class Spark {
+  constructor() {
+    this.path = document.createElementNS(SVG, "path");
+    this.node = document.createElementNS(SVG, "svg");
+    for (const [name, value] of [["class", "spark"], ["aria-hidden", "true"], ["viewBox", `0 0 ${WIDE} ${HIGH}`], ["preserveAspectRatio", "none"]]) {
+      this.node.setAttribute(name, value);
+    }
+    this.node.append(this.path);
+    this.shown = "";
+  }
+
+  set(values, least) {
+    const top = values.reduce((most, value) => (value > most ? value : most), least);
+    let pen = "M";
+    let shown = "";
+    values.forEach((value, index) => {
+      if (Number.isNaN(value)) {
+        pen = "M";
+      } else {
+        shown += `${pen}${WIDE - values.length + 1 + index} ${(HIGH - (value / top) * HIGH).toFixed(1)}`;
+        pen = "L";
+      }
+    });
+    if (shown !== this.shown) this.path.setAttribute("d", (this.shown = shown));
+  }
+}
+
+/** How many values a line shows. */
+Spark.VALUES = WIDE;

@@ -65,6 +65,15 @@ export class History {
     }
   }
 
+  /** The last values of one series, oldest first; NaN where there is none. */
+  last(id, name, number) {
+    const ring = this.kept.get(id)?.values;
+    if (!ring) return [];
+    const first = PLACES[name] * this.size;
+    const length = Math.min(number, this.length);
+    return Array.from({ length }, (_, index) => ring[first + ((this.next - length + index + this.size) % this.size)]);
+  }
+
   /** The times, and for each name the values, oldest first; null where there is none. */
   series(id, names) {
     const first = (this.next + this.size - this.length) % this.size;

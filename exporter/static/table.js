@@ -2,10 +2,11 @@
 // nothing else. A row out of sight (the browser tells which: content-visibility in the style sheet) whose container is
 // still the same is drawn only now and then.
 import { COLUMNS, CPU_MODES, SEVERITY, worst } from "./columns.js";
-import { Bar, el, setText } from "./dom.js";
+import { Bar, el, setText, Spark } from "./dom.js";
 import { safe } from "./format.js";
 
 const SELDOM = 5; // updates after which a row out of sight is drawn all the same: for search, and for readers of the whole
+const LEAST = 0.01; // cores: what is less than that is no news
 
 export const address = (id) => `#/container/${encodeURIComponent(id)}`;
 
@@ -22,6 +23,8 @@ class Cell {
     this.bar = column.kind === "bar" ? new Bar() : null;
     if (this.second) this.td.append(this.second);
     if (this.bar) this.td.append(this.bar.node);
+    this.spark = column.spark ? new Spark() : null;
+    if (this.spark) this.td.prepend(this.spark.node);
     this.text = this.more = this.meaning = "";
   }
 
@@ -60,7 +63,11 @@ class Row {
   draw() {
     const { container, scene } = this;
     this.late = false;
-    for (const cell of this.cells) cell.show(cell.column.cell(container, scene));
+    for (const cell of this.cells) {
+      const { column, spark } = cell;
+      cell.show(column.cell(container, scene));
+      if (spark) spark.set(scene.history.last(container.id, column.spark, Spark.VALUES), LEAST);
+    }
     const most = worst(container.findings);
     const state = `${container.state}${most && SEVERITY[most.severity] === 2 ? " critical" : ""}`;
     if (state !== this.state) {
