@@ -18,7 +18,7 @@ application: what it waits for is gone only when it ran *beside* the waiting.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from inspector.kernel.process import CLOCK_TICKS
@@ -35,7 +35,7 @@ from inspector.members import (
     holder_of,
 )
 from inspector.model import Identity
-from inspector.shellscript import background
+from inspector.shellscript import background, until
 from inspector.supervisor import Bare, bare_of, bare_verdict
 
 __all__ = ["Memory", "hollow", "remember"]
@@ -43,18 +43,22 @@ __all__ = ["Memory", "hollow", "remember"]
 AT_START_TICKS = 1000  # 10 s: what began this soon after PID 1 was started by it, not by somebody who came in
 APART_TICKS = 100  # the clock of starttime is coarse, and a shell that loops has moved on by a second later
 SPENT_TICKS = 20
+SERVES_TICKS = 6000  # what a shell ran in the foreground for a minute was no preparation
+STARTING_TICKS = 200  # far longer than fork and execve take on a busy machine
 
 
 class Memory(NamedTuple):
     """What the next observation must know of this one: handed from tick to tick, per container.
 
-    `beside` ran in the background of a waiting shell, `before` in the foreground of one that may yet wait for ever.
+    `beside` ran in the background of a waiting shell, `before` in the foreground of one that may yet wait for ever;
+    `evidence` holds while a shell is between one `sleep` and the next.
     """
 
     main: Identity
     beside: Mapping[Identity, str] = {}
     before: Mapping[Identity, str] = {}
     bare: Bare | None = None
+    evidence: Evidence | None = None
 
 
 def hollow(now: Structure, earlier: Memory | None = None) -> Evidence | None:
@@ -67,22 +71,28 @@ def hollow(now: Structure, earlier: Memory | None = None) -> Evidence | None:
     if holder.program in SUPERVISORS:
         return bare_verdict(now, holder, earlier.bare if earlier else None)
     below = below_of(now, holder)
-    alive = [one for one in below if not one.dead]
-    if any(one.program not in FILLERS for one in alive):
+    alive = [one for one in below if not (one.dead or _is_starting(one, holder, now))]
+    if holder.program not in FILLERS | SHELLS or any(one.program not in FILLERS for one in alive):
         return None
     waiting = holder if holder.program in FILLERS else min(alive, key=lambda one: one.starttime_ticks, default=None)
-    if waiting is None or (holder is not waiting and holder.program not in SHELLS):
-        return None
-    left = f"PID 1 is {now.main.program} and only `{command(waiting)}` is left"
-    for rule, trace in (
+    for rule, trace in _traces(now, earlier, holder, waiting) if waiting else ():
+        if trace:
+            return Evidence(rule, trace)
+    # One `sleep` has ended, or the next has only just been executed: it has no command line.
+    between = waiting is None or not waiting.argv
+    return earlier.evidence if between and earlier else None
+
+
+def _traces(now: Structure, earlier: Memory | None, holder: Member, waiting: Member) -> Iterator[tuple[str, str]]:
+    """Try the rules, one after another: each with its name, and "" where it found nothing."""
+    below = below_of(now, holder)
+    for rule, found in (
         ("seen", _seen(earlier, waiting)),
         ("zombie", _zombie(now, holder, below)),
-        ("named", _named(now, below)),
+        ("named", _named(now, waiting, below)),
         ("spent", _spent(now, holder, waiting)),
     ):
-        if trace:
-            return Evidence(rule, f"{left}: {trace}")
-    return None
+        yield rule, found and f"PID 1 is {now.main.program} and only `{command(waiting)}` is left: {found}"
 
 
 def remember(now: Structure, earlier: Memory | None = None) -> Memory:
@@ -94,13 +104,27 @@ def remember(now: Structure, earlier: Memory | None = None) -> Memory:
     alive = [one for one in below if not one.dead]
     if holder.program in SUPERVISORS:
         return Memory(now.main.identity, bare=bare_of(now, below, earlier.bare if earlier else None))
-    others = [one for one in alive if one.program not in FILLERS and one.ppid == holder.pid]
+    others = [
+        one
+        for one in alive
+        if one.ppid == holder.pid and one.program not in FILLERS and not _is_starting(one, holder, now)
+    ]
     beside = {one.identity: one.program for one in others if _runs_beside(one, holder, alive)}
-    before = {one.identity: one.program for one in others if holder.program in SHELLS}
+    before = {
+        one.identity: one.program
+        for one in others
+        if holder.program in SHELLS and now.now_ticks - one.starttime_ticks >= SERVES_TICKS
+    }
     # While nothing else runs, what was seen before is still what is missing.
     if earlier is not None and not others:
         beside, before = dict(earlier.beside), dict(earlier.before)
-    return Memory(now.main.identity, beside, before)
+    return Memory(now.main.identity, beside, before, evidence=hollow(now, earlier))
+
+
+def _is_starting(one: Member, shell: Member, now: Structure) -> bool:
+    """Tell whether a process is still a copy of the shell that is about to execute something in it."""
+    new = now.now_ticks - one.starttime_ticks < STARTING_TICKS
+    return new and one.ppid == shell.pid and (one.comm, one.argv) == (shell.comm, shell.argv)
 
 
 def _interactive(one: Member) -> bool:
@@ -138,10 +162,11 @@ def _zombie(now: Structure, holder: Member, below: Iterable[Member]) -> str:
     return f"its child {', '.join(names[:3])} has ended and is still a zombie" if names else ""
 
 
-def _named(now: Structure, below: Iterable[Member]) -> str:
-    """Find a program that the script leaves in the background, and that is not there."""
+def _named(now: Structure, waiting: Member, below: Iterable[Member]) -> str:
+    """Find a program that the script has left in the background before it began to wait, and that is not there."""
     there = {base(word) for one in below if not one.dead for word in (one.comm, *one.argv[:3])}
-    missing = [name for name in background(now.script) if name not in there and name not in FILLERS]
+    started = background(until(now.script, waiting.words))
+    missing = [name for name in started if name not in there and name not in FILLERS]
     return f"its script starts {', '.join(missing[:3])} in the background, and it is not there" if missing else ""
 
 

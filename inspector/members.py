@@ -61,6 +61,12 @@ class Member(NamedTuple):
         return first if first in SHELLS else self.comm
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """The name of what it runs, and its arguments."""
+        at = next((place for place, word in enumerate(self.argv) if base(word) == self.program), None)
+        return (self.program, *(() if at is None else self.argv[at + 1 :]))
+
+    @property
     def dead(self) -> bool:
         """True when it has ended and waits to be noticed."""
         return self.state in ("Z", "X")

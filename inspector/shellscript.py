@@ -7,8 +7,9 @@ leaves out what hangs on a condition, a variable, a loop or a function.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-__all__ = ["background"]
+__all__ = ["background", "until"]
 
 # One command of a script and the sign that ends it; "&&", "||", ">&2" and "&>" are no "&".
 COMMAND = re.compile(r"((?:\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"|[<>]&|&>|[^;&|\n\\'\"])*)(&&|\|\||;;|[;&|\n]|$)")
@@ -35,3 +36,16 @@ def background(script: str) -> list[str]:
         depth = max(0, depth - sum(word in CLOSES for word in words))
         condition = end in ("&&", "||")
     return names
+
+
+def until(script: str, words: Sequence[str]) -> str:
+    """Return what a script has run for certain when it waits for this command: all before the first one like it.
+
+    Nothing, where there is none: it was called by something that the script reads or computes.
+    """
+    script = COMMENT.sub(r"\1", script)
+    for pattern in (r"\s+".join(map(re.escape, words)), re.escape(words[0])):
+        found = re.search(rf"(?<![\w.$-]){pattern}(?![\w.-])", script)
+        if found:
+            return script[: found.start()]
+    return ""

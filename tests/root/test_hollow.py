@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from inspector.kernel.host import Host
+from inspector.observe import Observer
 from inspector.schema import Container
 from tests.testbed.commands import NSINSPECT, Sandbox, ctop_document, find, run
 from tests.testbed.tools import need
@@ -32,6 +34,8 @@ ALIVE = (
     ("bash", "-c", "while :; do sleep 0.1 & wait; date > /dev/null; sleep 0.3; done"),
     ("sh", "-c", "if false; then server & fi; tail -f /dev/null; true"),
     ("sh", "-c", "date > /dev/null; tail -f /dev/null; true"),
+    ("sh", "-c", "until false; do sleep 1; done; server & wait"),
+    ("sh", "-c", "sleep 1000; server & tail -f /dev/null"),
     ("perl", "-e", "sleep"),
     ("sh", "-c", "while :; do :; done"),
 )
@@ -79,12 +83,18 @@ def children(pid: int) -> list[int]:
     return []
 
 
+def comm(pid: int) -> str:
+    """Return the name of a process, "" for none."""
+    with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+        return file.read().strip()
+    return ""
+
+
 def named(main: int, name: str) -> int:
     """Return the child of that name, or 0."""
     for child in children(main):
-        with contextlib.suppress(FileNotFoundError), open(f"/proc/{child}/comm", encoding="utf-8") as file:
-            if file.read().strip() == name:
-                return child
+        if comm(child) == name:
+            return child
     return 0
 
 
@@ -97,9 +107,9 @@ def ended(pid: int) -> bool:
         return True
 
 
-def seen(*mains: int, seconds: str = "0.3") -> list[Container]:
+def seen(*mains: int) -> list[Container]:
     """Return what `ctop --json` says, with two samples, of the containers whose first processes these are."""
-    document = ctop_document("-d", seconds)
+    document = ctop_document("-d", "0.3")
     ids = {f"pid-{os.stat(f'/proc/{main}/ns/pid').st_ino}" for main in mains}
     found = [one for one in document["containers"] if one["id"] in ids]
     assert len(found) == len(mains)
@@ -135,22 +145,20 @@ def test_a_script_whose_server_was_killed_is_hollow(server: str, tmp_path: Path)
 
 
 def test_a_server_that_dies_between_the_samples_is_missed_by_name(server: str) -> None:
-    """What was seen running beside or before the waiting, and has ended, is named with its PID."""
+    """What was seen running beside the waiting, and has ended, is named with its PID."""
     name = "$(echo " + server.split(maxsplit=1)[0] + ")"  # a program that no reading of the script can name
-    with contextlib.ExitStack() as stack:
-        pids = {}
-        for ending, when in (("while :; do sleep 1; done", "beside"), ("wait; sleep infinity", "before")):
-            main = stack.enter_context(container("bash", "-c", f"{name} -e sleep & {ending}"))
-            pids[main] = wait_for(lambda main=main: named(main, "server")), when
+    with container("bash", "-c", f"{name} -e sleep & while :; do sleep 1; done") as main, Host() as host:
+        pid = wait_for(lambda: named(main, "server"))
+        observer = Observer(host, groups=False)
         time.sleep(2.2)  # to have begun long before the `sleep` beside it
-        victims = " ".join(str(pid) for pid, _ in pids.values())
-        killer = subprocess.Popen(["sh", "-c", f"sleep 1.5; kill -9 {victims}"], stdin=subprocess.DEVNULL)
-        found = seen(*pids, seconds="3")
-        killer.wait()
-    assert [one["state"] for one in found] == ["hollow"] * 2
-    texts = " ".join(finding["text"] for one in found for finding in one["findings"] if finding["code"] == "hollow")
-    for pid, when in pids.values():
-        assert f"server (PID {pid}) ran {when} it" in texts
+        before = observer.tick()
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: ended(pid))
+        wait_for(lambda: named(main, "sleep"))
+        after = observer.tick()
+    (id_,) = (one.id for one in after.containers if one.leader and one.leader.process.pid == main)
+    assert id_ not in before.hollow
+    assert f"server (PID {pid}) ran beside it" in after.hollow[id_]
 
 
 @pytest.mark.vm

@@ -47,6 +47,7 @@ SHELL = member(1, "sh", "sh", "-c", "x")
 SLEEP = member(8, "sleep", "sleep", "1", start=5000)
 ENDLESS = member(9, *TAIL, start=101)
 SERVER = member(2, "server")
+FORKED = SHELL._replace(pid=3, ppid=1, starttime_ticks=99_990)
 SUPERVISOR = member(1, "supervisord", "/usr/bin/python3", "/usr/bin/supervisord")
 S6 = (member(1, "s6-svscan"), member(2, "s6-supervise", "s6-supervise", "web"))
 
@@ -85,11 +86,19 @@ def test_idle_or_by_design_is_never_hollow(look: Structure) -> None:
     [
         ([container(SHELL, SERVER, SLEEP), container(SHELL, SLEEP)], "seen", "server (PID 2) ran beside"),
         ([container(SHELL, SERVER, ENDLESS), container(SHELL, ENDLESS), container(SHELL, ENDLESS)], "seen", "server"),
+        # Between one `sleep` and the next.
+        ([container(SHELL, SERVER, SLEEP), container(SHELL, SLEEP), container(SHELL)], "seen", "server"),
+        ([container(SHELL, SERVER, SLEEP), container(SHELL, SLEEP), container(SHELL, FORKED)], "seen", "server"),
+        ([container(SHELL, SLEEP, script="sleep 2; server & sleep 1"),
+          container(SHELL, SLEEP._replace(argv=()), script="sleep 2; server & sleep 1")], "named", "server"),
         ([container(SHELL, SERVER), container(SHELL, ENDLESS)], "seen", "server (PID 2) ran before"),
         ([container(member(1, *TAIL), member(2, "server", state="Z"))], "zombie", "server (PID 2)"),
         ([container(SHELL, ENDLESS, script="/opt/server -p 80 & tail -f /dev/null")], "named", "server"),
         ([container(member(1, "tini"), member(3, "sh", start=1), member(9, "sleep", ppid=3), script="srv & sleep 1")],
          "named", "srv"),
+        ([container(SHELL, SLEEP, script="sleep 2; server & while sleep  1; do :; done")], "named", "server"),
+        ([container(SHELL, member(8, "sleep", "sleep", "9"), script="server & sleep $N")], "named", "server"),
+        ([container(SHELL, member(8, "busybox", "busybox", "sleep", "1"), script="srv & sleep 1")], "named", "srv"),
         ([container(member(1, "bash", "bash", "x", dead_ticks=60), ENDLESS)], "spent", "0.6 s"),
         # Two looks 1 s apart: it wrote its last line long ago, or one between the looks.
         ([supervised(now=now, changed=900) for now in (5000, 5100)], "supervisor", "given up, or was told to stop"),
@@ -113,6 +122,10 @@ def test_each_trace_of_an_application_that_is_gone(looks: list[Structure], rule:
 @pytest.mark.parametrize(
     "looks",
     [
+        # It waits for something else before it starts the server.
+        [container(SHELL, SLEEP, script="until nc -z db; do sleep 1; done; server & wait")],
+        [container(SHELL, SLEEP, script="# server & sleep 1\nsleep 1\nserver &\nsleep 1")],
+        [container(SHELL, SLEEP, script=". lib; server & wait_for_ever")],
         # A loop: a job, then a sleep, as cron would do it.
         [container(SHELL, member(2, "backup")), container(SHELL, SLEEP)],
         # The job began with the sleep: the next one comes with the next sleep.
@@ -138,6 +151,11 @@ def test_each_trace_of_an_application_that_is_gone(looks: list[Structure], rule:
         [container(SUPERVISOR, *(member(pid, "web", start=100) for pid in range(2, 9)), now=now) for now in (150, 250)],
         [container(SUPERVISOR, *(member(pid, "web", start=now - 90) for pid in range(2, 9)), now=now)
          for now in (5000, 5100, 5200)],
+        # Preparations, and then `tail` by design.
+        [container(SHELL, member(2, "migrate", start=99_000)), container(SHELL, ENDLESS)],
+        # A copy of the shell that stays, or one that came while nothing was missing.
+        [container(SHELL, SERVER, SLEEP), container(SHELL, SLEEP), container(SHELL, FORKED, now=101_000)],
+        [container(SHELL, SLEEP), container(SHELL, FORKED)],
         # Another container under the same name.
         [container(SHELL, SERVER, ENDLESS), container(member(1, "sh", start=999), ENDLESS)],
     ],
