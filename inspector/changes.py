@@ -26,7 +26,6 @@ from inspector.kernel.mounts import Mount, read_mountinfo, root_mount
 from inspector.kernel.process import CAPABILITIES, read_status
 from inspector.layers import TRUSTED, Change, Layers, layers_of
 from inspector.lower import Below, Lower
-from inspector.marks import PREFIX
 from inspector.model import Container
 
 __all__ = ["Changes", "layers_at", "read_layers", "view_of"]
@@ -231,8 +230,7 @@ class Changes:
                     yield from self._tell(change)
             if level.mark == b"y":
                 for name, below in self._lower.union(level.lower):
-                    marked = self._marks.named and level.directory.entry(PREFIX + name)
-                    if not marked and level.directory.entry(name) is None:
+                    if level.directory.entry(name) is None and not self._marks.deleted(level.directory, name):
                         yield from self._tell(self._deleted(name, below))
         except OSError as error:
             self._lower.problem(self._path(), error)

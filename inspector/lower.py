@@ -12,7 +12,7 @@ from typing import NamedTuple
 from inspector.kernel.host import Directory, Entry, Host
 from inspector.kernel.mounts import read_mountinfo
 from inspector.layers import Layers
-from inspector.marks import PREFIX, Marks, attribute
+from inspector.marks import Marks, attribute
 
 __all__ = ["Below", "Lower"]
 
@@ -57,7 +57,7 @@ class Lower:
         found: Below | None = None
         for directory in directories:
             path = f"{directory}/{name}"
-            if self.marks.named and self._lstat(f"{directory}/{PREFIX}{name}"):
+            if self.marks.deleted(self._host, name, directory):
                 break
             entry = self._lstat(path)
             if entry is None:
@@ -87,7 +87,7 @@ class Lower:
                     self.entries += 1
                     if self.marks.deletes(name) is not None:
                         continue
-                    if any(self._shown_or_hidden(above, name) for above in directories[:number]):
+                    if any(self._decides(above, name) for above in directories[:number]):
                         continue
                     if below := self.below(directories[number:], name):
                         yield name, below
@@ -124,9 +124,9 @@ class Lower:
         key = "security.capability"
         return attribute(directory, key, name) == attribute(self._host, key, below)
 
-    def _shown_or_hidden(self, directory: str, name: str) -> bool:
-        marked = self.marks.named and self._lstat(f"{directory}/{PREFIX}{name}")
-        return bool(marked or self._lstat(f"{directory}/{name}"))
+    def _decides(self, directory: str, name: str) -> bool:
+        """Tell whether a directory has a name, or says that it is deleted: what those below it have does not count."""
+        return self._lstat(f"{directory}/{name}") is not None or self.marks.deleted(self._host, name, directory)
 
     def _is_whiteout(self, entry: Entry, directory: str, path: str) -> bool:
         candidate = stat.S_ISREG(entry.mode) and not entry.size

@@ -18,7 +18,7 @@ import stat
 from inspector.kernel.host import Directory, Entry, Host
 from inspector.layers import Layers
 
-__all__ = ["PREFIX", "Marks"]
+__all__ = ["Marks", "attribute"]
 
 PREFIX = ".wh."
 OPAQUE = ".wh..wh..opq"
@@ -29,19 +29,23 @@ class Marks:
 
     def __init__(self, layers: Layers) -> None:
         self._attributes = layers.attributes
-        self.named = layers.kind != "overlay"
+        self._named = layers.kind != "overlay"
 
     def deletes(self, name: str) -> str | None:
         """Return what an entry of this name deletes by its name; "" for another mark, None where it is a plain one."""
-        if not self.named or not name.startswith(PREFIX):
+        if not self._named or not name.startswith(PREFIX):
             return None
         rest = name.removeprefix(PREFIX)
         return "" if rest.startswith(PREFIX) else rest
 
+    def deleted(self, place: Directory | Host, name: str, directory: str = ".") -> bool:
+        """Tell whether a name of a directory is deleted by another entry in it."""
+        return self._named and _exists(place, f"{directory}/{PREFIX}{name}")
+
     def opaque(self, place: Directory | Host, path: str = ".") -> bytes:
         """Return b"y" for a directory that hides what is below, b"x" for one with whiteouts by attribute."""
         return self.attribute(place, "opaque", path) or (
-            b"y" if self.named and _exists(place, f"{path}/{OPAQUE}") else b""
+            b"y" if self._named and _exists(place, f"{path}/{OPAQUE}") else b""
         )
 
     def attribute(self, place: Directory | Host, name: str, path: str = ".") -> bytes:

@@ -47,7 +47,9 @@ def podman(host: Host, root: str) -> Iterator[Claim]:
             continue
         known = entry.get("names")
         name = word(known[0]) if isinstance(known, list) and known else ""
-        who = Who(identifier, name or identifier[:SHORT_ID], "podman")
+        # Only CRI-O notes a pod there (its internal/storage/runtime.go); Podman keeps pods elsewhere.
+        runtime = "cri-o" if '"pod-id"' in word(entry.get("metadata")) else "podman"
+        who = Who(identifier, name or identifier[:SHORT_ID], runtime)
         yield who.claim("state", f"{root}/{PODMAN}/{identifier}")
         yield from _claimed(who, _layers(host, f"{root}/overlay", word(entry.get("layer"))))
         # The bundle of its last start; what the runtime gave (hosts, resolv.conf) lies in directories of its own.

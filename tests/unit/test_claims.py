@@ -184,6 +184,16 @@ def test_what_a_stopped_podman_container_has_mounted(tmp_path: Path) -> None:
     assert sources == {"/srv/www", f"{PODMAN}/volumes/pg/_data"}
 
 
+# synthetic: the keys are those of CRI-O's RuntimeContainerMetadata (internal/storage/runtime.go).
+def test_a_stopped_container_of_cri_o(tmp_path: Path) -> None:
+    """In the store that both use, a container with a pod is CRI-O's."""
+    metadata = json.dumps({"pod-name": "web-0", "pod-id": "f" * 64, "image-name": "i:1", "metadata-name": "web"})
+    entry = {"id": ID, "names": ["k8s_web_web-0_shop_1_0"], "layer": "own", "metadata": metadata}
+    store = "/var/lib/containers/storage"
+    fake = FakeHost(tmp_path).file(f"{store}/overlay-containers/containers.json", json.dumps([entry]))
+    assert ask(fake, f"{store}/overlay/own/diff/x") == [("k8s_web_web-0_shop_1_0", "cri-o", False, "upper", "/x")]
+
+
 def test_a_container_of_the_same_name_that_another_runtime_has(tmp_path: Path) -> None:
     """A stopped LXC container does not run because one of containerd's does that is called the same."""
     shim = "/usr/bin/containerd-shim-runc-v2\0-namespace\0default\0-id\0web\0"
