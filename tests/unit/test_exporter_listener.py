@@ -134,7 +134,7 @@ def test_a_connection_that_is_used_stays(monkeypatch: pytest.MonkeyPatch) -> Non
         reader, writer = await connect()
         for _ in range(3):
             assert await ask(reader, writer) == b"HTTP/1.1 200 OK"
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.2)
 
     run(scenario)
 
@@ -224,6 +224,22 @@ def test_what_is_no_request(sent: bytes, status: bytes, caplog: pytest.LogCaptur
         run(scenario)
     ours = [record for record in caplog.records if record.name.startswith("exporter")]
     assert len(ours) == (status != b"200 OK")
+
+
+def test_a_body_that_nobody_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not read to its end: some time after the answer the connection is closed."""
+    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.2)
+
+    async def scenario(connect: Connect) -> None:
+        reader, writer = await connect()
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+        assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 OK\r\n")
+        with pytest.raises(ConnectionError):
+            while True:
+                writer.write(b"a" * 100_000)
+                await writer.drain()
+
+    run(scenario)
 
 
 WHOLE = (
