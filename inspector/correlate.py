@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 from inspector.identity import Naming, name_of
 from inspector.kernel.cgroups import Hierarchy, ancestors, path_in
+from inspector.kernel.namespaces import INITIAL
 from inspector.model import Census, Container, Group, Identity, Leader, Own, Process
 from inspector.nesting import parents_of
 from inspector.runtimes import Match, match
@@ -71,9 +72,10 @@ def candidates(census: Census) -> tuple[Candidate, ...]:
     mains = {path: leader.pid_ns for path, pids in pools.items() if (leader := _first(census, pids))}
     homes = {pid_ns: path for path, pid_ns in mains.items()}
     groups: dict[GroupKey, list[int]] = {}
+    hosts = _hosts_mounts(census)
     for process in census.processes.values():
         above = owner.get(process.pid)
-        key = _key(census.own, process, homes, None if above is None else (above, mains[above]))
+        key = _key(census.own, process, homes, None if above is None else (above, mains[above]), hosts)
         if key is not None:
             groups.setdefault(key, []).append(process.pid)
     _join_launchers(census, groups)
@@ -102,8 +104,23 @@ def _first(census: Census, pids: Iterable[int]) -> Process | None:
     return min(processes, key=lambda p: (p.pid_ns in (own, None), p.starttime_ticks, p.pid), default=None)
 
 
+def _hosts_mounts(census: Census) -> frozenset[int | None]:
+    """Return the mount namespaces that are the host's, or may be: ours or not, they make no container."""
+    own, first = census.own, census.processes.get(1)
+    found: set[int | None] = {INITIAL["mnt"], None}
+    if not own.inside_container:
+        found.add(own.namespaces.get("mnt"))
+    if not own.own_pid_namespace and first is not None:  # we see the host's processes: 1 is its init
+        found.add(first.mnt_ns)
+    return frozenset(found)
+
+
 def _key(
-    own: Own, process: Process, homes: Mapping[int | None, str], place: tuple[str, int | None] | None
+    own: Own,
+    process: Process,
+    homes: Mapping[int | None, str],
+    place: tuple[str, int | None] | None,
+    hosts: frozenset[int | None],
 ) -> GroupKey | None:
     """Tell which group a process is in, None for the host itself; `place`: its runtime's cgroup and PID namespace."""
     own_pid_ns = own.namespaces.get("pid")
@@ -113,10 +130,12 @@ def _key(
         # A process that entered a container's namespaces but not its cgroup (nsenter) belongs there all the same.
         home = homes.get(process.pid_ns)
         return ("runtime", home) if home is not None else ("pid", process.pid_ns)
-    own_mounts = process.mnt_ns in (own.namespaces.get("mnt"), None)
-    if own.inside_container and (own.own_pid_namespace or own_mounts):
+    if own.inside_container and own.own_pid_namespace:
         return "self", ""
-    return None if own_mounts else ("mnt", process.mnt_ns or 0)
+    if process.mnt_ns in hosts:
+        return None
+    mine = own.namespaces.get("mnt")
+    return ("self", "") if own.inside_container and process.mnt_ns == mine else ("mnt", process.mnt_ns or 0)
 
 
 def _join_launchers(census: Census, groups: dict[GroupKey, list[int]]) -> None:

@@ -313,6 +313,16 @@ def test_an_unseen_neighbour_counts() -> None:
     assert decided(census([first], [group("/job")]), leader(first, "/job"))["pid-11"].owned == frozenset()
 
 
+@pytest.mark.parametrize("hosts_mounts", [HOST_MNT, 31, None])
+def test_the_host_seen_from_a_container_on_its_pids(hosts_mounts: int | None) -> None:
+    """From a container with the host's PID namespace (`--pid host`) the host is neither a container nor ours."""
+    inside = OWN._replace(namespaces={**OWN.namespaces, "mnt": 21, "cgroup": 41}, inside_container=True)
+    host = [process(pid, mnt_ns=hosts_mounts) for pid in (1, 50, 60)]
+    ours, other = process(100, mnt_ns=21), process(200, 12, 22)
+    found = isolating(candidates(census([*host, ours, other], own=inside)))
+    assert {one.key: one.members for one in found} == {("self", ""): (100,), ("pid", 12): (200,)}
+
+
 @pytest.mark.parametrize("pids", ["/", "/job"])
 def test_neighbours_that_v1_does_not_list(pids: str) -> None:
     """From within a PID namespace v1 lists no neighbour: without a cgroup of every controller we own none."""
