@@ -230,14 +230,17 @@ def test_a_body_that_nobody_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not read to its end: some time after the answer the connection is closed."""
     monkeypatch.setattr(connection, "LINGER_SECONDS", 0.2)
 
+    async def send_on(writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(b"a" * 100_000)
+            await writer.drain()
+
     async def scenario(connect: Connect) -> None:
         reader, writer = await connect()
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
         assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 OK\r\n")
         with pytest.raises(ConnectionError):
-            while True:
-                writer.write(b"a" * 100_000)
-                await writer.drain()
+            await send_on(writer)
 
     run(scenario)
 
