@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from inspector.schema import Document
+from inspector.schema import Container, Document
 from tests.testbed import runtimes
-from tests.testbed.commands import NSINSPECT, ctop_document, find, run
+from tests.testbed.commands import CTOP, NSINSPECT, REPOSITORY, ctop_document, find, run
 from tests.testbed.docker import IMAGE, Docker
 
 pytestmark = pytest.mark.root
@@ -94,8 +95,35 @@ def test_whoever_is_on_the_host_heads_the_list(pids: dict[str, int]) -> None:
     listed = json.loads(run([*NSINSPECT, "--namespaces", "--json"]).stdout)
     on_host = {one["name"]: set(one["types"]) for one in listed["on_host"] if one["name"] in OPTIONS}
     assert on_host == {name: kinds for name, kinds in ON_HOST.items() if kinds}
+    table = run([*CTOP, "--once", "-d", "0.2"]).stdout
+    for name, kinds in ON_HOST.items():
+        assert (f"{name}: shares the host's network namespace" in table) is ("net" in kinds)
+        assert (f"{name}: shares the host's PID namespace" in table) is ("pid" in kinds)
     rows = {row["inode"]: row for row in listed["namespaces"]}
     for name in OPTIONS:
         for kind in CODES:
             row = rows[os.stat(f"/proc/{pids[name]}/ns/{kind}").st_ino]
             assert {share["name"] for share in row["containers"]} & OPTIONS.keys() == beside(pids, name, kind)
+
+
+@pytest.mark.parametrize("capability", ["SYS_PTRACE", "CHOWN"])
+def test_from_a_container_on_the_hosts_pids(docker: Docker, capability: str) -> None:
+    """Inside `--pid host` the host is no container and none of us, whether its namespaces can be read or not."""
+    shown = [word for path in runtimes.SHOWN for word in ("-v", f"{path}:{path}:ro")]
+    walls = ("--pid", "host", "--cgroupns", "private", "--cap-add", capability)
+    command = f"cd {REPOSITORY} && exec {sys.executable} -B -m inspector.ctop --json -d 0.2 --processes"
+    identifier = docker.start("share-inside", *walls, *shown, IMAGE, *runtimes.SLEEP)
+    try:
+        own_pid = docker.pid("share-inside")
+        inside: Document = json.loads(docker("exec", "share-inside", "sh", "-c", command).stdout)
+    finally:
+        docker("rm", "-f", "share-inside")
+    assert inside["viewpoint"]["self"] == identifier
+    own = find(inside, identifier)
+    assert (own["pid"], own["members"]) == (own_pid, 2)  # its first process and ctop
+    assert not [one["name"] for one in inside["containers"] if os.getpid() in pids_of(one)]
+
+
+def pids_of(container: Container) -> list[int]:
+    """Return a container's PIDs."""
+    return [row["pid"] for row in container["processes"] or []]
