@@ -56,9 +56,10 @@ class Listener(Owner):
             self._listen(sock)
 
     def close(self) -> None:
-        """Accept no more, and give up handshakes under way."""
+        """Accept no more, so that who comes now is refused at once, and give up handshakes under way."""
         for sock in self._sockets:
             self._loop.remove_reader(sock)
+            sock.close()
         self._sockets.clear()
         for task in self._open.values():
             task.cancel()
