@@ -17,14 +17,15 @@ from tests.fakehost import FakeHost
 from tests.unit import parts
 
 __all__ = [
-    "ID", "PATH", "READINGS", "V1_FILES", "V2_FILES", "WEB", "Series", "add", "machine", "made", "more", "names_of",
-    "observed", "parsed", "scraper", "series_of",
+    "ID", "PATH", "POD", "READINGS", "V1_FILES", "V2_FILES", "WEB", "Series", "add", "machine", "made", "more",
+    "names_of", "observed", "parsed", "pod", "scraper", "series_of",
 ]  # fmt: skip
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 ID = "4f5e" * 16
 PATH = f"/docker/{ID}"
+POD = "/kubepods/pod3f2b7c1e-9d54-4e0a-8f6b-1a2b3c4d5e6f"
 WEB = {"id": PATH, "name": "web", "image": "nginx:1.27"}
 PRESSURE = "some avg10=0.00 avg60=0.00 avg300=0.00 total={}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total={}\n"
 MOUNTINFO = "500 1 0:99 / / rw - overlay overlay rw,lowerdir=/image,upperdir={upper},workdir=/work\n"
@@ -112,6 +113,20 @@ def machine(root: Path, layout: str = "v2") -> FakeHost:
     fake.cgroup("" if layout == "v2" else "pids", "/ex1", {"pids.current": "1\n", "pids.max": "max\n"})
     fake.process(50, "idle", cgroups={"pids": "/ex1"} if layout != "v2" else "/ex1")
     return fake
+
+
+def pod(fake: FakeHost) -> None:
+    """Add a Kubernetes pod of one container and its sandbox, which was there first."""
+    tasks = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
+    for number, kind in enumerate(("sandbox", "container"), 2):
+        identifier = f"{number}a" * 32
+        add(fake, f"{POD}/{identifier}", pid=4300 + number, space=number)
+        annotations = {
+            "container-type": kind, "sandbox-name": "app-6f9c", "sandbox-namespace": "shop", "image-name": "app:2",
+            **({"container-name": "app"} if kind == "container" else {}),
+        }  # fmt: skip
+        named = {f"io.kubernetes.cri.{key}": value for key, value in annotations.items()}
+        fake.file(f"{tasks}/{identifier}/config.json", json.dumps({"annotations": named}))
 
 
 def more(fake: FakeHost) -> None:

@@ -19,6 +19,7 @@ from tests.fakehost import FakeHost
 from tests.unit.exporting import (
     ID,
     PATH,
+    POD,
     WEB,
     Series,
     add,
@@ -26,6 +27,7 @@ from tests.unit.exporting import (
     more,
     names_of,
     parsed,
+    pod,
     scraper,
     series_of,
 )
@@ -288,25 +290,14 @@ def test_collectors_that_are_off_unless_asked_for(tmp_path: Path) -> None:
 
 def test_kubernetes_adds_its_labels(tmp_path: Path) -> None:
     """A pod's container has container, pod and namespace, its sandbox and the pod's cgroup no container."""
-    pod = "/kubepods/pod3f2b7c1e-9d54-4e0a-8f6b-1a2b3c4d5e6f"
     fake = FakeHost(tmp_path, "v2")
-    fake.file("/proc/diskstats", "")
-    tasks = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
-    for number, kind in enumerate(("container", "sandbox")):
-        identifier = f"{number}a" * 32
-        add(fake, f"{pod}/{identifier}", pid=4300 + number, space=number)
-        annotations = {"type": kind, "sandbox-name": "app-6f9c", "sandbox-namespace": "shop", "image-name": "app:2"}
-        if kind == "container":
-            annotations["name"] = "app"
-        named = ", ".join(f'"io.kubernetes.cri.container-{key}": "{value}"' if key in ("type", "name") else
-                          f'"io.kubernetes.cri.{key}": "{value}"' for key, value in annotations.items())  # fmt: skip
-        fake.file(f"{tasks}/{identifier}/config.json", f'{{"annotations": {{{named}}}}}')
+    pod(fake)
     with fake.open() as host:
         series = parsed(scraper(host).page().text())
     where = {"pod": "app-6f9c", "namespace": "shop"}
     assert series_of(series, "container_threads", container="app", image="app:2", **where) == [3]
     assert len(series_of(series, "container_last_seen", container="", name="POD", **where)) == 1
-    assert len(series_of(series, "container_last_seen", container="", name="", image="", id=pod, **where)) == 1
+    assert len(series_of(series, "container_last_seen", container="", name="", image="", id=POD, **where)) == 1
 
 
 @pytest.mark.parametrize("layout", ["v1", "v2"])
