@@ -74,8 +74,8 @@ export class Summary {
     const of = (state) => containers.filter((one) => one.state === state).length;
     setText(this.counts, String(containers.length));
     const odd = ["paused", "hollow"].map((state) => [of(state), state]).filter(([number]) => number);
-    const groups = made.containers.length - containers.length;
-    setText(this.others, [...odd.map(([number, state]) => `${number} ${state}`), `${groups} services and groups`].join(" · "));
+    setText(this.others, odd.map(([number, state]) => `${number} ${state}`).join(" · "));
+    setText(byId("every"), `Services and groups: ${made.containers.length - containers.length}`);
     const severities = made.containers.flatMap((one) => one.findings.map((finding) => finding.severity));
     const number = (severity) => severities.filter((one) => one === severity).length;
     const text = Object.keys(SEVERITY).filter(number).map((severity) => severity === "warning" ? some(number(severity), severity) : `${number(severity)} ${severity}`).join(" · ");
