@@ -8,7 +8,7 @@ rest no more is read than shows that one lives.
 from __future__ import annotations
 
 import stat as modes
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 
 from inspector.absence import Absence
@@ -23,6 +23,7 @@ from inspector.members import (
     SUPERVISORS,
     Member,
     Structure,
+    base,
     helps,
     holder_of,
     is_wrapper,
@@ -151,7 +152,7 @@ class Anatomy:
         for place, word in enumerate(shell.argv):
             if place and word.startswith("-") and not word.startswith("--") and "c" in word:
                 return next(iter(shell.argv[place + 1 :]), "")
-            if place and not word.startswith(("-", "+")) and _base(word) not in SHELLS | MULTICALL:
+            if place and not word.startswith(("-", "+")) and base(word) not in SHELLS | MULTICALL:
                 break
         return ""
 
@@ -165,8 +166,7 @@ class Anatomy:
                 return data.decode(errors="surrogateescape")
         return ""
 
-
-    def _changed(self, supervisor: Member, members: Iterable[Member]) -> int | None:
+    def _changed(self, supervisor: Member, members: Sequence[Member]) -> int | None:
         """Return when a supervisor last wrote down that a program began or ended.
 
         supervisord writes a line in a log it keeps open; s6 and runit write `supervise/status` (s6-supervise(8),
@@ -183,9 +183,21 @@ class Anatomy:
             if one.comm in NAMING:
                 subject = f"process {one.pid}"
                 times.append(self._attempt(subject, self._status_time, f"/proc/{one.pid}/cwd/.") or 0)
-        if not any(times) or self._booted is None:
+        # What was started since we listed the processes shows here: it was started before that was written down.
+        if not any(times) or self._booted is None or self._has_new_children(members):
             return None
         return int((max(times) / 1e9 - self._booted) * CLOCK_TICKS)
+
+    def _has_new_children(self, members: Sequence[Member]) -> bool:
+        """Tell whether a supervisor of these has a child that is not one of them, or hides it."""
+        pids = {str(one.pid).encode() for one in members}
+        for one in members:
+            if helps(one):
+                path = f"/proc/{one.pid}/task/{one.pid}/children"
+                listed = self._attempt(f"process {one.pid}", self.host.read, path)
+                if listed is None or not pids.issuperset(listed.split()):
+                    return True
+        return False
 
     def _status_time(self, service: str) -> int:
         """Return when supervise/status below a directory was written (ns since the epoch), 0 for never."""
@@ -207,7 +219,3 @@ def _descends(process: Process | None, ancestor: int, processes: Mapping[int, Pr
         seen.add(process.pid)
         process = processes.get(process.ppid)
     return False
-
-
-def _base(path: str) -> str:
-    return path.rpartition("/")[2]
