@@ -1,8 +1,7 @@
 """The table of everything that can be said of a container: a row is a value, not a branch of code.
 
-Views take title, unit and value from here; the exporter takes the rows that
-have a `metric`. Values are read from the JSON document (inspector.schema), so
-a column, a metric and a JSON key can never disagree.
+Views take title, unit and value from here. Values are read from the JSON
+document (inspector.schema), so a column and a JSON key can never disagree.
 """
 
 from __future__ import annotations
@@ -19,19 +18,12 @@ Value = float | int | str | None
 
 
 class Field(NamedTuple):
-    """One value of a container: `name` is its place in the document ("cpu.usage_cores").
-
-    `metric` is the Prometheus name, where the exporter has it: cAdvisor's
-    where cAdvisor has one. `always` makes an unset value 0 instead of no
-    series, for the few metrics where cAdvisor does so.
-    """
+    """One value of a container: `name` is its place in the document ("cpu.usage_cores")."""
 
     name: str
     unit: Unit
     kind: Literal["counter", "gauge"]
     help: str
-    metric: str | None = None
-    always: bool = False
 
     @property
     def get(self) -> Callable[[Container], Value]:
@@ -42,7 +34,7 @@ class Field(NamedTuple):
 def _getter(name: str) -> Callable[[Container], Value]:
     group, _, key = name.partition(".")
 
-    # Any: mypy allows only literal keys of a TypedDict. One call a value, as a scrape makes thousands.
+    # Any: mypy allows only literal keys of a TypedDict. One call a value, as a view of a fleet makes thousands.
     def top(container: Any) -> Any:  # noqa: ANN401
         return container[group]
 
@@ -53,69 +45,52 @@ def _getter(name: str) -> Callable[[Container], Value]:
 
 
 FIELDS = (
-    Field("cpu.usage_seconds", "seconds", "counter", "CPU time used.", "container_cpu_usage_seconds_total"),
-    Field("cpu.user_seconds", "seconds", "counter", "CPU time in user mode.", "container_cpu_user_seconds_total"),
-    Field("cpu.system_seconds", "seconds", "counter", "CPU time in the kernel.", "container_cpu_system_seconds_total"),
+    Field("cpu.usage_seconds", "seconds", "counter", "CPU time used."),
+    Field("cpu.user_seconds", "seconds", "counter", "CPU time in user mode."),
+    Field("cpu.system_seconds", "seconds", "counter", "CPU time in the kernel."),
     Field("cpu.usage_cores", "cores", "gauge", "CPU used: 1 is one core fully busy."),
     Field("cpu.user_cores", "cores", "gauge", "CPU used in user mode."),
     Field("cpu.system_cores", "cores", "gauge", "CPU used in the kernel."),
-    Field("cpu.quota_us", "microseconds", "gauge", "CPU time the cgroup's own quota allows in a period.",
-          "container_spec_cpu_quota"),
-    Field("cpu.period_us", "microseconds", "gauge", "Length of the quota's period.", "container_spec_cpu_period"),
-    Field("cpu.burst_us", "microseconds", "gauge", "Unused quota that may be saved up.", "container_spec_cpu_burst"),
-    Field("cpu.weight", "count", "gauge", "Share of CPU under contention, 1 to 10000, 100 by default.",
-          "container_cpu_weight"),
-    Field("cpu.limit_cores", "cores", "gauge", "Effective CPU limit: the least of quota and cpuset, own and ancestors'.",
-          "container_cpu_limit_cores"),
+    Field("cpu.quota_us", "microseconds", "gauge", "CPU time the cgroup's own quota allows in a period."),
+    Field("cpu.period_us", "microseconds", "gauge", "Length of the quota's period."),
+    Field("cpu.burst_us", "microseconds", "gauge", "Unused quota that may be saved up."),
+    Field("cpu.weight", "count", "gauge", "Share of CPU under contention, 1 to 10000, 100 by default."),
+    Field("cpu.limit_cores", "cores", "gauge", "Effective CPU limit: the least of quota and cpuset, own and ancestors'."),
     Field("cpu.limit_ratio", "ratio", "gauge", "CPU used as a share of the effective limit."),
-    Field("cpu.periods", "count", "counter", "Quota periods in which the cgroup ran.", "container_cpu_cfs_periods_total"),
-    Field("cpu.throttled_periods", "count", "counter", "Quota periods in which the cgroup was throttled.",
-          "container_cpu_cfs_throttled_periods_total"),
-    Field("cpu.throttled_seconds", "seconds", "counter", "Time the cgroup's run queues were throttled, summed over CPUs.",
-          "container_cpu_cfs_throttled_seconds_total"),
+    Field("cpu.periods", "count", "counter", "Quota periods in which the cgroup ran."),
+    Field("cpu.throttled_periods", "count", "counter", "Quota periods in which the cgroup was throttled."),
+    Field("cpu.throttled_seconds", "seconds", "counter", "Time the cgroup's run queues were throttled, summed over CPUs."),
     Field("cpu.throttled_ratio", "ratio", "gauge", "Share of quota periods throttled by the own quota."),
     Field("cpu.inherited_throttled_ratio", "ratio", "gauge", "Share of quota periods throttled by an ancestor's quota."),
-    Field("cpu.pressure_some_seconds", "seconds", "counter", "Time in which some task waited for a CPU (PSI).",
-          "container_pressure_cpu_waiting_seconds_total"),
+    Field("cpu.pressure_some_seconds", "seconds", "counter", "Time in which some task waited for a CPU (PSI)."),
     Field("cpu.pressure_some_ratio", "ratio", "gauge", "Share of time in which some task waited for a CPU (PSI)."),
-    Field("memory.usage_bytes", "bytes", "gauge", "Memory charged to the cgroup, page cache included.",
-          "container_memory_usage_bytes"),
-    Field("memory.working_set_bytes", "bytes", "gauge", "Memory used less inactive page cache.",
-          "container_memory_working_set_bytes"),
-    Field("memory.anon_bytes", "bytes", "gauge", "Anonymous memory: heaps and stacks.", "container_memory_rss"),
-    Field("memory.file_bytes", "bytes", "gauge", "Page cache, tmpfs included.", "container_memory_cache"),
-    Field("memory.unreclaimable_bytes", "bytes", "gauge", "Memory that cannot be reclaimed without swap: the true distance to an OOM kill.",
-          "container_memory_unreclaimable_bytes"),
-    Field("memory.swap_bytes", "bytes", "gauge", "Swap used.", "container_memory_swap"),
-    Field("memory.peak_bytes", "bytes", "gauge", "Highest memory usage so far.", "container_memory_max_usage_bytes"),
-    Field("memory.limit_hits", "count", "counter", "Times the memory limit was hit.", "container_memory_failcnt"),
-    Field("memory.limit_bytes", "bytes", "gauge", "Effective memory limit: the least of the own and the ancestors'.",
-          "container_memory_limit_bytes"),
-    Field("memory.own_limit_bytes", "bytes", "gauge", "The cgroup's own memory limit; 0 when it has none.",
-          "container_spec_memory_limit_bytes", always=True),
+    Field("memory.usage_bytes", "bytes", "gauge", "Memory charged to the cgroup, page cache included."),
+    Field("memory.working_set_bytes", "bytes", "gauge", "Memory used less inactive page cache."),
+    Field("memory.anon_bytes", "bytes", "gauge", "Anonymous memory: heaps and stacks."),
+    Field("memory.file_bytes", "bytes", "gauge", "Page cache, tmpfs included."),
+    Field("memory.unreclaimable_bytes", "bytes", "gauge", "Memory that cannot be reclaimed without swap: the true distance to an OOM kill."),
+    Field("memory.swap_bytes", "bytes", "gauge", "Swap used."),
+    Field("memory.peak_bytes", "bytes", "gauge", "Highest memory usage so far."),
+    Field("memory.limit_hits", "count", "counter", "Times the memory limit was hit."),
+    Field("memory.limit_bytes", "bytes", "gauge", "Effective memory limit: the least of the own and the ancestors'."),
+    Field("memory.own_limit_bytes", "bytes", "gauge", "The cgroup's own memory limit; 0 when it has none."),
     Field("memory.limit_ratio", "ratio", "gauge", "Working set as a share of the effective limit."),
-    Field("memory.oom_kills", "count", "counter", "Processes of the cgroup killed for lack of memory.",
-          "container_oom_events_total"),
-    Field("memory.pressure_some_seconds", "seconds", "counter", "Time in which some task waited for memory (PSI).",
-          "container_pressure_memory_waiting_seconds_total"),
-    Field("memory.pressure_full_seconds", "seconds", "counter", "Time in which all tasks waited for memory (PSI).",
-          "container_pressure_memory_stalled_seconds_total"),
+    Field("memory.oom_kills", "count", "counter", "Processes of the cgroup killed for lack of memory."),
+    Field("memory.pressure_some_seconds", "seconds", "counter", "Time in which some task waited for memory (PSI)."),
+    Field("memory.pressure_full_seconds", "seconds", "counter", "Time in which all tasks waited for memory (PSI)."),
     Field("memory.pressure_some_ratio", "ratio", "gauge", "Share of time in which some task waited for memory (PSI)."),
     Field("memory.pressure_full_ratio", "ratio", "gauge", "Share of time in which all tasks waited for memory (PSI)."),
-    Field("pids.current", "count", "gauge", "Tasks: processes and their threads.", "container_threads"),
-    Field("pids.limit", "count", "gauge", "Effective limit of tasks.", "container_pids_limit"),
-    Field("members", "count", "gauge", "Processes.", "container_processes"),
+    Field("pids.current", "count", "gauge", "Tasks: processes and their threads."),
+    Field("pids.limit", "count", "gauge", "Effective limit of tasks."),
+    Field("members", "count", "gauge", "Processes."),
     Field("io.read_bytes", "bytes", "counter", "Bytes read from block devices."),
     Field("io.write_bytes", "bytes", "counter", "Bytes written to block devices."),
     Field("io.read_bytes_per_second", "bytes_per_second", "gauge", "Bytes read from block devices."),
     Field("io.write_bytes_per_second", "bytes_per_second", "gauge", "Bytes written to block devices."),
-    Field("io.pressure_some_seconds", "seconds", "counter", "Time in which some task waited for I/O (PSI).",
-          "container_pressure_io_waiting_seconds_total"),
+    Field("io.pressure_some_seconds", "seconds", "counter", "Time in which some task waited for I/O (PSI)."),
     Field("io.pressure_some_ratio", "ratio", "gauge", "Share of time in which some task waited for I/O (PSI)."),
-    Field("network.receive_bytes", "bytes", "counter", "Bytes received, loopback left out.",
-          "container_network_receive_bytes_total"),
-    Field("network.transmit_bytes", "bytes", "counter", "Bytes sent, loopback left out.",
-          "container_network_transmit_bytes_total"),
+    Field("network.receive_bytes", "bytes", "counter", "Bytes received, loopback left out."),
+    Field("network.transmit_bytes", "bytes", "counter", "Bytes sent, loopback left out."),
     Field("network.receive_bytes_per_second", "bytes_per_second", "gauge", "Bytes received, loopback left out."),
     Field("network.transmit_bytes_per_second", "bytes_per_second", "gauge", "Bytes sent, loopback left out."),
     Field("name", "text", "gauge", "Name: the runtime's, or else the host name or a short id."),
@@ -126,7 +101,7 @@ FIELDS = (
     Field("state", "text", "gauge", "running, paused or hollow (its application is gone)."),
     Field("pid", "count", "gauge", "PID of its first process, on this host."),
     Field("parent", "text", "gauge", "The container around it."),
-    Field("created_at", "timestamp", "gauge", "When its first process started.", "container_start_time_seconds"),
+    Field("created_at", "timestamp", "gauge", "When its first process started."),
     Field("cpu.cpuset", "text", "gauge", "CPUs it may run on."),
     Field("cpu.limit_set_by", "text", "gauge", "The cgroup whose quota or cpuset is the effective CPU limit."),
     Field("cpu.throttled_by", "text", "gauge", "The cgroup whose quota throttles it."),
