@@ -154,6 +154,11 @@ def test_scrapes_cut_in_the_middle(exporter: Running) -> None:
     assert [line for line in exporter.lines()[before:] if "level=ERROR" in line] == []
 
 
+def rest(sock: socket.socket) -> bytes:
+    """Return what comes until the other side closes."""
+    return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
 def test_it_stops_with_streams_and_a_scrape_open(machine: str, tmp_path: Path) -> None:
     """SIGTERM ends it within seconds, with status 0: streams end whole, and a document under way is still served."""
     with running(tmp_path / "log", machine) as exporter:
@@ -167,12 +172,12 @@ def test_it_stops_with_streams_and_a_scrape_open(machine: str, tmp_path: Path) -
         half.sendall(b"GET / HT")
         time.sleep(0.2)
         exporter.process.send_signal(signal.SIGTERM)
-        body = b"".join(iter(lambda: waiting.recv(65536), b""))
+        body = rest(waiting)
         assert body.startswith(b"HTTP/1.1 200 ")
         assert json.loads(body.partition(b"\r\n\r\n")[2])["containers"]
         assert exporter.process.wait(STOPS_WITHIN) == 0
         for sock in streams:
-            assert b"".join(iter(lambda sock=sock: sock.recv(65536), b"")).endswith(b"0\r\n\r\n")
+            assert rest(sock).endswith(b"0\r\n\r\n")
         for sock in (*streams, waiting, half, idle):
             sock.close()
         assert len(exporter.lines("msg=stopping")) == 1
