@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     _paths(made.add_argument_group("the machine (for a container that has it mounted)").add_argument)
     declare(made.add_argument_group("collectors").add_argument)
     log = made.add_argument_group("log, on standard error").add_argument
-    log("--log.level", dest="log_level", choices=LEVELS, default="info",
+    log("--log.level", dest="log_level", choices=LEVELS, default="info", type=_level,
         help="least severe events to write (default: %(default)s)")
     log("--log.format", dest="log_format", choices=tuple(FORMATS), default="logfmt",
         help="one line an event as key=value pairs or as JSON (default: %(default)s)")
@@ -83,6 +83,10 @@ def _checked(parse: Callable[[str], object]) -> Callable[[str], object]:
             raise argparse.ArgumentTypeError(str(error)) from error
 
     return checked
+
+
+def _level(text: str) -> str:
+    return "warn" if text == "warning" else text  # its name in version 0.1
 
 
 def _telemetry_path(text: str) -> str:

@@ -98,7 +98,7 @@ def test_once_on_a_machine_that_cannot_be_read(tmp_path: Path) -> None:
 
     node_exporter's textfile collector has a process_cpu_seconds_total of its own, so ours is not in it.
     """
-    done = run("--once", f"--path.rootfs={tmp_path}")
+    done = run("--once", f"--path.rootfs={tmp_path}", "--log.level=warning")
     assert done.returncode == 1
     assert 'cgscope_scrape_collector_success{collector="containers"} 0\n' in done.stdout
     assert "process_cpu_seconds_total" not in done.stdout
