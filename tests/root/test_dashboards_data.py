@@ -38,7 +38,7 @@ FILTER = re.compile(r"==|>|<|unless|changes|absent")
 # Allocates in small steps, so that the limit is met and reclaim tried before the kernel kills it.
 EAT = ["sh", "-c", "x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done"]
 
-QUERIES = 80  # that find all their metrics on a machine that has little
+QUERIES = 120  # that find all their metrics on a machine that has little
 
 Query = Callable[[str], list[dict[str, str]]]
 

@@ -109,20 +109,27 @@ def propagation() -> str:
     return ",rslave" if " shared:" in root else ""
 
 
-def docker_run(docker: Docker) -> str:
+def docker_run(docker: Docker, *options: str) -> str:
     """Run the exporter in a container of Docker's that has our Python, as the README's `docker run` line does."""
     python = [option for path in sorted(PYTHON) if os.path.isdir(path) for option in ("-v", f"{path}:{path}:ro")]
     caps = ("--cap-drop", "ALL", "--cap-add", "SYS_PTRACE", "--cap-add", "DAC_READ_SEARCH")
     safe = ("--read-only", "--security-opt", "no-new-privileges", "--network", "none", "--pid", "host",
             "--name", "deploy-exporter")  # fmt: skip
     mounts = (*MOUNTS, "-v", f"/:/rootfs:ro{propagation()}", *python, "-w", REPOSITORY)
-    return docker("run", "--rm", *safe, *caps, *mounts, IMAGE, *EXPORTER, *PATHS, "--once").stdout
+    return docker("run", "--rm", *safe, *caps, *options, *mounts, IMAGE, *EXPORTER, *PATHS, "--once").stdout
 
 
 @pytest.mark.usefixtures("subject")
 def test_in_docker_it_sees_the_machine(docker: Docker) -> None:
     """In a container with the machine's files mounted, its process IDs and two capabilities: the same as outside."""
     check(lambda: docker_run(docker), "deploy-exporter")
+
+
+def test_the_kernels_log_is_read_where_it_is_granted(docker: Docker) -> None:
+    """With CAP_SYSLOG and the right to the device the log is readable in Docker's container, and not without them."""
+    granted = docker_run(docker, "--cap-add", "SYSLOG", "--device-cgroup-rule", "c 1:11 r")
+    assert "\ncgscope_kernel_log_readable 1\n" in granted
+    assert "\ncgscope_kernel_log_readable 0\n" in docker_run(docker)
 
 
 @pytest.mark.vm
