@@ -105,7 +105,7 @@ MEMORY = [
     graph("Waiting for memory", "Share of time in which some or all tasks waited for memory (PSI).", "percentunit",
           Query(f"sum({rate('container_pressure_memory_waiting_seconds_total')})", "some"),
           Query(f"sum({rate('container_pressure_memory_stalled_seconds_total')})", "all"), link=PRESSURE, width=8),
-    graph("Page faults", "Major faults read from a disk: many of them are memory that is too small.", "ops",
+    graph("Page faults", "Major ones wait for a disk: many of them are a working set larger than its memory.", "ops",
           Query(f"sum by (failure_type) ({rate('container_memory_failures_total', OWN)})",
                 "{{failure_type}}"), link=PRESSURE, width=8),
     bars("Events of the memory limits", "Each time a limit was met: `high` slows it down, `max` reclaims, `oom_kill` "

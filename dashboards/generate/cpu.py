@@ -25,7 +25,7 @@ LOST = total_rate("container_cpu_cfs_throttled_seconds_total")
 def over_time(quantile: float) -> str:
     """Give a quantile of the CPU used, over the time shown."""
     used = by_container(rate("container_cpu_usage_seconds_total"))
-    return f"quantile_over_time({quantile}, ({used})[$__range:])"
+    return f"quantile_over_time({quantile}, ({used})[$__range:1m])"
 
 
 NOW = [

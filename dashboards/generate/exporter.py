@@ -28,8 +28,6 @@ NOW = [
     stat("Not understood", "Kernel files that could not be understood: a bug, or a hostile name. Please report it.",
          "short",
          Query(f"sum({target('cgscope_problems')})"), link=FLEET, steps=WARN),
-    stat("Series", "Series of the last scrape of all machines.", "short",
-         Query(f"sum({target('scrape_samples_scraped')})"), link=FLEET),
 ]  # fmt: skip
 
 SCRAPES = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dashboards.generate.dashboard import IMAGE, NAME, dashboard
 from dashboards.generate.panels import Column, Query, bars, graph, stat, table, to, whole
 from dashboards.generate.promql import CONTAINER as EACH
-from dashboards.generate.promql import count, killed, selected, share, total, total_increase, total_rate
+from dashboards.generate.promql import by_container, count, killed, selected, share, total, total_increase, total_rate
 
 CONTAINER = to("cgscope-container", "Show ${__field.labels.name}")
 ROW = to("cgscope-container", "Show this container", row=True)
@@ -20,6 +20,9 @@ MAX = 'event="max"'
 HELD = total("container_memory_unreclaimable_bytes")
 LIMIT = total("container_memory_limit_bytes")
 OF_LIMIT = share(HELD, LIMIT)
+# The highest sample, not that of every minute.
+PEAK = by_container(f"max_over_time({selected('container_memory_unreclaimable_bytes')}[$__range])")
+LARGEST = by_container(f"max_over_time({selected('container_memory_working_set_bytes')}[$__range])")
 TASKS = share(total("container_threads"), total("container_pids_limit"))
 
 
@@ -101,12 +104,10 @@ RIGHT_SIZE = [
         "highest, never from an average: one peak above the limit is a kill. Choose a time that includes the "
         "busiest.", "bytes",
         Column("Memory limit", LIMIT, "bytes"),
-        Column("Most held", f"max_over_time(({HELD})[$__range:])", "bytes"),
-        Column("Largest working set",
-               f"max_over_time(({total('container_memory_working_set_bytes')})[$__range:])", "bytes"),
-        Column("Suggested limit",
-               f"1.15 * max_over_time(({total('container_memory_working_set_bytes')})[$__range:])", "bytes"),
-        Column("Most held of limit", f"max_over_time(({HELD})[$__range:]) / ({LIMIT} > 0)", "percentunit", gauge=True,
+        Column("Most held", PEAK, "bytes"),
+        Column("Largest working set", LARGEST, "bytes"),
+        Column("Suggested limit", f"1.15 * {LARGEST}", "bytes"),
+        Column("Most held of limit", f"{PEAK} / ({LIMIT} > 0)", "percentunit", gauge=True,
                steps=FULL),
         link=ROW, labels=LABELS, sort="Most held of limit", height=12,
     ),

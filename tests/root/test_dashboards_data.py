@@ -85,7 +85,8 @@ def rules() -> Iterator[Panel]:
     for rule in found:
         expression = rule["expr"]
         for name, meaning in recorded.items():
-            expression = expression.replace(f"{name}[7d]", f"({meaning})[2m:15s]").replace(name, f"({meaning})")
+            expression = re.sub(rf"{name}\[7d(?::5m)?\]", f"({meaning})[2m:15s]", expression)
+            expression = expression.replace(name, f"({meaning})")
         yield Panel(rule.get("alert") or rule["record"], expression)
 
 
