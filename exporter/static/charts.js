@@ -9,7 +9,7 @@ const RATIOS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2
 const SYNC = "container";
 
 /** `lines`: [series of the history, label, colour (a variable of the style sheet), "limit" or "fill"]. */
-export const CHARTS = [
+const CHARTS = [
   { title: "CPU", form: (value) => cores(value), unit: "cores", least: 0.01,
     lines: [["cpu", "used", "--c1", "fill"], ["cpuLimit", "limit", "--c3", "limit"]] },
   { title: "Throttled", form: percent, incrs: RATIOS, least: 0.01, most: 1, unit: "of periods",

@@ -13,22 +13,22 @@ const level = (value, warn, bad) =>
   typeof value !== "number" ? "dim" : value >= bad ? "bad" : value >= warn ? "warn" : value ? "" : "dim";
 
 /** CPU % as a ratio, by the meaning that is chosen. */
-export function cpuRatio(container, scene) {
+function cpuRatio(container, scene) {
   const { usage_cores: used, limit_ratio: ratio } = container.cpu;
   if (scene.cpu === "limit") return ratio;
   return scene.cpu === "core" || used === null ? used : used / Math.max(scene.cpus, 1);
 }
 
 /** True when an ancestor sets the limit. */
-export const setElsewhere = (limit) => limit.limit_set_by !== null && limit.limit_set_by.startsWith("/");
+const setElsewhere = (limit) => limit.limit_set_by !== null && limit.limit_set_by.startsWith("/");
 
-export function setBy(limit) {
+function setBy(limit) {
   if (limit.limit_set_by === "own") return "set by its own cgroup";
   return limit.limit_set_by === null ? "set by a cgroup that cannot be seen from here" : `set by ${safe(limit.limit_set_by)}`;
 }
 
 /** A limit as text: "^" when an ancestor sets it; "none" only where we can know. */
-export function limitText(group, value, form, used) {
+function limitText(group, value, form, used) {
   if (value === null) return group.limit_known && used !== null ? "none" : UNKNOWN;
   return (setElsewhere(group) ? "^" : "") + form(value);
 }

@@ -1,9 +1,9 @@
 // What the charts show: the figures of the last SIZE ticks, kept here in the page and nowhere else.
 
-export const SIZE = 600;
+const SIZE = 600;
 const FORGET = 60; // ticks after which a container that is gone is forgotten
 
-export const SERIES = {
+const SERIES = {
   cpu: (one) => one.cpu.usage_cores,
   cpuLimit: (one) => one.cpu.limit_cores,
   throttled: (one) => one.cpu.throttled_ratio,

@@ -8,7 +8,7 @@ import { safe } from "./format.js";
 const SELDOM = 5; // updates after which a row out of sight is drawn all the same: for search, and for readers of the whole
 const LEAST = 0.01; // cores: what is less than that is no news
 
-export const address = (id) => `#/container/${encodeURIComponent(id)}`;
+const address = (id) => `#/container/${encodeURIComponent(id)}`;
 
 /** A column's class, the side it is set to, and the width of the window below which it is left out. */
 const classes = ({ name, left, hide }) => `c-${name}${left ? " left" : ""}${hide ? ` h${hide}` : ""}`;
