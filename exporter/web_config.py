@@ -83,8 +83,8 @@ class Tls:
 
     @property
     def verifies_clients(self) -> bool:
-        """Whether only clients with a known certificate get in."""
-        return self.client_auth_type == "RequireAndVerifyClientCert"
+        """Whether only clients of an authority of one's own get in: without one it is all the public ones, as in Go."""
+        return self.client_auth_type == "RequireAndVerifyClientCert" and bool(self.client_ca or self.client_ca_file)
 
     @property
     def files(self) -> tuple[str, ...]:

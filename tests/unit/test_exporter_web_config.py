@@ -159,6 +159,23 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert tls.files == (str(tmp_path / "a.crt"), "/k/a.key")
 
 
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        ("client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.crt", True),
+        ("client_auth_type: RequireAndVerifyClientCert", False),
+        ("client_auth_type: RequireAnyClientCert, client_ca_file: ca.crt", False),
+        ("client_auth_type: VerifyClientCertIfGiven, client_ca_file: ca.crt", False),
+        ("min_version: TLS13", False),
+    ],
+)
+def test_what_counts_as_authentication(rest: str, expected: bool) -> None:
+    """Only certificates of an authority that is named, and required; for the warning about listening widely."""
+    tls = parse(f"tls_server_config: {{{FILES}, {rest}}}".encode(), "").tls
+    assert tls
+    assert tls.verifies_clients is expected
+
+
 def test_allowed_names() -> None:
     """An empty list of names lets nobody in, none at all everybody."""  # Debian's promtool is older than this key
     start = "tls_server_config: {cert_file: a, key_file: b, client_auth_type: RequireAnyClientCert"
