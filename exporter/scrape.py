@@ -21,7 +21,7 @@ from exporter.families.disk import places
 from exporter.shared import Shared
 from exporter.sight import Sight
 from exporter.subjects import Subjects
-from exporter.table import Collector, Printer
+from exporter.table import Collector, Lines, Printer
 from exporter.text import Family, header, labels, write
 from exporter.version import version
 from inspector.kernel.host import Host
@@ -46,7 +46,7 @@ PREPARES: dict[str, Callable[[Sight], Any]] = {
 class Samples:
     """What a look has given: lines by metric and families, and how each collector fared: name -> (success, seconds)."""
 
-    lines: dict[str, str] = field(default_factory=dict)
+    lines: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
     families: list[Family] = field(default_factory=list)
     collectors: dict[str, tuple[bool, float]] = field(default_factory=dict)
 
@@ -106,17 +106,17 @@ class Scraper:
         chosen = frozenset(names)
         asked = self.selection.asked(collect)
         samples = self._samples(asked, chosen) if names or collect else self._everything()
-        parts = [
-            part
-            for name, (kind, text) in self._headers.items()
-            if name in samples.lines and (not chosen or name in chosen)
-            for part in (header(name, kind, text, openmetrics=openmetrics), samples.lines[name])
-        ]
+        parts: list[str] = []
+        for name, (kind, text) in self._headers.items():
+            if name in samples.lines and (not chosen or name in chosen):
+                parts.append(header(name, kind, text, openmetrics=openmetrics))
+                for lines in samples.lines[name]:
+                    parts += lines
         parts.append(write(samples.families, openmetrics=openmetrics, names=chosen))
         fared = Samples(collectors=dict(samples.collectors))
         if self._registry is not None and (not collect or OWN in collect):
-            text = fared.run(OWN, partial(_process, self._registry, chosen, openmetrics=openmetrics))
-            parts.append(text or "")
+            own = fared.run(OWN, partial(_process, self._registry, chosen, openmetrics=openmetrics))
+            parts.append(own or "")
         parts.append(write([self._build, *_fared(fared)], openmetrics=openmetrics, names=chosen))
         if openmetrics:
             parts.append("# EOF\n")
@@ -136,12 +136,11 @@ class Scraper:
                 made = samples.run(collector.name, partial(self._collect, collector, sight))
                 if made is not None:
                     for metric, lines in made[0]:
-                        samples.lines[metric] = samples.lines.get(metric, "") + lines
+                        samples.lines.setdefault(metric, []).append(lines)
                     samples.families += made[1]
-            samples.lines = {metric: lines for metric, lines in samples.lines.items() if lines}
             return samples
 
-    def _collect(self, collector: Collector, sight: Sight) -> tuple[list[tuple[str, str]], list[Family]]:
+    def _collect(self, collector: Collector, sight: Sight) -> tuple[list[Lines], list[Family]]:
         if collector.prepare:
             sight.of(collector.name)
         lines = [text for printer in self._printers[collector.name] for text in printer.write(sight)]

@@ -18,9 +18,9 @@ from exporter.text import Family, Kind
 if TYPE_CHECKING:
     from exporter.sight import Sight
 
-__all__ = ["Collector", "Group", "Printer", "Row", "Text"]
+__all__ = ["Collector", "Group", "Lines", "Printer", "Row"]
 
-Text = tuple[str, str]  # a metric's name, and lines of samples of it
+Lines = tuple[str, tuple[str, ...]]  # a metric's name, and the lines of its samples; one may be empty
 # Any: each group knows what its own source is.
 Source = Callable[["Sight"], Callable[[Subject], Any]]
 Parts = Callable[[Any], Iterable[tuple[str, Any]]]
@@ -90,7 +90,7 @@ class Printer:
         self._frames = [(f"{row.metric}{{", f"{row.labels}}} ") for row in group.rows]
         self._written: dict[str, Written] = {}  # by the subject's labels
 
-    def write(self, sight: Sight) -> list[Text]:
+    def write(self, sight: Sight) -> list[Lines]:
         """Return the group's metrics that have samples."""
         find, known, one = self.group.source(sight), self._written, self._lines if self.group.parts else self._line
         written: dict[str, Written] = {}
@@ -105,7 +105,7 @@ class Printer:
             written[labels] = before
         self._written = written
         columns = zip(*[made.lines for made in written.values()], strict=True)
-        return [(row.metric, "".join(column)) for row, column in zip(self.group.rows, columns, strict=False)]
+        return [(row.metric, column) for row, column in zip(self.group.rows, columns, strict=False) if any(column)]
 
     def _line(self, labels: str, source: Any, before: Written | None) -> Written:  # noqa: ANN401
         """Write a subject's samples, those anew that have another value."""
