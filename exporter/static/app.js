@@ -9,6 +9,7 @@ import { Stream } from "./stream.js";
 import { Summary } from "./summary.js";
 import { Table } from "./table.js";
 
+const HOLD_MS = 1500;
 const prefs = { cpu: "core", sort: "cpu", reverse: false, every: false, interval: 1, theme: "", ...stored() };
 const history_ = new History();
 const list = byId("list");
@@ -22,7 +23,7 @@ let made = null;
 let matches = parseFilter("");
 let paused = false;
 let wanted = false;
-let held = false; // a mouse button is down: what is under it must not change before the click
+let held = 0; // until when: a mouse button is down, and what is under it must not change before the click
 let left = null; // the container whose page was left: its row gets the focus back
 
 function stored() {
@@ -63,7 +64,7 @@ function draw() {
   wanted = true;
   requestAnimationFrame(() => {
     wanted = false;
-    if (!held) drawNow();
+    if (performance.now() >= held) drawNow();
   });
 }
 
@@ -198,10 +199,10 @@ function start() {
     if (detail.id === null) table.move(1);
     else detail.heading.focus();
   });
-  document.addEventListener("pointerdown", () => (held = true));
+  document.addEventListener("pointerdown", () => (held = performance.now() + HOLD_MS));
   for (const end of ["pointerup", "pointercancel"]) {
     document.addEventListener(end, () => setTimeout(() => {
-      held = false;
+      held = 0;
       draw();
     }));
   }
