@@ -90,9 +90,10 @@ def declare(add: Callable[..., object]) -> None:
     """Add the collectors' options: --collector.NAME and --no-collector.NAME, and how much some of them tell."""
     for name, one in COLLECTORS.items():
         default = "" if one.default else "; off unless asked for"
-        add(f"--collector.{name}", dest=f"collector_{name}", action="store_true", default=one.default,
-            help=f"{one.help}{default} (--no-collector.{name})")
-        add(f"--no-collector.{name}", dest=f"collector_{name}", action="store_false", help=argparse.SUPPRESS)
+        add(f"--collector.{name}", dest=f"collector_{name}", action="store_true", default=None,
+            help=f"{one.help}{default}")
+        add(f"--no-collector.{name}", dest=f"collector_{name}", action="store_false", default=None,
+            help=argparse.SUPPRESS)
     add("--collector.disable-defaults", dest="collector_disable_defaults", action="store_true",
         help="run only the collectors that are asked for by name")
     add("--collector.labels", dest="collector_labels", type=_labels, default=(), metavar="NAME,...",
@@ -104,8 +105,10 @@ def declare(add: Callable[..., object]) -> None:
 def selected(arguments: argparse.Namespace) -> Selection:
     """Return what the command line selects."""
     given = vars(arguments)
-    names = {name for name in COLLECTORS if given[f"collector_{name}"]}
-    return Selection(frozenset(names), Options(arguments.collector_labels, arguments.collector_top_processes))
+    defaults = frozenset() if arguments.collector_disable_defaults else DEFAULTS
+    asked = {name: given[f"collector_{name}"] for name in COLLECTORS}
+    names = frozenset(name for name, wish in asked.items() if (name in defaults if wish is None else wish))
+    return Selection(names, Options(arguments.collector_labels, arguments.collector_top_processes))
 
 
 def _labels(text: str) -> tuple[str, ...]:
