@@ -16,6 +16,7 @@ from functools import cached_property
 from threading import Lock
 from typing import Any
 
+from exporter.pieces import deflate
 from inspector.document import document
 from inspector.limits import Limit, limits_of
 from inspector.model import Observation
@@ -56,6 +57,7 @@ class Look:
         self._before, self._after, self._make = before, after, make
         self._lock = Lock()
         self._texts: dict[View, bytes] = {}
+        self._pieces: dict[View, bytes] = {}
 
     def text(self, view: View) -> bytes:
         """Return the JSON for a view. Blocks: not for the event loop."""
@@ -63,6 +65,14 @@ class Look:
             if view not in self._texts:
                 self._texts[view] = json.dumps(self._content(view), separators=(",", ":")).encode()
             return self._texts[view]
+
+    def piece(self, view: View) -> bytes:
+        """Return the same compressed, as a piece of a gzip stream. Blocks as well."""
+        text = self.text(view)
+        with self._lock:
+            if view not in self._pieces:
+                self._pieces[view] = deflate(text)
+            return self._pieces[view]
 
     @cached_property
     def _document(self) -> Document:

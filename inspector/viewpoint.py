@@ -13,7 +13,7 @@ from inspector.absence import Absence
 from inspector.errors import ParseError
 from inspector.kernel.cgroups import Hierarchy, Membership, parse_pids, path_in, read_cgroup, read_hierarchies, walk
 from inspector.kernel.host import Host
-from inspector.kernel.mounts import read_root_mount
+from inspector.kernel.mounts import Mount, read_mountinfo, read_root_mount
 from inspector.kernel.namespaces import is_initial, read_namespaces
 from inspector.kernel.process import read_stat
 from inspector.model import Own
@@ -77,11 +77,22 @@ class Viewpoint:
             root=root,
             kept_in=kept_in,
             own_pid_namespace=initial.get("pid") is False,
-            inside_container=initial.get("pid") is False or initial.get("cgroup") is False,
+            inside_container=initial.get("pid") is False or initial.get("cgroup") is False or self._is_elsewhere(root),
             hidden_ancestors=outside or unmounted or any(index not in true_roots for index, _, _ in tops),
             true_roots=true_roots,
             hostname=hostname.decode(errors="surrogateescape").strip(),
         )
+
+    def _is_elsewhere(self, root: Mount | None) -> bool:
+        """Tell whether our root is a mount that process 1 does not have: a container with the host's PIDs.
+
+        A chroot's directory is a mount of process 1's own namespace, if it is one at all.
+        """
+        first, _ = self._attempt("process 1", read_root_mount, self._host, 1) or (None, "")
+        if root is None or first is None or _filesystem(root) == _filesystem(first):
+            return False
+        mounts = self._attempt("process 1", read_mountinfo, self._host, 1) or ()
+        return all(mount.mount_id != root.mount_id for mount in mounts)
 
     def _namespaces(self) -> dict[str, int]:
         """Read the namespaces we look from; where process 1's are not shown, the machine's first by a kernel thread."""
@@ -121,6 +132,10 @@ class Viewpoint:
             if me in members:
                 return tuple(path.split("/")[1 : depth + 1])
         return None
+
+
+def _filesystem(mount: Mount) -> tuple[int, int, str]:
+    return mount.device_major, mount.device_minor, mount.root
 
 
 def _absolute(path: str, above: tuple[str, ...]) -> str:

@@ -28,7 +28,7 @@ CHUNK = 16384
 # A seq_file of many records (cgroup.procs) hands out a page at a time; a read
 # this far below a page has met the end, so no second read is needed to see it.
 SURELY_WHOLE = 2048
-SPARE_DESCRIPTORS = 64
+SPARE_DESCRIPTORS = 256  # for all else that the process opens: an exporter has up to 128 connections
 GONE = (errno.ENODEV, errno.ESRCH, errno.ESTALE)
 
 

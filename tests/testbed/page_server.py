@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from exporter.address import bind
 from exporter.live import View, brief
 from exporter.page import respond, to_directory
+from exporter.pieces import deflate
 from exporter.stream import Streams
 from inspector.schema import Container, Document
 
@@ -39,6 +40,10 @@ class Made:
             one = next((one for one in self.made["containers"] if one["id"] == view.detail), None)
             content["detail"] = None if one is None else _detail(one)
         return json.dumps(content).encode()
+
+    def piece(self, view: View) -> bytes:
+        """Return the same, compressed."""
+        return deflate(self.text(view))
 
 
 def _detail(one: Container) -> dict[str, Any]:

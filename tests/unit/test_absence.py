@@ -51,6 +51,16 @@ def test_problems_end_somewhere() -> None:
     assert len(absence.problems) == MOST_PROBLEMS
 
 
+def test_a_problem_is_short() -> None:
+    """A path of 4,096 bytes is cut, with what it is about at its beginning and a sign that it was cut."""
+    absence = Absence()
+    absence.attempt("process 7", fail, OSError(errno.EIO, "Input/output error", "/" + "x" * 4095))
+    (problem,) = absence.problems
+    assert problem.startswith("process 7: ")
+    assert problem.endswith("xxx...")
+    assert len(problem) == 500
+
+
 def test_a_bug_is_not_absence() -> None:
     """An error that is neither a system call's nor a parser's is raised."""
     with pytest.raises(ZeroDivisionError):

@@ -6,6 +6,7 @@ import http.client
 import itertools
 import json
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -115,6 +116,28 @@ def test_streams_of_all_intervals_share_looks(served: Served, client: Client) ->
         # Each by itself they would take thirty.
         assert len(served.ticks) - looked <= 10
         assert all(set(other.ticks(3)) & set(ticks) for other in others)
+
+
+def test_a_browser_is_sent_the_stream_compressed() -> None:
+    """Who accepts gzip gets each event at once in a gzip stream, whole to its checksum, and a fraction of the bytes."""
+    fleet = [container(f"web-{number}") for number in range(100)]
+    with serving(lambda tick: document(*fleet, taken_at=1000.0 + tick)) as served:
+        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE)
+        with closing(connection):
+            connection.request("GET", "/api/v1/stream?interval=0.5", headers={"Accept-Encoding": "gzip"})
+            response = connection.getresponse()
+            assert response.getheader("Content-Encoding") == "gzip"
+            unpacker, sent, text = zlib.decompressobj(31), 0, b""
+            while text.count(b"\n\n") < 4:
+                data = response.read1(1 << 16)
+                sent += len(data)
+                text += unpacker.decompress(data)
+            events = [event.split(b"data: ")[1] for event in text.split(b"\n\n")[1:4]]
+            assert [len(json.loads(event)["containers"]) for event in events] == [100] * 3
+            assert sent < len(text) / 10
+            served.close_streams()
+            unpacker.decompress(response.read())
+            assert unpacker.eof
 
 
 def test_nothing_is_done_without_a_stream(served: Served) -> None:

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspector.absence import Absence
+from inspector.document import document
 from inspector.kernel.host import Host
 from inspector.model import Observation
 from inspector.observe import Observer
 from inspector.viewpoint import Viewpoint, _absolute
 from tests.fakehost import FakeHost
-from tests.unit.observing import ID, LIMITED, OTHER, one
+from tests.unit.observing import ID, LIMITED, OTHER, look, one
 
 OURS, THEIRS = f"/docker/{ID}", f"/docker/{OTHER}"
 OVERLAY = "30 1 0:50 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w\n"
@@ -81,6 +82,28 @@ def test_without_rights_over_process_1_a_kernel_thread_tells(tmp_path: Path) -> 
         here.look()
     assert here.own.namespaces["pid"] == 0xEFFFFFFC
     assert not here.own.inside_container
+
+
+def test_a_container_with_the_hosts_pids_is_a_container(tmp_path: Path) -> None:
+    """In the host's PID and cgroup namespaces, but with a root that process 1 has no mount of, we are inside."""
+    fake = FakeHost(tmp_path, "v1")
+    lines = fake.mounts().splitlines(keepends=True)
+    mounts = "".join(line for line in lines if " / / " not in line) + OVERLAY
+    fake.process(500, "ctop", namespaces={"mnt": 21, "net": 22}, cgroups=OURS, mountinfo=mounts).viewer(500)
+    fake.process(600, "sshd")
+    seen = look(fake)
+    assert seen.own.inside_container
+    assert one(seen, ID).members == (500,)
+    assert {row["network"]["shared_with_host"] for row in document(None, seen)["containers"]} == {None}
+
+
+@pytest.mark.parametrize("changed", ["27 1 254:0 / / rw - ext4 /dev/vda rw", "28 27 254:1 / / rw - ext4 /dev/vdb rw"])
+def test_a_chroot_is_no_container(tmp_path: Path, changed: str) -> None:
+    """Another root within the mount namespace of process 1 is where we stand, not another machine."""
+    fake = FakeHost(tmp_path, "v2")
+    fake.mountinfo(fake.mounts() + "28 27 254:1 / /srv rw - ext4 /dev/vdb rw\n")
+    fake.process(500, "ctop", mountinfo=f"{changed}\n").viewer(500)
+    assert not look(fake).own.inside_container
 
 
 @given(st.lists(st.sampled_from(["a", "b", "..x"]), max_size=4), st.lists(st.sampled_from(["a", "b", "c"]), max_size=4))
