@@ -172,10 +172,12 @@ def _fared(samples: Samples) -> Iterable[Family]:
 
 def _own_registry() -> CollectorRegistry:
     """Return a registry of our own: the default one has what other code in the process happens to register."""
-    from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415  slow
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415  slow
+
+    from exporter.process import OwnProcess  # noqa: PLC0415  it imports prometheus_client
 
     registry = CollectorRegistry(auto_describe=True)
-    ProcessCollector(registry=registry)
+    registry.register(OwnProcess())
     return registry
 
 
