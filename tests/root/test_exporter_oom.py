@@ -1,0 +1,44 @@
+"""A container that is killed for lack of memory is told of, by name, though it and its cgroup are gone."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.root.test_exporter_prometheus import PATIENCE, exporting, get, until
+from tests.testbed.commands import Sandbox
+from tests.unit.exporting import Series, parsed, series_of
+
+pytestmark = [pytest.mark.root, pytest.mark.vm]
+
+# Allocates in small steps, so that the limit is met and reclaim tried before the kernel kills it.
+EAT = ("sh", "-c", "x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done")
+
+
+def test_a_victim_is_told_after_its_container_is_gone(tmp_path: Path, sandbox: Sandbox) -> None:
+    """The kill of a container is a series with its name, and the victim's, when the container was removed meanwhile."""
+    options = ("--collector.disable-defaults", "--collector.oom", "--collector.machine", "--collector.processes")
+    with exporting(tmp_path / "exporter.log", *options) as url:
+        before = parsed(get(f"{url}/metrics"))
+        if series_of(before, "cgscope_kernel_log_readable") != [1]:
+            pytest.skip("the kernel's log cannot be read here")
+        cgroup = f"/cgscope/{sandbox.start('eaten', '--memory', '16m', *EAT)}"
+        until(lambda: not sandbox.inspect("eaten")["State"]["Running"], "the container to be killed")
+        sandbox("rm", "eaten")
+        until(lambda: killed(parsed(get(f"{url}/metrics")), cgroup), "the kill")
+        series = parsed(get(f"{url}/metrics"))
+    assert killed(series, cgroup) == [1]
+    assert not series_of(series, "container_processes", id=cgroup)
+    assert series_of(series, "container_oom_last_victim_info", id=cgroup, task="sh") == [1]
+    assert abs(series_of(series, "container_oom_last_kill_timestamp_seconds", id=cgroup)[0] - time.time()) < PATIENCE
+
+
+def killed(series: Series, cgroup: str) -> list[float]:
+    """Return how many processes of a container were killed, where it is told of: with an image, seen alive or not."""
+    return [
+        value
+        for (name, labels), value in series.items()
+        if name == "container_oom_kills_total" and ("id", cgroup) in labels and "image" in dict(labels) and value
+    ]
