@@ -61,7 +61,9 @@ def rootfs_of(root: Mount | None, merged: str | None) -> schema.Rootfs:
 
 def _machine(interval: Interval) -> schema.Machine:
     system, before = interval.after.system, interval.before
-    busy = system.cpu_busy_seconds - before.system.cpu_busy_seconds if before else None
+    # Over the machine's own clock, which is read together with its CPU time: the figures come later in a tick.
+    elapsed = system.uptime_seconds - before.system.uptime_seconds if before else 0.0
+    busy = system.cpu_busy_seconds - before.system.cpu_busy_seconds if before else -1.0
     available = system.memory_available_bytes
     return {
         "hostname": system.hostname,
@@ -72,7 +74,7 @@ def _machine(interval: Interval) -> schema.Machine:
         "swap_bytes": system.swap_bytes,
         "boot_time": system.boot_time,
         "load": list(system.load),
-        "usage_cores": interval.over_time(busy if busy is not None and busy >= 0 else None),
+        "usage_cores": min(busy / elapsed, system.cpus) if busy >= 0 and elapsed > 0 else None,
         "memory_used_bytes": None if available is None else system.memory_bytes - available,
     }
 
