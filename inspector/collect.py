@@ -32,7 +32,7 @@ from inspector.kernel.system import System, read_system
 from inspector.model import Census, Group, Identity, Leader, Process
 from inspector.viewpoint import Viewpoint
 
-__all__ = ["REFRESH_SECONDS", "Collector"]
+__all__ = ["Collector"]
 
 YOUNG_SECONDS = 2.0  # a runtime has moved its process into cgroups and namespaces by then
 REFRESH_SECONDS = 10.0  # then every process is looked at anew
@@ -43,7 +43,7 @@ Cohabitants = tuple[Leader, tuple[int, ...], frozenset[str], dict[str, frozenset
 class Collector:
     """Lists what is on one machine, tick after tick. Not thread safe."""
 
-    def __init__(self, host: Host, absence: Absence, *, refresh_seconds: float = REFRESH_SECONDS) -> None:
+    def __init__(self, host: Host, absence: Absence, *, refresh_seconds: float | None = None) -> None:
         self.host = host
         self._refresh_seconds = refresh_seconds
         self.located: dict[str, tuple[Hierarchy, int]] = {}
@@ -74,7 +74,8 @@ class Collector:
         self._system = system
         self._uptime = system.uptime_seconds
         now = time.monotonic()
-        self._refreshing = now - self._refreshed >= self._refresh_seconds
+        after = REFRESH_SECONDS if self._refresh_seconds is None else self._refresh_seconds
+        self._refreshing = now - self._refreshed >= after
         if self._refreshing:
             self._refreshed = now
             hierarchies = self._viewpoint.hierarchies

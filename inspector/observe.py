@@ -11,7 +11,7 @@ from collections.abc import Iterable, KeysView, Mapping
 
 from inspector.absence import Absence
 from inspector.anatomy import Anatomy
-from inspector.collect import REFRESH_SECONDS, Collector
+from inspector.collect import Collector
 from inspector.correlate import Candidate, Verdicts, candidates, containers
 from inspector.hollow import Memory, hollow, remember
 from inspector.kernel.cgroup_in_full import IN_FULL
@@ -59,7 +59,7 @@ class Observer:
         in_full: bool = False,
         more: frozenset[str] = frozenset(),
         health: bool = False,
-        refresh_seconds: float = REFRESH_SECONDS,
+        refresh_seconds: float | None = None,
     ) -> None:
         self.host = host
         self.groups = groups
