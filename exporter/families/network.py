@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from exporter.families.readings import at
@@ -21,6 +22,9 @@ from inspector.kernel.sockets import TCP_STATES, UDP_STATES, read_tcp, read_udp
 
 __all__ = ["NETWORK", "TCP", "UDP"]
 
+# As in cAdvisor: the host's ends of its containers' links, and bridges, whose traffic the containers show.
+LEFT_OUT = ("veth", "docker", "nerdctl")
+MOST_INTERFACES = 64  # of one namespace: who may make interfaces may make many
 WAYS = (("receive", "received"), ("transmit", "sent"))
 COUNTS = (
     ("bytes", "bytes", "Bytes {}."),
@@ -74,9 +78,9 @@ def _source(sight: Sight) -> Callable[[Subject], Any]:
 
 
 def _each(interfaces: tuple[Interface, ...]) -> Iterator[tuple[str, Interface]]:
-    for one in interfaces:
-        if one.name != "lo":
-            yield "," + pairs({"interface": one.name}), one
+    shown = (one for one in interfaces if one.name != "lo" and not one.name.startswith(LEFT_OUT))
+    for one in islice(shown, MOST_INTERFACES):
+        yield "," + pairs({"interface": one.name}), one
 
 
 NETWORK = Collector(

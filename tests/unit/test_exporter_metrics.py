@@ -209,6 +209,19 @@ def test_one_network_namespace_is_counted_once(tmp_path: Path) -> None:
     assert not series_of(series, "container_network_receive_bytes_total", interface="lo")
 
 
+def test_interfaces_are_bounded(tmp_path: Path) -> None:
+    """Loopback, the host's ends of containers' links and Docker's bridge are left out; of many only some are told."""
+    fake = machine(tmp_path)
+    names = ["lo", "veth12", "docker0", *(f"dummy{number}" for number in range(1000))]
+    lines = "".join(f"{name}: {' '.join(['1'] * 16)}\n" for name in names)
+    fake.file("/proc/4242/net/dev", f"a|b\n a|b\n{lines}")
+    with fake.open() as host:
+        series = parsed(scraper(host).page().text())
+    told = [dict(labels)["interface"] for name, labels in series
+            if name == "container_network_receive_bytes_total" and WEB.items() <= labels]  # fmt: skip
+    assert sorted(told) == sorted(names[3:67])
+
+
 def test_throttling_by_an_ancestor(tmp_path: Path) -> None:
     """A quota above is told on the child, whose own counters stay 0, with the cgroup that has it."""
     fake = FakeHost(tmp_path, "v2")
