@@ -6,7 +6,7 @@ holds a resource in which version is looked up in one table.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from inspector.absence import Absence
 from inspector.kernel import cgroup_v1, cgroup_v2
@@ -71,12 +71,14 @@ class Meter:
         self._wanted: Mapping[Key, bool] = {}
         self._interfaces: dict[int, tuple[bytes, tuple[Interface, ...]]] = {}
         self._sheets: dict[tuple[str, frozenset[tuple[str, bool]]], Sheet] = {}
+        self._choices: dict[frozenset[tuple[str, bool]], list[tuple[str, ControlFile]]] = {}
         self._thrifty = False
 
     def begin(self, located: Mapping[str, tuple[Hierarchy, int]], *, refresh: bool) -> None:
         """Start a tick; at a refresh, files that did not exist are looked for again."""
         if located != self._located:
             self._located, self._wanted = located, {}
+            self._choices.clear()
         if refresh:
             for sheet in self._sheets.values():
                 sheet.retry()
@@ -98,31 +100,38 @@ class Meter:
         places: dict[str, set[tuple[str, bool]]] = {}
         for (resource, path), full in wanted.items():
             places.setdefault(path, set()).add((resource, full))
-        keys = [(path, frozenset(resources)) for path, resources in places.items()]
-        sheets = {key: self._sheets.pop(key) if key in self._sheets else self._sheet(*key) for key in keys}
-        for sheet in self._sheets.values():
-            sheet.close()
-        files = sum(sheet.files for sheet in sheets.values())
+        keys = {path: frozenset(resources) for path, resources in places.items()}
+        files = sum(len({file.name for _, file in self._chosen(resources)}) for resources in keys.values())
         # Once thrifty, it stays so until there is room to spare: to change it, every file is opened anew.
         if self._thrifty == self.host.can_keep(files * SPARE if self._thrifty else files):
             self._thrifty = not self._thrifty
-            for sheet in sheets.values():
+            for sheet in self._sheets.values():
                 sheet.close()
-            sheets = {key: self._sheet(*key) for key in keys}
-        self._sheets, self._wanted = sheets, wanted
+            self._sheets = {}
+        old = self._sheets
+        self._sheets = {key: old.pop(key) if key in old else self._sheet(*key) for key in keys.items()}
+        for sheet in old.values():
+            sheet.close()
+        self._wanted = wanted
 
-    def _sheet(self, path: str, resources: Iterable[tuple[str, bool]]) -> Sheet:
-        return Sheet(self.host, path, self._files(path, resources), thrifty=self._thrifty)
+    def _sheet(self, path: str, resources: frozenset[tuple[str, bool]]) -> Sheet:
+        directories = {name: hierarchy.directory(path) for name, (hierarchy, _) in self._located.items()}
+        chosen = ((name, directories[name], file) for name, file in self._chosen(resources))
+        uses = [(name, directory, file) for name, directory, file in chosen if directory is not None]
+        return Sheet(self.host, path, uses, thrifty=self._thrifty)
 
-    def _files(self, path: str, resources: Iterable[tuple[str, bool]]) -> Iterator[tuple[str, str, ControlFile]]:
-        for resource, full in sorted(resources):
-            located = self._located.get(resource)
-            directory = located[0].directory(path) if located else None
-            if located is None or directory is None:
-                continue
-            for file in self._files_of[located[0].version].get(resource, ()):
-                if file.name in BRIEF or (full and file.name not in self._omit):
-                    yield resource, directory, file
+    def _chosen(self, resources: frozenset[tuple[str, bool]]) -> list[tuple[str, ControlFile]]:
+        """Choose the files of some resources, each in full or in brief; the same for every cgroup."""
+        known = self._choices.get(resources)
+        if known is None:
+            known = self._choices[resources] = [
+                (resource, file)
+                for resource, full in sorted(resources)
+                if resource in self._located
+                for file in self._files_of[self._located[resource][0].version].get(resource, ())
+                if file.name in BRIEF or (full and file.name not in self._omit)
+            ]
+        return known
 
     def tally(self, pids: Iterable[int], processes: Mapping[int, Process], *, memory: bool) -> Tally:
         """Sum what processes used that have no cgroup of their own."""

@@ -62,7 +62,6 @@ class Sheet:
             self._uses.setdefault(place, []).append((resource, file.parse))
             if thrifty and file.name in SETTINGS:
                 self._seldom.append(place)
-        self.files = len(self._uses)
         self._bundle: Bundle | None = None
         self._settings: dict[str, bytes] = {}
         self._texts: list[bytes] = []
