@@ -6,8 +6,10 @@ frozen and may go anywhere.
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Iterable, KeysView, Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping
+from contextlib import contextmanager
 
 from inspector.absence import Absence
 from inspector.anatomy import Anatomy
@@ -38,6 +40,22 @@ Seen = tuple[
 # Nobody asks for these.
 SELDOM = frozenset({"cpuset.effective_mems", "cpuset.mems.effective"})
 WATCHED = ("cpu", "cpuacct", "cpuset", "memory", "pids", "io", "pressure", "freezer")
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let Python look for no garbage meanwhile.
+
+    A look makes many objects, of which none is in a circle; each time they have grown by a quarter, all would be
+    looked at: 10 % of a first look at 1,000 containers.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class Observer:
@@ -87,6 +105,10 @@ class Observer:
 
     def tick(self) -> Observation:
         """Observe the machine now."""
+        with _uncollected():
+            return self._observe()
+
+    def _observe(self) -> Observation:
         self._absence.begin()
         system, refresh = self._collector.begin()
         census = self._collector.census()

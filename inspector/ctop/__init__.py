@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -36,9 +35,6 @@ def _run(argv: Sequence[str] | None) -> int:
     asked = options.parse(argv, terminal=_is_terminal())
     # A name may hold what the terminal's encoding cannot say.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    if asked.output not in ("live", "jsonl"):
-        # Nothing here is cyclic, and the process ends in a moment: looking for garbage was 9 % of a first sample.
-        gc.disable()
     with source.KernelSource(processes=asked.processes, socket=asked.socket) as kernel:
         if asked.output == "json":
             once.print_document(kernel, asked, sys.stdout)
