@@ -23,6 +23,7 @@ from tests.testbed.cgroups import hierarchy, write
 __all__ = ["fake", "real"]
 
 CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "freezer")
+V2_CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io")
 UNIFIED = "/sys/fs/cgroup/unified"
 NEW = {
     "pid": syscalls.CLONE_NEWPID,
@@ -83,7 +84,7 @@ def fake(root: Path, count: int, each: int) -> Host:
 
 @contextlib.contextmanager
 def real(count: int, each: int) -> Iterator[None]:
-    """Make `count` groups of `each` sleeping processes, in cgroups and namespaces of their own; needs root and v1."""
+    """Make `count` groups of `each` sleeping processes, in cgroups and namespaces of their own; needs root."""
     name = f"cgscope-bench-{os.getpid()}"
     parents = [f"{mount}/{name}" for mount in dict.fromkeys(hierarchy(one)[0] for one in CONTROLLERS)]
     if os.path.isdir(UNIFIED):
@@ -93,6 +94,7 @@ def real(count: int, each: int) -> Iterator[None]:
     try:
         for parent in parents:
             _make(parent)
+            _delegate(parent)
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"
@@ -109,10 +111,20 @@ def _make(directory: str, quota: str | None = None) -> None:
     """Make a cgroup; a cpuset takes no process before it has CPUs and memory nodes, here its parent's."""
     os.mkdir(directory)
     for name in ("cpuset.cpus", "cpuset.mems"):
-        if os.path.exists(f"{directory}/{name}"):
-            write(f"{directory}/{name}", Path(os.path.dirname(directory), name).read_text(encoding="ascii"))
-    if quota is not None and os.path.exists(f"{directory}/cpu.cfs_quota_us"):
-        write(f"{directory}/cpu.cfs_quota_us", quota)
+        above = Path(os.path.dirname(directory), name)
+        if os.path.exists(f"{directory}/{name}") and above.exists():
+            write(f"{directory}/{name}", above.read_text(encoding="ascii"))
+    for name in ("cpu.cfs_quota_us", "cpu.max"):
+        if quota is not None and os.path.exists(f"{directory}/{name}"):
+            write(f"{directory}/{name}", quota)
+
+
+def _delegate(directory: str) -> None:
+    """Give the children of a v2 cgroup every controller that we measure."""
+    for place in (os.path.dirname(directory), directory):
+        if os.path.exists(f"{place}/cgroup.subtree_control"):
+            there = Path(place, "cgroup.controllers").read_text(encoding="ascii").split()
+            write(f"{place}/cgroup.subtree_control", " ".join(f"+{name}" for name in there if name in V2_CONTROLLERS))
 
 
 def _remove(parent: str) -> None:
@@ -147,7 +159,11 @@ def _populate(parents: list[str], count: int, each: int) -> list[int]:
         for home in homes.values():
             syscalls.setns(home, 0)
     for parent in parents:
-        write(f"{parent}/cgroup.procs", "0")
+        place = parent
+        if os.path.exists(f"{parent}/cgroup.subtree_control"):  # on v2 only a leaf may hold processes
+            place = f"{parent}/home"
+            os.mkdir(place)
+        write(f"{place}/cgroup.procs", "0")
     return first
 
 
