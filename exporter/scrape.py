@@ -8,11 +8,9 @@ same moment share one look and its text, whatever their format.
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
@@ -26,6 +24,7 @@ from exporter.subjects import Subjects
 from exporter.table import Collector, Lines, Printer
 from exporter.text import Family, header, labels, write
 from exporter.version import version
+from inspector.garbage import uncollected
 from inspector.kernel.host import Host
 from inspector.model import Observation
 
@@ -126,7 +125,7 @@ class Scraper:
 
     def _samples(self, selection: Selection, names: frozenset[str]) -> Samples:
         """Look, and let each collector write what it saw."""
-        with self._lock, _without_collection():
+        with self._lock, uncollected():
             samples = Samples()
             sight = samples.run("containers", self._look)
             for collector in selection.collectors:
@@ -163,18 +162,6 @@ class Scraper:
             kept=self._kept,
             prepares=PREPARES,
         )
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Let no cycles be looked for meanwhile: a scrape makes many objects and no cycles, and it would take as long."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _fared(samples: Samples) -> Iterable[Family]:

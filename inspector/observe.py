@@ -6,15 +6,14 @@ frozen and may go anywhere.
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Iterable, Iterator, KeysView, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, KeysView, Mapping
 
 from inspector.absence import Absence
 from inspector.anatomy import Anatomy
 from inspector.collect import Collector
 from inspector.correlate import Candidate, Verdicts, candidates, containers
+from inspector.garbage import uncollected
 from inspector.hollow import Memory, hollow, remember
 from inspector.kernel.cgroup_in_full import IN_FULL
 from inspector.kernel.cgroups import Hierarchy, ancestors
@@ -40,22 +39,6 @@ Seen = tuple[
 # Nobody asks for these.
 SELDOM = frozenset({"cpuset.effective_mems", "cpuset.mems.effective"})
 WATCHED = ("cpu", "cpuacct", "cpuset", "memory", "pids", "io", "pressure", "freezer")
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Let Python look for no garbage meanwhile.
-
-    A look makes many objects, of which none is in a circle; each time they have grown by a quarter, all would be
-    looked at: 10 % of a first look at 1,000 containers.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 class Observer:
@@ -105,7 +88,7 @@ class Observer:
 
     def tick(self) -> Observation:
         """Observe the machine now."""
-        with _uncollected():
+        with uncollected():
             return self._observe()
 
     def _observe(self) -> Observation:

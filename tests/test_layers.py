@@ -22,7 +22,7 @@ COMMANDS = ("inspector.ctop", "inspector.nsinspect", "sandbox.cli", "exporter.cl
 OPENERS = ("inspector.kernel.host", "inspector.kernel.directory")
 IO = ("os", "time", "socket", "subprocess", "pathlib", "inspector.kernel.host")
 
-TYPES = ("inspector.errors", "inspector.schema", "inspector.absence")
+TYPES = ("inspector.errors", "inspector.schema", "inspector.absence", "inspector.garbage")
 PURE = (
     "inspector.correlate",
     "inspector.identity",

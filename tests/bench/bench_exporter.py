@@ -34,7 +34,7 @@ from exporter.scrape import Scraper
 from exporter.text import Family, labels, write
 from inspector.kernel.host import Host
 from tests.bench import fleet
-from tests.bench.bench_inspector import drain, kept, opened, peek
+from tests.bench.bench_inspector import best, drain, kept, opened, peek
 from tests.testbed.cgroups import hierarchy
 from tests.testbed.commands import EXPORTER, REPOSITORY
 
@@ -60,16 +60,6 @@ class Ready(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield what was made."""
         yield from self.metrics
-
-
-def best(work: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """Return the shortest of some runs, in milliseconds."""
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times) * 1000
 
 
 def cpu_of(pid: int) -> float:
