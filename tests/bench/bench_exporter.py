@@ -39,7 +39,6 @@ from tests.testbed.cgroups import hierarchy
 from tests.testbed.commands import EXPORTER, REPOSITORY
 
 FLEETS = (200, 1000)
-ROUNDS = 15
 PAIRS = 20
 IDLE_SECONDS = float(os.environ.get("CGSCOPE_IDLE", "10"))
 IN_MEMORY = "/dev/shm"  # noqa: S108  a tmpfs, where there is one
