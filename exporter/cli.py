@@ -68,7 +68,7 @@ def _print(scraper: Scraper) -> int:
     """Write the metrics of this moment to standard output (--once)."""
     page = scraper.page()
     try:
-        sys.stdout.buffer.write(page.text().encode())  # the format is UTF-8, whatever the locale
+        sys.stdout.buffer.writelines(page.pieces())  # the format is UTF-8, whatever the locale
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         # `| head` has what it wants; without this the interpreter complains while it closes stdout.

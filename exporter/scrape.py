@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
@@ -36,6 +36,7 @@ __all__ = ["Page", "Scraper", "version"]
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+PIECE = 512  # lines
 APART_SECONDS = 2.0  # two looks that are as far apart tell how much was throttled in between
 PREPARES: dict[str, Callable[[Sight], Any]] = {
     "places": places,
@@ -74,6 +75,11 @@ class Page:
     def text(self) -> str:
         """Return the whole page."""
         return "".join(self.parts)
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the page in UTF-8, piece after piece: whole as text and again as bytes it is the exporter's largest."""
+        for start in range(0, len(self.parts), PIECE):
+            yield "".join(self.parts[start : start + PIECE]).encode()
 
 
 class Scraper:
