@@ -77,7 +77,7 @@ class Page:
         return "".join(self.parts)
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the page in UTF-8, piece after piece: whole as text and again as bytes it is the exporter's largest."""
+        """Yield the page in UTF-8, piece after piece, for who compresses it: it need not be held whole then."""
         for start in range(0, len(self.parts), PIECE):
             yield "".join(self.parts[start : start + PIECE]).encode()
 

@@ -7,7 +7,6 @@ Scrapes that come at the same moment share one look (exporter.shared).
 # FastAPI reads the annotations of the handlers below when the application is
 # made, from this module's globals: they must be objects, not strings.
 import asyncio
-import io
 import json
 import logging
 import math
@@ -157,15 +156,11 @@ def _busy(_: Request, __: Exception) -> Response:
 
 def _response(request: Request, pieces: Iterable[bytes], content_type: str) -> Response:
     headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding", "Cache-Control": "no-store"}
-    body = io.BytesIO()
     if accepts_gzip(request.headers.get("accept-encoding", "")):
         compressor = zlib.compressobj(GZIP_LEVEL, wbits=GZIP_FORMAT)
-        body.writelines(map(compressor.compress, pieces))
-        body.write(compressor.flush())
+        pieces = [*map(compressor.compress, pieces), compressor.flush()]
         headers["Content-Encoding"] = "gzip"
-    else:
-        body.writelines(pieces)
-    return Response(body.getvalue(), headers=SECURITY_HEADERS | headers)
+    return Response(b"".join(pieces), headers=SECURITY_HEADERS | headers)
 
 
 def _error(status: int, text: str) -> Response:
