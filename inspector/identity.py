@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-from inspector.kernel.mounts import Mount, overlay_layers
+from inspector.kernel.mounts import overlay_layers, root_identity
 from inspector.model import Leader, Own
 from inspector.runtimes import Match, by_command, by_directory, by_layer, pod_uid
 
-__all__ = ["Naming", "name_of", "root_identity"]
+__all__ = ["Naming", "name_of"]
 
 SHORT_ID = 12
 LONG_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -35,11 +35,6 @@ class Naming(NamedTuple):
     evidence: tuple[str, ...]
     runtime_id: str | None = None
     pod: str | None = None
-
-
-def root_identity(root: Mount | None) -> tuple[int, int, str] | None:
-    """Return what tells one root filesystem from another: its device and the directory on it."""
-    return (root.device_major, root.device_minor, root.root) if root else None
 
 
 def name_of(

@@ -13,7 +13,7 @@ from inspector.absence import Absence
 from inspector.errors import ParseError
 from inspector.kernel.cgroups import Hierarchy, Membership, parse_pids, path_in, read_cgroup, read_hierarchies, walk
 from inspector.kernel.host import Host
-from inspector.kernel.mounts import Mount, read_mountinfo, read_root_mount
+from inspector.kernel.mounts import Mount, read_mountinfo, read_root_mount, root_identity
 from inspector.kernel.namespaces import is_initial, read_namespaces
 from inspector.kernel.process import read_stat
 from inspector.model import Own
@@ -89,7 +89,7 @@ class Viewpoint:
         A chroot's directory is a mount of process 1's own namespace, if it is one at all.
         """
         first, _ = self._attempt("process 1", read_root_mount, self._host, 1) or (None, "")
-        if root is None or first is None or _filesystem(root) == _filesystem(first):
+        if root is None or first is None or root_identity(root) == root_identity(first):
             return False
         mounts = self._attempt("process 1", read_mountinfo, self._host, 1) or ()
         return all(mount.mount_id != root.mount_id for mount in mounts)
@@ -132,10 +132,6 @@ class Viewpoint:
             if me in members:
                 return tuple(path.split("/")[1 : depth + 1])
         return None
-
-
-def _filesystem(mount: Mount) -> tuple[int, int, str]:
-    return mount.device_major, mount.device_minor, mount.root
 
 
 def _absolute(path: str, above: tuple[str, ...]) -> str:

@@ -13,7 +13,16 @@ from typing import NamedTuple
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 
-__all__ = ["Mount", "Overlay", "overlay_layers", "parse_mountinfo", "read_mountinfo", "read_root_mount", "root_mount"]
+__all__ = [
+    "Mount",
+    "Overlay",
+    "overlay_layers",
+    "parse_mountinfo",
+    "read_mountinfo",
+    "read_root_mount",
+    "root_identity",
+    "root_mount",
+]
 
 OCTAL = re.compile(r"\\([0-7]{3})")
 LAYER = re.compile(r"(?:\\.|[^:\\])+", re.DOTALL)
@@ -139,6 +148,11 @@ def read_root_mount(host: Host, pid: int | str) -> tuple[Mount | None, str]:
             found[place[0]] = parse_mountinfo(line)[0]
     hostname = found.get(b"/etc/hostname")
     return found.get(b"/"), hostname.root.rpartition("/")[0] if hostname else ""
+
+
+def root_identity(root: Mount | None) -> tuple[int, int, str] | None:
+    """Return what tells one root filesystem from another: its device and the directory on it."""
+    return (root.device_major, root.device_minor, root.root) if root else None
 
 
 def root_mount(mounts: tuple[Mount, ...]) -> Mount | None:

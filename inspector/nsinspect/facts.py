@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from inspector.document import rootfs_of
-from inspector.identity import root_identity
 from inspector.kernel.controllers import Cpu, Cpuset
-from inspector.kernel.mounts import Mount, overlay_layers, root_mount
+from inspector.kernel.mounts import Mount, overlay_layers, root_identity, root_mount
 from inspector.kernel.namespaces import is_initial
 from inspector.kernel.process import IdRange, Status, capability_names
 from inspector.limits import Limit

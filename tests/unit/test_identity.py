@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from inspector.identity import Naming, name_of, root_identity
+from inspector.identity import Naming, name_of
 from inspector.kernel.cgroups import Membership
-from inspector.kernel.mounts import Mount
+from inspector.kernel.mounts import Mount, root_identity
 from inspector.model import Leader, Own
 from inspector.runtimes import match
 from tests.unit.parts import OVERLAY, OWN, ROOT, leader, mount, process
