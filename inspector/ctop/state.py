@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspector.ctop.history import History
 from inspector.ctop.keys import SORT_CYCLE
 from inspector.ctop.options import Options
 from inspector.schema import Container, Document
@@ -30,6 +31,7 @@ class State:
         self.selection = options.selection
         self.cpu: CpuMode = options.cpu
         self.paused = False
+        self.history = History()
         self.shown: list[Container] = []
         self.chosen: str | None = None
         self.process_sort = "cpu"
@@ -40,6 +42,8 @@ class State:
 
     def update(self, document: Document | None = None) -> None:
         """Take a new document, or the same one after something else has changed."""
+        if document is not None:
+            self.history.add(document)
         self.document = document or self.document
         if self.document is None:
             return

@@ -1,0 +1,89 @@
+"""The last minutes of every container: bounded rings, and the line of blocks they make."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+
+from inspector.ctop.history import KEPT, SERIES, SLACK, History
+from inspector.schema import Container, Document
+from inspector.views.sparkline import sparkline
+from tests.unit.documents import container, document
+
+
+def at(second: float, *containers: Container) -> Document:
+    """Return a document of a moment."""
+    return {**document(*containers), "taken_at": second}
+
+
+def test_a_track_has_every_series_with_none_where_unknown() -> None:
+    """The values come in order, oldest first, beside their times."""
+    history = History()
+    history.add(at(1, container("web", cpu={"usage_cores": None})))
+    cpu = {"usage_cores": 0.5, "throttled_ratio": 0.5, "inherited_throttled_ratio": 0.75}
+    history.add(at(2, container("web", cpu=cpu)))
+    track = history.of(container("web")["id"])
+    assert track.times == [1, 2]
+    assert track.cpu_cores == [None, 0.5]
+    assert track.throttled_ratio[1] == 0.75
+    assert track.memory_bytes == [container("web")["memory"]["working_set_bytes"]] * 2
+    assert all(len(getattr(track, name)) == 2 for name in SERIES)
+    assert track.tail("cpu_cores", 1) == [0.5]
+
+
+def test_what_is_not_known_is_empty() -> None:
+    """A container that was never seen has a track without samples."""
+    assert History().of("nobody").times == []
+    assert History().of("nobody").cpu_cores == []
+
+
+def test_the_same_document_again_changes_nothing_and_an_earlier_one_takes_back() -> None:
+    """A redraw adds no sample; a replay that steps back forgets what is later."""
+    history = History()
+    for second in (1, 2, 2, 3):
+        history.add(at(second, container("web", cpu={"usage_cores": float(second)})))
+    track = history.of(container("web")["id"])
+    assert track.cpu_cores == [1, 2, 3]
+    history.add(at(2, container("web", cpu={"usage_cores": 2.0})))
+    assert track.cpu_cores == [1, 2]
+
+
+def test_a_day_is_bounded() -> None:
+    """A day of containers that are born and die keeps the last minutes of those seen in them, and no more memory."""
+    history = History()
+    lasting = container("lasting")
+    sizes = []
+    tracemalloc.start()
+    try:
+        for second in range(12 * KEPT):
+            history.add(at(second, lasting, container(f"job-{second // 10}")))
+            if second % KEPT == KEPT - 1:
+                sizes.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert len(history) <= 1 + (KEPT + SLACK) // 10 + 1
+    assert len(history.of(lasting["id"]).times) == KEPT
+    assert history.of(container("job-0")["id"]).times == []
+    assert sizes[-1] < sizes[2] * 1.2
+
+
+@pytest.mark.parametrize(
+    ("values", "top", "unicode", "line"),
+    [
+        ([0.0, 0.5, 1.0], 1.0, True, "  ▁▅█"),
+        ([1.0, None, 2.0], None, True, "  ▅ █"),
+        ([0.0, 1.0, 5.0], 1.0, False, "  _##"),
+        ([], None, True, "     "),
+        ([0.0] * 9, None, True, "▁▁▁▁▁"),
+        ([None, -1.0], None, True, "    ▁"),
+    ],
+)
+def test_sparkline(values: list[float | None], top: float | None, unicode: bool, line: str) -> None:
+    """The newest value is on the right; unknown is blank; ASCII where blocks cannot be shown."""
+    assert sparkline(values, 5, top, unicode) == line
+
+
+def test_a_sparkline_without_room_is_nothing() -> None:
+    """No columns, no blocks."""
+    assert sparkline([1.0], 0) == ""
