@@ -306,6 +306,9 @@ class _Writer:
             "state": detail.state,
             "cpu_cores": None if cores is None else cores / CLOCK_TICKS,
             "rss_bytes": detail.rss_bytes,
+            "cpu_seconds": detail.ticks / CLOCK_TICKS,
+            "threads": detail.threads,
+            "uid": detail.uid,
         }
 
 

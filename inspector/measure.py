@@ -166,6 +166,8 @@ class Meter:
                     state=stat.state,
                     ticks=stat.utime_ticks + stat.stime_ticks,
                     rss_bytes=stat.rss_pages * PAGE_SIZE,
+                    threads=stat.num_threads,
+                    uid=status.uids[1] if status else None,
                 )
             )
         return tuple(found)

@@ -141,7 +141,7 @@ class Tally(NamedTuple):
 
 
 class ProcessDetail(NamedTuple):
-    """One process of a container's process view."""
+    """One process of a container's process view; `uid` is its effective user in our terms, None where not readable."""
 
     process: Process
     inner_pid: int
@@ -163,6 +163,8 @@ class Observation(NamedTuple):
     monotonic: float
     system: System
     own: Own
+    threads: int = 1
+    uid: int | None = None
     hierarchies: tuple[Hierarchy, ...]
     located: Mapping[str, tuple[Hierarchy, int]]
     containers: tuple[Container, ...]

@@ -155,7 +155,7 @@ class Finding(TypedDict):
 
 
 class ProcessRow(TypedDict):
-    """One process; `inner_pid` is its PID in the innermost PID namespace."""
+    """One process; `inner_pid` is its PID in the innermost PID namespace, `uid` its effective user in our terms."""
 
     pid: int
     inner_pid: int
@@ -165,6 +165,9 @@ class ProcessRow(TypedDict):
     state: str
     cpu_cores: float | None
     rss_bytes: int
+    cpu_seconds: float
+    threads: int
+    uid: int | None
 
 
 class Container(TypedDict):

@@ -22,7 +22,14 @@ COMMANDS = ("inspector.ctop", "inspector.nsinspect", "sandbox.cli", "exporter.cl
 OPENERS = ("inspector.kernel.host", "inspector.kernel.directory")
 IO = ("os", "time", "socket", "subprocess", "pathlib", "inspector.kernel.host")
 
-TYPES = ("inspector.errors", "inspector.schema", "inspector.absence", "inspector.garbage")
+TYPES = (
+    "inspector.errors",
+    "inspector.schema",
+    "inspector.report",
+    "inspector.absence",
+    "inspector.garbage",
+    "inspector.advice",
+)
 PURE = (
     "inspector.correlate",
     "inspector.identity",
@@ -38,14 +45,16 @@ PURE = (
     "inspector.shellscript",
     "inspector.supervisor",
     "inspector.layers",
+    "inspector.closeup",
     "inspector.nesting",
     "inspector.namespace_table",
 )
 TERMINAL = ("inspector.views", "inspector.ctop", "inspector.nsinspect")
-TABLES = ("inspector.fields", "inspector.layers", "inspector.namespace_table")
+TABLES = ("inspector.fields", "inspector.layers", "inspector.closeup", "inspector.namespace_table")
 COLLECT = (
     "inspector.collect",
     "inspector.viewpoint",
+    "inspector.told",
     "inspector.measure",
     "inspector.sheet",
     "inspector.metadata",

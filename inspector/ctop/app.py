@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.events import Key, Paste, Resize
 from textual.message import Message
 
+from inspector.closeup import Closeup
 from inspector.ctop.keys import KEYS, help_lines
 from inspector.ctop.lines import Bar, Lines
 from inspector.ctop.options import Options
@@ -49,9 +50,9 @@ class Ctop(App[None]):
     ]
 
     class Sampled(Message):
-        """The sampler has a document, or the exception that ended it."""
+        """The sampler has a document, a close look at a container, or the exception that ended it."""
 
-        def __init__(self, result: Document | Exception) -> None:
+        def __init__(self, result: Document | Closeup | Exception) -> None:
             self.result = result
             super().__init__()
 
@@ -91,6 +92,8 @@ class Ctop(App[None]):
         if isinstance(message.result, Exception):
             self.failure = message.result
             self.exit()
+        elif isinstance(message.result, Closeup):
+            self.draw()
         else:
             self.state.update(message.result)
             self.draw()

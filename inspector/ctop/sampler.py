@@ -10,7 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from inspector.ctop.source import Source
+from inspector.closeup import Ask, Closeup, unknown
+from inspector.ctop.source import CloseSource, Source
 from inspector.schema import Document
 
 __all__ = ["Sampler"]
@@ -20,14 +21,21 @@ SOON = 0.3
 
 
 class Sampler:
-    """Calls `deliver` with a document, or with the exception that ended it, every `delay` seconds."""
+    """Calls `deliver` with a document, or with the exception that ended it, every `delay` seconds.
 
-    def __init__(self, source: Source, delay: float, deliver: Callable[[Document | Exception], object]) -> None:
+    While a close look at a container is asked for, the answer follows each document, and comes at once at first.
+    """
+
+    def __init__(
+        self, source: Source, delay: float, deliver: Callable[[Document | Closeup | Exception], object]
+    ) -> None:
         self._source = source
         self._delay = delay
         self._deliver = deliver
         self._change = threading.Condition()
         self._stopped = self._wanted = self._paused = False
+        self._ask: Ask | None = None
+        self._asked = False
         # A daemon: a read that hangs must not keep the terminal from coming back.
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
 
@@ -57,30 +65,60 @@ class Sampler:
                 self._wanted = True
                 self._change.notify()
 
+    def look(self, ask: Ask | None) -> None:
+        """Ask for a close look at a container, now and after each sample; None: no longer."""
+        with self._change:
+            if ask != self._ask:
+                self._ask, self._asked = ask, ask is not None
+                self._change.notify()
+
     def _run(self) -> None:
         delay = min(SOON, self._delay)
         while True:
             taken = time.monotonic()
-            try:
-                result = self._source()
-            except Exception as error:  # noqa: BLE001  the application raises it again, where it is seen
-                self._deliver(error)
+            if not self._take(self._source):
                 return
-            with self._change:
-                if self._stopped:
+            due = "look"
+            while due == "look":
+                if not self._look():
                     return
-            self._deliver(result)
-            if not self._wait(taken, delay):
+                due = self._wait(taken, delay)
+            if due == "end":
                 return
             delay = self._delay
 
-    def _wait(self, taken: float, delay: float) -> bool:
-        """Wait for the next sample's time; False when there will be none."""
+    def _look(self) -> bool:
+        """Answer what is asked for; as _take."""
+        with self._change:
+            ask, self._asked = self._ask, False
+        return ask is None or self._take(lambda: self._closeup(ask))
+
+    def _closeup(self, ask: Ask) -> Closeup:
+        source = self._source
+        return source.closeup(ask) if isinstance(source, CloseSource) else unknown(ask, "this source")
+
+    def _take(self, read: Callable[[], Document | Closeup]) -> bool:
+        """Deliver what is read, or the exception; False when nothing more is to come."""
+        try:
+            result = read()
+        except Exception as error:  # noqa: BLE001  the application raises it again, where it is seen
+            self._deliver(error)
+            return False
+        with self._change:
+            if self._stopped:
+                return False
+        self._deliver(result)
+        return True
+
+    def _wait(self, taken: float, delay: float) -> str:
+        """Wait until the next "sample" is due, or a close "look" is asked for; "end" when there will be none."""
         with self._change:
             while not self._stopped:
+                if self._asked:
+                    return "look"
                 left = taken + (min(SOON, delay) if self._wanted else delay) - time.monotonic()
                 if left <= 0 and (self._wanted or not self._paused):
                     self._wanted = False
-                    return True
+                    return "sample"
                 self._change.wait(None if self._paused and not self._wanted else max(left, 0.001))
-            return False
+            return "end"

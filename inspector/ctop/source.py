@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from inspector.schema import Document
 
 if TYPE_CHECKING:
+    from inspector.closeup import Ask, Closeup
+    from inspector.ctop.closer import Closer
+    from inspector.ctop.walk import Walk
     from inspector.daemons import Names
     from inspector.model import Observation
 
@@ -28,6 +31,20 @@ class Source(Protocol):
         """Take a sample."""
 
 
+@runtime_checkable
+class CloseSource(Source, Protocol):
+    """A source that can look closely at one container; one that wraps another passes these on.
+
+    One that cannot answers "not known through ...": inspector.closeup.unknown, inspector.ctop.walk.unknown.
+    """
+
+    def closeup(self, ask: Ask) -> Closeup:
+        """Look closely at one container; as a sample not for two threads at once."""
+
+    def changes(self, container: str) -> Walk:
+        """Start to walk what a container changed of its image, in a thread of its own; from any thread."""
+
+
 class KernelSource:
     """Samples this machine; with `processes` those of every container, else those of the one in focus.
 
@@ -41,6 +58,8 @@ class KernelSource:
         self._host = Host()
         self._observer = Observer(self._host, processes=processes)
         self._before: Observation | None = None
+        self._earlier: Observation | None = None
+        self._closer: Closer | None = None
         self._names: Names | None = None
         if socket is not None:
             from inspector.daemons import Names  # noqa: PLC0415  only who asks for it
@@ -68,8 +87,24 @@ class KernelSource:
         if self._names is not None:
             after = self._names.named(after)
         result = document(self._before, after)
-        self._before = after
+        self._earlier, self._before = self._before, after
         return result
+
+    def closeup(self, ask: Ask) -> Closeup:
+        """Look closely at one container of the last sample."""
+        from inspector.ctop.closer import Closer  # noqa: PLC0415  only the live view's page of a container needs it
+
+        self._closer = self._closer or Closer(self._host)
+        if self._before is None:
+            self.begin()
+        assert self._before is not None  # noqa: S101  begin() took it
+        return self._closer.look(ask, self._earlier, self._before)
+
+    def changes(self, container: str) -> Walk:
+        """Start to walk what a container of the last sample changed of its image."""
+        from inspector.ctop.walk import Walk, walker  # noqa: PLC0415  only who asks for it
+
+        return Walk(walker(container, self._before.containers if self._before else ()))
 
     def __enter__(self) -> Self:
         return self

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from collections import Counter
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 
-__all__ = ["TCP_STATES", "UDP_STATES", "parse_tcp", "parse_udp", "read_tcp", "read_udp"]
+__all__ = [
+    "TCP_STATES",
+    "UDP_STATES",
+    "Listener",
+    "parse_listeners",
+    "parse_tcp",
+    "parse_udp",
+    "read_listeners",
+    "read_tcp",
+    "read_udp",
+]
 
 # By number (include/net/tcp_states.h); the names are cAdvisor's.
 TCP_STATES = (
@@ -17,7 +30,18 @@ TCP_STATES = (
 )  # fmt: skip
 UDP_STATES = ("listen", "dropped", "rxqueued", "txqueued")
 UDP_LISTENS = b"07"  # bound and not connected
-STATE, QUEUES, DROPS = 3, 4, 12  # fields of a line
+TCP_LISTENS = b"0A"
+ADDRESS, STATE, QUEUES, UID, DROPS = 1, 3, 4, 7, 12  # fields of a line
+LISTENS = {"tcp": TCP_LISTENS, "tcp6": TCP_LISTENS, "udp": UDP_LISTENS, "udp6": UDP_LISTENS}
+
+
+class Listener(NamedTuple):
+    """A socket that waits for anyone; `protocol` is tcp, tcp6, udp or udp6, `uid` its owner's in our terms."""
+
+    protocol: str
+    address: str
+    port: int
+    uid: int
 
 
 #   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -59,3 +83,38 @@ def read_tcp(host: Host, pid: int, version: str = "") -> Mapping[str, int]:
 def read_udp(host: Host, pid: int, version: str = "") -> Mapping[str, int]:
     """Sum up a network namespace's UDP sockets, seen through one process in it; `version` "6" is IPv6."""
     return parse_udp(host.read(f"/proc/{pid}/net/udp{version}"))
+
+
+#    0: 0100007F:2757 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 52321 1 ...
+def parse_listeners(protocol: str, data: bytes) -> tuple[Listener, ...]:
+    """Parse the sockets that listen out of /proc/<pid>/net/{tcp,tcp6,udp,udp6}.
+
+    An address is 32-bit words in the machine's byte order, written in hexadecimal (net/ipv4/tcp_ipv4.c).
+    """
+    found = []
+    for line in data.splitlines()[1:]:
+        fields = line.split(None, UID + 1)
+        try:
+            if fields[STATE] == LISTENS[protocol]:
+                address, _, port = fields[ADDRESS].partition(b":")
+                found.append(Listener(protocol, _address(address), int(port, 16), int(fields[UID])))
+        except (IndexError, ValueError) as error:
+            raise ParseError(f"/proc/<pid>/net/{protocol}", line) from error
+    return tuple(found)
+
+
+def _address(text: bytes) -> str:
+    words = [int(text[start : start + 8], 16) for start in range(0, len(text), 8)]
+    packed = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
+    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)  # noqa: PLR2004
+
+
+def read_listeners(host: Host, pid: int) -> tuple[Listener, ...]:
+    """Read what listens in a network namespace, seen through one process in it; a protocol not there has none."""
+    found: list[Listener] = []
+    for protocol in LISTENS:
+        try:
+            found += parse_listeners(protocol, host.read(f"/proc/{pid}/net/{protocol}"))
+        except FileNotFoundError:  # no IPv6 in this kernel
+            continue
+    return tuple(found)

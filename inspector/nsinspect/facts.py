@@ -11,7 +11,7 @@ from inspector.kernel.mounts import Mount, overlay_layers, root_identity, root_m
 from inspector.kernel.namespaces import is_initial
 from inspector.kernel.process import IdRange, Status, capability_names
 from inspector.limits import Limit
-from inspector.nsinspect.report import CpuOwn, IdMap, LimitLine, MountEntry, Report, Security
+from inspector.report import CpuOwn, IdMap, LimitLine, MountEntry, Report, Security
 from inspector.schema import Container, Finding, Rootfs
 from inspector.security import EVERY
 

@@ -32,8 +32,8 @@ from inspector.measure import Meter
 from inspector.model import Container, Observation
 from inspector.nsinspect import facts
 from inspector.nsinspect.ceilings import read_ceilings, read_devices, read_pressure
-from inspector.nsinspect.report import Cgroup, Limits, Namespace, Report, Resources, Unreadable
 from inspector.nsinspect.truth import above_of, proc_says, really_has
+from inspector.report import Cgroup, Limits, Namespace, Report, Resources, Unreadable
 from inspector.schema import SCHEMA, Rootfs
 from inspector.schema import Container as Entry
 from inspector.security import Situation, findings, guarded
@@ -213,6 +213,7 @@ class Gatherer:
             if name in LIMITED:
                 wanted.update(((name, above), True) for above in ancestors(path, hierarchy.root))
         readings, _ = self._meter.figures(wanted)
+        self._meter.figures({})  # closes what it keeps open for another look
         limits = limits_of(readings, paths, seen.located, seen.own.true_roots, seen.system.cpus)
         others = read_ceilings(self.host, seen.located, paths, seen.own.true_roots)
         self.unreadable += [{"what": "limits", "error": text, "needs": None} for text in others.problems]

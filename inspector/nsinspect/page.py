@@ -8,7 +8,7 @@ from textwrap import wrap
 
 from inspector.kernel.process import CAPABILITIES
 from inspector.nsinspect.facts import overmounted
-from inspector.nsinspect.report import LimitLine, Limits, Namespace, Report, Security
+from inspector.report import LimitLine, Limits, Namespace, Report, Security
 from inspector.views.cells import COLOUR_OF_SEVERITY, Cell
 from inspector.views.layout import Line
 from inspector.views.text import UNKNOWN, byte_size, cores, count, duration, fit, safe

@@ -16,7 +16,7 @@ from inspector.errors import ParseError
 from inspector.kernel.controllers import Memory
 from inspector.kernel.system import System, parse_cpu_totals, parse_floats, parse_meminfo
 from inspector.limits import Limit
-from inspector.nsinspect.report import LimitLine, Limits, Resources
+from inspector.report import LimitLine, Limits, Resources
 
 __all__ = ["above_of", "proc_says", "really_has"]
 

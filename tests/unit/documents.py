@@ -45,7 +45,7 @@ def process(pid: int, **changes: object) -> ProcessRow:
     """Return a process of PID `pid`, which inside its container is `pid` - 4000."""
     row = {
         "pid": pid, "inner_pid": pid - 4000, "ppid": 1, "comm": "sh", "cmdline": "sh -c 'while :; do :; done'",
-        "state": "R", "cpu_cores": 0.2, "rss_bytes": MIB,
+        "state": "R", "cpu_cores": 0.2, "rss_bytes": MIB, "cpu_seconds": 3.5, "threads": 1, "uid": 0,
     }  # fmt: skip
     return cast("ProcessRow", {**row, **changes})
 

@@ -13,8 +13,8 @@ from inspector.kernel.mounts import parse_mountinfo
 from inspector.nsinspect import facts, page
 from inspector.nsinspect.gather import Gatherer
 from inspector.nsinspect.listing import Ambiguous, resolve
-from inspector.nsinspect.report import Report
 from inspector.observe import Observer
+from inspector.report import Report
 from tests.fakehost import FakeHost
 from tests.unit.test_archives import unpacked
 

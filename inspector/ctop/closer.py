@@ -1,0 +1,194 @@
+"""Looks closely at one container, for the page that is open: only what its tab shows, never at every tick."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import ParamSpec, TypeVar
+
+from inspector.absence import Absence
+from inspector.closeup import Ask, Closeup, Thread, Traffic
+from inspector.ctop.chains import Chains
+from inspector.errors import NoSuchProcess
+from inspector.kernel.cgroups import ancestors
+from inspector.kernel.host import Host
+from inspector.kernel.kmsg import KernelLog, Kill, KillReader
+from inspector.kernel.mounts import read_mountinfo
+from inspector.kernel.network import Interface, parse_net_dev
+from inspector.kernel.process import CLOCK_TICKS, parse_stat
+from inspector.kernel.sockets import read_listeners
+from inspector.layers import Volume, volumes
+from inspector.model import Observation
+from inspector.nsinspect.gather import Gatherer
+from inspector.report import Report
+
+__all__ = ["Closer", "parse_passwd"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+REPORT_SECONDS = 5.0
+"""The report looks at every process of the machine, so it is not made at every tick."""
+MOST_THREADS = 5000
+PASSWD_BYTES = 1 << 20
+KILLED_BEFORE = 60.0
+"""Seconds before its end in which a kill is taken for the reason of it: the next sample may come late."""
+Ticks = Mapping[tuple[int, int], int]
+
+
+# root:x:0:0:root:/root:/bin/bash
+def parse_passwd(data: bytes) -> dict[int, str]:
+    """Parse /etc/passwd (passwd(5)): names by user id, the first of several; a line that makes no sense is passed."""
+    found: dict[int, str] = {}
+    for line in data.decode(errors="surrogateescape").split("\n"):
+        fields = line.split(":")
+        if len(fields) > 2 and fields[0] and fields[2].isascii() and fields[2].isdigit() and len(fields[2]) <= 10:  # noqa: PLR2004
+            found.setdefault(int(fields[2]), fields[0])
+    return found
+
+
+class Closer:
+    """Answers what is asked of one container after another. Not thread safe."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._absence = Absence()
+        self._chains = Chains(host)
+        self._container: str | None = None
+        self._reported: tuple[float, Report | None] | None = None
+        self._traffic: tuple[float, dict[str, Interface]] | None = None
+        self._ticks: tuple[float, Ticks] | None = None
+        self._users: Mapping[int, str] | None = None
+
+    def look(self, ask: Ask, earlier: Observation | None, seen: Observation) -> Closeup:
+        """Answer; `earlier` and `seen` are the last two samples. What cannot be read is None and told in `problems`."""
+        if ask.container != self._container:
+            self._container = ask.container
+            self._reported = self._traffic = self._ticks = None
+            self._chains.forget()
+        self._absence.begin()
+        taken = time.time()
+        if "end" in ask.parts:
+            return Closeup(ask.container, taken, ended=self._end(ask, taken))
+        one = next((one for one in seen.containers if one.id == ask.container), None)
+        if one is None:
+            return Closeup(ask.container, taken)
+        pid = one.leader.process.pid if one.leader else next(iter(one.members), None)
+        told = Closeup(ask.container, taken, users=self._known_users())
+        problems: list[str] = []
+        if "limits" in ask.parts:
+            chains, problems = self._chains.read(one, earlier, seen)
+            told = told._replace(chains=chains)
+        if "threads" in ask.parts:
+            told = told._replace(threads=self._threads(one.members))
+        if pid is not None and "report" in ask.parts:
+            told = told._replace(report=self._report(pid, earlier, seen), volumes=self._volumes(pid))
+        if pid is not None and "network" in ask.parts:
+            listeners = self._try(pid, read_listeners, self._host, pid)
+            told = told._replace(traffic=self._interfaces(pid), listeners=listeners)
+        denied = [f"{subject}: not readable (needs CAP_SYS_PTRACE)" for subject in sorted(self._absence.denied)]
+        return told._replace(problems=(*problems, *self._absence.problems, *denied))
+
+    def _try(self, pid: int, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        return self._absence.attempt(f"process {pid}", read, *args, **kwargs)
+
+    def _known_users(self) -> Mapping[int, str]:
+        if self._users is None:
+            data = self._absence.attempt("/etc/passwd", self._host.read_prefix, "/etc/passwd", PASSWD_BYTES)
+            self._users = parse_passwd(data or b"")
+        return self._users
+
+    def _report(self, pid: int, earlier: Observation | None, seen: Observation) -> Report | None:
+        now = time.monotonic()
+        if self._reported is None or now - self._reported[0] >= REPORT_SECONDS:
+            try:
+                report: Report | None = Gatherer(self._host, seen, pid, earlier).report()
+            except NoSuchProcess:
+                report = None
+            self._reported = now, report
+        return self._reported[1]
+
+    def _volumes(self, pid: int) -> tuple[Volume, ...] | None:
+        mounts = self._try(pid, read_mountinfo, self._host, pid)
+        hosts = self._absence.attempt("our own mounts", read_mountinfo, self._host, self._host.viewer)
+        return None if mounts is None or hosts is None else volumes(mounts, hosts)
+
+    def _interfaces(self, pid: int) -> tuple[Traffic, ...] | None:
+        text = self._try(pid, self._host.read, f"/proc/{pid}/net/dev")
+        found = self._try(pid, parse_net_dev, text) if text is not None else None
+        if found is None:
+            return None
+        now = time.monotonic()
+        seconds, old = (now - self._traffic[0], self._traffic[1]) if self._traffic else (0.0, {})
+        self._traffic = now, {one.name: one for one in found}
+        return tuple(_traffic(old.get(one.name), one, seconds) for one in found)
+
+    def _threads(self, pids: Iterable[int]) -> dict[int, tuple[Thread, ...]]:
+        """Read the threads of these processes; of a fleet of them no more than a person could look at."""
+        now = time.monotonic()
+        seconds, old = (now - self._ticks[0], self._ticks[1]) if self._ticks else (0.0, {})
+        ticks: dict[tuple[int, int], int] = {}
+        found: dict[int, tuple[Thread, ...]] = {}
+        for pid in pids:
+            threads = []
+            for tid in self._try(pid, self._host.listdir, f"/proc/{pid}/task") or ():
+                if len(ticks) >= MOST_THREADS:
+                    self._absence.problems.append(f"only the first {MOST_THREADS} threads are read")
+                    return found
+                text = self._try(pid, self._host.read, f"/proc/{pid}/task/{tid}/stat")
+                stat = self._try(pid, parse_stat, text) if text is not None else None
+                if stat is None:
+                    continue
+                key, used = (stat.pid, stat.starttime_ticks), stat.utime_ticks + stat.stime_ticks
+                ticks[key] = used
+                cores = _rate(old.get(key), used, seconds)
+                threads.append(
+                    Thread(stat.pid, stat.comm, stat.state, None if cores is None else cores / CLOCK_TICKS,
+                           used / CLOCK_TICKS)
+                )  # fmt: skip
+            found[pid] = tuple(threads)
+        self._ticks = now, ticks
+        return found
+
+    def _end(self, ask: Ask, now: float) -> str | None:
+        """Say why a container ended, as far as the kernel's log tells: its own counters went with it."""
+        if ask.cgroup is None or ask.since is None:
+            return None
+        earliest = (time.monotonic() - (now - ask.since) - KILLED_BEFORE) * 1e6
+        log, reader, last = KernelLog(self._host), KillReader(), None
+        try:
+            for record in log.records():
+                kill = reader.read(record)
+                if kill is not None and kill.monotonic_us >= earliest and ask.cgroup in ancestors(kill.cgroup):
+                    last = kill
+        except OSError:
+            return None
+        finally:
+            log.close()
+        return _killed(last)
+
+
+def _killed(kill: Kill | None) -> str | None:
+    return None if kill is None else f"{kill.task} (pid {kill.pid}) was killed for lack of memory (OOM)"
+
+
+def _traffic(old: Interface | None, new: Interface, seconds: float) -> Traffic:
+    def rate(name: str) -> float | None:
+        return _rate(getattr(old, name) if old else None, getattr(new, name), seconds)
+
+    return Traffic(
+        name=new.name,
+        receive_bytes_per_second=rate("receive_bytes"),
+        transmit_bytes_per_second=rate("transmit_bytes"),
+        receive_packets_per_second=rate("receive_packets"),
+        transmit_packets_per_second=rate("transmit_packets"),
+        receive_bytes=new.receive_bytes,
+        transmit_bytes=new.transmit_bytes,
+        receive_errors=new.receive_errors,
+        transmit_errors=new.transmit_errors,
+        receive_dropped=new.receive_dropped,
+        transmit_dropped=new.transmit_dropped,
+    )
+
+
+def _rate(before: int | None, after: int, seconds: float) -> float | None:
+    return None if before is None or after < before or seconds <= 0 else (after - before) / seconds
