@@ -1,0 +1,59 @@
+"""What a process may do, as lines of text: ids, capabilities, seccomp, devices, what is kept from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from inspector.report import Security
+from inspector.views.facts import fact, wrapped
+from inspector.views.layout import Line
+from inspector.views.text import UNKNOWN, safe
+
+__all__ = ["security_lines"]
+
+
+def security_lines(security: Security, width: int, known: Sequence[str]) -> Iterator[Line]:
+    """Yield the lines; `known` are the names of all capabilities that there are."""
+    for label, own, ranges in (
+        ("user ids", security["uid"], security["uid_map"]),
+        ("group ids", security["gid"], security["gid_map"]),
+    ):
+        maps = [f"{_span(one['inside'], one['length'])} is {one['outside']}... here" for one in ranges or ()]
+        same = ranges is not None and [(one["inside"], one["outside"]) for one in ranges] == [(0, 0)]
+        said = "as they are here" if same else ", ".join(maps) or "not mapped" if ranges is not None else UNKNOWN
+        yield fact(label, f"{own if own is not None else UNKNOWN}   ", (said, "dim"))
+    capabilities = security["capabilities"]
+    if capabilities is not None:
+        for kind in ("effective", "bounding", "ambient", "inheritable"):
+            names: Sequence[str] = capabilities[kind]
+            if kind == "bounding" and names == capabilities["effective"]:
+                yield fact(kind, ("the same", "dim"))
+            elif names or kind == "effective":
+                yield from wrapped(kind, _capabilities(names, known), width)
+    seccomp = security["seccomp"] or UNKNOWN
+    filters = security["seccomp_filters"]
+    yield fact("seccomp", seccomp + (f", {filters} filter{'s' if filters > 1 else ''}" if filters else ""))
+    new = {True: "no: no_new_privs is set", False: "yes, by setuid programs and file capabilities", None: UNKNOWN}
+    yield fact("may gain", new[security["no_new_privs"]])
+    if security["devices"] is not None:
+        yield from wrapped("devices", ", ".join(security["devices"]) or "none", width)
+    elif security["devices_note"]:
+        yield fact("devices", (security["devices_note"], "dim"))
+    for label, paths in (("masked", security["masked_paths"]), ("read-only", security["read_only_paths"])):
+        if paths:
+            yield from wrapped(label, " ".join(paths), width)
+    yield fact("LSM label", safe(security["lsm"]) if security["lsm"] else ("none", "dim"))
+
+
+def _span(first: int, length: int) -> str:
+    return str(first) if length == 1 else f"{first}-{first + length - 1}"
+
+
+def _capabilities(names: Sequence[str], known: Sequence[str]) -> str:
+    """Name those it has, or, where that is shorter, those it lacks."""
+    if not names:
+        return "none"
+    lacks = [name for name in known if name not in names]
+    few = lacks if len(lacks) < len(names) else names
+    text = " ".join(name.removeprefix("CAP_").lower() for name in few)
+    return f"{len(names)}: {text}" if few is names else f"all {len(names)}{' but ' if lacks else ''}{text}"
