@@ -6,12 +6,14 @@ inspector.views.table and inspector.ctop.lines say what it looks like.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from inspector.fields import BY_NAME
-from inspector.schema import Container
+from inspector.schema import Container, Finding
 from inspector.views import text
+from inspector.views.sparkline import sparkline
 
 Cell = tuple[str, str]
 """Text and the meaning of its colour."""
@@ -20,47 +22,82 @@ __all__ = [
     "BADLY_WAITING",
     "COLOUR_OF_SEVERITY",
     "FULL",
+    "GRAPH",
     "NEAR",
     "SEVERITY",
     "WAITING",
     "Cell",
     "CpuMode",
+    "MemoryMode",
+    "Past",
     "Scene",
     "Show",
+    "Stem",
     "age",
+    "bar",
     "cpu",
+    "cpu_graph",
     "cpu_limit",
     "cpu_ratio",
+    "fixed_ratio",
+    "mark",
     "memory",
+    "memory_graph",
+    "memory_ratio",
+    "memory_used",
+    "name",
     "note",
     "number",
     "pids",
     "plain",
     "pod",
+    "rating",
+    "ratio",
     "set_elsewhere",
     "state",
     "throttled",
 ]
 
 CpuMode = Literal["core", "limit", "host"]
+MemoryMode = Literal["working-set", "usage", "anon", "fixed"]
+Past = Callable[[str, str, int], Sequence[float | None]]
+"""The last values, at most so many, of a container's series (inspector.ctop.history): (id, series, count)."""
+GRAPH = BAR = 8
+"""Columns of a sparkline, and of a bar."""
 NEAR, FULL = 0.75, 0.9
 THROTTLED, BADLY_THROTTLED = 0.01, 0.25
 WAITING, BADLY_WAITING = 0.1, 0.4
 SEVERITY = {"critical": 2, "warning": 1, "info": 0}
-COLOUR_OF_STATE = {"running": "good", "paused": "warn", "hollow": "bad"}
+MARKS = {"critical": "▲", "warning": "●", "info": "i"}
+COLOUR_OF_STATE = {"running": "", "paused": "warn", "hollow": "bad"}
 COLOUR_OF_SEVERITY = {"critical": "bad", "warning": "warn", "info": "dim"}
 
 
+class Stem(NamedTuple):
+    """What stands before and behind a name in the tree; `dim` for a row that is only there for what is below it."""
+
+    before: str = ""
+    behind: str = ""
+    dim: bool = False
+
+
 class Scene(NamedTuple):
-    """What a cell must know besides its container: what CPU % is a share of, the machine, the time."""
+    """What a cell must know besides its container: what CPU % and memory mean, the machine, the time, the tree.
+
+    `past` is None where there are no last minutes to show; `stems` are by id.
+    """
 
     cpu: CpuMode = "core"
     cpus: int = 1
     hidden_ancestors: bool = False
     now: float = 0.0
+    memory: MemoryMode = "working-set"
+    past: Past | None = None
+    stems: Mapping[str, Stem] = MappingProxyType({})
 
 
 Show = Callable[[Container, Scene], Cell]
+Figure = Callable[[Container, Scene], float | None]
 Form = Callable[[float | None], str]
 
 
@@ -70,6 +107,31 @@ def cpu_ratio(container: Container, scene: Scene) -> float | None:
     if scene.cpu == "limit":
         return container["cpu"]["limit_ratio"]
     return used if scene.cpu == "core" or used is None else used / max(scene.cpus, 1)
+
+
+def memory_used(container: Container, scene: Scene) -> float | None:
+    """Memory by the meaning the scene has chosen, in bytes; of processes without a cgroup their anonymous memory."""
+    usage = container["memory"]
+    if scene.memory == "usage":
+        return usage["usage_bytes"]
+    if scene.memory == "fixed":
+        return usage["unreclaimable_bytes"]
+    known = None if scene.memory == "anon" else usage["working_set_bytes"]
+    return usage["anon_bytes"] if known is None else known
+
+
+def memory_ratio(container: Container, scene: Scene) -> float | None:
+    """Memory by that meaning as a share of the effective limit."""
+    if scene.memory == "working-set":
+        return container["memory"]["limit_ratio"]
+    used, limit = memory_used(container, scene), container["memory"]["limit_bytes"]
+    return used / limit if used is not None and limit else None
+
+
+def fixed_ratio(container: Container, _: Scene) -> float | None:
+    """Return the share of the limit that cannot be reclaimed: at 1 the next page is an OOM kill."""
+    fixed, limit = container["memory"]["unreclaimable_bytes"], container["memory"]["limit_bytes"]
+    return fixed / limit if fixed is not None and limit else None
 
 
 def set_elsewhere(container: Container, set_by: str | None) -> bool:
@@ -112,6 +174,23 @@ def number(field: str, form: Form, warn: float = 0, bad: float = 0) -> Show:
     return show
 
 
+def ratio(figure: Figure, warn: float, bad: float) -> Show:
+    """Show a share in percent, coloured."""
+
+    def show(container: Container, scene: Scene) -> Cell:
+        share = figure(container, scene)
+        return text.percent(share), _level(share, warn, bad, "" if share else "dim")
+
+    return show
+
+
+def name(container: Container, scene: Scene) -> Cell:
+    """Name; in the tree behind its branch."""
+    shown = text.safe(container["name"]) or text.UNKNOWN
+    stem = scene.stems.get(container["id"])
+    return (f"{stem.before}{shown}{stem.behind}" if stem else shown), ""
+
+
 def cpu(container: Container, scene: Scene) -> Cell:
     """CPU %, coloured by how near the limit it is."""
     return text.percent(cpu_ratio(container, scene)), _level(container["cpu"]["limit_ratio"], NEAR, FULL)
@@ -140,17 +219,42 @@ def throttled(container: Container, _: Scene) -> Cell:
 
 
 def memory(container: Container, scene: Scene) -> Cell:
-    """Working set and effective limit; "^" when an ancestor sets it."""
-    usage = container["memory"]
-    used = usage["working_set_bytes"]
-    if used is None and usage["source"] == "processes":
-        used = usage["anon_bytes"]
+    """Memory and its effective limit; "^" when an ancestor sets it."""
+    usage, used, share = container["memory"], memory_used(container, scene), memory_ratio(container, scene)
     if usage["limit_bytes"] is None:
         limit = _no_limit(container, "memory", used, scene)
     else:
         limit = _elsewhere(container, usage["limit_set_by"]) + text.byte_size(usage["limit_bytes"])
-    meaning = _level(usage["limit_ratio"], NEAR, FULL) if usage["limit_ratio"] is not None else ""
-    return f"{text.byte_size(used):>7} / {limit:>8}", meaning
+    return f"{text.byte_size(used):>7} / {limit:>8}", "" if share is None else _level(share, NEAR, FULL)
+
+
+def bar(container: Container, scene: Scene) -> Cell:
+    """Memory as a share of its limit: what cannot be reclaimed, the rest of it, what is free."""
+    share = memory_ratio(container, scene)
+    if share is None:
+        return text.UNKNOWN, "dim"
+    full = round(min(share, 1) * BAR)
+    fixed = min(round(min(fixed_ratio(container, scene) or 0, 1) * BAR), full)
+    return "█" * fixed + "▒" * (full - fixed) + "·" * (BAR - full), _level(share, NEAR, FULL)
+
+
+def cpu_graph(container: Container, scene: Scene) -> Cell:
+    """CPU of the last samples; a full block is the limit, without one a core or the most there was."""
+    if scene.past is None:
+        return text.UNKNOWN, "dim"
+    values = scene.past(container["id"], "cpu_cores", GRAPH)
+    limit = container["cpu"]["limit_cores"]
+    top = limit or max(1.0, max((value for value in values if value is not None), default=0))
+    return sparkline(values, GRAPH, top), _level(container["cpu"]["limit_ratio"], NEAR, FULL)
+
+
+def memory_graph(container: Container, scene: Scene) -> Cell:
+    """Working set of the last samples; a full block is the limit, without one the most there was."""
+    if scene.past is None:
+        return text.UNKNOWN, "dim"
+    values = scene.past(container["id"], "memory_bytes", GRAPH)
+    share = container["memory"]["limit_ratio"]
+    return sparkline(values, GRAPH, container["memory"]["limit_bytes"]), _level(share or 0, NEAR, FULL)
 
 
 def pids(container: Container, _: Scene) -> Cell:
@@ -174,13 +278,32 @@ def age(container: Container, scene: Scene) -> Cell:
 
 def state(container: Container, _: Scene) -> Cell:
     """Show whether it is running, paused or hollow."""
-    return text.safe(container["state"]), COLOUR_OF_STATE.get(container["state"], "")
+    return text.safe(container["state"]) or text.UNKNOWN, COLOUR_OF_STATE.get(container["state"], "")
 
 
-def note(container: Container, _: Scene) -> Cell:
-    """Code of its worst finding, and how many more there are."""
-    worst = max(container["findings"], key=lambda finding: SEVERITY.get(finding["severity"], 0), default=None)
+def rating(container: Container, _: Scene) -> float | None:
+    """How bad its findings are: the worst severity, then how many; None without any."""
+    worst = max((SEVERITY.get(one["severity"], 0) for one in container["findings"]), default=None)
+    return None if worst is None else worst * 1000 + len(container["findings"])
+
+
+def _worst(container: Container) -> Finding | None:
+    return max(container["findings"], key=lambda one: SEVERITY.get(one["severity"], 0), default=None)
+
+
+def mark(container: Container, _: Scene) -> Cell:
+    """Mark of its worst finding."""
+    worst = _worst(container)
+    if worst is None:
+        return "", ""
+    return MARKS.get(worst["severity"], "i"), COLOUR_OF_SEVERITY.get(worst["severity"], "")
+
+
+def note(container: Container, scene: Scene) -> Cell:
+    """Mark and code of its worst finding, and how many more there are."""
+    worst = _worst(container)
     if worst is None:
         return "", ""
     more = f" +{len(container['findings']) - 1}" if len(container["findings"]) > 1 else ""
-    return text.safe(worst["code"]) + more, COLOUR_OF_SEVERITY.get(worst["severity"], "")
+    shown, meaning = mark(container, scene)
+    return f"{shown} {text.safe(worst['code'])}{more}", meaning

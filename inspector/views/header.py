@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inspector.schema import Container, Document
-from inspector.views.cells import Scene
+from inspector.views.cells import MemoryMode, Scene
 from inspector.views.layout import Line
 from inspector.views.text import byte_size, cores, duration, percent, safe
 
@@ -13,7 +13,7 @@ SEPARATOR = (" · ", "dim")
 MEANING_OF_CPU = {"core": "one core", "limit": "the effective limit", "host": "the host's CPUs"}
 
 
-def scene_of(document: Document, cpu: str) -> Scene:
+def scene_of(document: Document, cpu: str, memory: MemoryMode = "working-set") -> Scene:
     """Return what the cells must know of a document; `cpu` is core, limit or host."""
     mode = cpu if cpu in ("limit", "host") else "core"
     host = document["host"]
@@ -22,6 +22,7 @@ def scene_of(document: Document, cpu: str) -> Scene:
         cpus=host["cpus"],
         hidden_ancestors=document["viewpoint"]["hidden_ancestors"],
         now=document["taken_at"],
+        memory=memory,
     )
 
 

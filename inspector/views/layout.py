@@ -16,8 +16,11 @@ from inspector.views.text import fit, width_of
 __all__ = ["Line", "Placed", "place", "row", "title", "titles"]
 
 Line = list[Cell]
-GROWN = 32
+GROWN = 24
 """Columns a name takes before more columns join; longer names get what is left over."""
+
+
+EXTRAS = sorted((row for row in COLUMNS if row.level), key=lambda row: row.level or 0)
 
 
 class Placed(NamedTuple):
@@ -46,13 +49,15 @@ def place(
     spare = width - sum(widths[row.name] + 1 for row in chosen) + 1
     spare = _grow(chosen, widths, wanted, spare, GROWN)
     if not columns:
-        for extra in sorted((row for row in COLUMNS if row.level), key=lambda row: row.level or 0):
-            if extra.grows and not wanted[extra.name]:
+        for extra in EXTRAS:
+            if (extra.grows and not wanted[extra.name]) or (extra.live and scene.past is None):
                 continue
             if widths[extra.name] + 1 <= spare:
                 chosen.append(extra)
                 spare = _grow([extra], widths, wanted, spare - widths[extra.name] - 1, GROWN)
-        chosen.sort(key=COLUMNS.index)
+        names = {row.name for row in chosen}
+        spare += sum(row.width + 1 for row in chosen if row.unless in names)
+        chosen = [row for row in COLUMNS if row in chosen and row.unless not in names]
     _grow(chosen, widths, wanted, spare, width)
     return [Placed(row, widths[row.name]) for row in chosen]
 
@@ -68,8 +73,12 @@ def _grow(rows: Sequence[Column], widths: dict[str, int], wanted: dict[str, int]
 
 
 def title(column: Column, scene: Scene) -> str:
-    """Return the column's title; that of CPU % says of what it is a share."""
-    return f"{column.title}{scene.cpu}" if column.name == "cpu" else column.title
+    """Return the column's title; those of CPU % and memory say which meaning is chosen."""
+    if column.name == "cpu":
+        return f"{column.title}{scene.cpu}"
+    if column.name == "mem" and scene.memory != "working-set":
+        return f"{scene.memory.upper()} / LIMIT"
+    return column.title
 
 
 def titles(placed: Sequence[Placed], scene: Scene, sort: str = "") -> Line:
@@ -82,8 +91,9 @@ def titles(placed: Sequence[Placed], scene: Scene, sort: str = "") -> Line:
 
 def row(container: Container, placed: Sequence[Placed], scene: Scene) -> Line:
     """Return the line of one container."""
+    stem = scene.stems.get(container["id"])
     line = []
     for column, width in placed:
         shown, meaning = column.show(container, scene)
-        line.append((fit(shown, width, column.align) + " ", meaning))
+        line.append((fit(shown, width, column.align) + " ", "dim" if stem and stem.dim else meaning))
     return line

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from inspector.fields import BY_NAME
 from inspector.schema import Container
-from inspector.views.cells import Scene, cpu_ratio
+from inspector.views.cells import Scene, cpu_ratio, fixed_ratio, memory_ratio, memory_used, rating
+from inspector.views.filters import filter_of
 
-__all__ = ["FILTER_KEYS", "SORTS", "Selection", "matches", "select", "sort_key"]
+__all__ = ["SORTS", "Selection", "ordered", "select", "sort_key"]
 
 Value = float | int | str | None
 Key = Callable[[Container, Scene], Value]
@@ -45,14 +46,9 @@ def _throttled(container: Container, _: Scene) -> Value:
     return max(known, default=None)
 
 
-def _memory(container: Container, _: Scene) -> Value:
-    memory = container["memory"]
-    return memory["working_set_bytes"] if memory["working_set_bytes"] is not None else memory["anon_bytes"]
-
-
 SORTS: Mapping[str, Key] = {
     "cpu": cpu_ratio,
-    "mem": _memory,
+    "mem": memory_used,
     "throttled": _throttled,
     "name": _field("name"),
     "pids": _field("pids.current"),
@@ -60,7 +56,7 @@ SORTS: Mapping[str, Key] = {
     "net": _sum("network.receive_bytes_per_second", "network.transmit_bytes_per_second"),
     "time": _field("cpu.usage_seconds"),
     "limit": _field("cpu.limit_cores"),
-    "mem%": _field("memory.limit_ratio"),
+    "mem%": memory_ratio,
     "runtime": _field("runtime"),
     "image": _field("image"),
     "id": _field("id"),
@@ -79,53 +75,34 @@ SORTS: Mapping[str, Key] = {
     "tx": _field("network.transmit_bytes_per_second"),
     "read": _field("io.read_bytes_per_second"),
     "write": _field("io.write_bytes_per_second"),
+    "iowait": _field("io.pressure_some_ratio"),
+    "fixed%": fixed_ratio,
+    "limitby": _field("cpu.limit_set_by"),
+    "cpuset": _field("cpu.cpuset"),
+    "pod": lambda container, _: container["pod"],
+    "note": rating,
 }
+SAME = {"cpugraph": "cpu", "memgraph": "mem", "bar": "mem%", "mark": "note"}
+"""Columns that show another's figure."""
 ASCENDING = ("age", "created_at")
 """Numbers for which less comes first: the start time, so that the oldest is on top."""
-
-FILTER_KEYS: Mapping[str, Callable[[Container], str]] = {
-    "name": lambda container: container["name"],
-    "id": lambda container: container["id"],
-    "image": lambda container: container["image"],
-    "runtime": lambda container: container["runtime"] or "",
-    "kind": lambda container: container["kind"],
-    "state": lambda container: container["state"],
-    "pod": lambda container: container["pod"] or "",
-    "label": lambda container: "\n".join(f"{key}={value}" for key, value in container["labels"].items()),
-}
-ANYWHERE = ("name", "id", "image", "runtime")
 
 
 def sort_key(name: str) -> Key:
     """Return what a short name or a document field sorts by; KeyError when there is no such name."""
-    known = SORTS.get(name)
+    known = SORTS.get(SAME.get(name, name))
     return known if known is not None else _field(name)
-
-
-def matches(container: Container, words: str) -> bool:
-    """Tell whether every word is part of the name, id, image or runtime; `runtime:docker` asks for one of them.
-
-    Upper and lower case are the same. A word with an unknown key
-    (`nginx:1.25`) is an ordinary word.
-    """
-    return all(_matches(container, word) for word in words.casefold().split())
-
-
-def _matches(container: Container, word: str) -> bool:
-    key, _, rest = word.partition(":")
-    get = FILTER_KEYS.get(key)
-    if get is not None and rest:
-        return rest in get(container).casefold()
-    return any(word in FILTER_KEYS[name](container).casefold() for name in ANYWHERE)
 
 
 def select(containers: Iterable[Container], selection: Selection, scene: Scene) -> list[Container]:
     """Return the containers to show, in order: numbers from the largest, texts from A, unknown values last."""
-    shown = [
-        container
-        for container in containers
-        if (selection.every or container["kind"] == "container") and matches(container, selection.words)
-    ]
+    matching = filter_of(selection.words).matches
+    shown = [one for one in containers if (selection.every or one["kind"] == "container") and matching(one)]
+    return ordered(shown, selection, scene)
+
+
+def ordered(shown: list[Container], selection: Selection, scene: Scene) -> list[Container]:
+    """Return containers in the selection's order."""
     shown.sort(key=lambda container: (container["name"], container["id"]))
     key = sort_key(selection.sort)
     keyed = [(key(container, scene), container) for container in shown]

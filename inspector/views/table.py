@@ -20,11 +20,10 @@ PALETTE: Mapping[str, str] = {
     "title": "bold",
     "sorted": "bold underline",
     "dim": "dim",
-    "good": "green",
-    "warn": "yellow",
+    "warn": "magenta",
     "bad": "bold red",
 }
-"""What a meaning looks like, in the 16 colours every terminal has."""
+"""What a meaning looks like: those of the terminal's own 16 colours that can be read on black and on white alike."""
 
 MOST_NOTES = 20
 

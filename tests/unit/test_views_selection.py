@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
+from inspector.ctop.patience import TooSlow, at_most
 from inspector.views.cells import Scene
-from inspector.views.selection import SORTS, Selection, matches, select, sort_key
+from inspector.views.columns import COLUMNS
+from inspector.views.filters import filter_of
+from inspector.views.selection import SORTS, Selection, select, sort_key
 from tests.unit.documents import container
 
 SCENE = Scene(cpus=2)
@@ -66,4 +71,65 @@ def test_an_unknown_field_is_refused() -> None:
 )  # fmt: skip
 def test_filter(words: str, found: bool) -> None:
     """All words must be found; KEY:WORD looks at one value; an unknown key is an ordinary word."""
-    assert matches(container("web"), words) is found
+    assert filter_of(words).matches(container("web")) is found
+
+
+FOUND = {"code": "cpu-throttled", "severity": "critical", "text": "throttled"}
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [("web|db", True), ("db|cache", False), ("db|web podman|docker", True), ("runtime:podman|docker", True),
+     ("name:docker|podman", False), ("/^WEB$/", True), ("/^eb/", False), (r"/^we\w$/", True), ("image:/^nginx/", True),
+     ("name:/nginx/", False), ("finding:throttled", True), ("finding:critical", True), ("finding:warning", False),
+     ("FINDING:/./", True), ("|", False), ("//", False), ("/", False), ("/web|db/", True)],
+)  # fmt: skip
+def test_alternatives_patterns_and_findings(words: str, found: bool) -> None:
+    """A|b is either, /x/ is a pattern, finding: looks at codes and severities; as on the exporter's page."""
+    assert bool(filter_of(words).matches(container("web", findings=[FOUND]))) is found
+    assert filter_of(words).problem is None
+
+
+@pytest.mark.parametrize("words", ["/[/", "name:/(/", "/" + "a" * 201 + "/", "/a{99999999999}/", "/*/"])
+def test_a_bad_pattern_is_named_and_shuts_nobody_out(words: str) -> None:
+    """What is wrong is said; the other words still count."""
+    assert words.removeprefix("name:") in (filter_of(words).problem or "")
+    assert filter_of(words).matches(container("web"))
+    assert not filter_of(words + " nobody").matches(container("web"))
+
+
+def test_a_pattern_for_the_ages_is_given_up() -> None:
+    """A pattern that would take years ends after the time it is given; a quick one is not disturbed."""
+    rows = [container("a" * 64 + "b")]
+    before = signal.getsignal(signal.SIGVTALRM)
+    with at_most(0.1), pytest.raises(TooSlow):
+        select(rows, Selection(words="/(a+)+$/"), SCENE)
+    with at_most(60):
+        assert select(rows, Selection(words="/a+b$/"), SCENE) == rows
+    assert signal.getsignal(signal.SIGVTALRM) == before
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0)
+
+
+def test_memory_has_four_meanings() -> None:
+    """Memory sorts by the meaning that is chosen."""
+    keys = ("usage_bytes", "working_set_bytes", "anon_bytes", "unreclaimable_bytes")
+    large = container("cache", memory=dict(zip(keys, (9, 1, 5, 2), strict=True)))
+    other = container("heap", memory=dict(zip(keys, (8, 2, 4, 3), strict=True)))
+    first = {
+        mode: select([large, other], Selection(sort="mem"), Scene(memory=mode))[0]["name"]
+        for mode in ("working-set", "usage", "anon", "fixed")
+    }
+    assert first == {"working-set": "heap", "usage": "cache", "anon": "cache", "fixed": "heap"}
+
+
+def test_findings_sort_by_how_bad_they_are() -> None:
+    """The worst finding first, then how many; without any last, the column's mark and its note alike."""
+    info = {**FOUND, "severity": "info"}
+    rows = [container("none"), container("infos", findings=[info, info]), container("bad", findings=[FOUND])]
+    for name in ("note", "mark"):
+        assert [one["name"] for one in select(rows, Selection(sort=name), SCENE)] == ["bad", "infos", "none"]
+
+
+def test_every_column_sorts() -> None:
+    """Whatever is shown, there is an order by it."""
+    assert all(callable(sort_key(column.name)) for column in COLUMNS)

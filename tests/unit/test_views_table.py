@@ -39,7 +39,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     placed = place(rows, Scene(), width)
     assert all(sum(width_of(text) for text, _ in row(one, placed, Scene())) <= width + 1 for one in rows)
     assert {"name", "runtime", "cpu", "limit", "throttled", "mem", "pids"} <= {entry.column.name for entry in placed}
-    assert (len(placed) > 7) == (width > 100)
+    assert (len(placed) > 9) == (width > 100)
 
 
 def test_off_a_terminal_nothing_is_cut() -> None:

@@ -1,0 +1,97 @@
+"""What a filter means: the words of `ctop -f`, of / in the live view, and of the exporter's page alike."""
+
+from __future__ import annotations
+
+import functools
+import re
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+
+from inspector.schema import Container
+
+__all__ = ["FILTER_KEYS", "FILTER_SYNTAX", "Filter", "filter_of"]
+
+FILTER_SYNTAX = """\
+FILTER is words that must all be found, in upper or lower case, in the name, id, image or
+runtime. web|db is either; /^web-\\d+$/ is a pattern, without blanks (\\s stands for one);
+KEY:WORD, KEY:a|b and KEY:/pattern/ look at one of
+  {keys};
+so finding:throttled has those with such a finding, finding:critical those with a bad one.
+"""
+FILTER_KEYS: Mapping[str, Callable[[Container], str]] = {
+    "name": lambda container: container["name"],
+    "id": lambda container: container["id"],
+    "image": lambda container: container["image"],
+    "runtime": lambda container: container["runtime"] or "",
+    "kind": lambda container: container["kind"],
+    "state": lambda container: container["state"],
+    "pod": lambda container: container["pod"] or "",
+    "label": lambda container: "\n".join(f"{key}={value}" for key, value in container["labels"].items()),
+    "finding": lambda container: "\n".join(f"{one['code']} {one['severity']}" for one in container["findings"]),
+}
+ANYWHERE = ("name", "id", "image", "runtime")
+LONGEST_PATTERN, LONGEST_TEXT = 200, 1000
+"""Characters of a pattern, and of a text that is searched for one."""
+Test = Callable[[Container], bool]
+Match = Callable[[str], object]
+
+
+class Filter:
+    """A filter, compiled once. `problem` says what is wrong with a pattern of it; such a word shuts nobody out."""
+
+    def __init__(self, words: str) -> None:
+        self.problem: str | None = None
+        self.has_pattern = False
+        self._tests: list[Test] = []
+        for word in words.split():
+            try:
+                self._tests.append(self._test(word))
+            except (ValueError, re.error, OverflowError, RecursionError) as error:
+                self.problem = f"{word}: {error}"
+
+    def matches(self, container: Container) -> bool:
+        """Tell whether every word is found."""
+        return all(test(container) for test in self._tests)
+
+    def give_up(self, why: str) -> None:
+        """Shut nobody out any more."""
+        self.problem = why
+        self._tests = []
+
+    def _test(self, word: str) -> Test:
+        key, _, rest = word.partition(":")
+        get = FILTER_KEYS.get(key.casefold())
+        if get is not None and rest:
+            match = self._match(rest)
+            return lambda container: bool(match(get(container)))
+        match = self._match(word)
+        getters = [FILTER_KEYS[name] for name in ANYWHERE]
+        return lambda container: any(match(get(container)) for get in getters)
+
+    def _match(self, text: str) -> Match:
+        if len(text) > 2 and text[0] == text[-1] == "/":  # noqa: PLR2004  two slashes with nothing between are a text
+            self.has_pattern = True
+            search = _pattern(text[1:-1]).search
+            return lambda value: search(value[:LONGEST_TEXT])
+        parts = [part for part in text.casefold().split("|") if part]
+        if len(parts) == 1:
+            return lambda value: parts[0] in value.casefold()
+        return lambda value: _any_in(parts, value.casefold())
+
+
+def _any_in(parts: Iterable[str], value: str) -> bool:
+    return any(part in value for part in parts)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    if len(text) > LONGEST_PATTERN:
+        raise ValueError(f"a pattern has at most {LONGEST_PATTERN} characters")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a FutureWarning about "[[" would be written over the screen
+        return re.compile(text, re.IGNORECASE)
+
+
+@functools.lru_cache(maxsize=8)
+def filter_of(words: str) -> Filter:
+    """Return the filter of these words; compiled when they are new."""
+    return Filter(words)
