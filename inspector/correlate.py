@@ -238,7 +238,8 @@ def _is_alone(census: Census, candidate: Candidate) -> bool:
 def _verdict(grounds: Grounds) -> Container | None:
     """Decide what one candidate is, but for the container around it; None for nothing of its own."""
     candidate = grounds.candidate
-    naming = name_of(candidate.key, candidate.match, grounds.leader, grounds.own)
+    ours = grounds.own.inside_container and grounds.own.pid in candidate.members
+    naming = name_of(candidate.key, candidate.match, grounds.leader, grounds.own, ours=ours)
     if naming is None:
         return None
     cgroups, owned = _cgroups(grounds)
@@ -286,8 +287,10 @@ def _may_share_unseen(own: Own, leader: Leader, located: Located) -> bool:
     """Tell whether our container may be in v1 cgroups of others: v1 lists nobody of a PID namespace around ours.
 
     A runtime that makes a cgroup for a container makes one of every controller, so one at a real root is a sign
-    that nobody did (nspawn and unshare stay in their starter's cgroups).
+    that nobody did (nspawn and unshare stay in their starter's cgroups). So are tasks that a cgroup only counts.
     """
+    if own.crowded:
+        return True
     accounting = (located[name] for name in ("cpu", "cpuacct", "memory", "pids") if name in located)
     return own.own_pid_namespace and any(
         hierarchy.version == 1 and index in own.true_roots and path_in(hierarchy, leader.membership) == "/"

@@ -11,7 +11,7 @@ import re
 from typing import Literal, NamedTuple
 
 from inspector.kernel.mounts import overlay_layers, root_identity
-from inspector.model import Leader, Own
+from inspector.model import Leader, Own, Told
 from inspector.runtimes import Match, by_command, by_directory, by_layer, pod_uid
 
 __all__ = ["Naming", "name_of"]
@@ -38,9 +38,9 @@ class Naming(NamedTuple):
 
 
 def name_of(
-    key: tuple[str, str | int], matched: Match | None, leader: Leader | None, own: Own
+    key: tuple[str, str | int], matched: Match | None, leader: Leader | None, own: Own, *, ours: bool = False
 ) -> Naming | None:
-    """Name a group; None for one that is nothing of its own (a mount namespace with the host's root)."""
+    """Name a group, or `ours`; None for one that is nothing of its own (a mount namespace with the host's root)."""
     kind, value = key
     # One that went elsewhere, or ended, before the full look at it is not what its group was made for.
     if leader is None or (kind in ("pid", "mnt") and leader.namespaces.get(str(kind)) != value):
@@ -50,7 +50,7 @@ def name_of(
         return Naming("cgroup", path, path, None, "", (f"cgroup {path}",))
     evidence = _common_evidence(leader, own)
     if matched is not None:
-        return _by_pattern(matched, evidence)
+        return _by_pattern(matched, evidence, own.told if ours else None)
     if kind == "self":
         return _self(own, leader, evidence)
     if kind == "pid" or root_identity(leader.root) != root_identity(own.root):
@@ -58,15 +58,22 @@ def name_of(
     return _service(leader, evidence)
 
 
-def _by_pattern(matched: Match, evidence: tuple[str, ...]) -> Naming:
-    """Name a runtime's container by its id; LXC and nspawn have names, which come again within another container."""
+def _by_pattern(matched: Match, evidence: tuple[str, ...], told: Told | None) -> Naming:
+    """Name a runtime's container by its id; LXC and nspawn have names, which come again within another container.
+
+    `told` is what the container was told, where it is the one that we are in.
+    """
     unique = LONG_ID.fullmatch(matched.id) is not None
+    if told is not None and told.runtime == matched.runtime:
+        evidence = (*evidence, f"{told.runtime} by {told.source}")
+    else:
+        told = None
     return Naming(
         kind="container",
         id=matched.id if unique else matched.path,
-        name=matched.id[:SHORT_ID] if unique else matched.id,
+        name=(told.name if told else "") or (matched.id[:SHORT_ID] if unique else matched.id),
         runtime=matched.runtime,
-        image="unknown",
+        image=(told.image if told else "") or "unknown",
         evidence=(f"cgroup pattern {matched.runtime}", *evidence),
         runtime_id=matched.id,
         pod=pod_uid(matched.path),
@@ -94,26 +101,29 @@ def _common_evidence(leader: Leader, own: Own) -> tuple[str, ...]:
 
 
 def _self(own: Own, leader: Leader, evidence: tuple[str, ...]) -> Naming:
-    """Name the container that the reader itself is in: its host name is all that it is told from inside.
+    """Name the container that the reader itself is in: by what is bound or mounted in it, or else by what it was told.
 
     Without an id from a file or the host name it has the id that it has when seen from outside: its namespace.
     """
     overlay = overlay_layers(own.root) if own.root else None
     layer = by_layer(overlay.upper) if overlay and overlay.upper else None
-    runtime, identifier = by_directory(own.kept_in) or layer or (by_command(leader.process.comm), None)
+    seen = by_directory(own.kept_in) or layer or (by_command(leader.process.comm), None)
+    told = own.told if own.told is not None and seen[0] in (None, own.told.runtime) else None
     # Docker's directory for a container is called by its full id, wherever Docker keeps its data.
-    candidates = own.kept_in.rpartition("/")[2], own.hostname
-    identifier = identifier or next(filter(HEX_ID.fullmatch, candidates), None)
+    candidates = own.kept_in.rpartition("/")[2], told.id if told else "", own.hostname
+    identifier = seen[1] or next(filter(HEX_ID.fullmatch, candidates), None)
     evidence = (f"we run inside it, PID namespace {own.namespaces.get('pid')}", *evidence)
     if overlay:
         evidence = (*evidence, "overlay root")
+    if told:
+        evidence = (*evidence, f"{told.runtime} by {told.source}")
     apart = "pid" if own.own_pid_namespace else "mnt"
     return Naming(
         kind="container",
         id=identifier or f"{apart}-{own.namespaces.get(apart)}",
-        name=own.hostname or "self",
-        runtime=runtime,
-        image=own.root.root if own.root and not overlay else "unknown",
+        name=(told.name if told else "") or own.hostname or "self",
+        runtime=told.runtime if told else seen[0],
+        image=(told.image if told else "") or (own.root.root if own.root and not overlay else "unknown"),
         evidence=evidence,
     )
 

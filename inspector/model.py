@@ -29,6 +29,7 @@ __all__ = [
     "Process",
     "ProcessDetail",
     "Tally",
+    "Told",
 ]
 
 Identity = tuple[int, int]  # PID and start time (clock ticks since boot): one process, for ever
@@ -59,11 +60,22 @@ class Group(NamedTuple):
     members: tuple[int, ...]
 
 
+class Told(NamedTuple):
+    """What the container we are in was told by who made it, and where: names that anyone in it could have written."""
+
+    runtime: str
+    source: str
+    id: str = ""
+    name: str = ""
+    image: str = ""
+
+
 class Own(NamedTuple):
     """The reader itself: where it stands decides what it can see.
 
     `true_roots` are the hierarchies (by index) whose mount shows the real
-    root cgroup, above which there is nothing.
+    root cgroup, above which there is nothing. `crowded`: a v1 cgroup that we
+    are in holds tasks of a PID namespace around ours, which it does not list for us.
     """
 
     pid: int
@@ -76,6 +88,8 @@ class Own(NamedTuple):
     true_roots: frozenset[int]
     hostname: str
     kept_in: str = ""
+    told: Told | None = None
+    crowded: bool = False
 
 
 class Census(NamedTuple):
@@ -149,6 +163,8 @@ class ProcessDetail(NamedTuple):
     state: str
     ticks: int
     rss_bytes: int
+    threads: int = 1
+    uid: int | None = None
 
 
 class Observation(NamedTuple):
@@ -163,8 +179,6 @@ class Observation(NamedTuple):
     monotonic: float
     system: System
     own: Own
-    threads: int = 1
-    uid: int | None = None
     hierarchies: tuple[Hierarchy, ...]
     located: Mapping[str, tuple[Hierarchy, int]]
     containers: tuple[Container, ...]

@@ -11,15 +11,27 @@ from __future__ import annotations
 
 from inspector.absence import Absence
 from inspector.errors import ParseError
-from inspector.kernel.cgroups import Hierarchy, Membership, parse_pids, path_in, read_cgroup, read_hierarchies, walk
+from inspector.kernel.cgroups import (
+    Hierarchy,
+    Membership,
+    hidden_tasks,
+    locate,
+    parse_pids,
+    path_in,
+    read_cgroup,
+    read_hierarchies,
+    walk,
+)
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount, read_mountinfo, read_root_mount, root_identity
 from inspector.kernel.namespaces import is_initial, read_namespaces
-from inspector.kernel.process import read_stat
+from inspector.kernel.process import list_pids, read_stat
 from inspector.model import Own
+from inspector.told import read_told
 
 __all__ = ["Viewpoint"]
 
+LOOKS = 3  # in a row
 KTHREADD = 2  # the parent of all kernel threads, in the machine's first namespaces
 
 
@@ -28,6 +40,7 @@ class Viewpoint:
 
     def __init__(self, host: Host, absence: Absence) -> None:
         self._host = host
+        self._absence = absence
         self._attempt = absence.attempt
         self._above: dict[str, tuple[str, ...]] = {}  # by mountpoint: the names down to our cgroup namespace's root
         self.hierarchies: tuple[Hierarchy, ...] = ()
@@ -70,18 +83,44 @@ class Viewpoint:
         paths = ((h, path_in(h, membership)) for h in self.hierarchies)
         outside = any(path is not None and h.directory(path) is None for h, path in paths)
         unmounted = not tops and bool(membership.paths)  # bwrap and `ctr run` show no /sys/fs/cgroup
+        isolated = initial.get("pid") is False
+        inside = isolated or initial.get("cgroup") is False or self._is_elsewhere(root)
         return Own(
             pid=stat.pid if stat else 0,
             namespaces=namespaces,
             membership=membership,
             root=root,
             kept_in=kept_in,
-            own_pid_namespace=initial.get("pid") is False,
-            inside_container=initial.get("pid") is False or initial.get("cgroup") is False or self._is_elsewhere(root),
+            own_pid_namespace=isolated,
+            inside_container=inside,
             hidden_ancestors=outside or unmounted or any(index not in true_roots for index, _, _ in tops),
             true_roots=true_roots,
             hostname=hostname.decode(errors="surrogateescape").strip(),
+            told=read_told(host, self._absence, kept_in, own_first=isolated) if inside else None,
+            crowded=isolated and self._is_crowded(membership, true_roots),
         )
+
+    def _is_crowded(self, membership: Membership, true_roots: frozenset[int]) -> bool:
+        """Tell whether our v1 cgroup holds tasks outside our PID namespace, by its count of all of them.
+
+        A task that begins or ends between two reads may look like one at one look, and not again and again.
+        """
+        pids = locate(self.hierarchies, "pids")
+        path = path_in(pids, membership) if pids else None
+        if pids is None or path is None or pids.version != 1:
+            return False
+        at_top = self.hierarchies.index(pids) in true_roots
+        top = path if at_top else pids.root
+        if (at_top and path == "/") or pids.directory(top) is None:
+            return False
+        return all(self._hidden(pids, top) > 0 for _ in range(LOOKS))
+
+    def _hidden(self, pids: Hierarchy, path: str) -> int:
+        hidden = self._attempt("our cgroup", hidden_tasks, self._host, pids, path) or 0
+        if hidden <= 0:
+            return 0
+        stats = (self._attempt(f"process {pid}", read_stat, self._host, pid) for pid in list_pids(self._host))
+        return hidden - sum(stat is not None and stat.state in "ZX" for stat in stats)
 
     def _is_elsewhere(self, root: Mount | None) -> bool:
         """Tell whether our root is a mount that process 1 does not have: a container with the host's PIDs.

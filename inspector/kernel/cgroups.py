@@ -20,6 +20,7 @@ __all__ = [
     "Membership",
     "ancestors",
     "directory_of",
+    "hidden_tasks",
     "locate",
     "members_of",
     "parse_cgroup",
@@ -210,6 +211,21 @@ def members_of(host: Host, hierarchy: Hierarchy, directory: str) -> tuple[int, .
     """
     path = f"{directory}/cgroup.procs"
     return parse_pids(host.read(path) if hierarchy.version == 1 else host.read_kept(path))
+
+
+def hidden_tasks(host: Host, hierarchy: Hierarchy, path: str) -> int:
+    """Return how many more tasks a v1 `pids` cgroup counts than it and those below it list for us.
+
+    v1 leaves a task of a PID namespace around ours out of its lists, and counts it (pids.current). A zombie is
+    counted and not listed either, and one that begins or ends meanwhile may be.
+    """
+    directory = hierarchy.directory(path) or hierarchy.mountpoint
+    counted = host.read(f"{directory}/pids.current")
+    if not counted.strip().isdigit():
+        raise ParseError("pids.current", counted)
+    inner = hierarchy._replace(root=path, mountpoint=directory)
+    lists = (parse_pids(host.read(f"{inner.directory(below)}/tasks")) for below in walk(host, inner))
+    return int(counted) - sum(map(len, lists))
 
 
 def walk(host: Host, hierarchy: Hierarchy, links: dict[str, int] | None = None) -> Iterator[str]:

@@ -33,11 +33,13 @@ __all__ = [
     "read_stat_kept",
     "read_status",
     "read_uid_map",
+    "read_variable",
 ]
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 CMDLINE_BYTES = 4096
+ENVIRON_BYTES = 1 << 17
 KERNEL_THREAD = 0x00200000  # PF_KTHREAD in include/linux/sched.h
 U64 = 1 << 64
 
@@ -236,6 +238,13 @@ def parse_cmdline(data: bytes) -> str:
 def read_cmdline(host: Host, pid: int | str) -> str:
     """Read the first 4096 bytes of a command line (/proc/<pid>/cmdline); "" for kernel threads and zombies."""
     return parse_cmdline(host.read_prefix(f"/proc/{pid}/cmdline", CMDLINE_BYTES))
+
+
+def read_variable(host: Host, pid: int | str, name: str) -> str:
+    """Read one variable of the environment a program was started with (/proc/<pid>/environ); "" without it."""
+    start = os.fsencode(f"{name}=")
+    entries = host.read_prefix(f"/proc/{pid}/environ", ENVIRON_BYTES).split(b"\0")
+    return next((os.fsdecode(entry[len(start) :]) for entry in entries if entry.startswith(start)), "")
 
 
 def list_pids(host: Host) -> list[int]:

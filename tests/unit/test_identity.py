@@ -7,7 +7,7 @@ import pytest
 from inspector.identity import Naming, name_of
 from inspector.kernel.cgroups import Membership
 from inspector.kernel.mounts import Mount, root_identity
-from inspector.model import Leader, Own
+from inspector.model import Leader, Own, Told
 from inspector.runtimes import match
 from tests.unit.parts import OVERLAY, OWN, ROOT, leader, mount, process
 
@@ -185,6 +185,21 @@ def test_the_directory_that_a_runtime_keeps(directory: str, runtime: str) -> Non
     own = OWN._replace(namespaces={**OWN.namespaces, "pid": PID_NS}, hostname=ID[:12], kept_in=directory)
     found = named(("self", ""), first, own)
     assert (found.id, found.runtime) == (ID, runtime)
+
+
+@pytest.mark.parametrize(("ours", "name", "image"), [(True, "web", "nginx:1"), (False, ID[:12], "unknown")])
+def test_our_own_cgroups_pattern_and_what_we_were_told(*, ours: bool, name: str, image: str) -> None:
+    """Of the containers to be seen from inside, what we were told names the one that we are in alone."""
+    own = OWN._replace(inside_container=True, told=Told("podman", "/run/.containerenv", ID, "web", "nginx:1"))
+    path = f"/libpod_parent/libpod-{ID}"
+    found = name_of(("runtime", path), match(path), isolated(path=path), own, ours=ours)
+    assert found is not None
+    assert (found.id, found.name, found.image) == (ID, name, image)
+    assert ("podman by /run/.containerenv" in found.evidence) is ours
+    docker = f"/docker/{ID}"
+    found = name_of(("runtime", docker), match(docker), isolated(path=docker), own, ours=ours)
+    assert found is not None
+    assert (found.runtime, found.name) == ("docker", ID[:12])
 
 
 def test_dockers_directory_by_another_name() -> None:
