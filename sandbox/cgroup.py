@@ -23,7 +23,21 @@ from sandbox import devices
 from sandbox.errors import SandboxError, describe
 from sandbox.spec import DEFAULT_PERIOD_US, Limits
 
-__all__ = ["Place", "Step", "apply", "kill", "oom_kills", "pids", "place", "plan", "remove", "without_unreachable"]
+__all__ = [
+    "JOIN",
+    "JOIN_FILE",
+    "Place",
+    "Step",
+    "apply",
+    "kill",
+    "oom_kills",
+    "pids",
+    "place",
+    "plan",
+    "remove",
+    "without_unreachable",
+    "write",
+]
 
 CREATE, JOIN, LIMIT = "create", "join", "limit"
 # What is switched on for a container's cgroup on v2, for its limits and for those who watch it.
@@ -254,7 +268,7 @@ def _do(step: Step, made: list[str]) -> None:
         elif step.action == "devices":
             devices.attach(step.path, devices.DEFAULT_RULES)
         else:
-            _write(step.path, step.value)
+            write(step.path, step.value)
     except OSError:
         if not step.optional:
             raise
@@ -268,7 +282,7 @@ def _mkdir(path: str) -> bool:
     return True
 
 
-def _write(path: str, value: str) -> None:
+def write(path: str, value: str) -> None:
     """Write a control file: never creating it, as a missing file is a missing controller."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
@@ -285,7 +299,7 @@ def _enable(path: str, controllers: list[str]) -> None:
     for name in controllers:
         if name not in present:
             try:
-                _write(path, f"+{name}")
+                write(path, f"+{name}")
             except OSError as error:
                 if error.errno not in (errno.EBUSY, errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP, errno.EACCES):
                     raise
@@ -294,7 +308,7 @@ def _enable(path: str, controllers: list[str]) -> None:
 def _copy_if_empty(source: str, target: str) -> None:
     host = Host()
     if not host.read(target).strip():
-        _write(target, host.read(source).decode().strip())
+        write(target, host.read(source).decode().strip())
 
 
 def pids(places: Iterable[Place]) -> set[int]:
@@ -314,7 +328,7 @@ def kill(places: Sequence[Place]) -> None:
     for where in places:
         try:
             if where.hierarchy.version != 1:
-                _write(f"{where.directory}/cgroup.kill", "1")
+                write(f"{where.directory}/cgroup.kill", "1")
         except OSError:
             continue
     for pid in pids(places):

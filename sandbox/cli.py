@@ -6,13 +6,13 @@ it, as starting a container is measured in milliseconds.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError, describe
+from sandbox.parsing import Arguments, Parser, new_parser, parse_up_to_program
 
 if TYPE_CHECKING:
     from sandbox.spec import Spec
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-Arguments = argparse.Namespace
 USAGE = """\
 Usage: sandbox [--root DIR] COMMAND ...
 
@@ -34,16 +33,15 @@ Usage: sandbox [--root DIR] COMMAND ...
   inspect  show all that is known of a container, as JSON
   rootfs   copy DEST BIN...: programs and their libraries, as a root filesystem
 
+Of any process, whoever made its container:
+  enter    run a program, or a shell, in its cgroups and namespaces
+  freeze   stop all processes of its container
+  thaw     let them go on
+  limit    tell or change its limits of CPU, memory and tasks
+
 `sandbox COMMAND --help` tells more. Containers are kept in /var/lib/cgscope, $CGSCOPE_ROOT or --root;
 without root in $XDG_DATA_HOME/cgscope.
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line and end with 125, as Docker's do."""
-
-    def error(self, message: str) -> NoReturn:
-        raise SandboxError(f"{message} (see {self.prog} --help)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,27 +100,8 @@ def _dispatch(words: list[str]) -> int:
     return verb(words[1:], Store(root or default_root()))
 
 
-def _parser(name: str, usage: str, text: str) -> _Parser:
-    """Return a parser that knows --help; -h is `run`'s host name."""
-    parser = _Parser(
-        prog=f"sandbox {name}", usage=f"sandbox {name} {usage}", description=text, allow_abbrev=False, add_help=False
-    )
-    parser.add_argument("--help", action="help", help="show this message")
-    return parser
-
-
-def _parse(parser: _Parser, words: list[str], *, rest: str) -> Arguments:
-    """Parse options up to the first word that is none; what follows belongs to the program in the container."""
-    parser.add_argument(rest, nargs=argparse.REMAINDER)
-    arguments = parser.parse_args(words)
-    command = getattr(arguments, rest)
-    if command and command[0] == "--":
-        setattr(arguments, rest, command[1:])
-    return arguments
-
-
-def _run_parser() -> _Parser:
-    parser = _parser("run", "[OPTIONS] --rootfs DIR [--] COMMAND [ARG...]", "Start a program in a new container.")
+def _run_parser() -> Parser:
+    parser = new_parser("run", "[OPTIONS] --rootfs DIR [--] COMMAND [ARG...]", "Start a program in a new container.")
     add = parser.add_argument
     add("--rootfs", metavar="DIR", help="its root filesystem, never written to; / is this machine itself")
     add("-d", "--detach", action="store_true", help="in the background; prints the container's id")
@@ -156,7 +135,7 @@ def _run_parser() -> _Parser:
 
 def _run(words: list[str], store: Store) -> int:
     parser = _run_parser()
-    arguments = _parse(parser, words, rest="command")
+    arguments = parse_up_to_program(parser, words, "command")
     if not arguments.rootfs:
         parser.error("--rootfs is needed")
     from sandbox import container  # noqa: PLC0415
@@ -211,7 +190,7 @@ def _spec(arguments: Arguments) -> Spec:
 
 
 def _exec(words: list[str], store: Store) -> int:
-    parser = _parser("exec", "[OPTIONS] CONTAINER COMMAND [ARG...]", "Run one more program in a running container.")
+    parser = new_parser("exec", "[OPTIONS] CONTAINER COMMAND [ARG...]", "Run one more program in a running container.")
     add = parser.add_argument
     add("-d", "--detach", action="store_true", help="in the background")
     add("-i", "--interactive", action="store_true", help="give it our standard input")
@@ -220,7 +199,7 @@ def _exec(words: list[str], store: Store) -> int:
     add("-w", "--workdir", default="", metavar="DIR", help="where the program starts")
     add("-u", "--user", default="", metavar="USER[:GROUP]", help="name or number, by the container's passwd")
     add("container")
-    arguments = _parse(parser, words, rest="command")
+    arguments = parse_up_to_program(parser, words, "command")
     if not arguments.command:
         parser.error("no command: give the program to run after the container")
     if arguments.interactive and arguments.tty and not os.isatty(0):
@@ -240,7 +219,7 @@ def _exec(words: list[str], store: Store) -> int:
 
 
 def _ps(words: list[str], store: Store) -> int:
-    parser = _parser("ps", "[OPTIONS]", "List containers; cleans up after launchers that were killed.")
+    parser = new_parser("ps", "[OPTIONS]", "List containers; cleans up after launchers that were killed.")
     parser.add_argument("-a", "--all", action="store_true", help="also those that have ended")
     parser.add_argument("-q", "--quiet", action="store_true", help="only their ids")
     parser.add_argument("--no-trunc", action="store_true", help="whole ids and commands")
@@ -260,7 +239,7 @@ def _ps(words: list[str], store: Store) -> int:
 
 
 def _logs(words: list[str], store: Store) -> int:
-    parser = _parser("logs", "[OPTIONS] CONTAINER", "Show what a detached container has said.")
+    parser = new_parser("logs", "[OPTIONS] CONTAINER", "Show what a detached container has said.")
     parser.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
     parser.add_argument("-n", "--tail", default="all", metavar="N", help="only the last N lines")
     parser.add_argument("-t", "--timestamps", action="store_true", help="with the time of each line")
@@ -289,7 +268,8 @@ def _each(names: Sequence[str], action: Callable[[str], None]) -> int:
 
 
 def _stop(words: list[str], store: Store) -> int:
-    parser = _parser("stop", "[-t SECONDS] CONTAINER...", "Ask containers to end (SIGTERM), then make them (SIGKILL).")
+    text = "Ask containers to end (SIGTERM), then make them (SIGKILL)."
+    parser = new_parser("stop", "[-t SECONDS] CONTAINER...", text)
     parser.add_argument("-t", "--time", type=int, default=10, metavar="SECONDS", help="how long to wait (default 10)")
     parser.add_argument("containers", nargs="+", metavar="CONTAINER")
     arguments = parser.parse_args(words)
@@ -299,7 +279,7 @@ def _stop(words: list[str], store: Store) -> int:
 
 
 def _kill(words: list[str], store: Store) -> int:
-    parser = _parser("kill", "[-s SIGNAL] CONTAINER...", "Send a signal to the first process of containers.")
+    parser = new_parser("kill", "[-s SIGNAL] CONTAINER...", "Send a signal to the first process of containers.")
     parser.add_argument("-s", "--signal", default="KILL", help="name or number (default KILL)")
     parser.add_argument("containers", nargs="+", metavar="CONTAINER")
     arguments = parser.parse_args(words)
@@ -321,7 +301,7 @@ def _signal_number(text: str) -> int:
 
 
 def _rm(words: list[str], store: Store) -> int:
-    parser = _parser("rm", "[-f] CONTAINER...", "Remove containers with all they wrote.")
+    parser = new_parser("rm", "[-f] CONTAINER...", "Remove containers with all they wrote.")
     parser.add_argument("-f", "--force", action="store_true", help="also one that runs: it is killed")
     parser.add_argument("containers", nargs="+", metavar="CONTAINER")
     arguments = parser.parse_args(words)
@@ -339,7 +319,7 @@ def _rm(words: list[str], store: Store) -> int:
 
 
 def _inspect(words: list[str], store: Store) -> int:
-    parser = _parser("inspect", "[--format TEMPLATE] CONTAINER...", "Show all that is known of containers, as JSON.")
+    parser = new_parser("inspect", "[--format TEMPLATE] CONTAINER...", "Show all that is known of containers, as JSON.")
     parser.add_argument("-f", "--format", default="", help="such as '{{.State.Pid}}' or '{{json .Config}}'")
     parser.add_argument("containers", nargs="+", metavar="CONTAINER")
     arguments = parser.parse_args(words)
@@ -364,7 +344,7 @@ def _inspect(words: list[str], store: Store) -> int:
 
 
 def _rootfs(words: list[str], _store: Store) -> int:
-    parser = _parser("rootfs", "copy DEST BIN...", "Copy programs and the libraries they need into a directory.")
+    parser = new_parser("rootfs", "copy DEST BIN...", "Copy programs and the libraries they need into a directory.")
     parser.add_argument("action", choices=["copy"])
     parser.add_argument("destination", metavar="DEST")
     parser.add_argument("programs", nargs="+", metavar="BIN")
@@ -374,6 +354,15 @@ def _rootfs(words: list[str], _store: Store) -> int:
     for path in binaries.copy(arguments.destination, arguments.programs):
         _print(path)
     return 0
+
+
+def _of_any(name: str) -> Callable[[list[str], Store], int]:
+    def verb(words: list[str], store: Store) -> int:
+        from sandbox import verbs  # noqa: PLC0415
+
+        return verbs.VERBS[name](words, store)
+
+    return verb
 
 
 VERBS: dict[str, Callable[[list[str], Store], int]] = {
@@ -386,6 +375,7 @@ VERBS: dict[str, Callable[[list[str], Store], int]] = {
     "rm": _rm,
     "inspect": _inspect,
     "rootfs": _rootfs,
+    **{name: _of_any(name) for name in ("enter", "freeze", "thaw", "limit")},
 }
 
 

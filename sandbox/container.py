@@ -250,9 +250,10 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
         die_with_parent=not options.detach,
     )
     steps = tuple(step for step in cgroup.plan(Limits(), document.places_of(text)) if step.phase == cgroup.JOIN)
+    plan = init.Launch(program, steps, join=(pid, pidfd))
     with monitor.blocked_signals():
         try:
-            running = launch(init.Launch(program, steps, join=(pid, pidfd)), lambda _: None, lambda: None)
+            running = launch(lambda end, parent: init.joiner(plan, end, parent), tty=program.tty)
         except channel.Closed:
             raise SandboxError(f"container {name} ended while it was entered", 1) from None
         if options.detach:

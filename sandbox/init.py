@@ -1,9 +1,10 @@
 """The container's side: from the fork to the program's execve, top to bottom.
 
-Three functions are processes: `joiner` enters cgroups and namespaces and
+Three functions are processes: `descend` enters cgroups and namespaces and
 forks, `first_process` becomes PID 1, `joined_process` is that of `sandbox
-exec`. channel.py draws how they talk. From pivot_root on nothing is imported:
-Python would look for it in the container.
+exec` (that of `sandbox enter` is in entering.py). channel.py draws how they
+talk. From pivot_root on nothing is imported: Python would look for it in the
+container.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from sandbox import capabilities, cgroup, mounting, namespaces, rootfs, selfexec
 from sandbox.channel import Born, Channel, Console, Go, Proceed, Ready
 from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError
 
-__all__ = ["Launch", "Program", "Streams", "joiner"]
+__all__ = ["Launch", "Program", "Streams", "descend", "joiner"]
 
 LAST_SIGNAL = 64  # _NSIG, with the real-time ones
 NULL = -1
@@ -74,6 +75,26 @@ class Launch:
 
 def joiner(launch: Launch, channel: Channel, parent: int) -> NoReturn:
     """Run in the forked child: join the cgroups, enter the namespaces, fork the process that will live in them."""
+    role = joined_process if launch.join else first_process
+    descend(lambda: enter(launch), lambda: role(launch, channel), channel, parent)
+
+
+def enter(launch: Launch) -> None:
+    """Join the cgroups and enter the namespaces."""
+    # The cgroups first: a cgroup namespace shows what its maker is in when it is made.
+    cgroup.apply(launch.cgroup_steps, cgroup.JOIN)
+    if launch.user_namespace:
+        namespaces.enter_user_namespace()
+    # A process of the container shall not read our memory or follow our descriptors (CVE-2016-9962).
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+    if launch.join is not None:
+        namespaces.join(*launch.join)
+    else:
+        syscalls.unshare(launch.new_namespaces)
+
+
+def descend(enter: Callable[[], None], role: Callable[[], NoReturn], channel: Channel, parent: int) -> NoReturn:
+    """Be the process between: `enter` goes where the container is, `role` is then its new process's life."""
     try:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
@@ -82,20 +103,10 @@ def joiner(launch: Launch, channel: Channel, parent: int) -> NoReturn:
         # From here on an import would look for its file in the container: it fails instead.
         sys.meta_path.clear()
         os.setsid()
-        # The cgroups first: a cgroup namespace shows what its maker is in when it is made.
-        cgroup.apply(launch.cgroup_steps, cgroup.JOIN)
-        if launch.user_namespace:
-            namespaces.enter_user_namespace()
-        # A process of the container shall not read our memory or follow our descriptors (CVE-2016-9962).
-        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
-        if launch.join is not None:
-            namespaces.join(*launch.join)
-        else:
-            syscalls.unshare(launch.new_namespaces)
+        enter()
         pid = os.fork()
         if pid == 0:
-            role = joined_process if launch.join else first_process
-            run_child(lambda: role(launch, channel), channel)
+            run_child(role, channel)
         channel.send(Born(pid))
     except BaseException as error:  # noqa: BLE001  the parent tells the user, whatever it was
         channel.send_error(error)

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from sandbox import cgroup, channel, document, init, names, syscalls
 from sandbox.errors import SandboxError
@@ -49,7 +50,10 @@ def start(
         ]
         plan = replace(prepared.launch, program=replace(prepared.launch.program, streams=streams))
         return launch(
-            plan, lambda pid: _record_birth(store, text, pid), lambda: _record_start(prepared, store, confirm)
+            lambda end, parent: init.joiner(plan, end, parent),
+            lambda pid: _record_birth(store, text, pid),
+            lambda: _record_start(prepared, store, confirm),
+            tty=plan.program.tty,
         )
     except BaseException:
         with contextlib.suppress(SandboxError, OSError):
@@ -72,26 +76,35 @@ def _record_start(prepared: Prepared, store: Store, confirm: Callable[[], None])
     store.save(prepared.document)
 
 
-def launch(plan: init.Launch, born: Callable[[int], None], ready: Callable[[], None]) -> Running:
-    """Fork the joiner and speak with its child as channel.py draws it; an error leaves no process."""
+def launch(
+    joiner: Callable[[channel.Channel, int], NoReturn],
+    born: Callable[[int], None] = lambda _: None,
+    ready: Callable[[], None] = lambda: None,
+    *,
+    tty: bool,
+) -> Running:
+    """Fork the joiner and speak with its child as channel.py draws it; an error leaves no process.
+
+    `tty`: the child will send the master of a terminal.
+    """
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     ours, theirs = channel.pair()
     me = os.getpid()
-    joiner = os.fork()
-    if joiner == 0:
+    between = os.fork()
+    if between == 0:
         ours.close()
-        init.joiner(plan, theirs, me)
+        joiner(theirs, me)
     theirs.close()
     pid = 0
     try:
         try:
             pid = ours.expect(channel.Born).pid
         finally:
-            os.waitpid(joiner, 0)
+            os.waitpid(between, 0)
         born(pid)
         pidfd = os.pidfd_open(pid)
         ours.send(channel.Proceed())
-        console = ours.expect_descriptor(channel.Console) if plan.program.tty else None
+        console = ours.expect_descriptor(channel.Console) if tty else None
         ours.expect(channel.Ready)
         ready()
         ours.send(channel.Go())

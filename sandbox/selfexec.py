@@ -13,7 +13,7 @@ import struct
 
 from sandbox.errors import CommandNotExecutable
 
-__all__ = ["refuse"]
+__all__ = ["identity", "refuse"]
 
 HEADER_BYTES = 4096
 PT_INTERP = 3
@@ -21,27 +21,37 @@ PT_INTERP = 3
 ELF64 = b"\x7fELF\x02"
 
 
-def refuse(path: str) -> None:
-    """Raise CommandNotExecutable when the file at `path`, its interpreter or its loader is our own executable."""
+def identity() -> tuple[int, int]:
+    """Return what tells our own executable from any other file."""
+    own = os.stat("/proc/self/exe")
+    return own.st_dev, own.st_ino
+
+
+def refuse(path: str, own: tuple[int, int] | None = None) -> None:
+    """Raise CommandNotExecutable when the file at `path`, its interpreter or its loader is our own executable.
+
+    `own` is our identity(), taken before we went where there may be no /proc.
+    """
+    own = own or identity()
     for part in (path, interpreter(path)):
-        if part and _is_ours(part):
+        if part and _is(part, own):
             raise CommandNotExecutable(f'exec: "{path}": leads to /proc/self/exe, which is outside the container')
 
 
-def _is_ours(path: str) -> bool:
-    own = os.stat("/proc/self/exe")
+def _is(path: str, own: tuple[int, int]) -> bool:
     try:
         found = os.stat(path)
     except OSError:
         return False
-    return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
+    return (found.st_dev, found.st_ino) == own
 
 
 def interpreter(path: str) -> str:
     """Return what the kernel would start for a file: a script's `#!` program, an ELF file's loader, or ""."""
     try:
-        with open(path, "rb") as file:
-            head = file.read(HEADER_BYTES)
+        # Without waiting: a container may put a FIFO there.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            head = file.read(HEADER_BYTES) or b""
     except OSError:
         return ""
     if head.startswith(b"#!"):

@@ -24,7 +24,8 @@ TIOCGPTPEER = 0x5441
 
 def open_pair() -> tuple[int, int]:
     """Open a new terminal of the devpts at /dev/pts: (master, the program's side)."""
-    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    os.set_blocking(master, True)  # it was opened without, as it may be a FIFO
     fcntl.ioctl(master, TIOCSPTLCK, struct.pack("i", 0))
     # By ioctl, not by name: /dev/pts/0 is only a name, and may be another instance's (Linux 4.13).
     peer = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)

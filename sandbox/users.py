@@ -6,6 +6,7 @@ the container's libraries into a process that still has the host's rights.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,23 +22,29 @@ GROUP_FIELDS = 4
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """The ids a program runs with, and its home."""
+    """The ids a program runs with, its home and its shell ("" where no entry tells one)."""
 
     uid: int
     gid: int
     groups: tuple[int, ...]
     home: str
+    shell: str = ""
 
 
 def read_users(path: str, fields: int) -> list[list[str]]:
     """Return the entries of a passwd or group file that have at least `fields` fields; none when it is missing."""
     try:
-        with open(path, "rb") as file:
-            text = file.read(LARGEST_FILE).decode(errors="surrogateescape")
+        with open(path, "rb", opener=_open_now) as file:
+            text = (file.read(LARGEST_FILE) or b"").decode(errors="surrogateescape")
     except OSError:
         return []
     entries = [line.split(":") for line in text.split("\n") if not line.startswith("#")]
     return [entry for entry in entries if len(entry) >= fields and entry[2].isdecimal()]
+
+
+def _open_now(path: str, flags: int) -> int:
+    """Open without waiting: a container may put a FIFO there."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def look_up(text: str, passwd: Sequence[list[str]], group: Sequence[list[str]]) -> User:
@@ -58,7 +65,8 @@ def look_up(text: str, passwd: Sequence[list[str]], group: Sequence[list[str]]) 
     elif entry:
         groups = tuple(_id(each[2]) for each in group if len(each) >= GROUP_FIELDS and entry[0] in each[3].split(","))
     home = entry[5] if entry and len(entry) >= PASSWD_FIELDS and entry[5].startswith("/") else "/"
-    return User(uid, gid, groups or (gid,), home)
+    shell = entry[PASSWD_FIELDS] if entry and len(entry) > PASSWD_FIELDS else ""
+    return User(uid, gid, groups or (gid,), home, shell)
 
 
 def _id(text: str) -> int:
