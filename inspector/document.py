@@ -15,7 +15,7 @@ from inspector.kernel.controllers import Cpu, Cpuset, CpuUsage, Freezer, Io, Mem
 from inspector.kernel.mounts import Mount, overlay_layers
 from inspector.kernel.process import CLOCK_TICKS
 from inspector.limits import limits_of, quota_cores
-from inspector.model import Container, Observation, ProcessDetail
+from inspector.model import Container, Observation, Process, ProcessDetail
 from inspector.rates import Interval, grown
 
 __all__ = ["document", "rootfs_of"]
@@ -142,9 +142,11 @@ class _Writer:
         return reading if isinstance(reading, kind) else kind()
 
     def created_at(self) -> float | None:
+        return self.started_at(self.one.leader.process) if self.one.leader else None
+
+    def started_at(self, process: Process) -> float | None:
         boot = self.after.system.boot_time
-        process = self.one.leader.process if self.one.leader else None
-        return boot + process.starttime_ticks / CLOCK_TICKS if boot is not None and process else None
+        return boot + process.starttime_ticks / CLOCK_TICKS if boot is not None else None
 
     def cpu(self) -> schema.Cpu:
         usage, cpu, limit = self.read("cpuacct", CpuUsage), self.read("cpu", Cpu), self.limits["cpu"]
@@ -309,6 +311,7 @@ class _Writer:
             "cpu_seconds": detail.ticks / CLOCK_TICKS,
             "threads": detail.threads,
             "uid": detail.uid,
+            "started_at": self.started_at(detail.process),
         }
 
 

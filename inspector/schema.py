@@ -168,6 +168,7 @@ class ProcessRow(TypedDict):
     cpu_seconds: float
     threads: int
     uid: int | None
+    started_at: float | None
 
 
 class Container(TypedDict):

@@ -46,6 +46,7 @@ def process(pid: int, **changes: object) -> ProcessRow:
     row = {
         "pid": pid, "inner_pid": pid - 4000, "ppid": 1, "comm": "sh", "cmdline": "sh -c 'while :; do :; done'",
         "state": "R", "cpu_cores": 0.2, "rss_bytes": MIB, "cpu_seconds": 3.5, "threads": 1, "uid": 0,
+        "started_at": 1_700_090_000.0,
     }  # fmt: skip
     return cast("ProcessRow", {**row, **changes})
 
