@@ -140,10 +140,10 @@ GROUP = [line.split(":") for line in ("root:x:0:", "www:x:34:", "logs:x:4:root,w
 @pytest.mark.parametrize(
     ("text", "user"),
     [
-        ("", users.User(0, 0, (4,), "/root")),
-        ("web", users.User(33, 34, (4,), "/srv")),
-        ("33", users.User(33, 34, (4,), "/srv")),
-        ("web:www", users.User(33, 34, (34,), "/srv")),
+        ("", users.User(0, 0, (4,), "/root", "/bin/sh")),
+        ("web", users.User(33, 34, (4,), "/srv", "/bin/sh")),
+        ("33", users.User(33, 34, (4,), "/srv", "/bin/sh")),
+        ("web:www", users.User(33, 34, (34,), "/srv", "/bin/sh")),
         ("1042:1043", users.User(1042, 1043, (1043,), "/")),
         ("1042", users.User(1042, 0, (0,), "/")),
     ],
