@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from inspector.absence import Absence
+from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import overlay_layers
 from inspector.model import Container
@@ -72,14 +73,22 @@ class Metadata:
     def _find(self, container: Container, runtime: str) -> Facts:
         found = Facts()
         for source in sources(runtime, _clues(container)):
-            data = self._read(source)
-            facts = self._attempt(source.path, source.parse, data, _runtime_id(container)) if data else None
+            facts = self._facts(source, _runtime_id(container))
             if facts is not None and facts.health:
                 self._checked[container.id] = source
             found = found.over(facts) if facts is not None else found
             if found.name and found.image:
                 break
         return found
+
+    def _facts(self, source: Source, identifier: str) -> Facts | None:
+        """Understand a file; one that makes no sense may have been written meanwhile, and is read once more."""
+        data = self._read(source)
+        try:
+            return source.parse(data, identifier) if data else None
+        except ParseError:
+            del self._files[source.store, source.relative]
+        return self._attempt(source.path, source.parse, self._read(source), identifier)
 
     def _read(self, source: Source) -> bytes:
         key = source.store, source.relative

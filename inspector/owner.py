@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from inspector.absence import Absence
 from inspector.changes import layers_at, view_of
 from inspector.claims import ROOTS, Who, stored
 from inspector.errors import ParseError
@@ -27,17 +28,23 @@ ROLES: dict[str, Role] = {"volume": "volume", "runtime": "state"}
 OWN = ("upper", "merged")
 
 
-def owners(host: Host, path: str, containers: Iterable[Container]) -> tuple[Claim, ...]:
+def owners(
+    host: Host, path: str, containers: Iterable[Container], absence: Absence | None = None
+) -> tuple[Claim, ...]:
     """Return who an absolute path belongs to, of each container the nearest claim, the nearest of all first.
 
     Behind them, where the path is a store or lies in one, come those others of
-    whom it holds something.
+    whom it holds something. `absence` keeps account of the stores that could not be read.
     """
+    absence = absence or Absence()
     path = posixpath.normpath(path)
     containers = tuple(containers)
     live = [claim for one in containers for claim in claims_of(host, one, view_of(one, containers))]
     above = tuple(_ancestors(path))
-    found = _stores(host, [*ROOTS, *_own_roots(live), *(place for place in above if not _anybodys(host, place))])
+    roots = [*ROOTS, *_own_roots(live), *(place for place in above if not _anybodys(host, place))]
+    found = {root: stored(host, root, absence) for root in dict.fromkeys(roots)}
+    for root in ROOTS:
+        absence.attempt(root, host.listdir, root)
     running = _Running(containers, live)
     claims = [*live, *(claim for ones in found.values() for claim in running.added(ones))]
     nearest = _nearest(host, above, claims)
@@ -46,10 +53,6 @@ def owners(host: Host, path: str, containers: Iterable[Container]) -> tuple[Clai
     having = {claim.container for claim in nearest}
     held = dict.fromkeys(claim for claim in claims if claim.container not in having and under(claim.path, path))
     return (*nearest, *(replace(claim, inside=None, holds=True) for claim in held))
-
-
-def _stores(host: Host, roots: Iterable[str]) -> dict[str, tuple[Claim, ...]]:
-    return {root: stored(host, root) for root in dict.fromkeys(roots)}
 
 
 class _Running:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
+from inspector.absence import Absence
 from inspector.claims.containerd import containerd
 from inspector.claims.layered import docker, fuse_layers, podman
 from inspector.claims.machines import MACHINES, lxc, nspawn
@@ -25,6 +28,11 @@ ROOTS = (
 STORES = (docker, containerd, podman, lxc, nspawn, sandbox)
 
 
-def stored(host: Host, root: str) -> tuple[Claim, ...]:
+def stored(host: Host, root: str, absence: Absence) -> tuple[Claim, ...]:
     """Return what belongs to the containers of the store at `root`, as if none ran; nothing where it is no store."""
-    return tuple(claim for store in STORES for claim in store(host, root))
+    found = (absence.attempt(root, _claims, store, host, root) for store in STORES)
+    return tuple(claim for claims in found for claim in claims or ())
+
+
+def _claims(store: Callable[[Host, str], Iterable[Claim]], host: Host, root: str) -> tuple[Claim, ...]:
+    return tuple(store(host, root))

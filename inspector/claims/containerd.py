@@ -18,12 +18,14 @@ from inspector.claims.who import Who
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.layers import Claim, Layers
-from inspector.stores.bolt import Database, Entries
+from inspector.stores.bolt import META_BYTES, Database, Entries, answer, torn
 
 __all__ = ["containerd"]
 
 METADATA = "io.containerd.metadata.v1.bolt/meta.db"
 SNAPSHOTTER = "io.containerd.snapshotter.v1.overlayfs"
+FILES = (METADATA, f"{SNAPSHOTTER}/metadata.db")
+TRIES = 3  # containerd goes on writing
 MOST_BYTES = 64 << 20
 MOST_PAGES = 5_000
 MOST_LAYERS = 500
@@ -33,13 +35,28 @@ RUNTIMES = {"moby": "docker"}
 
 
 def containerd(host: Host, root: str) -> tuple[Claim, ...]:
-    """Return what belongs to the containers of containerd's root; nothing where it is none, or cannot be read."""
-    try:
-        metadata = Database(host.read_inside(root, METADATA, MOST_BYTES), MOST_PAGES)
-        snapshots = Database(host.read_inside(root, f"{SNAPSHOTTER}/metadata.db", MOST_BYTES), MOST_PAGES)
-        return tuple(_claims(metadata, snapshots, f"{root}/{SNAPSHOTTER}/snapshots"))
-    except (OSError, ParseError):
-        return ()
+    """Return what belongs to the containers of containerd's root; OSError where it is none, or may not be read.
+
+    ParseError where its databases make no sense, however often they are read.
+    """
+    for left in reversed(range(TRIES)):
+        metadata, snapshots = (host.read_inside(root, file, MOST_BYTES) for file in FILES)
+        try:
+            found = _asked(metadata, snapshots, f"{root}/{SNAPSHOTTER}/snapshots")
+            since = (host.read_inside(root, file, META_BYTES) for file in FILES)
+            if not any(map(torn, (metadata, snapshots), since)):
+                return found
+        except ParseError:
+            if not left:
+                raise
+    return found
+
+
+def _asked(metadata: bytes, snapshots: bytes, home: str) -> tuple[Claim, ...]:
+    def claims(names: Database) -> tuple[Claim, ...]:
+        return answer(snapshots, lambda layers: tuple(_claims(names, layers, home)), MOST_PAGES)
+
+    return answer(metadata, claims, MOST_PAGES)
 
 
 def _claims(metadata: Database, snapshots: Database, home: str) -> Iterator[Claim]:

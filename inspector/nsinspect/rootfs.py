@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from inspector.absence import Absence
 from inspector.changes import Changes, read_layers, view_of
 from inspector.errors import InspectorError
 from inspector.kernel.host import Host
@@ -19,6 +20,7 @@ from inspector.owner import owners
 from inspector.views.jsontext import to_json
 from inspector.views.rootfs import change_line, layer_lines, owner_lines, total_lines
 from inspector.views.table import print_lines
+from inspector.views.text import safe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,14 +43,18 @@ def write_owner(
 ) -> int:
     """Print who a path of this machine belongs to; the exit code is 1 when it is nobody's."""
     path = os.path.abspath(path)
-    claims = owners(host, path, look(Observer(host, groups=False), names).containers)
+    absence = Absence()
+    claims = owners(host, path, look(Observer(host, groups=False), names).containers, absence)
+    unread = [*absence.problems, *(f"{root}: may not be read (root may)" for root in sorted(absence.denied))]
     if as_json:
         told = [dataclasses.asdict(claim) for claim in claims]
-        sys.stdout.write(_json({"schema": 1, "path": path, "owners": told}) + "\n")
+        sys.stdout.write(_json({"schema": 1, "path": path, "owners": told, "problems": unread}) + "\n")
     elif claims:
         print_lines(owner_lines(path, claims), sys.stdout, colour=colour)
     else:
         print_lines(owner_lines(path, ()), sys.stderr, colour=False)
+    if not as_json:
+        sys.stderr.writelines(f"nsinspect: {safe(problem)}\n" for problem in unread)
     return OK if claims else NOBODYS
 
 

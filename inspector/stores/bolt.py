@@ -4,7 +4,9 @@ The only place where containerd writes down which image a container of `ctr`
 or nerdctl was made from. bbolt is a tree of pages in one file: two meta
 pages at the start (the valid one with the higher transaction wins), branch
 pages that lead to leaf pages, and buckets that are values of their parent's
-leaves. Format: go.etcd.io/bbolt, internal/common/page.go and bucket.go.
+leaves. containerd goes on writing while we read, so what we have may be torn:
+a change never overwrites a page of the state before it, and the second change
+after may. Format: go.etcd.io/bbolt, internal/common/page.go and bucket.go.
 containerd's buckets: core/metadata/buckets.go, v1/<namespace>/containers/<id>/{image,labels}.
 """
 
@@ -12,12 +14,16 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from inspector.errors import ParseError
 from inspector.stores.facts import MOST_LABELS, MOST_TEXT, Facts
 
-__all__ = ["Database", "Entries", "parse_containerd"]
+__all__ = ["META_BYTES", "Database", "Entries", "answer", "parse_containerd", "torn"]
+
+T = TypeVar("T")
 
 MAGIC = 0xED0CDAED
 PAGE_HEADER = struct.Struct("<QHHI")  # id, flags, count, overflow
@@ -30,31 +36,67 @@ BUCKET_VALUE = 1
 MOST_PAGES = 500
 PAGE_SIZES = (512, 1 << 16)
 VERSION = 2
+META_BYTES = PAGE_SIZES[1] + PAGE_HEADER.size + META.size  # in which both meta pages are, whatever the page size
+FNV_OFFSET, FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
 Entries = dict[bytes, tuple[int, bytes]]  # by key: flags and value
+
+
+class Meta(NamedTuple):
+    """One state of the database: the transaction that wrote it, the size of a page, the page of the root bucket."""
+
+    txid: int
+    page_size: int
+    root: int
+
+
+def _metas(data: bytes) -> list[Meta]:
+    """Find the meta pages, whose distance is the page size, that are whole; the newest first."""
+    found = []
+    for offset in (0, *(1 << bits for bits in range(9, 17))):
+        start = offset + PAGE_HEADER.size
+        if start + META.size > len(data):
+            break
+        flags = PAGE_HEADER.unpack_from(data, offset)[1]
+        magic, version, size, _, root, _, _, _, txid, checksum = META.unpack_from(data, start)
+        fits = flags & META_PAGE and magic == MAGIC and version == VERSION and offset in (0, size)
+        if fits and PAGE_SIZES[0] <= size <= PAGE_SIZES[1] and checksum == _fnv(data[start : start + META.size - 8]):
+            found.append(Meta(txid, size, root))
+    if not found:
+        raise ParseError("meta.db", "not a bbolt database")
+    return sorted(found, reverse=True)
+
+
+def _fnv(data: bytes) -> int:
+    """Return the 64-bit FNV-1a hash, bbolt's checksum of a meta page."""
+    found = FNV_OFFSET
+    for byte in data:
+        found = (found ^ byte) * FNV_PRIME & 0xFFFFFFFFFFFFFFFF
+    return found
+
+
+def torn(data: bytes, since: bytes) -> bool:
+    """Tell whether pages of `data` may have been overwritten as it was read, by what the meta pages are `since`."""
+    return _metas(since)[0].txid - _metas(data)[0].txid > 1
+
+
+def answer(data: bytes, question: Callable[[Database], T], pages: int = MOST_PAGES) -> T:
+    """Put a question to the newest state of a database or, where it is torn, the one before; ParseError if both are."""
+    metas = _metas(data)
+    for meta in metas[:-1]:
+        try:
+            return question(Database(data, meta, pages))
+        except ParseError:
+            continue
+    return question(Database(data, metas[-1], pages))
 
 
 class Database:
     """A bbolt file in memory. Whatever the bytes, nothing but ParseError is raised, and that in bounded time."""
 
-    def __init__(self, data: bytes, pages: int = MOST_PAGES) -> None:
+    def __init__(self, data: bytes, meta: Meta, pages: int) -> None:
         self.data = data
-        self.page_size, self.root = self._meta()
+        self.page_size, self.root = meta.page_size, meta.root
         self.pages_left = pages
-
-    def _meta(self) -> tuple[int, int]:
-        """Find the two meta pages, whose distance is the page size, and return the newer one's."""
-        best: tuple[int, int, int] | None = None
-        for offset in (0, *(1 << bits for bits in range(9, 17))):
-            if offset + PAGE_HEADER.size + META.size > len(self.data):
-                break
-            flags = PAGE_HEADER.unpack_from(self.data, offset)[1]
-            magic, version, size, _, root, _, _, _, txid, _ = META.unpack_from(self.data, offset + PAGE_HEADER.size)
-            fits = flags & META_PAGE and magic == MAGIC and version == VERSION and offset in (0, size)
-            if fits and PAGE_SIZES[0] <= size <= PAGE_SIZES[1] and (best is None or txid > best[0]):
-                best = (txid, size, root)
-        if best is None:
-            raise ParseError("meta.db", "not a bbolt database")
-        return best[1:]
 
     def bucket(self, *names: bytes, within: Entries | None = None) -> Entries:
         """Return what is in a bucket of buckets, from the root or another one on; {} where there is none."""
@@ -75,9 +117,9 @@ class Database:
         if self.pages_left < 0:
             raise ParseError("meta.db", "too many pages")
         try:
-            _, flags, count, _ = PAGE_HEADER.unpack_from(data, offset)
-            if not flags & (LEAF_PAGE | BRANCH_PAGE):
-                raise ParseError("meta.db", f"page with flags {flags}")
+            number, flags, count, _ = PAGE_HEADER.unpack_from(data, offset)
+            if not flags & (LEAF_PAGE | BRANCH_PAGE) or (data is self.data and number * self.page_size != offset):
+                raise ParseError("meta.db", f"page {number} with flags {flags} at {offset}")
             element = LEAF if flags & LEAF_PAGE else BRANCH
             for at in range(offset + PAGE_HEADER.size, offset + PAGE_HEADER.size + count * element.size, element.size):
                 if element is BRANCH:
@@ -92,7 +134,10 @@ class Database:
 
 def parse_containerd(data: bytes, identifier: str, *, namespace: str) -> Facts:
     """Look a container up in meta.db: its image's name and its labels."""
-    database = Database(data)
+    return answer(data, partial(_facts, identifier=identifier, namespace=namespace))
+
+
+def _facts(database: Database, identifier: str, namespace: str) -> Facts:
     where = (b"v1", os.fsencode(namespace), b"containers", os.fsencode(identifier))
     image = database.bucket(*where).get(b"image", (0, b""))[1]
     labels = list(database.bucket(*where, b"labels").items())[:MOST_LABELS]

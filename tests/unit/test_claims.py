@@ -11,8 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from inspector.absence import Absence
 from inspector.claims import stored
+from inspector.kernel.host import Host
 from inspector.layers import Claim
+from inspector.nsinspect.rootfs import write_owner
 from inspector.observe import Observer
 from inspector.owner import owners
 from tests.fakehost import FakeHost
@@ -84,8 +87,44 @@ def test_damaged_databases_claim_something_or_nothing(tmp_path: Path, data: st.D
             part[data.draw(st.integers(0, min(len(part), 1 << 16) - 1))] = data.draw(st.integers(0, 255))
         damaged.append(bytes(part))
     with containerd(tmp_path, *damaged).open() as host:
-        claims = [one for one in stored(host, C) if one.role not in ("mounted-from", "volume")]
+        claims = [one for one in stored(host, C, Absence()) if one.role not in ("mounted-from", "volume")]
     assert all(one.path.startswith(f"{HOME}/") for one in claims)
+
+
+class Torn(Host):
+    """A machine whose databases are being written: the first reads give their beginning alone."""
+
+    left = 0
+
+    def read_inside(self, store: str, relative: str, size: int) -> bytes:
+        """Return half of a database so many times."""
+        data = super().read_inside(store, relative, size)
+        if len(data) > len(SNAPSHOTS) // 2 and self.left:
+            self.left -= 1
+            return data[: 4 * 4096]
+        return data
+
+
+@pytest.mark.parametrize(("times", "claims", "problems"), [(0, 4, 0), (1, 4, 0), (2, 4, 0), (99, 0, 1)])
+def test_a_database_that_is_written_meanwhile(tmp_path: Path, times: int, claims: int, problems: int) -> None:
+    """What is torn is read again; where it stays torn that is said, and nothing is claimed."""
+    absence = Absence()
+    with Torn(containerd(tmp_path).root) as host:
+        host.left = times
+        found = stored(host, C, absence)
+    assert (len(found), len(absence.problems)) == (claims, problems)
+    assert all(text.startswith(f"{C}: ") for text in absence.problems)
+
+
+def test_the_owner_command_says_what_it_could_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody's is not the same as not known: a database that makes no sense is told, in text and in JSON."""
+    junk = b"\xff" * 9000
+    with containerd(tmp_path, junk, junk).open() as host:
+        assert write_owner(host, "/srv/x") == 1
+        assert write_owner(host, "/srv/x", as_json=True) == 1
+    told = capsys.readouterr()
+    assert f"nsinspect: {C}: cannot parse meta.db" in told.err
+    assert json.loads(told.out)["problems"][0].startswith(f"{C}: cannot parse meta.db")
 
 
 LXC = """\
@@ -180,7 +219,7 @@ def test_what_a_stopped_podman_container_has_mounted(tmp_path: Path) -> None:
     fake = podman(tmp_path)
     assert ask(fake, f"{PODMAN}/volumes/pg/_data/x") == [("web", "podman", False, "volume", "/pg/x")]
     with fake.open() as host:
-        sources = {one.path for one in stored(host, PODMAN) if one.role in ("mounted-from", "volume")}
+        sources = {one.path for one in stored(host, PODMAN, Absence()) if one.role in ("mounted-from", "volume")}
     assert sources == {"/srv/www", f"{PODMAN}/volumes/pg/_data"}
 
 

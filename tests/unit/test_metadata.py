@@ -144,6 +144,26 @@ def test_a_file_that_makes_no_sense(tmp_path: Path, text: str | bytes) -> None:
     assert len(problem) < 300
 
 
+class Written(Host):
+    """A machine with a file that was being written when it was first read."""
+
+    reads = 0
+
+    def read_inside(self, store: str, relative: str, size: int) -> bytes:
+        """Return the beginning at first."""
+        self.reads += 1
+        data = super().read_inside(store, relative, size)
+        return data[:20] if self.reads == 1 else data
+
+
+def test_a_file_that_is_written_meanwhile_is_read_again(tmp_path: Path) -> None:
+    """One half-written read is no problem and costs no name until the next refresh."""
+    with Written(FakeHost(tmp_path).file(DOCKER, config("web")).root) as host:
+        shelf = Shelf(host)
+        assert shelf.look(made()).name == "web"
+    assert (host.reads, shelf.absence.problems) == (2, [])
+
+
 def test_a_huge_file_is_cut(tmp_path: Path) -> None:
     """Of a file beyond any sane size no more than a part is read: what is left is no JSON, and nothing is named."""
     fake = FakeHost(tmp_path).file(DOCKER, config("web"))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from inspector.errors import ParseError
 from inspector.stores import Clues, Facts, sources
-from inspector.stores.bolt import parse_containerd
+from inspector.stores.bolt import answer, parse_containerd, torn
 from inspector.stores.docker import parse_docker
 from inspector.stores.lxc import parse_lxc
 from inspector.stores.oci import parse_bundle
@@ -21,7 +21,9 @@ from inspector.stores.storage import parse_containers
 
 ID = "ab" * 32
 # A containerd 1.6.20 on this project's test machine: `ctr run -d --label x=y localhost/bbp:1 c1 sleep 300`.
-META_DB = gzip.decompress((Path(__file__).parent.parent / "hosts" / "containerd-meta.db.gz").read_bytes())
+HOSTS = Path(__file__).parent.parent / "hosts"
+META_DB = gzip.decompress((HOSTS / "containerd-meta.db.gz").read_bytes())
+SNAPSHOTS_DB = gzip.decompress((HOSTS / "containerd-snapshots.db.gz").read_bytes())
 
 
 def test_docker_names_its_container() -> None:
@@ -99,12 +101,51 @@ def test_a_damaged_database_is_a_parse_error_or_an_answer(data: st.DataObject) -
         return
 
 
+def meta_at(database: bytes, *, newest: bool) -> int:
+    """Return where the meta page of the newest state, or of the one before, begins: in the file's first two pages."""
+    txids = [int.from_bytes(database[at + 64 : at + 72], "little") for at in (0, 4096)]
+    return 4096 * txids.index(max(txids) if newest else min(txids))
+
+
+@pytest.mark.parametrize("place", [16, 24, 32, 72])
+def test_a_meta_page_that_was_half_written_does_not_count(place: int) -> None:
+    """The checksum tells: where the newest state's meta page is torn, the state before it answers."""
+    database = bytearray(META_DB)
+    at = meta_at(META_DB, newest=True) + place
+    database[at : at + 4] = b"\xff\xff\xff\x7f"
+    assert parse_containerd(bytes(database), "c1", namespace="default").image == "localhost/bbp:1"
+
+
+@pytest.mark.parametrize("junk", [b"\xff" * 4096, b"\0" * 4096, META_DB[2 * 4096 : 3 * 4096]])
+def test_a_state_whose_pages_are_torn_gives_way_to_the_one_before(junk: bytes) -> None:
+    """Where a page of the newest state is another's by now, the state before it answers."""
+    database = bytearray(SNAPSHOTS_DB)
+    metas = [meta_at(SNAPSHOTS_DB, newest=newest) for newest in (True, False)]
+    newest, older = (int.from_bytes(SNAPSHOTS_DB[at + 32 : at + 40], "little") * 4096 for at in metas)
+    whole = answer(SNAPSHOTS_DB, lambda found: set(found.bucket(b"v1")))
+    database[newest : newest + 4096] = junk
+    assert whole == answer(bytes(database), lambda found: set(found.bucket(b"v1"))) == {b"snapshots", b"parents"}
+    database[older : older + 4096] = junk
+    with pytest.raises(ParseError):
+        answer(bytes(database), lambda found: set(found.bucket(b"v1")))
+
+
+def test_two_changes_since_it_was_read_may_have_torn_it() -> None:
+    """The first change after our state leaves its pages alone, the second may not."""
+    older = bytearray(META_DB)
+    at = meta_at(META_DB, newest=True)
+    older[at : at + 4096] = bytes(4096)
+    assert not torn(META_DB, META_DB)
+    assert not torn(bytes(older), META_DB)
+    assert torn(SNAPSHOTS_DB, META_DB)
+
+
 def test_a_database_that_loops_ends() -> None:
     """A branch page that names itself, as no bbolt writes it, is given up after a bounded number of pages."""
     database = bytearray(META_DB)
     for offset in range(8192, len(database), 4096):
         database[offset + 8 : offset + 12] = b"\x01\x00\xff\x00"  # a branch page of 255 elements
-        page = (offset // 4096).to_bytes(8, "little")
+        page = database[offset : offset + 8] = (offset // 4096).to_bytes(8, "little")
         for element in range(offset + 16, offset + 16 + 255 * 16, 16):
             database[element + 8 : element + 16] = page
     with pytest.raises(ParseError, match="too many pages"):
