@@ -33,6 +33,8 @@ def _run(argv: Sequence[str] | None) -> int:
     from inspector.ctop import once, options, source  # noqa: PLC0415  an interrupt while importing is an interrupt too
 
     asked = options.parse(argv, terminal=_is_terminal())
+    if asked.output == "live" and asked.config:
+        asked = _with_saved(argv)
     # A name may hold what the terminal's encoding cannot say.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     with source.KernelSource(processes=asked.processes, socket=asked.socket) as kernel:
@@ -46,6 +48,19 @@ def _run(argv: Sequence[str] | None) -> int:
             once.print_table(kernel, asked, sys.stdout)
         sys.stdout.flush()
     return 0
+
+
+def _with_saved(argv: Sequence[str] | None) -> options.Options:
+    """Return what was asked for, beside what the key S has saved. What is wrong in that file is one line."""
+    from inspector.ctop import config, options  # noqa: PLC0415
+    from inspector.views.text import safe  # noqa: PLC0415
+
+    path = config.saved_path()
+    saved, complaints = config.load(path) if path is not None else ({}, [])
+    if complaints:
+        more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
+        sys.stderr.write(f"ctop: {safe(complaints[0])}{more}\n")
+    return options.parse(argv, terminal=True, saved=saved)
 
 
 def _live(kernel: source.KernelSource, asked: options.Options) -> bool:

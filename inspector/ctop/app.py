@@ -14,21 +14,26 @@ from textual.events import Key, Paste, Resize
 from textual.message import Message
 
 from inspector.closeup import Closeup
+from inspector.ctop import config
 from inspector.ctop.keys import KEYS, help_lines
 from inspector.ctop.lines import Bar, Lines
+from inspector.ctop.menus import ColumnMenu, Menu, SortMenu
 from inspector.ctop.options import Options
 from inspector.ctop.sampler import Sampler
 from inspector.ctop.source import Source
 from inspector.ctop.state import State
 from inspector.schema import Document
+from inspector.views.filters import filter_of
 from inspector.views.layout import Line
 from inspector.views.text import safe, width_of
 
 __all__ = ["Ctop"]
 
-PROMPT = "  words of name, id, image, runtime; KEY:WORD; Enter keep  Esc clear"
+PROMPT = "  words  a|b  /regex/  runtime:docker  finding:throttled  Esc clear"
+LOW = 10
+"""Lines of a terminal below which the table gets nearly all of them."""
 HINTS = {
-    "table": "Enter detail  / filter  s sort  r reverse  a all  0 CPU%  ? help",
+    "table": "Enter detail  / filter  s sort  t tree  a all  c columns  0 CPU%  ? help",
     "detail": "Esc back  P M N sort  Left Right scroll  Space pause  ? help  q quit",
     "help": "Esc back  Up Down scroll  q quit",
 }
@@ -63,16 +68,18 @@ class Ctop(App[None]):
         self.failure: Exception | None = None
         self.state = State(options)
         self.page = "table"
+        self.menu: Menu | None = None
         self.typing = False
+        self._unicode = options.unicode
         self._sampler = Sampler(source, options.delay, lambda result: self.post_message(self.Sampled(result)))
 
     def compose(self) -> ComposeResult:
         """Build the screen, from top to bottom."""
-        yield Bar("header")
-        yield Bar("titles")
-        yield Lines("table")
-        yield Lines("page")
-        yield Bar("status")
+        yield Bar("header", unicode=self._unicode)
+        yield Bar("titles", unicode=self._unicode)
+        yield Lines("table", unicode=self._unicode)
+        yield Lines("page", unicode=self._unicode)
+        yield Bar("status", unicode=self._unicode)
 
     def on_mount(self) -> None:
         """Start sampling."""
@@ -104,8 +111,10 @@ class Ctop(App[None]):
 
     def draw(self) -> None:
         """Draw everything."""
-        self.query_one("#header", Bar).show(self.state.header()[: max(self.size.height // 3, 2)])
-        status: Line = [(HINTS[self.page], "dim")]
+        low = self.size.height < LOW
+        self.query_one("#header", Bar).show(self.state.header()[: 1 if low else max(self.size.height // 3, 2)])
+        hint = self.menu.hint if self.menu and self.page == "menu" else HINTS[self.page]
+        status: Line = [self.state.message or (hint, "dim")]
         if self.page == "table":
             self.query_one("#titles", Bar).show([self.state.titles(self.size.width)])
             count = len(self.state.shown)
@@ -114,12 +123,18 @@ class Ctop(App[None]):
             words = safe(self.state.selection.words)
             status.insert(0, (f"{self.state.cursor + 1}/{count}  " if count else "", ""))
             if self.typing:
+                problem = filter_of(self.state.selection.words).problem
                 status = [("filter: ", "title"), (words, ""), (" ", "sorted"), ("" if words else PROMPT, "dim")]
+                status += [(f" not used: {safe(problem)}", "bad")] if problem else []
+        elif self.page == "menu" and self.menu is not None:
+            chosen = self.menu.lines()
+            self.query_one("#page", Lines).show(len(chosen), lambda index: chosen[index], self.menu.cursor)
         else:
             lines = help_lines() if self.page == "help" else self.state.detail(self.size.width)
             width = max(sum(width_of(text) for text, _ in line) for line in lines)
             self.query_one("#page", Lines).show(len(lines), lambda index: lines[index], width=width)
-        self.query_one("#status", Bar).show([self.state.finding() if self.page == "table" else [], status])
+        above = self.state.finding() if self.page == "table" else []
+        self.query_one("#status", Bar).show([status] if low else [above, status])
 
     def _turn_to(self, page: str) -> None:
         self.page = page
@@ -159,7 +174,9 @@ class Ctop(App[None]):
 
     def action_open(self) -> None:
         """Show the chosen container in detail."""
-        if self.page == "table" and self.state.shown:
+        if self.page == "table" and self.state.on_group:
+            self.action_fold()
+        elif self.page == "table" and self.state.shown:
             self._turn_to("detail")
 
     def action_back(self) -> None:  # type: ignore[override]  # Textual's own goes back a screen, of which we have one
@@ -180,11 +197,16 @@ class Ctop(App[None]):
             self.draw()
 
     def on_key(self, event: Key) -> None:
-        """While a filter is being typed, take every key before the bindings do.
+        """While a filter is being typed, or a list is chosen from, take every key before the bindings do.
 
         Textual's Input would get the focus too late for keys that arrive
         together, as they do from a slow connection.
         """
+        if self.page == "menu" and self.menu is not None:
+            event.prevent_default()
+            if self.menu.press(event.key):
+                self._turn_to("table")
+            self.draw()
         if not self.typing:
             return
         event.prevent_default()
@@ -217,9 +239,61 @@ class Ctop(App[None]):
         else:
             self._select(sort=name, reverse=False)
 
-    def action_next_sort(self) -> None:
-        """Sort by the next field."""
-        self.state.next_sort()
+    def action_sort_menu(self) -> None:
+        """Choose what to sort by."""
+        self._choose_from(SortMenu(self.state))
+
+    def action_column_menu(self) -> None:
+        """Choose the columns."""
+        self._choose_from(ColumnMenu(self.state))
+
+    def _choose_from(self, menu: Menu) -> None:
+        if self.page == "table":
+            self.menu = menu
+            self._turn_to("menu")
+
+    def action_beside(self, step: int) -> None:
+        """Sort by the next column to one side."""
+        if self.page == "table":
+            self.state.beside_sort(step)
+            self.draw()
+
+    def action_tree(self) -> None:
+        """Show a tree, or a list."""
+        self.state.turn_tree()
+        self.draw()
+
+    def action_fold(self, folded: bool | None = None) -> None:
+        """Fold or unfold the chosen row."""
+        self.state.fold(folded)
+        self.draw()
+
+    def action_fold_all(self) -> None:
+        """Fold or unfold everything."""
+        self.state.fold_all()
+        self.draw()
+
+    def action_memory(self) -> None:
+        """Change what memory is."""
+        self.state.next_memory()
+        self.draw()
+
+    def action_header(self) -> None:
+        """Hide or show the header."""
+        self.state.has_header = not self.state.has_header
+        self.draw()
+
+    def action_redraw(self) -> None:
+        """Draw the whole screen anew, whatever has been written over it."""
+        self.draw()
+        self.refresh()
+
+    def action_save(self) -> None:
+        """Save how the table is shown, for the next start."""
+        try:
+            self.state.say(f"saved in {config.save(self.state.settings())}", "")
+        except config.NotSaved as error:
+            self.state.say(str(error), "bad")
         self.draw()
 
     def action_reverse(self) -> None:
@@ -250,7 +324,10 @@ class Ctop(App[None]):
 
     def on_lines_clicked(self, message: Lines.Clicked) -> None:
         """Choose a row; a double click opens it."""
-        if self.page == "table":
+        if self.page == "menu" and self.menu is not None:
+            self.menu.cursor = message.index
+            self.draw()
+        elif self.page == "table":
             self.state.move_to(message.index)
             self.draw()
             if message.times > 1:

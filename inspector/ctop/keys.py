@@ -7,7 +7,7 @@ from typing import NamedTuple
 from inspector.views.layout import Line
 from inspector.views.text import fit
 
-__all__ = ["KEYS", "SORT_CYCLE", "Key", "help_lines"]
+__all__ = ["KEYS", "Key", "help_lines"]
 
 
 class Key(NamedTuple):
@@ -30,27 +30,40 @@ KEYS = (
     Key("right", "sideways(8)", "Right", "in the detail: scroll to the right, to the end of long commands"),
     Key("enter,o", "open", "Enter o", "one container in detail, with its processes"),
     Key("escape", "back", "Esc", "back to the table; in the table: clear the filter"),
-    Key("slash,f,f4", "filter", "/ f F4", "filter by name, id, image, runtime; KEY:WORD for one of them"),
+    Key("slash,f,f4,backslash", "filter", "/ f F4 \\", "filter: words a|b /regex/ runtime:docker finding:throttled"),
     Key("a", "every", "a", "also services and control groups, or containers alone"),
+    Key("t,f5", "tree", "t F5", "tree: pod, container, container in it; with a also cgroups by path"),
+    Key("minus", "fold(True)", "-", "in the tree: fold what is below the row"),
+    Key("plus,equals_sign", "fold(False)", "+ =", "in the tree: unfold it"),
+    Key("asterisk", "fold_all", "*", "in the tree: fold or unfold everything"),
     Key("P", "sort('cpu')", "P", "sort by CPU"),
     Key("M", "sort('mem')", "M", "sort by memory"),
     Key("T", "sort('time')", "T", "sort by CPU time used in all"),
     Key("N", "sort('name')", "N", "sort by name (in the detail: by PID)"),
-    Key("s,f6", "next_sort", "s F6", "sort by the next of cpu, mem, throttled, name, pids, io, net, time"),
+    Key("s,f6", "sort_menu", "s F6", "choose what to sort by from a list"),
+    Key("less_than_sign", "beside(-1)", "<", "sort by the column to the left"),
+    Key("greater_than_sign", "beside(1)", ">", "sort by the column to the right"),
     Key("r,I", "reverse", "r I", "reverse the order; a click on a title sorts, a second one reverses"),
     Key("0", "cpu", "0", "CPU% of one core, of the effective limit, of the host"),
+    Key("m", "memory", "m", "MEM is the working set, all usage, anonymous, or what cannot be reclaimed"),
+    Key("c,f2,C", "column_menu", "c F2 C", "choose the columns and their order"),
+    Key("H", "header", "H", "hide or show the header"),
+    Key("S", "save", "S", "save columns, order and meanings for the next start"),
+    Key("ctrl+l", "redraw", "Ctrl-L", "draw the screen anew"),
     Key("space,Z", "pause", "Space Z", "hold the picture still, or go on"),
     Key("question_mark,h,f1", "help", "? h F1", "this page"),
     Key("ctrl+z", "suspend_process", "Ctrl-Z", "to the shell; fg comes back"),
     Key("q,f10", "quit", "q F10", "quit; also Ctrl-C"),
 )
-SORT_CYCLE = ("cpu", "mem", "throttled", "name", "pids", "io", "net", "time")
 
 LEGEND = """\
 CPU%        CPU time as a share of one core (200% is two cores busy), of the limit or of the host
 LIMIT       effective CPU limit in cores, the least of its own and its ancestors' quotas and cpusets
 THROTTLED   share of the quota's periods in which it was made to wait
 MEM         working set: memory used less inactive page cache; beside it the effective limit
+MEM BAR     share of the limit: █ cannot be reclaimed, ▒ the rest of it, · is free
+HIST        last samples, the newest on the right; full at the limit, or without one at the most
+▲ ● i       worst finding: critical, warning, information; below the table in words
 ^           an ancestor cgroup sets this limit, or throttles it
 -           not known (rates need two samples);  none: there is no limit
 PIDS        tasks: processes and their threads

@@ -17,6 +17,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
+from inspector.views.ascii import to_ascii
 from inspector.views.layout import Line
 from inspector.views.table import PALETTE
 
@@ -26,8 +27,10 @@ STYLES: Mapping[str, Style] = {meaning: Style.parse(look or "none") for meaning,
 CURSOR = Style(reverse=True)
 
 
-def to_strip(line: Line, width: int, start: int = 0, style: Style | None = None) -> Strip:
+def to_strip(line: Line, width: int, start: int = 0, style: Style | None = None, *, unicode: bool = True) -> Strip:
     """Return `width` columns of a line from column `start` on; `style` is laid over all of it."""
+    if not unicode:
+        line = [(to_ascii(text), meaning) for text, meaning in line]
     strip = Strip([Segment(text, STYLES.get(meaning)) for text, meaning in line])
     strip = strip.crop_extend(start, start + width, None)
     return strip.apply_style(style) if style else strip
@@ -44,8 +47,9 @@ class Bar(Widget):
             self.x = x
             super().__init__()
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, unicode: bool = True) -> None:
         super().__init__(id=name)
+        self._unicode = unicode
         self._lines: list[Line] = [[]]
 
     def show(self, lines: list[Line]) -> None:
@@ -57,7 +61,7 @@ class Bar(Widget):
 
     def render_line(self, y: int) -> Strip:
         """Draw one line."""
-        return to_strip(self._lines[y] if y < len(self._lines) else [], self.size.width)
+        return to_strip(self._lines[y] if y < len(self._lines) else [], self.size.width, unicode=self._unicode)
 
     def on_click(self, event: Click) -> None:
         """Tell where it was clicked."""
@@ -75,8 +79,9 @@ class Lines(ScrollView, can_focus=True, inherit_bindings=False):
             self.times = times
             super().__init__()
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, unicode: bool = True) -> None:
         super().__init__(id=name)
+        self._unicode = unicode
         self.cursor: int | None = None
         self._count = 0
         self._draw: Callable[[int], Line] = lambda _: []
@@ -102,7 +107,8 @@ class Lines(ScrollView, can_focus=True, inherit_bindings=False):
         left, top = self.scroll_offset
         index = top + y
         line = self._draw(index) if index < self._count else []
-        return to_strip(line, self.size.width, left, CURSOR if index == self.cursor else None)
+        style = CURSOR if index == self.cursor else None
+        return to_strip(line, self.size.width, left, style, unicode=self._unicode)
 
     def on_click(self, event: Click) -> None:
         """Tell which line was clicked."""

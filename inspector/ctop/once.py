@@ -14,6 +14,7 @@ from inspector.views.header import scene_of
 from inspector.views.jsontext import to_json, to_lines
 from inspector.views.selection import select
 from inspector.views.table import print_lines, table
+from inspector.views.tree import tree
 
 __all__ = ["print_document", "print_documents", "print_table"]
 
@@ -21,10 +22,15 @@ __all__ = ["print_document", "print_documents", "print_table"]
 def print_table(source: Source, options: Options, file: TextIO) -> None:
     """Print the table of one interval. Off a terminal nothing is cut."""
     document = _after(source, options)
-    scene = scene_of(document, options.cpu)
-    shown = select(document["containers"], options.selection, scene)
+    scene = scene_of(document, options.cpu, options.memory)
+    if options.tree:
+        made = tree(document["containers"], options.selection, scene)
+        shown, scene = made.rows, scene._replace(stems=made.stems)
+    else:
+        shown = select(document["containers"], options.selection, scene)
     width = shutil.get_terminal_size().columns if file.isatty() else None
-    print_lines(table(document, shown, scene, width, options.columns), file, colour=options.colour)
+    lines = table(document, shown, scene, width, options.columns)
+    print_lines(lines, file, colour=options.colour, unicode=options.unicode)
 
 
 def print_document(source: Source, options: Options, file: TextIO) -> None:
@@ -50,5 +56,5 @@ def _after(source: Source, options: Options) -> Document:
 
 
 def _selected(document: Document, options: Options) -> Document:
-    shown = select(document["containers"], options.selection, scene_of(document, options.cpu))
+    shown = select(document["containers"], options.selection, scene_of(document, options.cpu, options.memory))
     return {**document, "containers": shown}

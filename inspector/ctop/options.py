@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import locale
 import math
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
 from inspector.command import Version, add_socket
 from inspector.fields import FIELDS
-from inspector.views.cells import CpuMode
+from inspector.views.cells import CpuMode, MemoryMode
 from inspector.views.columns import COLUMNS, Column, column
+from inspector.views.filters import FILTER_KEYS, FILTER_SYNTAX, filter_of
 from inspector.views.selection import SORTS, Selection, sort_key
 
 __all__ = ["Options", "parse"]
@@ -29,15 +32,14 @@ What the figures mean:
   THROTTLED  share of the quota's periods in which it was made to wait; ^ by an ancestor's quota.
   MEM        working set: memory used less inactive page cache (docker, kubelet), beside
              the effective limit, the least of the container's own and its ancestors'.
-             The column "fixed" is what cannot be reclaimed: the distance to an OOM kill.
+             --mem usage is with all page cache, anon heaps and stacks alone, fixed what
+             cannot be reclaimed: the distance to an OOM kill.
   PIDS       tasks: processes and their threads.
 
 COLS are names separated by commas (* always shown, + shown where there is room),
 or any of the {fields} fields of the document, such as memory.usage_bytes:
 {columns}
 
-FILTER is words that must all be part of the name, id, image or runtime;
-KEY:WORD looks at one of name, id, image, runtime, kind, state, pod, label.
 """
 
 
@@ -53,6 +55,11 @@ class Options(NamedTuple):
     processes: bool
     colour: bool
     socket: str | None = None
+    memory: MemoryMode = "working-set"
+    tree: bool = False
+    header: bool = True
+    unicode: bool = True
+    config: bool = True
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,6 +94,12 @@ def _sort(text: str) -> str:
     return text
 
 
+def _filter(text: str) -> str:
+    if filter_of(text).problem is not None:
+        raise argparse.ArgumentTypeError(f"bad pattern {filter_of(text).problem}")
+    return text
+
+
 def _columns(text: str) -> tuple[Column, ...]:
     chosen = []
     for name in filter(None, (part.strip().lower() for part in text.split(","))):
@@ -112,7 +125,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="ctop",
         description="Containers: what they use and what they may use, from the kernel's own files. Without --once, "
         "--json or --jsonl a live view; ? there lists its keys.",
-        epilog=HELP.format(fields=len(FIELDS), columns="\n".join(map(_explained, COLUMNS))),
+        epilog=HELP.format(fields=len(FIELDS), columns="\n".join(map(_explained, COLUMNS)))
+        + "\n" + FILTER_SYNTAX.format(keys=", ".join(FILTER_KEYS)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -124,26 +138,35 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-d", dest="delay", metavar="SECONDS", type=_delay, default=1.0,
                         help=f"time between two samples, at least {SHORTEST:g} (default 1)")
     parser.add_argument("-a", dest="every", action="store_true", help="also services and plain control groups")
-    parser.add_argument("-f", dest="words", metavar="FILTER", default="", help="only these (see below)")
+    parser.add_argument("-f", dest="words", metavar="FILTER", type=_filter, default="", help="only these (see below)")
     parser.add_argument("-s", dest="sort", metavar="FIELD", type=_sort, default="cpu",
                         help=f"sort by one of {' '.join(SORTS).replace('%', '%%')}, or a field of the document")
     parser.add_argument("-r", dest="reverse", action="store_true", help="reverse the order")
     parser.add_argument("-o", dest="columns", metavar="COLS", type=_columns, default=(),
                         help="columns to show instead of those that fit (see below)")
     parser.add_argument("--cpu", choices=("core", "limit", "host"), default="core", help="what CPU%% is a share of")
+    parser.add_argument("--mem", dest="memory", choices=("working-set", "usage", "anon", "fixed"),
+                        default="working-set", help="what MEM is")
+    parser.add_argument("--tree", action="store_true", help="pods, containers in containers; with -a cgroups by path")
     parser.add_argument("--processes", action="store_true", help="with the processes of each container")
     add_socket(parser)
     parser.add_argument("--no-color", "--no-colour", dest="colour", action="store_false", help="also by $NO_COLOR")
+    parser.add_argument("--no-unicode", dest="unicode", action="store_false",
+                        help="draw in ASCII, as where the locale is not UTF-8")
+    parser.add_argument("--no-config", dest="config", action="store_false",
+                        help="leave out what the key S of the live view has saved")
     parser.add_argument("--version", action=Version, nargs=0, help="show program's version number and exit")
     return parser  # fmt: skip
 
 
-def parse(argv: Sequence[str] | None, *, terminal: bool) -> Options:
+def parse(argv: Sequence[str] | None, *, terminal: bool, saved: Mapping[str, object] | None = None) -> Options:
     """Return what was asked for. Without a `terminal` there is no live view but the table of --once.
 
+    `saved` are settings (inspector.ctop.config) that stand where the command line says nothing.
     Exits with 2 and one line on stderr when the command line makes no sense.
     """
     parser = _parser()
+    parser.set_defaults(header=True, **(saved or {}))
     given = parser.parse_args(argv)
     if given.once and given.output == "jsonl":
         parser.error("argument --jsonl: not allowed with argument --once")
@@ -160,4 +183,14 @@ def parse(argv: Sequence[str] | None, *, terminal: bool) -> Options:
         processes=given.processes,
         colour=given.colour and terminal and not os.environ.get("NO_COLOR"),
         socket=given.socket,
+        memory=given.memory,
+        tree=given.tree,
+        header=given.header,
+        unicode=given.unicode and _is_utf8(locale.getencoding()) and _is_utf8(getattr(sys.stdout, "encoding", None)),
+        config=given.config,
     )
+
+
+def _is_utf8(encoding: str | None) -> bool:
+    """Tell whether an encoding has our characters; not knowing is no reason against them."""
+    return encoding is None or encoding.lower().replace("-", "") == "utf8"

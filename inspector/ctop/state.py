@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from inspector.ctop.history import History
-from inspector.ctop.keys import SORT_CYCLE
 from inspector.ctop.options import Options
+from inspector.ctop.patience import TooSlow, at_most
 from inspector.schema import Container, Document
-from inspector.views.cells import CpuMode, Scene
+from inspector.views.cells import Cell, CpuMode, MemoryMode, Scene
+from inspector.views.columns import COLUMNS, Column, column
 from inspector.views.detail import detail
+from inspector.views.filters import filter_of
 from inspector.views.header import SEPARATOR, header, scene_of
 from inspector.views.layout import Line, Placed, place, row, titles
-from inspector.views.selection import SORTS, select
-from inspector.views.table import finding_lines, hint
+from inspector.views.selection import select
+from inspector.views.table import finding_lines, hint, limits_line
 from inspector.views.text import safe
+from inspector.views.tree import is_group, tree
 
 __all__ = ["State"]
 
 MODES: tuple[CpuMode, ...] = ("core", "limit", "host")
+MEMORY_MODES: tuple[MemoryMode, ...] = ("working-set", "usage", "anon", "fixed")
+PATIENCE = 0.2
+"""Seconds of CPU time that a filter with a pattern gets for all containers."""
+SHOWN_TICKS = 5
+"""Documents for which a message stays."""
 
 
 class State:
@@ -31,29 +41,69 @@ class State:
         self.selection = options.selection
         self.cpu: CpuMode = options.cpu
         self.paused = False
+        self.memory: MemoryMode = options.memory
+        self.tree = options.tree
+        self.folded: set[str] = set()
+        self.columns = options.columns
+        self.has_header = options.header
+        self.message: Cell | None = None
         self.history = History()
         self.shown: list[Container] = []
         self.chosen: str | None = None
         self.process_sort = "cpu"
-        self._columns = options.columns
         self._cursor = 0
+        self._message_left = 0
+        self._parents: frozenset[str] = frozenset()
         self._placed: list[Placed] = []
+        self._placed_for: tuple[object, ...] = ()
         self._scene = Scene()
 
     def update(self, document: Document | None = None) -> None:
         """Take a new document, or the same one after something else has changed."""
         if document is not None:
             self.history.add(document)
+            self._message_left -= 1
+            if self._message_left <= 0:
+                self.message = None
         self.document = document or self.document
         if self.document is None:
             return
-        self._scene = scene_of(self.document, self.cpu)
-        self.shown = select(self.document["containers"], self.selection, self._scene)
+        self._arrange(self.document)
         for index, container in enumerate(self.shown):
             if container["id"] == self.chosen:
                 self._cursor = index
                 return
         self.move_to(self._cursor)
+
+    def _arrange(self, document: Document) -> None:
+        chosen = filter_of(self.selection.words)
+        if not chosen.has_pattern:
+            self._choose(document)
+            return
+        try:
+            with at_most(PATIENCE):
+                self._choose(document)
+        except TooSlow:
+            chosen.give_up("this pattern takes too long")
+            self._choose(document)
+
+    def _choose(self, document: Document) -> None:
+        self._scene = scene_of(document, self.cpu, self.memory)._replace(past=self._past)
+        if self.tree:
+            made = tree(document["containers"], self.selection, self._scene, self.folded)
+            self.shown, self._parents = made.rows, frozenset(made.parents)
+            self.folded &= self._parents
+            self._scene = self._scene._replace(stems=made.stems)
+        else:
+            self.shown, self._parents = select(document["containers"], self.selection, self._scene), frozenset()
+        self._placed_for = ()
+
+    def _past(self, container: str, series: str, count: int) -> Sequence[float | None]:
+        return self.history.of(container).tail(series, count)
+
+    def say(self, text: str, meaning: str = "warn") -> None:
+        """Show a message for a few documents."""
+        self.message, self._message_left = (text, meaning), SHOWN_TICKS
 
     @property
     def cursor(self) -> int:
@@ -70,18 +120,66 @@ class State:
         self.selection = self.selection._replace(**changes)  # type: ignore[arg-type]  # mypy cannot check them by name
         self.update()
 
-    def next_sort(self) -> None:
-        """Sort by the next field."""
-        known = SORT_CYCLE.index(self.selection.sort) if self.selection.sort in SORT_CYCLE else -1
-        self.select(sort=SORT_CYCLE[(known + 1) % len(SORT_CYCLE)], reverse=False)
+    def beside_sort(self, step: int) -> None:
+        """Sort by the column to the right or to the left of the one that sorts."""
+        names = [placed.column.name for placed in self._placed]
+        if names:
+            place = names.index(self.selection.sort) + step if self.selection.sort in names else 0
+            self.select(sort=names[place % len(names)], reverse=False)
 
     def next_cpu(self) -> None:
         """Change what CPU % is a share of."""
         self.cpu = MODES[(MODES.index(self.cpu) + 1) % len(MODES)]
         self.update()
 
+    def next_memory(self) -> None:
+        """Change what memory is."""
+        self.memory = MEMORY_MODES[(MEMORY_MODES.index(self.memory) + 1) % len(MEMORY_MODES)]
+        self.update()
+
+    def turn_tree(self) -> None:
+        """Show a tree, or a list."""
+        self.tree = not self.tree
+        self.update()
+
+    def fold(self, folded: bool | None = None) -> None:
+        """Fold the chosen row of the tree, unfold it, or (None) whichever it is not; a leaf's parent is not touched."""
+        if self.chosen is None or self.chosen not in self._parents:
+            return
+        if folded if folded is not None else self.chosen not in self.folded:
+            self.folded.add(self.chosen)
+        else:
+            self.folded.discard(self.chosen)
+        self.update()
+
+    def fold_all(self) -> None:
+        """Fold everything, or unfold everything when something is folded."""
+        self.folded = set() if self.folded & self._parents else set(self._parents)
+        self.update()
+
+    @property
+    def on_group(self) -> bool:
+        """Whether the chosen row is a pod or a directory of cgroups, not a container."""
+        return bool(self.shown) and is_group(self.shown[self._cursor])
+
+    def settings(self) -> dict[str, object]:
+        """Return what the key S saves (inspector.ctop.config)."""
+        asked = self.selection
+        return {
+            "columns": [one.name for one in self.columns],
+            "sort": asked.sort,
+            "reverse": asked.reverse,
+            "tree": self.tree,
+            "every": asked.every,
+            "header": self.has_header,
+            "cpu": self.cpu,
+            "memory": self.memory,
+        }
+
     def header(self) -> list[Line]:
         """Return the lines above the table."""
+        if not self.has_header:
+            return []
         if self.document is None:
             return [[("ctop", "title"), ("  reading ...", "dim")]]
         asked: Line = [SEPARATOR, (f"by {self.selection.sort}{' reversed' if self.selection.reverse else ''}", "")]
@@ -89,23 +187,38 @@ class State:
             asked += [SEPARATOR, ("all kinds", "")]
         if self.selection.words:
             asked += [SEPARATOR, (f"filter {safe(self.selection.words)}", "warn")]
+            if filter_of(self.selection.words).problem:
+                asked.append((" (bad pattern: not used)", "bad"))
         if self.paused:
             asked += [SEPARATOR, ("PAUSED", "bad")]
         return header(self.document, self._scene, len(self.shown), asked)
 
     def titles(self, width: int) -> Line:
         """Choose the columns for a width and return their titles."""
-        self._placed = place(self.shown, self._scene, width, self._columns)
+        wanted = (width, self.columns)
+        if self._placed_for != wanted:
+            self._placed = place(self.shown, self._scene, width, self.columns)
+            self._placed_for = wanted
         return titles(self._placed, self._scene, self.selection.sort)
 
     def title_at(self, x: int) -> str | None:
-        """Return what a click at column `x` of the titles sorts by."""
+        """Return the column at column `x` of the titles."""
         start = 0
-        for column, width in self._placed:
+        for placed, width in self._placed:
             if start <= x <= start + width:
-                return column.name if column.name in SORTS else None
+                return placed.name
             start += width + 1
         return None
+
+    def all_columns(self) -> list[tuple[Column, bool]]:
+        """Return the columns shown, in their order, and behind them the others."""
+        shown = self.columns or tuple(placed.column for placed in self._placed)
+        return [(one, True) for one in shown] + [(one, False) for one in COLUMNS if one not in shown]
+
+    def set_columns(self, names: Sequence[str]) -> None:
+        """Show these columns; none of them: those that fit."""
+        self.columns = tuple(column(name) for name in names)
+        self.update()
 
     def row(self, index: int) -> Line:
         """Return the line of one container; without any the reason why."""
@@ -117,9 +230,10 @@ class State:
         return [("no containers found", "warn"), (why.replace("ctop -a", "the key a"), "")]
 
     def finding(self) -> Line:
-        """Return the worst finding of the chosen container, or nothing."""
-        lines = finding_lines(self.shown[self._cursor : self._cursor + 1])
-        return lines[0] if lines else []
+        """Return the worst finding of the chosen container, or without one who sets its limits."""
+        chosen = self.shown[self._cursor : self._cursor + 1]
+        lines = finding_lines(chosen)
+        return lines[0] if lines else limits_line(chosen[0]) if chosen else []
 
     def detail(self, width: int) -> list[Line]:
         """Return the page of the chosen container, also when the table no longer shows it."""

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
 from inspector.schema import Container, Document
+from inspector.views.ascii import drawn_in_ascii
 from inspector.views.cells import COLOUR_OF_SEVERITY, SEVERITY, Scene, set_elsewhere
 from inspector.views.columns import Column
 from inspector.views.detail import process_lines
 from inspector.views.header import header
 from inspector.views.layout import Line, place, row, titles
-from inspector.views.text import byte_size, cores, safe
+from inspector.views.text import byte_size, cores, count, safe
 
-__all__ = ["PALETTE", "finding_lines", "print_lines", "table"]
+__all__ = ["PALETTE", "finding_lines", "hint", "limits_line", "print_lines", "table"]
 
 PALETTE: Mapping[str, str] = {
     "": "",
@@ -91,8 +92,22 @@ def _set_by_lines(containers: Iterable[Container]) -> list[Line]:
     return lines
 
 
-def print_lines(lines: Iterable[Line], file: TextIO, *, colour: bool) -> None:
-    """Write lines, in colour by their meaning; trailing blanks are left out."""
+def limits_line(container: Container) -> Line:
+    """Say what a container may use, and who says so."""
+    cpu, memory, pids = container["cpu"], container["memory"], container["pids"]
+    limits = (
+        (f"{cores(cpu['limit_cores'])} cores", cpu["limit_cores"], cpu["limit_set_by"]),
+        (f"{byte_size(memory['limit_bytes'])} of memory", memory["limit_bytes"], memory["limit_set_by"]),
+        (f"{count(pids['limit'])} tasks", pids["limit"], pids["limit_set_by"]),
+    )
+    said = [what + (f" (by {safe(by)})" if by else "") for what, value, by in limits if value is not None]
+    return [(f"{safe(container['name'])} may use ", "dim"), (", ".join(said), "")] if said else []
+
+
+def print_lines(lines: Iterable[Line], file: TextIO, *, colour: bool, unicode: bool = True) -> None:
+    """Write lines, in colour by their meaning; trailing blanks are left out. Without `unicode` all we draw is ASCII."""
+    if not unicode:
+        lines = ([(drawn_in_ascii(shown), meaning) for shown, meaning in line] for line in lines)
     if not colour:
         file.writelines("".join(shown for shown, _ in line).rstrip() + "\n" for line in lines)
         return

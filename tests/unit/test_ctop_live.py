@@ -3,77 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
 from inspector.ctop.app import Ctop
 from inspector.ctop.keys import KEYS
-from inspector.ctop.lines import Bar, Lines
 from inspector.ctop.options import parse
 from inspector.schema import Document
-from tests.unit.documents import container, document, process
-
-
-class Fake:
-    """A source whose document a test changes; the container in focus has processes."""
-
-    def __init__(self, of: Document) -> None:
-        self.focus: str | None = None
-        self.document = of
-
-    def begin(self) -> None:
-        """Take a first sample: there is nothing to take."""
-
-    def __call__(self) -> Document:
-        """Return the document."""
-        rows = [row.copy() for row in self.document["containers"]]
-        for row in rows:
-            row["processes"] = [process(4242, inner_pid=1)] if row["id"] == self.focus else None
-        return {**self.document, "containers": rows}
-
-
-def screen(app: Ctop) -> str:
-    """Return the text on the screen, from top to bottom."""
-    widgets = [widget for widget in app.screen.children if isinstance(widget, (Bar, Lines)) and widget.display]
-    return "\n".join(
-        widget.render_line(y).text.rstrip() for widget in widgets for y in range(widget.size.height)
-    )  # fmt: skip
-
-
-def names(app: Ctop) -> list[str]:
-    """Return the names in the table, in order."""
-    return [row["name"] for row in app.state.shown]
-
-
-def live(
-    test: Callable[[Ctop, Fake, Pilot[None]], Coroutine[Any, Any, None]], *argv: str, of: Document | None = None,
-    size: tuple[int, int] = (80, 24),
-) -> Ctop:  # fmt: skip
-    """Run a test in the live view of some containers."""
-    source = Fake(of or document(
-        container("web"), container("db", image="postgres", cpu={"usage_cores": 0.9}, memory={"working_set_bytes": 1}),
-        container("cache", runtime="podman", cpu={"usage_cores": 0.5}), container("nginx.service", kind="service"),
-    ))  # fmt: skip
-    app = Ctop(source, parse(["-d", "0.2", *argv], terminal=True))
-
-    async def run() -> None:
-        async with app.run_test(size=size) as pilot:
-            await _until(pilot, lambda: app.state.document is not None)
-            await test(app, source, pilot)
-
-    asyncio.run(run())
-    return app
-
-
-async def _until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
-    for _ in range(100):
-        await pilot.pause(0.02)
-        if true():
-            return
-    pytest.fail("did not happen within two seconds")
+from tests.unit.documents import container, document
+from tests.unit.liveview import Fake, live, names, screen, until
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +36,7 @@ def test_rows_header_and_keys_are_shown_at_80_columns() -> None:
 
 
 def test_keys_sort_and_reverse() -> None:
-    """M, N, r and s change the order, as in top."""
+    """M, N and r change the order, as in top."""
 
     async def test(app: Ctop, _: Fake, pilot: Pilot[None]) -> None:
         assert names(app) == ["db", "cache", "web"]
@@ -107,8 +46,6 @@ def test_keys_sort_and_reverse() -> None:
         assert names(app) == ["web", "db", "cache"]
         await pilot.press("M")
         assert names(app)[-1] == "db"
-        await pilot.press("s")
-        assert app.state.selection.sort == "throttled"
 
     live(test)
 
@@ -120,11 +57,11 @@ def test_the_cursor_stays_on_its_container() -> None:
         await pilot.press("down", "down")
         assert app.state.chosen == "web-0123456789abcdef"
         source.document = document(container("web", cpu={"usage_cores": 2.0}), container("db"))
-        await _until(pilot, lambda: names(app) == ["web", "db"])
+        await until(pilot, lambda: names(app) == ["web", "db"])
         assert app.state.chosen == "web-0123456789abcdef"
         assert app.state.cursor == 0
         source.document = document(container("db"))
-        await _until(pilot, lambda: names(app) == ["db"])
+        await until(pilot, lambda: names(app) == ["db"])
         assert app.state.chosen == "db-0123456789abcdef"
 
     live(test)
@@ -165,7 +102,7 @@ def test_enter_shows_processes_with_both_pids() -> None:
     async def test(app: Ctop, source: Fake, pilot: Pilot[None]) -> None:
         await pilot.press("down", "enter")
         assert source.focus == "cache-0123456789abcdef"
-        await _until(pilot, lambda: "    4242        1" in screen(app))
+        await until(pilot, lambda: "    4242        1" in screen(app))
         assert "cache  podman container" in screen(app)
         await pilot.press("escape")
         assert source.focus is None
@@ -185,7 +122,7 @@ def test_pause_holds_the_picture() -> None:
         assert names(app) == ["db", "cache", "web"]
         assert "PAUSED" in screen(app)
         await pilot.press("space")
-        await _until(pilot, lambda: names(app) == ["new"])
+        await until(pilot, lambda: names(app) == ["new"])
 
     live(test)
 
@@ -220,9 +157,9 @@ def test_resizing_chooses_the_columns_anew() -> None:
 
     async def test(app: Ctop, _: Fake, pilot: Pilot[None]) -> None:
         await pilot.resize_terminal(200, 50)
-        await _until(pilot, lambda: "READ/s" in screen(app))
+        await until(pilot, lambda: "READ/s" in screen(app))
         await pilot.resize_terminal(20, 5)
-        await _until(pilot, lambda: "READ/s" not in screen(app))
+        await until(pilot, lambda: "READ/s" not in screen(app))
         assert all(len(line) <= 20 for line in screen(app).splitlines())
 
     live(test)
@@ -250,7 +187,7 @@ def test_hostile_names_are_escaped() -> None:
 
     async def test(app: Ctop, _: Fake, pilot: Pilot[None]) -> None:
         await pilot.press("enter")
-        await _until(pilot, lambda: "4242" in screen(app))
+        await until(pilot, lambda: "4242" in screen(app))
         assert "e\\x1b[31m\\u202e" in screen(app)
         assert screen(app).replace("\n", "").isprintable()
 
@@ -282,7 +219,7 @@ def test_a_source_that_fails_ends_the_view() -> None:
 
     async def run() -> None:
         async with app.run_test() as pilot:
-            await _until(pilot, lambda: app.failure is not None)
+            await until(pilot, lambda: app.failure is not None)
 
     asyncio.run(run())
     assert isinstance(app.failure, PermissionError)
