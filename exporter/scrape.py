@@ -21,7 +21,7 @@ from exporter.families.disk import places
 from exporter.shared import Shared
 from exporter.sight import Sight
 from exporter.subjects import Subjects
-from exporter.table import Collector, Lines, Printer
+from exporter.table import Collector, Column, Printer
 from exporter.text import Family, header, labels, write
 from exporter.version import version
 from inspector.garbage import uncollected
@@ -36,7 +36,7 @@ __all__ = ["Page", "Scraper", "version"]
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-PIECE = 512  # lines
+PIECE = 256 << 10  # bytes
 APART_SECONDS = 2.0  # two looks that are as far apart tell how much was throttled in between
 PREPARES: dict[str, Callable[[Sight], Any]] = {
     "places": places,
@@ -46,9 +46,9 @@ PREPARES: dict[str, Callable[[Sight], Any]] = {
 
 @dataclass(slots=True)
 class Samples:
-    """What a look has given: lines by metric and families, and how each collector fared: name -> (success, seconds)."""
+    """What a look has given: texts by metric and families, and how each collector fared: name -> (success, seconds)."""
 
-    lines: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
+    columns: dict[str, list[bytes]] = field(default_factory=dict)
     families: list[Family] = field(default_factory=list)
     collectors: dict[str, tuple[bool, float]] = field(default_factory=dict)
 
@@ -67,19 +67,28 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The text of one scrape in one format."""
+    """The text of one scrape in one format, in UTF-8. What has not changed it shares with the scrapes before."""
 
-    parts: list[str]
+    parts: list[bytes]
     ok: bool
 
-    def text(self) -> str:
-        """Return the whole page."""
-        return "".join(self.parts)
+    @property
+    def size(self) -> int:
+        """Return the number of bytes."""
+        return sum(map(len, self.parts))
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the page in UTF-8, piece after piece, for who compresses it: it need not be held whole then."""
-        for start in range(0, len(self.parts), PIECE):
-            yield "".join(self.parts[start : start + PIECE]).encode()
+        """Yield the page in pieces worth a system call each: it need not be held whole."""
+        waiting: list[bytes] = []
+        size = 0
+        for part in self.parts:
+            waiting.append(part)
+            size += len(part)
+            if size >= PIECE:
+                yield b"".join(waiting)
+                waiting, size = [], 0
+        if waiting:
+            yield b"".join(waiting)
 
 
 class Scraper:
@@ -113,21 +122,19 @@ class Scraper:
         chosen = frozenset(names)
         asked = self.selection.asked(collect)
         samples = self._samples(asked, chosen) if names or collect else self._everything()
-        parts: list[str] = []
+        parts: list[bytes] = []
         for name, (kind, text) in self._headers.items():
-            if name in samples.lines and (not chosen or name in chosen):
-                parts.append(header(name, kind, text, openmetrics=openmetrics))
-                for lines in samples.lines[name]:
-                    parts += lines
-        parts.append(write(samples.families, openmetrics=openmetrics, names=chosen))
+            if name in samples.columns and (not chosen or name in chosen):
+                parts += [header(name, kind, text, openmetrics=openmetrics).encode(), *samples.columns[name]]
+        rest = [write(samples.families, openmetrics=openmetrics, names=chosen)]
         fared = Samples(collectors=dict(samples.collectors))
         if self._registry is not None and (not collect or OWN in collect):
             own = fared.run(OWN, partial(_process, self._registry, chosen, openmetrics=openmetrics))
-            parts.append(own or "")
-        parts.append(write([self._build, *_fared(fared)], openmetrics=openmetrics, names=chosen))
+            rest.append(own or "")
+        rest.append(write([self._build, *_fared(fared)], openmetrics=openmetrics, names=chosen))
         if openmetrics:
-            parts.append("# EOF\n")
-        return Page(parts, all(success for success, _ in fared.collectors.values()))
+            rest.append("# EOF\n")
+        return Page([*parts, "".join(rest).encode()], all(success for success, _ in fared.collectors.values()))
 
     def _samples(self, selection: Selection, names: frozenset[str]) -> Samples:
         """Look, and let each collector write what it saw."""
@@ -142,16 +149,16 @@ class Scraper:
                     continue
                 made = samples.run(collector.name, partial(self._collect, collector, sight))
                 if made is not None:
-                    for metric, lines in made[0]:
-                        samples.lines.setdefault(metric, []).append(lines)
+                    for metric, text in made[0]:
+                        samples.columns.setdefault(metric, []).append(text)
                     samples.families += made[1]
             return samples
 
-    def _collect(self, collector: Collector, sight: Sight) -> tuple[list[Lines], list[Family]]:
+    def _collect(self, collector: Collector, sight: Sight) -> tuple[list[Column], list[Family]]:
         if collector.prepare:
             sight.of(collector.name)
-        lines = [text for printer in self._printers[collector.name] for text in printer.write(sight)]
-        return lines, list(collector.families(sight)) if collector.families else []
+        columns = [column for printer in self._printers[collector.name] for column in printer.write(sight)]
+        return columns, list(collector.families(sight)) if collector.families else []
 
     def _look(self) -> Sight:
         """Look at the machine, beside a look that was some seconds ago."""

@@ -2,7 +2,7 @@
 
 A Row is one metric of one source (a reading of a cgroup, an interface, ...);
 a Group is the rows that are read from the same source. What a source said is
-written again only when it says something else, so that a quiet container
+written again only when it says something else, so that a quiet metric
 costs a comparison: the sources are values, the kernel's counters as read.
 """
 
@@ -18,12 +18,18 @@ from exporter.text import Family, Kind
 if TYPE_CHECKING:
     from exporter.sight import Sight
 
-__all__ = ["Collector", "Group", "Lines", "Printer", "Row"]
+__all__ = ["Collector", "Column", "Group", "Printer", "Row"]
 
-Lines = tuple[str, tuple[str, ...]]  # a metric's name, and the lines of its samples; one may be empty
 # Any: each group knows what its own source is.
 Source = Callable[["Sight"], Callable[[Subject], Any]]
 Parts = Callable[[Any], Iterable[tuple[str, Any]]]
+
+
+class Column(NamedTuple):
+    """All samples of one metric from one group, in UTF-8: lines that each end with a newline."""
+
+    metric: str
+    text: bytes
 
 
 class Row(NamedTuple):
@@ -72,69 +78,74 @@ class Collector:
         return frozenset(row.metric for group in self.groups for row in group.rows)
 
 
-class Written(NamedTuple):
-    """What was written of one subject: its source, the values in it, and a line for each of them."""
-
-    source: Any
-    values: tuple[float | None, ...]
-    lines: tuple[str, ...]
-
-
 class Printer:
-    """Writes the samples of one group, scrape after scrape. Not thread safe."""
+    """Writes the samples of one group, scrape after scrape. Not thread safe.
+
+    A column is all samples of one row, kept as the bytes that are sent: nothing is written, joined or copied again
+    for a metric of which no value has changed.
+    """
 
     def __init__(self, group: Group) -> None:
         self.group = group
         self._gets = [row.value for row in group.rows]
         # What stands before and behind the subject's labels.
         self._frames = [(f"{row.metric}{{", f"{row.labels}}} ") for row in group.rows]
-        self._written: dict[str, Written] = {}  # by the subject's labels
+        self._sources: dict[str, Any] = {}  # by the subject's labels
+        self._values: dict[str, tuple[float | None, ...]] = {}  # the same; not for parts
+        self._columns: list[bytes] = [b""] * len(group.rows)
 
-    def write(self, sight: Sight) -> list[Lines]:
+    def write(self, sight: Sight) -> list[Column]:
         """Return the group's metrics that have samples."""
-        find, known, one = self.group.source(sight), self._written, self._lines if self.group.parts else self._line
-        written: dict[str, Written] = {}
-        for subject in (*sight.subjects, *sight.gone) if self.group.gone else sight.subjects:
-            source = find(subject)
-            if source is None:
-                continue
-            labels = subject.labels
-            before = known.get(labels)
-            if before is None or (before.source is not source and before.source != source):
-                before = one(labels, source, before)
-            written[labels] = before
-        self._written = written
-        columns = zip(*[made.lines for made in written.values()], strict=True)
-        return [(row.metric, column) for row, column in zip(self.group.rows, columns, strict=False) if any(column)]
+        find = self.group.source(sight)
+        subjects = (*sight.subjects, *sight.gone) if self.group.gone else sight.subjects
+        sources = {subject.labels: source for subject in subjects if (source := find(subject)) is not None}
+        if sources != self._sources:
+            self._columns = self._of_parts(sources) if self.group.parts else self._of_values(sources)
+            self._sources = sources
+        return [Column(row.metric, text) for row, text in zip(self.group.rows, self._columns, strict=True) if text]
 
-    def _line(self, labels: str, source: Any, before: Written | None) -> Written:  # noqa: ANN401
-        """Write a subject's samples, those anew that have another value."""
-        values = tuple([get(source) for get in self._gets])
-        if before is None:
-            lines = [
-                "" if value is None else f"{head}{labels}{tail}{value}\n"
-                for (head, tail), value in zip(self._frames, values, strict=True)
-            ]
-        else:
-            lines = [
-                line if value == old else "" if value is None else f"{head}{labels}{tail}{value}\n"
-                for (head, tail), value, old, line in zip(
-                    self._frames, values, before.values, before.lines, strict=True
-                )
-            ]
-        return Written(source, values, tuple(lines))
+    def _of_values(self, sources: dict[str, Any]) -> list[bytes]:
+        """Write the columns in which a value has changed, of one sample a subject."""
+        before, known, gets = self._sources, self._values, self._gets
+        values = {
+            labels: known[labels]
+            if (old := before.get(labels)) is not None and (old is source or old == source)
+            else tuple([get(source) for get in gets])
+            for labels, source in sources.items()
+        }
+        same = list(values) == list(known)
+        self._values = values
+        if not values:
+            return [b""] * len(gets)
+        news = zip(self._frames, self._columns, zip(*values.values(), strict=True), strict=True)
+        if not same:
+            return [_column(frame, values, column) for frame, _, column in news]
+        olds = zip(*known.values(), strict=True)
+        return [
+            text if column == old else _column(frame, values, column)
+            for (frame, text, column), old in zip(news, olds, strict=True)
+        ]
 
-    def _lines(self, labels: str, source: Any, _: Written | None) -> Written:  # noqa: ANN401
-        """Write a subject's samples where each row has several: one of each part."""
+    def _of_parts(self, sources: dict[str, Any]) -> list[bytes]:
+        """Write the columns of several samples a subject: one of each part."""
         assert self.group.parts is not None  # noqa: S101  for the type checker
-        parts = list(self.group.parts(source))
-        rows = zip(self._frames, self._gets, strict=True)
-        lines = [
-            "".join([
-                f"{head}{labels}{more}{tail}{value}\n"
-                for more, part in parts
-                if (value := get(part)) is not None
-            ])
-            for (head, tail), get in rows
-        ]  # fmt: skip
-        return Written(source, (), tuple(lines))
+        columns: list[list[str]] = [[] for _ in self._gets]
+        rows = list(zip(self._frames, self._gets, columns, strict=True))
+        for labels, source in sources.items():
+            for more, part in self.group.parts(source):
+                for (head, tail), get, column in rows:
+                    value = get(part)
+                    if value is not None:
+                        column.append(f"{head}{labels}{more}{tail}{value}\n")
+        return ["".join(column).encode() for column in columns]
+
+
+def _column(frame: tuple[str, str], subjects: Iterable[str], values: Iterable[float | None]) -> bytes:
+    """Write a line for each subject that has a value."""
+    head, tail = frame
+    lines = [
+        f"{head}{labels}{tail}{value}\n"
+        for labels, value in zip(subjects, values, strict=True)
+        if value is not None
+    ]  # fmt: skip
+    return "".join(lines).encode()

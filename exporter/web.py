@@ -11,13 +11,14 @@ import json
 import logging
 import math
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Generic, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from exporter.landing import SECURITY_HEADERS, landing
 from exporter.negotiate import OPENMETRICS, TEXT, accepts_gzip, wants_openmetrics
@@ -92,7 +93,7 @@ class Endpoints(Generic[T]):
             page = self._scraper.page(openmetrics=openmetrics, names=names, collect=collect)
         except ValueError as error:
             return Response(f"{error}\n", 400, media_type=PLAIN)
-        return _response(request, page.pieces(), OPENMETRICS if openmetrics else TEXT)
+        return _response(request, page.pieces(), page.size, OPENMETRICS if openmetrics else TEXT)
 
     async def containers(self, request: Request) -> Response:
         """`/api/v1/containers?interval=S`: the document over the next S seconds."""
@@ -106,7 +107,7 @@ class Endpoints(Generic[T]):
                 text = "the document could not be made: %s: %s"
                 log.error(text, type(error).__name__, error, exc_info=log.isEnabledFor(logging.DEBUG))  # noqa: TRY400
                 return _error(503, f"the machine could not be read: {type(error).__name__}")
-        return _response(request, [body], "application/json")
+        return _response(request, [body], len(body), "application/json")
 
     async def _between(self, interval: float) -> bytes:
         """Observe, wait without holding a thread, observe again; return JSON."""
@@ -154,13 +155,32 @@ def _busy(_: Request, __: Exception) -> Response:
     return Response("too many requests at a time\n", 503, {"Retry-After": "1"}, PLAIN)
 
 
-def _response(request: Request, pieces: Iterable[bytes], content_type: str) -> Response:
+class _Pieces(Response):
+    """An answer sent piece after piece, each when the client has read the one before.
+
+    All at once, asyncio would copy it and move what remains at each write: half the time of a large page.
+    """
+
+    def __init__(self, pieces: Iterable[bytes], size: int, headers: Mapping[str, str]) -> None:
+        super().__init__(headers={"Content-Length": str(size), **headers})
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Send it (the ASGI interface)."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for piece in self._pieces if scope["method"] != "HEAD" else ():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _response(request: Request, pieces: Iterable[bytes], size: int, content_type: str) -> Response:
     headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding", "Cache-Control": "no-store"}
     if accepts_gzip(request.headers.get("accept-encoding", "")):
         compressor = zlib.compressobj(GZIP_LEVEL, wbits=GZIP_FORMAT)
         pieces = [*map(compressor.compress, pieces), compressor.flush()]
+        size = sum(map(len, pieces))
         headers["Content-Encoding"] = "gzip"
-    return Response(b"".join(pieces), headers=SECURITY_HEADERS | headers)
+    return _Pieces(pieces, size, SECURITY_HEADERS | headers)
 
 
 def _error(status: int, text: str) -> Response:

@@ -11,6 +11,7 @@ from exporter.table import Collector, Group, Row
 from exporter.text import pairs
 from inspector.kernel.controllers import Freezer
 from inspector.kernel.process import CLOCK_TICKS
+from inspector.model import Leader
 
 __all__ = ["ABOUT", "HEALTH", "NAMESPACES"]
 
@@ -18,37 +19,43 @@ HEALTHY = {"": -1, "none": -1, "healthy": 1}  # anything else, "starting" and "u
 
 
 class _About(NamedTuple):
-    """What container_info tells; empty text has no label."""
+    """What container_info is made from."""
 
     kind: str
-    runtime: str
+    runtime: str | None
     state: str
-    pid: str
-    parent: str
-    rootfs: str
+    parent: str | None
+    leader: Leader | None
 
 
 def _about(sight: Sight) -> Callable[[Subject], Any]:
-    after = sight.observation
+    readings, hollow = sight.observation.readings, sight.observation.hollow
 
     def find(subject: Subject) -> _About | None:
         one = subject.container
         if one is None:
             return None
         key = subject.keys.get("freezer")
-        freezer = after.readings.get(key) if key else None
+        freezer = readings.get(key) if key else None
         frozen = isinstance(freezer, Freezer) and freezer.frozen
-        state = "paused" if frozen else "hollow" if one.id in after.hollow else "running"
-        leader = one.leader
-        rootfs = leader.root.fstype if leader and leader.root and one.kind != "cgroup" else ""
-        pid = str(leader.process.pid) if leader and one.kind == "container" else ""
-        return _About(one.kind, one.runtime or "", state, pid, one.parent or "", rootfs)
+        state = "paused" if frozen else "hollow" if one.id in hollow else "running"
+        return _About(one.kind, one.runtime, state, one.parent, one.leader)
 
     return find
 
 
 def _info(about: _About) -> Iterator[tuple[str, int]]:
-    yield "," + pairs({name: value for name, value in about._asdict().items() if value}), 1
+    """Tell of a container; what is not known has no label."""
+    leader = about.leader
+    told = {
+        "kind": about.kind,
+        "runtime": about.runtime,
+        "state": about.state,
+        "pid": str(leader.process.pid) if leader and about.kind == "container" else "",
+        "parent": about.parent,
+        "rootfs": leader.root.fstype if leader and leader.root and about.kind != "cgroup" else "",
+    }
+    yield "," + pairs({name: value for name, value in told.items() if value}), 1
 
 
 def _now(sight: Sight) -> Callable[[Subject], Any]:

@@ -50,9 +50,18 @@ def _disks(sight: Sight) -> Any:  # noqa: ANN401
         return ()
 
 
-def _of_containers(sight: Sight) -> Callable[[Subject], Any]:
+def _names(sight: Sight) -> dict[str, str]:
+    """Return what the devices are called by number; the same dict as before while it says the same."""
     disks: tuple[Disk, ...] = sight.of("disk")
     names = {disk.number: f"/dev/{disk.name}" for disk in disks}
+    if names != sight.kept.get("devices"):
+        sight.kept["devices"] = names
+    kept: dict[str, str] = sight.kept["devices"]
+    return kept
+
+
+def _of_containers(sight: Sight) -> Callable[[Subject], Any]:
+    names = _names(sight)
     find = reading("io")(sight)
 
     def found(subject: Subject) -> _Io | None:

@@ -33,7 +33,10 @@ class _Chains:
     """What limits each container's cgroups and those above: while it is the same, so is the effective limit."""
 
     def __init__(self) -> None:
+        self.subjects: tuple[Subject, ...] = ()
+        self.readings: Mapping[Key, Reading] = {}
         self.known: dict[str, tuple[Chain, _Limited]] = {}
+        self.found: dict[str, _Limited] = {}
 
 
 # What a cgroup itself sets of each resource.
@@ -43,6 +46,14 @@ OWN: dict[str, Callable[[Any], object]] = {
     "memory": attrgetter("limit_bytes", "hierarchical_limit_bytes"),
     "pids": attrgetter("limit"),
 }
+
+
+def _changed(before: Mapping[Key, Reading], after: Mapping[Key, Reading]) -> bool:
+    """Tell whether any cgroup sets something else than before. What says the same is the same object, mostly."""
+    return len(before) != len(after) or any(
+        one is not earlier and (key != old or (key[0] in OWN and OWN[key[0]](one) != OWN[key[0]](earlier)))
+        for (old, earlier), (key, one) in zip(before.items(), after.items(), strict=True)
+    )
 
 
 def _chains_of(readings: Mapping[Key, Reading]) -> Callable[[str, str], Chain]:
@@ -64,6 +75,8 @@ def _chains_of(readings: Mapping[Key, Reading]) -> Callable[[str, str], Chain]:
 def _effective(sight: Sight) -> Any:  # noqa: ANN401
     """Work the limits out anew where anything that they rest on has changed."""
     observation, chains = sight.observation, sight.memory("limits", _Chains)
+    if sight.subjects is chains.subjects and not _changed(chains.readings, observation.readings):
+        return chains.found
     chain = _chains_of(observation.readings)
     known: dict[str, tuple[Chain, _Limited]] = {}
     for subject in sight.subjects:
@@ -81,8 +94,9 @@ def _effective(sight: Sight) -> Any:  # noqa: ANN401
             )
             before = rests_on, _Limited(found["cpu"], found["memory"], found["pids"])
         known[subject.labels] = before
-    chains.known = known
-    return {labels: limited for labels, (_, limited) in known.items()}
+    chains.subjects, chains.readings, chains.known = sight.subjects, observation.readings, known
+    chains.found = {labels: limited for labels, (_, limited) in known.items()}
+    return chains.found
 
 
 def _source(sight: Sight) -> Callable[[Subject], Any]:

@@ -71,7 +71,7 @@ class Kills:
             if subject.container is not None and "memory" in subject.keys
         }
         for path, subject in alive.items():
-            known = self.by_path.setdefault(path, _Known(subject, now))
+            known = self.by_path.get(path) or self.by_path.setdefault(path, _Known(subject, now))
             known.subject, known.seen = subject, now
             memory = sight.observation.readings.get(("memory", path))
             if isinstance(memory, Memory):

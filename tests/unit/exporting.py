@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client import parser
 
 from exporter.collectors import Selection
-from exporter.scrape import Scraper
+from exporter.scrape import Page, Scraper
 from inspector.kernel.controllers import Cpu, CpuUsage, Memory, Pids, Reading
 from inspector.kernel.host import Host
 from inspector.model import Observation
@@ -18,7 +18,7 @@ from tests.unit import parts
 
 __all__ = [
     "ID", "PATH", "POD", "READINGS", "V1_FILES", "V2_FILES", "WEB", "Series", "add", "machine", "made", "more",
-    "names_of", "observed", "parsed", "pod", "scraper", "series_of",
+    "names_of", "observed", "parsed", "pod", "scraper", "series_of", "text_of",
 ]  # fmt: skip
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -172,6 +172,11 @@ def made(look: Callable[[], Observation], *, own: bool = True, labels: tuple[str
     selection = Selection(frozenset({"cpu", "memory", "processes", "limits", "info", "namespaces", "findings"}))
     selection = Selection(selection.names, selection.options.__class__(labels=labels))
     return Scraper(NOWHERE, look, selection, own=own)
+
+
+def text_of(page: Page) -> str:
+    """Return a page as text."""
+    return b"".join(page.pieces()).decode()
 
 
 def parsed(text: str) -> Series:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from exporter.collectors import COLLECTORS, headers
-from tests.unit.exporting import WEB, machine, parsed, scraper, series_of
+from tests.unit.exporting import WEB, machine, parsed, scraper, series_of, text_of
 
 # The families that public dashboards, rules and alerts for cAdvisor use, by the labels beside id, name and image.
 CONTRACT = {
@@ -39,7 +39,7 @@ def test_the_families_of_public_dashboards_have_cadvisors_labels(tmp_path: Path,
     """All 39 of them are there, a container's with id, name, image and the one label more that cAdvisor gives them."""
     with machine(tmp_path, layout).open() as host:
         scrape = scraper(host)
-        while not series_of(series := parsed(scrape.page().text()), "container_fs_usage_bytes", **WEB):
+        while not series_of(series := parsed(text_of(scrape.page())), "container_fs_usage_bytes", **WEB):
             pass  # a layer is weighed within a few scrapes
     who = frozenset(WEB.items())
     web = {(name, frozenset(dict(labels - who))) for name, labels in series if who <= labels}

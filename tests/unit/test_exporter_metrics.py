@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporter.collectors import COLLECTORS, DEFAULTS, Selection
-from exporter.families.findings import evidence
+from exporter.families.findings import evidence, rests_on
 from exporter.scrape import Scraper
 from exporter.subjects import Subjects
 from inspector.document import document
@@ -30,6 +30,7 @@ from tests.unit.exporting import (
     pod,
     scraper,
     series_of,
+    text_of,
 )
 
 MIB = 1 << 20
@@ -77,7 +78,7 @@ EXPECTED = {
 def scraped(root: Path, layout: str = "v2", *names: str, **options: object) -> Series:
     """Return the series of a machine with one container."""
     with machine(root, layout).open() as host:
-        return parsed(scraper(host, *names, **options).page().text())
+        return parsed(text_of(scraper(host, *names, **options).page()))
 
 
 @pytest.mark.parametrize("layout", ["v1", "v2", "hybrid"])
@@ -127,7 +128,7 @@ def test_a_layer_is_weighed(tmp_path: Path) -> None:
     with fake.open() as host:
         scrape = scraper(host)
         # A scrape takes only a few milliseconds for it: on a busy machine a later one ends what the first began.
-        while not series_of(series := parsed(scrape.page().text()), "container_layer_bytes", **WEB):
+        while not series_of(series := parsed(text_of(scrape.page())), "container_layer_bytes", **WEB):
             pass
     [used] = series_of(series, "container_layer_bytes", **WEB)
     assert 100_000 <= used <= 150_000
@@ -164,7 +165,7 @@ def test_a_sum_over_processes_is_no_counter(tmp_path: Path) -> None:
     spaces = {"pid": 4026539001, "mnt": 4026539002}
     fake.process(777, "sh", namespaces=spaces, utime=500, stime=50, rss_anon_kb=8, threads=2)
     with fake.open() as host:
-        series = parsed(scraper(host).page().text())
+        series = parsed(text_of(scraper(host).page()))
     shell = {"id": "/container/pid-4026539001"}
     assert series_of(series, "container_cpu_members_seconds", **shell) == [5.5]
     assert series_of(series, "container_memory_rss", **shell) == [8192]
@@ -199,7 +200,7 @@ def test_one_network_namespace_is_counted_once(tmp_path: Path) -> None:
     add(fake, other, pid=5000, name="other", space=1)
     add(fake, f"/docker/{'cd' * 32}", pid=6000, name="onhost", space=3, own_network=False)
     with fake.open() as host:
-        series = parsed(scraper(host).page().text())
+        series = parsed(text_of(scraper(host).page()))
     received = {dict(labels)["id"]: value for (name, labels), value in series.items()
                 if name == "container_network_receive_bytes_total"}  # fmt: skip
     assert len(received) == 2
@@ -216,7 +217,7 @@ def test_interfaces_are_bounded(tmp_path: Path) -> None:
     lines = "".join(f"{name}: {' '.join(['1'] * 16)}\n" for name in names)
     fake.file("/proc/4242/net/dev", f"a|b\n a|b\n{lines}")
     with fake.open() as host:
-        series = parsed(scraper(host).page().text())
+        series = parsed(text_of(scraper(host).page()))
     told = [dict(labels)["interface"] for name, labels in series
             if name == "container_network_receive_bytes_total" and WEB.items() <= labels]  # fmt: skip
     assert sorted(told) == sorted(names[3:67])
@@ -229,7 +230,7 @@ def test_throttling_by_an_ancestor(tmp_path: Path) -> None:
     add(fake, f"/slice{PATH}")
     fake.cgroup("", "/slice", {"cpu.max": "50000 100000\n", "cpu.stat": "nr_periods 9\nnr_throttled 7\n"})
     with fake.open() as host:
-        series = parsed(scraper(host).page().text())
+        series = parsed(text_of(scraper(host).page()))
     who = {"id": f"/slice{PATH}", "set_by": "/slice"}
     assert series_of(series, "container_cpu_inherited_throttled_periods_total", **who) == [7]
     assert series_of(series, "container_cpu_inherited_periods_total", **who) == [9]
@@ -242,7 +243,7 @@ def test_the_machine_is_told(tmp_path: Path) -> None:
     fake.cgroup("cpu", "/", {"cpuacct.usage": "5000000000\n"})
     fake.cgroup("memory", "/", {"memory.usage_in_bytes": "77\n"})
     with fake.open() as host:
-        series = parsed(scraper(host).page().text())
+        series = parsed(text_of(scraper(host).page()))
     assert series["machine_cpu_cores", frozenset()] == 4
     assert series["machine_memory_bytes", frozenset()] == 8000000 * 1024
     assert series["cgscope_denied_reads", frozenset()] == 0
@@ -256,7 +257,7 @@ def test_the_machines_root_cgroup(tmp_path: Path) -> None:
     fake.cgroup("", "/", {"cpu.stat": "usage_usec 5000000\nuser_usec 1\nsystem_usec 2\n",
                           "memory.stat": "anon 100\nfile 50\ninactive_file 20\n"})  # fmt: skip
     with fake.open() as host:
-        series = parsed(scraper(host).page().text())
+        series = parsed(text_of(scraper(host).page()))
     root = {"id": "/", "name": "", "image": ""}
     assert series_of(series, "container_cpu_usage_seconds_total", **root, cpu="total") == [5]
     assert series_of(series, "container_memory_usage_bytes", **root) == [150]
@@ -277,7 +278,7 @@ def test_collectors_that_are_off_unless_asked_for(tmp_path: Path) -> None:
     more(fake)
     extra = [name for name in COLLECTORS if name not in DEFAULTS]
     with fake.open() as host:
-        plain, full = parsed(scraper(host).page().text()), parsed(scraper(host, *extra, top=1).page().text())
+        plain, full = parsed(text_of(scraper(host).page())), parsed(text_of(scraper(host, *extra, top=1).page()))
     expected = {
         ("container_file_descriptors",): 2,
         ("container_sockets",): 1,
@@ -305,7 +306,7 @@ def test_kubernetes_adds_its_labels(tmp_path: Path) -> None:
     fake = FakeHost(tmp_path, "v2")
     pod(fake)
     with fake.open() as host:
-        series = parsed(scraper(host).page().text())
+        series = parsed(text_of(scraper(host).page()))
     where = {"pod": "app-6f9c", "namespace": "shop"}
     assert series_of(series, "container_threads", container="app", image="app:2", **where) == [3]
     assert len(series_of(series, "container_last_seen", container="", name="POD", **where)) == 1
@@ -328,7 +329,7 @@ def test_findings_are_those_of_the_document(tmp_path: Path, layout: str) -> None
         subjects = [one for one in Subjects().of(after) if one.container]
         documents = document(before, after)["containers"]
         for subject, whole in zip(subjects, documents, strict=True):
-            part = evidence(interval, subject, None, {})
+            part = evidence(rests_on(interval, subject, None, {}), after.own)
             for group, key in (("cpu", "throttled_ratio"), ("cpu", "throttled_by"), ("pids", "current"),
                                ("memory", "unreclaimable_bytes"), ("network", "shared_with_host")):  # fmt: skip
                 assert part[group][key] == whole[group][key], key  # type: ignore[literal-required]
@@ -342,10 +343,10 @@ def test_a_finding_is_a_series_while_it_is_so(tmp_path: Path) -> None:
     fake.cgroup("", PATH, {"pids.current": "99\n"})
     with fake.open() as host:
         scrape = scraper(host)
-        first = parsed(scrape.page().text())
+        first = parsed(text_of(scrape.page()))
         assert series_of(first, "container_finding", **WEB, code="pids-near-limit", severity="warning") == [1]
         fake.cgroup("", PATH, {"pids.current": "9\n"})
-        assert not series_of(parsed(scrape.page().text()), "container_finding", **WEB, code="pids-near-limit")
+        assert not series_of(parsed(text_of(scrape.page())), "container_finding", **WEB, code="pids-near-limit")
 
 
 def test_health_is_read_at_every_scrape(tmp_path: Path) -> None:
@@ -354,11 +355,11 @@ def test_health_is_read_at_every_scrape(tmp_path: Path) -> None:
     config = f"/var/lib/docker/containers/{ID}/config.v2.json"
     with fake.open() as host:
         scrape = scraper(host)
-        assert series_of(parsed(scrape.page().text()), "container_health_state", **WEB) == [1]
+        assert series_of(parsed(text_of(scrape.page())), "container_health_state", **WEB) == [1]
         state = '"State": {"Health": {"Status": "starting"}}'
         fake.file(config, f'{{"Name": "/web", "Config": {{"Image": "nginx:1.27"}}, {state}}}')
-        assert series_of(parsed(scrape.page().text()), "container_health_state", **WEB) == [0]
-        assert series_of(parsed(scrape.page().text()), "container_health_state", id="/ex1") == [-1]
+        assert series_of(parsed(text_of(scrape.page())), "container_health_state", **WEB) == [0]
+        assert series_of(parsed(text_of(scrape.page())), "container_health_state", id="/ex1") == [-1]
 
 
 def test_a_collector_that_fails_costs_only_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -368,7 +369,7 @@ def test_a_collector_that_fails_costs_only_itself(tmp_path: Path, caplog: pytest
     with fake.open() as host:
         page = scraper(host).page()
     assert not page.ok
-    series = parsed(page.text())
+    series = parsed(text_of(page))
     assert series_of(series, "cgscope_scrape_collector_success", collector="disk") == [0]
     assert series_of(series, "cgscope_scrape_collector_success", collector="memory") == [1]
     assert series_of(series, "container_threads", **WEB) == [3]
@@ -383,8 +384,8 @@ def test_a_changed_value_is_written_anew_and_the_rest_kept(tmp_path: Path) -> No
         scrape = scraper(host)
         scrape.page()
         fake.cgroup("", PATH, {"memory.current": "4194304\n", "pids.current": "2\n", "memory.swap.current": "1\n"})
-        second = parsed(scrape.page().text())
-        fresh = parsed(scraper(host).page().text())
+        second = parsed(text_of(scrape.page()))
+        fresh = parsed(text_of(scraper(host).page()))
     changing = ("cgscope_", "container_last_seen", "container_layer_age", "container_fs_")
     assert {key: value for key, value in second.items() if not key[0].startswith(changing)} == {
         key: value for key, value in fresh.items() if not key[0].startswith(changing)
@@ -397,10 +398,10 @@ def test_a_container_that_ends_has_no_series(tmp_path: Path) -> None:
     fake = machine(tmp_path)
     with fake.open() as host:
         scrape = scraper(host)
-        assert series_of(parsed(scrape.page().text()), "container_threads", **WEB) == [3]
+        assert series_of(parsed(text_of(scrape.page())), "container_threads", **WEB) == [3]
         for place in ("proc/4242", f"sys/fs/cgroup{PATH}"):
             _remove(tmp_path / place)
-        left = {name for name, labels in parsed(scrape.page().text()) if WEB.items() <= dict(labels).items()}
+        left = {name for name, labels in parsed(text_of(scrape.page())) if WEB.items() <= dict(labels).items()}
     assert left == {"container_oom_kills_total"}
 
 

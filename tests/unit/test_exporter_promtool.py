@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter.collectors import COLLECTORS
-from tests.unit.exporting import add, machine, more, scraper
+from tests.unit.exporting import add, machine, more, scraper, text_of
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool (Debian package prometheus)")
@@ -33,7 +33,7 @@ def everything(root: Path) -> str:
     more(fake)
     add(fake, f"/docker/{'ab' * 32}", pid=777, name="other", space=5)
     with fake.open() as host:
-        return scraper(host, *COLLECTORS).page().text()
+        return text_of(scraper(host, *COLLECTORS).page())
 
 
 def test_promtool_finds_nothing_but_cadvisors_own_names(tmp_path: Path) -> None:

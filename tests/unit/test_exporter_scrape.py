@@ -18,7 +18,7 @@ from exporter.text import clean
 from inspector.kernel.controllers import Cpu, Pids
 from inspector.model import Observation
 from tests.unit import parts
-from tests.unit.exporting import machine, made, observed, parsed, scraper, series_of
+from tests.unit.exporting import machine, made, observed, parsed, scraper, series_of, text_of
 
 
 def broken() -> Observation:
@@ -45,7 +45,7 @@ HOSTILE = st.text(
 def test_hostile_names_give_the_same_series_in_both_formats(names: list[str], openmetrics: bool) -> None:
     """Whatever containers are called, the reference parsers read their names, as cleaned, and no series twice."""
     page = made(lambda: observed(*names), own=False).page(openmetrics=openmetrics)
-    samples = read(page.text(), openmetrics=openmetrics)
+    samples = read(text_of(page), openmetrics=openmetrics)
     assert page.ok
     threads = [labels["name"] for name, labels, value in samples if name == "container_threads" and value == 3]
     assert threads == [clean(name) for name in names]
@@ -56,7 +56,7 @@ def test_both_formats_are_whole_pages(tmp_path: Path) -> None:
     """The reference parsers accept every metric in either format, with the same sample names in both."""
     with machine(tmp_path).open() as host:
         scrape = scraper(host)
-        text, openmetrics = scrape.page().text(), scrape.page(openmetrics=True).text()
+        text, openmetrics = text_of(scrape.page()), text_of(scrape.page(openmetrics=True))
     assert openmetrics.endswith("\n# EOF\n")
     assert openmetrics.count("# EOF") == 1
     read(text, openmetrics=False)
@@ -69,7 +69,7 @@ def test_both_formats_are_whole_pages(tmp_path: Path) -> None:
 
 def test_the_page_has_the_exporter_itself() -> None:
     """Version, the exporter's own CPU time and descriptors, and each collector's success and duration are there."""
-    text = made(observed).page().text()
+    text = text_of(made(observed).page())
     assert re.search(r'^cgscope_build_info{version="[^"]+"} 1$', text, re.MULTILINE)
     assert "\nprocess_cpu_seconds_total " in text
     assert "\nprocess_open_fds " in text
@@ -82,7 +82,7 @@ def test_the_page_has_the_exporter_itself() -> None:
 
 def test_samples_have_no_timestamp() -> None:
     """A sample is a name, its labels and one value: with a timestamp, a dead container would stay for 5 minutes."""
-    lines = made(lambda: observed("web")).page().text().splitlines()
+    lines = text_of(made(lambda: observed("web")).page()).splitlines()
     assert not [line for line in lines if not line.startswith("#") and len(re.sub("{.*}", "", line).split(" ")) != 2]
 
 
@@ -91,7 +91,7 @@ def test_a_look_that_fails_leaves_the_rest(caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.ERROR):
         page = made(broken).page(openmetrics=True)
     assert not page.ok
-    text = page.text()
+    text = text_of(page)
     for collector in ("containers", "cpu", "memory"):
         assert f'cgscope_scrape_collector_success{{collector="{collector}"}} 0\n' in text
     assert 'cgscope_scrape_collector_success{collector="process"} 1\n' in text
@@ -106,7 +106,7 @@ def test_names_pick_metrics() -> None:
     scrape = made(lambda: observed("web"))
     names = ["container_cpu_cfs_periods_total", "process_open_fds", "no_such_metric"]
     for openmetrics in (False, True):
-        lines = scrape.page(openmetrics=openmetrics, names=names).text().splitlines()
+        lines = text_of(scrape.page(openmetrics=openmetrics, names=names)).splitlines()
         assert [re.split("[ {]", line)[0] for line in lines if not line.startswith("#")] == names[:2]
 
 
@@ -116,18 +116,18 @@ def test_a_finding_alone_rests_on_limits_all_the_same() -> None:
         100.0, containers=[parts.container()], readings={("pids", "/docker/web"): Pids(current=99, limit=100)}
     )
     page = made(lambda: full, own=False).page(names=["container_finding"])
-    assert series_of(parsed(page.text()), "container_finding", code="pids-near-limit") == [1]
+    assert series_of(parsed(text_of(page)), "container_finding", code="pids-near-limit") == [1]
 
 
 def test_collect_picks_collectors() -> None:
     """`collect[]` leaves only those collectors; one that does not run here is named in the error."""
     scrape = made(lambda: observed("web"))
-    text = scrape.page(collect=["cpu"]).text()
+    text = text_of(scrape.page(collect=["cpu"]))
     assert "container_spec_cpu_quota" in text
     assert "container_memory_usage_bytes" not in text
     assert "process_cpu_seconds_total" not in text
     assert re.findall('success{collector="(.*)"}', text) == ["containers", "cpu"]
-    assert "process_cpu_seconds_total" in scrape.page(collect=["process"]).text()
+    assert "process_cpu_seconds_total" in text_of(scrape.page(collect=["process"]))
     with pytest.raises(ValueError, match="'tcp' is not a collector that runs here: cpu, findings"):
         scrape.page(collect=["cpu", "tcp"])
 
@@ -152,7 +152,7 @@ def test_scrapes_of_the_same_moment_share_a_look() -> None:
         go.set()
         pages = [one.result() for one in (first, *others)]
     assert len(looks) <= 2
-    assert all('container_threads{id="/docker/c0",name="web",image="nginx"} 3\n' in page.text() for page in pages)
+    assert all('container_threads{id="/docker/c0",name="web",image="nginx"} 3\n' in text_of(page) for page in pages)
 
 
 def test_every_scrape_looks_anew() -> None:
@@ -181,5 +181,5 @@ def test_throttling_is_judged_over_the_time_since_an_earlier_scrape() -> None:
         for at, count in ((100.0, 10), (115.0, 160), (115.1, 161))
     ])  # fmt: skip
     scrape = made(lambda: next(looks), own=False)
-    found = [series_of(parsed(scrape.page().text()), "container_finding", code="cpu-throttled") for _ in range(3)]
+    found = [series_of(parsed(text_of(scrape.page())), "container_finding", code="cpu-throttled") for _ in range(3)]
     assert found == [[], [1], [1]]
