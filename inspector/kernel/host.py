@@ -30,6 +30,9 @@ CHUNK = 16384
 SURELY_WHOLE = 2048
 SPARE_DESCRIPTORS = 256  # for all else that the process opens: an exporter has up to 128 connections
 GONE = (errno.ENODEV, errno.ESRCH, errno.ESTALE)
+MOST_BYTES = 64 << 20  # no kernel file is longer: mountinfo of 100,000 mounts has 20 MB
+# What stands below another root than "/" may be anything: a FIFO is not waited for, no terminal becomes ours.
+OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class Bundle:
@@ -70,7 +73,7 @@ class Bundle:
 
 def _read_once(place: str) -> bytes:
     """Open, read and close a file of a single record."""
-    fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(place, OPEN)
     try:
         return os.read(fd, CHUNK)
     finally:
@@ -136,7 +139,7 @@ class Host:
 
         Not for mountinfo, whose lines may be longer than what SURELY_WHOLE leaves: see read_long_lines.
         """
-        fd = os.open(self.path(path), os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(self.path(path), OPEN)
         try:
             data = os.read(fd, CHUNK)
             return data if len(data) < SURELY_WHOLE else data + self._drain(fd)
@@ -145,7 +148,7 @@ class Host:
 
     def read_long_lines(self, path: str) -> bytes:
         """Return the whole content of a file where a read may end early: before a line that did not fit."""
-        fd = os.open(self.path(path), os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(self.path(path), OPEN)
         try:
             return self._drain(fd)
         finally:
@@ -153,7 +156,7 @@ class Host:
 
     def read_prefix(self, path: str, size: int) -> bytes:
         """Return at most the first `size` bytes, for files a process controls the length of; waits for no FIFO."""
-        fd = os.open(self.path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(self.path(path), OPEN)
         try:
             return os.read(fd, size)
         finally:
@@ -175,7 +178,7 @@ class Host:
                 inner = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
                 os.close(fd)
                 fd = inner
-            inner = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+            inner = os.open(name, OPEN | os.O_NOFOLLOW, dir_fd=fd)
             os.close(fd)
             fd = inner
             if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -200,7 +203,7 @@ class Host:
             if len(self._kept) + self._bundled >= self._descriptor_limit():
                 data = self._read_this_tick[path] = self.read(path)
                 return data
-            fd = self._kept[path] = os.open(self.path(path), os.O_RDONLY | os.O_CLOEXEC)
+            fd = self._kept[path] = os.open(self.path(path), OPEN)
         try:
             data = os.pread(fd, CHUNK, 0)
             if len(data) >= SURELY_WHOLE:
@@ -218,7 +221,7 @@ class Host:
         failed: dict[str, OSError] = {}
         for path in paths:
             try:
-                descriptors[path] = os.open(self.path(path), os.O_RDONLY | os.O_CLOEXEC)
+                descriptors[path] = os.open(self.path(path), OPEN)
             except OSError as error:
                 failed[path] = error
         fits = len(self._kept) + self._bundled + len(descriptors) <= self._descriptor_limit()
@@ -260,8 +263,8 @@ class Host:
         self._read_this_tick.clear()
 
     def open_fd(self, path: str) -> int:
-        """Open a file and return its descriptor, for an ioctl on it; the caller closes it."""
-        return os.open(self.path(path), os.O_RDONLY | os.O_CLOEXEC)
+        """Open a file and return its descriptor, which never blocks; the caller closes it."""
+        return os.open(self.path(path), OPEN)
 
     def readlink(self, path: str) -> str:
         """Return a symbolic link's text (undecodable bytes as surrogate escapes)."""
@@ -302,15 +305,17 @@ class Host:
 
     @staticmethod
     def _drain(fd: int, offset: int | None = None) -> bytes:
-        """Read to the end: from `offset` on, or from where the descriptor stands."""
+        """Read to the end, from `offset` on or from where the descriptor stands; EFBIG for what has none (a device)."""
         parts: list[bytes] = []
-        while True:
-            part = os.read(fd, CHUNK) if offset is None else os.pread(fd, CHUNK, offset)
-            if not part:
-                return b"".join(parts)
+        left = MOST_BYTES
+        while part := os.read(fd, CHUNK) if offset is None else os.pread(fd, CHUNK, offset):
             parts.append(part)
+            left -= len(part)
+            if left < 0:
+                raise OSError(errno.EFBIG, "longer than any kernel file", os.readlink(f"/proc/self/fd/{fd}"))
             if offset is not None:
                 offset += len(part)
+        return b"".join(parts)
 
     def _descriptor_limit(self) -> int:
         """How many files may be kept open: RLIMIT_NOFILE, raised to its hard limit once, less some to spare."""

@@ -106,7 +106,6 @@ class KernelLog:
         """
         if self._fd is None:
             self._fd = self._host.open_fd("/dev/kmsg")
-            os.set_blocking(self._fd, False)
         for _ in range(MOST_RECORDS):
             try:
                 data = os.read(self._fd, RECORD_BYTES)

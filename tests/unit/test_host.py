@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,56 @@ def test_reading_a_prefix(host: Host, tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"abcdef")
     assert host.read_prefix("/f", 4) == b"abcd"
     assert host.read_prefix("/f", 400) == b"abcdef"
+
+
+READERS: list[Callable[[Host, str], object]] = [
+    Host.read,
+    Host.read_long_lines,
+    Host.read_kept,
+    lambda host, path: host.read_prefix(path, 100),
+    lambda host, path: host.read_inside("/", path[1:], 100),
+    lambda host, path: os.close(host.open_fd(path)),
+    lambda host, path: host.bundle([path])[0].read(),
+    lambda host, path: host.directory(path),
+    lambda host, path: host.listdir(path),
+    lambda host, path: (host.stat(path), host.lstat(path), host.access(path), host.links(path)),
+]
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("kept_open", [False, True])
+def test_a_fifo_is_not_waited_for(
+    host: Host, tmp_path: Path, reader: Callable[[Host, str], object], *, kept_open: bool
+) -> None:
+    """One in the place of a kernel file below --path.rootfs, with a silent writer or without, hangs nothing."""
+    os.mkfifo(tmp_path / "f")
+    writer = os.open(tmp_path / "f", os.O_RDWR) if kept_open else None
+
+    def read() -> None:
+        with contextlib.suppress(OSError):
+            reader(host, "/f")
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(30)
+    hung = thread.is_alive()
+    if writer is not None:
+        os.close(writer)
+    if hung:
+        os.close(os.open(tmp_path / "f", os.O_WRONLY))  # so that the thread ends
+    assert not hung
+
+
+@pytest.mark.parametrize("reader", READERS[:3])
+def test_a_file_without_end_is_given_up(
+    host: Host, tmp_path: Path, reader: Callable[[Host, str], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file longer than any of the kernel's (a device, a planted file) is an error that names it."""
+    monkeypatch.setattr("inspector.kernel.host.MOST_BYTES", 1 << 20)
+    (tmp_path / "f").touch()
+    os.truncate(tmp_path / "f", 8 << 20)
+    with pytest.raises(OSError, match=rf"longer than any kernel file: '{tmp_path}/f'"):
+        reader(host, "/f")
 
 
 def test_a_kept_file_is_read_once_a_tick(host: Host, tmp_path: Path) -> None:
