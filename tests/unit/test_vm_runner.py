@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,52 @@ def test_a_guest_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "TIMEOUT_SECONDS", 0.5)
     hangs = [sys.executable, "-c", "import time; print('cgscope-vm: up', flush=True); time.sleep(60)"]
     assert run.boot(hangs).code is None
+
+
+# Stands for vng and qemu: a process with a child of its own, both of which say who they are and stay.
+STAYS = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print("cgscope-vm: up", flush=True)
+print("pids", os.getpid(), child.pid, flush=True)
+time.sleep(600)
+"""
+RUNNER = """
+import sys
+from tests.vm import run
+run.missing = lambda: []
+run.newest_kernel = lambda: "/boot/vmlinuz-1-amd64"
+run.pack = lambda archive: print(archive, flush=True)
+run.command = lambda *_, **__: [sys.executable, "-c", sys.argv[1]]
+sys.exit(run.main([]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_the_machine_too(number: signal.Signals) -> None:
+    """Who ends the runner ends the machine and all its processes, and the packed archive's directory."""
+    with subprocess.Popen(
+        [sys.executable, "-c", RUNNER, STAYS], cwd=run.REPOSITORY, stdout=subprocess.PIPE, text=True
+    ) as runner:
+        assert runner.stdout is not None
+        archive = runner.stdout.readline().strip()
+        pids = next(line for line in runner.stdout if line.startswith("pids")).split()[1:]
+        runner.send_signal(number)
+        runner.stdout.read()
+    assert runner.returncode == (-number if number == signal.SIGINT else 128 + number)
+    assert not os.path.exists(os.path.dirname(archive))
+    deadline = time.monotonic() + 60
+    while any(map(_runs, pids)):
+        assert time.monotonic() < deadline, f"still there: {pids}"
+        time.sleep(0.05)
+
+
+def _runs(pid: str) -> bool:
+    """Tell whether a process is there, and not a zombie that its parent has not noticed yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(") ")[2][:1] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_the_newest_full_kernel_is_booted(tmp_path: Path) -> None:

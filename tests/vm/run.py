@@ -26,7 +26,9 @@ import tarfile
 import tempfile
 import threading
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NoReturn
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 GUEST = os.path.join(REPOSITORY, "tests", "vm", "guest.sh")
@@ -113,8 +115,8 @@ def boot(line: list[str]) -> Result:
         start_new_session=True,
     ) as machine:
         timer = threading.Timer(TIMEOUT_SECONDS, end, [machine])
-        timer.start()
         try:
+            timer.start()
             for output in machine.stdout or ():
                 if result.take(output):
                     continue
@@ -137,6 +139,21 @@ def end(machine: subprocess.Popen[str]) -> None:
         os.killpg(machine.pid, signal.SIGKILL)
 
 
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end us as Ctrl-C does: the machine has a session of its own, and nobody else ends it."""
+
+    def leave(number: int, _: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def main(arguments: list[str]) -> int:
     """Run the tests in the guest; return the exit code."""
     os.environ["PATH"] = os.path.dirname(sys.executable) + ":" + os.environ["PATH"]
@@ -150,7 +167,7 @@ def main(arguments: list[str]) -> int:
     # with it is no failure yet.
     attempts = [True, False] if os.access("/dev/kvm", os.R_OK | os.W_OK) else [False]
     result = Result()
-    with tempfile.TemporaryDirectory(prefix="cgscope-vm-") as directory:
+    with ended_by_signals(), tempfile.TemporaryDirectory(prefix="cgscope-vm-") as directory:
         archive = os.path.join(directory, "python.tar")
         pack(archive)
         for kvm in attempts:
