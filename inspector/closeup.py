@@ -14,7 +14,7 @@ from inspector.kernel.sockets import Listener
 from inspector.layers import Volume
 from inspector.report import Report
 
-__all__ = ["Ask", "Chain", "Closeup", "Level", "Part", "Thread", "Traffic", "Unit", "unknown"]
+__all__ = ["Ask", "Chain", "Closeup", "Level", "Listener", "Part", "Thread", "Traffic", "Unit", "unknown"]
 
 Part = Literal["report", "limits", "network", "threads", "end"]
 Unit = Literal["cores", "bytes", "tasks", "cpus", "bytes/s", "operations/s"]

@@ -15,10 +15,12 @@ from textual.message import Message
 
 from inspector.closeup import Closeup
 from inspector.ctop import config
+from inspector.ctop.detail import Detail
 from inspector.ctop.keys import KEYS, help_lines
 from inspector.ctop.lines import Bar, Lines
 from inspector.ctop.menus import ColumnMenu, Menu, SortMenu
 from inspector.ctop.options import Options
+from inspector.ctop.panel import Panel
 from inspector.ctop.sampler import Sampler
 from inspector.ctop.source import Source
 from inspector.ctop.state import State
@@ -34,12 +36,19 @@ LOW = 10
 """Lines of a terminal below which the table gets nearly all of them."""
 HINTS = {
     "table": "Enter detail  / filter  s sort  t tree  a all  c columns  0 CPU%  ? help",
-    "detail": "Esc back  P M N sort  Left Right scroll  Space pause  ? help  q quit",
+    "detail": "Esc back  1-8 Tab tabs  t tree  H threads  P M T N r sort  c changes  ? help  q quit",
     "help": "Esc back  Up Down scroll  q quit",
 }
 
 
 class Ctop(App[None]):
+OF_TABLE = frozenset(
+    ("open", "filter", "every", "tree", "fold", "fold_all", "sort", "sort_menu", "beside", "reverse", "memory",
+     "column_menu", "header", "save")
+)  # fmt: skip
+"""The actions that mean nothing in another page."""
+
+
     """ctop's screen; `failure` is what ended the sampling, when it ended by itself."""
 
     CSS = """
@@ -73,10 +82,13 @@ class Ctop(App[None]):
         self._unicode = options.unicode
         self._sampler = Sampler(source, options.delay, lambda result: self.post_message(self.Sampled(result)))
 
+        self._detail = Detail(self, self.state, source, self._sampler, unicode=options.unicode)
+        self._behind = "table"
     def compose(self) -> ComposeResult:
         """Build the screen, from top to bottom."""
         yield Bar("header", unicode=self._unicode)
         yield Bar("titles", unicode=self._unicode)
+        yield Bar("tabs", unicode=self._unicode)
         yield Lines("table", unicode=self._unicode)
         yield Lines("page", unicode=self._unicode)
         yield Bar("status", unicode=self._unicode)
@@ -100,10 +112,15 @@ class Ctop(App[None]):
             self.failure = message.result
             self.exit()
         elif isinstance(message.result, Closeup):
-            self.draw()
+            self._detail.looked(message.result)
+            if self.page == "detail":
+                self._detail.draw()
         else:
             self.state.update(message.result)
             self.draw()
+            if self.page == "detail":
+                self._detail.sampled()
+                self._detail.ask()
 
     def on_resize(self, _: Resize) -> None:
         """Choose the columns anew."""
@@ -112,7 +129,8 @@ class Ctop(App[None]):
     def draw(self) -> None:
         """Draw everything."""
         low = self.size.height < LOW
-        self.query_one("#header", Bar).show(self.state.header()[: 1 if low else max(self.size.height // 3, 2)])
+        if self.page != "detail":
+            self.query_one("#header", Bar).show(self.state.header()[: 1 if low else max(self.size.height // 3, 2)])
         hint = self.menu.hint if self.menu and self.page == "menu" else HINTS[self.page]
         status: Line = [self.state.message or (hint, "dim")]
         if self.page == "table":
@@ -130,23 +148,39 @@ class Ctop(App[None]):
             chosen = self.menu.lines()
             self.query_one("#page", Lines).show(len(chosen), lambda index: chosen[index], self.menu.cursor)
         else:
-            lines = help_lines() if self.page == "help" else self.state.detail(self.size.width)
+        elif self.page == "detail":
+            self._detail.draw()
+            lines = help_lines()
             width = max(sum(width_of(text) for text, _ in line) for line in lines)
             self.query_one("#page", Lines).show(len(lines), lambda index: lines[index], width=width)
         above = self.state.finding() if self.page == "table" else []
         self.query_one("#status", Bar).show([status] if low else [above, status])
 
     def _turn_to(self, page: str) -> None:
-        self.page = page
-        self._sampler.focus(self.state.chosen if page == "detail" else None)
+        before, self.page = self.page, page
         in_table = page == "table"
-        for name, shown in (("#titles", in_table), ("#table", in_table), ("#page", not in_table)):
-            self.query_one(name).display = shown
+        shown = (("#tabs", page == "detail"), ("#titles", in_table), ("#table", in_table), ("#page", not in_table))
+        for name, display in shown:
+            self.query_one(name).display = display
+        self.query_one("#titles", Bar).show([[]])
         self.query_one("#page", Lines).scroll_to(0, 0, animate=False, immediate=True)
         self.screen.set_focus(self.lines)
+        if page == "detail":
+            self._detail.open(self.panel.id if before == "help" and self.panel.id else self.state.chosen or "")
+        elif before == "detail":
+            self._detail.leave()
         self.draw()
 
     @property
+    @property
+    def panel(self) -> Panel:
+        """What the page of a container shows."""
+        return self._detail.panel
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Let the keys of the table do nothing elsewhere."""
+        return self.page == "table" or action not in OF_TABLE
+
     def lines(self) -> Lines:
         """The lines in sight: the table or a page."""
         return self.query_one("#table" if self.page == "table" else "#page", Lines)
@@ -168,8 +202,10 @@ class Ctop(App[None]):
         self.action_move(side * self.lines.virtual_size.height)
 
     def action_sideways(self, step: int) -> None:
-        """Scroll a page to the side."""
-        if self.page != "table":
+        """Scroll a page to the side; in a container's page, where there is nothing to scroll, go to the tab beside."""
+        if self.page == "detail":
+            self._detail.sideways(step)
+        elif self.page != "table":
             self.lines.scroll_relative(x=step, animate=False)
 
     def action_open(self) -> None:
@@ -181,14 +217,20 @@ class Ctop(App[None]):
 
     def action_back(self) -> None:  # type: ignore[override]  # Textual's own goes back a screen, of which we have one
         """Leave the detail or the help; in the table leave and clear the filter."""
-        if self.page != "table":
+        if self.page == "help":
+            self.action_help()
+        elif self.page != "table":
             self._turn_to("table")
         else:
             self._select(words="")
 
     def action_help(self) -> None:
-        """Show the keys, or go back."""
-        self._turn_to("table" if self.page == "help" else "help")
+        """Show the keys, or go back to where they were asked for."""
+        if self.page == "help":
+            self._turn_to(self._behind)
+        else:
+            self._behind = self.page
+            self._turn_to("help")
 
     def action_filter(self) -> None:
         """Ask for words."""
@@ -209,6 +251,8 @@ class Ctop(App[None]):
             self.draw()
         if not self.typing:
             return
+        if self.page == "detail" and self._detail.press(event.key):
+            event.prevent_default()
         event.prevent_default()
         words = self.state.selection.words
         if event.key in ("enter", "escape"):
@@ -232,12 +276,8 @@ class Ctop(App[None]):
         self._select(every=not self.state.selection.every)
 
     def action_sort(self, name: str) -> None:
-        """Sort by one field; in the detail the processes."""
-        if self.page == "detail":
-            self.state.process_sort = "pid" if name == "name" else name
-            self.draw()
-        else:
-            self._select(sort=name, reverse=False)
+        """Sort by one field."""
+        self._select(sort=name, reverse=False)
 
     def action_sort_menu(self) -> None:
         """Choose what to sort by."""
@@ -319,6 +359,9 @@ class Ctop(App[None]):
         """Sort by the title that was clicked; a second click reverses."""
         name = self.state.title_at(message.x) if message.bar.id == "titles" else None
         if name is not None:
+        if self.page == "detail":
+            self._detail.click(message.bar.id or "", message.x)
+            return
             again = name == self.state.selection.sort
             self._select(sort=name, reverse=again and not self.state.selection.reverse)
 
@@ -329,6 +372,8 @@ class Ctop(App[None]):
             self.draw()
         elif self.page == "table":
             self.state.move_to(message.index)
+        elif self.page == "detail":
+            self._detail.click_line(message.index)
             self.draw()
             if message.times > 1:
                 self.action_open()

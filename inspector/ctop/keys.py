@@ -7,7 +7,7 @@ from typing import NamedTuple
 from inspector.views.layout import Line
 from inspector.views.text import fit
 
-__all__ = ["KEYS", "Key", "help_lines"]
+__all__ = ["KEYS", "PANEL_KEYS", "Key", "help_lines"]
 
 
 class Key(NamedTuple):
@@ -26,9 +26,9 @@ KEYS = (
     Key("pagedown,ctrl+f", "page(1)", "PgDn", "one screen down"),
     Key("home,g", "edge(-1)", "Home g", "first row"),
     Key("end,G", "edge(1)", "End G", "last row"),
-    Key("left", "sideways(-8)", "Left", "in the detail: scroll to the left"),
-    Key("right", "sideways(8)", "Right", "in the detail: scroll to the right, to the end of long commands"),
-    Key("enter,o", "open", "Enter o", "one container in detail, with its processes"),
+    Key("left", "sideways(-8)", "Left", "in a container's page: scroll to the left, or the tab before"),
+    Key("right", "sideways(8)", "Right", "in it: scroll to the right, to the end of long lines, or the next tab"),
+    Key("enter,o", "open", "Enter o", "the page of a container, with the keys below"),
     Key("escape", "back", "Esc", "back to the table; in the table: clear the filter"),
     Key("slash,f,f4,backslash", "filter", "/ f F4 \\", "filter: words a|b /regex/ runtime:docker finding:throttled"),
     Key("a", "every", "a", "also services and control groups, or containers alone"),
@@ -39,7 +39,7 @@ KEYS = (
     Key("P", "sort('cpu')", "P", "sort by CPU"),
     Key("M", "sort('mem')", "M", "sort by memory"),
     Key("T", "sort('time')", "T", "sort by CPU time used in all"),
-    Key("N", "sort('name')", "N", "sort by name (in the detail: by PID)"),
+    Key("N", "sort('name')", "N", "sort by name"),
     Key("s,f6", "sort_menu", "s F6", "choose what to sort by from a list"),
     Key("less_than_sign", "beside(-1)", "<", "sort by the column to the left"),
     Key("greater_than_sign", "beside(1)", ">", "sort by the column to the right"),
@@ -55,6 +55,16 @@ KEYS = (
     Key("ctrl+z", "suspend_process", "Ctrl-Z", "to the shell; fg comes back"),
     Key("q,f10", "quit", "q F10", "quit; also Ctrl-C"),
 )
+
+PANEL_KEYS = (
+    Key("1,2,3,4,5,6,7,8", "", "1 to 8", "a tab; also Tab and Shift-Tab, or a click on its title"),
+    Key("t,f5", "", "t F5", "processes as a tree, or as a list"),
+    Key("H", "", "H", "the threads of the processes too"),
+    Key("P,M,T,N", "", "P M T N", "processes by CPU, memory, CPU time in all, PID; s F6 the next of them"),
+    Key("r,I", "", "r I", "the other way round; a click on a title sorts too"),
+    Key("c", "", "c", "filesystem: read what it changed of its image, or stop reading"),
+)
+"""The keys of a container's page, which come before those of the table: inspector.ctop.panel."""
 
 LEGEND = """\
 CPU%        CPU time as a share of one core (200% is two cores busy), of the limit or of the host
@@ -74,6 +84,8 @@ def help_lines() -> list[Line]:
     """Return the help page."""
     lines: list[Line] = [[("Keys", "title")]]
     lines += [[(f"  {fit(key.shown, 9)} ", "title"), (key.help, "")] for key in KEYS]
+    lines += [[], [("In the page of a container", "title")]]
+    lines += [[(f"  {fit(key.shown, 9)} ", "title"), (key.help, "")] for key in PANEL_KEYS]
     lines += [[], [("Figures", "title")]]
     lines += [[(f"  {line[:12]}", "title"), (line[12:], "")] for line in LEGEND.splitlines()]
     return lines

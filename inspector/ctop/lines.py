@@ -51,17 +51,19 @@ class Bar(Widget):
         super().__init__(id=name)
         self._unicode = unicode
         self._lines: list[Line] = [[]]
+        self._start = 0
 
-    def show(self, lines: list[Line]) -> None:
-        """Show these lines; the bar is as high as they are many."""
+    def show(self, lines: list[Line], start: int = 0) -> None:
+        """Show these lines from column `start` on; the bar is as high as they are many."""
         if len(lines) != len(self._lines) or self.styles.height is None:
             self.styles.height = len(lines)
-        self._lines = lines
+        self._lines, self._start = lines, start
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """Draw one line."""
-        return to_strip(self._lines[y] if y < len(self._lines) else [], self.size.width, unicode=self._unicode)
+        line = self._lines[y] if y < len(self._lines) else []
+        return to_strip(line, self.size.width, self._start, unicode=self._unicode)
 
     def on_click(self, event: Click) -> None:
         """Tell where it was clicked."""

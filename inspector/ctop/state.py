@@ -10,7 +10,6 @@ from inspector.ctop.patience import TooSlow, at_most
 from inspector.schema import Container, Document
 from inspector.views.cells import Cell, CpuMode, MemoryMode, Scene
 from inspector.views.columns import COLUMNS, Column, column
-from inspector.views.detail import detail
 from inspector.views.filters import filter_of
 from inspector.views.header import SEPARATOR, header, scene_of
 from inspector.views.layout import Line, Placed, place, row, titles
@@ -50,7 +49,6 @@ class State:
         self.history = History()
         self.shown: list[Container] = []
         self.chosen: str | None = None
-        self.process_sort = "cpu"
         self._cursor = 0
         self._message_left = 0
         self._parents: frozenset[str] = frozenset()
@@ -107,6 +105,11 @@ class State:
 
     @property
     def cursor(self) -> int:
+    @property
+    def scene(self) -> Scene:
+        """What cells must know."""
+        return self._scene
+
         """Index of the chosen container."""
         return self._cursor
 
@@ -234,10 +237,3 @@ class State:
         chosen = self.shown[self._cursor : self._cursor + 1]
         lines = finding_lines(chosen)
         return lines[0] if lines else limits_line(chosen[0]) if chosen else []
-
-    def detail(self, width: int) -> list[Line]:
-        """Return the page of the chosen container, also when the table no longer shows it."""
-        for container in self.document["containers"] if self.document else ():
-            if container["id"] == self.chosen:
-                return detail(container, self._scene, width, self.process_sort)
-        return [[("this container is gone", "warn")]]

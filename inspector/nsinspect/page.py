@@ -13,22 +13,13 @@ from inspector.views.facts import LABEL, fact, not_readable, wrapped
 from inspector.views.layout import Line
 from inspector.views.security import security_lines
 from inspector.views.text import UNKNOWN, byte_size, cores, count, duration, fit, safe
+from inspector.views.walls import ISOLATES
 
 __all__ = ["page"]
 
 DEFAULT_WEIGHT = 100
 KINDS = {"guarantee": "   a guarantee: so much is not reclaimed for others", "target": "   where reclaim stops"}
 LONG_ID = re.compile(r"[0-9a-f]{64}")
-ISOLATES = {
-    "cgroup": "the cgroup tree it sees",
-    "ipc": "System V IPC, POSIX queues",
-    "mnt": "mounts, its root",
-    "net": "interfaces, ports, routes",
-    "pid": "the processes it sees",
-    "time": "clocks since boot",
-    "user": "ids and capabilities",
-    "uts": "the host name",
-}
 SHOW = {"cpu": cores, "memory": byte_size, "pids": count, "cpuset": count}
 UNITS = {"cpu": " cores", "memory": "", "pids": " tasks", "cpuset": " CPUs"}
 

@@ -1,41 +1,33 @@
-"""Everything about one container, as lines of text: what it uses and may use, its processes, the evidence."""
+"""One container in lines of text: who it is, what it uses and may use, its processes, the evidence."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from inspector.schema import Container, ProcessRow
-from inspector.views.cells import COLOUR_OF_SEVERITY, COLOUR_OF_STATE, Cell, Scene, set_elsewhere
+from inspector.views.cells import COLOUR_OF_STATE, Cell, Scene, set_elsewhere
 from inspector.views.layout import Line
 from inspector.views.text import UNKNOWN, byte_size, cores, count, duration, fit, percent, rate, safe, width_of
 
-__all__ = ["detail", "order_processes", "process_lines"]
+__all__ = ["heading", "identity_lines", "order_processes", "process_lines", "usage_lines"]
 
 LABEL = 9
 Facts = Sequence[tuple[str, str]]
 
 
-def detail(container: Container, scene: Scene, width: int, sort: str = "cpu") -> list[Line]:
-    """Return the page of one container for a terminal of `width`; its processes are ordered by `sort`."""
-    lines = [_heading(container, scene)]
-    lines += _flow("CPU", _cpu(container), width)
+def usage_lines(container: Container, width: int) -> list[Line]:
+    """Return what a container uses and may use, as facts in a row, for a terminal of `width`."""
+    lines = _flow("CPU", _cpu(container), width)
     lines += _flow("MEMORY", _memory(container), width)
     lines += _flow("TASKS", _pids(container), width)
     lines += _flow("I/O", _io(container), width)
-    lines += _flow("NETWORK", _network(container), width)
-    for finding in container["findings"]:
-        meaning = COLOUR_OF_SEVERITY.get(finding["severity"], "")
-        lines += _flow("!", [(word, meaning) for word in safe(finding["text"]).split()], width, " ")
-    lines.append([])
-    if container["processes"] is None:
-        lines.append([("reading its processes ...", "dim")])
-    else:
-        lines += process_lines(container["processes"], sort)
-    lines.append([])
-    lines += _flow("EVIDENCE", _plain(container["evidence"]), width)
+    return lines + _flow("NETWORK", _network(container), width)
+
+
+def identity_lines(container: Container, width: int) -> list[Line]:
+    """Return why it is taken for a container, where it is in the cgroup trees, and its labels."""
+    lines = _flow("EVIDENCE", _plain(container["evidence"]), width)
     lines += _flow("CGROUPS", _plain(f"{key} {path}" for key, path in container["cgroups"].items()), width)
-    lines += _flow("NAMESPACE", _plain(f"{key} {inode}" for key, inode in container["namespaces"].items()), width)
-    lines += _flow("ROOT", _root(container), width)
     return lines + _flow("LABELS", _plain(f"{key}={value}" for key, value in container["labels"].items()), width)
 
 
@@ -66,7 +58,8 @@ def _pieces(facts: Facts, room: int) -> Iterable[Cell]:
         yield from ((text[start : start + room], meaning) for start in range(0, max(len(text), 1), room))
 
 
-def _heading(container: Container, scene: Scene) -> Line:
+def heading(container: Container, scene: Scene) -> Line:
+    """Return who it is in one line."""
     made_by = " ".join(safe(text) for text in (container["runtime"], container["kind"]) if text)
     line = [
         (safe(container["name"]), "sorted"),
@@ -165,13 +158,6 @@ def _network(container: Container) -> Facts:
     if network["shared_with"]:
         facts.append(("shared with " + ", ".join(safe(name) for name in network["shared_with"]), ""))
     return facts
-
-
-def _root(container: Container) -> Facts:
-    root = container["rootfs"]
-    facts = [root["type"] or UNKNOWN, root["source"] or "", "read-only" if root["read_only"] else ""]
-    facts += [f"{key} {root[key]}" for key in ("upper", "work", "merged") if root[key]]
-    return _plain(fact for fact in [*facts, *(f"lower {path}" for path in root["lower"])] if fact)
 
 
 def _by_cpu(row: ProcessRow) -> tuple[float, int, int]:

@@ -102,7 +102,7 @@ def test_enter_shows_processes_with_both_pids() -> None:
     async def test(app: Ctop, source: Fake, pilot: Pilot[None]) -> None:
         await pilot.press("down", "enter")
         assert source.focus == "cache-0123456789abcdef"
-        await until(pilot, lambda: "    4242        1" in screen(app))
+        await until(pilot, lambda: "   4242       1 " in screen(app))
         assert "cache  podman container" in screen(app)
         await pilot.press("escape")
         assert source.focus is None

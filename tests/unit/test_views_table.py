@@ -1,4 +1,4 @@
-"""The table, its header, its columns and the detail of one container."""
+"""The table, its header, its columns and the facts of one container."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inspector.fields import FIELDS
 from inspector.schema import Document
 from inspector.views.cells import Scene
 from inspector.views.columns import COLUMNS, column
-from inspector.views.detail import detail, order_processes
+from inspector.views.detail import heading, identity_lines, order_processes, usage_lines
 from inspector.views.header import header, scene_of
 from inspector.views.layout import Line, place, row
 from inspector.views.table import print_lines, table
@@ -115,7 +115,7 @@ def test_what_could_not_be_seen_is_said() -> None:
 
 
 def test_hostile_names_never_reach_the_terminal() -> None:
-    """Names, images, paths, findings and processes are escaped in the table and in the detail."""
+    """Names, images, paths, findings and processes are escaped in the table and in the facts."""
     evil = container(HOSTILE, id=HOSTILE, runtime=HOSTILE, image=HOSTILE, labels={HOSTILE: HOSTILE}, pod=HOSTILE,
                      evidence=[HOSTILE], cgroups={HOSTILE: "/" + HOSTILE}, state=HOSTILE,
                      cpu={"limit_set_by": "/" + HOSTILE, "throttled_by": "/" + HOSTILE, "cpuset": HOSTILE,
@@ -126,7 +126,8 @@ def test_hostile_names_never_reach_the_terminal() -> None:
                      processes=[process(4242, comm=HOSTILE, cmdline=HOSTILE, state="\x1b")])  # fmt: skip
     of = document(evil, host={"hostname": HOSTILE, "kernel": HOSTILE}, problems=[HOSTILE])
     every = [*COLUMNS, *(column(field.name) for field in FIELDS)]
-    lines = [*table(of, [evil], Scene(), None, every), *detail(evil, Scene(), 80)]
+    lines = [*table(of, [evil], Scene(), None, every), heading(evil, Scene())]
+    lines += [*usage_lines(evil, 80), *identity_lines(evil, 80)]
     assert ESCAPED in plain(lines)
     assert all(text.isprintable() for line in lines for text, _ in line)
 
@@ -158,16 +159,14 @@ def test_colour_only_where_asked() -> None:
     assert "web" in bare.getvalue()
 
 
-def test_detail_shows_both_pids_and_fits_the_width() -> None:
-    """The detail lists host and inner PID, and breaks long facts instead of losing them."""
-    one = container(processes=[process(4242, inner_pid=1)], rootfs={"lower": ["/layer" + "x" * 200]})
-    lines = detail(one, Scene(), 80)
+def test_facts_fit_the_width() -> None:
+    """Long facts are broken over lines instead of being lost; an ancestor that does not throttle is not named."""
+    one = container(evidence=["cgroup " + "x" * 200])
+    lines = [*usage_lines(one, 80), *identity_lines(one, 80)]
     shown = plain(lines)
-    assert "    4242        1        1 R   20.0%    1MiB sh" in shown
     assert "by an ancestor" not in shown
     assert shown.count("x") >= 200
-    facts = [line for line in lines if line and not line[0][0].strip().isdigit() and "4242" not in line[0][0]]
-    assert all(sum(width_of(text) for text, _ in line) <= 80 for line in facts[1:])
+    assert all(sum(width_of(text) for text, _ in line) <= 80 for line in lines)
 
 
 def test_processes_are_sorted() -> None:

@@ -1,0 +1,129 @@
+"""The root filesystem of a container: layers, what it changed, what is mounted from outside. Pure.
+
+The changes may be many: their lines are made when they come into sight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from inspector.closeup import Closeup
+from inspector.layers import Totals, Volume, under
+from inspector.report import MountEntry
+from inspector.schema import Container, Finding, Rootfs
+from inspector.views.cells import COLOUR_OF_SEVERITY
+from inspector.views.facts import fact, wrapped
+from inspector.views.layout import Line
+from inspector.views.rootfs import total_lines
+from inspector.views.text import UNKNOWN, safe
+
+__all__ = ["Walked", "filesystem_lines"]
+
+SENSITIVE = frozenset(
+    ("host-path-writable", "host-path-readable", "host-root", "runtime-socket", "host-proc", "proc-sys-writable",
+     "sys-writable", "writable-cgroup", "host-devices")
+)  # fmt: skip
+"""The findings that are about what is mounted."""
+BAR = 20
+
+
+class Walked(NamedTuple):
+    """How far a walk over the upper directory is; `state` is "" before it is asked for, `kept` the changes shown."""
+
+    state: str = ""
+    entries: int = 0
+    fraction: float = 0.0
+    totals: Mapping[str, Totals] = {}
+    kept: int = 0
+    problems: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def filesystem_lines(container: Container, closeup: Closeup, walked: Walked, width: int) -> list[Line]:
+    """Return all but the changes themselves, which follow: inspector.views.rootfs.change_line."""
+    report = closeup.report
+    lines = list(_layers(report["rootfs"] if report else container["rootfs"], width))
+    if report is None:
+        why = closeup.note or "reading ..."
+        lines += [[], [(f"its mounts: {safe(why)}", "dim")]]
+    else:
+        lines += _sensitive(report["findings"], width)
+        lines += _volumes(closeup.volumes, width)
+        lines += _mounts(report["mounts"], closeup.volumes or ())
+    return [*lines, [], *_walked(walked)]
+
+
+def _layers(root: Rootfs, width: int) -> Iterator[Line]:
+    kind = " ".join(filter(None, (root["type"], root["source"], "read-only" if root["read_only"] else "")))
+    yield [("LAYERS, top to bottom", "title"), (f"   {safe(kind) or UNKNOWN}", "")]
+    if root["upper"]:
+        yield from wrapped("upper", root["upper"], width, "good")
+    elif root["lower"]:
+        yield fact("upper", ("none: it cannot be written", "dim"))
+    for number, lower in enumerate(root["lower"], 1):
+        yield from wrapped(f"lower {number}", lower, width)
+    if not root["upper"] and not root["lower"]:
+        yield fact("", ("one filesystem, no layers", "dim"))
+    if root["work"]:
+        yield from wrapped("work", root["work"], width, "dim")
+    if root["merged"]:
+        yield from wrapped("merged", root["merged"], width, "dim")
+
+
+def _sensitive(findings: Sequence[Finding], width: int) -> Iterator[Line]:
+    those = [one for one in findings if one["code"] in SENSITIVE]
+    if those:
+        yield []
+        yield [("OF THE HOST", "bad")]
+    for one in those:
+        yield from wrapped(safe(one["severity"]), one["text"], width, COLOUR_OF_SEVERITY.get(one["severity"], ""))
+
+
+def _volumes(volumes: Sequence[Volume] | None, width: int) -> Iterator[Line]:
+    yield []
+    yield [("FROM OUTSIDE THE IMAGE", "title")]
+    if volumes is None:
+        yield fact("", ("its mounts could not be read", "warn"))
+    elif not volumes:
+        yield fact("", ("nothing: no volume, no bind, no tmpfs", "dim"))
+    # What the runtime itself gives (hostname, hosts, resolv.conf, device nodes) is least of interest.
+    for one in sorted(volumes or (), key=lambda one: (one.kind == "runtime", one.destination)):
+        source = one.source or ("memory" if one.kind == "tmpfs" else "no place on the host")
+        mode = "read-only" if one.read_only else "read-write"
+        gone = ", deleted on the host" if one.deleted else ""
+        yield from wrapped(one.kind, f"{one.destination} from {source} ({one.fstype}, {mode}{gone})", width,
+                           "dim" if one.kind == "runtime" else "")  # fmt: skip
+
+
+def _mounts(mounts: Sequence[MountEntry], volumes: Sequence[Volume]) -> Iterator[Line]:
+    """Yield the other mounts that the host does not have: the kernel's own filesystems, most of them."""
+    told = {one.destination for one in volumes}
+    others = [one for one in mounts if one["mountpoint"] not in told]
+    if not others:
+        return
+    yield []
+    yield [("OTHER MOUNTS that the host does not have", "title")]
+    for one in others:
+        mode = "read-only" if one["read_only"] else "read-write"
+        masked = ", masks it" if one["type"] == "tmpfs" and under(one["mountpoint"], "/proc") else ""
+        yield fact(safe(one["type"])[:11], safe(one["mountpoint"]), (f"  {mode}{masked}", "dim"))
+
+
+def _walked(walked: Walked) -> Iterator[Line]:
+    yield [("CHANGES of the image", "title")]
+    if not walked.state:
+        yield fact("", ("c reads the upper directory: its size, what was added, changed, deleted", "dim"))
+        return
+    if walked.state == "failed":
+        yield fact("", (safe(walked.problem), "warn"))
+        return
+    if walked.state == "running":
+        full = round(walked.fraction * BAR)
+        bar = "█" * full + "·" * (BAR - full)
+        yield fact("reading", f"{bar} {walked.fraction:4.0%}  {walked.entries} files seen", ("   c stops", "dim"))
+    for line in total_lines(walked.totals, walked.problems, interrupted=walked.state == "stopped"):
+        yield [("  ", ""), *line]
+    found = sum(total.count for total in walked.totals.values())
+    if found > walked.kept:
+        yield fact("", (f"the first {walked.kept} of {found}: nsinspect --changes lists all", "warn"))
