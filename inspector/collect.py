@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from inspector.absence import Absence
 from inspector.kernel.cgroup_tree import Tree
-from inspector.kernel.cgroups import Hierarchy, locate, members_of, path_in
+from inspector.kernel.cgroups import Hierarchy, locate, members_of, path_in, read_cgroup_counts
 from inspector.kernel.controllers import RESOURCES
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import read_root_mount
@@ -60,6 +60,7 @@ class Collector:
         self._refreshed = float("-inf")
         self._uptime = 0.0
         self._trees: dict[int, Tree] = {}  # by index of the hierarchy, those whose members matter most first
+        self._counts: dict[int, int | None] = {}  # by index of the hierarchy: how many cgroups this machine has there
         self._groups: dict[str, Group] = {}
         self._changed: set[str] = set()  # the paths of the groups that came, went or have other members at this tick
         self._places: dict[str, list[tuple[Hierarchy, str]]] = {}
@@ -179,12 +180,20 @@ class Collector:
         """Look for cgroups that came or went.
 
         At a refresh in every directory of every hierarchy. In between, a first
-        child of a leaf is looked for in the first hierarchy alone: who makes
-        groups within groups makes them there too.
+        child of a leaf is looked for in the first hierarchy, as who makes groups
+        within groups makes them there too, and in those whose number of cgroups
+        on this machine is another than it was: one read instead of one a leaf.
         """
-        first, *others = self._trees.values()
-        anew = first.update(leaves=True)
-        changes = [tree.update(leaves=anew or self._refreshing) for tree in others]
+        first, *others = self._trees
+        anew = self._trees[first].update(leaves=True)
+        counts = self._attempt("/proc/cgroups", read_cgroup_counts, self.host) or {}
+        changes = []
+        for index in others:
+            controllers = self._viewpoint.hierarchies[index].controllers
+            count = next((counts[name] for name in controllers if name in counts), None)
+            moved = count != self._counts.get(index)
+            self._counts[index] = count
+            changes.append(self._trees[index].update(leaves=anew or moved or self._refreshing))
         return anew or any(changes)
 
     def _list_groups(self) -> dict[str, Group]:

@@ -24,10 +24,12 @@ __all__ = [
     "locate",
     "members_of",
     "parse_cgroup",
+    "parse_cgroup_counts",
     "parse_controllers",
     "parse_pids",
     "path_in",
     "read_cgroup",
+    "read_cgroup_counts",
     "read_hierarchies",
     "walk",
 ]
@@ -112,6 +114,22 @@ def parse_cgroup(data: bytes) -> Membership:
 def read_cgroup(host: Host, pid: int | str) -> Membership:
     """Read the cgroups of a process (/proc/<pid>/cgroup)."""
     return parse_cgroup(host.read(f"/proc/{pid}/cgroup"))
+
+
+# #subsys_name	hierarchy	num_cgroups	enabled
+# cpuset	3	203	1
+def parse_cgroup_counts(data: bytes) -> dict[str, int]:
+    """Parse /proc/cgroups: by controller, how many cgroups its hierarchy has, those removed but not yet freed too."""
+    lines = [line.decode(errors="replace").split() for line in data.split(b"\n") if line and not line.startswith(b"#")]
+    try:
+        return {name: int(count) for name, _, count, _ in lines}
+    except ValueError as error:
+        raise ParseError("/proc/cgroups", data) from error
+
+
+def read_cgroup_counts(host: Host) -> dict[str, int]:
+    """Read how many cgroups there are on the machine, whatever our namespaces (/proc/cgroups)."""
+    return parse_cgroup_counts(host.read("/proc/cgroups"))
 
 
 # cpuset cpu io memory hugetlb pids rdma misc

@@ -249,3 +249,42 @@ def test_a_machine_without_cgroups(tmp_path: Path) -> None:
         census, leaders = there.tick(100)
         assert (there.collector.located, census.groups, census.hierarchies) == ({}, {}, ())
     assert leaders[100].namespaces["pid"] == 4026540001
+
+
+COUNTS = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t1\t{}\t1\nmemory\t2\t{}\t1\npids\t3\t{}\t1\n"
+
+
+@pytest.mark.parametrize("controller", ["cpu", "memory", "pids"])
+def test_a_group_in_a_group_is_seen_at_the_next_tick(tmp_path: Path, controller: str) -> None:
+    """Whichever v1 hierarchy it is made in: where not the first, the machine's count of cgroups tells."""
+    fake = limited(tmp_path, "v1", "/outer").file("/proc/cgroups", COUNTS.format(2, 2, 2))
+    with rounds(fake) as (collector, _):
+        collector.tick()
+        numbers = [3 if name == controller else 2 for name in ("cpu", "memory", "pids")]
+        fake.cgroup(controller, "/outer/inner").file("/proc/cgroups", COUNTS.format(*numbers))
+        assert "/outer/inner" in collector.tick()[0].groups
+        assert collector.absence.problems == []
+
+
+def test_leaves_are_looked_at_when_the_count_changes_and_no_more(tmp_path: Path) -> None:
+    """While no cgroup comes or goes, a tick looks at no leaf of the other hierarchies."""
+    fake = limited(tmp_path, "v1", "/outer").file("/proc/cgroups", COUNTS.format(2, 2, 2))
+    with rounds(fake) as (collector, host):
+        leaf = "/sys/fs/cgroup/memory/outer"
+        looked = []
+        for counts in ((2, 2, 2), (2, 2, 2), (2, 2, 2), (2, 3, 2), (2, 3, 2)):
+            fake.file("/proc/cgroups", COUNTS.format(*counts))
+            host.opened.clear()
+            collector.tick()
+            looked.append(leaf in host.opened)
+    assert looked[2:] == [False, True, False]
+
+
+@pytest.mark.parametrize("text", ["", "#x\n", "cpu\n", "cpu\tx\ty\tz\n", "\xff\n", "a 1 2 3 4\n"])
+def test_counts_that_make_no_sense(tmp_path: Path, text: str) -> None:
+    """They are a problem to be told, at most, and the refresh finds what is new."""
+    fake = limited(tmp_path, "v1", "/outer").file("/proc/cgroups", text)
+    with rounds(fake) as (collector, _):
+        collector.tick()
+        assert "/outer" in collector.tick()[0].groups
+        assert len(collector.absence.problems) <= 1
