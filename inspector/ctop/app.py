@@ -24,6 +24,7 @@ from inspector.ctop.panel import Panel
 from inspector.ctop.sampler import Sampler
 from inspector.ctop.source import Source
 from inspector.ctop.state import State
+from inspector.ctop.terminal import Terminal
 from inspector.schema import Document
 from inspector.views.filters import filter_of
 from inspector.views.layout import Line
@@ -41,7 +42,6 @@ HINTS = {
 }
 
 
-class Ctop(App[None]):
 OF_TABLE = frozenset(
     ("open", "filter", "every", "tree", "fold", "fold_all", "sort", "sort_menu", "beside", "reverse", "memory",
      "column_menu", "header", "save")
@@ -49,6 +49,7 @@ OF_TABLE = frozenset(
 """The actions that mean nothing in another page."""
 
 
+class Ctop(App[None]):
     """ctop's screen; `failure` is what ended the sampling, when it ended by itself."""
 
     CSS = """
@@ -73,7 +74,7 @@ OF_TABLE = frozenset(
     def __init__(self, source: Source, options: Options) -> None:
         if not options.colour:
             os.environ["NO_COLOR"] = "1"
-        super().__init__(ansi_color=True)
+        super().__init__(driver_class=Terminal, ansi_color=True)
         self.failure: Exception | None = None
         self.state = State(options)
         self.page = "table"
@@ -81,14 +82,14 @@ OF_TABLE = frozenset(
         self.typing = False
         self._unicode = options.unicode
         self._sampler = Sampler(source, options.delay, lambda result: self.post_message(self.Sampled(result)))
-
         self._detail = Detail(self, self.state, source, self._sampler, unicode=options.unicode)
         self._behind = "table"
+
     def compose(self) -> ComposeResult:
         """Build the screen, from top to bottom."""
         yield Bar("header", unicode=self._unicode)
-        yield Bar("titles", unicode=self._unicode)
         yield Bar("tabs", unicode=self._unicode)
+        yield Bar("titles", unicode=self._unicode)
         yield Lines("table", unicode=self._unicode)
         yield Lines("page", unicode=self._unicode)
         yield Bar("status", unicode=self._unicode)
@@ -117,10 +118,10 @@ OF_TABLE = frozenset(
                 self._detail.draw()
         else:
             self.state.update(message.result)
-            self.draw()
             if self.page == "detail":
                 self._detail.sampled()
                 self._detail.ask()
+            self.draw()
 
     def on_resize(self, _: Resize) -> None:
         """Choose the columns anew."""
@@ -147,9 +148,9 @@ OF_TABLE = frozenset(
         elif self.page == "menu" and self.menu is not None:
             chosen = self.menu.lines()
             self.query_one("#page", Lines).show(len(chosen), lambda index: chosen[index], self.menu.cursor)
-        else:
         elif self.page == "detail":
             self._detail.draw()
+        else:
             lines = help_lines()
             width = max(sum(width_of(text) for text, _ in line) for line in lines)
             self.query_one("#page", Lines).show(len(lines), lambda index: lines[index], width=width)
@@ -164,14 +165,13 @@ OF_TABLE = frozenset(
             self.query_one(name).display = display
         self.query_one("#titles", Bar).show([[]])
         self.query_one("#page", Lines).scroll_to(0, 0, animate=False, immediate=True)
-        self.screen.set_focus(self.lines)
         if page == "detail":
             self._detail.open(self.panel.id if before == "help" and self.panel.id else self.state.chosen or "")
         elif before == "detail":
             self._detail.leave()
+        self.screen.set_focus(self.lines)
         self.draw()
 
-    @property
     @property
     def panel(self) -> Panel:
         """What the page of a container shows."""
@@ -181,6 +181,7 @@ OF_TABLE = frozenset(
         """Let the keys of the table do nothing elsewhere."""
         return self.page == "table" or action not in OF_TABLE
 
+    @property
     def lines(self) -> Lines:
         """The lines in sight: the table or a page."""
         return self.query_one("#table" if self.page == "table" else "#page", Lines)
@@ -213,6 +214,7 @@ OF_TABLE = frozenset(
         if self.page == "table" and self.state.on_group:
             self.action_fold()
         elif self.page == "table" and self.state.shown:
+            self.state.move_to(self.state.cursor)
             self._turn_to("detail")
 
     def action_back(self) -> None:  # type: ignore[override]  # Textual's own goes back a screen, of which we have one
@@ -249,10 +251,10 @@ OF_TABLE = frozenset(
             if self.menu.press(event.key):
                 self._turn_to("table")
             self.draw()
-        if not self.typing:
-            return
         if self.page == "detail" and self._detail.press(event.key):
             event.prevent_default()
+        if not self.typing:
+            return
         event.prevent_default()
         words = self.state.selection.words
         if event.key in ("enter", "escape"):
@@ -357,11 +359,11 @@ OF_TABLE = frozenset(
 
     def on_bar_clicked(self, message: Bar.Clicked) -> None:
         """Sort by the title that was clicked; a second click reverses."""
-        name = self.state.title_at(message.x) if message.bar.id == "titles" else None
-        if name is not None:
         if self.page == "detail":
             self._detail.click(message.bar.id or "", message.x)
             return
+        name = self.state.title_at(message.x) if message.bar.id == "titles" else None
+        if name is not None:
             again = name == self.state.selection.sort
             self._select(sort=name, reverse=again and not self.state.selection.reverse)
 
@@ -370,10 +372,10 @@ OF_TABLE = frozenset(
         if self.page == "menu" and self.menu is not None:
             self.menu.cursor = message.index
             self.draw()
-        elif self.page == "table":
-            self.state.move_to(message.index)
         elif self.page == "detail":
             self._detail.click_line(message.index)
+        elif self.page == "table":
+            self.state.move_to(message.index)
             self.draw()
             if message.times > 1:
                 self.action_open()

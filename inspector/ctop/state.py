@@ -32,7 +32,8 @@ class State:
     """The table's rows in order, the chosen one, and how they are shown.
 
     The choice is a container, not a row: it stays on it when the order
-    changes, and goes to its neighbour when the container is gone.
+    changes, and goes to its neighbour when the container is gone. Until a
+    person has chosen it is the first row.
     """
 
     def __init__(self, options: Options) -> None:
@@ -50,6 +51,7 @@ class State:
         self.shown: list[Container] = []
         self.chosen: str | None = None
         self._cursor = 0
+        self._by_hand = False
         self._message_left = 0
         self._parents: frozenset[str] = frozenset()
         self._placed: list[Placed] = []
@@ -67,11 +69,11 @@ class State:
         if self.document is None:
             return
         self._arrange(self.document)
-        for index, container in enumerate(self.shown):
+        for index, container in enumerate(self.shown if self._by_hand else ()):
             if container["id"] == self.chosen:
                 self._cursor = index
                 return
-        self.move_to(self._cursor)
+        self._put(self._cursor if self._by_hand else 0)
 
     def _arrange(self, document: Document) -> None:
         chosen = filter_of(self.selection.words)
@@ -104,17 +106,21 @@ class State:
         self.message, self._message_left = (text, meaning), SHOWN_TICKS
 
     @property
-    def cursor(self) -> int:
-    @property
     def scene(self) -> Scene:
         """What cells must know."""
         return self._scene
 
+    @property
+    def cursor(self) -> int:
         """Index of the chosen container."""
         return self._cursor
 
     def move_to(self, index: int) -> None:
         """Choose the container at an index, or the nearest there is."""
+        self._by_hand = True
+        self._put(index)
+
+    def _put(self, index: int) -> None:
         self._cursor = max(0, min(index, len(self.shown) - 1))
         self.chosen = self.shown[self._cursor]["id"] if self.shown else None
 
@@ -149,6 +155,7 @@ class State:
         """Fold the chosen row of the tree, unfold it, or (None) whichever it is not; a leaf's parent is not touched."""
         if self.chosen is None or self.chosen not in self._parents:
             return
+        self._by_hand = True
         if folded if folded is not None else self.chosen not in self.folded:
             self.folded.add(self.chosen)
         else:

@@ -249,12 +249,14 @@ def cpu_graph(container: Container, scene: Scene) -> Cell:
 
 
 def memory_graph(container: Container, scene: Scene) -> Cell:
-    """Working set of the last samples; a full block is the limit, without one the most there was."""
+    """Working set of the last samples; a full block is the limit, without one a third more than the most there was."""
     if scene.past is None:
         return text.UNKNOWN, "dim"
     values = scene.past(container["id"], "memory_bytes", GRAPH)
-    share = container["memory"]["limit_ratio"]
-    return sparkline(values, GRAPH, container["memory"]["limit_bytes"]), _level(share or 0, NEAR, FULL)
+    limit, share = container["memory"]["limit_bytes"], container["memory"]["limit_ratio"]
+    # A line at the top would say that it is full: one that does not change, without a limit, is at three quarters.
+    top = limit or max((value for value in values if value is not None), default=0) * 4 / 3
+    return sparkline(values, GRAPH, top), _level(share or 0, NEAR, FULL)
 
 
 def pids(container: Container, _: Scene) -> Cell:

@@ -86,7 +86,7 @@ def duration(seconds: float | None) -> str:
     """Write a length of time in its two largest units: 250ms, 4.20s, 45s, 12m30s, 2h05m, 3d04h."""
     if seconds is None or not math.isfinite(seconds) or seconds < 0:
         return UNKNOWN
-    if seconds < 1:
+    if seconds < 0.9995:  # noqa: PLR2004  where rounding adds a digit
         return f"{seconds * 1000:.0f}ms" if seconds else "0s"
     if seconds < 60:  # noqa: PLR2004  seconds in a minute
         return f"{_three_digits(min(seconds, 59.9))}s"
