@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -20,6 +21,11 @@ from tests.testbed.tools import IN_CI, need
 
 IS_ROOT = os.geteuid() == 0
 MISSING_TOOL = re.compile(r"not installed|missing|no such (tool|program)|not found|could not import", re.IGNORECASE)
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what the tests start, also where a shell that put us in the background had us ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,9 +58,10 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     leaks.mark_this_run()
     before = leaks.take()
     yield
-    if rest := leaks.wait_until_clean(before):
+    only_warn = os.environ.get("CGSCOPE_LEAKS") == "warn"
+    if rest := leaks.wait_until_clean(before, 2 if only_warn else leaks.PATIENCE_SECONDS):
         text = "the tests left behind:\n  " + "\n  ".join(rest)
-        if os.environ.get("CGSCOPE_LEAKS") != "warn":
+        if not only_warn:
             pytest.fail(text, pytrace=False)
         print(text)
 

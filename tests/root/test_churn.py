@@ -19,14 +19,17 @@ from tests.testbed.commands import REPOSITORY
 
 pytestmark = pytest.mark.root
 
-SECONDS = 8.0
+SECONDS = 6.0
+MOST_SECONDS = 120.0  # a busy machine takes long for a tick
+SEEN = 80
 BORN_PER_SECOND = 200
 GROUPS = 4
-# Starts short-lived processes at an even pace, in turn in each of some cgroups and every other one in new namespaces.
+# Starts short-lived processes, in turn in each of some cgroups and every other one in new namespaces; it does not make
+# up for the time that it was kept waiting.
 FORKER = f"""
 import os, sys, time
 from sandbox.syscalls import CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, unshare
-groups, number, begun = sys.argv[1:], 0, time.monotonic()
+groups, number = sys.argv[1:], 0
 while os.getppid() == {os.getpid()}:
     number += 1
     if os.fork() == 0:
@@ -46,7 +49,7 @@ while os.getppid() == {os.getpid()}:
             pass
     except ChildProcessError:
         pass
-    time.sleep(max(0.0, begun + number / {BORN_PER_SECOND} - time.monotonic()))
+    time.sleep({1 / BORN_PER_SECOND})
 """
 
 
@@ -66,7 +69,6 @@ def churn() -> Iterator[subprocess.Popen[bytes]]:
         finally:
             forker.kill()
             forker.wait()
-            time.sleep(0.5)  # the longest that one of its children lives
             for group in groups:
                 group.__exit__()
 
@@ -89,8 +91,8 @@ def test_ticks_amid_births_and_deaths(churn: subprocess.Popen[bytes]) -> None:
         before = observer.tick()
         seen: set[str] = set()
         descriptors = []
-        deadline = time.monotonic() + SECONDS
-        while time.monotonic() < deadline:
+        begun = time.monotonic()
+        while (passed := time.monotonic() - begun) < SECONDS or (len(seen) <= SEEN and passed < MOST_SECONDS):
             tick = observer.tick()
             check(tick)
             written = document(before, tick)
@@ -101,7 +103,7 @@ def test_ticks_amid_births_and_deaths(churn: subprocess.Popen[bytes]) -> None:
             before = tick
             time.sleep(0.05)
         assert churn.poll() is None
-    assert len(seen) > SECONDS * 10  # it did see them come and go
+    assert len(seen) > SEEN  # it did see them come and go
     middle = len(descriptors) // 2
     assert max(descriptors[middle:]) < 1.5 * max(descriptors[:middle]) + 50
     assert len(os.listdir("/proc/self/fd")) < min(descriptors)

@@ -101,12 +101,12 @@ def test_podmans_service() -> None:
     with podman("cgscope-named", "--label", "team=shop") as box, tempfile.TemporaryDirectory(prefix="socket") as below:
         assert box.tool is not None
         path, identifier = f"{below}/podman.sock", box.tool("inspect", "-f", "{{.Id}}", "cgscope-named").strip()
-        # It ends when nobody has asked for two seconds.
-        service = threading.Thread(target=box.tool, args=("system", "service", "--time", "2", f"unix://{path}"))
-        service.start()
         with Host() as host:
-            until(lambda: os.path.exists(path), "Podman's service")
             seen = Observer(host, groups=False).tick()
+            # It ends when nobody has asked for so many seconds.
+            service = threading.Thread(target=box.tool, args=("system", "service", "--time", "5", f"unix://{path}"))
+            service.start()
+            until(lambda: os.path.exists(path), "Podman's service")
             ones = (one for one in seen.containers if one.id == identifier)
             bare = tuple(one._replace(name=one.id[:12], image="unknown", labels={}) for one in ones)
             after = Names(path, seconds=60).named(seen._replace(containers=bare))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,10 +11,10 @@ import pytest
 from tests.testbed import cgroups
 from tests.testbed.commands import BUSY_LOOP, ctop_document, find
 from tests.testbed.docker import IMAGE, Docker
-from tests.testbed.watching import Watch
 
 pytestmark = pytest.mark.root
 
+TRIES = 12
 UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
 
@@ -50,18 +49,16 @@ def test_a_docker_container_is_found_with_its_cgroup_and_limits(docker: Docker, 
 
 def test_a_docker_container_is_measured_as_docker_stats_does(docker: Docker, busy: str) -> None:
     """CPU within 2 points and memory within 5 % (or a page or two) of `docker stats`, at its limit and throttled."""
-    pid = docker.pid("cgscope-busy")
-    with Watch(lambda: (cgroups.usage_seconds(pid),)) as watch:
-        began = time.time()
-        container = find(ctop_document("-d", "5"), busy)
+    for _ in range(TRIES):
+        container = find(ctop_document("-d", "3"), busy)
         cores, memory = docker_stats(docker, "cgscope-busy")
-        ended = time.time()
-    # What a busy machine kept from the loop, so that it was not at its limit all the time.
-    lost = max(0.0, 0.2 - watch.growth(began, ended)[0][1] / (ended - began))
-    cpu = container["cpu"]
-    assert cpu["usage_cores"] == pytest.approx(0.2, abs=0.02 + 5 * lost)
-    assert cpu["usage_cores"] == pytest.approx(cores, abs=0.02 + 5 * lost)
-    assert cpu["limit_ratio"] == pytest.approx(1.0, abs=0.1 + 25 * lost)
+        cpu = container["cpu"]
+        # The two look one after the other, and a busy machine may keep from the loop what it is allowed, for a while.
+        if cpu["usage_cores"] == pytest.approx(0.2, abs=0.02) == cores and (cpu["throttled_ratio"] or 0) > 0.8:
+            break
+    assert cpu["usage_cores"] == pytest.approx(0.2, abs=0.02)
+    assert cpu["usage_cores"] == pytest.approx(cores, abs=0.02)
+    assert cpu["limit_ratio"] == pytest.approx(1.0, abs=0.1)
     assert cpu["throttled_ratio"] is not None
-    assert cpu["throttled_ratio"] > 0.8 - 25 * lost
+    assert cpu["throttled_ratio"] > 0.8
     assert container["memory"]["working_set_bytes"] == pytest.approx(memory, rel=0.05, abs=32 * 1024)

@@ -24,7 +24,7 @@ from tests.unit.test_exporter_promtool import EXCEPTIONS
 
 pytestmark = pytest.mark.root
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 LIMITS = ("--cpu-period", "100000", "--cpu-quota", "20000", "--memory", "64m", "--pids-limit", "50")
 
 Query = Callable[[str], list[dict[str, str]]]
@@ -32,7 +32,7 @@ Query = Callable[[str], list[dict[str, str]]]
 
 def get(url: str) -> str:
     """Return what is at a URL of ours on loopback."""
-    with urlopen(url, timeout=20) as answer:  # noqa: S310  always http://127.0.0.1
+    with urlopen(url, timeout=60) as answer:  # noqa: S310  always http://127.0.0.1
         return str(answer.read().decode())
 
 
@@ -56,7 +56,7 @@ def running(command: list[str], log: Path) -> Iterator[None]:
         try:
             yield
             process.terminate()
-            assert process.wait(30) == 0, log.read_text()
+            assert process.wait(60) == 0, log.read_text()
         finally:
             process.kill()
 
@@ -106,18 +106,25 @@ def asking(directory: Path, exporter: str) -> Iterator[Query]:
         yield query
 
 
-@pytest.fixture(name="exporter")
-def exporter_fixture(tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(name="exporter", scope="module")
+def exporter_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start the exporter on a free port; gives its base URL."""
-    with exporting(tmp_path / "exporter.log") as url:
+    with exporting(tmp_path_factory.mktemp("exporter") / "log") as url:
         yield url
 
 
-@pytest.fixture(name="query")
-def query_fixture(tmp_path: Path, exporter: str) -> Iterator[Query]:
+@pytest.fixture(name="query", scope="module")
+def query_fixture(tmp_path_factory: pytest.TempPathFactory, exporter: str) -> Iterator[Query]:
     """Start Prometheus, scraping the exporter each second; gives a function that asks it."""
-    with asking(tmp_path, exporter) as query:
+    with asking(tmp_path_factory.mktemp("prometheus"), exporter) as query:
         yield query
+
+
+def answer(query: Query, expression: str) -> list[dict[str, str]]:
+    """Return what a query finds: nothing after a scrape that was missed on a busy machine, until the next one."""
+    answers: list[list[dict[str, str]]] = []
+    until(lambda: answers.append(query(expression)) or answers[-1], expression)  # type: ignore[func-returns-value]
+    return answers[-1]
 
 
 def check(query: Query, name: str, id_: str) -> None:
@@ -127,7 +134,7 @@ def check(query: Query, name: str, id_: str) -> None:
     until(lambda: query(f"count_over_time(container_cpu_usage_seconds_total{who}[15s]) > 9"), "ten scrapes")
     share = f"rate(container_cpu_usage_seconds_total{who}[10s])"
     until(lambda: query(f"{share} > 0.18 < 0.22"), "a fifth of a core")
-    [used] = query(share)
+    [used] = answer(query, share)
     assert used["id"].endswith(id_)
     assert (used["job"], used["cpu"]) == ("cadvisor", "total")
     periods = f"container_cpu_cfs_throttled_periods_total{who}[10s]) / rate(container_cpu_cfs_periods_total{who}[10s]"
@@ -139,14 +146,14 @@ def check(query: Query, name: str, id_: str) -> None:
         "container_spec_memory_limit_bytes": 64 << 20,
         "container_pids_limit": 50,
     }
-    assert {metric: [float(one["value"]) for one in query(metric + who)] for metric in expected} == {
+    assert {metric: [float(one["value"]) for one in answer(query, metric + who)] for metric in expected} == {
         metric: [value] for metric, value in expected.items()
     }
-    [info] = query(f"container_cpu_limit_info{who}")
+    [info] = answer(query, f"container_cpu_limit_info{who}")
     assert info["set_by"] == info["id"]
     # In OpenMetrics, which Prometheus asks for, a counter could not have this name.
-    assert len(query(f"container_memory_failcnt{who}")) == 1
-    assert query("scrape_samples_post_metric_relabeling - scrape_samples_scraped")[0]["value"] == "0"
+    assert len(answer(query, f"container_memory_failcnt{who}")) == 1
+    assert answer(query, "scrape_samples_post_metric_relabeling - scrape_samples_scraped")[0]["value"] == "0"
     assert query("cgscope_scrape_collector_success == 0") == []
 
 
@@ -155,25 +162,24 @@ def check_gone(query: Query, name: str) -> None:
     until(lambda: not query(f'container_last_seen{{name="{name}"}}'), "the series to go stale")
 
 
-def test_prometheus_sees_a_limited_sandbox(query: Query, exporter: str, sandbox: Sandbox) -> None:
-    """Our own container at a quota of 20 ms in 100: 0.2 cores by rate(), nearly always throttled, and its limits."""
-    id_ = sandbox.start("busy", *LIMITS, *BUSY_LOOP)
-    check(query, "busy", id_)
-    page = get(f"{exporter}/metrics")
-    done = run(["promtool", "check", "metrics"], text=page, check=False)
-    assert {line.partition(" ")[0] for line in done.stderr.splitlines()} <= EXCEPTIONS.keys()
-    sandbox("rm", "-f", "busy")
-    check_gone(query, "busy")
+def test_prometheus_sees_limited_containers(query: Query, exporter: str, sandbox: Sandbox, docker: Docker) -> None:
+    """Ours and Docker's at a quota of 20 ms in 100: 0.2 cores by rate(), nearly always throttled, and their limits.
 
-
-def test_prometheus_sees_a_limited_docker_container(query: Query, docker: Docker) -> None:
-    """The same for Docker's, whose name and image are the ones Docker gave."""
-    id_ = docker.start("prom-busy", *LIMITS, IMAGE, *BUSY_LOOP)
+    Docker's has the name and the image that Docker gave.
+    """
     with ExitStack() as stack:
+        ids = {"busy": sandbox.start("busy", *LIMITS, *BUSY_LOOP)}
         stack.callback(docker, "rm", "-f", "prom-busy", check=False)
-        check(query, "prom-busy", id_)
-        assert query('container_last_seen{name="prom-busy"}')[0]["image"].startswith(IMAGE)
-    check_gone(query, "prom-busy")
+        ids["prom-busy"] = docker.start("prom-busy", *LIMITS, IMAGE, *BUSY_LOOP)
+        for name, id_ in ids.items():
+            check(query, name, id_)
+        assert answer(query, 'container_last_seen{name="prom-busy"}')[0]["image"].startswith(IMAGE)
+        page = get(f"{exporter}/metrics")
+        done = run(["promtool", "check", "metrics"], text=page, check=False)
+        assert {line.partition(" ")[0] for line in done.stderr.splitlines()} <= EXCEPTIONS.keys()
+        sandbox("rm", "-f", "busy")
+    for name in ids:
+        check_gone(query, name)
 
 
 def test_prometheus_reads_a_hostile_name(query: Query) -> None:
@@ -181,11 +187,10 @@ def test_prometheus_reads_a_hostile_name(query: Query) -> None:
     with CpuGroup('cgscope "x\\\x1b[31m}') as group:
         group.set_quota(5000)
         group.burn()
-        until(lambda: query("container_spec_cpu_quota == 5000"), "the control group")
-        [found] = query("container_spec_cpu_quota == 5000")
+        [found] = answer(query, "container_spec_cpu_quota == 5000")
         assert found["id"] == '/cgscope "x\\\ufffd[31m}'
         assert (found.get("name", ""), found.get("image", "")) == ("", "")
-        assert query("up")[0]["value"] == "1"
+        until(lambda: query("up == 1"), "a scrape with it")
 
 
 def public_queries() -> list[tuple[bool, str]]:
@@ -200,6 +205,13 @@ def test_queries_of_public_dashboards_find_their_data(tmp_path: Path) -> None:
     options = [f"--path.rootfs={tmp_path / 'root'}", "--no-collector.oom"]
     with exporting(tmp_path / "exporter.log", *options) as exporter, asking(tmp_path, exporter) as query:
         until(lambda: query('count_over_time(container_last_seen{name="web"}[1m]) > 2'), "three scrapes")
-        empty = [text for data, text in public_queries() if not query(text) and data]
+        empty = [text for _, text in public_queries()]
+
+        def all_found() -> bool:
+            """Ask once more for what found nothing: a scrape may have been missed."""
+            empty[:] = [text for text in empty if not query(text)]
+            return not set(empty) & expected
+
+        expected = {text for data, text in public_queries() if data}
+        until(all_found, "the data of every query")
     assert len(public_queries()) > 150
-    assert empty == []

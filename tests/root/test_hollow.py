@@ -22,6 +22,7 @@ from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
 
+PATIENCE_SECONDS = 90.0
 # "server" is a name of its own for a program that waits: what comm and command line show.
 SHELLS = ("dash", "bash", "busybox sh")
 ENDINGS = ("while :; do sleep 1; done", "tail -f /dev/null", "sleep infinity")
@@ -69,7 +70,7 @@ def container(*command: str, terminal: int | None = None) -> Iterator[int]:
 def wait_for(look: object) -> int:
     """Return the first true answer."""
     assert callable(look)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not (found := look()) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert found
@@ -88,6 +89,13 @@ def comm(pid: int) -> str:
     with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/comm", encoding="utf-8") as file:
         return file.read().strip()
     return ""
+
+
+def words(pid: int) -> list[str]:
+    """Return the command line of a process, [] for none."""
+    with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/cmdline", encoding="utf-8") as file:
+        return file.read().split("\0")[:-1]
+    return []
 
 
 def named(main: int, name: str) -> int:
@@ -116,6 +124,11 @@ def seen(*mains: int) -> list[Container]:
     return found
 
 
+def hollow(*mains: int) -> dict[str, Container]:
+    """Return those of them that it says are hollow, by id."""
+    return {one["id"]: one for one in seen(*mains) if one["state"] == "hollow"}
+
+
 def codes(one: Container) -> list[str]:
     """Return the codes of its findings that are about its application."""
     return [finding["code"] for finding in one["findings"] if finding["code"] == "hollow"]
@@ -136,25 +149,28 @@ def test_a_script_whose_server_was_killed_is_hollow(server: str, tmp_path: Path)
             os.kill(pid, signal.SIGKILL)
         for pid in pids.values():
             wait_for(lambda pid=pid: ended(pid))
-        dead = seen(*pids)
+        dead: dict[str, Container] = {}
+        # Where fork and exec take long, both samples may fall between one `sleep` and the next: then two more.
+        wait_for(lambda: dead.update(hollow(*pids)) or len(dead) == len(pids))
     assert len(pids) == 2 * len(SHELLS) * len(ENDINGS)
     assert {(one["state"], *codes(one)) for one in alive} == {("running",)}
-    assert {(one["state"], *codes(one)) for one in dead} == {("hollow", "hollow")}
-    for one in dead:
+    assert {(one["state"], *codes(one)) for one in dead.values()} == {("hollow", "hollow")}
+    for one in dead.values():
         assert "server" in next(finding["text"] for finding in one["findings"] if finding["code"] == "hollow")
 
 
 def test_a_server_that_dies_between_the_samples_is_missed_by_name(server: str) -> None:
     """What was seen running beside the waiting, and has ended, is named with its PID."""
     name = "$(echo " + server.split(maxsplit=1)[0] + ")"  # a program that no reading of the script can name
-    with container("bash", "-c", f"{name} -e sleep & while :; do sleep 1; done") as main, Host() as host:
+    # To have begun long before the `sleep` beside it, which does not end while it is looked at.
+    script = f"{name} -e sleep & sleep 1.5; while :; do sleep 1000; done"
+    with container("bash", "-c", script) as main, Host() as host:
         pid = wait_for(lambda: named(main, "server"))
+        wait_for(lambda: any(words(child) == ["sleep", "1000"] for child in children(main)))
         observer = Observer(host, groups=False)
-        time.sleep(2.2)  # to have begun long before the `sleep` beside it
         before = observer.tick()
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: ended(pid))
-        wait_for(lambda: named(main, "sleep"))
         after = observer.tick()
     (id_,) = (one.id for one in after.containers if one.leader and one.leader.process.pid == main)
     assert id_ not in before.hollow
@@ -164,9 +180,10 @@ def test_a_server_that_dies_between_the_samples_is_missed_by_name(server: str) -
 @pytest.mark.vm
 def test_the_same_in_a_control_group_of_its_own(sandbox: Sandbox) -> None:
     """Of a container found by its cgroups, on v1 and on v2, the same is said, and nsinspect says it as well."""
-    sandbox.start("hollow", "sh", "-c", "perl -e sleep & while :; do sleep 1; done")
+    sandbox.start("hollow", "sh", "-c", "perl -e sleep & while :; do sleep 1000; done")
     main = sandbox.pid("hollow")
     pid = wait_for(lambda: named(main, "perl"))
+    wait_for(lambda: named(main, "sleep"))
     assert find(ctop_document("-d", "0.3"), "hollow")["state"] == "running"
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: ended(pid))
@@ -180,6 +197,8 @@ def test_what_only_looks_hollow_is_not_reported() -> None:
     """Waiting by design, a loop of short commands, an idle application as PID 1: all are running."""
     with contextlib.ExitStack() as stack:
         mains = [stack.enter_context(container(*command)) for command in ALIVE]
+        for main in mains:
+            wait_for(lambda main=main: words(main)[:1] not in ([], ["unshare"]))
         time.sleep(0.5)
         for _ in range(2):
             assert {(one["state"], *codes(one)) for one in seen(*mains)} == {("running",)}
@@ -201,21 +220,26 @@ def test_an_interactive_shell_is_not_reported(server: str) -> None:
     assert (one["state"], codes(one)) == ("running", [])
 
 
-def test_a_visitor_neither_hides_nor_causes_it(server: str) -> None:
+def test_a_visitor_neither_hides_nor_causes_it(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who came in with nsenter is not the application, and what he leaves behind is not its corpse."""
-    with container("sleep", "infinity") as main:
+    monkeypatch.setattr("inspector.hollow.AT_START_TICKS", 100)  # a second is as good as ten
+    with container("sleep", "infinity") as main, Host() as host:
         enter = ["nsenter", "-t", str(main), "-m", "-p"]
         subprocess.run([*enter, "sh", "-c", "sleep 0.1 & exit 0"], check=True, start_new_session=True)
-        time.sleep(11)
+        time.sleep(1.5)
         subprocess.run([*enter, "setsid", "sh", "-c", "date > /dev/null & exit 0"], check=True, start_new_session=True)
-        time.sleep(0.3)
-        assert codes(*seen(main)) == []
+        wait_for(lambda: (corpse := named(main, "date")) and ended(corpse))
+        observer = Observer(host, groups=False)
+        for _ in range(2):
+            tick = observer.tick()
+            (id_,) = (one.id for one in tick.containers if one.leader and one.leader.process.pid == main)
+            assert id_ not in tick.hollow
     with container("bash", "-c", f"{server} & tail -f /dev/null") as main:
         os.kill(wait_for(lambda: named(main, "server")), signal.SIGKILL)
         visitor = subprocess.Popen(["nsenter", "-t", str(main), "-m", "-p", "perl", "-e", "sleep"])
         try:
-            time.sleep(0.3)
-            assert codes(*seen(main)) == ["hollow"]
+            wait_for(lambda: named(visitor.pid, "perl"))
+            wait_for(lambda: codes(*seen(main)) == ["hollow"])
         finally:
             visitor.kill()
             visitor.wait()

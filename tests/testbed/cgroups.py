@@ -16,6 +16,7 @@ from typing import Self
 from tests.testbed.commands import BUSY_LOOP
 
 PERIOD_US = 100_000
+PATIENCE_SECONDS = 60.0
 
 
 def read(path: str) -> str:
@@ -96,11 +97,12 @@ class CpuGroup:
             worker.send_signal(signal.SIGKILL)
             worker.wait()
         # A process that has ended leaves its cgroup a moment later.
-        for _ in range(50):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
             with contextlib.suppress(OSError):
                 os.rmdir(self.directory)
                 return
-            time.sleep(0.1)
+            time.sleep(0.05)
         os.rmdir(self.directory)
 
     def child(self, name: str) -> CpuGroup:
@@ -123,7 +125,7 @@ class CpuGroup:
         joined = ["sh", "-c", 'echo $$ > "$0"/cgroup.procs && exec "$@"', self.directory, *BUSY_LOOP]
         worker = subprocess.Popen(joined, stdin=subprocess.DEVNULL)
         self.workers.append(worker)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while path_of(worker.pid, "cpu") != self.directory:
             assert worker.poll() is None, "the busy loop ended"
             assert time.monotonic() < deadline, "the busy loop did not join its cgroup"

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 __all__ = ["Browser", "Page"]
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 OPTIONS = (
     "--headless=new", "--remote-debugging-pipe", "--no-first-run", "--disable-gpu", "--hide-scrollbars",
     "--no-sandbox",  # root has no user to be confined as; the pages are our own

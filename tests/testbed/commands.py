@@ -102,4 +102,4 @@ class Sandbox:
         listed = self("ps", "-a", "-q", check=False).stdout.split()
         for container in listed:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self("rm", "-f", container, check=False, timeout=30)
+                self("rm", "-f", container, check=False)

@@ -17,7 +17,7 @@ import uuid
 from dataclasses import dataclass, fields
 
 MARK = "CGSCOPE_TEST_RUN"
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,9 @@ def left(before: Footprint, after: Footprint) -> list[str]:
     ]
 
 
-def wait_until_clean(before: Footprint) -> list[str]:
-    """Return what is left; the kernel gets a few seconds to reap what is already dying."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def wait_until_clean(before: Footprint, seconds: float = PATIENCE_SECONDS) -> list[str]:
+    """Return what is left; the kernel gets some time to reap what is already dying."""
+    deadline = time.monotonic() + seconds
     while (rest := left(before, take())) and time.monotonic() < deadline:
         time.sleep(0.1)
     return rest

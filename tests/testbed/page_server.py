@@ -111,5 +111,5 @@ def serving(make: Make, *, most: int = 32, port: int = 0) -> Iterator[Served]:
         finally:
             served.close_streams()
             server.should_exit = True
-            thread.join(20)
+            thread.join(60)
     assert not thread.is_alive()

@@ -65,7 +65,7 @@ def make_root(directory: str) -> str:
     return directory
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 30) -> None:
+def until(condition: Callable[[], object], what: str, seconds: float = 90) -> None:
     """Wait for a condition; the test fails with `what` when it does not come true."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -87,7 +87,7 @@ def started(command: Sequence[str], log: str) -> Iterator[subprocess.Popen[bytes
 
 def _await_end(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
     try:
-        process.wait(15)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -246,7 +246,7 @@ def lxc(name: str, *settings: str, command: Sequence[str] = SLEEP) -> Iterator[B
 
         try:
             call("start", "--", *command)
-            call("wait", "-s", "RUNNING", "-t", "20")
+            call("wait", "-s", "RUNNING", "-t", "90")
             yield Box(lambda words: call("attach", "--", *words), call)
         finally:
             call("stop", "-k", check=False)
