@@ -40,7 +40,10 @@ def bind(host: str, port: int) -> socket.socket:
         except UnicodeError as error:  # the IDNA encoder's, for "a..b" or a label of more than 63 characters
             raise OSError(errno.EINVAL, "not a host name") from error
         sock = socket.create_server(found[0][4][:2], family=found[0][0])
-    # Inherited by every connection: a client who does not read what it asked for is let go (tcp(7)).
+    # Inherited by every connection: a client who does not read what it asked for is let go (tcp(7)), and the end of an
+    # answer does not wait for the client to acknowledge what came before it, which it may put off for 40 ms. asyncio
+    # sets that by itself, but not where accept(2) was called on a socket that does not tell its protocol.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_MS)
     return sock
 

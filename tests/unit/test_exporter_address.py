@@ -43,6 +43,14 @@ def test_loopback_sockets(host: str) -> None:
         socket.create_connection(sock.getsockname()[:2], timeout=5).close()
 
 
+def test_the_end_of_an_answer_is_not_held_back() -> None:
+    """Connections send small writes at once (TCP_NODELAY), not when what came before them was acknowledged."""
+    with bind("127.0.0.1", 0) as sock, socket.create_connection(sock.getsockname(), timeout=5):
+        served, _ = sock.accept()
+        with served:
+            assert served.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_port_in_use_is_an_oserror() -> None:
     """A second socket on the same port cannot be had."""
     with bind("127.0.0.1", 0) as sock, pytest.raises(OSError, match="in use"):
