@@ -207,6 +207,7 @@ def _take_terminal(opened: Opened, uid: int, channel: Channel) -> None:
         master, peer = (os.dup(fd) for fd in opened.terminal)
     with contextlib.suppress(OSError):  # an id that this user namespace does not have
         os.fchown(peer, uid, -1)
+    terminal.copy_size(0, master)
     channel.send(Console(), master)
     terminal.adopt(peer)
     os.close(master)
