@@ -18,7 +18,7 @@ from sandbox.errors import SandboxError, describe
 from sandbox.spec import DEFAULT_PERIOD_US
 from sandbox.subject import FAILED, Group, Subject, hold
 
-__all__ = ["Asked", "adjust", "writes"]
+__all__ = ["Asked", "adjust", "carry_out", "check_file", "check_memory", "writes"]
 
 MAIN_FILE = {
     ("cpu", 1): "cpu.cfs_quota_us",
@@ -117,8 +117,8 @@ def adjust(pid: int, asked: dict[str, Asked], *, force: bool, started: int | Non
     for resource, group in groups.items():
         before = ceilings.read(resource, group)
         if resource == "memory":
-            _check_memory(group, before, asked[resource], force=force)
-        _carry_out(group, writes(resource, group.version, before, asked[resource]))
+            check_memory(group, before, asked[resource], force=force)
+        carry_out(group, writes(resource, group.version, before, asked[resource]))
         after = ceilings.read(resource, group)
         if not subject.is_alive():
             raise SandboxError(f"{subject} has ended meanwhile", FAILED)
@@ -131,11 +131,12 @@ def adjust(pid: int, asked: dict[str, Asked], *, force: bool, started: int | Non
 def _group(subject: Subject, resource: str, *, force: bool) -> Group:
     group = subject.group(resource)
     group.check(subject, force=force)
-    _check_file(group)
+    check_file(group)
     return group
 
 
-def _check_file(group: Group) -> None:
+def check_file(group: Group) -> None:
+    """Refuse a cgroup that has no file for this limit: on v2 a controller must be handed down to it."""
     file = MAIN_FILE[group.controller, group.version]
     if not ceilings.has(group, file):
         raise SandboxError(
@@ -149,7 +150,7 @@ def _tell(subject: Subject) -> Iterator[str]:
     for resource in ("cpu", "memory", "pids"):
         try:
             group = subject.group(resource)
-            _check_file(group)
+            check_file(group)
         except SandboxError as error:
             yield f"{resource}: {error}"
             continue
@@ -157,7 +158,7 @@ def _tell(subject: Subject) -> Iterator[str]:
         yield f"{resource}: {bounds}; {ceilings.effective(resource, group)} ({group})"
 
 
-def _check_memory(group: Group, now: Bounds, asked: Asked, *, force: bool) -> None:
+def check_memory(group: Group, now: Bounds, asked: Asked, *, force: bool) -> None:
     """Refuse a limit that would be kept by killing: v2 does so at once, where v1 answers EBUSY."""
     if asked.limit is None or now.unreclaimable is None or force:
         return
@@ -169,7 +170,7 @@ def _check_memory(group: Group, now: Bounds, asked: Asked, *, force: bool) -> No
         )
 
 
-def _carry_out(group: Group, orders: Sequence[Sequence[Write]]) -> None:
+def carry_out(group: Group, orders: Sequence[Sequence[Write]]) -> None:
     """Try each order; whatever fails is undone first."""
     for number, order in enumerate(orders, 1):
         try:
