@@ -82,7 +82,7 @@ class Thread(NamedTuple):
 
 
 class Closeup(NamedTuple):
-    """One close look at a container; a part that was not asked for, or cannot be read, is None.
+    """One close look at a container, at `parts` of it; what was not asked for, or cannot be read, is None.
 
     `note` says why there is nothing at all; `ended` why the container ended, where that is known. `threads` is by
     PID, `users` by user id; `volumes` are the mounts that are not the image's.
@@ -90,6 +90,7 @@ class Closeup(NamedTuple):
 
     container: str
     taken_at: float
+    parts: frozenset[Part] = frozenset()
     report: Report | None = None
     chains: tuple[Chain, ...] | None = None
     traffic: tuple[Traffic, ...] | None = None
@@ -104,4 +105,4 @@ class Closeup(NamedTuple):
 
 def unknown(ask: Ask, through: str) -> Closeup:
     """Return the answer of a source that cannot look closely: `through` is, say, "a recording"."""
-    return Closeup(ask.container, 0.0, note=f"not known through {through}")
+    return Closeup(ask.container, 0.0, ask.parts, note=f"not known through {through}")

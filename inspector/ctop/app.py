@@ -37,7 +37,6 @@ LOW = 10
 """Lines of a terminal below which the table gets nearly all of them."""
 HINTS = {
     "table": "Enter detail  / filter  s sort  t tree  a all  c columns  0 CPU%  ? help",
-    "detail": "Esc back  1-8 Tab tabs  t tree  H threads  P M T N r sort  c changes  ? help  q quit",
     "help": "Esc back  Up Down scroll  q quit",
 }
 
@@ -132,7 +131,7 @@ class Ctop(App[None]):
         low = self.size.height < LOW
         if self.page != "detail":
             self.query_one("#header", Bar).show(self.state.header()[: 1 if low else max(self.size.height // 3, 2)])
-        hint = self.menu.hint if self.menu and self.page == "menu" else HINTS[self.page]
+        hint = self.menu.hint if self.menu and self.page == "menu" else HINTS.get(self.page, self.panel.hint)
         status: Line = [self.state.message or (hint, "dim")]
         if self.page == "table":
             self.query_one("#titles", Bar).show([self.state.titles(self.size.width)])
@@ -154,7 +153,7 @@ class Ctop(App[None]):
             lines = help_lines()
             width = max(sum(width_of(text) for text, _ in line) for line in lines)
             self.query_one("#page", Lines).show(len(lines), lambda index: lines[index], width=width)
-        above = self.state.finding() if self.page == "table" else []
+        above = {"table": self.state.finding, "detail": self.panel.finding}.get(self.page, list)()
         self.query_one("#status", Bar).show([status] if low else [above, status])
 
     def _turn_to(self, page: str) -> None:

@@ -135,7 +135,7 @@ def _machine(before: System | None, now: System) -> dict[str, Level]:
     busy = now.cpu_busy_seconds - before.cpu_busy_seconds if before else -1.0
     available = now.memory_available_bytes
     return {
-        "cpu": Level("/", now.cpus, busy / elapsed if elapsed > 0 and busy >= 0 else None, machine=True),
+        "cpu": Level("/", now.cpus, min(busy / elapsed, now.cpus) if elapsed > 0 and busy >= 0 else None, machine=True),
         "cpuset": Level("/", now.cpus, None, machine=True),
         "memory": Level("/", now.memory_bytes, now.memory_bytes - available if available else None, machine=True),
         "swap": Level("/", now.swap_bytes, now.swap_bytes - now.swap_free_bytes, machine=True),

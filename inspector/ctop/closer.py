@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import ParamSpec, TypeVar
@@ -26,7 +27,7 @@ __all__ = ["Closer", "parse_passwd"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-REPORT_SECONDS = 5.0
+REPORT_SECONDS = 10.0
 """The report looks at every process of the machine, so it is not made at every tick."""
 MOST_THREADS = 5000
 PASSWD_BYTES = 1 << 20
@@ -54,7 +55,7 @@ class Closer:
         self._absence = Absence()
         self._chains = Chains(host)
         self._container: str | None = None
-        self._reported: tuple[float, Report | None] | None = None
+        self._reported: tuple[float, Report | None, tuple[Volume, ...] | None] | None = None
         self._traffic: tuple[float, dict[str, Interface]] | None = None
         self._ticks: tuple[float, Ticks] | None = None
         self._users: Mapping[int, str] | None = None
@@ -68,12 +69,12 @@ class Closer:
         self._absence.begin()
         taken = time.time()
         if "end" in ask.parts:
-            return Closeup(ask.container, taken, ended=self._end(ask, taken))
+            return Closeup(ask.container, taken, ask.parts, ended=self._end(ask, taken))
         one = next((one for one in seen.containers if one.id == ask.container), None)
         if one is None:
-            return Closeup(ask.container, taken)
+            return Closeup(ask.container, taken, ask.parts)
         pid = one.leader.process.pid if one.leader else next(iter(one.members), None)
-        told = Closeup(ask.container, taken, users=self._known_users())
+        told = Closeup(ask.container, taken, ask.parts, users=self._known_users())
         problems: list[str] = []
         if "limits" in ask.parts:
             chains, problems = self._chains.read(one, earlier, seen)
@@ -81,7 +82,8 @@ class Closer:
         if "threads" in ask.parts:
             told = told._replace(threads=self._threads(one.members))
         if pid is not None and "report" in ask.parts:
-            told = told._replace(report=self._report(pid, earlier, seen), volumes=self._volumes(pid))
+            _, report, mounted = self._report(pid, earlier, seen)
+            told = told._replace(report=report, volumes=mounted)
         if pid is not None and "network" in ask.parts:
             listeners = self._try(pid, read_listeners, self._host, pid)
             told = told._replace(traffic=self._interfaces(pid), listeners=listeners)
@@ -97,15 +99,16 @@ class Closer:
             self._users = parse_passwd(data or b"")
         return self._users
 
-    def _report(self, pid: int, earlier: Observation | None, seen: Observation) -> Report | None:
+    def _report(
+        self, pid: int, earlier: Observation | None, seen: Observation
+    ) -> tuple[float, Report | None, tuple[Volume, ...] | None]:
         now = time.monotonic()
         if self._reported is None or now - self._reported[0] >= REPORT_SECONDS:
-            try:
-                report: Report | None = Gatherer(self._host, seen, pid, earlier).report()
-            except NoSuchProcess:
-                report = None
-            self._reported = now, report
-        return self._reported[1]
+            report = None
+            with contextlib.suppress(NoSuchProcess):
+                report = Gatherer(self._host, seen, pid, earlier).report()
+            self._reported = now, report, self._volumes(pid)
+        return self._reported
 
     def _volumes(self, pid: int) -> tuple[Volume, ...] | None:
         mounts = self._try(pid, read_mountinfo, self._host, pid)

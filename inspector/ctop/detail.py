@@ -7,6 +7,7 @@ from textual.timer import Timer
 
 from inspector.closeup import Closeup
 from inspector.ctop.lines import Bar, Lines
+from inspector.ctop.pages import Page
 from inspector.ctop.panel import Panel
 from inspector.ctop.sampler import Sampler
 from inspector.ctop.source import CloseSource, Source
@@ -68,6 +69,9 @@ class Detail:
         if not self.panel.press(key, self._lines.size.height):
             return False
         self._changed(before)
+        answer = self._page().answer if key == "c" else None
+        if answer is not None:
+            self._lines.scroll_to(y=answer, animate=False, immediate=True)
         return True
 
     def sideways(self, step: int) -> None:
@@ -104,8 +108,11 @@ class Detail:
         titles, lines = app.query_one("#titles", Bar), self._lines
         titles.display = panel.has_titles
         titles.show([panel.column_titles(width)], lines.scroll_offset.x)
-        page = panel.page(width, lines.size.height)
+        page = self._page()
         lines.show(page.lines, page.draw, page.cursor, page.width)
+
+    def _page(self) -> Page:
+        return self.panel.page(self._app.size.width, self._lines.size.height)
 
     def _turn(self, tab: int) -> None:
         before = self.panel.tab

@@ -14,7 +14,7 @@ from inspector.views.ceilings import limit_lines
 from inspector.views.cells import COLOUR_OF_SEVERITY
 from inspector.views.diagnosis import diagnosis_lines, every_finding
 from inspector.views.facts import not_readable, wrapped
-from inspector.views.filesystem import Walked, filesystem_lines
+from inspector.views.filesystem import CHANGES, Walked, filesystem_lines
 from inspector.views.layout import Line
 from inspector.views.past import past_lines
 from inspector.views.processes import Entry, entry_line, widest
@@ -35,12 +35,16 @@ SECURITY = frozenset(
 
 
 class Page(NamedTuple):
-    """The lines of a tab, made when they come into sight; `cursor` is the chosen one, `width` that of the longest."""
+    """The lines of a tab, made when they come into sight; `cursor` is the chosen one, `width` that of the longest.
+
+    `answer` is the line at which the answer to what was asked by a key begins.
+    """
 
     lines: int
     draw: Callable[[int], Line]
     cursor: int | None = None
     width: int = 0
+    answer: int | None = None
 
 
 class Seen(NamedTuple):
@@ -59,12 +63,13 @@ Draw = Callable[[Seen, int, int], Page]
 
 
 class Tab(NamedTuple):
-    """One tab: its title, a shorter one, its page for a width and height, and what that needs of a close look."""
+    """One tab: title, a shorter one, its page for a width and height, what that needs of a close look, its keys."""
 
     name: str
     short: str
     draw: Draw
     parts: frozenset[Part] = frozenset()
+    keys: str = "arrows scroll  "
 
 
 def page(tab: int, seen: Seen, width: int, height: int) -> Page:
@@ -78,7 +83,7 @@ def page(tab: int, seen: Seen, width: int, height: int) -> Page:
     def draw(index: int) -> Line:
         return made.draw(index) if index < last else problems[index - last]
 
-    return Page(last + len(problems), draw, made.cursor, max(made.width, *map(_width, problems)))
+    return made._replace(lines=last + len(problems), draw=draw, width=max(made.width, *map(_width, problems)))
 
 
 def _processes(seen: Seen, width: int, _: int) -> Page:
@@ -115,7 +120,8 @@ def _filesystem(seen: Seen, width: int, _: int) -> Page:
     def draw(index: int) -> Line:
         return lines[index] if index < above else change_line(changes[index - above])
 
-    return Page(above + walked.kept, draw, width=max(map(_width, lines)))
+    answer = next(index for index, line in enumerate(lines) if line[:1] == [CHANGES])
+    return Page(above + walked.kept, draw, width=max(map(_width, lines)), answer=answer)
 
 
 def _network(seen: Seen, width: int, _: int) -> Page:
@@ -157,10 +163,10 @@ def _whole(lines: list[Line]) -> Page:
 
 REPORT: frozenset[Part] = frozenset({"report"})
 TABS = (
-    Tab("processes", "procs", _processes),
+    Tab("processes", "procs", _processes, keys="t tree  H threads  PMTN sort  r "),
     Tab("limits", "limits", _limits, frozenset({"report", "limits"})),
     Tab("namespaces", "ns", _namespaces, REPORT),
-    Tab("filesystem", "files", _filesystem, REPORT),
+    Tab("filesystem", "files", _filesystem, REPORT, "c what it changed  arrows scroll  "),
     Tab("network", "net", _network, frozenset({"report", "network"})),
     Tab("security", "security", _security, REPORT),
     Tab("history", "history", _history),

@@ -37,6 +37,7 @@ class Panel:
         self.id: str | None = None
         self.container: Container | None = None
         self.ended_at: float | None = None
+        self._why_told = False
         self.offsets: dict[int, tuple[int, int]] = {}
         self._start_walk = walk
         self._walk: Walk | None = None
@@ -53,7 +54,7 @@ class Panel:
         if container != self.id:
             self.close()
             self.id, self.container, self.ended_at = container, None, None
-            self._closeup = Closeup(container, 0.0)
+            self._closeup, self._why_told = Closeup(container, 0.0), False
             self._entries, self._chosen, self._cursor = [], None, 0
             self.offsets.clear()
 
@@ -80,7 +81,10 @@ class Panel:
         """Take the answer to what was asked; what it does not tell stays as it was."""
         if closeup.container != self.id:
             return
+        if "end" in closeup.parts:
+            self._why_told = True
         told = {name: value for name, value in closeup._asdict().items() if value is not None}
+        told["users"] = closeup.users or self._closeup.users
         self._closeup = self._closeup._replace(**told)
         self._arrange()
 
@@ -89,6 +93,8 @@ class Panel:
         if self.id is None:
             return None
         if self.ended_at is not None:
+            if self._why_told:
+                return None
             cgroups = self.container["cgroups"] if self.container else {}
             return Ask(self.id, frozenset({"end"}), cgroups.get("memory"), self.ended_at)
         parts = TABS[self.tab].parts
@@ -195,7 +201,21 @@ class Panel:
                 (f"{byte_size(used)}{most}", ""), (f"  {one['members']} processes", "")]  # fmt: skip
         if cpu["throttled_ratio"]:
             line.append((f"  throttled {percent(cpu['throttled_ratio'])}", "warn"))
-        return [heading(one, self._scene), line]
+        scene = self._scene if self.ended_at is None else self._scene._replace(now=self.ended_at)
+        return [heading(one, scene), line]
+
+    @property
+    def hint(self) -> str:
+        """The keys of the tab in sight."""
+        return f"Esc back  1-8 Tab tabs  {TABS[self.tab].keys}? help  q quit"
+
+    def finding(self) -> Line:
+        """Return the worst finding, which its own tab shows whole."""
+        found = every_finding(self.container, self._closeup) if self.container and self.tab != FINDINGS else []
+        if not found:
+            return []
+        meaning = COLOUR_OF_SEVERITY.get(found[0]["severity"], "")
+        return [(f"{safe(found[0]['severity'])}  ", meaning), (safe(found[0]["text"]), "")]
 
     def tabs(self, width: int) -> Line:
         """Return the titles of the tabs, that in sight marked."""
@@ -242,7 +262,10 @@ class Panel:
         """Return the lines of the tab in sight, for so many columns and lines."""
         if self.container is None:
             return Page(1, lambda _: [("reading ...", "dim")])
-        seen = Seen(self.container, self._closeup, self._track, self._entries, self._cursor, self._walk, self.unicode)
+        closeup = self._closeup
+        if self.ended_at is not None:
+            closeup = closeup._replace(note="it ended before that was read")
+        seen = Seen(self.container, closeup, self._track, self._entries, self._cursor, self._walk, self.unicode)
         return page(self.tab, seen, width, height)
 
 

@@ -68,7 +68,9 @@ class Walk:
     @property
     def fraction(self) -> float:
         """How much is done, 0 to 1."""
-        return self._changes.fraction if self._changes and self.state == "running" else 1.0
+        if self.state != "running":
+            return 1.0
+        return self._changes.fraction if self._changes else 0.0
 
     @property
     def problems(self) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def _chain(chain: Chain) -> Iterator[Line]:
     yield [(f"{safe(chain.resource):<{LABEL}}", "title"), *_verdict(chain, show)]
     for number, level in enumerate(chain.levels):
         binds = chain.value is not None and level.path == chain.set_by and not level.machine
-        yield _level(level, show, number == 0, binds=binds)
+        yield _level(level, show, own=number == 0, binds=binds)
     if chain.hidden:
         yield [(f"{'':<{LABEL}}{'?':>9}{'':<32}", "warn"), ("hidden above: our cgroup namespace ends here", "warn")]
 
@@ -65,18 +65,19 @@ def _verdict(chain: Chain, show: Callable[[float | None], str]) -> list[Cell]:
     return [value, (f", {where}", "" if own else "warn")]
 
 
-def _level(level: Level, show: Callable[[float | None], str], own: bool, *, binds: bool) -> Line:
+def _level(level: Level, show: Callable[[float | None], str], *, own: bool, binds: bool) -> Line:
     share = level.used / level.value if level.used is not None and level.value else None
     meaning = "" if share is None or level.machine else "bad" if share >= FULL else "warn" if share >= NEAR else "good"
     used = show(level.used) if level.used is not None else UNKNOWN
     value = show(level.value) if level.value is not None else UNKNOWN
     where = "the machine" if level.machine else safe(level.path)
-    note = " (its own)" if own and not level.machine else ""
+    note = "its own " if own and not level.machine else ""
     return [
         ("  binds " if binds else "        ", "bad" if binds and meaning == "bad" else "sorted" if binds else ""),
         (f"{used:>9} of {value:>9} {percent(share) if share is not None else '':>7} ", meaning),
         (_bar(share) + "  ", meaning),
-        (where + note, "title" if binds else "" if own else "dim"),
+        (note, "dim"),
+        (where, "title" if binds else "" if own else "dim"),
     ]
 
 

@@ -18,7 +18,7 @@ from inspector.views.layout import Line
 from inspector.views.rootfs import total_lines
 from inspector.views.text import UNKNOWN, safe
 
-__all__ = ["Walked", "filesystem_lines"]
+__all__ = ["CHANGES", "Walked", "filesystem_lines"]
 
 SENSITIVE = frozenset(
     ("host-path-writable", "host-path-readable", "host-root", "runtime-socket", "host-proc", "proc-sys-writable",
@@ -26,6 +26,7 @@ SENSITIVE = frozenset(
 )  # fmt: skip
 """The findings that are about what is mounted."""
 BAR = 20
+CHANGES = ("CHANGES of the image", "title")
 
 
 class Walked(NamedTuple):
@@ -111,7 +112,7 @@ def _mounts(mounts: Sequence[MountEntry], volumes: Sequence[Volume]) -> Iterator
 
 
 def _walked(walked: Walked) -> Iterator[Line]:
-    yield [("CHANGES of the image", "title")]
+    yield [CHANGES]
     if not walked.state:
         yield fact("", ("c reads the upper directory: its size, what was added, changed, deleted", "dim"))
         return

@@ -82,9 +82,10 @@ def _large(picture: Picture, series: Mapping[str, Values], width: int, height: i
 
 
 def _axis(times: Sequence[float], width: int, *, unicode: bool) -> Line:
+    step = 2 if unicode else 1
     room = max(width - AXIS - 2, 1)
-    shown = times[-room * (2 if unicode else 1) :]
+    shown = times[-room * step :]
     ago = f"{duration(shown[-1] - shown[0])} ago"
-    places = -(-len(shown) // (2 if unicode else 1))
-    start = AXIS + 1 + max(room - places, 0)
-    return [(" " * start + fit(ago, max(width - start - 5, len(ago))) + "now", "dim")]
+    first = min(-(-len(shown) // step), room)
+    # Below the first sample, unless there are so few that the words would not fit.
+    return [((f"{ago:<{first - 3}}now" if first > len(ago) + 4 else f"{ago} to now").rjust(width - 1), "dim")]

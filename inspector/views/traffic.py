@@ -23,7 +23,7 @@ def traffic_lines(container: Container, closeup: Closeup, width: int) -> list[Li
     """Return the page."""
     network, report = container["network"], closeup.report
     lines: list[Line] = list(_whose(container, report["namespaces"].get("net") if report else None, width))
-    if closeup.note is not None:
+    if closeup.traffic is None and closeup.note is not None:
         received, sent = rate(network["receive_bytes_per_second"]), rate(network["transmit_bytes_per_second"])
         lines.append(fact("", f"received {received}, sent {sent}"))
         return [*lines, [], [(f"interfaces and sockets: {safe(closeup.note)}", "dim")]]

@@ -74,13 +74,13 @@ def _wall(kind: str, one: Namespace, name: str, width: int, *, wide: bool) -> It
         (f"{one['inode']:<12}{one['processes']:>9}  ", ""),
         (f"{owner:<12}{fit(ISOLATES.get(kind, ''), 27)} " if wide else "", "dim"),
     ]
-    shared = ", ".join(safe(other) for other in others)
     if one["same_as_host"]:
-        # Whoever is in the host's own is in it with everybody: the first names are enough.
-        shared = "every process of the host" + (f", and {len(others)} containers" if others else "")
-    used = sum(len(text) for text, _ in line)
-    if used + len(shared) <= width or not shared:
-        yield [*line, (shared, "dim" if one["same_as_host"] else "")]
+        # Whoever is in the host's own is in it with everybody: names would say nothing.
+        yield [*line, ("the whole host" + (f", {len(others)} containers" if others else ""), "dim")]
+        return
+    shared = ", ".join(safe(other) for other in others)
+    if sum(len(text) for text, _ in line) + len(shared) <= width:
+        yield [*line, (shared, "")]
     else:
         yield line
         yield from wrapped("", ", ".join(others), width)
