@@ -1,7 +1,7 @@
 """The machine's totals: /proc/{stat,meminfo,loadavg,uptime}, /proc/sys/kernel, /sys/devices/system/cpu.
 
-The only user of psutil, which knows what "available" means on kernels that do
-not say it. It is told where the machine's /proc is, so another root works too.
+The only user of psutil, which knows what "available" means where the kernel
+does not say it. It is told where the machine's /proc is, so another root works too.
 """
 
 from __future__ import annotations
@@ -140,7 +140,19 @@ def read_online_cpus(host: Host) -> tuple[int, ...] | None:
 
 
 def read_memory(host: Host) -> tuple[int, int, int, int]:
-    """Read memory total and available, swap total and free, in bytes, by psutil (/proc/meminfo)."""
+    """Read memory total and available, swap total and free, in bytes (/proc/meminfo)."""
+    meminfo = parse_meminfo(host.read("/proc/meminfo"))
+    try:
+        total, available = meminfo["MemTotal"], meminfo.get("MemAvailable", 0)
+        # Since Linux 3.14 it is there; 0 and more than there is have been seen, and procps too does its own sum then.
+        if not 0 < available <= total:
+            available = _available_by_psutil(host)
+        return total, available, meminfo["SwapTotal"], meminfo["SwapFree"]
+    except (KeyError, ValueError, IndexError) as error:
+        raise ParseError("/proc/meminfo", str(error)) from error
+
+
+def _available_by_psutil(host: Host) -> int:
     import psutil  # noqa: PLC0415  a slow import
 
     others = getattr(psutil, "PROCFS_PATH", "/proc")
@@ -148,11 +160,7 @@ def read_memory(host: Host) -> tuple[int, int, int, int]:
     try:
         with warnings.catch_warnings():  # about totals we do not ask for, where some lines are missing
             warnings.simplefilter("ignore", RuntimeWarning)
-            memory = psutil.virtual_memory()
-        meminfo = parse_meminfo(host.read("/proc/meminfo"))
-        return memory.total, memory.available, meminfo["SwapTotal"], meminfo["SwapFree"]
-    except (KeyError, ValueError, IndexError) as error:
-        raise ParseError("/proc/meminfo", str(error)) from error
+            return psutil.virtual_memory().available
     finally:
         psutil.PROCFS_PATH = others  # it is psutil's for everybody in this process
 

@@ -14,7 +14,7 @@ from inspector.kernel.system import (
     parse_meminfo,
     read_system,
 )
-from tests.fakehost import FakeHost
+from tests.fakehost import MEMINFO, FakeHost
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_floats() -> None:
 
 
 def test_the_machine_of_a_fake_host(tmp_path: Path) -> None:
-    """All totals come from below the host's root, also those that psutil reads."""
+    """All totals come from below the host's root."""
     with FakeHost(tmp_path, cpus=4).open() as host:
         system = read_system(host)
     assert (system.hostname, system.kernel, system.cpus) == ("fake", "6.1.0-fake", 4)
@@ -74,6 +74,16 @@ def test_the_machine_of_a_fake_host(tmp_path: Path) -> None:
     assert (system.swap_bytes, system.swap_free_bytes) == (1000000 * 1024, 900000 * 1024)
     assert (system.boot_time, system.uptime_seconds, system.load) == (1700000000.0, 1000.0, (0.5, 0.25, 0.1))
     assert system.cpu_busy_seconds == pytest.approx(15.0)
+
+
+@pytest.mark.parametrize(("line", "kilobytes"), [("", 6900000), ("0 kB", 6900000), ("8000001 kB", 6000000)])
+def test_available_memory_that_the_kernel_does_not_say(tmp_path: Path, line: str, kilobytes: int) -> None:
+    """Without MemAvailable, or with one that cannot be, the answer is psutil's: free and cached, or free alone."""
+    lines = [one for one in MEMINFO.splitlines(keepends=True) if not one.startswith("MemAvailable")]
+    lines += [f"MemAvailable: {line}\n"] if line else []
+    with FakeHost(tmp_path).file("/proc/meminfo", "".join(lines)).open() as host:
+        system = read_system(host)
+    assert (system.memory_bytes, system.memory_available_bytes) == (8000000 * 1024, kilobytes * 1024)
 
 
 def test_cpus_without_sysfs(tmp_path: Path) -> None:
