@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from inspector.errors import InspectorError
+from inspector.garbage import uncollected_at_exit
 
 __all__ = ["Version", "add_socket", "ended"]
 
@@ -16,6 +17,7 @@ INTERRUPTED = 130
 
 def ended(name: str, run: Callable[[], int]) -> int:
     """Run a command; return its exit code: 1, with one line on stderr, for what a person can do something about."""
+    uncollected_at_exit()
     try:
         return run()
     except KeyboardInterrupt:

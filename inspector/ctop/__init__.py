@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from inspector.command import ended
+from inspector.garbage import uncollected
 
 if TYPE_CHECKING:
     from inspector.ctop import options, source
@@ -30,22 +31,23 @@ def _run(argv: Sequence[str] | None) -> int:
     if sys.stdout is None:
         sys.stderr.write("ctop: stdout is closed\n")
         return 1
-    from inspector.ctop import once, options, source  # noqa: PLC0415  an interrupt while importing is an interrupt too
+    with uncollected():
+        from inspector.ctop import once, options, source  # noqa: PLC0415  an interrupt while importing is one too
 
-    asked = options.parse(argv, terminal=_is_terminal())
-    if asked.output == "live" and asked.config:
-        asked = _with_saved(argv)
-    # A name may hold what the terminal's encoding cannot say.
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    with source.KernelSource(processes=asked.processes, socket=asked.socket) as kernel:
-        if asked.output == "json":
-            once.print_document(kernel, asked, sys.stdout)
-        elif asked.output == "jsonl":
+        asked = options.parse(argv, terminal=_is_terminal())
+        if asked.output == "live" and asked.config:
+            asked = _with_saved(argv)
+        # A name may hold what the terminal's encoding cannot say.
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        kernel = source.KernelSource(processes=asked.processes, socket=asked.socket)
+    with kernel:
+        if asked.output == "jsonl":
             once.print_documents(kernel, asked, sys.stdout)
         elif asked.output == "live" and _live(kernel, asked):
             return 0
         else:
-            once.print_table(kernel, asked, sys.stdout)
+            with uncollected():
+                (once.print_document if asked.output == "json" else once.print_table)(kernel, asked, sys.stdout)
         sys.stdout.flush()
     return 0
 
