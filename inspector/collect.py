@@ -26,7 +26,6 @@ from inspector.kernel.process import (
     parse_stat,
     read_cmdline,
     read_stat,
-    read_status,
 )
 from inspector.kernel.system import System, read_system
 from inspector.model import Census, Group, Identity, Leader, Process
@@ -67,6 +66,9 @@ class Collector:
         self._glances: dict[int, tuple[bytes, Stat]] = {}
         self._processes: dict[int, Process] = {}
         self._cohabitants: dict[Identity, Cohabitants] = {}
+        # What was read at this tick: who is in a cgroup, by its directory, and what started a group's first process.
+        self._listed: dict[str, tuple[int, ...]] = {}
+        self._starters: dict[int, tuple[str, str]] = {}
 
     def begin(self) -> tuple[System, bool]:
         """Start a tick: read the machine's totals; tell whether what is remembered has to be read anew."""
@@ -86,6 +88,8 @@ class Collector:
             self.located = self._locate_all()
             # A PID can be another process's by now, and a process in other namespaces.
             self._known.clear()
+        self._listed.clear()
+        self._starters.clear()
         return system, self._refreshing
 
     def end(self, leaders: Iterable[Leader]) -> None:
@@ -217,7 +221,11 @@ class Collector:
         directory = hierarchy.directory(path)
         if directory is None:
             return ()
-        return self._attempt(f"cgroup {path!r}", members_of, self.host, hierarchy, directory) or ()
+        known = self._listed.get(directory)
+        if known is None:
+            known = self._attempt(f"cgroup {path!r}", members_of, self.host, hierarchy, directory) or ()
+            self._listed[directory] = known
+        return known
 
     def _reported_hierarchies(self) -> list[int]:
         """Return the hierarchies that carry a resource we report, those whose members matter most first."""
@@ -241,19 +249,27 @@ class Collector:
             return None
         if known is not None:  # of all that is known of it, somebody else can change its cgroups alone
             return known._replace(membership=membership)
-        status = self._attempt(subject, read_status, host, pid)
         parent = processes.get(process.ppid)
+        command, directory = self._started_by(parent.pid) if parent else ("", "")
         root, kept_in = self._attempt(subject, read_root_mount, host, pid) or (None, "")
         return Leader(
             process=process,
-            inner_pids=status.ns_pids if status else (pid,),
             namespaces=self._attempt(subject, read_namespaces, host, pid) or {},
             membership=membership,
             root=root,
-            parent_cmdline=(self._attempt(subject, read_cmdline, host, parent.pid) or "") if parent else "",
+            parent_cmdline=command,
             kept_in=kept_in,
-            parent_directory=(self._attempt(subject, host.readlink, f"/proc/{parent.pid}/cwd") or "") if parent else "",
+            parent_directory=directory,
         )
+
+    def _started_by(self, pid: int) -> tuple[str, str]:
+        """Return the command line and the directory of a process that started another; it may have started many."""
+        if pid not in self._starters:
+            subject = f"process {pid}"
+            command = self._attempt(subject, read_cmdline, self.host, pid) or ""
+            directory = self._attempt(subject, self.host.readlink, f"/proc/{pid}/cwd") or ""
+            self._starters[pid] = command, directory
+        return self._starters[pid]
 
     def cohabitants(self, leader: Leader, members: tuple[int, ...]) -> dict[str, frozenset[int]]:
         """Return, by resource, who is in the leader's cgroup: only an unshared one is the container's own.

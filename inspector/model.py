@@ -108,7 +108,6 @@ class Leader(NamedTuple):
     """
 
     process: Process
-    inner_pids: tuple[int, ...]
     namespaces: Mapping[str, int]
     membership: Membership
     root: Mount | None

@@ -14,8 +14,8 @@ from inspector.absence import Absence
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import parse_mountinfo
 from inspector.kernel.namespaces import NAMESPACES, Relations, read_namespaces, read_relations
-from inspector.kernel.process import list_pids, read_cmdline, read_stat
-from inspector.model import Observation
+from inspector.kernel.process import list_pids, read_cmdline, read_stat, read_status
+from inspector.model import Container, Observation
 from inspector.namespace_table import Exposed, Inhabitant, Keeper, Row, exposed, hosts_own, rows
 from inspector.schema import SCHEMA
 
@@ -54,7 +54,9 @@ def report(host: Host, observation: Observation) -> NamespaceReport:
     return {
         "schema": SCHEMA,
         "taken_at": observation.taken_at,
-        "namespaces": rows(inhabitants, observation.containers, keepers, census.relations(paths)),
+        "namespaces": rows(
+            inhabitants, observation.containers, keepers, census.relations(paths), census.inits(observation.containers)
+        ),
         "on_host": [] if observation.own.inside_container else exposed(observation.containers, hosts),
         "unreadable": unreadable,
         "problems": census.absence.problems,
@@ -79,6 +81,12 @@ class _Census:
             command = self._attempt(subject, read_cmdline, self.host, pid) or stat.comm
             found.append(Inhabitant(pid, stat.comm, command, stat.is_kernel_thread, namespaces))
         return found
+
+    def inits(self, containers: Iterable[Container]) -> set[int]:
+        """Return those of the containers' first processes that are process 1 of a PID namespace below ours."""
+        pids = {one.leader.process.pid for one in containers if one.leader}
+        found = {pid: self._attempt(f"process {pid}", read_status, self.host, pid) for pid in pids}
+        return {pid for pid, status in found.items() if status and len(status.ns_pids) > 1 and status.ns_pids[-1] == 1}
 
     def keepers(self, inhabitants: Iterable[Inhabitant]) -> tuple[list[Keeper], dict[Key, str]]:
         """Find what holds namespaces beside the processes in them, and a path to open each by."""

@@ -6,7 +6,7 @@ of `nsinspect --namespaces`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypedDict
 
 from inspector.kernel.namespaces import FIXED_SINCE_6_18, INITIAL, NAMESPACES, Relations, is_initial
@@ -126,8 +126,9 @@ def rows(
     containers: Iterable[Container],
     keepers: Iterable[Keeper] = (),
     relations: Mapping[Key, Relations] | None = None,
+    inits: Collection[int] = (),
 ) -> list[Row]:
-    """Return a row for each namespace: by kind, the host's own first."""
+    """Return a row for each namespace: by kind, the host's own first; `inits` are first in a PID namespace."""
     relations = relations or {}
     members: dict[Key, list[Inhabitant]] = {}
     for one in inhabitants:
@@ -137,7 +138,7 @@ def rows(
     for keeper in [*keepers, *_above(relations)]:
         if keeper.how != "namespace" or keeper.key not in members:
             kept.setdefault(keeper.key, []).append(keeper)
-    hosts, inside = hosts_own(inhabitants), _whose(inhabitants, containers)
+    hosts, inside = hosts_own(inhabitants), _whose(inhabitants, containers, inits)
     related = {**_lines(relations), **relations}
     found = [
         _row(key, members.get(key, ()), kept.get(key, ()), (hosts, inside, related.get(key, Relations())))
@@ -178,14 +179,16 @@ def _row(
     }
 
 
-def _whose(inhabitants: Iterable[Inhabitant], containers: Iterable[Container]) -> dict[int, Container]:
+def _whose(
+    inhabitants: Iterable[Inhabitant], containers: Iterable[Container], inits: Collection[int]
+) -> dict[int, Container]:
     """Map each process to its container; one born since the containers were listed, by its PID namespace."""
     real = [one for one in containers if one.kind == "container"]
     inside = {pid: one for one in real for pid in one.members}
     homes: dict[int, set[str]] = {}
     by_id = {one.id: one for one in real}
     for one in real:
-        if one.leader and one.leader.inner_pids[-1] == 1 and len(one.leader.inner_pids) > 1:
+        if one.leader and one.leader.process.pid in inits:
             homes.setdefault(one.leader.namespaces.get("pid", 0), set()).add(one.id)
     for process in inhabitants:
         home = homes.get(process.namespaces.get("pid", 0), set())

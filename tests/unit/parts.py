@@ -58,7 +58,7 @@ def leader(of: Process, path: str = "/", *, root: Mount | None = ROOT, parent: s
     """Return the full look at a process in the cgroup `path`; `parent` is its parent's command line."""
     found = {"pid": of.pid_ns, "mnt": of.mnt_ns}
     namespaces = {**INITIAL, **{kind: inode for kind, inode in found.items() if inode is not None}}
-    return Leader(of, (of.pid, 1), namespaces, Membership({"": path}), root, parent)
+    return Leader(of, namespaces, Membership({"": path}), root, parent)
 
 
 def container(name: str = "web", **changes: object) -> Container:

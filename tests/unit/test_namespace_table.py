@@ -22,8 +22,7 @@ def inhabitant(pid: int, comm: str = "sh", /, **namespaces: int) -> Inhabitant:
 def container(name: str, /, *pids: int, **namespaces: int) -> Container:
     """Return a container whose first process is the first of `pids`."""
     process = Process(pids[0], 1, 1, "sh", namespaces.get("pid"), namespaces.get("mnt"))
-    inner = (pids[0], 1) if "pid" in namespaces else (pids[0],)
-    leader = Leader(process, inner, {**INITIAL, **namespaces}, Membership({}), None, "")
+    leader = Leader(process, {**INITIAL, **namespaces}, Membership({}), None, "")
     return Container(f"id-{name}", name, "container", "docker", "image", leader, pids, (), {}, frozenset())
 
 
@@ -56,7 +55,7 @@ def test_the_hosts_net_is_that_of_the_kernel_threads() -> None:
 def test_a_process_born_meanwhile_is_in_the_container_of_its_pid_namespace() -> None:
     """The list of containers is a moment older than that of the processes."""
     people = [THREAD, inhabitant(10, pid=5), inhabitant(99, pid=5)]
-    row = next(row for row in rows(people, [container("web", 10, pid=5)]) if row["inode"] == 5)
+    row = next(row for row in rows(people, [container("web", 10, pid=5)], inits={10}) if row["inode"] == 5)
     assert row["outside"] == 0
     assert row["containers"][0]["processes"] == 2
 
