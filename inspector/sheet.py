@@ -45,7 +45,7 @@ class Sheet:
     """What the files of one cgroup, in all its hierarchies, say; a file is parsed only when its text has changed.
 
     While a kept control file can be read its cgroup is the one that was opened,
-    so the inode that identifies it is looked up only then.
+    so the inode that identifies it, a file's, is looked up only then.
     """
 
     def __init__(
@@ -111,7 +111,6 @@ class Sheet:
         self._bundle, unopened = self._host.bundle(path for path in self._uses if path not in self._seldom)
         self._settings, unread = self._read_each(self._seldom)
         unopened |= unread
-        places = {directory: self._inode(directory) for directory in dict.fromkeys(self._directories.values())}
         wanted = tuple(self._bundle.paths)
         try:
             texts = self._bundle.read()
@@ -123,18 +122,16 @@ class Sheet:
         self._failed = {
             name: error for name, error in unopened.items() if not isinstance(error, FileNotFoundError)
         }
-        self.inodes = {
-            (resource, self._path): inode
-            for resource, directory in self._directories.items()
-            if (inode := places[directory]) is not None
-        }
+        self.inodes = self._inodes(self._bundle)
         return [*texts, *self._settings.values()]
 
-    def _inode(self, directory: str) -> int | None:
-        try:
-            return self._host.stat(directory).inode
-        except FileNotFoundError:
-            return None
+    def _inodes(self, bundle: Bundle) -> dict[Key, int]:
+        """Identify the cgroup by the first file of each resource: the kernel numbers them as it does cgroups."""
+        first: dict[str, int] = {}
+        for place, path in enumerate(bundle.paths):
+            for resource, _ in self._uses[path]:
+                first.setdefault(resource, place)
+        return {(resource, self._path): bundle.inode(place) for resource, place in first.items()}
 
     def _read_each(self, paths: Iterable[str]) -> tuple[dict[str, bytes], dict[str, OSError]]:
         """Return what each of some files says, and why those cannot be read that cannot."""

@@ -64,6 +64,10 @@ class Bundle:
             return [self._host.read(path) for path in self.paths]
         return texts
 
+    def inode(self, place: int) -> int:
+        """Return the inode of the file at a place in `paths`."""
+        return os.stat(self._places[place] if self._descriptors is None else self._descriptors[place]).st_ino
+
     def close(self) -> None:
         """Close them; twice is once."""
         while self._descriptors:
