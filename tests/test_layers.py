@@ -19,7 +19,12 @@ from tests.testbed.commands import REPOSITORY
 PACKAGES = ("inspector", "exporter", "sandbox")
 COMMANDS = ("inspector.ctop", "inspector.nsinspect", "sandbox.cli", "exporter.cli")
 # The only ones of the inspector that open, list or follow a file.
-OPENERS = ("inspector.kernel.host", "inspector.kernel.directory", "inspector.ctop.config")
+OPENERS = (
+    "inspector.kernel.host",
+    "inspector.kernel.directory",
+    "inspector.ctop.config",
+    "inspector.ctop.recording.file",
+)
 IO = ("os", "time", "socket", "subprocess", "pathlib", "inspector.kernel.host")
 
 TYPES = (

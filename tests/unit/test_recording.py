@@ -1,0 +1,411 @@
+"""Recordings: what goes in comes out, whatever happens to the file; what is not one is left alone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inspector.ctop.recording.codec import MOST_BYTES
+from inspector.ctop.recording.file import APPLICATION, TABLES, RecordingError
+from inspector.ctop.recording.reader import Recording
+from inspector.ctop.recording.replay import Replay, moment_of
+from inspector.ctop.recording.writer import WHOLE_EVERY, Recorder, Writer
+from inspector.schema import Document
+from tests.bench.bench_recording import SORTS, Machine
+from tests.testbed.commands import REPOSITORY
+from tests.unit.documents import container, document, process
+
+START = 1_700_093_600.0
+
+
+def day(ticks: int) -> list[Document]:
+    """Return the first documents of the bench's made-up machine, of 20 containers."""
+    machine = Machine(tuple(sort._replace(many=max(1, sort.many // 10)) for sort in SORTS))
+    return [machine.tick() for _ in range(ticks)]
+
+
+def record(path: Path, documents: list[Document]) -> Path:
+    """Write a recording of these."""
+    with Writer(str(path)) as writer:
+        for one in documents:
+            writer.write(one)
+    return path
+
+
+def ticks(path: Path) -> list[Document]:
+    """Return every document of a recording."""
+    with Recording(str(path)) as recording:
+        return [recording.document(number) for number in range(1, recording.length + 1)]
+
+
+def hours(*names: str) -> list[Document]:
+    """Return an hour of documents, one a minute, in each of which a container's name tells the minute."""
+    return [document(*(container(f"{name}{minute}") for name in names), taken_at=START + 60.0 * minute)
+            for minute in range(60)]  # fmt: skip
+
+
+def test_what_goes_in_comes_out(tmp_path: Path) -> None:
+    """Every document comes back as it was, over several whole pictures, read forwards and at random."""
+    real = day(WHOLE_EVERY + 40)
+    path = record(tmp_path / "file", real)
+    assert ticks(path) == real
+    with Recording(str(path)) as recording:
+        for number in random.Random(1).sample(range(len(real)), 20):  # noqa: S311
+            assert recording.document(number + 1) == real[number]
+
+
+def test_odd_documents_come_back(tmp_path: Path) -> None:
+    """Containers that come, go and change places, unknown and odd figures, hostile names, processes, problems."""
+    web, evil = container("web"), container("evil\x1b[2J\udc9b日", labels={"a\n": "\x00"})
+    hollow = {"code": "hollow", "severity": "critical", "text": "3 of 5 gone"}
+    other = {"code": "novel", "severity": "info", "text": "another version's"}
+    real = [
+        document(web, evil, container("c", kind="service")),
+        document(evil, web, problems=["/proc/7: \x1b"], interval_seconds=None),
+        document(evil, container("new"), web, denied=7, host={"load": []}),
+        document(),
+        document(web, container("new", findings=[hollow]), viewpoint={"self": "web"}),
+        document(container("web", findings=[hollow, other], processes=[process(4242, comm="\x1b]0;x\x07")])),
+        document(container("web", cpu={"usage_seconds": 1 / 3, "usage_cores": 1e-300, "limit_cores": 0.7})),
+        document(container("web", cpu={"usage_seconds": None, "periods": 2**62 + 1}, memory={"usage_bytes": 2**62})),
+        document(container("web", memory={"working_set_bytes": 0, "limit_bytes": -1}, state="paused")),
+        document(container("web", memory={"working_set_bytes": 4096 * 7, "limit_ratio": None})),
+    ]
+    assert ticks(record(tmp_path / "file", real)) == real
+
+
+def test_a_recording_is_for_its_owner_and_one_file(tmp_path: Path) -> None:
+    """Command lines are private; once closed there is one file, and no log beside it."""
+    path = record(tmp_path / "file", day(3))
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_an_existing_recording_is_continued(tmp_path: Path) -> None:
+    """A second ctop appends: a gap is no fault."""
+    real = day(20)
+    path = record(tmp_path / "file", real[:7])
+    record(path, real[12:])
+    assert ticks(path) == real[:7] + real[12:]
+
+
+def test_two_cannot_write_one_recording(tmp_path: Path) -> None:
+    """The second one is told so; a reader may read meanwhile and sees the last whole tick."""
+    path = tmp_path / "file"
+    with Writer(str(path)) as writer:
+        for one in day(5):
+            writer.write(one)
+        with pytest.raises(RecordingError, match="is being written by another ctop"):
+            Writer(str(path))
+        assert len(ticks(path)) == 5
+        with Replay(str(path)) as replay:
+            replay.edge(1)
+            writer.write(day(6)[5])
+            assert replay() == day(6)[5]
+
+
+def not_sqlite(path: Path) -> None:
+    """Write a text."""
+    path.write_text("hello" * 100)
+
+
+def somebody_elses(path: Path) -> None:
+    """Make another program's database."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE tick (id INTEGER PRIMARY KEY)")
+
+
+def other_schema(path: Path) -> None:
+    """Make a recording of a later ctop."""
+    record(path, day(2))
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 99")
+
+
+def a_view(path: Path) -> None:
+    """Make a database that claims to be a recording, in which to read a table is to count for ever."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA application_id = {APPLICATION}")
+        database.execute("PRAGMA user_version = 1")
+        database.execute(
+            "CREATE VIEW tick AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n)"
+            " SELECT id, 1 AS base, 1.0 AS taken_at, x'00' AS data FROM n"
+        )
+        database.execute("CREATE TABLE about (id INTEGER PRIMARY KEY, data BLOB NOT NULL)")
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (not_sqlite, "is no recording of ctop, and was left as it is"),
+        (somebody_elses, "is no recording of ctop, and was left as it is"),
+        (other_schema, "is a recording in schema 99; this ctop knows 1: use another file"),
+        (a_view, "has not the tables of a recording, and was left as it is"),
+        (lambda path: path.mkdir(), "directory"),
+        (os.mkfifo, "is no regular file: no recording"),
+        (lambda path: path.symlink_to("/dev/null"), "is no regular file: no recording"),
+    ],
+)
+def test_what_is_no_recording_is_left_alone(
+    tmp_path: Path, make: Callable[[Path], object], complaint: str
+) -> None:
+    """To write to and to read from something else is refused in one line; not a byte of it changes."""
+    path = tmp_path / "file"
+    make(path)
+    before = path.read_bytes() if path.is_file() else None
+    for use in (Writer, Recording, Replay):
+        with pytest.raises(RecordingError) as caught:
+            use(str(path))
+        assert complaint.lower() in str(caught.value).lower()
+        assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path) == ["file"]
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    """Neither a missing file nor an empty one can be shown; a directory that is missing is not made."""
+    with pytest.raises(RecordingError, match="No such file"):
+        Replay(str(tmp_path / "file"))
+    with pytest.raises(RecordingError, match="No such file"):
+        Writer(str(tmp_path / "nowhere" / "file"))
+    (tmp_path / "file").touch()
+    with pytest.raises(RecordingError, match="is empty"):
+        Replay(str(tmp_path / "file"))
+    with Writer(str(tmp_path / "file")):
+        pass
+    with pytest.raises(RecordingError, match="not one tick"):
+        Replay(str(tmp_path / "file"))
+
+
+def test_a_recorder_that_is_killed_leaves_whole_ticks(tmp_path: Path) -> None:
+    """Killed in the middle of writing, a recording reads up to its last whole tick, each as it was."""
+    path = tmp_path / "file"
+    script = (
+        "import sys, itertools; from inspector.ctop.recording.writer import Writer\n"
+        "from tests.unit.documents import container, document\n"
+        "with Writer(sys.argv[1]) as writer:\n"
+        "    for number in itertools.count():\n"
+        "        writer.write(document(container('web', members=number), taken_at=float(number)))\n"
+        "        print(number, flush=True)\n"
+    )
+    for kill_after in (3, WHOLE_EVERY + 20):
+        command = [sys.executable, "-c", script, str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) as child:
+            assert child.stdout is not None
+            for line in child.stdout:
+                if int(line) >= kill_after:
+                    break
+            child.send_signal(signal.SIGKILL)
+        found = ticks(path)
+        assert len(found) > kill_after
+        assert found == [document(container("web", members=n), taken_at=float(n)) for n in range(len(found))]
+        # And it can be continued.
+        record(path, [document()])
+        assert ticks(path) == [*found, document()]
+        path.unlink()
+
+
+@pytest.mark.parametrize("share", [0.7, 0.97])
+def test_a_truncated_recording_is_shown_as_far_as_it_goes(tmp_path: Path, share: float) -> None:
+    """Of a file that was cut off the first ticks are shown, and a note says where it ends."""
+    real = day(300)
+    path = record(tmp_path / "file", real)
+    os.truncate(path, int(path.stat().st_size * share))
+    with Replay(str(path)) as replay:
+        last = replay.edge(1)
+        assert "damaged after" in last["problems"][0]
+        number = int(replay.position.split()[-1].partition("/")[0])
+        assert {**last, "problems": []} == real[number - 1]
+        assert number > 300 * share * 0.3
+        assert {**replay.edge(-1), "problems": []} == real[0]
+
+
+def test_a_recording_cut_off_at_any_byte_is_one_line(tmp_path: Path) -> None:
+    """Whatever is left of a file and whatever byte of it is wrong: it is shown, or refused in one line."""
+    path = record(tmp_path / "file", day(30))
+    whole = path.read_bytes()
+    rng = random.Random(5)  # noqa: S311
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(rng.randint(1, 40)):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        path.write_bytes(damaged[: rng.randint(1, len(damaged))] if rng.random() < 0.4 else damaged)
+        with contextlib.suppress(RecordingError), Replay(str(path)) as replay:
+            for step in (1, 1, 5, -2, 100):
+                replay.step(step)
+
+
+def changed(path: Path, statement: str, *values: object) -> None:
+    """Change a recording as somebody hostile could."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = DELETE")
+        database.execute(statement, values)
+        database.commit()
+
+
+def bomb(text: bytes) -> bytes:
+    """Return a tick whose head is this text."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = deflate.compress(bytes((0x80 | len(text) & 0x7F, 0x80 | len(text) >> 7 & 0x7F, len(text) >> 14)) + text)
+    packed += deflate.flush()
+    size = len(packed)
+    return bytes((0x80 | size & 0x7F, 0x80 | size >> 7 & 0x7F, size >> 14)) + packed
+
+
+HOSTILE: list[tuple[str, tuple[object, ...]]] = [
+    ("UPDATE tick SET data = ? WHERE id = 3", (bomb(b"[" * 100_000),)),
+    ("UPDATE tick SET data = ? WHERE id = 3", (bomb(b'{"t": 1' + b" " * 100_000 + b"}"),)),
+    ("UPDATE tick SET data = ? WHERE id = 3", (b"\xff\xff\x03" + zlib.compress(b"\0" * (MOST_BYTES * 2), 9)[2:],)),
+    ("UPDATE tick SET data = zeroblob(?) WHERE id = 3", (MOST_BYTES + 1,)),
+    ("UPDATE tick SET data = 'text' WHERE id = 3", ()),
+    ("UPDATE tick SET data = x'' WHERE id = 3", ()),
+    ("UPDATE tick SET base = 3 WHERE id = 3", ()),
+    ("UPDATE tick SET base = -7 WHERE id = 3", ()),
+    ("UPDATE tick SET taken_at = 9e999 WHERE id = 3", ()),
+    ("DELETE FROM tick WHERE id = 3", ()),
+]
+
+
+@pytest.mark.parametrize(("statement", "values"), HOSTILE)
+def test_hostile_ticks_end_the_recording(tmp_path: Path, statement: str, values: tuple[object, ...]) -> None:
+    """Deep JSON, bytes that become gigabytes, wrong types: the ticks before are shown, with a note."""
+    real = day(5)
+    path = record(tmp_path / "file", real)
+    changed(path, statement, *values)
+    with Replay(str(path)) as replay:
+        assert replay() == real[0]
+        assert replay() == real[1]
+        third = replay()
+        if "taken_at" not in statement:
+            assert {**third, "problems": []} == real[1]
+            assert "damaged after" in third["problems"][0]
+
+
+@pytest.mark.parametrize("text", [b"[]", b"[" * 50_000, b'{"id": 5}', b'{"id": "x", "rootfs": "no"}', b"\xff"])
+def test_a_hostile_about_is_refused(tmp_path: Path, text: bytes) -> None:
+    """What a container is said to be is held against the document's types."""
+    path = record(tmp_path / "file", day(2))
+    changed(path, "UPDATE about SET data = ?", zlib.compress(text))
+    with Replay(str(path)) as replay, pytest.raises(RecordingError, match=r"tick 1 of .* cannot be read"):
+        replay()
+
+
+def test_a_full_disk_is_said_and_the_view_goes_on(tmp_path: Path) -> None:
+    """When nothing more can be written, the documents go on with a problem that says so; what was written is whole."""
+    real = day(150)
+    documents = iter(real)
+
+    class Source:
+        focus: str | None = None
+
+        def begin(self) -> None:
+            """Take no sample."""
+
+        def __call__(self) -> Document:
+            """Return the next document."""
+            return next(documents)
+
+    path = tmp_path / "file"
+    writer = Writer(str(path))
+    writer._database.execute("PRAGMA max_page_count = 4")  # noqa: SLF001  a full disk, by SQLite's own means
+    recorder = Recorder(Source(), writer)
+    seen = [recorder() for _ in real]
+    recorder.close()
+    full = [number for number, one in enumerate(seen) if one["problems"]]
+    assert full == list(range(full[0], len(real)))
+    assert "no space is left on the device" in seen[-1]["problems"][0]
+    assert str(recorder.failure).count("\n") == 0
+    assert ticks(path) == real[: full[0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("+5m", 300), ("-5m", -300), ("+90s", 90), ("-1h", -3600), ("+2", 120), ("-1d", -86400)],
+)
+def test_times_away_from_now(text: str, seconds: float) -> None:
+    """A sign is a time away; minutes where there is no unit."""
+    assert moment_of(text, START, 0) == START + seconds
+
+
+def test_times_of_day_and_dates() -> None:
+    """HH:MM is the last one that was, or the next if the recording is younger; ISO 8601 is taken whole."""
+    now = time.mktime((2026, 11, 28, 18, 30, 0, 0, 0, -1))
+    morning = time.mktime((2026, 11, 28, 6, 15, 0, 0, 0, -1))
+    assert moment_of("06:15", now, 0) == morning
+    assert moment_of("6:15:30", now, 0) == morning + 30
+    assert moment_of("19:00", now, 0) == time.mktime((2026, 11, 27, 19, 0, 0, 0, 0, -1))
+    assert moment_of("19:00", now, now - 60) == time.mktime((2026, 11, 28, 19, 0, 0, 0, 0, -1))
+    assert moment_of("2026-11-28T06:15", now, 0) == morning
+    assert moment_of("1970-01-02T00:00:00+00:00", now, 0) == 86400
+
+
+@pytest.mark.parametrize("text", ["", "soon", "25:00", "12:60", "+5y", "9" * 50, "2026-13-01", "+99999999d"])
+def test_what_is_no_time(text: str) -> None:
+    """A text that is no time is refused, and what would be one is said."""
+    with pytest.raises(ValueError, match=r"is no time: HH:MM"):
+        moment_of(text, START, 0)
+
+
+def test_a_replay_steps_jumps_and_plays(tmp_path: Path) -> None:
+    """A call is the next tick; steps, times and the ends are where they should be, and it never leaves the file."""
+    real = hours("a")
+    path = record(tmp_path / "file", real)
+
+    def minute(of: Document) -> int:
+        return real.index(of)
+
+    with Replay(str(path)) as replay:
+        assert minute(replay()) == 0
+        assert minute(replay()) == 1
+        assert minute(replay.step(1)) == 2
+        assert minute(replay.step(-1)) == 1
+        assert minute(replay.pass_time(300)) == 6
+        assert minute(replay.pass_time(-1)) == 5
+        assert minute(replay.go_to("+10m")) == 15
+        assert minute(replay.go_to(time.strftime("%H:%M:%S", time.localtime(START + 60 * 7 + 59)))) == 7
+        assert minute(replay.step(-1000)) == 0
+        assert minute(replay.edge(1)) == 59
+        assert minute(replay()) == 59
+        assert replay.position == time.strftime("%Y-%m-%d %H:%M:%S  60/60", time.localtime(START + 59 * 60))
+        assert replay.pace == 1.0
+        with pytest.raises(ValueError, match="is no time"):
+            replay.go_to("never")
+        assert minute(replay.edge(-1)) == 0
+        assert replay.pace == 5.0  # a minute is not waited for
+    # The whole minute is twenty seconds before a tick.
+    for at, expected in (("+5m", 5), ("-5m", 54), (time.strftime("%H:%M", time.localtime(START + 420)), 6)):
+        with Replay(str(path), at) as replay:
+            assert minute(replay()) == expected
+
+
+def test_a_day_fits(tmp_path: Path) -> None:
+    """At 200 containers a tick takes so few bytes that a day of them stays under 100 MB."""
+    machine, count = Machine(SORTS), 40
+    path = record(tmp_path / "file", [machine.tick() for _ in range(count)])
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        whole, *others = [row[0] for row in database.execute("SELECT length(data) FROM tick ORDER BY id")]
+    # A row's own cost, and what is left empty at the end of a page, is some 40 bytes.
+    assert (whole / WHOLE_EVERY + sum(others) / len(others) + 40) * 86400 < 100e6
+
+
+def test_the_tables_are_as_documented(tmp_path: Path) -> None:
+    """A recording says whose it is: application id, schema version and the two tables."""
+    path = record(tmp_path / "file", day(1))
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        found: Any = [row[0] for row in database.execute("SELECT sql FROM sqlite_schema")]
+        assert found == list(TABLES)
+        assert database.execute("PRAGMA application_id").fetchone() == (APPLICATION,)
+        assert json.loads(zlib.decompress(database.execute("SELECT data FROM about").fetchone()[0]))["kind"]
