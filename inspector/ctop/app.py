@@ -8,19 +8,22 @@ import os
 import signal
 from typing import ClassVar
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import Key, Paste, Resize
 from textual.message import Message
 
 from inspector.closeup import Closeup
 from inspector.ctop import config
+from inspector.ctop.acting import Acting
 from inspector.ctop.detail import Detail
 from inspector.ctop.keys import KEYS, help_lines
 from inspector.ctop.lines import Bar, Lines
+from inspector.ctop.logs import Logs
 from inspector.ctop.menus import ColumnMenu, Menu, SortMenu
 from inspector.ctop.options import Options
 from inspector.ctop.panel import Panel
+from inspector.ctop.runner import Runner
 from inspector.ctop.sampler import Sampler
 from inspector.ctop.source import Source
 from inspector.ctop.state import State
@@ -38,9 +41,12 @@ LOW = 10
 HINTS = {
     "table": "Enter detail  / filter  s sort  t tree  a all  c columns  0 CPU%  ? help",
     "help": "Esc back  Up Down scroll  q quit",
+    "logs": Logs.hint,
 }
 
 
+OVER = ("help", "menu", "logs")
+"""The pages that lie over another, to which Esc goes back."""
 OF_TABLE = frozenset(
     ("open", "filter", "every", "tree", "fold", "fold_all", "sort", "sort_menu", "beside", "reverse", "memory",
      "column_menu", "header", "save")
@@ -48,7 +54,7 @@ OF_TABLE = frozenset(
 """The actions that mean nothing in another page."""
 
 
-class Ctop(App[None]):
+class Ctop(Acting):
     """ctop's screen; `failure` is what ended the sampling, when it ended by itself."""
 
     CSS = """
@@ -70,7 +76,7 @@ class Ctop(App[None]):
             self.result = result
             super().__init__()
 
-    def __init__(self, source: Source, options: Options) -> None:
+    def __init__(self, source: Source, options: Options, runner: Runner | None = None) -> None:
         if not options.colour:
             os.environ["NO_COLOR"] = "1"
         super().__init__(driver_class=Terminal, ansi_color=True)
@@ -80,9 +86,10 @@ class Ctop(App[None]):
         self.menu: Menu | None = None
         self.typing = False
         self._unicode = options.unicode
-        self._sampler = Sampler(source, options.delay, lambda result: self.post_message(self.Sampled(result)))
-        self._detail = Detail(self, self.state, source, self._sampler, unicode=options.unicode)
+        self.sampler = Sampler(source, options.delay, lambda result: self.post_message(self.Sampled(result)))
+        self._detail = Detail(self, self.state, source, self.sampler, unicode=options.unicode)
         self._behind = "table"
+        self.prepare_actions(source, options, runner)
 
     def compose(self) -> ComposeResult:
         """Build the screen, from top to bottom."""
@@ -100,11 +107,11 @@ class Ctop(App[None]):
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit)
         self._turn_to("table")
-        self._sampler.start()
+        self.sampler.start()
 
     def on_unmount(self) -> None:
         """Stop sampling."""
-        self._sampler.stop()
+        self.sampler.stop()
 
     def on_ctop_sampled(self, message: Ctop.Sampled) -> None:
         """Show a new document."""
@@ -133,6 +140,7 @@ class Ctop(App[None]):
             self.query_one("#header", Bar).show(self.state.header()[: 1 if low else max(self.size.height // 3, 2)])
         hint = self.menu.hint if self.menu and self.page == "menu" else HINTS.get(self.page, self.panel.hint)
         status: Line = [self.state.message or (hint, "dim")]
+        asked = self.question.line() if self.question else None
         if self.page == "table":
             self.query_one("#titles", Bar).show([self.state.titles(self.size.width)])
             count = len(self.state.shown)
@@ -149,12 +157,16 @@ class Ctop(App[None]):
             self.query_one("#page", Lines).show(len(chosen), lambda index: chosen[index], self.menu.cursor)
         elif self.page == "detail":
             self._detail.draw()
+        elif self.page == "logs":
+            self.draw_logs()
         else:
             lines = help_lines()
             width = max(sum(width_of(text) for text, _ in line) for line in lines)
             self.query_one("#page", Lines).show(len(lines), lambda index: lines[index], width=width)
-        above = {"table": self.state.finding, "detail": self.panel.finding}.get(self.page, list)()
-        self.query_one("#status", Bar).show([status] if low else [above, status])
+        heading = self.logs.heading if self.logs else list
+        of_page = {"table": self.state.finding, "detail": self.panel.finding, "logs": heading}
+        above = of_page.get(self.page, list)()
+        self.query_one("#status", Bar).show([asked or status] if low else [above, asked or status])
 
     def _turn_to(self, page: str) -> None:
         before, self.page = self.page, page
@@ -165,11 +177,17 @@ class Ctop(App[None]):
         self.query_one("#titles", Bar).show([[]])
         self.query_one("#page", Lines).scroll_to(0, 0, animate=False, immediate=True)
         if page == "detail":
-            self._detail.open(self.panel.id if before == "help" and self.panel.id else self.state.chosen or "")
+            self._detail.open(self.panel.id if before in OVER and self.panel.id else self.state.chosen or "")
         elif before == "detail":
             self._detail.leave()
         self.screen.set_focus(self.lines)
         self.draw()
+
+    def turn_over(self, page: str) -> None:
+        """Show a page over the one in sight, to which Esc goes back."""
+        if self.page not in OVER:
+            self._behind = self.page
+        self._turn_to(page)
 
     @property
     def panel(self) -> Panel:
@@ -218,8 +236,8 @@ class Ctop(App[None]):
 
     def action_back(self) -> None:  # type: ignore[override]  # Textual's own goes back a screen, of which we have one
         """Leave the detail or the help; in the table leave and clear the filter."""
-        if self.page == "help":
-            self.action_help()
+        if self.page in OVER:
+            self._turn_to(self._behind)
         elif self.page != "table":
             self._turn_to("table")
         else:
@@ -230,8 +248,7 @@ class Ctop(App[None]):
         if self.page == "help":
             self._turn_to(self._behind)
         else:
-            self._behind = self.page
-            self._turn_to("help")
+            self.turn_over("help")
 
     def action_filter(self) -> None:
         """Ask for words."""
@@ -245,16 +262,25 @@ class Ctop(App[None]):
         Textual's Input would get the focus too late for keys that arrive
         together, as they do from a slow connection.
         """
+        if self.question is not None:
+            event.prevent_default()
+            self.answer(event.key)
+            return
         if self.page == "menu" and self.menu is not None:
             event.prevent_default()
             if self.menu.press(event.key):
-                self._turn_to("table")
+                self._turn_to(self._behind)
+                self.menu_done()
             self.draw()
+        if self.page == "logs" and event.key == "t":
+            self.log_times()
         if self.page == "detail" and self._detail.press(event.key):
             event.prevent_default()
-        if not self.typing:
-            return
-        event.prevent_default()
+        if self.typing:
+            event.prevent_default()
+            self._type(event)
+
+    def _type(self, event: Key) -> None:
         words = self.state.selection.words
         if event.key in ("enter", "escape"):
             self.typing = False
@@ -291,7 +317,7 @@ class Ctop(App[None]):
     def _choose_from(self, menu: Menu) -> None:
         if self.page == "table":
             self.menu = menu
-            self._turn_to("menu")
+            self.turn_over("menu")
 
     def action_beside(self, step: int) -> None:
         """Sort by the next column to one side."""
@@ -349,7 +375,7 @@ class Ctop(App[None]):
     def action_pause(self) -> None:
         """Hold the picture still, or go on."""
         self.state.paused = not self.state.paused
-        self._sampler.pause(self.state.paused)
+        self.sampler.pause(self.state.paused)
         self.draw()
 
     def _select(self, **changes: object) -> None:

@@ -60,6 +60,7 @@ class Options(NamedTuple):
     header: bool = True
     unicode: bool = True
     config: bool = True
+    readonly: bool = False
 
 
 class _Parser(argparse.ArgumentParser):
@@ -153,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-color", "--no-colour", dest="colour", action="store_false", help="also by $NO_COLOR")
     parser.add_argument("--no-unicode", dest="unicode", action="store_false",
                         help="draw in ASCII, as where the locale is not UTF-8")
+    parser.add_argument("--readonly", action="store_true", help="the keys that act on containers do nothing")
     parser.add_argument("--no-config", dest="config", action="store_false",
                         help="leave out what the key S of the live view has saved")
     parser.add_argument("--version", action=Version, nargs=0, help="show program's version number and exit")
@@ -188,6 +190,7 @@ def parse(argv: Sequence[str] | None, *, terminal: bool, saved: Mapping[str, obj
         header=given.header,
         unicode=given.unicode and _is_utf8(locale.getencoding()) and _is_utf8(getattr(sys.stdout, "encoding", None)),
         config=given.config,
+        readonly=given.readonly,
     )
 
 

@@ -173,6 +173,20 @@ class Host:
         followed, and a FIFO or device is not waited for. OSError with ELOOP,
         ENOTDIR or EINVAL says that there is something else at that place.
         """
+        with os.fdopen(self._open_inside(store, relative), "rb") as file:
+            return file.read(size)
+
+    def read_inside_from(self, store: str, relative: str, offset: int, size: int) -> tuple[bytes, Entry]:
+        """Return `size` bytes at most of such a file, from `offset` on, and what it is now; -n: its last n bytes.
+
+        A file that grows is read on from where one was; another inode, or a size below that, is a new file.
+        """
+        with os.fdopen(self._open_inside(store, relative), "rb") as file:
+            entry = to_entry(os.fstat(file.fileno()))
+            file.seek(offset if offset >= 0 else max(entry.size + offset, 0))
+            return file.read(size), entry
+
+    def _open_inside(self, store: str, relative: str) -> int:
         *directories, name = parts = relative.split("/")
         if {"", ".", ".."} & set(parts):
             raise OSError(errno.EINVAL, "not a plain relative path", f"{store}/{relative}")
@@ -182,15 +196,13 @@ class Host:
                 inner = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
                 os.close(fd)
                 fd = inner
-            inner = os.open(name, OPEN | os.O_NOFOLLOW, dir_fd=fd)
-            os.close(fd)
-            fd = inner
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise OSError(errno.EINVAL, "not a regular file", f"{store}/{relative}")
-            with os.fdopen(os.dup(fd), "rb") as file:
-                return file.read(size)
+            opened = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
         finally:
             os.close(fd)
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            os.close(opened)
+            raise OSError(errno.EINVAL, "not a regular file", f"{store}/{relative}")
+        return opened
 
     def read_kept(self, path: str) -> bytes:
         """Return the whole content of a file that stays open for the next tick; once a tick.
