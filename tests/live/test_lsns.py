@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from tests.testbed.commands import NSINSPECT, run
 from tests.testbed.tools import need
 
-TRIES = 12
+PATIENCE_SECONDS = 120.0
 
 
 def flat(nodes: list[dict[str, Any]]) -> dict[int, tuple[str, int, int]]:
@@ -34,7 +35,8 @@ def ours() -> dict[int, tuple[str, int, int]]:
 def agreeing() -> dict[int, tuple[str, int, int]]:
     """Return what both say, once they say the same: processes come and go, so a disagreement is asked about again."""
     need("lsns")
-    for _ in range(TRIES):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
         before, mine, after = lsns(), ours(), lsns()
         if mine in (before, after):
             return mine

@@ -6,12 +6,12 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from typing import Any
 
 import pytest
 
 from tests.testbed.commands import NSINSPECT, run
+from tests.testbed.runtimes import until
 
 
 def report(*arguments: str) -> dict[str, Any]:
@@ -87,10 +87,7 @@ def test_a_chroot_is_no_container(tmp_path_factory: pytest.TempPathFactory) -> N
     shutil.copy(busybox, root / "busybox")
     with subprocess.Popen(["chroot", str(root), "/busybox", "sleep", "60"]) as child:
         try:
-            deadline = time.monotonic() + 5
-            while os.readlink(f"/proc/{child.pid}/root") != str(root):
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            until(lambda: os.readlink(f"/proc/{child.pid}/root") == str(root), "the chroot")
             said = report(str(child.pid))
         finally:
             child.kill()
@@ -142,10 +139,7 @@ def test_a_process_that_has_ended() -> None:
 def test_a_zombie() -> None:
     """A process that has ended but was not waited for is reported as far as it goes."""
     with subprocess.Popen(["true"]) as child:
-        deadline = time.monotonic() + 5
-        while _state(child.pid) != "Z":
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: _state(child.pid) == "Z", "the end")
         said = report(str(child.pid))
     assert said["comm"] == "true"
     assert said["cmdline"] == ""

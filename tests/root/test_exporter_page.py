@@ -23,6 +23,7 @@ from tests.unit.documents import container, document
 pytestmark = pytest.mark.root
 
 HOSTILE = "<script>alert(1)</script>"
+TRIES = 20
 HIDING = "a\x1b[31m\u202egnp.exe\u200b"
 # The names in the order that the rows have on the screen.
 NAMES = "[...document.querySelectorAll('#containers tbody .c-name a')].map(one => one.textContent)"
@@ -52,14 +53,6 @@ def browser_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browse
     need("chromium")
     with Browser(tmp_path_factory.mktemp("chromium")) as browser:
         yield browser
-
-
-def growing(tick: int) -> Document:
-    """Make the same machine, where a container is born at the second tick and gone at the fourth."""
-    made = machine(tick)
-    if tick in (2, 3):
-        made["containers"].append(container("late", cpu={"usage_cores": 0.75}))
-    return made
 
 
 @pytest.fixture(name="served", scope="module")
@@ -103,13 +96,23 @@ def enter(page: Page, name: str) -> None:
 def test_rows_appear_update_come_and_go(browser: Browser) -> None:
     """The busiest is on top, figures change in place, a container that is born or ends comes and goes."""
     page = browser.page()
+    born: list[Container] = []
+
+    def growing(tick: int) -> Document:
+        """Make the same machine with a container more."""
+        made = machine(tick)
+        made["containers"] += born
+        return made
+
     with serving(growing) as served:
         page.go(served.url)
         page.wait(f"{NAMES}[0] === 'alpha'")
         first = page.run(cell("gamma", "cpu"))
+        born.append(container("late", cpu={"usage_cores": 0.75}))
         page.wait(f"{NAMES}[0] === 'late'")
         assert page.run("document.getElementById('shown').textContent") == "6 of 7"
         assert page.run(cell("gamma", "cpu")) != first
+        born.clear()
         page.wait(f"{NAMES}[0] === 'alpha' && {NAMES}.length === 5")
         check_quiet(page, served.url.removesuffix("ui/"))
         page.close()
@@ -148,15 +151,14 @@ def test_sorting_by_click(page: Page) -> None:
 def test_the_keyboard_alone_is_enough(page: Page) -> None:
     """Skip link, filter, rows, one container and back with its row in focus, all kinds, CPU's meaning, help."""
     page.press("Tab")
-    assert page.run(FOCUSED) == "Skip to the containers"
+    page.wait(f"{FOCUSED} === 'Skip to the containers'")
     page.press("Enter")
-    assert page.wait(FOCUSED) == "alpha"
+    page.wait(f"{FOCUSED} === 'alpha'")
     page.press("j")
-    assert page.run(FOCUSED) == "beta"
+    page.wait(f"{FOCUSED} === 'beta'")
     page.press("ArrowUp")
     page.press("Enter")
-    page.wait("document.querySelector('#detail h1')?.textContent === 'alpha'")
-    assert page.run(FOCUSED) == "alpha"
+    page.wait(f"document.querySelector('#detail h1')?.textContent === 'alpha' && {FOCUSED} === 'alpha'")
     page.press("Escape")
     page.wait("!document.getElementById('list').hidden && document.activeElement.href?.includes('alpha')")
     page.press("a")
@@ -166,7 +168,7 @@ def test_the_keyboard_alone_is_enough(page: Page) -> None:
     page.press("N", shift=True)
     page.wait("document.querySelector('th.c-name').ariaSort === 'ascending'")
     page.press("/")
-    assert page.run("document.activeElement.id") == "filter"
+    page.wait("document.activeElement.id === 'filter'")
     page.call("Input.insertText", text="runtime:podman|systemd")
     page.wait(f"{NAMES}.join() === 'beta,sshd.service'")
     page.press("Escape")
@@ -199,7 +201,7 @@ def test_one_container_in_detail(page: Page) -> None:
     shown = page.wait("document.querySelector('.panels section') && document.getElementById('detail').innerText")
     for part in ("throttled in 98%", "/docker", "binds", "its own", "/l1", "writable", "cgroup pattern docker"):
         assert part in shown, part
-    assert page.run("document.querySelectorAll('.chart canvas').length") == 6
+    page.wait("document.querySelectorAll('.chart canvas').length === 6")
     image = "document.querySelector('.chart canvas').getContext('2d').getImageData(0, 0, 400, 300)"
     page.wait(f"{image}.data.some(Boolean)")
     page.run("document.querySelector('details summary').click()")
@@ -259,15 +261,21 @@ CONTRAST = r"""(() => {
 })()"""
 
 
+def stands_out(page: Page) -> None:
+    """See that all text does, as soon as the page is live: it pales when it has waited for the exporter."""
+    page.wait("document.getElementById('status').textContent === 'live' && !document.body.matches('.stale')")
+    assert page.run(CONTRAST) == []
+
+
 def test_every_text_stands_out(page: Page) -> None:
     """In both themes each visible text has a contrast of 4.5 to what is behind it (WCAG AA), list and detail."""
     for theme in ("light", "dark"):
         page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
         page.wait(f"document.documentElement.dataset.theme === '{theme}'")
-        assert page.run(CONTRAST) == []
+        stands_out(page)
         enter(page, "gamma")
         page.wait("document.querySelector('.panels section')")
-        assert page.run(CONTRAST) == []
+        stands_out(page)
         page.run("location.hash = '#/'")
         page.wait(f"{NAMES}.length === 5 && !document.getElementById('list').hidden")
     page.click("#theme")
@@ -291,10 +299,9 @@ def test_the_loss_of_the_exporter_is_seen_and_healed(browser: Browser) -> None:
         page.go(served.url)
         page.wait(f"{NAMES}.length === 5 && document.getElementById('status').textContent === 'live'")
     page.wait("/^disconnected, last update \\d+ s ago$/.test(document.getElementById('status').textContent)")
-    assert page.run("document.body.classList.contains('stale')")
+    page.wait("document.body.classList.contains('stale')")
     with serving(machine, port=served.port):
-        page.wait("document.getElementById('status').textContent === 'live'")
-        assert not page.run("document.body.classList.contains('stale')")
+        page.wait("document.getElementById('status').textContent === 'live' && !document.body.matches('.stale')")
     page.close()
 
 
@@ -320,7 +327,7 @@ def test_little_to_see_is_said(browser: Browser, made: Document, expected: str) 
         page.go(served.url)
         page.wait(f"document.body?.innerText.includes({json.dumps(expected)})")
         if made["viewpoint"]["inside_container"]:
-            assert "of 0.20 cores · /proc claims 2" in page.run("document.getElementById('meters').innerText")
+            page.wait("document.getElementById('meters').innerText.includes('of 0.20 cores · /proc claims 2')")
         assert page.complaints() == []
         page.close()
 
@@ -358,6 +365,10 @@ def test_turning_pages_leaks_nothing(page: Page) -> None:
 
     nodes, listeners = visit(3)
     more_nodes, more_listeners = visit(15)
+    for _ in range(TRIES):  # what has just been let go is collected some time later
+        if more_nodes < nodes + 500 and more_listeners <= listeners + 10:
+            break
+        more_nodes, more_listeners = visit(0)
     assert more_nodes < nodes + 500
     assert more_listeners <= listeners + 10
 
@@ -373,10 +384,9 @@ def test_a_real_container(browser: Browser, sandbox: Sandbox, tmp_path: Path) ->
         page.wait(f"{cell('page-demo', 'findings')}?.includes('cpu-throttled')")
         assert page.run(cell("page-demo", "mem")).endswith("/ 64MiB")
         enter(page, "page-demo")
-        shown = page.wait("document.querySelector('.panels section') && document.getElementById('detail').innerText")
         for part in ("binds", "0.050 cores", "overlay", "writable", "of its periods by its own quota"):
-            assert part in shown, part
+            page.wait(f"document.getElementById('detail').innerText.includes({json.dumps(part)})")
         assert page.complaints() == []
         page.close()
         exporter.process.terminate()
-        assert exporter.process.wait(10) == 0
+        assert exporter.process.wait(60) == 0

@@ -30,7 +30,7 @@ MEMORY = 64 << 20
 QUOTA_US = 50_000
 FILES = ("meminfo", "cpuinfo", "uptime", "stat", "swaps", "loadavg")
 SLACK = 4 << 20  # a process or two come and go between the two readings
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture(params=[(), ("--enable-cfs",)], ids=["default", "cfs"])
@@ -81,8 +81,8 @@ def groups() -> Iterator[tuple[str, ...]]:
             time.sleep(0.02)
 
 
-def told_by(place: str, groups: tuple[str, ...]) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return lxcfs's files as a process in the cgroup reads them, and nsinspect's report on that process."""
+def told_by(place: str, groups: tuple[str, ...]) -> tuple[dict[str, str], dict[str, Any], float]:
+    """Return lxcfs's files as a process in the cgroup reads them, nsinspect's report on it, and the seconds it took."""
     join = "; ".join(f"echo $$ > {directory}/cgroup.procs" for directory in groups)
     # Its page cache counts as its own: what a fresh file leaves there is available memory, not free memory.
     work = "head -c 8000000 /dev/zero > cache; " + "; ".join(f"cat {place}/proc/{name}; echo =" for name in FILES)
@@ -91,13 +91,14 @@ def told_by(place: str, groups: tuple[str, ...]) -> tuple[dict[str, str], dict[s
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=os.path.dirname(place)
     ) as process:
         assert process.stdout is not None
+        began = time.monotonic()
         texts = ["".join(iter(process.stdout.readline, "=\n")) for _ in FILES]
         with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:
             shell = int(file.read().split()[0])
         report = json.loads(run([*NSINSPECT, str(shell), "--json"]).stdout)
         assert process.stdin is not None
         process.stdin.close()
-    return dict(zip(FILES, texts, strict=True)), report
+    return dict(zip(FILES, texts, strict=True)), report, time.monotonic() - began
 
 
 def bytes_of(meminfo: str, name: str) -> int:
@@ -108,7 +109,7 @@ def bytes_of(meminfo: str, name: str) -> int:
 def test_what_there_is_equals_lxcfs(lxcfs: tuple[str, bool], groups: tuple[str, ...]) -> None:
     """Total, free and available memory, swap, uptime and CPUs are lxcfs's, where it has an answer."""
     place, counts_quotas = lxcfs
-    texts, report = told_by(place, groups)
+    texts, report, seconds = told_by(place, groups)
     has, meminfo = report["really_has"], texts["meminfo"]
     assert has["memory_bytes"] == bytes_of(meminfo, "MemTotal") == MEMORY
     assert has["memory_free_bytes"] == pytest.approx(bytes_of(meminfo, "MemFree"), abs=SLACK)
@@ -117,7 +118,7 @@ def test_what_there_is_equals_lxcfs(lxcfs: tuple[str, bool], groups: tuple[str, 
     assert has["swap_bytes"] == bytes_of(meminfo, "SwapTotal")
     assert has["swap_free_bytes"] == bytes_of(meminfo, "SwapFree")
     assert len(texts["swaps"].splitlines()) == 1 + (has["swap_bytes"] > 0)
-    assert has["uptime_seconds"] == pytest.approx(float(texts["uptime"].split()[0]), abs=5)
+    assert has["uptime_seconds"] == pytest.approx(float(texts["uptime"].split()[0]), abs=2 + seconds)
     cpus = math.ceil(has["cpus"]) if counts_quotas else os.cpu_count()
     assert has["cpus"] == QUOTA_US / 100_000
     assert texts["cpuinfo"].count("processor") == cpus
@@ -126,7 +127,7 @@ def test_what_there_is_equals_lxcfs(lxcfs: tuple[str, bool], groups: tuple[str, 
 
 def test_what_has_no_truth_is_null(lxcfs: tuple[str, bool], groups: tuple[str, ...]) -> None:
     """The kernel keeps no load of a cgroup: it is null, lxcfs passes on the machine's, and PSI stands beside it."""
-    texts, report = told_by(lxcfs[0], groups)
+    texts, report, _ = told_by(lxcfs[0], groups)
     assert report["really_has"]["load"] is None
     assert len(texts["loadavg"].split()) == 5
     assert report["really_has"]["pressure"].keys() == {"cpu", "memory", "io"}

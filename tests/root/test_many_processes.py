@@ -47,7 +47,7 @@ def main() -> Iterator[int]:
         finally:
             launcher.kill()
             launcher.wait()
-            until(lambda: sum(map(str.isdigit, os.listdir("/proc"))) < MANY, "the ten thousand to end")
+            until(lambda: sum(map(str.isdigit, os.listdir("/proc"))) < MANY, "the ten thousand to end", 180)
 
 
 def inside(kind: str, main: int) -> set[int]:

@@ -16,10 +16,10 @@ import pytest
 from tests.live.test_lsns import agreeing
 from tests.testbed.commands import NSINSPECT, run
 from tests.testbed.docker import IMAGE, Docker
+from tests.testbed.runtimes import until
 from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
-
 
 
 def namespaces() -> dict[str, Any]:
@@ -37,20 +37,24 @@ def inode_of(pid: int, kind: str) -> int:
     return os.stat(f"/proc/{pid}/ns/{kind}").st_ino
 
 
+def children(pid: int) -> list[int]:
+    """Return the children of a process."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def program(pid: int) -> str:
+    """Return the name of what a process executes."""
+    return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+
+
 @contextlib.contextmanager
 def unshared(*options: str) -> Iterator[int]:
     """Run `sleep` in new namespaces and give its PID."""
     process = subprocess.Popen(["unshare", *options, "--fork", "--kill-child", "sleep", "60"])
-    children = f"/proc/{process.pid}/task/{process.pid}/children"
     try:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            with open(children, encoding="ascii") as file:
-                child = file.read().split()
-            if child and os.path.basename(os.readlink(f"/proc/{child[0]}/exe")) == "sleep":
-                break
-            time.sleep(0.02)
-        yield int(child[0])
+        until(lambda: "sleep" in map(program, children(process.pid)), "the program")
+        yield children(process.pid)[0]
     finally:
         process.kill()
         process.wait()
@@ -86,7 +90,7 @@ def test_a_namespace_kept_by_a_descriptor() -> None:
         inode, owner = inode_of(pid, "net"), inode_of(pid, "user")
         held = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 90
         found = namespaces()
         # The zombie of the last process is still in the user namespace.
         while any(row_of(found, one)["processes"] for one in (inode, owner)) and time.monotonic() < deadline:

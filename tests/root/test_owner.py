@@ -59,6 +59,7 @@ def test_podman() -> None:
         volume = call("volume", "inspect", "-f", "{{.Mountpoint}}", "cgscope-data").strip()
         assert told(f"{upper}/etc", "role") == [NAME, "podman", True, "upper"]
         call("stop", "-t", "0", NAME)
+        until(lambda: not told(f"{upper}/etc")[2], f"{NAME} to end")
         assert told(f"{upper}/etc", "role", "inside") == [NAME, "podman", False, "upper", "/etc"]
         assert told(f"{volume}/x", "role", "inside") == [NAME, "podman", False, "volume", "/data/x"]
         call("rm", NAME)
@@ -76,6 +77,7 @@ def test_lxc() -> None:
             assert told(f"{os.path.dirname(root)}/config", "role") == [NAME, "lxc", running, "state"]
             if running:
                 call("stop", "-k")
+                until(lambda: not told(root)[2], f"{NAME} to end")
 
 
 def test_nspawn() -> None:
@@ -89,6 +91,7 @@ def test_nspawn() -> None:
         command = ["systemd-nspawn", "-q", "-M", NAME, "-D", root, "--register=no", "--keep-unit", *SLEEP]
         with runtimes.tidied("payload", "supervisor"), started(command, os.devnull):
             until(lambda: told(f"{root}/bin")[2], "the machine to run")
+        until(lambda: not told(root)[2], "the machine to end")
         assert told(root, "role") == [NAME, "nspawn", False, "merged"]
     finally:
         shutil.rmtree(root)

@@ -8,7 +8,6 @@ import random
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from inspector.kernel.mounts import read_mountinfo
 from inspector.layers import volumes
 from tests.testbed.commands import NSINSPECT, REPOSITORY, Sandbox, run
 from tests.testbed.docker import IMAGE, Docker
+from tests.testbed.runtimes import until
 
 pytestmark = pytest.mark.root
 
@@ -63,10 +63,8 @@ def altered(docker: Docker) -> Iterator[str]:
     docker("rm", "-f", "cgscope-fill")
     volume = ("-v", "cgscope-data:/data", "-v", f"{REPOSITORY}:/mnt/code:ro", "--tmpfs", "/scratch")
     identifier = docker.start("cgscope-altered", *volume, RICH, "sh", "-c", f"{ALTER}\n: > /ready; busybox sleep 600")
-    deadline = time.monotonic() + 30
-    while docker("exec", "cgscope-altered", "busybox", "test", "-e", "/ready", check=False).returncode:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    ready = ("exec", "cgscope-altered", "busybox", "test", "-e", "/ready")
+    until(lambda: docker(*ready, check=False).returncode == 0, "the changes")
     yield identifier
     docker("rm", "-f", "cgscope-altered", "cgscope-fill", check=False)
 
@@ -173,10 +171,7 @@ def test_a_sandbox(sandbox: Sandbox, tmp_path: Path) -> None:
     do = "echo more >> /change; busybox rm /gone; busybox mkdir /new; echo x > /new/x; : > /ready; busybox sleep 600"
     identifier = sandbox("run", "-d", "--name", "box", "--rootfs", str(rootfs), "sh", "-c", do).stdout.strip()
     data = sandbox.inspect("box")["GraphDriver"]["Data"]
-    deadline = time.monotonic() + 30
-    while not os.path.exists(f"{data['UpperDir']}/ready"):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: os.path.exists(f"{data['UpperDir']}/ready"), "the changes")
     found = marks(nsinspect(str(sandbox.pid("box")), "--changes"))
     assert found >= {"C /change", "D /gone", "A /new", "A /new/x", "A /ready"}
     assert all(line.startswith("A ") or line in ("C /change", "D /gone") for line in found)
@@ -295,11 +290,8 @@ def test_it_can_be_interrupted(tmp_path: Path) -> None:
     run(["mount", "-t", "overlay", "overlay", "-o", f"lowerdir={lower},upperdir={upper},workdir={work}", merged])
     holder = subprocess.Popen(["chroot", merged, "/bin/busybox", "sleep", "60"])
     try:
-        deadline = time.monotonic() + 10
         with Host() as host:
-            while read_layers(host, holder.pid) is None:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            until(lambda: read_layers(host, holder.pid), "its root")
         command = [*NSINSPECT, str(holder.pid), "--changes"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as walk:
             assert walk.stdout is not None

@@ -78,4 +78,5 @@ def test_whose_its_files_are(podman: Rootless) -> None:
     lower = claim(f"{data['LowerDir']}/bin")
     assert (lower["role"], lower["running"]) == ("lower", True)
     podman("stop", "-t", "0", "cgscope-owner")
+    until(lambda: not claim(f"{data['UpperDir']}/root/x")["running"], "the container to end")
     assert claim(f"{data['UpperDir']}/root/x").items() >= {**told, "running": False}.items()

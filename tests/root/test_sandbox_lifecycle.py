@@ -75,12 +75,17 @@ def test_quota_holds(sandbox: Sandbox) -> None:
                 return found
         raise AssertionError(files)
 
-    before = counters()
-    time.sleep(2)
-    after = counters()
-    periods, throttled = (after[key] - before[key] for key in ("nr_periods", "nr_throttled"))
-    assert 15 <= periods <= 25
-    assert throttled / periods > 0.8
+    def throttled() -> float:
+        """Return the share of the periods, of a second at least, in which it was throttled."""
+        before, begun = counters(), time.monotonic()
+        time.sleep(1)
+        after = counters()
+        periods, throttled = (after[key] - before[key] for key in ("nr_periods", "nr_throttled"))
+        assert 0 < periods <= (time.monotonic() - begun) / 0.1 + 2
+        return throttled / periods
+
+    # A busy machine may keep from the loop what it is allowed, for a while.
+    assert sandboxing.wait_for(lambda: throttled() > 0.8)
 
 
 @pytest.mark.vm
@@ -158,9 +163,9 @@ def test_exec_codes_and_options(sandbox: Sandbox) -> None:
 def test_exec_detached(sandbox: Sandbox) -> None:
     """`exec -d` returns at once and its program goes on."""
     start(sandbox, "target", "sleep", "60")
-    begun = time.monotonic()
-    sandbox("exec", "-d", "target", "sh", "-c", "sleep 1; echo done > /made")
-    assert time.monotonic() - begun < 1
+    sandbox("exec", "-d", "target", "sh", "-c", "until [ -e /go ]; do sleep 0.05; done; echo done > /made")
+    assert sandbox("exec", "target", "cat", "/made", check=False).returncode == 1
+    sandbox("exec", "target", "touch", "/go")
     assert sandboxing.wait_for(lambda: sandbox("exec", "target", "cat", "/made", check=False).stdout == "done\n")
 
 
@@ -182,7 +187,7 @@ class Terminal:
         """Type on the keyboard."""
         os.write(self._fd, text.encode())
 
-    def wait_for(self, text: str, seconds: float = 20) -> bool:
+    def wait_for(self, text: str, seconds: float = 60) -> bool:
         """Wait until the screen has shown a text since the last call."""
         deadline = time.monotonic() + seconds
         while text not in self.seen:
@@ -218,11 +223,12 @@ def test_terminal(sandbox: Sandbox, verb: str) -> None:
     screen.type("stty size\n")
     assert screen.wait_for("31 97")
     screen.resize(33, 77)
+    # The size is passed on when the signal has come.
+    screen.type('until [ "$(stty size)" = "33 77" ]; do sleep 0.05; done; echo re""sized\n')
+    assert screen.wait_for("resized")
+    screen.type("echo sl''eeps; sleep 100\n")
+    assert screen.wait_for("sleeps")
     time.sleep(0.3)
-    screen.type("stty size\n")
-    assert screen.wait_for("33 77")
-    screen.type("sleep 100\n")
-    time.sleep(0.5)
     screen.type("\x03")
     screen.type("echo still $((40 + 2)) here; exit 5\n")
     assert screen.wait_for("still 42 here")
@@ -262,7 +268,7 @@ def test_logs(sandbox: Sandbox) -> None:
     program = r"printf 'one\ntwo\n'; printf 'wrong\n' >&2; printf '\000\377 end'; sleep 1; printf '\nlast\n'"
     start(sandbox, "talks", "sh", "-c", program)
     command = [*SANDBOX, "logs", "-f", "talks"]
-    followed = subprocess.run(command, env=sandbox.env, capture_output=True, timeout=20, check=True)
+    followed = subprocess.run(command, env=sandbox.env, capture_output=True, timeout=120, check=True)
     assert followed.stdout == b"one\ntwo\n\x00\xff end\nlast\n"
     assert followed.stderr == b"wrong\n"
     assert sandbox("logs", "--tail", "1", "talks").stdout == "last\n"
@@ -274,26 +280,26 @@ def test_logs_of_a_terminal_and_of_much(sandbox: Sandbox) -> None:
     """With -dt the terminal's output is kept; a long line and much output lose nothing."""
     start(sandbox, "tty", "-t", "sh", "-c", "tty")
     start(sandbox, "much", "sh", "-c", "head -c 33000 /dev/zero | tr '\\0' x; echo; seq 100000")
-    assert sandboxing.wait_for(lambda: sandbox("ps", "-q").stdout == "", 20)
+    assert sandboxing.wait_for(lambda: sandbox("ps", "-q").stdout == "")
     assert sandbox("logs", "tty").stdout == "/dev/pts/0\n"
     assert sandbox("logs", "much").stdout == "x" * 33000 + "\n" + "".join(f"{n}\n" for n in range(1, 100001))
 
 
 def test_stop_and_kill(sandbox: Sandbox) -> None:
     """Stop asks first and kills after its time; kill sends any signal; both say the name."""
-    start(sandbox, "polite", "sh", "-c", "trap 'exit 4' TERM; while :; do sleep 0.05; done")
+    start(sandbox, "polite", "sh", "-c", "trap 'exit 4' TERM; echo ready; while :; do sleep 0.05; done")
     start(sandbox, "deaf", "sleep", "60")
-    time.sleep(0.3)
+    assert sandboxing.wait_for(lambda: sandbox("logs", "polite").stdout == "ready\n")
     assert sandbox("stop", "polite").stdout == "polite\n"
     assert sandbox.inspect("polite")["State"]["ExitCode"] == 4
     begun = time.monotonic()
     sandbox("stop", "-t", "1", "deaf")
-    assert 1 <= time.monotonic() - begun < 4
+    assert 1 <= time.monotonic() - begun < 10  # which it would take without -t
     assert sandbox.inspect("deaf")["State"]["ExitCode"] == 137
-    start(sandbox, "told", "sh", "-c", "trap 'echo usr1' USR1; while :; do sleep 0.05; done")
-    time.sleep(0.3)
+    start(sandbox, "told", "sh", "-c", "trap 'echo usr1' USR1; echo ready; while :; do sleep 0.05; done")
+    assert sandboxing.wait_for(lambda: sandbox("logs", "told").stdout == "ready\n")
     sandbox("kill", "-s", "SIGUSR1", "told")
-    assert sandboxing.wait_for(lambda: sandbox("logs", "told").stdout == "usr1\n")
+    assert sandboxing.wait_for(lambda: sandbox("logs", "told").stdout == "ready\nusr1\n")
     assert sandbox("kill", "-s", "NOSUCH", "told", check=False).returncode == 1
     sandbox("kill", "told")
     assert sandbox.inspect("told")["State"]["Running"] is False
@@ -325,7 +331,7 @@ def test_many_at_once(sandbox: Sandbox) -> None:
     """Containers that start and end at the same time do not hinder one another, not at their common cgroup either."""
     command = [*SANDBOX, "run", "--rm", "--rootfs", "/", "true"]
     running = [subprocess.Popen(command, env=sandbox.env, stderr=subprocess.PIPE) for _ in range(8)]
-    ended = [process.communicate(timeout=60)[1] for process in running]
+    ended = [process.communicate(timeout=120)[1] for process in running]
     assert [(process.returncode, error) for process, error in zip(running, ended, strict=True)] == [(0, b"")] * 8
 
 
@@ -346,7 +352,7 @@ def test_a_killed_launcher_leaves_all_or_nothing(sandbox: Sandbox, step: int, *,
             time.sleep((step - 1) * 0.012)
         launcher.kill()
         printed = (launcher.stdout.read() if launcher.stdout else b"").decode().split()
-    sandboxing.wait_for(lambda: not sandbox_processes(sandbox) or sandbox("ps", "-q").stdout != "", 10)
+    sandboxing.wait_for(lambda: not sandbox_processes(sandbox) or sandbox("ps", "-q").stdout != "")
     started = sandbox("ps", "-q", "--no-trunc").stdout.split()
     assert set(printed) <= set(started)
     if started:

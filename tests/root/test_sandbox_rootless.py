@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.root.sandboxing import wait_for
 from tests.testbed.commands import REPOSITORY
 from tests.testbed.tools import need
 
@@ -37,7 +38,7 @@ class User:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 
@@ -85,7 +86,7 @@ def test_background_exec_and_terminal(user: User) -> None:
     assert done.returncode == 0, done.stderr
     assert user("exec", "mine", "cat", "/proc/1/comm").stdout == "sh\n"
     assert user("exec", "-t", "mine", "tty").stdout.strip() == "/dev/pts/0"
-    assert user("logs", "mine").stdout == "up\n"
+    assert wait_for(lambda: user("logs", "mine").stdout == "up\n")
     assert user("rm", "-f", "mine").returncode == 0
 
 

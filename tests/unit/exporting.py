@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from types import FrameType
 
 from prometheus_client import parser
 
@@ -18,7 +21,7 @@ from tests.unit import parts
 
 __all__ = [
     "ID", "PATH", "POD", "READINGS", "V1_FILES", "V2_FILES", "WEB", "Series", "add", "machine", "made", "more",
-    "names_of", "observed", "parsed", "pod", "scraper", "series_of", "text_of",
+    "names_of", "observed", "parsed", "pod", "scraper", "series_of", "sharing", "text_of",
 ]  # fmt: skip
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -199,6 +202,18 @@ def series_of(series: Series, metric: str, **labels: str) -> list[float]:
         for (name, have), value in series.items()
         if name == metric and wanted <= have and not absent & {key for key, _ in have}
     ]
+
+
+def sharing() -> int:
+    """Return how many threads wait for what another one is about to have (exporter.shared)."""
+    tops = sys._current_frames().values()  # noqa: SLF001  the only way to see that a thread waits
+    return sum(any(one.f_code is Future.result.__code__ for one in _stack(top)) for top in tops)
+
+
+def _stack(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 def names_of(series: Iterable[tuple[str, object]]) -> set[str]:

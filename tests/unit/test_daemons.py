@@ -16,9 +16,11 @@ from inspector.daemons import MOST_BYTES, Names
 from inspector.model import Observation
 from inspector.observe import Observer
 from tests.fakehost import FakeHost
+from tests.testbed.runtimes import until
 from tests.unit.observing import ID, one, own
 
 ENTRY = {"Id": ID, "Names": ["/web"], "Image": "nginx:1.27", "Labels": {"a": "b"}}
+PATIENCE = 60.0
 Answer = Callable[[socket.socket, threading.Event], None]
 
 
@@ -48,7 +50,7 @@ def flood(client: socket.socket, ended: threading.Event) -> None:
 
 def hang(_: socket.socket, ended: threading.Event) -> None:
     """Take the question and say nothing."""
-    ended.wait(30)
+    ended.wait(PATIENCE)
 
 
 @contextmanager
@@ -79,7 +81,7 @@ def serving(directory: Path, answered: Answer) -> Iterator[tuple[str, list[bytes
         finally:
             ended.set()
             server.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
+            thread.join(PATIENCE)
 
 
 @pytest.fixture
@@ -111,7 +113,7 @@ def named(seen: Observation, names: Names) -> str:
 def test_the_socket_names_what_no_file_names(tmp_path: Path, seen: Observation, answered: Answer) -> None:
     """Name, image and labels come from the API; a container that a file names keeps that, and is told nothing else."""
     with serving(tmp_path, answered) as (path, questions):
-        names = Names(path)
+        names = Names(path, PATIENCE)
         after = names.named(seen)
     found = one(after, ID)
     assert (found.name, found.image, found.labels) == ("web", "nginx:1.27", {"a": "b"})
@@ -141,18 +143,19 @@ def test_the_socket_names_what_no_file_names(tmp_path: Path, seen: Observation, 
 def test_whatever_answers(tmp_path: Path, seen: Observation, answered: Answer, problem: str) -> None:
     """An answer that never comes, never ends or makes no sense is one line, and the container keeps its id."""
     with serving(tmp_path, answered) as (path, questions):
-        names = Names(path, seconds=0.2)
+        names = Names(path, 0.2 if "0.2 s" in problem else PATIENCE)
         after = names.named(seen)
         assert one(after, ID) == one(seen, ID)
         assert after.problems == (*seen.problems, f"{path}: {problem}")
         assert names.named(seen).problems == after.problems
+        until(lambda: questions, "the question")
     assert len(questions) == 1  # what failed is not asked again
 
 
 def test_an_endless_answer(tmp_path: Path, seen: Observation) -> None:
     """An answer without end is given up when it is larger than any sane one."""
     with serving(tmp_path, flood) as (path, _):
-        (problem,) = Names(path, seconds=60).named(seen).problems
+        (problem,) = Names(path, PATIENCE).named(seen).problems
     assert problem == f"{path}: its answer is larger than {MOST_BYTES >> 20} MiB"
 
 
@@ -166,7 +169,7 @@ def test_an_endless_answer(tmp_path: Path, seen: Observation) -> None:
 def test_an_entry_of_another_shape(tmp_path: Path, seen: Observation, entry: dict[str, object]) -> None:
     """An entry without a name, or of a container that is not ours, gives none; nothing breaks."""
     with serving(tmp_path, answer(json.dumps([entry]).encode())) as (path, _):
-        names = Names(path)
+        names = Names(path, PATIENCE)
         assert named(seen, names) == ID[:12]
         assert names.problems == []
 
@@ -188,7 +191,7 @@ def test_a_path_that_is_no_socket(tmp_path: Path, seen: Observation, place: str)
 def test_it_asks_only_when_a_container_is_new(tmp_path: Path, seen: Observation) -> None:
     """The socket is asked once for a container; where every name is known, never."""
     with serving(tmp_path, answer(json.dumps([ENTRY]).encode())) as (path, questions):
-        names = Names(path)
+        names = Names(path, PATIENCE)
         known = seen._replace(containers=tuple(c for c in seen.containers if c.id != ID))
         names.named(known)
         assert questions == []
@@ -200,4 +203,4 @@ def test_the_usual_places(tmp_path: Path, seen: Observation, monkeypatch: pytest
     """Without a path the variable that Docker's own client obeys tells the socket."""
     with serving(tmp_path, answer(json.dumps([ENTRY]).encode())) as (path, _):
         monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
-        assert named(seen, Names()) == "web"
+        assert named(seen, Names(seconds=PATIENCE)) == "web"

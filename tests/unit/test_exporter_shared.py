@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
 
 from exporter.shared import Shared
+from tests.testbed.exporter import until
+from tests.unit.exporting import sharing
 
 
 def test_concurrent_callers_share_one_call() -> None:
@@ -18,15 +19,15 @@ def test_concurrent_callers_share_one_call() -> None:
 
     def take() -> int:
         started.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return next(numbers)
 
     shared = Shared(take)
     with ThreadPoolExecutor(11) as pool:
         first = pool.submit(shared)
-        assert started.wait(10)
+        assert started.wait(60)
         others = [pool.submit(shared) for _ in range(10)]
-        time.sleep(0.2)
+        until(lambda: sharing() == 10, "the others to wait")
         go_on.set()
         assert [call.result() for call in (first, *others)] == [1] * 11
     assert shared() == 2

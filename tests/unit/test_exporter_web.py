@@ -22,8 +22,9 @@ from exporter.shared import Shared
 from exporter.web import Endpoints, application
 from inspector.model import Observation
 from inspector.schema import Document
+from tests.testbed.exporter import until
 from tests.unit.exporter_documents import busy, document
-from tests.unit.exporting import made, observed
+from tests.unit.exporting import made, observed, sharing
 
 Answer = tuple[HTTPResponse, bytes]
 Get = Callable[..., Answer]
@@ -48,7 +49,7 @@ def served(look: Callable[[], Observation], *, max_requests: int = 40, path: str
         thread.start()
 
         def get(path: str, method: str = "GET", **headers: str) -> Answer:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             try:
                 connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
                 response = connection.getresponse()
@@ -60,7 +61,7 @@ def served(look: Callable[[], Observation], *, max_requests: int = 40, path: str
             yield get
         finally:
             server.should_exit = True
-            thread.join(20)
+            thread.join(60)
     assert not thread.is_alive()
 
 
@@ -144,7 +145,7 @@ def test_the_document_over_an_interval(get: Get) -> None:
     """The JSON is made of two observations that lie the interval apart."""
     start = time.monotonic()
     response, body = get("/api/v1/containers?interval=0.3")
-    assert 0.3 <= time.monotonic() - start < 5
+    assert time.monotonic() - start >= 0.3
     assert response.getheader("Content-Type") == "application/json"
     assert response.getheader("X-Content-Type-Options") == "nosniff"
     made = json.loads(body)
@@ -179,14 +180,14 @@ def test_concurrent_scrapes_share_a_look_and_are_limited() -> None:
     def look() -> Observation:
         looks.append(1)
         started.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         return observed()
 
     with served(Shared(look), max_requests=2) as get, ThreadPoolExecutor(2) as pool:
         first = pool.submit(get, "/metrics")
-        assert started.wait(20)
+        assert started.wait(60)
         second = pool.submit(get, "/metrics")
-        time.sleep(0.5)
+        until(lambda: sharing() == 1, "the second to wait")
         response, body = get("/metrics")
         assert get("/healthz")[0].status == 200
         go_on.set()
