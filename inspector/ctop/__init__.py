@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from inspector.command import ended
 from inspector.garbage import uncollected
 
 if TYPE_CHECKING:
-    from inspector.ctop import options, source
+    from inspector.ctop import options
+    from inspector.ctop.source import Source
 
 __all__ = ["main"]
 
@@ -32,22 +34,27 @@ def _run(argv: Sequence[str] | None) -> int:
         sys.stderr.write("ctop: stdout is closed\n")
         return 1
     with uncollected():
-        from inspector.ctop import once, options, source  # noqa: PLC0415  an interrupt while importing is one too
+        from inspector.ctop import elsewhere, once, options  # noqa: PLC0415  an interrupt while importing is one too
 
         asked = options.parse(argv, terminal=_is_terminal())
         if asked.output == "live" and asked.config:
             asked = _with_saved(argv)
         # A name may hold what the terminal's encoding cannot say.
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        kernel = source.KernelSource(processes=asked.processes, socket=asked.socket)
-    with kernel:
+        stack = ExitStack()
+        source = stack.enter_context(elsewhere.opened(asked))
+    with stack:
         if asked.output == "jsonl":
-            once.print_documents(kernel, asked, sys.stdout)
-        elif asked.output == "live" and _live(kernel, asked):
+            once.print_documents(source, asked, sys.stdout)
+        elif asked.output == "record":
+            once.record(source, asked)
+        elif asked.output == "live" and _live(source, asked):
             return 0
+        elif asked.lines != 1:
+            once.print_table(source, asked, sys.stdout)
         else:
             with uncollected():
-                (once.print_document if asked.output == "json" else once.print_table)(kernel, asked, sys.stdout)
+                (once.print_document if asked.output == "json" else once.print_table)(source, asked, sys.stdout)
         sys.stdout.flush()
     return 0
 
@@ -65,7 +72,7 @@ def _with_saved(argv: Sequence[str] | None) -> options.Options:
     return options.parse(argv, terminal=True, saved=saved)
 
 
-def _live(kernel: source.KernelSource, asked: options.Options) -> bool:
+def _live(source: Source, asked: options.Options) -> bool:
     """Run the live view until the user quits; False when Textual is not installed."""
     try:
         from inspector.ctop.app import Ctop  # noqa: PLC0415  half a second, and only the live view needs it
@@ -74,7 +81,7 @@ def _live(kernel: source.KernelSource, asked: options.Options) -> bool:
             raise
         sys.stderr.write(f"ctop: the live view needs the package {error.name.split('.')[0]}; this is ctop --once\n")
         return False
-    app = Ctop(kernel, asked)
+    app = Ctop(source, asked)
     app.run()
     if app.failure is not None:
         raise app.failure

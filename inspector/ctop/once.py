@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import signal
+import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from inspector.ctop.options import Options
-from inspector.ctop.source import Source
+from inspector.ctop.source import Source, Stored
 from inspector.schema import Document
 from inspector.views.header import scene_of
 from inspector.views.jsontext import to_json, to_lines
@@ -16,12 +19,18 @@ from inspector.views.selection import select
 from inspector.views.table import print_lines, table
 from inspector.views.tree import tree
 
-__all__ = ["print_document", "print_documents", "print_table"]
+__all__ = ["print_document", "print_documents", "print_table", "record"]
 
 
 def print_table(source: Source, options: Options, file: TextIO) -> None:
-    """Print the table of one interval. Off a terminal nothing is cut."""
-    document = _after(source, options)
+    """Print a table an interval, with a blank line between two. Off a terminal nothing is cut."""
+    for number, document in enumerate(_documents(source, options)):
+        file.write("\n" if number else "")
+        _print_table(document, options, file)
+        file.flush()
+
+
+def _print_table(document: Document, options: Options, file: TextIO) -> None:
     scene = scene_of(document, options.cpu, options.memory)
     if options.tree:
         made = tree(document["containers"], options.selection, scene)
@@ -35,24 +44,50 @@ def print_table(source: Source, options: Options, file: TextIO) -> None:
 
 def print_document(source: Source, options: Options, file: TextIO) -> None:
     """Print one JSON document."""
-    file.write(to_lines(_selected(_after(source, options), options), "containers") + "\n")
+    document = next(_documents(source, options))
+    file.write(to_lines(_selected(document, options), "containers") + "\n")
 
 
 def print_documents(source: Source, options: Options, file: TextIO) -> None:
-    """Print a JSON document a line and interval, on the beat: what a sample costs does not add to the delay."""
-    source.begin()
-    due = time.monotonic()
-    for _ in itertools.count() if options.lines is None else range(options.lines):
-        due = max(due + options.delay, time.monotonic())
-        time.sleep(max(due - time.monotonic(), 0))
-        file.write(to_json(_selected(source(), options)) + "\n")
+    """Print a JSON document a line and interval."""
+    for document in _documents(source, options):
+        file.write(to_json(_selected(document, options)) + "\n")
         file.flush()
 
 
-def _after(source: Source, options: Options) -> Document:
+def record(source: Source, options: Options) -> None:
+    """Take samples and show nothing, for a source that records them; until a signal, or so many as were asked for.
+
+    The recorder's error when nothing more can be written.
+    """
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: stopped.set())
+    for _ in _documents(source, options, stopped.wait):
+        failure = getattr(source, "failure", None)
+        if failure is not None:
+            raise failure
+        if stopped.is_set():
+            return
+
+
+def _documents(
+    source: Source, options: Options, wait: Callable[[float], object] = time.sleep
+) -> Iterator[Document]:
+    """Yield a document an interval, on the beat: what a sample costs does not add to the delay.
+
+    Of what was, all is there: it is not waited for.
+    """
     source.begin()
-    time.sleep(options.delay)
-    return source()
+    due = time.monotonic()
+    stored = source if isinstance(source, Stored) else None
+    for number in itertools.count() if options.lines is None else range(options.lines):
+        if stored is None:
+            due = max(due + options.delay, time.monotonic())
+            wait(max(due - time.monotonic(), 0))
+        elif number and stored.ended:
+            return
+        yield source()
 
 
 def _selected(document: Document, options: Options) -> Document:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
 from inspector.command import Version, add_socket
+from inspector.ctop.elsewhere import Where, declare, where_of
 from inspector.fields import FIELDS
 from inspector.views.cells import CpuMode, MemoryMode
 from inspector.views.columns import COLUMNS, Column, column
@@ -20,6 +21,7 @@ from inspector.views.selection import SORTS, Selection, sort_key
 __all__ = ["Options", "parse"]
 
 SHORTEST, LONGEST = 0.1, 86400.0
+SELDOM = 5.0  # for a Prometheus, which itself looks every some seconds
 
 HELP = """\
 What the figures mean:
@@ -44,7 +46,11 @@ or any of the {fields} fields of the document, such as memory.usage_bytes:
 
 
 class Options(NamedTuple):
-    """A command line that makes sense. `output` is live, once, json or jsonl; `lines` None is without end."""
+    """A command line that makes sense.
+
+    `output` is live, once (table after table), json, jsonl or record (nothing is shown); `lines` is how many, None
+    without end.
+    """
 
     output: str
     delay: float
@@ -60,6 +66,7 @@ class Options(NamedTuple):
     header: bool = True
     unicode: bool = True
     config: bool = True
+    where: Where = Where()
     readonly: bool = False
 
 
@@ -132,12 +139,13 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--once", action="store_true", help="print one table and exit")
+    parser.add_argument("-b", dest="batch", action="store_true", help="print table after table, as top does")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_const", dest="output", const="json", help="print one JSON document")
     output.add_argument("--jsonl", action="store_const", dest="output", const="jsonl", help="print a document a line")
-    parser.add_argument("-n", dest="lines", metavar="N", type=_positive, help="with --jsonl: stop after N lines")
-    parser.add_argument("-d", dest="delay", metavar="SECONDS", type=_delay, default=1.0,
-                        help=f"time between two samples, at least {SHORTEST:g} (default 1)")
+    parser.add_argument("-n", dest="lines", metavar="N", type=_positive, help="stop after N tables, or documents")
+    parser.add_argument("-d", dest="delay", metavar="SECONDS", type=_delay,
+                        help=f"time between two samples, at least {SHORTEST:g} (default 1; 5 with --prometheus)")
     parser.add_argument("-a", dest="every", action="store_true", help="also services and plain control groups")
     parser.add_argument("-f", dest="words", metavar="FILTER", type=_filter, default="", help="only these (see below)")
     parser.add_argument("-s", dest="sort", metavar="FIELD", type=_sort, default="cpu",
@@ -151,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tree", action="store_true", help="pods, containers in containers; with -a cgroups by path")
     parser.add_argument("--processes", action="store_true", help="with the processes of each container")
     add_socket(parser)
+    declare(parser)
     parser.add_argument("--no-color", "--no-colour", dest="colour", action="store_false", help="also by $NO_COLOR")
     parser.add_argument("--no-unicode", dest="unicode", action="store_false",
                         help="draw in ASCII, as where the locale is not UTF-8")
@@ -172,13 +181,16 @@ def parse(argv: Sequence[str] | None, *, terminal: bool, saved: Mapping[str, obj
     given = parser.parse_args(argv)
     if given.once and given.output == "jsonl":
         parser.error("argument --jsonl: not allowed with argument --once")
-    output = given.output or ("live" if terminal and not given.once else "once")
-    if given.lines is not None and output != "jsonl":
-        parser.error("-n needs --jsonl")
+    if given.batch and (given.once or given.output):
+        parser.error("argument -b: not allowed with argument --once, --json or --jsonl")
+    output = _output(given, terminal=terminal)
+    if given.lines is not None and output == "json":
+        parser.error("-n: --json prints one document, --jsonl one a line")
+    where = where_of(parser, given)
     return Options(
         output=output,
-        delay=given.delay,
-        lines=given.lines,
+        delay=given.delay or (SELDOM if where.prometheus else 1.0),
+        lines=given.lines or (1 if output in ("once", "json") and not given.batch else None),
         selection=Selection(given.every, given.words, given.sort, given.reverse),
         columns=given.columns,
         cpu=given.cpu,
@@ -190,8 +202,17 @@ def parse(argv: Sequence[str] | None, *, terminal: bool, saved: Mapping[str, obj
         header=given.header,
         unicode=given.unicode and _is_utf8(locale.getencoding()) and _is_utf8(getattr(sys.stdout, "encoding", None)),
         config=given.config,
+        where=where,
         readonly=given.readonly,
     )
+
+
+def _output(given: argparse.Namespace, *, terminal: bool) -> str:
+    if given.output:
+        return str(given.output)
+    if given.once or given.batch:
+        return "once"
+    return "live" if terminal else "record" if given.record is not None else "once"
 
 
 def _is_utf8(encoding: str | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from inspector.schema import Document
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from inspector.daemons import Names
     from inspector.model import Observation
 
-__all__ = ["KernelSource", "Source"]
+__all__ = ["CloseSource", "KernelSource", "Source", "Stored"]
 
 
 class Source(Protocol):
@@ -45,13 +46,45 @@ class CloseSource(Source, Protocol):
         """Start to walk what a container changed of its image, in a thread of its own; from any thread."""
 
 
+@runtime_checkable
+class Stored(Source, Protocol):
+    """A source of what was, which ends: each call is the next document, `pace` seconds after the one before."""
+
+    @property
+    def pace(self) -> float:
+        """Seconds until the next document is due, as it was then."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last document was the last one."""
+
+    @property
+    def position(self) -> str:
+        """The moment shown, and where in the whole that is."""
+
+    def step(self, ticks: int) -> Document:
+        """Go some documents forwards or backwards. This and what follows may come from another thread."""
+
+    def pass_time(self, seconds: float) -> Document:
+        """Go some seconds forwards or backwards."""
+
+    def edge(self, side: int) -> Document:
+        """Go to the first document or the last."""
+
+    def go_to(self, text: str) -> Document:
+        """Go to the moment that a person means; ValueError when it is none."""
+
+
 class KernelSource:
     """Samples this machine; with `processes` those of every container, else those of the one in focus.
 
-    `socket` is a runtime's, to be asked for names that no file tells; "" for the usual ones, None for none.
+    `socket` is a runtime's, to be asked for names that no file tells; "" for the usual ones, None for none. With
+    `pids` only the containers of these processes are told of, with `uid` those whose first process is that user's.
     """
 
-    def __init__(self, *, processes: bool = False, socket: str | None = None) -> None:
+    def __init__(
+        self, *, processes: bool = False, socket: str | None = None, pids: Collection[int] = (), uid: int | None = None
+    ) -> None:
         from inspector.kernel.host import Host  # noqa: PLC0415  `ctop --help` reads no kernel file
         from inspector.observe import Observer  # noqa: PLC0415
 
@@ -61,6 +94,7 @@ class KernelSource:
         self._earlier: Observation | None = None
         self._closer: Closer | None = None
         self._names: Names | None = None
+        self._pids, self._uid = pids, uid
         if socket is not None:
             from inspector.daemons import Names  # noqa: PLC0415  only who asks for it
 
@@ -87,6 +121,10 @@ class KernelSource:
         if self._names is not None:
             after = self._names.named(after)
         result = document(self._before, after)
+        if self._pids or self._uid is not None:
+            from inspector.ctop.only import only  # noqa: PLC0415  only who asks for it
+
+            result = only(self._host, after, result, self._pids, self._uid)
         self._earlier, self._before = self._before, after
         return result
 

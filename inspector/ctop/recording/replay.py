@@ -146,6 +146,11 @@ class Replay:
             return min(max(moments[1] - moments[0], LEAST_PACE), MOST_PACE)
 
     @property
+    def ended(self) -> bool:
+        """Whether the tick shown is the last one."""
+        return self._number >= self._recording.length
+
+    @property
     def position(self) -> str:
         """The moment shown, and which tick that is of how many."""
         with self._lock:

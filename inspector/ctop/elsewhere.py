@@ -1,0 +1,140 @@
+"""Where ctop looks: at this machine or some containers of it, into a recording, through an exporter or a Prometheus."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from inspector.ctop.options import Options
+    from inspector.ctop.remote.http import Address
+    from inspector.ctop.source import Source
+
+__all__ = ["EXPORTER_PORT", "PROMETHEUS_PORT", "Where", "declare", "opened", "where_of"]
+
+EXPORTER_PORT, PROMETHEUS_PORT = 10071, 9090
+MOST_PIDS = 1000
+
+
+class Where(NamedTuple):
+    """Where to look, and what to record; of `replay`, `connect` and `prometheus` at most one."""
+
+    record: str | None = None
+    replay: str | None = None
+    at: str | None = None
+    connect: Address | None = None
+    prometheus: Address | None = None
+    authority: str | None = None
+    insecure: bool = False
+    pids: tuple[int, ...] = ()
+    uid: int | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is this machine, now."""
+        return self.replay is None and self.connect is None and self.prometheus is None
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("-p", dest="pids", metavar="PID[,PID]", type=_pids, default=(),
+                        help="only the containers of these processes")
+    parser.add_argument("-u", dest="uid", metavar="USER", type=_user,
+                        help="only containers whose first process is this user's, by name or number")
+    add = parser.add_argument_group("another time, other machines").add_argument
+    add("--record", metavar="FILE", help="record what is seen, or without a terminal everything; continues a recording")
+    add("--replay", metavar="FILE", help="show a recording; [ ] step, { } by minutes, b goes to a time, Space plays")
+    add("--at", metavar="TIME", help="with --replay: begin at HH:MM[:SS], +5m from its start, -5m from its end, or a "
+        "date as 2026-11-28T18:00")
+    add("--connect", metavar="URL", type=_url(EXPORTER_PORT), help="show the machine of a cgscope-exporter, such as "
+        "http://node:10071; a name and password as http://NAME:PASSWORD@node")
+    add("--prometheus", metavar="URL", type=_url(PROMETHEUS_PORT), help="show all machines that this Prometheus "
+        "scrapes, such as http://prometheus:9090, with cgscope-exporter or cAdvisor; -a then loads the others too")
+    add("--ca", dest="authority", metavar="FILE", help="certificates to trust, for https")
+    add("--insecure", action="store_true", help="trust whoever answers at an https URL")  # fmt: skip
+
+
+def _pids(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.isascii() and part.isdigit() and 0 < int(part[:12]) < 1 << 22 for part in parts[:MOST_PIDS]):
+        raise argparse.ArgumentTypeError(f"must be process IDs such as 1234,5678, not {text[:40]!r}")
+    return tuple(map(int, parts[:MOST_PIDS]))
+
+
+def _user(text: str) -> int:
+    import pwd  # noqa: PLC0415  only who asks for it
+
+    if text.isascii() and text.isdigit() and int(text[:12]) < 1 << 32:
+        return int(text[:12])
+    try:
+        return pwd.getpwnam(text).pw_uid
+    except (KeyError, ValueError):
+        raise argparse.ArgumentTypeError(f"there is no user {text[:40]!r}") from None
+
+
+def _url(port: int) -> Callable[[str], Address]:
+    def parse(text: str) -> Address:
+        from inspector.ctop.remote.http import address  # noqa: PLC0415  only who asks for it
+
+        try:
+            return address(text, port)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+def where_of(parser: argparse.ArgumentParser, given: Any) -> Where:  # noqa: ANN401  argparse.Namespace
+    """Return where to look; exits with 2 and one line when that makes no sense."""
+    chosen = [name for name in ("replay", "connect", "prometheus") if getattr(given, name) is not None]
+    if len(chosen) > 1:
+        parser.error(f"--{chosen[0]} and --{chosen[1]} do not go together")
+    if given.at is not None and given.replay is None:
+        parser.error("--at needs --replay")
+    if given.record is not None and given.replay is not None:
+        parser.error("--record and --replay do not go together")
+    for name, option in (("pids", "-p"), ("uid", "-u"), ("socket", "--socket")):
+        if chosen and getattr(given, name) not in (None, ()):
+            parser.error(f"{option} is for this machine: it does not go with --{chosen[0]}")
+    where = given.connect or given.prometheus
+    if (given.authority or given.insecure) and (where is None or where.scheme != "https"):
+        parser.error(f"{'--ca' if given.authority else '--insecure'} needs an https URL")
+    return Where(given.record, given.replay, given.at, given.connect, given.prometheus, given.authority, given.insecure,
+                 given.pids, given.uid)  # fmt: skip
+
+
+@contextmanager
+def opened(asked: Options) -> Iterator[Source]:
+    """Give the source of what was asked for; when it is recorded, one that records."""
+    with ExitStack() as stack:
+        source: Source = stack.enter_context(_source(asked))
+        if asked.where.record is not None:
+            from inspector.ctop.recording.writer import Recorder, Writer  # noqa: PLC0415  only who records
+
+            recorder = Recorder(source, Writer(asked.where.record))
+            stack.callback(recorder.close)
+            source = recorder
+        yield source
+
+
+def _source(asked: Options) -> Any:  # noqa: ANN401  a Source that is a context manager too
+    where = asked.where
+    if where.replay is not None:
+        from inspector.ctop.recording.replay import Replay  # noqa: PLC0415  each only where it is asked for
+
+        return Replay(where.replay, where.at)
+    if where.connect is not None:
+        from inspector.ctop.remote.connect import Exporter  # noqa: PLC0415
+
+        return Exporter(where.connect, asked.delay, authority=where.authority, insecure=where.insecure)
+    if where.prometheus is not None:
+        from inspector.ctop.remote.prometheus import Prometheus  # noqa: PLC0415
+
+        return Prometheus(
+            where.prometheus, every=asked.selection.every, authority=where.authority, insecure=where.insecure
+        )
+    from inspector.ctop.source import KernelSource  # noqa: PLC0415
+
+    return KernelSource(processes=asked.processes, socket=asked.socket, pids=where.pids, uid=where.uid)
