@@ -38,4 +38,4 @@ class NoSuchContainer(InspectorError, LookupError):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(f"no container with the id or name {name!r}")
+        super().__init__(f"no container with the id or name {name!r} (ctop --once lists them)")

@@ -188,6 +188,9 @@ class Report(TypedDict):
     cmdline: str
     container: str | None
     container_name: str | None
+    container_runtime: str | None
+    container_image: str | None
+    container_evidence: list[str]
     namespaces: dict[str, Namespace]
     cgroups: list[Cgroup]
     limits: Limits

@@ -80,6 +80,7 @@ SECRET_FILES = ("/etc/shadow", "/etc/sudoers", "/etc/sudoers.d", "/etc/cron.d", 
 RUNTIME = ("/run", "/var/run")
 SOCKETS = ("docker.sock", "containerd.sock", "podman.sock", "crio.sock", "buildkitd.sock", "containerd.sock.ttrpc")
 SPECIAL = frozenset({"proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue", "securityfs", "debugfs", "tracefs"})
+OWN_INTERFACES = "/devices/virtual/net"
 DISK_RULE = ("a *:* ", "b ")
 
 
@@ -244,6 +245,8 @@ def _kernel(of: Situation) -> Iterator[Finding]:
                 text = f"can write to the host's kernel settings: {place}/sys is writable, core_pattern among them"
                 yield _finding("proc-sys-writable", "critical", text)
         elif mount.fstype == "sysfs" and not mount.read_only and of.root_of_host:
+            if mount.root == OWN_INTERFACES and of.same.get("net") is not True:
+                continue  # as LXC mounts it: the interfaces of the network that it is in, and those are its own
             yield _finding("sys-writable", "warning", f"can write to the host's devices: /sys is writable at {place}")
     yield from _cgroups(of, [one for one in top.values() if one.fstype in ("cgroup", "cgroup2") and not one.read_only])
 

@@ -9,7 +9,7 @@ from inspector.absence import Absence
 from inspector.changes import layers_at, view_of
 from inspector.document import document
 from inspector.errors import NoSuchProcess, ParseError
-from inspector.kernel.cgroups import Membership, ancestors, directory_of, locate, path_in, read_cgroup
+from inspector.kernel.cgroups import Hierarchy, Membership, ancestors, directory_of, locate, path_in, read_cgroup
 from inspector.kernel.controllers import Memory
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount, read_mountinfo, root_mount
@@ -96,6 +96,9 @@ class Gatherer:
             "cmdline": self._try("command line", read_cmdline, host, pid) or "",
             "container": own.id if own else None,
             "container_name": own.name if own else None,
+            "container_runtime": own.runtime if own else None,
+            "container_image": own.image if own else None,
+            "container_evidence": list(own.evidence) if own else [],
             "namespaces": namespaces,
             "cgroups": self._cgroups(membership),
             "limits": limits,
@@ -281,7 +284,7 @@ class Gatherer:
         rules = self._try("device rules", read_devices, self.host, (place, path) if place and path else None)
         told["devices"] = list(rules) if rules is not None else None
         if rules is None:
-            told["devices_note"] = "on v2 a BPF program decides: it cannot be read" if place is None else "not readable"
+            told["devices_note"] = _why_no_devices(self.seen.hierarchies, place)
         return rules
 
     def _situation(
@@ -290,6 +293,17 @@ class Gatherer:
         told = report["security"]
         capabilities = told["capabilities"]["effective"] if told["capabilities"] else []
         same = {kind: one["same_as_host"] for kind, one in report["namespaces"].items()}
+        if self.seen.own.own_pid_namespace and same.get("mnt") is None:
+            same["mnt"] = False  # in a container: which mounts are the host's is hidden, the rest can be judged
         return Situation(
             same, told["uid"], frozenset(capabilities), told["seccomp"], told["no_new_privs"], mounts, hosts, devices
         )
+
+
+def _why_no_devices(hierarchies: Sequence[Hierarchy], place: Hierarchy | None) -> str:
+    """Say why it is not known which devices a process may use."""
+    if place is not None:
+        return "not readable"
+    if all(one.version == 1 for one in hierarchies):
+        return "unknown: the cgroups that decide it are not mounted here"
+    return "on v2 a BPF program decides: it cannot be read"

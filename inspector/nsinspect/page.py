@@ -6,13 +6,15 @@ import re
 from collections.abc import Iterator, Mapping
 
 from inspector.kernel.process import CAPABILITIES
+from inspector.nsinspect.abridge import abridged
 from inspector.nsinspect.facts import overmounted
 from inspector.report import LimitLine, Limits, Namespace, Report
-from inspector.views.cells import COLOUR_OF_SEVERITY, Cell
+from inspector.views.cells import SEVERITY, Cell
+from inspector.views.diagnosis import finding_lines
 from inspector.views.facts import LABEL, fact, not_readable, wrapped
 from inspector.views.layout import Line
 from inspector.views.security import security_lines
-from inspector.views.text import UNKNOWN, byte_size, cores, count, duration, fit, safe
+from inspector.views.text import UNKNOWN, byte_size, cores, count, duration, fit, safe, short_id
 from inspector.views.walls import ISOLATES
 
 __all__ = ["page"]
@@ -35,25 +37,28 @@ def page(report: Report, width: int = 100) -> list[Line]:
     lines += _resources(report)
     if report["findings"]:
         lines += [[], [("FINDINGS", "title")]]
-        for finding in report["findings"]:
-            severity = f"{finding['severity']:<{LABEL - 1}} "
-            lines.append([("  ", ""), (severity, COLOUR_OF_SEVERITY.get(finding["severity"], "")),
-                          (safe(finding["text"]), "")])  # fmt: skip
-    if report["unreadable"]:
-        lines += [[], *not_readable(report["unreadable"])]
-    return lines
+        for finding in sorted(report["findings"], key=lambda one: -SEVERITY.get(one["severity"], 0)):
+            lines += finding_lines(finding, width)
+    return [*lines, *not_readable(report["unreadable"])]
 
 
 def _who(report: Report, width: int) -> Iterator[Line]:
     name, identifier = report["container_name"], report["container"]
     where: Cell = ("in no container", "dim")
     if name is not None and identifier is not None:
-        where = (f"in container {safe(name)}" + (f" ({safe(identifier[:12])})" if identifier != name else ""), "good")
+        where = (f"in container {safe(name)}" + (f" ({short_id(identifier)})" if identifier != name else ""), "good")
     yield [(f"PID {report['pid']}  {safe(report['comm'])}  ", "title"), where]
+    if name is not None:
+        made = f"by {report['container_runtime']}" if report["container_runtime"] else "by nobody we know"
+        yield from wrapped("made", f"{made}, image {report['container_image']}", width)
+        yield from wrapped("known by", ", ".join(report["container_evidence"]), width, "dim")
     yield from wrapped("command", report["cmdline"] or "(none: a kernel thread or a zombie)", width)
     numbers = " > ".join(map(str, report["pids"]))
     depth = len(report["pids"]) - 1
     said = "the same number everywhere" if not depth else f"{report['pids'][-1]} to itself, {report['pid']} to us"
+    own = report["namespaces"].get("pid", {"same_as_host": None})["same_as_host"] is False
+    if own and not depth:
+        said = "in our PID namespace; its number outside cannot be seen from here"
     yield fact("PIDs", numbers, (f"   {said}", "dim"))
 
 
@@ -67,6 +72,8 @@ def _namespaces(namespaces: Mapping[str, Namespace]) -> Iterator[Line]:
         owner = str(one["owner"]) if one["owner"] is not None else UNKNOWN
         text = f"{one['inode']:<12}{one['processes']:>9}   {owner:<12}{fit(ISOLATES.get(kind, ''), 27)} {others}"
         yield fact(kind, (f"{wall[0]:<7}", wall[1]), text)
+    if any(one["same_as_host"] is None for one in namespaces.values()):
+        yield fact("", ("?  whether it is the host's cannot be told from here", "dim"))
 
 
 def _limits(report: Report) -> Iterator[Line]:
@@ -127,20 +134,23 @@ def _cgroups(report: Report, width: int) -> Iterator[Line]:
     for one in report["cgroups"]:
         where.setdefault((one["version"], one["path"]), []).extend(one["controllers"] or ["(no controllers)"])
     for (version, path), controllers in where.items():
-        yield from wrapped(f"v{version}", f"{path}   {' '.join(controllers)}", width)
+        yield from wrapped(f"v{version}", f"{path}   {' '.join(controllers)}", width, whole=True)
+    if not where:
+        yield fact("", ("none to be seen: no cgroup filesystem is mounted here", "warn"))
 
 
 def _root(report: Report, width: int) -> Iterator[Line]:
     root = report["rootfs"]
-    kind = " ".join(filter(None, (root["type"], root["source"], "read-only" if root["read_only"] else "")))
+    source = root["source"] if root["source"] != root["type"] else ""
+    kind = " ".join(filter(None, (root["type"], source, "read-only" if root["read_only"] else "")))
     yield [("ROOT", "title"), (f"{'':<{LABEL - 2}}{safe(kind) or UNKNOWN}", "")]
     if report["chroot"] is not None:
         yield fact("chroot", (safe(report["chroot"]), "warn"))
     for layer, path in (("upper", root["upper"]), ("work", root["work"]), ("merged", root["merged"])):
         if path:
-            yield from wrapped(layer, path, width)
+            yield from wrapped(layer, path, width, whole=True)
     for number, lower in enumerate(root["lower"]):
-        yield from wrapped("" if number else "lower", lower, width)
+        yield from wrapped("" if number else "lower", lower, width, whole=True)
     mounts = report["mounts"]
     if not mounts:
         yield fact("mounts", ("all of them are the host's", "dim"))
@@ -149,11 +159,11 @@ def _root(report: Report, width: int) -> Iterator[Line]:
     yield fact("mounts", f"{len(mounts)}" + ("" if hosts_unseen else " that the host does not have"))
     hidden = set(overmounted(mounts))
     widest = min(max(len(safe(one["mountpoint"])) for one in mounts), 40)
-    for mount in mounts:
+    for mount, more in abridged(mounts):
         place = fit(safe(mount["mountpoint"]), widest) if len(mount["mountpoint"]) <= widest else mount["mountpoint"]
         of = safe(mount["source"]) + (f" {_short(mount['source_root'])}" if mount["source_root"] != "/" else "")
         flags = ",".join(option for option in mount["options"] if option != "relatime")
-        note = "  one of several here" if mount["mountpoint"] in hidden else ""
+        note = f"  {more}" if more else "  one of several here" if mount["mountpoint"] in hidden else ""
         yield [("    ", ""), (safe(place), ""), (f"  {safe(mount['type']):<9} {of}  {safe(flags)}{note}", "dim")]
 
 
@@ -175,7 +185,8 @@ def _resources(report: Report) -> Iterator[Line]:
         ("up for", duration(told["uptime_seconds"]), duration(has["uptime_seconds"])),
     )
     for label, said, real in rows:
-        yield fact(label, f"{said:<14}", (real, "warn" if said != real and UNKNOWN not in (said, real) else ""))
+        differs = said != real and UNKNOWN not in (said, real)
+        yield fact(label, f"{said:<14}", (real, "warn") if differs else ("unknown", "dim") if real == UNKNOWN else real)
     if told["load"]:
         load = " ".join(f"{value:.2f}" for value in told["load"])
         known = {kind: value for kind, value in (has["pressure"] or {}).items() if value is not None}

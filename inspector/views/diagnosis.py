@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from textwrap import wrap
 
 from inspector.advice import ADVICE
@@ -14,7 +14,7 @@ from inspector.views.facts import not_readable
 from inspector.views.layout import Line
 from inspector.views.text import safe
 
-__all__ = ["diagnosis_lines", "every_finding"]
+__all__ = ["diagnosis_lines", "every_finding", "finding_lines"]
 
 INDENT = 10
 
@@ -41,7 +41,7 @@ def diagnosis_lines(container: Container, closeup: Closeup, width: int) -> list[
     lines: list[Line] = []
     found = every_finding(container, closeup)
     for one in found:
-        lines += _finding(one, width)
+        lines += finding_lines(one, width)
     if not found:
         lines.append([("no findings", "good")])
     if closeup.report is None:
@@ -52,7 +52,8 @@ def diagnosis_lines(container: Container, closeup: Closeup, width: int) -> list[
     return [*lines, [], *identity_lines(container, width)]
 
 
-def _finding(one: Finding, width: int) -> Iterable[Line]:
+def finding_lines(one: Finding, width: int) -> Iterator[Line]:
+    """Yield a finding: how bad, what it is called, the evidence and what to do."""
     yield [
         (f"{safe(one['severity']):<{INDENT - 1}} ", COLOUR_OF_SEVERITY.get(one["severity"], "")),
         (safe(one["code"]), "title"),

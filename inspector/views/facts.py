@@ -21,17 +21,22 @@ def fact(label: str, *cells: Cell | str) -> Line:
     return [(f"  {label:<{LABEL}}", "dim"), *((cell, "") if isinstance(cell, str) else cell for cell in cells)]
 
 
-def wrapped(label: str, text: str, width: int, meaning: str = "") -> Iterator[Line]:
-    """Yield a text behind a label in as many lines as it needs; the text need not be safe yet."""
-    parts = wrap(safe(text), max(width - LABEL - 3, LEAST), break_on_hyphens=False) or [UNKNOWN]
+def wrapped(label: str, text: str, width: int, meaning: str = "", *, whole: bool = False) -> Iterator[Line]:
+    """Yield a text behind a label in as many lines as it needs; the text need not be safe yet.
+
+    `whole`: no word is broken, so that a path can be copied; a terminal breaks the line by itself.
+    """
+    room = max(width - LABEL - 3, LEAST)
+    parts = wrap(safe(text), room, break_on_hyphens=False, break_long_words=not whole) or [UNKNOWN]
     for number, part in enumerate(parts):
         yield fact("" if number else label, (part, meaning))
 
 
 def not_readable(those: Iterable[Unreadable]) -> Iterator[Line]:
-    """Yield what could not be read, why, and what would help; nothing where all could."""
+    """Yield below a blank line what could not be read, why, and what would help; nothing where all could."""
     for number, one in enumerate(those):
         if not number:
+            yield []
             yield [("NOT READABLE", "title")]
         needs = f" (needs {safe(one['needs'])})" if one["needs"] else ""
         yield [(f"  {safe(one['what'])}: {safe(one['error'])}{needs}", "warn")]

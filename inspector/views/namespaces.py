@@ -14,6 +14,7 @@ LONG = {"net": "NETWORK", "pid": "PID", "mnt": "MOUNT", "ipc": "IPC", "uts": "HO
 TITLES = f"{'TYPE':<7} {'INODE':<10} {'OWNER':<10} {'PARENT':<10} {'PROCS':>6} {'PID':>8} {'COMMAND':<15} WHO IS IN IT"
 COMMAND = 15
 MOST_KEEPERS = 3
+MOST_NAMES = 8  # on a line; the JSON has all
 
 
 def namespace_lines(rows: Sequence[Row], on_host: Sequence[Exposed], unreadable: int) -> list[Line]:
@@ -54,10 +55,14 @@ def _line(row: Row, exposed: set[str]) -> Line:
         parts.append([(f"THE HOST'S OWN{outside}", "title")])
     elif row["outside"]:
         parts.append([(f"in no container ({row['outside']})", "dim")])
-    for share in row["containers"]:
-        alarm = row["same_as_host"] and row["type"] in EXPOSED and share["id"] in exposed
+    alarmed = {one["id"] for one in row["containers"] if row["same_as_host"] and row["type"] in EXPOSED} & exposed
+    plain = [one for one in row["containers"] if one["id"] not in alarmed]
+    for share in [*(one for one in row["containers"] if one["id"] in alarmed), *plain[:MOST_NAMES]]:
         name = f"{safe(share['name'])} ({share['processes']})"
-        parts.append([(f"! {name} IN THE HOST'S {LONG[row['type']]} NAMESPACE", "bad")] if alarm else [(name, "")])
+        alarm = f"! {name} IN THE HOST'S {LONG.get(row['type'], '')} NAMESPACE"
+        parts.append([(alarm, "bad") if share["id"] in alarmed else (name, "")])
+    if len(plain) > MOST_NAMES:
+        parts.append([(f"and {len(plain) - MOST_NAMES} more containers", "dim")])
     parts += _kept(row)
     if row["owner_uid"]:
         parts.append([(f"made by uid {row['owner_uid']}", "dim")])

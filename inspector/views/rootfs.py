@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping
 
 from inspector.layers import Change, Claim, Layers, Totals
 from inspector.views.layout import Line
-from inspector.views.text import byte_size, safe
+from inspector.views.text import byte_size, safe, short_id
 
 __all__ = ["change_line", "layer_lines", "owner_lines", "total_lines"]
 
 MARKS = {"added": ("A", "good"), "changed": ("C", "warn"), "deleted": ("D", "bad"), "copied": ("=", "dim")}
 WORDS = {"added": "added", "changed": "changed", "deleted": "deleted", "copied": "copied up, the same as in the image"}
 TYPES_WITHOUT_WORD = ("file", "directory")
-SHORT_ID = 12
 MOST_PROBLEMS = 10
 ROLES = {
     "upper": "upper directory",
@@ -80,12 +79,12 @@ def owner_lines(path: str, claims: Iterable[Claim]) -> list[Line]:
 def _who(claim: Claim) -> Line:
     runtime = f"{claim.runtime} " if claim.runtime else ""
     state = "running" if claim.running else "stopped"
-    return [(safe(claim.name), "title"), (f" ({safe(runtime)}{safe(claim.container[:SHORT_ID])}, {state})", "dim")]
+    return [(safe(claim.name), "title"), (f" ({safe(runtime)}{short_id(claim.container)}, {state})", "dim")]
 
 
 def _owner(claim: Claim) -> Line:
     role = f"lower layer {claim.layer}" if claim.role == "lower" else ROLES[claim.role]
-    inside = f", {safe(claim.inside)} in it" if claim.inside else ""
+    inside = f", {safe(claim.inside)} in it" if claim.inside not in (None, "/") else ""
     if claim.role == "mounted-from":
         inside = f" at {safe(claim.inside)}" if claim.inside else ""
         return [*_who(claim), (f": {role}{inside}", "")]

@@ -35,14 +35,21 @@ def security_lines(security: Security, width: int, known: Sequence[str]) -> Iter
     yield fact("seccomp", seccomp + (f", {filters} filter{'s' if filters > 1 else ''}" if filters else ""))
     new = {True: "no: no_new_privs is set", False: "yes, by setuid programs and file capabilities", None: UNKNOWN}
     yield fact("may gain", new[security["no_new_privs"]])
-    if security["devices"] is not None:
-        yield from wrapped("devices", ", ".join(security["devices"]) or "none", width)
-    elif security["devices_note"]:
-        yield fact("devices", (security["devices_note"], "dim"))
+    yield from _devices(security, width)
     for label, paths in (("masked", security["masked_paths"]), ("read-only", security["read_only_paths"])):
         if paths:
             yield from wrapped(label, " ".join(paths), width)
     yield fact("LSM label", safe(security["lsm"]) if security["lsm"] else ("none", "dim"))
+
+
+def _devices(security: Security, width: int) -> Iterator[Line]:
+    if security["devices"]:
+        yield from wrapped("devices", ", ".join(security["devices"]), width)
+        yield fact("", ("c character, b block, a all; r read, w write, m make the node", "dim"))
+    elif security["devices"] is not None:
+        yield fact("devices", "none")
+    elif security["devices_note"]:
+        yield fact("devices", (security["devices_note"], "dim"))
 
 
 def _span(first: int, length: int) -> str:
@@ -56,4 +63,6 @@ def _capabilities(names: Sequence[str], known: Sequence[str]) -> str:
     lacks = [name for name in known if name not in names]
     few = lacks if len(lacks) < len(names) else names
     text = " ".join(name.removeprefix("CAP_").lower() for name in few)
-    return f"{len(names)}: {text}" if few is names else f"all {len(names)}{' but ' if lacks else ''}{text}"
+    if few is names:
+        return f"{len(names)}: {text}"
+    return f"{len(names)} of {len(known)}: all but {text}" if lacks else f"all {len(names)}"

@@ -6,11 +6,17 @@ Pure functions. An unknown value (None, NaN) is always "-", never 0.
 from __future__ import annotations
 
 import math
+import re
 from typing import Literal
 
-__all__ = ["UNKNOWN", "Align", "byte_size", "cores", "count", "duration", "fit", "percent", "rate", "safe", "width_of"]
+__all__ = [
+    "UNKNOWN", "Align", "byte_size", "cores", "count", "duration", "fit", "percent", "rate", "safe", "short_id",
+    "width_of",
+]  # fmt: skip
 
 UNKNOWN = "-"
+FULL_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
+SHORT_ID = 12
 Align = Literal["left", "right"]
 BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 # os.fsdecode() turns an undecodable byte 0xNN into the lone surrogate U+DCNN.
@@ -27,6 +33,11 @@ def safe(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _visible(ord(char)) for char in text)
+
+
+def short_id(identifier: str) -> str:
+    """Return a full id's first twelve digits, as Docker writes it; any other id is told by all of it."""
+    return identifier[:SHORT_ID] if FULL_ID.fullmatch(identifier) else safe(identifier)
 
 
 def _visible(code: int) -> str:

@@ -85,6 +85,17 @@ def test_a_container_on_the_hosts_network_or_pids_is_said_first_and_in_its_row()
     assert "db (1) IN THE HOST'S" not in text
 
 
+def test_of_very_many_in_one_namespace_some_are_named() -> None:
+    """A line names a few and counts the others; those that are an alarm are never cut."""
+    ones = [container(f"c{number}", 10 + number, net=100 + number) for number in range(30)]
+    people = [THREAD, *(inhabitant(10 + number, net=100 + number) for number in range(30))]
+    line = next(line for line in text_of(namespace_lines(rows(people, ones), [], 0)).splitlines() if "uts" in line)
+    assert line.count("(1)") == 9  # the host's own thread, and eight
+    assert line.endswith("and 22 more containers")
+    loud = exposed(ones, hosts_own(people))
+    assert text_of(namespace_lines(rows(people, ones), loud, 0)).count("IN THE HOST'S PID NAMESPACE") == len(loud) == 30
+
+
 def test_hostile_names_do_nothing_to_the_terminal() -> None:
     """Names of processes, containers and mountpoints are shown escaped."""
     keeper = Keeper(("net", 8), "mount", 1, "x", "/run/\x1b[2J")

@@ -11,10 +11,11 @@ from inspector import nsinspect
 from inspector.errors import NoSuchContainer, NoSuchProcess
 from inspector.kernel.mounts import parse_mountinfo
 from inspector.nsinspect import facts, page
+from inspector.nsinspect.abridge import abridged
 from inspector.nsinspect.gather import Gatherer
 from inspector.nsinspect.listing import Ambiguous, resolve
 from inspector.observe import Observer
-from inspector.report import Report
+from inspector.report import MountEntry, Report
 from tests.fakehost import FakeHost
 from tests.unit.test_archives import unpacked
 
@@ -193,7 +194,85 @@ def test_from_inside_a_container_what_is_hidden_is_unknown(tmp_path: Path) -> No
     assert (cpu["value"], cpu["hidden_ancestors"]) == (None, True)
     assert report["really_has"]["cpus"] is None
     assert "the host's mounts" in [one["what"] for one in report["unreadable"]]
-    assert "unknown" in text_of(report)
+    shown = text_of(report)
+    assert "cpu         unknown: cgroups above are hidden" in shown
+    assert "\n  CPUs        -             unknown" in shown
+    assert "PIDs        1   in our PID namespace; its number outside cannot be seen from here" in shown
+
+
+def test_from_inside_a_container_its_own_walls_are_judged(tmp_path: Path) -> None:
+    """What needs no sight of the host is found from inside as well: every capability, no seccomp, writable settings."""
+    inside = {**OWN, "cgroup": 4026532006}
+    fake = FakeHost(tmp_path, "v1").process(1, "web", ppid=0, namespaces=inside, mountinfo=MOUNTS)
+    found = {one["code"]: one["severity"] for one in report_on(fake, 1)["findings"]}
+    assert found.items() >= {"privileged": "critical", "proc-sys-writable": "critical", "root-of-host": "info"}.items()
+    assert not {"host-path-writable", "host-root", "host-proc"} & found.keys()
+
+
+def test_where_no_cgroup_is_mounted_it_is_said(tmp_path: Path) -> None:
+    """As in bwrap: neither a cgroup nor the devices are told, and v2 has nothing to do with it."""
+    inside = {**OWN, "cgroup": 4026532006}
+    fake = FakeHost(tmp_path, "v1").process(1, "web", ppid=0, namespaces=inside, mountinfo=MOUNTS)
+    shown = text_of(report_on(fake, 1))
+    assert "none to be seen: no cgroup filesystem is mounted here" in shown
+    assert "devices     unknown: the cgroups that decide it are not mounted here" in shown
+
+
+def test_the_page_says_who_made_it(tmp_path: Path) -> None:
+    """Runtime, image, the evidence, and the whole of an id that is no long number."""
+    shown = text_of(report_on(container(tmp_path), 4243))
+    assert "made        by docker, image unknown" in shown
+    assert "known by    cgroup pattern docker, own mnt namespace 4026532001" in shown
+    fake = FakeHost(tmp_path / "other", "v1").process(4242, "web", namespaces=OWN, ns_pids=(4242, 1), mountinfo=MOUNTS)
+    assert "in container web-4242 (pid-4026532002)" in text_of(report_on(fake, 4242))
+
+
+def test_paths_on_the_page_are_whole(tmp_path: Path) -> None:
+    """A layer's path can be copied, however long."""
+    upper = f"/var/lib/docker/overlay2/{ID}{ID}/diff"
+    fake = container(tmp_path).mountinfo(MOUNTS.replace("/l/up/diff", upper), 4242)
+    assert f"upper       {upper}\n" in text_of(report_on(fake, 4242))
+
+
+def test_the_worst_finding_comes_first_with_what_to_do(tmp_path: Path) -> None:
+    """Each finding has its evidence and advice below its code."""
+    fake = container(tmp_path).process(
+        4243, "web", cgroups=f"/docker/{ID}", namespaces=OWN, ns_pids=(4243, 7), mountinfo=MOUNTS
+    )
+    shown = text_of(report_on(fake, 4243)).partition("FINDINGS\n")[2]
+    severities = [line.split()[0] for line in shown.split("\n") if line[:1].strip()]
+    assert severities == sorted(severities, key=("critical", "warning", "info").index)
+    assert shown.startswith("critical  privileged\n          privileged: all capabilities")
+    assert "Start it without --privileged" in shown
+
+
+def entry(place: str, kind: str = "cgroup", root: str = "/", *options: str) -> MountEntry:
+    """Return one mount of a table."""
+    return {"mountpoint": place, "type": kind, "source": kind, "source_root": root, "read_only": False,
+            "options": list(options), "propagation": []}  # fmt: skip
+
+
+def test_many_mounts_alike_are_one_line() -> None:
+    """Four or more that differ in their last name alone are told once; one that differs in more stands by itself."""
+    names = ("cpu", "memory", "pids", "blkio")
+    table = [entry("/sys", "sysfs"), *(entry(f"/sys/fs/cgroup/{name}") for name in names),
+             entry("/sys/fs/cgroup/systemd", "cgroup", "/", "rw")]  # fmt: skip
+    assert [(one["mountpoint"], more) for one, more in abridged(table)] == [
+        ("/sys", ""),
+        ("/sys/fs/cgroup/cpu", "and the same: memory pids blkio"),
+        ("/sys/fs/cgroup/systemd", ""),
+    ]
+    assert [more for _, more in abridged(table[:4])] == [""] * 4
+
+
+def test_what_comes_along_with_a_directory_of_the_host_is_counted() -> None:
+    """Of `-v /:/host` the mounts below are a number; those below what the runtime itself made are told."""
+    kinds = ("proc", "sysfs", "tmpfs", "devpts", "ext4")
+    table = [entry("/", "overlay"), entry("/dev", "tmpfs"), *(entry(f"/dev/{kind}", kind) for kind in kinds),
+             entry("/host", "ext4"), *(entry(f"/host/{kind}/x", kind) for kind in kinds)]  # fmt: skip
+    shown = [(one["mountpoint"], more) for one, more in abridged(table)]
+    assert shown[-1] == ("/host", "and 5 mounts below it")
+    assert len(shown) == 8
 
 
 @pytest.mark.parametrize("pid", [2995, 3024])

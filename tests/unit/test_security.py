@@ -59,6 +59,13 @@ def test_a_process_without_walls_has_no_findings() -> None:
         assert findings(situation(same={**OWN, "mnt": same}, capabilities=frozenset(CAPABILITIES))) == []
 
 
+@pytest.mark.parametrize(("net", "codes"), [(False, []), (True, [("sys-writable", "warning")])])
+def test_its_own_interfaces_in_sys_are_its_own(*, net: bool, codes: list[tuple[str, str]]) -> None:
+    """LXC lets it write to the interfaces of its network: the host's they are only with the host's network."""
+    of = situation("30 13 0:53 /devices/virtual/net /sys/devices/virtual/net rw - sysfs sysfs rw\n")
+    assert told(of._replace(same={**OWN, "net": net})) == codes
+
+
 @pytest.mark.parametrize(
     ("mount", "code", "severity", "says"),
     [
