@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -22,12 +23,13 @@ from exporter import options
 from exporter.address import bind, from_systemd, is_loopback, url
 from exporter.collectors import selected
 from exporter.logs import fields, set_up
-from exporter.privileges import NEEDED, missing_here
+from exporter.privileges import NEEDED, missing_here, own_status, surplus
 from exporter.scrape import Scraper, version
 from exporter.shared import Shared
 from inspector.document import document
 from inspector.kernel.host import Host
 from inspector.model import Observation
+from inspector.observe import Observer
 
 if TYPE_CHECKING:
     from exporter.reload import WebConfigFile
@@ -53,11 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.warning("--path.procfs is of another PID namespace than ours, so nobody is found in the cgroups: "
                     "give this container the host's (--pid host, in Kubernetes hostPID: true)")  # fmt: skip
     selection = selected(arguments)
-    observe = Shared(selection.observer(host).tick)
+    observer = selection.observer(host)
+    observe = Shared(observer.tick)
     own = not arguments.once and not arguments.web_disable_exporter_metrics
     scraper = Scraper(host, observe, selection, own=own)
     with host:
-        return _print(scraper) if arguments.once else _serve(arguments, scraper, observe)
+        return _print(scraper) if arguments.once else _serve(arguments, scraper, observer, observe)
 
 
 def _stop(_: int, __: FrameType | None) -> NoReturn:
@@ -76,7 +79,9 @@ def _print(scraper: Scraper) -> int:
     return 0 if page.ok else 1
 
 
-def _serve(arguments: argparse.Namespace, scraper: Scraper, observe: Callable[[], Observation]) -> int:
+def _serve(
+    arguments: argparse.Namespace, scraper: Scraper, observer: Observer, observe: Callable[[], Observation]
+) -> int:
     """Listen and answer until SIGTERM or SIGINT."""
     with ExitStack() as stack:
         try:
@@ -85,8 +90,8 @@ def _serve(arguments: argparse.Namespace, scraper: Scraper, observe: Callable[[]
         except CannotStart as error:
             print(f"cgscope-exporter: {error}", file=sys.stderr)  # noqa: T201
             return 1
-        _say_what_is_served(sockets, web_config, arguments.web_telemetry_path)
-        _run(sockets, web_config, arguments, scraper, observe)
+        _say_what_is_served(sockets, web_config, options.route_prefix(arguments) + arguments.web_telemetry_path)
+        _run(sockets, web_config, arguments, scraper, observer, observe)
     return 0
 
 
@@ -131,8 +136,9 @@ def _say_what_is_served(sockets: list[socket.socket], web_config: WebConfigFile,
     if lacks := missing_here():
         what = fields(missing=",".join(lacks), hides="; ".join(lacks.values()))
         log.warning("not everything can be read", extra=what)
-    if os.geteuid() == 0:
-        log.info("root is more than is needed: an ordinary user will do", extra=fields(capabilities=",".join(NEEDED)))
+    if surplus(own_status()):
+        log.info("has more capabilities than it needs: an ordinary user with these will do",
+                 extra=fields(capabilities=",".join(NEEDED)))  # fmt: skip
 
 
 def _run(
@@ -140,6 +146,7 @@ def _run(
     web_config: WebConfigFile,
     arguments: argparse.Namespace,
     scraper: Scraper,
+    observer: Observer,
     observe: Callable[[], Observation],
 ) -> None:
     # Half a second of imports that --help, --once and a wrong option do without.
@@ -153,9 +160,11 @@ def _run(
         observe,
         document,
         telemetry_path=arguments.web_telemetry_path,
+        prefix=options.route_prefix(arguments),
+        external=arguments.web_external_url,
         max_requests=arguments.web_max_requests,
     )
-    streams = Streams(observe, Look)
+    streams = Streams(observe, Look, focus=partial(setattr, observer, "focused"))
     serve(application(endpoints, streams), sockets, web_config, streams.close)
 
 

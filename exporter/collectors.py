@@ -42,6 +42,7 @@ DEFAULTS = frozenset(name for name, one in COLLECTORS.items() if one.default)
 LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}", re.ASCII)
 MOST_LABELS, MOST_TOP = 32, 100
 REFRESH_SECONDS = 60.0
+MOST_PROCESSES = 256  # of one container: reading one costs as much as a cgroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Selection:
             more=frozenset(wanted),
             health="health" in self.names,
             refresh_seconds=REFRESH_SECONDS,
+            most_processes=MOST_PROCESSES,
         )
 
     def asked(self, names: Collection[str]) -> Selection:

@@ -35,11 +35,14 @@ LINKS = (
 )
 
 
-def landing(version: str, telemetry_path: str) -> str:
-    """Return the page as HTML; its links are relative, so it works behind a proxy that adds a prefix."""
+def landing(version: str, telemetry_path: str, prefix: str = "") -> str:
+    """Return the page as HTML; its links are relative, so it works behind a proxy that adds a prefix or takes one.
+
+    `prefix` is what stands before the paths as they are shown.
+    """
     metrics = (telemetry_path.lstrip("/"), "The metrics, measured anew at each scrape.")
     rows = "".join(
-        f'<dt><a href="{escape(path)}">/{escape(path)}</a></dt><dd>{escape(text)}</dd>\n'
+        f'<dt><a href="{escape(path)}">{escape(prefix)}/{escape(path)}</a></dt><dd>{escape(text)}</dd>\n'
         for path, text in (metrics, *LINKS)
     )
     return (

@@ -10,7 +10,7 @@ document's (inspector.schema), with two differences in the table's part:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
@@ -39,10 +39,11 @@ LIMITED = ("cpu", "memory", "pids")
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a reader wants: the whole document, or the table's part of it with one container whole."""
+    """What a reader wants: the whole document, or the table's part of it, with labels, with one container whole."""
 
     table: bool = False
     detail: str | None = None
+    labels: bool = False
 
 
 class Look:
@@ -81,24 +82,25 @@ class Look:
     def _content(self, view: View) -> object:
         if not view.table:
             return self._document
-        content: dict[str, Any] = brief(self._document)
+        content: dict[str, Any] = brief(self._document, labels=view.labels)
         if view.detail is not None:
             content["detail"] = detail(self._after, self._document, view.detail)
         return content
 
 
-def brief(made: Document) -> dict[str, Any]:
-    """Return a document with only what the table shows of each container."""
+def brief(made: Document, *, labels: bool = False) -> dict[str, Any]:
+    """Return a document with only what the table shows of each container, and its labels for who filters by them."""
     hidden = made["viewpoint"]["hidden_ancestors"]
-    return {**made, "containers": [_brief(container, hidden=hidden) for container in made["containers"]]}
+    keys = (*TOP, "labels") if labels else TOP
+    return {**made, "containers": [_brief(container, keys, hidden=hidden) for container in made["containers"]]}
 
 
-def _brief(container: Container, *, hidden: bool) -> dict[str, Any]:
+def _brief(container: Container, keys: Iterable[str], *, hidden: bool) -> dict[str, Any]:
     given: Any = container  # mypy allows only literal keys of a TypedDict
-    short = {key: given[key] for key in TOP}
-    for group, keys in GROUPS.items():
+    short = {key: given[key] for key in keys}
+    for group, parts in GROUPS.items():
         values = given[group]
-        short[group] = {key: values[key] for key in keys}
+        short[group] = {key: values[key] for key in parts}
     cgroups = container["cgroups"]
     for group in LIMITED:
         set_by = given[group]["limit_set_by"]

@@ -6,13 +6,14 @@ import argparse
 import os
 from collections.abc import Callable
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from exporter.address import parse_address
 from exporter.collectors import declare
 from exporter.logs import FORMATS, LEVELS
 from exporter.version import version
 
-__all__ = ["parser"]
+__all__ = ["parser", "route_prefix"]
 
 OTHER_PATHS = {"/", "/api/v1/containers", "/api/v1/stream", "/ui", "/healthz", "/-/healthy", "/-/ready"}
 
@@ -56,6 +57,11 @@ def _web(add: Callable[..., object]) -> None:
         help="listen on the sockets that systemd passes (socket activation) instead")
     add("--web.config.file", dest="web_config_file", metavar="FILE", help="TLS, client certificates, users with "
         "passwords, headers and a rate limit, as Prometheus' exporter-toolkit has them; read again when it changes")
+    add("--web.external-url", dest="web_external_url", type=_checked(_external_url), metavar="URL",
+        help="URL under which the exporter is reached from outside, for instance behind a reverse proxy; a path in it "
+        "prefixes all endpoints unless --web.route-prefix says otherwise")
+    add("--web.route-prefix", dest="web_route_prefix", type=_checked(_prefix), metavar="PATH",
+        help="prefix of all endpoints (default: the path of --web.external-url)")
     add("--web.telemetry-path", dest="web_telemetry_path", type=_checked(_telemetry_path), metavar="PATH",
         default="/metrics", help="path of the metrics (default: %(default)s)")
     add("--web.max-requests", dest="web_max_requests", type=_checked(_count), metavar="N", default="40",
@@ -94,6 +100,39 @@ def _telemetry_path(text: str) -> str:
     if not text.startswith("/") or ours or any(character in text for character in "{}?#% \t\n"):
         raise ValueError(f"{text!r} is not a path for the metrics, such as /metrics")
     return text
+
+
+def _external_url(text: str) -> str:
+    """Return a URL without a slash at its end; like Prometheus, a scheme that is not http is refused."""
+    try:
+        parts = urlsplit(text)
+        right = parts.scheme in ("http", "https") and parts.hostname and parts.username is None
+        right = right and not (parts.query or parts.fragment)
+        _ = parts.port
+    except ValueError:
+        right = False
+    if not right or not text.isprintable() or " " in text:
+        raise ValueError(f"{text!r} is not a URL such as https://example.org/cgscope")
+    _prefix(parts.path)
+    return text.rstrip("/")
+
+
+def _prefix(text: str) -> str:
+    """Return a path with a slash before it and none behind it; "" for the top."""
+    trimmed = text.strip("/")
+    if any(character in trimmed for character in "{}?#%\\ \t\r\n") or not trimmed.isascii() or {"", ".", ".."} & set(
+        trimmed.split("/") if trimmed else ()
+    ):
+        raise ValueError(f"{text!r} is not a path that can be a prefix, such as /cgscope")
+    return f"/{trimmed}" if trimmed else ""
+
+
+def route_prefix(arguments: argparse.Namespace) -> str:
+    """Return the prefix of all endpoints: "/cgscope", or "" for none."""
+    if arguments.web_route_prefix is not None:
+        given: str = arguments.web_route_prefix
+        return given
+    return _prefix(urlsplit(arguments.web_external_url or "").path)
 
 
 def _count(text: str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["NEEDED", "missing", "missing_here"]
+__all__ = ["NEEDED", "missing", "missing_here", "own_status", "surplus"]
 
 # Bits of CapEff (include/uapi/linux/capability.h), and what each is for.
 NEEDED = {
@@ -19,25 +19,38 @@ NEEDED = {
 EFFECTIVE = re.compile(rb"^CapEff:\s*([0-9a-f]+)$", re.MULTILINE)
 
 
+def surplus(status: bytes) -> bool:
+    """Tell whether a /proc/<pid>/status has more capabilities than are needed, whoever the user is."""
+    return bool(_effective(status) & ~sum(1 << bit for bit, _ in NEEDED.values()))
+
+
+def _effective(status: bytes) -> int:
+    found = EFFECTIVE.search(status)
+    return int(found[1], 16) if found else 0
+
+
 def missing(status: bytes, *, log_is_restricted: bool) -> dict[str, str]:
     """Return the capabilities that a /proc/<pid>/status lacks, with what they are for.
 
     CAP_SYSLOG is needed only where kernel.dmesg_restrict is set (proc_sys_kernel(5)), as Debian does.
     """
-    found = EFFECTIVE.search(status)
-    effective = int(found[1], 16) if found else 0
+    effective = _effective(status)
     if not log_is_restricted:
         effective |= 1 << NEEDED["CAP_SYSLOG"][0]
     return {name: why for name, (bit, why) in NEEDED.items() if not effective >> bit & 1}
 
 
+def own_status() -> bytes:
+    """Return the /proc/<pid>/status of this process."""
+    with open("/proc/self/status", "rb") as file:
+        return file.read()
+
+
 def missing_here() -> dict[str, str]:
     """Return what this process lacks on this machine."""
-    with open("/proc/self/status", "rb") as file:
-        status = file.read()
     try:
         with open("/proc/sys/kernel/dmesg_restrict", "rb") as file:
             restricted = file.read().strip() != b"0"
     except OSError:  # not shown in this container: then its log is not either
         restricted = True
-    return missing(status, log_is_restricted=restricted)
+    return missing(own_status(), log_is_restricted=restricted)

@@ -28,6 +28,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from starlette.concurrency import run_in_threadpool
@@ -51,6 +52,8 @@ HEARTBEAT_SECONDS = 15.0
 RETRY_MS = 2000
 RECENT = 5.0
 """Seconds for which the last look serves a new stream as the first of two: a page that is turned has no gap."""
+MOST_CLOSE = 8
+"""Containers whose processes are read at each look, for all streams together."""
 NOSNIFF = {"X-Content-Type-Options": "nosniff"}
 
 T = TypeVar("T")
@@ -96,17 +99,28 @@ class Rhythm(Generic[T]):
 
     interval: float
     due: float
-    readers: set[Reader] = field(default_factory=set)
+    readers: dict[Reader, None] = field(default_factory=dict)  # a set in the order of their coming
     before: T | None = None
     latest: Text | None = None
 
 
 class Streams(Generic[T]):
-    """The open streams. `observe` takes one observation, `look` makes a document of two (the first may be None)."""
+    """The open streams. `observe` takes one observation, `look` makes a document of two (the first may be None).
 
-    def __init__(self, observe: Callable[[], T], look: Callable[[T | None, T], Text], *, most: int = 32) -> None:
+    `focus` is told before each look which containers somebody looks at closely, at most MOST_CLOSE of them.
+    """
+
+    def __init__(
+        self,
+        observe: Callable[[], T],
+        look: Callable[[T | None, T], Text],
+        *,
+        focus: Callable[[frozenset[str]], object] = lambda _: None,
+        most: int = 32,
+    ) -> None:
         self._observe = observe
         self._look = look
+        self._focus = focus
         self._most = most
         self._rhythms: dict[float, Rhythm[T]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -122,7 +136,8 @@ class Streams(Generic[T]):
     def respond(self, request: Request) -> Response:
         """`/api/v1/stream?interval=S`: the document every S seconds, rounded to half ones.
 
-        `view=table` leaves what the live page's table shows, and `detail=ID` adds one container whole.
+        `view=table` leaves what the live page's table shows; `labels=1` adds the labels to it, and `detail=ID` one
+        container whole, with its processes.
         """
         interval = _interval(request.query_params.get("interval", "1"))
         view = request.query_params.get("view")
@@ -131,7 +146,8 @@ class Streams(Generic[T]):
         if view not in (None, "table"):
             return _error("view must be table, or left out for the whole document")
         packed = accepts_gzip(request.headers.get("accept-encoding", ""))
-        wanted = View(view == "table", view and request.query_params.get("detail"))
+        asked = request.query_params
+        wanted = View(view == "table", view and asked.get("detail"), labels=asked.get("labels", "") == "1")
         return _EventStream(self, interval, wanted, GzipStream() if packed else None)
 
     def close(self) -> None:
@@ -152,7 +168,7 @@ class Streams(Generic[T]):
             rhythm = self._rhythms[interval] = self._begin(interval, asyncio.get_running_loop().time())
         elif rhythm.latest is not None:
             reader.tell(rhythm.latest)
-        rhythm.readers.add(reader)
+        rhythm.readers[reader] = None
         self._wake.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run())
@@ -168,7 +184,7 @@ class Streams(Generic[T]):
     def leave(self, interval: float, reader: Reader) -> None:
         """Remove a reader; the looking ends with the last one."""
         rhythm = self._rhythms[interval]
-        rhythm.readers.discard(reader)
+        rhythm.readers.pop(reader, None)
         if not rhythm.readers:
             del self._rhythms[interval]
             self._wake.set()
@@ -187,6 +203,12 @@ class Streams(Generic[T]):
                     await asyncio.wait_for(self._wake.wait(), wait)
         finally:
             self._task = None
+            self._focus(frozenset())
+
+    def _close(self) -> frozenset[str]:
+        """Return the containers that readers look at closely, those of the first readers."""
+        views = (reader.view for rhythm in self._rhythms.values() for reader in rhythm.readers)
+        return frozenset(islice(dict.fromkeys(view.detail for view in views if view.detail), MOST_CLOSE))
 
     async def _tick(self, now: float) -> None:
         """Look once for every rhythm that is due."""
@@ -195,6 +217,7 @@ class Streams(Generic[T]):
             # The second look follows the first one soon, for the first rates; from then on all are on the beat.
             first = rhythm.before is None
             rhythm.due = math.ceil(now / BEAT) * BEAT + BEAT if first else round(now / BEAT) * BEAT + rhythm.interval
+        self._focus(self._close())
         try:
             after = await run_in_threadpool(self._observe)
             looks = [self._look(rhythm.before, after) for rhythm in due]

@@ -63,7 +63,10 @@ class Limit(AbstractContextManager[None]):
 
 
 class Endpoints(Generic[T]):
-    """The handlers. `observe` takes one observation, `document` makes a document of two of them."""
+    """The handlers. `observe` takes one observation, `document` makes a document of two of them.
+
+    `prefix` stands before every path, `external` before those that are shown to people.
+    """
 
     def __init__(
         self,
@@ -72,12 +75,16 @@ class Endpoints(Generic[T]):
         document: Callable[[T, T], Document],
         *,
         telemetry_path: str = "/metrics",
+        prefix: str = "",
+        external: str | None = None,
         max_requests: int = 40,
     ) -> None:
         self._scraper = scraper
         self._observe = observe
         self._document = document
         self.telemetry_path = telemetry_path
+        self.prefix = prefix
+        self._external = prefix if external is None else external
         # Each its own: clients who ask for ten seconds of the document must not keep Prometheus out.
         self._scrapes, self._documents = Limit(max_requests), Limit(max_requests)
 
@@ -118,8 +125,12 @@ class Endpoints(Generic[T]):
     # These two wait for nothing, so they need no thread: they answer even when all threads are busy.
     async def index(self) -> Response:
         """`/`: the landing page."""
-        page = landing(version(), self.telemetry_path)
+        page = landing(version(), self.telemetry_path, self._external)
         return Response(page, media_type="text/html; charset=utf-8", headers=SECURITY_HEADERS)
+
+    async def to_index(self) -> Response:
+        """`/` where all endpoints have a prefix: on to the landing page, as in Prometheus."""
+        return Response(status_code=302, headers={"Location": f"{self.prefix}/"})
 
     @staticmethod
     async def health() -> Response:
@@ -146,6 +157,9 @@ def application(endpoints: Endpoints[T], streams: Streams[T] | None = None) -> F
     ]
     if streams is not None:
         routes.append(("/api/v1/stream", streams.respond))
+    routes = [(endpoints.prefix + path, handler) for path, handler in routes]
+    if endpoints.prefix:
+        routes += [(path, endpoints.to_index) for path in ("/", endpoints.prefix)]
     for path, handler in routes:
         app.add_api_route(path, handler, methods=["GET", "HEAD"], response_model=None)
     return app

@@ -45,9 +45,11 @@ class Observer:
     """Looks at one machine, tick after tick.
 
     `groups` adds plain control groups and services; `processes` adds every
-    container's processes, `focus` those of the container with that id. What
-    only the exporter wants: `in_full` reads more of each control file, and the
-    machine's own root cgroups too; `more` resources; `health` the result of
+    container's processes, `focused` those of the containers with these ids; it may be
+    set at any time, also from another thread, and holds from the next tick on. What
+    only the exporter wants: no more than `most_processes` of a container, the first
+    of its list; `in_full` reads more of each control file, and the machine's own
+    root cgroups too; `more` resources; `health` the result of
     Docker's health checks; every `refresh_seconds` what is remembered is read anew.
     """
 
@@ -61,11 +63,13 @@ class Observer:
         more: frozenset[str] = frozenset(),
         health: bool = False,
         refresh_seconds: float | None = None,
+        most_processes: int | None = None,
     ) -> None:
         self.host = host
         self.groups = groups
         self.processes = processes
-        self.focus: str | None = None
+        self.focused: frozenset[str] = frozenset()
+        self._most_processes = most_processes
         self._absence = Absence()
         self._collector = Collector(host, self._absence, refresh_seconds=refresh_seconds)
         self._meter = Meter(host, self._absence, omit=SELDOM, files=IN_FULL) if in_full else Meter(
@@ -85,6 +89,15 @@ class Observer:
         self._shown: tuple[Container, ...] = ()
         self._wanted: dict[Key, bool] = {}
         self._owning: tuple[KeysView[Key], tuple[Container, ...]] | None = None
+
+    @property
+    def focus(self) -> str | None:
+        """The one container in focus, for who looks at one alone."""
+        return next(iter(self.focused), None)
+
+    @focus.setter
+    def focus(self, container: str | None) -> None:
+        self.focused = frozenset() if container is None else frozenset({container})
 
     def tick(self) -> Observation:
         """Observe the machine now."""
@@ -215,8 +228,9 @@ class Observer:
     def _details(
         self, shown: Iterable[Container], processes: Mapping[int, Process]
     ) -> dict[str, tuple[ProcessDetail, ...]]:
-        wanted = (one for one in shown if self.processes or one.id == self.focus)
-        return {one.id: self._meter.details(one.members, processes) for one in wanted}
+        focused, most = self.focused, self._most_processes
+        wanted = (one for one in shown if self.processes or one.id in focused)
+        return {one.id: self._meter.details(one.members[:most], processes) for one in wanted}
 
 
 def _wanted(shown: Iterable[Container], watched: Iterable[str]) -> dict[Key, bool]:

@@ -4,7 +4,7 @@ import { Detail } from "./detail.js";
 import { byId, el, fill, setText } from "./dom.js";
 import { History } from "./history.js";
 import { keys } from "./keys.js";
-import { parseFilter, select } from "./selection.js";
+import { asksForLabels, parseFilter, select } from "./selection.js";
 import { Stream } from "./stream.js";
 import { Summary } from "./summary.js";
 import { Table } from "./table.js";
@@ -122,6 +122,10 @@ function nextCpu() {
 function setFilter(text) {
   byId("filter").value = text;
   matches = parseFilter(text);
+  if (asksForLabels(text) && !stream.labels) {
+    stream.labels = true; // from now on: who has asked once asks again
+    stream.open();
+  }
   draw();
 }
 

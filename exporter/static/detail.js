@@ -92,8 +92,8 @@ export class Detail {
     const made = panels(detail);
     if (!this.shown) {
       this.shown = made;
-      const [use, limits, namespaces, root, about] = made.values();
-      fill(this.panels, el("div", { class: "wide" }, limits), el("div", {}, use, root), el("div", {}, namespaces, about));
+      const [use, limits, running, namespaces, root, about] = made.values();
+      fill(this.panels, el("div", { class: "wide" }, limits, running), el("div", {}, use, root), el("div", {}, namespaces, about));
       return;
     }
     const selection = document.getSelection();

@@ -1,6 +1,7 @@
 // The panels of one container: what it uses, what limits it, what it shares, what it is made of, why it is listed.
 import { el } from "./dom.js";
 import { byteSize, cores, count, duration, percent, rate, safe, some, UNKNOWN } from "./format.js";
+import { processes } from "./processes.js";
 
 const NAMESPACES = {
   cgroup: "which part of the cgroup tree it sees", ipc: "System V and POSIX IPC", mnt: "the mounts it sees",
@@ -21,6 +22,7 @@ const RESOURCES = [
 export const panels = ({ container, limits, namespaces }) => new Map([
   ["use", panel("Use", use(container))],
   ["limits", panel("Limits, from the top of the tree to the container", ...chain(container, limits))],
+  ["processes", panel("Processes", ...processes(container))],
   ["namespaces", panel("Namespaces", whose(container, namespaces))],
   ["root", panel("Root filesystem", ...layers(container.rootfs))],
   ["about", panel("Why it is listed, and where", ...about(container))],

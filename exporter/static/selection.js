@@ -8,6 +8,7 @@ const KEYS = {
   kind: (container) => container.kind,
   state: (container) => container.state,
   pod: (container) => container.pod || "",
+  label: (container) => Object.entries(container.labels ?? {}).map(([key, value]) => `${key}=${value}`).join("\n"),
   finding: (container) => container.findings.map((finding) => `${finding.code} ${finding.severity}`).join("\n"),
 };
 const ANYWHERE = ["name", "id", "image", "runtime"];
@@ -20,6 +21,9 @@ export function parseFilter(text) {
   const tests = text.split(/\s+/).filter(Boolean).map(parseWord);
   return (container) => tests.every((test) => test(container));
 }
+
+/** Whether a filter looks at labels, which come only when they are asked for. */
+export const asksForLabels = (text) => /(^|\s)label:\S/i.test(text);
 
 function parseWord(word) {
   const colon = word.indexOf(":");

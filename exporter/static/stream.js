@@ -11,6 +11,7 @@ export class Stream {
     this.onState = onState;
     this.interval = 1;
     this.detail = null;
+    this.labels = false; // whether the table's containers come with their labels
     this.last = null;
     this.problem = null;
     this.open_ = false;
@@ -25,6 +26,7 @@ export class Stream {
     clearTimeout(this.retry);
     this.source?.close();
     const wanted = new URLSearchParams({ interval: this.interval, view: "table" });
+    if (this.labels) wanted.set("labels", "1");
     if (this.detail !== null) wanted.set("detail", this.detail);
     const source = (this.source = new EventSource(`../api/v1/stream?${wanted}`));
     source.addEventListener("open", () => this.#opened(source));

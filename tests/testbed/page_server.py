@@ -35,7 +35,7 @@ class Made:
 
     def text(self, view: View) -> bytes:
         """Return what a view is sent."""
-        content: dict[str, Any] = brief(self.made) if view.table else {**self.made}
+        content: dict[str, Any] = brief(self.made, labels=view.labels) if view.table else {**self.made}
         if view.detail is not None:
             one = next((one for one in self.made["containers"] if one["id"] == view.detail), None)
             content["detail"] = None if one is None else _detail(one)
@@ -64,10 +64,14 @@ def _detail(one: Container) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A server that runs; `ticks` are the looks that were taken, `streams` the open ones."""
+    """A server that runs; `ticks` are the looks that were taken, `streams` the open ones.
+
+    `focused` is who was looked at closely in each look, and after the last one.
+    """
 
     port: int
     ticks: list[int]
+    focused: list[frozenset[str]]
     streams: Streams[Document]
     loop: asyncio.AbstractEventLoop
 
@@ -93,7 +97,8 @@ def serving(make: Make, *, most: int = 32, port: int = 0) -> Iterator[Served]:
         ticks.append(len(ticks) + 1)
         return make(ticks[-1])
 
-    streams = Streams(observe, lambda _, after: Made(after), most=most)
+    focused: list[frozenset[str]] = []
+    streams = Streams(observe, lambda _, after: Made(after), focus=focused.append, most=most)
     app = FastAPI(openapi_url=None)
     app.add_api_route("/api/v1/stream", streams.respond, methods=["GET", "HEAD"], response_model=None)
     app.add_api_route("/ui", to_directory, methods=["GET"], response_model=None)
@@ -105,7 +110,7 @@ def serving(make: Make, *, most: int = 32, port: int = 0) -> Iterator[Served]:
         thread.start()
         while not server.started:
             time.sleep(0.01)
-        served = Served(sock.getsockname()[1], ticks, streams, server.servers[0].get_loop())
+        served = Served(sock.getsockname()[1], ticks, focused, streams, server.servers[0].get_loop())
         try:
             yield served
         finally:

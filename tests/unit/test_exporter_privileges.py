@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.privileges import missing
+from exporter.privileges import missing, surplus
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,15 @@ def test_what_is_missing(effective: str, lacks: list[str]) -> None:
     found = missing(status.encode(), log_is_restricted=True)
     assert list(found) == lacks
     assert all(found.values())
+
+
+@pytest.mark.parametrize(
+    ("effective", "more"),
+    [("000001ffffffffff", True), ("0000000400080004", False), ("0000000400080006", True), ("0000000000000000", False)],
+)
+def test_more_than_is_needed(effective: str, more: bool) -> None:
+    """It is the capabilities that are too many, not the user: root with the three needed ones has no more."""
+    assert surplus(f"Uid:\t0\t0\t0\t0\nCapEff:\t{effective}\n".encode()) is more
 
 
 def test_a_log_that_everyone_may_read() -> None:

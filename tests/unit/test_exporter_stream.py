@@ -15,6 +15,7 @@ from typing import Any, Self
 import pytest
 
 from exporter.live import Look, View, brief
+from exporter.stream import MOST_CLOSE
 from inspector.document import document as document_of
 from inspector.observe import Observer
 from inspector.schema import Document
@@ -258,6 +259,27 @@ def test_a_slow_reader_gets_the_newest_document_and_delays_nobody() -> None:
             read = slow.ticks(4)
             assert max(after - before for before, after in itertools.pairwise(read)) > 1, read
         wait_for(lambda: served.streams.open == 1)
+
+
+def test_what_readers_look_at_closely_is_known_before_each_look() -> None:
+    """Each reader may look closely at a container of its own, of all together at few; afterwards nobody does."""
+    with serving(numbered) as served:
+        with ExitStack() as stack:
+            for name in ("a", "a", "b"):
+                stack.enter_context(Client(served, f"interval=0.5&view=table&detail={name}")).event()
+            wait_for(lambda: served.focused[-1] == {"a", "b"})
+            for number in range(12):
+                stack.enter_context(Client(served, f"interval=0.5&view=table&detail={number}")).event()
+            wait_for(lambda: len(served.focused[-1]) == MOST_CLOSE and {"a", "b"} < served.focused[-1])
+        wait_for(lambda: not served.streams.open and served.focused[-1] == frozenset())
+
+
+def test_labels_come_to_who_asks_for_them(served: Served) -> None:
+    """The table's documents have no labels, which may be many, except for a reader who filters by them."""
+    for more, labels in (("", None), ("&labels=1", {"team": "shop"})):
+        with Client(served, f"interval=0.5&view=table{more}") as client:
+            client.event()
+            assert client.event()["data"]["containers"][0].get("labels") == labels
 
 
 def test_brief_keeps_the_places_of_the_document() -> None:

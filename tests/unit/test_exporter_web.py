@@ -36,10 +36,12 @@ def numbered(before: int, after: int) -> Document:
 
 
 @contextmanager
-def served(look: Callable[[], Observation], *, max_requests: int = 40, path: str = "/metrics") -> Iterator[Get]:
+def served(
+    look: Callable[[], Observation], *, max_requests: int = 40, path: str = "/metrics", prefix: str = ""
+) -> Iterator[Get]:
     """Serve on a free port in a thread; gives a function that asks: get(path, method="GET", **headers)."""
     endpoints = Endpoints(
-        made(look), count(1).__next__, numbered, telemetry_path=path, max_requests=max_requests
+        made(look), count(1).__next__, numbered, telemetry_path=path, prefix=prefix, max_requests=max_requests
     )  # fmt: skip
     config = uvicorn.Config(application(endpoints), lifespan="off", log_config=None, ws="none", http="h11")
     server = uvicorn.Server(config)
@@ -202,3 +204,18 @@ def test_another_telemetry_path() -> None:
         assert get("/scrape/me")[0].status == 200
         assert get("/metrics")[0].status == 404
         assert b'<a href="scrape/me">/scrape/me</a>' in get("/")[1]
+
+
+def test_all_endpoints_under_a_prefix() -> None:
+    """With --web.route-prefix each endpoint is there and not at the top, which leads to it; links stay relative."""
+    with served(observed, prefix="/a/b") as get:
+        page = get("/a/b/")[1].decode()
+        links = re.findall('href="([^"]+)"', page)
+        assert ">/a/b/metrics</a>" in page
+        assert [get(f"/a/b/{link.replace('=1', '=0.1')}")[0].status for link in links] == [200] * 4
+        assert [get(f"/a/b/{path}")[0].status for path in ("-/healthy", "-/ready", "metrics/cadvisor")] == [200] * 3
+        assert [get(path)[0].status for path in ("/metrics", "/healthz", "/ui/", "/a/metrics")] == [404] * 4
+        for path in ("/", "/a/b"):
+            response, _ = get(path)
+            assert (response.status, response.getheader("Location")) == (302, "/a/b/")
+        assert get("/a/b/ui")[0].getheader("Location") == "ui/"

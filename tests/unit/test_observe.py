@@ -217,3 +217,22 @@ def test_from_inside_with_the_machines_own_root_cgroup(tmp_path: Path, layout: s
     (container,) = document["containers"]
     assert document["viewpoint"]["hidden_ancestors"] is False
     assert (container["cpu"]["source"], container["memory"]["source"]) == ("processes", "processes")
+
+
+def test_processes_of_those_in_focus(tmp_path: Path) -> None:
+    """The processes of the containers in focus are read, as many of each as are wanted, and nobody else's."""
+    fake = FakeHost(tmp_path, "v2")
+    for place, id_ in enumerate((ID, OTHER, "c" * 64)):
+        for number in range(3):
+            fake.process(100 * (place + 1) + number, "sh", cgroups=f"/docker/{id_}", namespaces=own(place + 1))
+    with fake.open() as host:
+        observer = Observer(host, most_processes=2)
+        assert observer.tick().processes == {}
+        observer.focused = frozenset({ID, OTHER, "gone"})
+        found = observer.tick().processes
+        assert {id_: [one.process.pid for one in each] for id_, each in found.items()} == {
+            ID: [100, 101],
+            OTHER: [200, 201],
+        }
+        observer.focus = None
+        assert observer.tick().processes == {}
