@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from rich.segment import Segment
 from rich.style import Style
 from textual.events import Click
-from textual.geometry import Size
+from textual.geometry import Offset, Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -57,8 +57,9 @@ class Bar(Widget):
         """Show these lines from column `start` on; the bar is as high as they are many."""
         if len(lines) != len(self._lines) or self.styles.height is None:
             self.styles.height = len(lines)
-        self._lines, self._start = lines, start
-        self.refresh()
+        if lines != self._lines or start != self._start:
+            self._lines, self._start = lines, start
+            self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """Draw one line."""
@@ -87,6 +88,8 @@ class Lines(ScrollView, can_focus=True, inherit_bindings=False):
         self.cursor: int | None = None
         self._count = 0
         self._draw: Callable[[int], Line] = lambda _: []
+        self._drawn: list[tuple[Line, bool]] = []
+        self._drawn_at: tuple[Offset, Size] | None = None
 
     def show(self, count: int, draw: Callable[[int], Line], cursor: int | None = None, width: int = 0) -> None:
         """Show `count` lines, of which `draw` makes one by its index; `width` is that of the longest, to scroll."""
@@ -96,7 +99,23 @@ class Lines(ScrollView, can_focus=True, inherit_bindings=False):
             self.virtual_size = size
         if cursor is not None:
             self._follow(cursor)
-        self.refresh()
+        self._refresh_changed()
+
+    def _refresh_changed(self) -> None:
+        """Have those lines drawn that are not what they were; all of them when it has scrolled or has another size."""
+        before, place = self._drawn, (self.scroll_offset, self.size)
+        top, height = self.scroll_offset.y, self.size.height
+        self._drawn = [(self._line(index), index == self.cursor) for index in range(top, top + height)]
+        if place != self._drawn_at or len(before) != len(self._drawn):
+            self._drawn_at = place
+            self.refresh()
+            return
+        changed = [y for y, (old, new) in enumerate(zip(before, self._drawn, strict=True)) if old != new]
+        if changed:
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
+
+    def _line(self, index: int) -> Line:
+        return self._draw(index) if index < self._count else []
 
     def _follow(self, cursor: int) -> None:
         """Scroll so far that the cursor is in sight."""
@@ -108,8 +127,11 @@ class Lines(ScrollView, can_focus=True, inherit_bindings=False):
         """Draw one line."""
         left, top = self.scroll_offset
         index = top + y
-        line = self._draw(index) if index < self._count else []
-        style = CURSOR if index == self.cursor else None
+        if self._drawn_at == (self.scroll_offset, self.size) and y < len(self._drawn):
+            line, chosen = self._drawn[y]
+        else:  # scrolled since: by a wheel, or a new size
+            line, chosen = self._line(index), index == self.cursor
+        style = CURSOR if chosen else None
         return to_strip(line, self.size.width, left, style, unicode=self._unicode)
 
     def on_click(self, event: Click) -> None:

@@ -5,7 +5,7 @@ A line is a list of cells: texts, each with the meaning of its colour.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from inspector.schema import Container
@@ -37,22 +37,18 @@ def place(
 
     `columns` are those a person asked for: they are all there, and may be wider than the terminal.
     """
-    wanted = {
-        row.name: max((width_of(row.show(container, scene)[0]) for container in containers), default=0)
-        for row in columns or COLUMNS
-        if row.grows
-    }
     chosen = list(columns) if columns else [row for row in COLUMNS if row.level == 0]
     widths = {row.name: max(row.width, width_of(title(row, scene))) for row in columns or COLUMNS}
+    wanted = _Wanted(containers, scene)
     if width is None:
-        return [Placed(row, max(widths[row.name], wanted.get(row.name, 0))) for row in chosen]
+        return [Placed(row, max(widths[row.name], wanted[row])) for row in chosen]
     spare = width - sum(widths[row.name] + 1 for row in chosen) + 1
     spare = _grow(chosen, widths, wanted, spare, GROWN)
     if not columns:
         for extra in EXTRAS:
-            if (extra.grows and not wanted[extra.name]) or (extra.live and scene.past is None):
+            if widths[extra.name] + 1 > spare or (extra.live and scene.past is None):
                 continue
-            if widths[extra.name] + 1 <= spare:
+            if not extra.grows or wanted[extra]:
                 chosen.append(extra)
                 spare = _grow([extra], widths, wanted, spare - widths[extra.name] - 1, GROWN)
         names = {row.name for row in chosen}
@@ -62,10 +58,27 @@ def place(
     return [Placed(row, widths[row.name]) for row in chosen]
 
 
-def _grow(rows: Sequence[Column], widths: dict[str, int], wanted: dict[str, int], spare: int, most: int) -> int:
+class _Wanted(dict[Column, int]):
+    """The width of what is in a column that grows, looked at only when there is room for it; 0 for another."""
+
+    def __init__(self, containers: Sequence[Container], scene: Scene) -> None:
+        super().__init__()
+        self._containers, self._scene = containers, scene
+
+    def __missing__(self, row: Column) -> int:
+        show, scene = row.show, self._scene
+        widest = 0
+        if row.grows:
+            for container in self._containers:
+                widest = max(widest, width_of(show(container, scene)[0]))
+        self[row] = widest
+        return widest
+
+
+def _grow(rows: Sequence[Column], widths: dict[str, int], wanted: Mapping[Column, int], spare: int, most: int) -> int:
     """Widen the columns that grow towards their content, at most to `most`; return what is left of `spare`."""
     for row in rows:
-        more = min(spare, min(wanted.get(row.name, 0), most) - widths[row.name])
+        more = min(spare, min(wanted[row], most) - widths[row.name]) if row.grows and spare > 0 else 0
         if more > 0:
             widths[row.name] += more
             spare -= more
