@@ -20,7 +20,7 @@ from inspector.views.text import byte_size, cores, fit, safe, width_of
 
 __all__ = ["Actions", "Aim", "SignalMenu", "aim_at"]
 
-NAME_WIDTH = 28
+NAME_WIDTH, COMM_WIDTH = 28, 20
 # In the order of htop's menu: by number; the real-time ones are left out.
 SIGNALS = tuple(sorted((number.value, number.name) for number in signal.Signals if number < signal.SIGRTMIN))
 MOVES = {"up": -1, "k": -1, "down": 1, "j": 1, "pageup": -10, "pagedown": 10, "home": -100, "end": 100}
@@ -143,7 +143,7 @@ class Actions:
 
 
 def _cut(text: str) -> str:
-    return safe(text)[:NAME_WIDTH]
+    return safe(text)[:COMM_WIDTH]
 
 
 class SignalMenu:

@@ -14,7 +14,7 @@ from inspector.views.layout import Line
 __all__ = ["Asking", "Choice", "Prompt", "Question"]
 
 MOST_TEXT = 40
-CHARACTERS = {"full_stop": ".", "space": " ", "minus": "-", "plus": "+"}
+CHARACTERS = {"full_stop": ".", "colon": ":", "space": " ", "minus": "-", "plus": "+"}
 
 
 class Asking(Protocol):
@@ -35,8 +35,8 @@ class Question:
         self._yes = yes
 
     def line(self) -> Line:
-        """Return the question."""
-        return [(self.text, "warn"), ("? ", "warn"), ("y/n", "title")]
+        """Return the question; how to answer comes first, as a narrow terminal cuts the end."""
+        return [("y/n  ", "title"), (f"{self.text}?", "warn")]
 
     def press(self, key: str) -> Asking | None:
         """Take the answer."""
