@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["write_changes", "write_owner"]
 
 OK, NOBODYS, INTERRUPTED = 0, 1, 130
+MOST_STORES = 3
 UNITS = {"size": "size_bytes", "disk": "disk_bytes", "before": "before_bytes"}
 
 
@@ -45,7 +46,7 @@ def write_owner(
     path = os.path.abspath(path)
     absence = Absence()
     claims = owners(host, path, look(Observer(host, groups=False), names).containers, absence)
-    unread = [*absence.problems, *(f"{root}: may not be read (root may)" for root in sorted(absence.denied))]
+    unread = [*absence.problems, *_refused(sorted(absence.denied))]
     if as_json:
         told = [dataclasses.asdict(claim) for claim in claims]
         sys.stdout.write(_json({"schema": 1, "path": path, "owners": told, "problems": unread}) + "\n")
@@ -56,6 +57,14 @@ def write_owner(
     if not as_json:
         sys.stderr.writelines(f"nsinspect: {safe(problem)}\n" for problem in unread)
     return OK if claims else NOBODYS
+
+
+def _refused(stores: list[str]) -> list[str]:
+    """Say in one line which stores could tell more, to whoever may read them."""
+    if not stores:
+        return []
+    others = f" and {len(stores) - MOST_STORES} more" if len(stores) > MOST_STORES else ""
+    return [f"not all was asked: {', '.join(stores[:MOST_STORES])}{others} may not be read (root may)"]
 
 
 def write_changes(

@@ -26,7 +26,7 @@ def namespace_lines(rows: Sequence[Row], on_host: Sequence[Exposed], unreadable:
         if kind not in (None, row["type"]):
             lines.append([])
         kind = row["type"]
-        lines.append(_line(row, {one["id"] for one in on_host if kind in one["types"]}))
+        lines.append(_line(row, {one["id"] for one in on_host if kind in one["types"]}, whole=not unreadable))
     if unreadable:
         processes = "process" if unreadable == 1 else "processes"
         lines += [[], [(f"{unreadable} {processes} could not be looked into: needs CAP_SYS_PTRACE", "warn")]]
@@ -44,7 +44,7 @@ def _alarm(on_host: Sequence[Exposed]) -> Iterator[Line]:
     yield []
 
 
-def _line(row: Row, exposed: set[str]) -> Line:
+def _line(row: Row, exposed: set[str], *, whole: bool) -> Line:
     numbers = [str(value) if value is not None else UNKNOWN for value in (row["owner"], row["parent"], row["pid"])]
     command = safe(row["comm"] or UNKNOWN)[:COMMAND]
     text = f"{row['type']:<7} {row['inode']:<10} {numbers[0]:<10} {numbers[1]:<10} {row['processes']:>6}"
@@ -63,7 +63,7 @@ def _line(row: Row, exposed: set[str]) -> Line:
         parts.append([(alarm, "bad") if share["id"] in alarmed else (name, "")])
     if len(plain) > MOST_NAMES:
         parts.append([(f"and {len(plain) - MOST_NAMES} more containers", "dim")])
-    parts += _kept(row)
+    parts += _kept(row, whole=whole)
     if row["owner_uid"]:
         parts.append([(f"made by uid {row['owner_uid']}", "dim")])
     for number, part in enumerate(parts):
@@ -71,10 +71,13 @@ def _line(row: Row, exposed: set[str]) -> Line:
     return line
 
 
-def _kept(row: Row) -> list[Line]:
-    """Say what keeps a namespace without processes; beside processes only a name in a file matters."""
+def _kept(row: Row, *, whole: bool) -> list[Line]:
+    """Say what keeps a namespace without processes; beside processes only a name in a file matters.
+
+    Without `whole` there are processes that we may not look into: they may be in it.
+    """
     kept = row["kept_by"] if not row["processes"] else [one for one in row["kept_by"] if one["how"] == "mount"]
-    head: list[Line] = [] if row["processes"] else [[("nobody", "warn")]]
+    head: list[Line] = [] if row["processes"] else [[("nobody" if whole else "nobody to be seen", "warn")]]
     more = [[(f"and {len(kept) - MOST_KEEPERS} more", "dim")]] if len(kept) > MOST_KEEPERS else []
     return [*head, *([(_keeper(one), "")] for one in kept[:MOST_KEEPERS]), *more]
 

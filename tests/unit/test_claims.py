@@ -127,6 +127,23 @@ def test_the_owner_command_says_what_it_could_not_read(tmp_path: Path, capsys: p
     assert json.loads(told.out)["problems"][0].startswith(f"{C}: cannot parse meta.db")
 
 
+class Refusing(Host):
+    """A machine whose stores only root may read."""
+
+    def read_inside(self, store: str, relative: str, size: int) -> bytes:
+        """Refuse, as the kernel refuses another user's directory."""
+        raise PermissionError(13, f"Permission denied: {size} bytes", f"{store}/{relative}")
+
+
+def test_the_owner_command_says_what_it_may_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An ordinary user is told in one line that others could be asked, and who may ask them."""
+    with Refusing(containerd(tmp_path).root) as host:
+        assert write_owner(host, "/srv/x") == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "not all was asked" in line]
+    assert line.startswith("nsinspect: not all was asked: /")
+    assert line.endswith("may not be read (root may)")
+
+
 LXC = """\
 # Template used to create this container: /usr/share/lxc/templates/lxc-debian
 lxc.rootfs.path = {root}

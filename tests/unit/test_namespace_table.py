@@ -85,6 +85,14 @@ def test_a_container_on_the_hosts_network_or_pids_is_said_first_and_in_its_row()
     assert "db (1) IN THE HOST'S" not in text
 
 
+def test_nobody_is_said_only_where_all_could_be_looked_into() -> None:
+    """Without the rights to see who is in a namespace, that nobody is there is not known."""
+    keeper = Keeper(("net", 8), "mount", 1, "init", "/run/netns/blue")
+    found = rows([THREAD], [], [keeper])
+    assert "nobody, kept by the mount" in text_of(namespace_lines(found, [], 0))
+    assert "nobody to be seen, kept by the mount" in text_of(namespace_lines(found, [], 3))
+
+
 def test_of_very_many_in_one_namespace_some_are_named() -> None:
     """A line names a few and counts the others; those that are an alarm are never cut."""
     ones = [container(f"c{number}", 10 + number, net=100 + number) for number in range(30)]
