@@ -18,7 +18,7 @@ from tests.testbed.commands import BUSY_LOOP, Sandbox
 from tests.testbed.exporter import running
 from tests.testbed.page_server import Served, serving
 from tests.testbed.tools import need
-from tests.unit.documents import container, document
+from tests.unit.documents import container, document, process
 
 pytestmark = pytest.mark.root
 
@@ -39,6 +39,8 @@ def machine(tick: int) -> Document:
         container("gamma", cpu={"usage_cores": tick / 1000, "limit_set_by": "/docker"},
                   findings=[{"code": "cpu-throttled", "severity": "critical", "text": "throttled in 98%"}]),
         container(HOSTILE, image="<img src=x onerror=alert(2)>", labels={"<b>": "</dd><script>alert(3)</script>"},
+                  members=400, processes=[process(4242, cmdline="<img src=x onerror=alert(4)>"),
+                             process(4243, cpu_cores=0.9, cmdline="", comm="\x1b[31m<b>")],
                   cpu={"usage_cores": None, "limit_ratio": None},
                   memory={"working_set_bytes": None, "anon_bytes": None}),
         container(HIDING, id="/weird/../id?#%41", cpu={"usage_cores": 0.0}, memory={"working_set_bytes": 1 << 20}),
@@ -184,7 +186,8 @@ def test_filters_mean_what_they_mean_in_ctop(page: Page) -> None:
     """Words and keys choose the same containers as `ctop -f`; alternatives, patterns and findings besides."""
     shown = {
         words: [one["name"] for one in select(machine(9)["containers"], Selection(words=words), Scene())]
-        for words in ("", "A", "alp", "runtime:podman", "nginx:1.25", "name:beta redis", "kind:container state:paused")
+        for words in ("", "A", "alp", "runtime:podman", "nginx:1.25", "name:beta redis", "kind:container state:paused",
+                      "label:team=shop", "LABEL:script")
     }
     shown |= {"alpha|beta": ["alpha", "beta"], "/^(alpha|gamma)$/": ["alpha", "gamma"], "finding:throttled": ["gamma"]}
     for words, names in shown.items():
@@ -222,6 +225,10 @@ def test_what_a_container_says_is_text(page: Page) -> None:
         page.wait(f"document.querySelector('#detail h1')?.textContent === {json.dumps(name)}")
         page.wait("document.querySelector('.panels section')")
         assert page.run("document.querySelectorAll('main script, main img, main b script').length") == 0
+        if name == HOSTILE:
+            commands = page.run("[...document.querySelectorAll('.processes .command')].map(one => one.textContent)")
+            assert commands == ["[\\x1b[31m<b>]", "<img src=x onerror=alert(4)>"]
+            assert "The first 2 processes of 400." in page.run("document.querySelector('.panels').innerText")
         page.run("location.hash = '#/'")
         page.wait("!document.getElementById('list').hidden")
     assert page.run("document.title") == "testhost · cgscope"
@@ -384,7 +391,8 @@ def test_a_real_container(browser: Browser, sandbox: Sandbox, tmp_path: Path) ->
         page.wait(f"{cell('page-demo', 'findings')}?.includes('cpu-throttled')")
         assert page.run(cell("page-demo", "mem")).endswith("/ 64MiB")
         enter(page, "page-demo")
-        for part in ("binds", "0.050 cores", "overlay", "writable", "of its periods by its own quota"):
+        processes = BUSY_LOOP[-1]
+        for part in ("binds", "0.050 cores", "overlay", "writable", "of its periods by its own quota", processes):
             page.wait(f"document.getElementById('detail').innerText.includes({json.dumps(part)})")
         assert page.complaints() == []
         page.close()

@@ -15,6 +15,7 @@ from urllib.request import urlopen
 import pytest
 
 from exporter.address import bind
+from exporter.options import parser, route_prefix
 from tests.fakehost import FakeHost
 
 TRIES = 20
@@ -52,6 +53,12 @@ def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         (["--web.max-requests=-1"], "'-1' is not a number from 0"),
         (["--web.max-requests=\u0661"], "'\u0661' is not a number from 0"),
         (["--web.telemetry-path=/ui/x"], "'/ui/x' is not a path"),
+        (["--web.external-url=example.org/x"], "'example.org/x' is not a URL"),
+        (["--web.external-url=https://u:secret@example.org/"], "is not a URL"),
+        (["--web.external-url=https://example.org:x/"], "is not a URL"),
+        (["--web.external-url=https://example.org/a%20b"], "'/a%20b' is not a path that can be a prefix"),
+        (["--web.route-prefix=/a//b"], "'/a//b' is not a path that can be a prefix"),
+        (["--web.route-prefix=/a/../b"], "'/a/../b' is not a path that can be a prefix"),
         (["--web.config=x"], "unrecognized arguments"),
         (["--log.format=xml"], "invalid choice: 'xml'"),
         (["--path.procfs=/no/such"], "'/no/such' is not a directory"),
@@ -66,6 +73,22 @@ def test_a_wrong_option_is_one_line_and_2(arguments: list[str], complaint: str) 
     assert (done.returncode, done.stdout) == (2, "")
     assert complaint in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "prefix"),
+    [
+        ((), ""),
+        (("--web.external-url=https://example.org",), ""),
+        (("--web.external-url=https://example.org:8443/a/b/",), "/a/b"),
+        (("--web.external-url=http://[::1]:9/a", "--web.route-prefix=/"), ""),
+        (("--web.external-url=http://example.org/a", "--web.route-prefix=b/"), "/b"),
+        (("--web.route-prefix=/a/b",), "/a/b"),
+    ],
+)
+def test_the_prefix_of_all_endpoints(arguments: tuple[str, ...], prefix: str) -> None:
+    """As Prometheus defines it: --web.route-prefix, or else the path of --web.external-url."""
+    assert route_prefix(parser().parse_args(arguments)) == prefix
 
 
 def test_a_port_in_use_is_one_line_and_1() -> None:
@@ -89,8 +112,9 @@ def test_version_and_help() -> None:
     """--version says name and version; --help names every option."""
     assert re.fullmatch(r"cgscope-exporter \S+\n", run("--version").stdout)
     text = run("--help").stdout
-    options = """web.listen-address web.systemd-socket web.config.file web.telemetry-path web.max-requests
-    web.disable-exporter-metrics path.procfs path.sysfs path.rootfs log.level log.format once"""
+    options = """web.listen-address web.systemd-socket web.config.file web.telemetry-path web.external-url
+    web.route-prefix web.max-requests web.disable-exporter-metrics path.procfs path.sysfs path.rootfs
+    log.level log.format once"""
     assert [option for option in options.split() if f"--{option}" not in text] == []
 
 
