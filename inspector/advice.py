@@ -12,7 +12,7 @@ ADVICE: Mapping[str, str] = {
     "cpu-throttled": "Raise its quota, or give it fewer threads than the quota has cores. If only its latency suffers in bursts, allow cpu.max.burst, or take a longer period with the same share.",
     "cpu-throttled-by-ancestor": "Raise the quota of the cgroup that is named: a quota of its own would not help. All the containers below that cgroup share it.",
     "memory-near-limit": "Raise the limit, or make the application smaller (a heap limit, fewer workers): page cache is not counted here, so nothing is left to reclaim.",
-    "oom-killed": "Raise the limit or find what grew: the history tab shows whether it grew steadily (a leak) or at once. The kernel's log (dmesg) names each process that was killed, and its size.",
+    "oom-killed": "Raise the limit or find what grew: its history in ctop shows whether it grew steadily (a leak) or at once. The kernel's log (dmesg) names each process that was killed, and its size.",
     "pids-near-limit": "Look in the process list for what multiplies (zombies that nobody waits for, a pool without a bound), or raise pids.max.",
     "host-network": "Give it a network of its own and publish the ports it needs. If it must stay, bind its services to the addresses they are for: everything on the host's loopback is open to it.",
     "host-pid": "Start it without the host's PID namespace (--pid=host, hostPID: true), unless it is there to watch the host.",

@@ -117,6 +117,8 @@ class Ctop(Acting):
         """Show a new document."""
         if isinstance(message.result, Exception):
             self.failure = message.result
+        if not self.is_running:  # it is being closed
+            return
             self.exit()
         elif isinstance(message.result, Closeup):
             self._detail.looked(message.result)

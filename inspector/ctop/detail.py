@@ -7,7 +7,6 @@ from textual.timer import Timer
 
 from inspector.closeup import Closeup
 from inspector.ctop.lines import Bar, Lines
-from inspector.ctop.pages import Page
 from inspector.ctop.panel import Panel
 from inspector.ctop.sampler import Sampler
 from inspector.ctop.source import CloseSource, Source
@@ -31,6 +30,7 @@ class Detail:
         self.panel = Panel(walk, unicode=unicode)
         self._app, self._state, self._sampler = app, state, sampler
         self._timer: Timer | None = None
+        self._followed: int | None = None
 
     @property
     def _lines(self) -> Lines:
@@ -69,9 +69,9 @@ class Detail:
         if not self.panel.press(key, self._lines.size.height):
             return False
         self._changed(before)
-        answer = self._page().answer if key == "c" else None
-        if answer is not None:
-            self._lines.scroll_to(y=answer, animate=False, immediate=True)
+        if key == "c":
+            self._followed = self._lines.scroll_offset.y
+            self.draw()
         return True
 
     def sideways(self, step: int) -> None:
@@ -102,17 +102,20 @@ class Detail:
     def draw(self) -> None:
         """Draw heading, tabs, titles and lines."""
         app, panel = self._app, self.panel
+        if not app.is_running:  # put off until after the end
+            return
         width = app.size.width
         app.query_one("#header", Bar).show(panel.heading()[: 1 if app.size.height < LOW else 2])
         app.query_one("#tabs", Bar).show([panel.tabs(width)])
         titles, lines = app.query_one("#titles", Bar), self._lines
         titles.display = panel.has_titles
         titles.show([panel.column_titles(width)], lines.scroll_offset.x)
-        page = self._page()
+        page = panel.page(width, lines.size.height)
         lines.show(page.lines, page.draw, page.cursor, page.width)
-
-    def _page(self) -> Page:
-        return self.panel.page(self._app.size.width, self._lines.size.height)
+        # What was asked for is kept in sight as it grows, until somebody scrolls.
+        if page.answer is not None and lines.scroll_offset.y == self._followed:
+            lines.scroll_to(y=page.answer, animate=False, immediate=True)
+            self._followed = lines.scroll_offset.y
 
     def _turn(self, tab: int) -> None:
         before = self.panel.tab
@@ -129,6 +132,7 @@ class Detail:
         self.ask()
         self.draw()
         if before != self.panel.tab:
+            self._followed = None
             x, y = self.panel.offsets.get(self.panel.tab, (0, 0))
             self._lines.scroll_to(x, y, animate=False, immediate=True)
             # How high the page is shows only when the titles have come or gone.

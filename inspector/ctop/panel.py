@@ -109,7 +109,7 @@ class Panel:
     @property
     def walking(self) -> bool:
         """Whether a walk is under way, so that its progress is to be drawn."""
-        return self._walk is not None and self._walk.state == "running"
+        return self._walk is not None and self._walk.is_running
 
     def turn_to(self, tab: int) -> None:
         """Show a tab, counted from 0 and round."""
@@ -167,7 +167,7 @@ class Panel:
         return step is not None
 
     def _walk_or_stop(self) -> None:
-        if self._walk is not None and self._walk.state == "running":
+        if self._walk is not None and self._walk.is_running:
             self._walk.stop()
         elif self.id is not None and self.ended_at is None:
             self._walk = self._start_walk(self.id)

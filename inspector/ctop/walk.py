@@ -61,6 +61,11 @@ class Walk:
         self._thread.start()
 
     @property
+    def is_running(self) -> bool:
+        """Whether it is under way."""
+        return self.state == "running"
+
+    @property
     def entries(self) -> int:
         """How many files and directories were seen so far."""
         return self._changes.entries if self._changes else 0
@@ -68,7 +73,7 @@ class Walk:
     @property
     def fraction(self) -> float:
         """How much is done, 0 to 1."""
-        if self.state != "running":
+        if not self.is_running:
             return 1.0
         return self._changes.fraction if self._changes else 0.0
 

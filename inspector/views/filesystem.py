@@ -16,7 +16,7 @@ from inspector.views.cells import COLOUR_OF_SEVERITY
 from inspector.views.facts import fact, wrapped
 from inspector.views.layout import Line
 from inspector.views.rootfs import total_lines
-from inspector.views.text import UNKNOWN, safe
+from inspector.views.text import UNKNOWN, byte_size, safe
 
 __all__ = ["CHANGES", "Walked", "filesystem_lines"]
 
@@ -123,6 +123,8 @@ def _walked(walked: Walked) -> Iterator[Line]:
         full = round(walked.fraction * BAR)
         bar = "█" * full + "·" * (BAR - full)
         yield fact("reading", f"{bar} {walked.fraction:4.0%}  {walked.entries} files seen", ("   c stops", "dim"))
+    disk = sum(total.disk for kind, total in walked.totals.items() if kind != "deleted")
+    yield fact("on disk", byte_size(disk), ("   in the upper directory", "dim"))
     for line in total_lines(walked.totals, walked.problems, interrupted=walked.state == "stopped"):
         yield [("  ", ""), *line]
     found = sum(total.count for total in walked.totals.values())

@@ -46,8 +46,7 @@ def wall_lines(container: Container, closeup: Closeup, width: int) -> list[Line]
     missing = [kind for kind in ISOLATES if kind not in namespaces] if namespaces else []
     if missing:
         lines.append([(f"not in this kernel, or not readable: {', '.join(missing)}", "dim")])
-    unreadable = list(not_readable(report["unreadable"]))
-    return [*lines, [], *unreadable] if unreadable else lines
+    return [*lines, *not_readable(report["unreadable"])]
 
 
 def _alarm(namespaces: dict[str, Namespace]) -> Iterator[Line]:
