@@ -170,6 +170,7 @@ class Ctop(Acting):
         above = of_page.get(self.page, list)()
         self.query_one("#status", Bar).show([asked or status] if low else [above, asked or status])
 
+            status[:0] = [("PAUSED  ", "bad")] if self.state.paused else []
     def _turn_to(self, page: str) -> None:
         before, self.page = self.page, page
         in_table = page == "table"

@@ -261,6 +261,7 @@ def test_changes_are_read_on_demand_and_can_be_stopped() -> None:
         assert source.walks == []
         await pilot.press("space", "c")
         await until(pilot, lambda: "c stops" in screen(app))
+        assert "PAUSED" in screen(app)
         source.walks[0].go.release()
         await until(pilot, lambda: "1 added, 10B, 4KiB on disk" in screen(app))
         source.walks[0].go.release()
