@@ -42,6 +42,7 @@ class Viewpoint:
         self._host = host
         self._absence = absence
         self._attempt = absence.attempt
+        self._alone = False
         self._above: dict[str, tuple[str, ...]] = {}  # by mountpoint: the names down to our cgroup namespace's root
         self.hierarchies: tuple[Hierarchy, ...] = ()
         self.own = Own(0, {}, Membership({}), None, False, False, False, frozenset(), "")  # noqa: FBT003
@@ -103,8 +104,11 @@ class Viewpoint:
     def _is_crowded(self, membership: Membership, true_roots: frozenset[int]) -> bool:
         """Tell whether our v1 cgroup holds tasks outside our PID namespace, by its count of all of them.
 
-        A task that begins or ends between two reads may look like one at one look, and not again and again.
+        A task that begins or ends between two reads may look like one at one look, and not again and again. What was
+        once ours alone stays so: who enters us (`docker exec`) is in our cgroup before he is in our namespace.
         """
+        if self._alone:
+            return False
         pids = locate(self.hierarchies, "pids")
         path = path_in(pids, membership) if pids else None
         if pids is None or path is None or pids.version != 1:
@@ -113,7 +117,8 @@ class Viewpoint:
         top = path if at_top else pids.root
         if (at_top and path == "/") or pids.directory(top) is None:
             return False
-        return all(self._hidden(pids, top) > 0 for _ in range(LOOKS))
+        self._alone = any(self._hidden(pids, top) <= 0 for _ in range(LOOKS))
+        return not self._alone
 
     def _hidden(self, pids: Hierarchy, path: str) -> int:
         hidden = self._attempt("our cgroup", hidden_tasks, self._host, pids, path) or 0

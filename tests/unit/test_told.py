@@ -13,6 +13,7 @@ from inspector.absence import Absence
 from inspector.kernel.host import Host
 from inspector.model import Container, Told
 from inspector.told import parse_containerenv, read_told
+from inspector.viewpoint import Viewpoint
 from tests.fakehost import FakeHost
 from tests.unit.observing import ID, look, own
 from tests.unit.test_observe import inside
@@ -97,6 +98,19 @@ def test_something_else_in_place_of_the_file(tmp_path: Path, kind: str) -> None:
     else:
         place.mkdir()
     assert ourselves(fake).runtime is None
+
+
+def test_a_group_that_was_ours_alone_stays_ours(tmp_path: Path) -> None:
+    """Who is on his way in (`docker exec`) is in the cgroup before he is in the namespace: that shares nothing."""
+    fake = inside(tmp_path, "v1", true_root=False)
+    fake.cgroup("pids", "/", {"pids.current": "2\n", "tasks": "1\n7\n"})
+    with fake.open() as host:
+        viewpoint = Viewpoint(host, Absence())
+        viewpoint.look()
+        assert not viewpoint.own.crowded
+        fake.cgroup("pids", "/", {"pids.current": "4\n"})
+        viewpoint.look()
+        assert not viewpoint.own.crowded
 
 
 class Refusing(Host):
