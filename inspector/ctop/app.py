@@ -15,7 +15,6 @@ from textual.message import Message
 
 from inspector.closeup import Closeup
 from inspector.ctop import config
-from inspector.ctop.acting import Acting
 from inspector.ctop.detail import Detail
 from inspector.ctop.keys import KEYS, help_lines
 from inspector.ctop.lines import Bar, Lines
@@ -23,6 +22,7 @@ from inspector.ctop.logs import Logs
 from inspector.ctop.menus import ColumnMenu, Menu, SortMenu
 from inspector.ctop.options import Options
 from inspector.ctop.panel import Panel
+from inspector.ctop.replaying import Replaying
 from inspector.ctop.runner import Runner
 from inspector.ctop.sampler import Sampler
 from inspector.ctop.source import Source
@@ -54,7 +54,7 @@ OF_TABLE = frozenset(
 """The actions that mean nothing in another page."""
 
 
-class Ctop(Acting):
+class Ctop(Replaying):
     """ctop's screen; `failure` is what ended the sampling, when it ended by itself."""
 
     CSS = """
@@ -90,6 +90,8 @@ class Ctop(Acting):
         self._detail = Detail(self, self.state, source, self.sampler, unicode=options.unicode)
         self._behind = "table"
         self.prepare_actions(source, options, runner)
+        self.prepare_replay(source)
+        self._left = options.lines
 
     def compose(self) -> ComposeResult:
         """Build the screen, from top to bottom."""
@@ -115,21 +117,30 @@ class Ctop(Acting):
 
     def on_ctop_sampled(self, message: Ctop.Sampled) -> None:
         """Show a new document."""
-        if isinstance(message.result, Exception):
-            self.failure = message.result
         if not self.is_running:  # it is being closed
             return
+        if isinstance(message.result, Exception):
+            self.failure = message.result
             self.exit()
         elif isinstance(message.result, Closeup):
             self._detail.looked(message.result)
             if self.page == "detail":
                 self._detail.draw()
-        else:
-            self.state.update(message.result)
-            if self.page == "detail":
-                self._detail.sampled()
-                self._detail.ask()
-            self.draw()
+        elif self.stored is None or not self.state.paused:  # else the person has gone elsewhere meanwhile
+            self.show(message.result)
+            if self._left is not None:
+                self._left -= 1
+                if not self._left:
+                    self.exit()
+
+    def show(self, document: Document) -> None:
+        """Show a document."""
+        self.place(document)
+        self.state.update(document)
+        if self.page == "detail":
+            self._detail.sampled()
+            self._detail.ask()
+        self.draw()
 
     def on_resize(self, _: Resize) -> None:
         """Choose the columns anew."""
@@ -159,6 +170,7 @@ class Ctop(Acting):
             self.query_one("#page", Lines).show(len(chosen), lambda index: chosen[index], self.menu.cursor)
         elif self.page == "detail":
             self._detail.draw()
+            status[:0] = [("PAUSED  ", "bad")] if self.state.paused else []
         elif self.page == "logs":
             self.draw_logs()
         else:
@@ -170,7 +182,6 @@ class Ctop(Acting):
         above = of_page.get(self.page, list)()
         self.query_one("#status", Bar).show([asked or status] if low else [above, asked or status])
 
-            status[:0] = [("PAUSED  ", "bad")] if self.state.paused else []
     def _turn_to(self, page: str) -> None:
         before, self.page = self.page, page
         in_table = page == "table"
@@ -377,8 +388,7 @@ class Ctop(Acting):
 
     def action_pause(self) -> None:
         """Hold the picture still, or go on."""
-        self.state.paused = not self.state.paused
-        self.sampler.pause(self.state.paused)
+        self.hold(not self.state.paused)
         self.draw()
 
     def _select(self, **changes: object) -> None:

@@ -177,7 +177,7 @@ def parse(argv: Sequence[str] | None, *, terminal: bool, saved: Mapping[str, obj
     Exits with 2 and one line on stderr when the command line makes no sense.
     """
     parser = _parser()
-    parser.set_defaults(header=True, **(saved or {}))
+    parser.set_defaults(**{"header": True, **(saved or {})})
     given = parser.parse_args(argv)
     if given.once and given.output == "jsonl":
         parser.error("argument --jsonl: not allowed with argument --once")

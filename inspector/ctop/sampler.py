@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from inspector.closeup import Ask, Closeup, unknown
-from inspector.ctop.source import CloseSource, Source
+from inspector.ctop.source import CloseSource, Source, Stored
 from inspector.schema import Document
 
 __all__ = ["Sampler"]
@@ -31,6 +31,7 @@ class Sampler:
     ) -> None:
         self._source = source
         self._delay = delay
+        self._stored = source if isinstance(source, Stored) else None
         self._deliver = deliver
         self._change = threading.Condition()
         self._stopped = self._wanted = self._paused = False
@@ -85,7 +86,7 @@ class Sampler:
                 due = self._wait(taken, delay)
             if due == "end":
                 return
-            delay = self._delay
+            delay = self._stored.pace if self._stored else self._delay
 
     def _look(self) -> bool:
         """Answer what is asked for; as _take."""

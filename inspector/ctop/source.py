@@ -48,7 +48,12 @@ class CloseSource(Source, Protocol):
 
 @runtime_checkable
 class Stored(Source, Protocol):
-    """A source of what was, which ends: each call is the next document, `pace` seconds after the one before."""
+    """A source of what was, which ends: each call is the next document, `pace` seconds after the one before.
+
+    While it is `held` a call is the same one again.
+    """
+
+    held: bool
 
     @property
     def pace(self) -> float:
@@ -58,9 +63,8 @@ class Stored(Source, Protocol):
     def ended(self) -> bool:
         """Whether the last document was the last one."""
 
-    @property
-    def position(self) -> str:
-        """The moment shown, and where in the whole that is."""
+    def position(self, document: Document) -> str:
+        """Return the moment of a document, and where in the whole that is."""
 
     def step(self, ticks: int) -> Document:
         """Go some documents forwards or backwards. This and what follows may come from another thread."""

@@ -47,6 +47,7 @@ class State:
         self.columns = options.columns
         self.has_header = options.header
         self.message: Cell | None = None
+        self.moment = ""
         self.history = History()
         self.shown: list[Container] = []
         self.chosen: str | None = None
@@ -190,6 +191,13 @@ class State:
         """Return the lines above the table."""
         if not self.has_header:
             return []
+        lines = self._header()
+        if self.moment:
+            playing = "HELD" if self.paused else "PLAYING"
+            lines.insert(0, [("REPLAY  ", "title"), (self.moment, ""), SEPARATOR, (playing, "warn")])
+        return lines
+
+    def _header(self) -> list[Line]:
         if self.document is None:
             return [[("ctop", "title"), ("  reading ...", "dim")]]
         asked: Line = [SEPARATOR, (f"by {self.selection.sort}{' reversed' if self.selection.reverse else ''}", "")]
@@ -199,7 +207,7 @@ class State:
             asked += [SEPARATOR, (f"filter {safe(self.selection.words)}", "warn")]
             if filter_of(self.selection.words).problem:
                 asked.append((" (bad pattern: not used)", "bad"))
-        if self.paused:
+        if self.paused and not self.moment:
             asked += [SEPARATOR, ("PAUSED", "bad")]
         return header(self.document, self._scene, len(self.shown), asked)
 

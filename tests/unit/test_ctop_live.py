@@ -137,7 +137,7 @@ def test_help_is_made_from_the_key_table() -> None:
         await pilot.press("question_mark")
         assert "THROTTLED" in screen(app)
 
-    live(test, size=(100, 50))
+    live(test, size=(110, 70))
 
 
 def test_a_click_on_a_title_sorts() -> None:

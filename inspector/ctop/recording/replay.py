@@ -53,13 +53,16 @@ def moment_of(text: str, now: float, first: float) -> float:
 
 
 class Replay:
-    """A recording as a source: each call is the next tick, and past the end the last one again.
+    """A recording as a source: each call is the next tick, and past the end the last one again; while `held` the same.
 
     Its keys come from another thread than its ticks, so every method takes the lock.
     """
 
+    local = False
+
     def __init__(self, path: str, at: str | None = None) -> None:
         self.focus: str | None = None
+        self.held = False
         self._recording = Recording(path)
         self._lock = Lock()
         self._number = 0  # the tick shown; before the first call none
@@ -70,9 +73,9 @@ class Replay:
                 away = AWAY.fullmatch(at.strip())
                 now = first if away and away[1] == "+" else last
                 self._number = self._recording.at(moment_of(at, now, first)) - 1
-            except BaseException:
+            except ValueError as error:
                 self._recording.close()
-                raise
+                raise RecordingError(f"--at {error}") from error
 
     def begin(self) -> None:
         """Take no sample: each tick was made of two."""
@@ -80,6 +83,8 @@ class Replay:
     def __call__(self) -> Document:
         """Return the next tick."""
         with self._lock:
+            if self.held and self._number:
+                return self._show(self._number)
             if self._number >= self._recording.length and not self._note:
                 self._recording.refresh()  # another ctop may be writing it
             return self._show(self._number + 1)
@@ -150,11 +155,11 @@ class Replay:
         """Whether the tick shown is the last one."""
         return self._number >= self._recording.length
 
-    @property
-    def position(self) -> str:
-        """The moment shown, and which tick that is of how many."""
+    def position(self, document: Document) -> str:
+        """Return the moment of a document, and which tick that is of how many."""
         with self._lock:
-            return f"{_clock(self._recording.moment(max(self._number, 1)))}  {self._number}/{self._recording.length}"
+            taken = document["taken_at"]
+            return f"{_clock(taken)}  {self._recording.at(taken)}/{self._recording.length}"
 
     def closeup(self, ask: Ask) -> Closeup:
         """Say that a recording knows no more than what its ticks tell."""

@@ -32,6 +32,8 @@ BACKOFF = (1.0, 2.0, 5.0, 10.0, 30.0)
 class Exporter:
     """A source that reads the stream of the exporter at `where`, a document every `delay` seconds or so."""
 
+    local = False
+
     def __init__(
         self, where: Address, delay: float, *, authority: str | None = None, insecure: bool = False
     ) -> None:

@@ -1,0 +1,80 @@
+"""The part of the application that goes through a recording: steps, times, play and hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from inspector.ctop.acting import Acting
+from inspector.ctop.asking import Asking, Prompt
+from inspector.ctop.source import Source, Stored
+from inspector.errors import InspectorError
+from inspector.schema import Document
+
+__all__ = ["Replaying"]
+
+NOT_STORED = "only in a recording: ctop --replay FILE"
+HINT = "HH:MM[:SS], -5m, +30s, 2026-11-28T18:00  Esc back"
+
+
+class Replaying(Acting):
+    """What the keys of time do. `stored` is the source, where it is of what was."""
+
+    stored: Stored | None = None
+
+    def prepare_replay(self, source: Source) -> None:
+        """Say what is shown."""
+        self.stored = source if isinstance(source, Stored) else None
+
+    def show(self, document: Document) -> None:
+        """Show a document."""
+        raise NotImplementedError
+
+    def place(self, document: Document) -> None:
+        """Tell the header which moment it is."""
+        if self.stored is not None:
+            self.state.moment = self.stored.position(document)
+
+    def hold(self, held: bool) -> None:
+        """Hold the picture still, or go on; a recording stays where it is."""
+        self.state.paused = held
+        if self.stored is not None:
+            self.stored.held = held
+        self.sampler.pause(held)
+
+    def _go(self, move: Callable[[Stored], Document]) -> None:
+        """Go somewhere, and stay there."""
+        if self.stored is None:
+            self.say(NOT_STORED, "warn")
+            return
+        self.hold(held=True)
+        try:
+            self.show(move(self.stored))
+        except InspectorError as error:
+            self.say(str(error), "bad")
+
+    def action_tick(self, ticks: int) -> None:
+        """Go some ticks forwards or backwards."""
+        self._go(lambda stored: stored.step(ticks))
+
+    def action_time(self, seconds: float) -> None:
+        """Go some seconds forwards or backwards."""
+        self._go(lambda stored: stored.pass_time(seconds))
+
+    def action_time_edge(self, side: int) -> None:
+        """Go to the beginning or the end."""
+        self._go(lambda stored: stored.edge(side))
+
+    def action_ask_time(self) -> None:
+        """Ask for a moment, and go there."""
+        if self.stored is None:
+            self.say(NOT_STORED, "warn")
+            return
+        stored = self.stored
+
+        def take(text: str) -> Asking | None:
+            document = stored.go_to(text)
+            self._go(lambda _: document)
+            return None
+
+        self.question = Prompt("go to", HINT, take)
+        self.draw()
