@@ -1,0 +1,151 @@
+"""All tabs of a real container's page, in a real terminal; the figures are compared with the kernel's own files."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.root.sandboxing import status, wait_for
+from tests.testbed.commands import REPOSITORY, Sandbox
+from tests.testbed.tmux import Tmux
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux (apt-get install tmux)"),
+]
+
+NAME = "panelled"
+MIB = 2**20
+HOSTS = "THE HOST'S"
+# Two threads and a child, a socket that listens, a file of its own; when told to, more memory than it may have.
+PROGRAM = """
+import os, socket, threading, time
+listener = socket.socket()
+listener.bind(("127.0.0.1", 8123))
+listener.listen()
+with open("/root/written", "wb") as file:
+    file.write(b"x" * 300_000)
+if os.fork() == 0:
+    os.execvp("sleep", ["sleep", "4000"])
+threading.Thread(target=time.sleep, args=(4000,), daemon=True).start()
+while not os.path.exists("/root/grow"):
+    time.sleep(0.1)
+taken = bytearray(os.urandom(1)) * (256 << 20)
+"""
+
+
+@pytest.fixture
+def page(sandbox: Sandbox, tmp_path: Path) -> Iterator[Tmux]:
+    """Open the page of a container of our sandbox in a terminal of 200x50."""
+    sandbox.start(NAME, "--cpus", "0.4", "-m", "64m", "--pids-limit", "40", "-v", f"{tmp_path}:/srv:ro", "--",
+                  sys.executable, "-c", PROGRAM)  # fmt: skip
+    # ctop is run from the checkout, as the interpreter of the tests may not have it installed.
+    command = ["env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-m", "inspector.ctop", "--no-config", "-d", "0.5"]
+    terminal = Tmux(tmp_path, [*command, "-f", f"name:{NAME}"], (200, 50))
+    try:
+        terminal.wait(rf"^{NAME} +sandbox ")
+        terminal.press("Enter")
+        terminal.wait(r"^ +PID +INSIDE ")
+        yield terminal
+    finally:
+        terminal.close()
+
+
+def control(pid: int, controller: str, *names: str) -> str:
+    """Return the content of the first of these control files of a process's cgroup, as cgroup v1 or v2 has it."""
+    with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:
+        lines = [line.rstrip("\n").split(":", 2) for line in file]
+    path = next((path for _, names, path in lines if controller in names.split(",")), None)
+    if path is None:
+        path = next(path for number, _, path in lines if number == "0")
+    for top in (f"/sys/fs/cgroup/{controller}", "/sys/fs/cgroup", "/sys/fs/cgroup/cpu,cpuacct"):
+        for name in names:
+            place = Path(f"{top}{path}/{name}")
+            if place.exists():
+                return place.read_text(encoding="ascii").strip()
+    raise AssertionError(f"no {names} of {pid}")
+
+
+def test_all_tabs_of_a_real_container(page: Tmux, sandbox: Sandbox) -> None:
+    """Each tab shows what the kernel's files say: PIDs, limits, namespaces, layers, sockets, rights, findings."""
+    pid = sandbox.pid(NAME)
+    # Processes: the PIDs outside and inside, the child in the tree, both threads.
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    inner = status(children[0], "NSpid").split()[-1]
+    page.press("t")
+    page.wait(rf"^ +{pid} +1 +root +S +2 .* {re.escape(sys.executable)} ")
+    page.wait(rf"^ +{children[0]} +{inner} +root +S +1 .* └─sleep 4000$")
+    page.press("H")
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        page.wait(rf"^ +{thread} .* S ")
+
+    # Limits: each level with its own value, the binding one marked.
+    page.press("2")
+    limit = int(control(pid, "memory", "memory.limit_in_bytes", "memory.max"))
+    assert limit == 64 * MIB
+    page.wait(r"^memory +64MiB, set by its own cgroup$")
+    page.wait(r"^  binds +[\d.]+MiB of +64MiB +[\d.]+% ")
+    page.wait(r"^cpu +0\.40 cores, set by its own cgroup$")
+    page.wait(r"^  binds +(0|0\.\d+) of +0\.40 ")
+    tasks = control(pid, "pids", "pids.current")
+    page.wait(rf"^  binds +{tasks} of +40 ")
+    page.wait(r"the machine$")
+
+    # Namespaces: the kernel's own numbers, and whose they are.
+    page.press("3")
+    for kind in ("mnt", "pid", "net", "ipc", "uts", "user"):
+        inode = re.findall(r"\d+", os.readlink(f"/proc/{pid}/ns/{kind}"))[0]
+        own = os.readlink(f"/proc/{pid}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")
+        page.wait(rf"^{kind} +{'own' if own else HOSTS} +{inode} ")
+
+    # Filesystem: the layers, the volume, what was written.
+    page.press("4")
+    upper = sandbox.inspect(NAME)["GraphDriver"]["Data"]["UpperDir"]
+    page.wait(rf"^ +upper +{re.escape(upper)}$")
+    page.wait(rf"^ +bind +/srv from {re.escape(str(page.directory))} \(\w+, read-only\)$")
+    page.press("c")
+    size = os.path.getsize(f"{upper}/root/written")
+    assert size == 300_000
+    page.wait(r"^A +293KiB  /root/written$")
+    page.wait(r"^  \d+ added, ")
+
+    # Network: loopback alone, and who listens.
+    page.press("5")
+    page.wait(r"^a network namespace of its own \d+$")
+    page.wait(r"^lo +0B/s +0B/s +0 ")
+    page.wait(r"^tcp +8123 +root +127\.0\.0\.1$")
+
+    # Security: as many capabilities as the kernel's mask has bits.
+    page.press("6")
+    bits = int(status(pid, "CapEff"), 16).bit_count()
+    page.wait(rf"^ +effective +{bits}: ")
+    page.wait(r"^ +seccomp +disabled")
+
+    # History, and findings with what to do.
+    page.press("7")
+    page.wait(r"^CPU in cores +\S+ of 0\.40 .*MEMORY, working set")
+    page.press("8")
+    page.wait(r"^ +Run it as another user, or with a user namespace")
+    page.wait(r"^EVIDENCE ")
+    page.press("q")
+    page.wait(r"exit code 0")
+    assert page.is_restored()
+
+
+def test_an_end_for_lack_of_memory(page: Tmux, sandbox: Sandbox) -> None:
+    """A container that is killed while its page is open stays on it, and the page says when and why."""
+    pid = sandbox.pid(NAME)
+    Path(f"/proc/{pid}/root/root/grow").touch()
+    assert wait_for(lambda: sandbox.inspect(NAME)["State"]["Status"] == "exited", 90.0)
+    page.wait(r"^ENDED at \d\d:\d\d:\d\d: \S+ \(pid \d+\) was killed for lack of memory \(OOM\)")
+    page.wait(rf"^{NAME}  sandbox container ")
+    page.press("2")
+    page.wait(r"^MEMORY +working set ")
+    page.press("Escape")
+    page.wait(r"no containers found")
