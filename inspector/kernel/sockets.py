@@ -31,6 +31,7 @@ TCP_STATES = (
 UDP_STATES = ("listen", "dropped", "rxqueued", "txqueued")
 UDP_LISTENS = b"07"  # bound and not connected
 TCP_LISTENS = b"0A"
+ADDRESS_DIGITS = (8, 32)  # IPv4, IPv6
 ADDRESS, STATE, QUEUES, UID, DROPS = 1, 3, 4, 7, 12  # fields of a line
 LISTENS = {"tcp": TCP_LISTENS, "tcp6": TCP_LISTENS, "udp": UDP_LISTENS, "udp6": UDP_LISTENS}
 
@@ -104,6 +105,8 @@ def parse_listeners(protocol: str, data: bytes) -> tuple[Listener, ...]:
 
 
 def _address(text: bytes) -> str:
+    if len(text) not in ADDRESS_DIGITS:
+        raise ValueError(text)
     words = [int(text[start : start + 8], 16) for start in range(0, len(text), 8)]
     packed = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
     return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)  # noqa: PLR2004
