@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 
 from inspector.absence import Absence
+from inspector.kernel.cgroups import parse_pids
 from inspector.kernel.host import Host
-from inspector.kernel.process import CLOCK_TICKS, read_stat_kept
+from inspector.kernel.mounts import Mount, may_hang, read_mountinfo
+from inspector.kernel.process import CLOCK_TICKS, read_stat, read_stat_kept
 from inspector.kernel.system import System
 from inspector.members import (
     FILLERS,
@@ -52,6 +54,7 @@ class Anatomy:
         self._argv: dict[Known, tuple[str, ...]] = {}
         self._scripts: dict[Known, str] = {}
         self._used: set[Known] = set()
+        self._mounts: dict[int, tuple[Mount, ...]] = {}  # of this tick
         self._now = 0
         self._booted: float | None = None
 
@@ -66,6 +69,7 @@ class Anatomy:
             for key in known.keys() - self._used:
                 del known[key]
         self._used.clear()
+        self._mounts.clear()
 
     def of(
         self, one: Container, processes: Mapping[int, Process], cpus: int, *, remembered: bool = False
@@ -99,9 +103,37 @@ class Anatomy:
                 lives = lives or (application and _descends(process, main.pid, processes))
         structure = Structure(main, tuple(members), self._now, cpus)
         holder = holder_of(structure)
-        script = self._script(holder) if holder.program in SHELLS and not lives else ""
-        changed = self._changed(holder, members) if holder.program in SUPERVISORS and not lives else None
-        return Structure(main, structure.members, self._now, cpus, script, changed)
+        script, changed = "", None
+        if holder.program in SHELLS and not lives:
+            script = self._script(holder)
+            members = self._with_children_now(holder, members)
+        elif holder.program in SUPERVISORS and not lives:
+            changed = self._changed(holder, members)
+        return Structure(main, tuple(members), self._now, cpus, script, changed)
+
+    def _with_children_now(self, shell: Member, members: Sequence[Member]) -> list[Member]:
+        """Return the members with what the shell runs now.
+
+        The processes were listed when the tick began. On a busy machine that is long ago for a `sleep 1`: the one of
+        then has ended, and the next one was not there yet.
+        """
+        now = self._children(shell.pid)
+        if now is None:
+            return list(members)
+        left = [one for one in members if one.ppid != shell.pid or one.comm not in FILLERS or one.pid in now]
+        known = {one.pid for one in left}
+        return [*left, *filter(None, (self._newcomer(pid) for pid in now if pid not in known))]
+
+    def _newcomer(self, pid: int) -> Member | None:
+        stat = self._attempt(f"process {pid}", read_stat, self.host, pid)
+        return self._member(Process(pid, stat.starttime_ticks, stat.ppid, stat.comm, None, None)) if stat else None
+
+    def _children(self, pid: int) -> tuple[int, ...] | None:
+        """Return the children that a process has at this moment; None where the kernel does not tell."""
+        return self._attempt(f"process {pid}", self._read_children, f"/proc/{pid}/task/{pid}/children")
+
+    def _read_children(self, path: str) -> tuple[int, ...]:
+        return parse_pids(self.host.read(path))
 
     def _skimmed(self, process: Process) -> Member:
         argv = self._arguments(process)
@@ -160,7 +192,7 @@ class Anatomy:
         subject = f"process {shell.pid}"
         for number in SCRIPT_DESCRIPTORS:
             path = f"/proc/{shell.pid}/fd/{number}"
-            entry = self._attempt(subject, self.host.stat, path)
+            entry = self._attempt(subject, self.host.stat, path) if self._answers(shell.pid, path) else None
             if entry is not None and modes.S_ISREG(entry.mode):
                 data = self._attempt(subject, self.host.read_prefix, path, SCRIPT_BYTES) or b""
                 return data.decode(errors="surrogateescape")
@@ -176,11 +208,12 @@ class Anatomy:
         times = []
         logs = f"/proc/{supervisor.pid}/fd"
         for number in (self._attempt(subject, self.host.listdir, logs) or ())[:MOST_DESCRIPTORS]:
-            entry = self._attempt(subject, self.host.stat, f"{logs}/{number}")
+            there = self._answers(supervisor.pid, f"{logs}/{number}")
+            entry = self._attempt(subject, self.host.stat, f"{logs}/{number}") if there else None
             if entry is not None and modes.S_ISREG(entry.mode):
                 times.append(entry.mtime_ns)
         for one in members:
-            if one.comm in NAMING:
+            if one.comm in NAMING and self._answers(one.pid, f"/proc/{one.pid}/cwd"):
                 subject = f"process {one.pid}"
                 times.append(self._attempt(subject, self._status_time, f"/proc/{one.pid}/cwd/.") or 0)
         # What was started since we listed the processes shows here: it was started before that was written down.
@@ -188,14 +221,22 @@ class Anatomy:
             return None
         return int((max(times) / 1e9 - self._booted) * CLOCK_TICKS)
 
+    def _answers(self, pid: int, link: str) -> bool:
+        """Tell whether what a process has open can be looked at without waiting for a file server that may be gone."""
+        path = self._attempt(f"process {pid}", self.host.readlink, link)
+        if path is None or not path.startswith("/"):  # a pipe or socket
+            return False
+        if pid not in self._mounts:
+            self._mounts[pid] = self._attempt(f"process {pid}", read_mountinfo, self.host, pid) or ()
+        return not may_hang(path, self._mounts[pid])
+
     def _has_new_children(self, members: Sequence[Member]) -> bool:
         """Tell whether a supervisor of these has a child that is not one of them, or hides it."""
-        pids = {str(one.pid).encode() for one in members}
+        pids = {one.pid for one in members}
         for one in members:
             if helps(one):
-                path = f"/proc/{one.pid}/task/{one.pid}/children"
-                listed = self._attempt(f"process {one.pid}", self.host.read, path)
-                if listed is None or not pids.issuperset(listed.split()):
+                listed = self._children(one.pid)
+                if listed is None or not pids.issuperset(listed):
                     return True
         return False
 

@@ -236,3 +236,25 @@ def test_processes_of_those_in_focus(tmp_path: Path) -> None:
         }
         observer.focus = None
         assert observer.tick().processes == {}
+
+
+@pytest.mark.parametrize(
+    ("children", "found"),
+    [
+        ("201 ", True),  # the next `sleep`, which the list of all processes did not have yet
+        ("", False),  # between one and the next
+        ("201 202 ", False),  # the server, started again meanwhile
+        (None, False),  # a kernel without CONFIG_PROC_CHILDREN
+    ],
+)
+def test_what_a_shell_runs_is_looked_up_when_it_is_judged(tmp_path: Path, children: str | None, found: bool) -> None:
+    """The `sleep` of the list has ended by then: the one that is there now is the shell's, and so is a server."""
+    path = f"/docker/{ID}"
+    fake = limited(tmp_path, "v2", path)
+    fake.process(100, "sh", cmdline="sh\0-c\0server & while :; do sleep 1; done\0", cgroups=path, namespaces=own(1))
+    # The processes of now: not in the cgroup's list, as that was read before they were there.
+    fake.process(201, "sleep", ppid=100, cmdline="sleep\0" + "1\0").process(202, "server", ppid=100)
+    (tmp_path / f"sys/fs/cgroup{path}/cgroup.procs").write_text("100\n199\n")
+    if children is not None:
+        fake.file("/proc/100/task/100/children", children)
+    assert bool(look(fake).hollow) is found
