@@ -85,7 +85,8 @@ class Closeup(NamedTuple):
     """One close look at a container, at `parts` of it; what was not asked for, or cannot be read, is None.
 
     `note` says why there is nothing at all; `ended` why the container ended, where that is known. `threads` is by
-    PID, `users` by user id; `volumes` are the mounts that are not the image's.
+    PID, `users` by user id; `holders` are the PIDs that hold listening sockets, by inode; `volumes` are the mounts
+    that are not the image's.
     """
 
     container: str
@@ -95,6 +96,7 @@ class Closeup(NamedTuple):
     chains: tuple[Chain, ...] | None = None
     traffic: tuple[Traffic, ...] | None = None
     listeners: tuple[Listener, ...] | None = None
+    holders: Mapping[int, int] = MappingProxyType({})
     threads: Mapping[int, tuple[Thread, ...]] | None = None
     users: Mapping[int, str] = MappingProxyType({})
     volumes: tuple[Volume, ...] | None = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import ParamSpec, TypeVar
 
 from inspector.absence import Absence
@@ -30,6 +32,8 @@ T = TypeVar("T")
 REPORT_SECONDS = 10.0
 """The report looks at every process of the machine, so it is not made at every tick."""
 MOST_THREADS = 5000
+MOST_DESCRIPTORS = 2000
+SOCKET = re.compile(r"socket:\[([0-9]{1,20})\]", re.ASCII)
 PASSWD_BYTES = 1 << 20
 KILLED_BEFORE = 60.0
 """Seconds before its end in which a kill is taken for the reason of it: the next sample may come late."""
@@ -86,7 +90,8 @@ class Closer:
             told = told._replace(report=report, volumes=mounted)
         if pid is not None and "network" in ask.parts:
             listeners = self._try(pid, read_listeners, self._host, pid)
-            told = told._replace(traffic=self._interfaces(pid), listeners=listeners)
+            holders = self._holders(one.members, {listener.inode for listener in listeners or ()})
+            told = told._replace(traffic=self._interfaces(pid), listeners=listeners, holders=holders)
         denied = [f"{subject}: not readable (needs CAP_SYS_PTRACE)" for subject in sorted(self._absence.denied)]
         return told._replace(problems=(*problems, *self._absence.problems, *denied))
 
@@ -124,6 +129,20 @@ class Closer:
         seconds, old = (now - self._traffic[0], self._traffic[1]) if self._traffic else (0.0, {})
         self._traffic = now, {one.name: one for one in found}
         return tuple(_traffic(old.get(one.name), one, seconds) for one in found)
+
+    def _holders(self, pids: Iterable[int], inodes: set[int]) -> dict[int, int]:
+        """Find which of these processes hold sockets; of a fleet of descriptors no more than can be read at a tick."""
+        found: dict[int, int] = {}
+        links = (
+            (pid, f"/proc/{pid}/fd/{number}")
+            for pid in pids
+            for number in self._try(pid, self._host.listdir, f"/proc/{pid}/fd") or ()
+        )
+        for pid, link in islice(links if inodes else (), MOST_DESCRIPTORS):
+            held = SOCKET.fullmatch(self._try(pid, self._host.readlink, link) or "")
+            if held and int(held[1]) in inodes:
+                found.setdefault(int(held[1]), pid)
+        return found
 
     def _threads(self, pids: Iterable[int]) -> dict[int, tuple[Thread, ...]]:
         """Read the threads of these processes; of a fleet of them no more than a person could look at."""

@@ -197,8 +197,9 @@ class Panel:
         of = f" of {cores(cpu['limit_cores'])} cores" if cpu["limit_cores"] is not None else " cores"
         used = memory["working_set_bytes"] if memory["working_set_bytes"] is not None else memory["anon_bytes"]
         most = f" of {byte_size(memory['limit_bytes'])}" if memory["limit_bytes"] is not None else ""
+        many = "process" if one["members"] == 1 else "processes"
         line = [*ended, ("CPU ", "dim"), (f"{cores(cpu['usage_cores'])}{of}", ""), ("  memory ", "dim"),
-                (f"{byte_size(used)}{most}", ""), (f"  {one['members']} processes", "")]  # fmt: skip
+                (f"{byte_size(used)}{most}", ""), (f"  {one['members']} {many}", "")]  # fmt: skip
         if cpu["throttled_ratio"]:
             line.append((f"  throttled {percent(cpu['throttled_ratio'])}", "warn"))
         scene = self._scene if self.ended_at is None else self._scene._replace(now=self.ended_at)

@@ -32,17 +32,21 @@ UDP_STATES = ("listen", "dropped", "rxqueued", "txqueued")
 UDP_LISTENS = b"07"  # bound and not connected
 TCP_LISTENS = b"0A"
 ADDRESS_DIGITS = (8, 32)  # IPv4, IPv6
-ADDRESS, STATE, QUEUES, UID, DROPS = 1, 3, 4, 7, 12  # fields of a line
+ADDRESS, STATE, QUEUES, UID, INODE, DROPS = 1, 3, 4, 7, 9, 12  # fields of a line
 LISTENS = {"tcp": TCP_LISTENS, "tcp6": TCP_LISTENS, "udp": UDP_LISTENS, "udp6": UDP_LISTENS}
 
 
 class Listener(NamedTuple):
-    """A socket that waits for anyone; `protocol` is tcp, tcp6, udp or udp6, `uid` its owner's in our terms."""
+    """A socket that waits for anyone; `protocol` is tcp, tcp6, udp or udp6, `uid` its owner's in our terms.
+
+    A descriptor for it is a link to "socket:[<inode>]".
+    """
 
     protocol: str
     address: str
     port: int
     uid: int
+    inode: int
 
 
 #   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -94,11 +98,12 @@ def parse_listeners(protocol: str, data: bytes) -> tuple[Listener, ...]:
     """
     found = []
     for line in data.splitlines()[1:]:
-        fields = line.split(None, UID + 1)
+        fields = line.split(None, INODE + 1)
         try:
             if fields[STATE] == LISTENS[protocol]:
                 address, _, port = fields[ADDRESS].partition(b":")
-                found.append(Listener(protocol, _address(address), int(port, 16), int(fields[UID])))
+                owner = int(fields[UID]), int(fields[INODE])
+                found.append(Listener(protocol, _address(address), int(port, 16), *owner))
         except (IndexError, ValueError) as error:
             raise ParseError(f"/proc/<pid>/net/{protocol}", line) from error
     return tuple(found)

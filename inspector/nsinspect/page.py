@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 
 from inspector.kernel.process import CAPABILITIES
-from inspector.nsinspect.abridge import abridged
 from inspector.nsinspect.facts import overmounted
 from inspector.report import LimitLine, Limits, Namespace, Report
+from inspector.views.abridge import abridged
 from inspector.views.cells import SEVERITY, Cell
 from inspector.views.diagnosis import finding_lines
 from inspector.views.facts import LABEL, fact, not_readable, wrapped

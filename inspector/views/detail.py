@@ -27,7 +27,10 @@ def usage_lines(container: Container, width: int) -> list[Line]:
 def identity_lines(container: Container, width: int) -> list[Line]:
     """Return why it is taken for a container, where it is in the cgroup trees, and its labels."""
     lines = _flow("EVIDENCE", _plain(container["evidence"]), width)
-    lines += _flow("CGROUPS", _plain(f"{key} {path}" for key, path in container["cgroups"].items()), width)
+    places: dict[str, list[str]] = {}
+    for resource, path in container["cgroups"].items():
+        places.setdefault(path, []).append(resource)
+    lines += _flow("CGROUPS", _plain(f"{path} ({' '.join(names)})" for path, names in places.items()), width)
     return lines + _flow("LABELS", _plain(f"{key}={value}" for key, value in container["labels"].items()), width)
 
 

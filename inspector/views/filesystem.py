@@ -12,6 +12,7 @@ from inspector.closeup import Closeup
 from inspector.layers import Totals, Volume, under
 from inspector.report import MountEntry
 from inspector.schema import Container, Finding, Rootfs
+from inspector.views.abridge import abridged
 from inspector.views.cells import COLOUR_OF_SEVERITY
 from inspector.views.facts import fact, wrapped
 from inspector.views.layout import Line
@@ -44,32 +45,32 @@ class Walked(NamedTuple):
 def filesystem_lines(container: Container, closeup: Closeup, walked: Walked, width: int) -> list[Line]:
     """Return all but the changes themselves, which follow: inspector.views.rootfs.change_line."""
     report = closeup.report
-    lines = list(_layers(report["rootfs"] if report else container["rootfs"], width))
+    lines = list(_layers(report["rootfs"] if report else container["rootfs"]))
     if report is None:
         why = closeup.note or "reading ..."
         lines += [[], [(f"its mounts: {safe(why)}", "dim")]]
     else:
         lines += _sensitive(report["findings"], width)
-        lines += _volumes(closeup.volumes, width)
+        lines += _volumes(closeup.volumes)
         lines += _mounts(report["mounts"], closeup.volumes or ())
     return [*lines, [], *_walked(walked)]
 
 
-def _layers(root: Rootfs, width: int) -> Iterator[Line]:
+def _layers(root: Rootfs) -> Iterator[Line]:
     kind = " ".join(filter(None, (root["type"], root["source"], "read-only" if root["read_only"] else "")))
     yield [("LAYERS, top to bottom", "title"), (f"   {safe(kind) or UNKNOWN}", "")]
     if root["upper"]:
-        yield from wrapped("upper", root["upper"], width, "good")
+        yield fact("upper", (safe(root["upper"]), "good"))
     elif root["lower"]:
         yield fact("upper", ("none: it cannot be written", "dim"))
     for number, lower in enumerate(root["lower"], 1):
-        yield from wrapped(f"lower {number}", lower, width)
+        yield fact(f"lower {number}", safe(lower))
     if not root["upper"] and not root["lower"]:
         yield fact("", ("one filesystem, no layers", "dim"))
     if root["work"]:
-        yield from wrapped("work", root["work"], width, "dim")
+        yield fact("work", (safe(root["work"]), "dim"))
     if root["merged"]:
-        yield from wrapped("merged", root["merged"], width, "dim")
+        yield fact("merged", (safe(root["merged"]), "dim"))
 
 
 def _sensitive(findings: Sequence[Finding], width: int) -> Iterator[Line]:
@@ -81,20 +82,24 @@ def _sensitive(findings: Sequence[Finding], width: int) -> Iterator[Line]:
         yield from wrapped(safe(one["severity"]), one["text"], width, COLOUR_OF_SEVERITY.get(one["severity"], ""))
 
 
-def _volumes(volumes: Sequence[Volume] | None, width: int) -> Iterator[Line]:
+def _volumes(volumes: Sequence[Volume] | None) -> Iterator[Line]:
     yield []
     yield [("FROM OUTSIDE THE IMAGE", "title")]
     if volumes is None:
         yield fact("", ("its mounts could not be read", "warn"))
     elif not volumes:
         yield fact("", ("nothing: no volume, no bind, no tmpfs", "dim"))
+    places = [one.destination for one in volumes or ()]
     # What the runtime itself gives (hostname, hosts, resolv.conf, device nodes) is least of interest.
     for one in sorted(volumes or (), key=lambda one: (one.kind == "runtime", one.destination)):
+        if any(under(one.destination, place) and one.destination != place for place in places):
+            continue
+        inner = sum(under(place, one.destination) for place in places) - 1
         source = one.source or ("memory" if one.kind == "tmpfs" else "no place on the host")
         mode = "read-only" if one.read_only else "read-write"
-        gone = ", deleted on the host" if one.deleted else ""
-        yield from wrapped(one.kind, f"{one.destination} from {source} ({one.fstype}, {mode}{gone})", width,
-                           "dim" if one.kind == "runtime" else "")  # fmt: skip
+        more = (", deleted on the host" if one.deleted else "") + (f", {inner} mounts below it" if inner else "")
+        said = f"{safe(one.destination)} from {safe(source)} ({safe(one.fstype)}, {mode}{more})"
+        yield fact(one.kind, (said, "dim" if one.kind == "runtime" else ""))
 
 
 def _mounts(mounts: Sequence[MountEntry], volumes: Sequence[Volume]) -> Iterator[Line]:
@@ -105,10 +110,11 @@ def _mounts(mounts: Sequence[MountEntry], volumes: Sequence[Volume]) -> Iterator
         return
     yield []
     yield [("OTHER MOUNTS that the host does not have", "title")]
-    for one in others:
+    for one, more in abridged(others):
         mode = "read-only" if one["read_only"] else "read-write"
         masked = ", masks it" if one["type"] == "tmpfs" and under(one["mountpoint"], "/proc") else ""
-        yield fact(safe(one["type"])[:11], safe(one["mountpoint"]), (f"  {mode}{masked}", "dim"))
+        note = f"  {mode}{masked}" + (f"  {safe(more)}" if more else "")
+        yield fact(safe(one["type"])[:11], safe(one["mountpoint"]), (note, "dim"))
 
 
 def _walked(walked: Walked) -> Iterator[Line]:

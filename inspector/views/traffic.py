@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from inspector.closeup import Closeup, Listener, Traffic
+from inspector.closeup import Closeup, Traffic
 from inspector.report import Namespace
 from inspector.schema import Container
 from inspector.views.facts import fact, wrapped
@@ -29,7 +29,7 @@ def traffic_lines(container: Container, closeup: Closeup, width: int) -> list[Li
         return [*lines, [], [(f"interfaces and sockets: {safe(closeup.note)}", "dim")]]
     if closeup.traffic is None:
         return [*lines, [], [("reading its interfaces ..." if not closeup.problems else "not readable", "dim")]]
-    lines += [[], *_interfaces(closeup.traffic, width), [], *_listeners(closeup.listeners, closeup.users)]
+    lines += [[], *_interfaces(closeup.traffic, width), [], *_listeners(container, closeup)]
     return lines
 
 
@@ -75,18 +75,23 @@ def _interfaces(traffic: Sequence[Traffic], width: int) -> Iterator[Line]:
         yield fact("", ("no interface at all", "dim"))
 
 
-def _listeners(listeners: Sequence[Listener] | None, users: Mapping[int, str]) -> Iterator[Line]:
-    yield [(f"{'LISTENS':<8}{'PORT':>6}  {'USER':<12} ADDRESS", "title")]
-    if listeners is None:
+def _listeners(container: Container, closeup: Closeup) -> Iterator[Line]:
+    yield [(f"{'LISTENS':<8}{'PORT':>6}  {'USER':<10}{'PROCESS':<25}ADDRESS", "title")]
+    if closeup.listeners is None:
         yield fact("", ("not readable", "warn"))
-    elif not listeners:
+    elif not closeup.listeners:
         yield fact("", ("nothing", "dim"))
-    ordered = sorted(listeners or (), key=lambda one: (one.port, one.protocol, one.address))
+    names = {row["pid"]: row["comm"] for row in container["processes"] or ()}
+    ordered = sorted(closeup.listeners or (), key=lambda one: (one.port, one.protocol, one.address))
     for one in ordered[:MOST_LISTENERS]:
         anywhere = one.address in ANYWHERE
-        user = fit(safe(users.get(one.uid, str(one.uid))), 12)
+        holder = closeup.holders.get(one.inode)
+        # Where the network is shared it may be a neighbour's.
+        process = f"{holder} {safe(names.get(holder, ''))}" if holder is not None else "none of its own"
+        user = fit(safe(closeup.users.get(one.uid, str(one.uid))), 9)
         yield [
             (f"{one.protocol:<8}{one.port:>6}  {user} ", ""),
+            (fit(process, 24) + " ", "" if holder is not None else "dim"),
             (one.address + ("  (every address)" if anywhere else ""), "" if anywhere else "dim"),
         ]
     if len(ordered) > MOST_LISTENERS:

@@ -96,9 +96,9 @@ TRAFFIC = (
     Traffic("eth0", 2048.0, 512.0, 3.0, 2.0, 5 * MIB, MIB, 0, 0, 7, 0),
 )
 LISTENERS = (
-    Listener("tcp", "0.0.0.0", 80, 0),  # noqa: S104  what the test is about
-    Listener("tcp", "127.0.0.1", 9000, 33),
-    Listener("udp6", "::1", 53, 4242),
+    Listener("tcp", "0.0.0.0", 80, 0, 700),  # noqa: S104  what the test is about
+    Listener("tcp", "127.0.0.1", 9000, 33, 701),
+    Listener("udp6", "::1", 53, 4242, 702),
 )
 VOLUMES = (
     Volume("bind", "/srv", "/data", read_only=False, fstype="ext4"),
@@ -117,6 +117,7 @@ def closeup(container: str = "web-0123456789abcdef", **changes: object) -> Close
         chains=CHAINS,
         traffic=TRAFFIC,
         listeners=LISTENERS,
+        holders={700: 4242, 701: 4243},
         threads={4242: (Thread(4242, "nginx", "S", 0.0, 1.0), Thread(4250, "aio-worker", "R", 0.15, 2.5))},
         users={0: "root", 33: "www-data"},
         volumes=VOLUMES,

@@ -34,7 +34,7 @@ TCP = """\
 """
 TCP6 = """\
   sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when
-   0: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 00000000:00000000 00:0 0 0 0 7
+   0: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 00000000:00000000 00:0 0 0 0 52399
 """
 KILL = (
     "4,900,999000000,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=x,mems_allowed=0,"
@@ -165,12 +165,16 @@ def test_close_looks_keep_no_files_open(tmp_path: Path) -> None:
 
 
 def test_who_listens(tmp_path: Path) -> None:
-    """Of the sockets those that wait for anyone, with address, port and owner; a protocol that is missing has none."""
+    """Of the sockets those that wait for anyone, with address, port, owner and who holds it; a protocol that is missing has none."""
     fake = machine(tmp_path)
     with fake.open() as host:
-        found = look(Closer(host), Observer(host).tick(), "network").listeners
-    assert found is not None
-    assert [(one.protocol, one.address, one.port, one.uid) for one in found] == [
+        for number, target in enumerate(("/dev/null", "socket:[52322]", "socket:[52321]")):
+            (tmp_path / "proc/4243/fd").mkdir(exist_ok=True)
+            (tmp_path / f"proc/4243/fd/{number}").symlink_to(target)
+        found = look(Closer(host), Observer(host).tick(), "network")
+    assert found.listeners is not None
+    assert found.holders == {52321: 4243}
+    assert [(one.protocol, one.address, one.port, one.uid) for one in found.listeners] == [
         ("tcp", "127.0.0.1", 8123, 33), ("tcp6", "::1", 80, 0),
     ]  # fmt: skip
 

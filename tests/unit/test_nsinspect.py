@@ -11,11 +11,11 @@ from inspector import nsinspect
 from inspector.errors import NoSuchContainer, NoSuchProcess
 from inspector.kernel.mounts import parse_mountinfo
 from inspector.nsinspect import facts, page
-from inspector.nsinspect.abridge import abridged
 from inspector.nsinspect.gather import Gatherer
 from inspector.nsinspect.listing import Ambiguous, resolve
 from inspector.observe import Observer
 from inspector.report import MountEntry, Report
+from inspector.views.abridge import abridged
 from tests.fakehost import FakeHost
 from tests.unit.test_archives import unpacked
 
