@@ -8,6 +8,7 @@ overlay had to put a backslash before ":", "," and "\" in its layer paths.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from inspector.errors import ParseError
@@ -16,6 +17,7 @@ from inspector.kernel.host import Host
 __all__ = [
     "Mount",
     "Overlay",
+    "may_hang",
     "overlay_layers",
     "parse_mountinfo",
     "read_mountinfo",
@@ -24,6 +26,8 @@ __all__ = [
     "root_mount",
 ]
 
+# Not 9p and virtiofs, behind which is the machine that ours runs on.
+REMOTE = frozenset(("nfs", "nfs4", "cifs", "smb3", "ceph", "afs", "lustre", "gfs2", "ocfs2", "beegfs", "orangefs"))
 OCTAL = re.compile(r"\\([0-7]{3})")
 LAYER = re.compile(r"(?:\\.|[^:\\])+", re.DOTALL)
 # Since Linux 6.8 (fsconfig(2)): a layer an option, its path as it stands, top to bottom.
@@ -148,6 +152,19 @@ def read_root_mount(host: Host, pid: int | str) -> tuple[Mount | None, str]:
             found[place[0]] = parse_mountinfo(line)[0]
     hostname = found.get(b"/etc/hostname")
     return found.get(b"/"), hostname.root.rpartition("/")[0] if hostname else ""
+
+
+def may_hang(path: str, mounts: Iterable[Mount]) -> bool:
+    """Tell whether a path lies on a filesystem whose server may be gone: even stat(2) there then waits for it.
+
+    `mounts` are those of the process whose path it is; nothing of the path itself is touched.
+    """
+    found, kind = "", ""
+    for mount in mounts:
+        place = mount.mountpoint.rstrip("/")
+        if len(place) >= len(found) and (path == place or path.startswith(place + "/")):
+            found, kind = place, mount.fstype
+    return kind in REMOTE or (kind.startswith("fuse") and kind not in ("fuse.fuse-overlayfs", "fusectl"))
 
 
 def root_identity(root: Mount | None) -> tuple[int, int, str] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from inspector.errors import ParseError
-from inspector.kernel.mounts import Mount, overlay_layers, parse_mountinfo, read_mountinfo, root_mount
+from inspector.kernel.mounts import Mount, may_hang, overlay_layers, parse_mountinfo, read_mountinfo, root_mount
 from tests.fakehost import FakeHost
 
 
@@ -122,3 +122,20 @@ def test_reading_from_a_host(tmp_path: Path) -> None:
     text = "1 0 0:1 / / rw - ext4 a rw\n2 1 0:2 / /b rw - tmpfs b rw\n"
     with FakeHost(tmp_path).process(7, mountinfo=text).open() as h:
         assert [mount.source for mount in read_mountinfo(h, 7)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("path", "hangs"),
+    [
+        ("/etc/x", False), ("/srv", True), ("/srv/app/run.sh", True), ("/srvx", False), ("/srv/local/x", False),
+        ("/home/u/mnt/x", True), ("/merged/x", False), ("/again/x", False), ("/", False),
+    ],
+)  # fmt: skip
+def test_what_lies_on_a_file_server(path: str, *, hangs: bool) -> None:
+    """The innermost mount around a path decides, of several at one place the last: its server may be gone."""
+    table = parse_mountinfo(
+        b"1 0 8:1 / / rw - ext4 a rw\n2 1 0:9 / /srv rw - nfs4 s:/x rw\n3 2 8:2 / /srv/local rw - ext4 b rw\n"
+        b"4 1 0:7 / /home/u/mnt rw - fuse.sshfs u@h: rw\n5 1 0:6 / /merged rw - fuse.fuse-overlayfs f rw\n"
+        b"6 1 0:5 / /again rw - nfs s:/y rw\n7 6 0:4 / /again rw - tmpfs t rw\n"
+    )
+    assert may_hang(path, table) is hangs
