@@ -1,0 +1,200 @@
+"""The keys that act, in the real ctop in a real terminal: what they did is read from the kernel's own files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.root import sandboxing
+from tests.testbed import cgroups, runtimes
+from tests.testbed.commands import REPOSITORY, Sandbox
+from tests.testbed.docker import Docker
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux (apt-get install tmux)"),
+]
+
+PATIENCE = 60.0
+KINDS = ("mnt", "uts", "ipc", "net", "pid", "cgroup", "user")
+
+
+class Screen:
+    """ctop in a tmux server of its own, 100x30, showing one container."""
+
+    def __init__(self, directory: Path, name: str, root: str) -> None:
+        self._socket = str(directory / "tmux")
+        ctop = f"{sys.executable} -m inspector.ctop --no-config -d 0.5 -f name:{name}"
+        script = f"cd {REPOSITORY}; stty -a > {directory}/before; {ctop}; echo ended with $?;"
+        script += f" stty -a > {directory}/after; exec sleep 1000"
+        self._directory = directory
+        self._env = {**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color", "CGSCOPE_ROOT": root}
+        self._tmux("-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", script)
+
+    def _tmux(self, *argv: str) -> str:
+        done = subprocess.run(["tmux", "-u", "-S", self._socket, *argv], check=True, capture_output=True, text=True,
+                              env=self._env, timeout=60)  # fmt: skip
+        return done.stdout
+
+    def press(self, *keys: str) -> None:
+        """Send keys, by tmux's names."""
+        self._tmux("send-keys", *keys)
+
+    @property
+    def text(self) -> str:
+        """What is on the screen."""
+        return self._tmux("capture-pane", "-p")
+
+    def wait(self, pattern: str) -> re.Match[str]:
+        """Wait until something is on the screen."""
+        if not sandboxing.wait_for(lambda: re.search(pattern, self.text, re.MULTILINE) is not None, PATIENCE):
+            pytest.fail(f"{pattern!r} was never on the screen:\n{self.text}")
+        found = re.search(pattern, self.text, re.MULTILINE)
+        return found if found is not None else self.wait(pattern)
+
+    def is_restored(self) -> bool:
+        """Tell whether the terminal is as it was before."""
+        before, after = ((self._directory / name).read_text() for name in ("before", "after"))
+        return before == after and self._tmux("display-message", "-p", "#{alternate_on}").strip() == "0"
+
+    def close(self) -> None:
+        """End the server and what runs in it."""
+        subprocess.run(["tmux", "-S", self._socket, "kill-server"], check=False, capture_output=True, timeout=60)
+
+
+@contextlib.contextmanager
+def ctop_of(directory: Path, name: str, root: str = "/nonexistent") -> Iterator[Screen]:
+    """Show one container; the screen has its row when this is entered."""
+    screen = Screen(directory, name, root)
+    try:
+        screen.wait(rf"^{name} ")
+        yield screen
+    finally:
+        screen.close()
+
+
+def place(pid: int | str) -> tuple[dict[str, str], list[str]]:
+    """Return the namespaces and cgroups of a process, by the kernel's own links."""
+    return {kind: os.readlink(f"/proc/{pid}/ns/{kind}") for kind in KINDS}, sandboxing.cgroup_paths(pid)
+
+
+def parents(pid: int) -> Iterator[int]:
+    """Yield a process and those above it."""
+    while pid > 0:
+        yield pid
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            pid = int(file.read().rpartition(")")[2].split()[1])
+
+
+def entered(pid: int) -> list[int]:
+    """Return the processes in a container's PID namespace that its first process is not above of."""
+    found = []
+    for one in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        with contextlib.suppress(OSError):
+            inside = os.readlink(f"/proc/{one}/ns/pid") == os.readlink(f"/proc/{pid}/ns/pid")
+            if inside and pid not in parents(one):
+                found.append(one)
+    return found
+
+
+def check_shell(screen: Screen, pid: int, name: str) -> None:
+    """Press E: a shell is in the container by the kernel's word, on a terminal; after its end the view is whole."""
+    screen.press("E")
+    screen.wait(r"[#$] *\s*\Z")  # its prompt: what is typed before is lost with ctop's input
+    # A program of the shell's own, which stays to be looked at.
+    screen.press("cat /proc/self/mountinfo | grep -c ^ ; echo in-$((40+2)); cat", "Enter")
+    screen.wait(r"^in-42")
+    assert sandboxing.wait_for(lambda: len(entered(pid)) >= 2, PATIENCE)
+    for one in entered(pid):
+        assert place(one) == place(pid)
+        assert os.stat(f"/proc/{one}/root").st_ino == os.stat(f"/proc/{pid}/root").st_ino
+    screen.press("C-c")  # for the program in there, not for ctop
+    screen.wait(r"\^C\s*\n.*[#$] *\s*\Z")
+    screen.press("exit 4", "Enter")
+    screen.wait(rf"the shell in {name} ended with exit code 4")
+    screen.wait(rf"^{name} ")
+    assert sandboxing.wait_for(lambda: not entered(pid), PATIENCE)
+
+
+def test_a_container_of_ours(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A shell, freeze and thaw, another limit, its log, a signal to its end; the terminal is whole in the end."""
+    script = "i=0; while :; do echo said-$i; i=$((i+1)); sleep 1; done"
+    sandbox.start("acted", "--cpus", "0.3", "sh", "-c", script)
+    pid = sandbox.pid("acted")
+    with ctop_of(tmp_path, "acted", sandbox.root) as screen:
+        check_shell(screen, pid, "acted")
+        screen.press("z")
+        screen.wait(rf"y/n  freeze all processes of acted \(that of process {pid}\)\?")
+        screen.press("y")
+        screen.wait("frozen .[0-9]+ process")
+        assert cgroups.read(f"{cgroups.path_of(pid, 'freezer')}/freezer.state").strip() == "FROZEN"
+        screen.press("E")
+        screen.wait("is frozen, and so would be the program")
+        screen.wait("paused|frozen")
+        screen.press("z")
+        screen.wait("thaw all processes of acted|freeze all processes of acted")
+        while "y/n  freeze" in screen.text:  # the sample before the freeze is still in sight
+            screen.press("n", "z")
+            screen.wait("y/n  (thaw|freeze)")
+        screen.press("y")
+        screen.wait("thawed: /")
+        assert cgroups.read(f"{cgroups.path_of(pid, 'freezer')}/freezer.state").strip() == "THAWED"
+        screen.press("L", "c")
+        screen.wait(r"cpus of acted \(now 0.30\)")
+        screen.press("0.45", "Enter")
+        screen.wait(r"y/n  limit cpus of acted .that of process \d+.: 0.30 -> 0.45\?")
+        assert cgroups.read(f"{cgroups.path_of(pid, 'cpu')}/cpu.cfs_quota_us").strip() == "30000"
+        screen.press("y")
+        screen.wait("cpu: 0.3 cores .* -> 0.45 cores")
+        assert cgroups.read(f"{cgroups.path_of(pid, 'cpu')}/cpu.cfs_quota_us").strip() == "45000"
+        screen.press("l")
+        screen.wait(r"^said-\d+")
+        screen.press("Escape")
+        screen.wait("^acted ")
+        screen.press("F9", "9", "Enter")
+        screen.wait(rf"y/n  send SIGKILL to acted, process {pid}\?")
+        screen.press("y")
+        screen.wait(rf"SIGKILL sent to process {pid}")
+        assert sandboxing.wait_for(lambda: sandbox.inspect("acted")["State"]["Status"] == "exited", PATIENCE)
+        assert sandbox.inspect("acted")["State"]["ExitCode"] == 137
+        screen.press("q")
+        screen.wait("ended with 0")
+        assert screen.is_restored()
+
+
+def test_containers_of_docker_and_lxc(docker: Docker, tmp_path: Path) -> None:
+    """A shell in each is inside it; Docker's log is read from its file; a chosen process gets a signal."""
+    docker.start("actor", "busybox", "sh", "-c", "sleep 1001 & while :; do echo said; sleep 1; done")
+    (tmp_path / "docker").mkdir()
+    with ctop_of(tmp_path / "docker", "actor") as screen:
+        pid = docker.pid("actor")
+        check_shell(screen, pid, "actor")
+        screen.press("l")
+        screen.wait("^said")
+        screen.press("Escape")  # by itself: together with the next key it would be another one
+        screen.wait("^actor ")
+        screen.press("Enter")
+        victim = int(screen.wait(r"^ *(\d+) .*s sleep 1001$")[1])
+        screen.press("N")
+        for _ in range(20):
+            screen.press("F9", "Enter")
+            if int(screen.wait(r"y/n  send SIGTERM to process (\d+)")[1]) == victim:
+                break
+            screen.press("n", "Down")
+        screen.press("y")
+        screen.wait(f"SIGTERM sent to process {victim}")
+        assert sandboxing.wait_for(lambda: not os.path.exists(f"/proc/{victim}/exe"), PATIENCE)
+    docker("rm", "-f", "actor")
+    with runtimes.lxc("lxactor") as box:
+        assert box.tool is not None
+        (tmp_path / "lxc").mkdir()
+        with ctop_of(tmp_path / "lxc", "lxactor") as screen:
+            check_shell(screen, int(box.tool("info", "-p", "-H")), "lxactor")
