@@ -12,7 +12,7 @@ import pytest
 from tests.testbed.commands import NSINSPECT, Sandbox, run
 from tests.testbed.runtimes import until
 
-pytestmark = [pytest.mark.root, pytest.mark.vm]
+pytestmark = pytest.mark.root
 
 SLEEP = ("--", "sleep", "300")
 
@@ -29,6 +29,7 @@ def host_mountpoints() -> set[tuple[str, str]]:
         return {(fields[2], fields[1]) for fields in (line.split(" ") for line in file)}
 
 
+@pytest.mark.vm
 def test_pids_list_both(sandbox: Sandbox) -> None:
     """The first process has its PID here and 1 inside, as it says itself, and its container is named."""
     identifier = sandbox.start("ns-pids", *SLEEP)
@@ -97,6 +98,7 @@ def test_exec_is_in_the_containers_namespaces(sandbox: Sandbox) -> None:
     assert link != os.readlink("/proc/self/ns/net")
 
 
+@pytest.mark.vm
 def test_limits_and_what_there_really_is(sandbox: Sandbox) -> None:
     """The limits are those it was given, each set by its own cgroup, and /proc says otherwise."""
     limits = ("--cpu-quota", "20000", "--cpu-period", "100000", "--memory", "64m", "--pids-limit", "50")
@@ -136,6 +138,7 @@ def test_capabilities_as_given(sandbox: Sandbox) -> None:
     assert security["capabilities"]["inheritable"] == []
 
 
+@pytest.mark.vm
 def test_from_inside(sandbox: Sandbox) -> None:
     """Within the container the same limits show, with what is above them hidden, and the same namespaces."""
     sandbox.start("ns-inside", "--cpu-quota", "20000", "--cpu-period", "100000", *SLEEP)
