@@ -5,8 +5,7 @@ containers of it; an Observation joins those containers with what the kernel
 said of them at that moment. rates and document subtract and present later.
 """
 
-from __future__ import annotations
-
+# Annotations are not postponed here: typing would compile the text of each of so many fields at every start.
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple

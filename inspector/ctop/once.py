@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TextIO
@@ -16,8 +14,6 @@ from inspector.schema import Document
 from inspector.views.header import scene_of
 from inspector.views.jsontext import to_json, to_lines
 from inspector.views.selection import select
-from inspector.views.table import print_lines, table
-from inspector.views.tree import tree
 
 __all__ = ["print_document", "print_documents", "print_table", "record"]
 
@@ -31,6 +27,10 @@ def print_table(source: Source, options: Options, file: TextIO) -> None:
 
 
 def _print_table(document: Document, options: Options, file: TextIO) -> None:
+    """Print one table."""
+    from inspector.views.table import print_lines, table  # noqa: PLC0415  --json needs none of that
+    from inspector.views.tree import tree  # noqa: PLC0415
+
     scene = scene_of(document, options.cpu, options.memory)
     if options.tree:
         made = tree(document["containers"], options.selection, scene)
@@ -60,6 +60,9 @@ def record(source: Source, options: Options) -> None:
 
     The recorder's error when nothing more can be written.
     """
+    import signal  # noqa: PLC0415  as above
+    import threading  # noqa: PLC0415
+
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stopped.set())

@@ -6,8 +6,7 @@ the resources; cgroup_v1.FILES and cgroup_v2.FILES say which control files
 hold them in that version.
 """
 
-from __future__ import annotations
-
+# Annotations are not postponed here: typing would compile the text of each of so many fields at every start.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
