@@ -7,6 +7,7 @@ Inside a cgroup namespace the ancestors above its root cannot be seen:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from inspector.errors import ParseError
@@ -65,9 +66,10 @@ def quota_cores(cpu: Cpu) -> float | None:
     return cpu.quota_us / cpu.period_us if cpu.quota_us is not None and cpu.period_us else None
 
 
-def _count(cpuset: Cpuset) -> float | None:
+@lru_cache(maxsize=256)  # many cgroups have the same CPUs
+def _count(cpus: str | None) -> float | None:
     try:
-        return float(len(parse_cpu_list(cpuset.cpus))) if cpuset.cpus else None
+        return float(len(parse_cpu_list(cpus))) if cpus else None
     except ParseError:
         return None
 
@@ -78,7 +80,7 @@ def cpuset_limit(chain: tuple[tuple[str, Cpuset], ...], cpus: int, *, hidden: bo
     The kernel has already cut each group's set down to its ancestors', so the
     innermost value is the effective one; the outermost group with it set it.
     """
-    counts = tuple((path, _count(reading)) for path, reading in chain)
+    counts = tuple((path, _count(reading.cpus)) for path, reading in chain)
     if not counts or counts[0][1] is None or counts[0][1] >= cpus:
         return Limit(None, None, counts, hidden)
     value = counts[0][1]

@@ -36,8 +36,8 @@ class Interval(NamedTuple):
         key = (resource, path)
         if self.before.inodes.get(key) != self.after.inodes.get(key):
             return None
-        sides = [getattr(side.readings.get(key), name, None) for side in (self.before, self.after)]
-        return grown(*sides)
+        before, after = self.before.readings.get(key), self.after.readings.get(key)
+        return grown(getattr(before, name, None), getattr(after, name, None))
 
     def per_second(self, resource: str, path: str | None, name: str) -> float | None:
         """Return a counter's growth a second."""

@@ -34,9 +34,10 @@ def to_lines(document: Mapping[str, object], rows: str) -> str:
     """
     lines = []
     for key, value in document.items():
-        text = to_json(value)
         if key == rows and isinstance(value, list) and value:
             text = "[\n" + ",\n".join(map(to_json, value)) + "\n]"
+        else:
+            text = to_json(value)
         lines.append(f"{to_json(key)}: {text}")
     return "{" + ",\n".join(lines) + "}"
 
