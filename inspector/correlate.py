@@ -13,6 +13,7 @@ Every other cgroup is a plain *control group*: limits, no namespaces.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from inspector.identity import Naming, name_of
@@ -298,13 +299,18 @@ def _may_share_unseen(own: Own, leader: Leader, located: Located) -> bool:
     )
 
 
+@lru_cache(maxsize=8192)  # the same path in every hierarchy
+def _tree_of(container: str, path: str) -> str | None:
+    """Return the cgroup of a runtime's container: its first process may sit in a child (systemd's /init.scope)."""
+    ids = ((above, match(above)) for above in ancestors(path))
+    return next((above for above, its in ids if its is not None and its.id == container), None)
+
+
 def _own_path(grounds: Grounds, resource: str, index: int, path: str) -> str | None:
     """Return the cgroup that is the candidate's alone for one resource, or None where it shares one with others."""
     candidate, group, pid = grounds.candidate, grounds.group, grounds.leader.process.pid
     if candidate.match is not None:
-        # Its first process may sit in a child (systemd's /init.scope): the container is the whole tree.
-        ids = ((above, match(above)) for above in ancestors(path))
-        return next((above for above, its in ids if its is not None and its.id == candidate.match.id), None)
+        return _tree_of(candidate.match.id, path)
     if group is not None:
         return group.path if index in group.hierarchies else None
     if path == "/" and index in grounds.own.true_roots:

@@ -115,7 +115,8 @@ class Meter:
         self._wanted = wanted
 
     def _sheet(self, path: str, resources: frozenset[tuple[str, bool]]) -> Sheet:
-        directories = {name: hierarchy.directory(path) for name, (hierarchy, _) in self._located.items()}
+        located = {name: self._located[name][0] for name, _ in resources if name in self._located}
+        directories = {name: hierarchy.directory(path) for name, hierarchy in located.items()}
         chosen = ((name, directories[name], file) for name, file in self._chosen(resources))
         uses = [(name, directory, file) for name, directory, file in chosen if directory is not None]
         return Sheet(self.host, path, uses, thrifty=self._thrifty)

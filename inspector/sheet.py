@@ -14,7 +14,7 @@ from inspector.model import Key
 __all__ = ["Sheet"]
 
 Parse = Callable[[bytes], Values]
-SHORT = 32  # bytes
+SHORT = 80  # bytes
 # What changes only when somebody writes it. On a machine with more cgroups than we may keep files open of, these are
 # read anew at a refresh, not at every tick: opening them again would cost more than all the others together.
 SETTINGS = frozenset(
@@ -37,7 +37,7 @@ SETTINGS = frozenset(
 
 @lru_cache(1024)
 def _parsed(parse: Parse, text: bytes) -> Values:
-    """Parse a short text; many cgroups say the same there: "max", "0", "100000"."""
+    """Parse a short text; many cgroups say the same there: "max", "100000", that nothing was throttled or killed."""
     return parse(text)
 
 
@@ -126,12 +126,17 @@ class Sheet:
         return [*texts, *self._settings.values()]
 
     def _inodes(self, bundle: Bundle) -> dict[Key, int]:
-        """Identify the cgroup by the first file of each resource: the kernel numbers them as it does cgroups."""
-        first: dict[str, int] = {}
-        for place, path in enumerate(bundle.paths):
-            for resource, _ in self._uses[path]:
-                first.setdefault(resource, place)
-        return {(resource, self._path): bundle.inode(place) for resource, place in first.items()}
+        """Identify the cgroup by a file of each directory: the kernel numbers them as it does cgroups.
+
+        By the last one, which on v2 is part of every cgroup, whatever its controllers.
+        """
+        places = {path.rpartition("/")[0]: place for place, path in enumerate(bundle.paths)}
+        inodes = {directory: bundle.inode(place) for directory, place in places.items()}
+        return {
+            (resource, self._path): inodes[directory]
+            for resource, directory in self._directories.items()
+            if directory in inodes
+        }
 
     def _read_each(self, paths: Iterable[str]) -> tuple[dict[str, bytes], dict[str, OSError]]:
         """Return what each of some files says, and why those cannot be read that cannot."""

@@ -201,7 +201,10 @@ def path_in(hierarchy: Hierarchy, membership: Membership) -> str | None:
     """Return a process's cgroup in one hierarchy, or None when /proc/<pid>/cgroup does not list it."""
     if hierarchy.version == 2:  # noqa: PLR2004
         return membership.paths.get("")
-    return next((membership.paths[name] for name in hierarchy.controllers if name in membership.paths), None)
+    for name in hierarchy.controllers:
+        if name in membership.paths:
+            return membership.paths[name]
+    return None
 
 
 def directory_of(hierarchies: Iterable[Hierarchy], controller: str, membership: Membership) -> str | None:
