@@ -6,11 +6,12 @@ this installation, run by this Python: $PATH is not looked at.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from inspector.errors import InspectorError, ParseError
@@ -75,14 +76,16 @@ class SandboxRunner:
         """Run `sandbox WORDS` on the terminal; what it says of itself comes back, not what its program says."""
         try:
             with app.suspend():
-                done = subprocess.run(  # noqa: S603  our own program
-                    [*_program(), *words], stderr=subprocess.PIPE, check=False, env=_environment(os.environ)
+                process = subprocess.Popen(  # noqa: S603  our own program
+                    [*_program(), *words], stderr=subprocess.PIPE, env=_environment(os.environ)
                 )
+                with process, _ends_with_us(process):
+                    _, said = process.communicate()
         except OSError as error:
             return Done(1, f"cannot run sandbox: {error.strerror}")
         except KeyboardInterrupt:  # before the program had its terminal
             return Done(INTERRUPTED, "interrupted")
-        return Done(done.returncode, _one_line(done.stderr))
+        return Done(process.returncode, _one_line(said))
 
     def signal(self, pid: int, started_ticks: int, number: int) -> None:
         """Send a signal by a pidfd, after its process is known to be the one that is meant."""
@@ -104,6 +107,21 @@ class SandboxRunner:
             raise NotDone(f"process {pid}: {error}") from None
         finally:
             os.close(pidfd)
+
+
+@contextlib.contextmanager
+def _ends_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Let a SIGTERM or SIGHUP that is for us end the program too: until then the application cannot."""
+
+    def end(*_: object) -> None:
+        process.send_signal(signal.SIGHUP)  # of SIGTERM an interactive shell takes no notice
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _program() -> list[str]:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -168,6 +169,22 @@ def test_a_container_of_ours(sandbox: Sandbox, tmp_path: Path) -> None:
         screen.press("q")
         screen.wait("ended with 0")
         assert screen.is_restored()
+
+
+def test_a_signal_for_ctop_while_a_shell_is_open(sandbox: Sandbox, tmp_path: Path) -> None:
+    """SIGTERM ends the shell and then ctop; the terminal is as before."""
+    sandbox.start("termed", "sleep", "1000")
+    pid = sandbox.pid("termed")
+    with ctop_of(tmp_path, "termed", sandbox.root) as screen:
+        screen.press("E")
+        screen.wait(r"[#$] *\s*\Z")
+        assert sandboxing.wait_for(lambda: len(entered(pid)) == 1, PATIENCE)
+        (shell,) = entered(pid)
+        _, _, ctop, *_ = parents(shell)
+        os.kill(ctop, signal.SIGTERM)
+        screen.wait("ended with 0")
+        assert screen.is_restored()
+        assert sandboxing.wait_for(lambda: not entered(pid), PATIENCE)
 
 
 def test_containers_of_docker_and_lxc(docker: Docker, tmp_path: Path) -> None:

@@ -118,6 +118,50 @@ def test_namespaces_without_a_runtime() -> None:
             launcher.stdin.close()
 
 
+ONE_BY_ONE = """
+import os, sys
+from sandbox import enter, entering, subject, syscalls
+from inspector.kernel.namespaces import read_namespaces
+from inspector.kernel.host import Host
+one = subject.hold(int(sys.argv[1]))
+kinds = enter.differing((), one.namespaces, read_namespaces(Host(), "self"))
+flags = {kind: enter.NAMESPACES[kind] for kind in kinds}
+opened = {kind: os.open(f"/proc/{one.pid}/ns/{kind}", os.O_RDONLY) for kind in flags}
+real = syscalls.setns
+def old(fd, flag):
+    if fd == one.pidfd:
+        raise OSError(22, "as before Linux 5.8")
+    real(fd, flag)
+syscalls.setns = old
+entering.join(one.pidfd, flags, opened)
+print("on", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_where_a_pidfd_joins_nothing(container: int) -> None:
+    """On a kernel before 5.8 each namespace is joined by its own descriptor, the user namespace in its place."""
+    line = ["unshare", "-UrmpuinCf", "--mount-proc", "--kill-child=KILL", "sh", "-c", f"echo on; {WAIT}"]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as launcher:
+        assert launcher.stdout is not None
+        assert launcher.stdin is not None
+        assert launcher.stdout.readline() == b"on\n"
+        with open(f"/proc/{launcher.pid}/task/{launcher.pid}/children", encoding="ascii") as file:
+            of_user = int(file.read())
+        for pid in (container, of_user):
+            line = [sys.executable, "-c", ONE_BY_ONE, str(pid)]
+            with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=REPOSITORY) as joined:
+                assert joined.stdout is not None
+                assert joined.stdin is not None
+                assert joined.stdout.readline() == b"on\n"
+                spaces, theirs = place(joined.pid)[0], place(pid)[0]
+                # Its own PID namespace stays what it was: only its children are in the other one.
+                spaces["pid"] = os.readlink(f"/proc/{joined.pid}/ns/pid_for_children")
+                joined.stdin.close()
+                assert spaces == theirs
+        launcher.stdin.close()
+
+
 def test_only_the_network(container: int) -> None:
     """One namespace named is one entered: files, processes and the rest stay ours, the cgroups are its own."""
     ours, (theirs, cgroups) = place("self")[0], place(container)

@@ -103,3 +103,15 @@ def test_what_is_missing_is_said(user: User) -> None:
     done = user("run", "--rm", "-u", "1000", "--rootfs", "/", "true")
     assert (done.returncode, "only one id" in done.stderr) == (125, True)
     assert user("run", "--rm", "--pid", "host", "--net", "host", "--rootfs", "/", "true").returncode == 0
+
+
+def test_entering_what_is_ones_own(user: User) -> None:
+    """A user enters his own container: its user namespace first, whose rights open the others."""
+    done = user("run", "-d", "--name", "own", "--rootfs", "/", "sleep", "60")
+    assert done.returncode == 0, done.stderr
+    pid = user("inspect", "--format", "{{.State.Pid}}", "own").stdout.strip()
+    done = user("enter", pid, "sh", "-c", "id -u; cat /proc/1/comm; cat /proc/self/uid_map; exit 6")
+    assert (done.returncode, done.stdout.split()) == (6, ["0", "sleep", "0", str(USER), "1"]), done.stderr
+    done = user("freeze", pid)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert user("rm", "-f", "own").returncode == 0
