@@ -21,6 +21,7 @@ __all__ = [
     "Machine",
     "Memory",
     "Network",
+    "OfMany",
     "Pids",
     "ProcessRow",
     "Rootfs",
@@ -171,7 +172,13 @@ class ProcessRow(TypedDict):
     started_at: float | None
 
 
-class Container(TypedDict):
+class OfMany(TypedDict, total=False):
+    """What only a document of many machines tells of a container: which of them it is on."""
+
+    node: str
+
+
+class Container(OfMany):
     """One container, service or control group."""
 
     id: str

@@ -46,6 +46,7 @@ __all__ = [
     "memory_ratio",
     "memory_used",
     "name",
+    "node",
     "note",
     "number",
     "pids",
@@ -265,6 +266,11 @@ def pids(container: Container, _: Scene) -> Cell:
     current = limited["current"] if limited["current"] is not None else container["members"]
     ratio = current / limited["limit"] if limited["limit"] else 0.0
     return text.count(current), _level(ratio, NEAR, FULL)
+
+
+def node(container: Container, _: Scene) -> Cell:
+    """Machine it is on, where there are many."""
+    return text.safe(container.get("node", "")), ""
 
 
 def pod(container: Container, _: Scene) -> Cell:

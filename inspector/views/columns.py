@@ -36,9 +36,10 @@ class Column(NamedTuple):
 
 COLUMNS = (
     Column("name", "NAME", "the runtime's name, or else the host name or a short id", 15, cells.name, "left", 0, grows=True),
+    Column("node", "NODE", "machine it is on, where there are many (--prometheus)", 10, cells.node, "left", 0, grows=True),
     Column("id", "ID", "first 12 characters of the id", 12, cells.plain("id", lambda value: text.safe(value[:12])), "left"),
     Column("kind", "KIND", "container, service or cgroup", 9, cells.plain("kind"), "left"),
-    Column("runtime", "RUNTIME", "who made it", 10, cells.plain("runtime"), "left", 0),
+    Column("runtime", "RUNTIME", "who made it", 10, cells.plain("runtime"), "left", 0, unless="node"),
     Column("image", "IMAGE", "image it was made from", 12, cells.plain("image"), "left", 12, grows=True),
     Column("state", "STATE", "running, paused or hollow", 7, cells.state, "left", 11),
     Column("pod", "POD", "pod it belongs to", 12, cells.pod, "left", grows=True),

@@ -25,6 +25,7 @@ FILTER_KEYS: Mapping[str, Callable[[Container], str]] = {
     "runtime": lambda container: container["runtime"] or "",
     "kind": lambda container: container["kind"],
     "state": lambda container: container["state"],
+    "node": lambda container: container.get("node", ""),
     "pod": lambda container: container["pod"] or "",
     "label": lambda container: "\n".join(f"{key}={value}" for key, value in container["labels"].items()),
     "finding": lambda container: "\n".join(f"{one['code']} {one['severity']}" for one in container["findings"]),

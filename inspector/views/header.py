@@ -54,7 +54,9 @@ def header(document: Document, scene: Scene, shown: int, more: Line | None = Non
 
 def _machine(document: Document) -> Line:
     host = document["host"]
-    line = [("ctop ", "title"), (safe(host["hostname"]), "title"), SEPARATOR, (f"Linux {safe(host['kernel'])}", "")]
+    line = [("ctop ", "title"), (safe(host["hostname"]), "title")]
+    if host["kernel"]:
+        line += [SEPARATOR, (f"Linux {safe(host['kernel'])}", "")]
     if host["load"]:
         line += [SEPARATOR, ("load " + " ".join(f"{value:.2f}" for value in host["load"]), "")]
     if host["boot_time"] is not None:

@@ -37,9 +37,10 @@ def place(
 
     `columns` are those a person asked for: they are all there, and may be wider than the terminal.
     """
-    chosen = list(columns) if columns else [row for row in COLUMNS if row.level == 0]
     widths = {row.name: max(row.width, width_of(title(row, scene))) for row in columns or COLUMNS}
     wanted = _Wanted(containers, scene)
+    many = bool(containers) and "node" in containers[0]
+    chosen = list(columns or _first(many=many))
     if width is None:
         return [Placed(row, max(widths[row.name], wanted[row])) for row in chosen]
     spare = width - sum(widths[row.name] + 1 for row in chosen) + 1
@@ -56,6 +57,11 @@ def place(
         chosen = [row for row in COLUMNS if row in chosen and row.unless not in names]
     _grow(chosen, widths, wanted, spare, width)
     return [Placed(row, widths[row.name]) for row in chosen]
+
+
+def _first(*, many: bool) -> list[Column]:
+    """Return the columns that are always there; on many machines the node is more than who made it."""
+    return [row for row in COLUMNS if row.level == 0 and (row.unless != "node" if many else row.name != "node")]
 
 
 class _Wanted(dict[Column, int]):

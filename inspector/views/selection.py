@@ -61,6 +61,7 @@ SORTS: Mapping[str, Key] = {
     "image": _field("image"),
     "id": _field("id"),
     "kind": _field("kind"),
+    "node": lambda container, _: container.get("node"),
     "state": _field("state"),
     "pid": _field("pid"),
     "age": _field("created_at"),

@@ -37,7 +37,8 @@ def mismatches(value: object, kind: object, where: str = "document") -> list[str
     if origin is Literal:
         return [] if value in arguments else [f"{where}: {value!r} is not {kind}"]
     if is_typeddict(kind):
-        hints = get_type_hints(kind)
+        # Of one machine: what only a document of many tells is not there.
+        hints = {key: hint for key, hint in get_type_hints(kind).items() if key in kind.__required_keys__}  # type: ignore[attr-defined]
         if not isinstance(value, dict) or value.keys() != hints.keys():
             return [f"{where}: {value}"]
         parts = [(value[key], inner, f"{where}.{key}") for key, inner in hints.items()]

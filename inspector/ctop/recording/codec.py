@@ -73,7 +73,7 @@ class Picture(NamedTuple):
         places = [(name.partition("."), columns[name]) for name in NUMBERED]
         containers: list[Any] = []
         for index, about in enumerate(self.abouts):
-            made: dict[str, Any] = dict.fromkeys(Container.__annotations__)
+            made: dict[str, Any] = dict.fromkeys(KEYS)
             made |= {group: {} for group in GROUPS}
             for (group, _, key), values in places:
                 if key:
@@ -102,6 +102,7 @@ class Picture(NamedTuple):
         return rates
 
 
+KEYS = tuple(key for key in Container.__annotations__ if key in Container.__required_keys__)
 NOTHING: dict[str, list[int]] = {name: [] for name in COLUMNS}
 EMPTY = Picture({}, [], NOTHING, NOTHING, dict.fromkeys(KEPT, ()))
 

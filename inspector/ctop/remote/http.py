@@ -123,7 +123,8 @@ class Server:
         """
         connection = self._connected(quiet if quiet is not None else seconds)
         # A server that sends a byte now and then would never be too late for the socket's own timeout.
-        timer = threading.Timer(seconds if seconds is not None else quiet or 0, self._cut, (connection,))
+        late = threading.Event()
+        timer = threading.Timer(seconds if seconds is not None else quiet or 0, self._cut, (connection, late))
         timer.daemon = True
         timer.start()
         try:
@@ -136,10 +137,11 @@ class Server:
                     timer.cancel()
                 self._check(response)
                 yield response.status, _unpacked(response)
+            if late.is_set():  # to be cut off looks like an end
+                raise TimeoutError
         except TROUBLE as error:
             self.close()
-            late = not timer.is_alive() and seconds is not None
-            text = f"no answer within {seconds:g} seconds" if late else _said(error)
+            text = f"no answer within {seconds or quiet:g} seconds" if late.is_set() else _said(error)
             raise RemoteError(f"{self.where.shown}: {text}") from error
         finally:
             timer.cancel()
@@ -154,7 +156,9 @@ class Server:
         return self._connection
 
     @staticmethod
-    def _cut(connection: http.client.HTTPConnection) -> None:
+    def _cut(connection: http.client.HTTPConnection, late: threading.Event | None = None) -> None:
+        if late is not None:
+            late.set()
         sock = connection.sock
         if sock is not None:
             with suppress(OSError):

@@ -1,14 +1,113 @@
-"""Many machines through a Prometheus."""
+"""Many machines through a Prometheus that scrapes them: three questions a tick, however many there are.
+
+Rates are irate(): like everywhere in ctop they cover the time between the last
+two looks, here Prometheus' own, whatever its scrape interval.
+"""
 
 from __future__ import annotations
 
-from inspector.ctop.remote.http import Address, RemoteError
+import math
+import time
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlencode
 
-__all__ = ["Prometheus"]
+from inspector.ctop.remote.fleet import GAUGES, INFOS, MACHINE, RATES, Sample, document_of
+from inspector.ctop.remote.http import Address, RemoteError, Server, parsed
+from inspector.schema import Document
+
+if TYPE_CHECKING:
+    from inspector.closeup import Ask, Closeup
+    from inspector.ctop.walk import Walk
+
+__all__ = ["Prometheus", "questions"]
+
+SECONDS = 20.0
+WINDOW = "5m"  # two scrapes lie in it, up to one every two minutes
+MOST_TEXT = 4096
+TAG = "cgscope"
+
+
+def questions(*, every: bool) -> tuple[str, str, str]:
+    """Return what is asked in PromQL: figures, rates, and of the machines; with `every` not of containers alone."""
+    only = 'id!="",id!="/"' + ("" if every else ',image!=""')
+    names = "|".join([*GAUGES, *INFOS])
+    rates = [f'label_replace(irate({metric}{{{only}}}[{WINDOW}]),"{TAG}","{metric}","","")' for metric in RATES]
+    rates += [
+        f'label_replace(irate(container_cpu_usage_seconds_total{{id="/"}}[{WINDOW}]),"{TAG}","used_cores","","")',
+        f'label_replace(container_memory_working_set_bytes{{id="/"}},"{TAG}","used_bytes","","")',
+    ]
+    return f'{{__name__=~"{names}",{only}}}', " or ".join(rates), f'{{__name__=~"{"|".join(MACHINE)}"}}'
 
 
 class Prometheus:
-    """To come with the next commit."""
+    """A source that asks the Prometheus at `where`; what it does not know is unknown, not 0."""
 
-    def __init__(self, where: Address, *, every: bool, authority: str | None, insecure: bool) -> None:
-        raise RemoteError(f"{where.shown}: not yet, {every, authority, insecure}")
+    local = False
+
+    def __init__(
+        self, where: Address, *, every: bool = False, authority: str | None = None, insecure: bool = False
+    ) -> None:
+        self.focus: str | None = None
+        self._where = where
+        self._questions = questions(every=every)
+        self._server = Server(where, authority=authority, insecure=insecure)
+        self._latest: Document | None = None
+        self._since = 0.0
+
+    def begin(self) -> None:
+        """Take no sample: Prometheus has its own."""
+
+    def __call__(self) -> Document:
+        """Ask; when there is no answer the last picture stays, with a problem that says so. At first a RemoteError."""
+        try:
+            figures, rates, machines = map(self._ask, self._questions)
+        except RemoteError as error:
+            if self._latest is None:
+                raise
+            since = time.strftime("%H:%M:%S", time.localtime(self._since))
+            return {**self._latest, "problems": [f"old since {since}: {error}", *self._latest["problems"]]}
+        self._since = time.time()
+        self._latest = document_of(figures, rates, machines, self._since, self._where.host)
+        return self._latest
+
+    def _ask(self, question: str) -> list[Sample]:
+        form = urlencode({"query": question}).encode()
+        answer = self._server.ask("/api/v1/query", seconds=SECONDS, form=form)
+        found = parsed(answer.body, self._where)
+        try:
+            if found["status"] != "success":
+                raise RemoteError(f"{self._where.shown}: {str(found['error'])[:200]}")
+            return [sample for one in found["data"]["result"] if (sample := _sample(one)) is not None]
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise RemoteError(f"{self._where.shown}: that is no answer of Prometheus") from error
+
+    def closeup(self, ask: Ask) -> Closeup:
+        """Say that Prometheus knows no more than its figures."""
+        from inspector.closeup import unknown  # noqa: PLC0415  only who looks closely
+
+        return unknown(ask, "Prometheus")
+
+    def changes(self, _: str) -> Walk:
+        """Say the same of what a container changed."""
+        from inspector.ctop.walk import unknown  # noqa: PLC0415  only who looks closely
+
+        return unknown("Prometheus")
+
+    def close(self) -> None:
+        """End the connection."""
+        self._server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _sample(one: Any) -> Sample | None:  # noqa: ANN401  of a JSON text
+    """Return one series' value; None when it is no finite number."""
+    labels = {str(key)[:MOST_TEXT]: str(value)[:MOST_TEXT] for key, value in one["metric"].items()}
+    value = float(one["value"][1])
+    if not math.isfinite(value) or abs(value) >= 1 << 63:
+        return None
+    return Sample(labels.pop(TAG, "") or labels.get("__name__", ""), labels, value)

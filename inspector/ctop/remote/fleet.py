@@ -1,0 +1,281 @@
+"""The document of many machines, made of the series that a Prometheus has of them. Pure.
+
+The names are cAdvisor's, and those of ours that say more: with cAdvisor alone
+limits are the containers' own, and the runtime and the ancestors' limits are
+unknown. A container's `node` is the label of that name, or else `instance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, cast, get_args, get_type_hints
+
+from inspector import schema
+from inspector.findings import CODES, findings
+from inspector.schema import Container, Document, Finding
+
+__all__ = ["GAUGES", "INFOS", "MACHINE", "RATES", "Sample", "document_of"]
+
+
+class Sample(NamedTuple):
+    """One series now: metric, labels, value."""
+
+    metric: str
+    labels: Mapping[str, str]
+    value: float
+
+
+GAUGES: Mapping[str, str] = {
+    "container_cpu_usage_seconds_total": "cpu.usage_seconds",
+    "container_cpu_user_seconds_total": "cpu.user_seconds",
+    "container_cpu_system_seconds_total": "cpu.system_seconds",
+    "container_spec_cpu_quota": "cpu.quota_us",
+    "container_spec_cpu_period": "cpu.period_us",
+    "container_spec_cpu_burst": "cpu.burst_us",
+    "container_cpu_weight": "cpu.weight",
+    "container_cpu_limit_cores": "cpu.limit_cores",
+    "container_cpu_cfs_periods_total": "cpu.periods",
+    "container_cpu_cfs_throttled_periods_total": "cpu.throttled_periods",
+    "container_cpu_cfs_throttled_seconds_total": "cpu.throttled_seconds",
+    "container_pressure_cpu_waiting_seconds_total": "cpu.pressure_some_seconds",
+    "container_memory_usage_bytes": "memory.usage_bytes",
+    "container_memory_working_set_bytes": "memory.working_set_bytes",
+    "container_memory_rss": "memory.anon_bytes",
+    "container_memory_cache": "memory.file_bytes",
+    "container_memory_unreclaimable_bytes": "memory.unreclaimable_bytes",
+    "container_memory_swap": "memory.swap_bytes",
+    "container_memory_max_usage_bytes": "memory.peak_bytes",
+    "container_memory_failcnt": "memory.limit_hits",
+    "container_memory_limit_bytes": "memory.limit_bytes",
+    "container_spec_memory_limit_bytes": "memory.own_limit_bytes",
+    "container_oom_events_total": "memory.oom_kills",
+    "container_pressure_memory_waiting_seconds_total": "memory.pressure_some_seconds",
+    "container_pressure_memory_stalled_seconds_total": "memory.pressure_full_seconds",
+    "container_pressure_io_waiting_seconds_total": "io.pressure_some_seconds",
+    "container_threads": "pids.current",
+    "container_threads_max": "own_pids_limit",
+    "container_pids_limit": "pids.limit",
+    "container_processes": "members",
+    "container_start_time_seconds": "created_at",
+    "container_fs_reads_bytes_total": "io.read_bytes",
+    "container_fs_writes_bytes_total": "io.write_bytes",
+    "container_network_receive_bytes_total": "network.receive_bytes",
+    "container_network_transmit_bytes_total": "network.transmit_bytes",
+}
+RATES: Mapping[str, str] = {
+    "container_cpu_usage_seconds_total": "cpu.usage_cores",
+    "container_cpu_user_seconds_total": "cpu.user_cores",
+    "container_cpu_system_seconds_total": "cpu.system_cores",
+    "container_cpu_cfs_periods_total": "periods_per_second",
+    "container_cpu_cfs_throttled_periods_total": "throttled_per_second",
+    "container_pressure_cpu_waiting_seconds_total": "cpu.pressure_some_ratio",
+    "container_pressure_memory_waiting_seconds_total": "memory.pressure_some_ratio",
+    "container_pressure_memory_stalled_seconds_total": "memory.pressure_full_ratio",
+    "container_pressure_io_waiting_seconds_total": "io.pressure_some_ratio",
+    "container_fs_reads_bytes_total": "io.read_bytes_per_second",
+    "container_fs_writes_bytes_total": "io.write_bytes_per_second",
+    "container_network_receive_bytes_total": "network.receive_bytes_per_second",
+    "container_network_transmit_bytes_total": "network.transmit_bytes_per_second",
+}
+SET_BY: Mapping[str, str] = {
+    "container_cpu_limit_info": "cpu",
+    "container_memory_limit_info": "memory",
+    "container_threads_limit_info": "pids",
+}
+INFOS = (*SET_BY, "container_info", "container_finding")
+MACHINE = ("machine_cpu_cores", "machine_memory_bytes", "machine_memory_available_bytes", "machine_swap_bytes", "up")
+GROUPS = {"cpu": schema.Cpu, "memory": schema.Memory, "pids": schema.Pids, "io": schema.Io, "network": schema.Network}
+WHOLE = {"members", "own_pids_limit"} | {
+    f"{group}.{key}"
+    for group, kind in GROUPS.items()
+    for key, hint in get_type_hints(kind).items()
+    if int in get_args(hint)
+}
+KINDS, STATES = ("container", "service", "cgroup"), ("running", "paused", "hollow")
+SEVERITIES = ("info", "warning", "critical")
+LABEL = "container_label_"
+PAUSE = "POD"  # the kubelet's name for a pod's own container
+
+
+class _One:
+    """The series of one container, gathered."""
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        self.labels = labels
+        self.values: dict[str, float] = {}
+        self.totals: dict[str, float] = {}
+        self.infos: dict[str, Mapping[str, str]] = {}
+        self.found: dict[str, str] = {}
+
+    def add(self, field: str, sample: Sample) -> None:
+        """Take a value; those of several devices, interfaces or CPUs are summed."""
+        if sample.labels.get("cpu") == "total":
+            self.totals[field] = sample.value
+        else:
+            self.values[field] = self.values.get(field, 0.0) + sample.value
+
+
+def document_of(
+    figures: Iterable[Sample], rates: Iterable[Sample], machines: Iterable[Sample], taken_at: float, name: str
+) -> Document:
+    """Return the document; `name` is that of the Prometheus."""
+    ones: dict[tuple[str, ...], _One] = {}
+    used: dict[str, float] = {}
+    for sample in figures:
+        one = _one(ones, sample)
+        if sample.metric in GAUGES:
+            one.add(GAUGES[sample.metric], sample)
+        elif sample.metric == "container_finding":
+            if sample.value > 0:
+                one.found[sample.labels.get("code", "")] = sample.labels.get("severity", "")
+        else:
+            one.infos[sample.metric] = sample.labels
+    for sample in rates:
+        if sample.metric in RATES:
+            _one(ones, sample).add(RATES[sample.metric], sample)
+        elif sample.labels.get("cpu", "total") == "total":
+            used[sample.metric] = used.get(sample.metric, 0.0) + sample.value
+    containers: dict[str, Container] = {}
+    for one in ones.values():
+        made = _container(one)
+        # Two jobs that scrape one node tell of each container twice.
+        while made["id"] in containers:
+            made["id"] += "'"
+        containers[made["id"]] = made
+    jobs = {one.labels.get("job", "") for one in ones.values()}
+    host, problems = _host(list(machines), used, jobs, name)
+    nodes = {container["node"] for container in containers.values()}
+    host["hostname"] = f"{len(nodes)} node{'' if len(nodes) == 1 else 's'} by {name}"
+    return {
+        "schema": schema.SCHEMA,
+        "taken_at": taken_at,
+        "interval_seconds": None,
+        "host": host,
+        "viewpoint": {"inside_container": False, "hidden_ancestors": False, "self": None},
+        "containers": list(containers.values()),
+        "problems": problems,
+        "denied": 0,
+    }
+
+
+def _node(labels: Mapping[str, str]) -> str:
+    return labels.get("node") or labels.get("instance") or ""
+
+
+def _one(ones: dict[tuple[str, ...], _One], sample: Sample) -> _One:
+    labels = sample.labels
+    key = tuple(labels.get(name, "") for name in ("node", "instance", "job", "id"))
+    one = ones.get(key)
+    if one is None:
+        one = ones[key] = _One(labels)
+    return one
+
+
+def _host(
+    samples: list[Sample], used: Mapping[str, float], jobs: set[str], name: str
+) -> tuple[schema.Machine, list[str]]:
+    """Return the machines' sums, and which of the scraped ones are down."""
+    sums: dict[str, float] = {}
+    down = []
+    for metric, labels, value in samples:
+        if metric == "up":
+            if not value and (labels.get("job", "") in jobs or not jobs):
+                down.append(_node(labels))
+        elif labels.get("job", "") in jobs or not jobs:
+            sums[metric] = sums.get(metric, 0.0) + value
+    total, available = int(sums.get("machine_memory_bytes", 0)), sums.get("machine_memory_available_bytes")
+    used_bytes = total - int(available) if available is not None else used.get("used_bytes")
+    machine: schema.Machine = {
+        "hostname": name,
+        "kernel": "",
+        "cpus": int(sums.get("machine_cpu_cores", 0)),
+        "memory_bytes": total,
+        "memory_available_bytes": None if available is None else int(available),
+        "swap_bytes": int(sums.get("machine_swap_bytes", 0)),
+        "boot_time": None,
+        "load": [],
+        "usage_cores": used.get("used_cores"),
+        "memory_used_bytes": None if used_bytes is None else int(used_bytes),
+    }
+    return machine, [f"Prometheus cannot scrape {node}" for node in sorted(down)]
+
+
+def _container(one: _One) -> Container:
+    values: dict[str, Any] = {**one.values, **one.totals}
+    values.update({field: int(values[field]) for field in WHOLE & values.keys()})
+    made: dict[str, Any] = {group: dict.fromkeys(kind.__annotations__) for group, kind in GROUPS.items()}
+    made["cpu"]["source"] = made["memory"]["source"] = "cgroup"
+    made["network"]["shared_with"] = []
+    for field, value in values.items():
+        group, _, key = field.partition(".")
+        if key:
+            made[group][key] = value
+    labels, info = one.labels, one.infos.get("container_info", {})
+    path, node = labels.get("id", ""), _node(labels)
+    for metric, group in SET_BY.items():
+        made[group]["limit_set_by"] = one.infos.get(metric, {}).get("set_by")
+    _limits(made, values, path)
+    pod = f"{labels['namespace']}/{labels['pod']}" if labels.get("namespace") and labels.get("pod") else None
+    kind = "container" if labels.get("image") else "service" if labels.get("name") else "cgroup"
+    called = labels.get("container", "")
+    made |= {
+        "id": node + path,
+        "name": (called if called != PAUSE else "") or labels.get("name") or path.rsplit("/", 1)[-1] or path,
+        "kind": info.get("kind") if info.get("kind") in KINDS else kind,
+        "runtime": info.get("runtime") or None,
+        "image": labels.get("image", ""),
+        "labels": {name.removeprefix(LABEL): value for name, value in labels.items() if name.startswith(LABEL)},
+        "parent": node + info["parent"] if info.get("parent") else None,
+        "pod": pod,
+        "created_at": values.get("created_at"),
+        "state": info.get("state") if info.get("state") in STATES else "running",
+        "pid": int(info["pid"]) if info.get("pid", "").isascii() and info.get("pid", "").isdigit() else None,
+        "members": values.get("members", 0),
+        "evidence": [f"Prometheus has it from {node}"],
+        "cgroups": dict.fromkeys(("cpu", "memory", "pids"), path),
+        "namespaces": {},
+        "rootfs": {**dict.fromkeys(schema.Rootfs.__annotations__), "lower": []},
+        "processes": None,
+        "node": node,
+        "findings": [],
+    }
+    container = cast("Container", made)
+    container["findings"] = _findings(container, one.found)
+    return container
+
+
+def _limits(made: dict[str, Any], values: Mapping[str, Any], path: str) -> None:
+    """Fill in what follows: with cAdvisor alone, the limits that are the container's own."""
+    cpu, memory, pids = made["cpu"], made["memory"], made["pids"]
+    quota, period = cpu["quota_us"], cpu["period_us"]
+    if quota is not None and quota <= 0:
+        cpu["quota_us"] = quota = None
+    if cpu["limit_cores"] is None and quota and period:
+        cpu["limit_cores"], cpu["limit_set_by"] = quota / period, path
+    if memory["limit_bytes"] is None and memory["own_limit_bytes"]:
+        memory["limit_bytes"], memory["limit_set_by"] = memory["own_limit_bytes"], path
+    if pids["limit"] is None and values.get("own_pids_limit"):
+        pids["limit"], pids["limit_set_by"] = values["own_pids_limit"], path
+    if cpu["usage_cores"] is not None and cpu["limit_cores"]:
+        cpu["limit_ratio"] = cpu["usage_cores"] / cpu["limit_cores"]
+    used = memory["working_set_bytes"]
+    if used is not None and memory["limit_bytes"]:
+        memory["limit_ratio"] = used / memory["limit_bytes"]
+    periods, throttled = values.get("periods_per_second"), values.get("throttled_per_second")
+    if periods is not None and throttled is not None:
+        cpu["throttled_ratio"] = min(1.0, throttled / periods) if periods else 0.0
+        cpu["throttled_by"] = path if throttled else None
+    for group, key in (("cpu", "some"), ("memory", "some"), ("memory", "full"), ("io", "some")):
+        ratio = made[group][f"pressure_{key}_ratio"]
+        made[group][f"pressure_{key}_ratio"] = None if ratio is None else min(1.0, ratio)
+
+
+def _findings(container: Container, found: Mapping[str, str]) -> list[Finding]:
+    """Return what the figures say, and what the exporter has found besides."""
+    said = findings(container, {})
+    known = {one["code"] for one in said}
+    for code, severity in sorted(found.items()):
+        if code not in known and severity in SEVERITIES:
+            text = CODES.get(code, "found by its exporter")
+            said.append(cast("Finding", {"code": code, "severity": severity, "text": text}))
+    return said
