@@ -33,15 +33,22 @@ def ours() -> dict[int, tuple[str, int, int]]:
 
 
 def agreeing() -> dict[int, tuple[str, int, int]]:
-    """Return what both say, once they say the same: processes come and go, so a disagreement is asked about again."""
+    """Return what both say of each namespace, once they have said the same of every one that there is.
+
+    Processes come and go, so what they disagree about is asked about again.
+    """
     need("lsns")
+    agreed: dict[int, tuple[str, int, int]] = {}
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         before, mine, after = lsns(), ours(), lsns()
-        if mine in (before, after):
-            return mine
-    assert mine == after
-    return mine
+        agreed |= {inode: row for inode, row in mine.items() if row in (before.get(inode), after.get(inode))}
+        lasting = before.keys() & after.keys()
+        if lasting <= agreed.keys() and mine.keys() <= before.keys() | after.keys():
+            return agreed
+    assert {inode: mine.get(inode) for inode in lasting - agreed.keys()} == {}
+    assert mine.keys() <= before.keys() | after.keys()
+    return agreed
 
 
 def test_every_namespace_and_count_is_that_of_lsns() -> None:
