@@ -184,7 +184,11 @@ def _take_place(opened: Opened, workdir: str) -> None:
     """Go to the root and the working directory; a directory that is not below that root is none for us."""
     if opened.root >= 0:
         os.fchdir(opened.root)
-        os.chroot(".")
+        try:
+            os.chroot(".")
+        except PermissionError:
+            if not os.path.samestat(os.stat("."), os.stat("/")):  # else it is our root already
+                raise
         os.chdir("/")
     if opened.workdir >= 0:
         with contextlib.suppress(OSError):

@@ -45,7 +45,7 @@ def freeze(pid: int, *, force: bool, started: int | None = None) -> str:
     """
     subject = hold(pid, started)
     group = subject.group("freezer")
-    group.check(subject, force=force)
+    group.check(subject, force=force, stops=True)
     if read(group).frozen:
         return f"frozen already: {group}"
     _set(group, frozen=True)

@@ -83,11 +83,15 @@ class Group:
         """Return the processes in it and below it."""
         return cgroup.pids((self.place,))
 
-    def check(self, subject: Subject, *, force: bool) -> None:
-        """Refuse a cgroup that is more than the subject's container: our own, process 1's, or with others in it."""
+    def check(self, subject: Subject, *, force: bool, stops: bool = False) -> None:
+        """Refuse a cgroup that is more than the subject's container: our own, process 1's, or with others in it.
+
+        `force` allows all of it; our own not where what is done `stops` it, and us with it.
+        """
         members = self.members()
-        if os.getpid() in members:
-            raise SandboxError(f"{self} ({self.controller}) is the cgroup that this command runs in", FAILED)
+        if os.getpid() in members and (stops or not force):
+            hint = "" if stops else ": --force does it all the same"
+            raise SandboxError(f"{self} ({self.controller}) is the cgroup that this command runs in{hint}", FAILED)
         if force:
             return
         if 1 in members and subject.pid != 1:

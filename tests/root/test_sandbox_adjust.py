@@ -155,17 +155,23 @@ def test_what_is_more_than_a_container() -> None:
 
 
 def test_a_cgroup_shared_with_the_caller(sandbox: Sandbox) -> None:
-    """A cgroup with a process in it that runs this command is refused, and with --force it is not."""
+    """A cgroup that this command runs in, or what started it, is refused, and with --force it is not."""
     directory = f"{cgroups.hierarchy('pids')[0]}/cgscope-shared"
     os.mkdir(directory)
-    script = f'echo $$ > {directory}/cgroup.procs; sleep 1000 & pid=$!; "$@" $pid; code=$?; '
-    script += "kill $pid; exit $code"
+    leave = f"echo 0 > {cgroups.hierarchy('pids')[0]}/cgroup.procs; exec"
+    script = f"echo $$ > {directory}/cgroup.procs; sleep 1000 & pid=$!; "
+    # The command itself stays in the cgroup, or leaves it before it begins: what started it stays.
+    script += "sh -c \"$0 \"'\"$@\"' sh \"$@\" $pid; code=$?; kill $pid; exit $code"
+    limit = [*SANDBOX, "limit", "--pids", "99"]
     try:
-        line = ["sh", "-c", script, "sh", *SANDBOX, "limit", "--pids", "99"]
-        done = run(line, check=False, env=sandbox.env)
-        assert done.returncode == 1
-        assert "is the cgroup that this command runs in" in done.stderr
-        assert cgroups.read(f"{directory}/pids.max").strip() == "max"
+        for first, text in (("exec", "is the cgroup that this command runs in"), (leave, "that runs this command")):
+            done = run(["sh", "-c", script, first, *limit], check=False, env=sandbox.env)
+            assert done.returncode == 1
+            assert text in done.stderr
+            assert cgroups.read(f"{directory}/pids.max").strip() == "max"
+        done = run(["sh", "-c", script, "exec", *limit, "--force"], env=sandbox.env)
+        assert done.stdout.startswith("pids: none -> 99; effective 99, set by itself")
+        assert cgroups.read(f"{directory}/pids.max").strip() == "99"
     finally:
         assert sandboxing.wait_for(lambda: not cgroups.read(f"{directory}/cgroup.procs"), 20)
         os.rmdir(directory)

@@ -271,3 +271,12 @@ def test_an_ordinary_user(container: int, unprivileged: Callable[..., subprocess
         assert (done.returncode, done.stdout) == (1, "")
         (line,) = done.stderr.splitlines()
         assert "for root to see" in line
+    with subprocess.Popen(["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "sleep", "1000"]) as own:
+        try:
+            # Until then it is ours, and only looks like a user's.
+            assert sandboxing.wait_for(lambda: sandboxing.status(own.pid, "Uid").startswith("1000"), 30)
+            assert sandboxing.wait_for(lambda: os.readlink(f"/proc/{own.pid}/exe").endswith("/sleep"), 30)
+            done = unprivileged("enter", str(own.pid), "id", "-u")
+            assert (done.returncode, done.stdout) == (0, "1000\n"), done.stderr
+        finally:
+            own.kill()
