@@ -71,7 +71,7 @@ def _namespaces(namespaces: Mapping[str, Namespace]) -> Iterator[Line]:
         others = "" if one["same_as_host"] else ", ".join(safe(name) for name in one["containers"])
         owner = str(one["owner"]) if one["owner"] is not None else UNKNOWN
         text = f"{one['inode']:<12}{one['processes']:>9}   {owner:<12}{fit(ISOLATES.get(kind, ''), 27)} {others}"
-        yield fact(kind, (f"{wall[0]:<7}", wall[1]), text)
+        yield fact(kind, (f"{wall[0]:<7}", wall[1]), text.rstrip())
     if any(one["same_as_host"] is None for one in namespaces.values()):
         yield fact("", ("?  whether it is the host's cannot be told from here", "dim"))
 
