@@ -55,6 +55,7 @@ PARSERS: dict[str, tuple[Parser, bytes]] = {
         b"36 35 98:0 / /m rw - overlay o rw,lowerdir+=/a,lowerdir+=/b\\134\n",
     ),
     "cgroup": (cgroups.parse_cgroup, b"4:cpu,cpuacct:/docker/ab\n1:name=systemd:/\n0::/\n"),
+    "/proc/cgroups": (cgroups.parse_cgroup_counts, b"#subsys_name\thierarchy\tnum\tenabled\ncpu\t1\t203\t1\n"),
     "cgroup.controllers": (cgroups.parse_controllers, b"cpuset cpu io\n"),
     "cgroup.procs": (cgroups.parse_pids, b"1\n22\n"),
     "net/dev": (network.parse_net_dev, b"I|\n f|b\n  lo: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"),
