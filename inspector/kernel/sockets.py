@@ -104,7 +104,7 @@ def parse_listeners(protocol: str, data: bytes) -> tuple[Listener, ...]:
                 address, _, port = fields[ADDRESS].partition(b":")
                 owner = int(fields[UID]), int(fields[INODE])
                 found.append(Listener(protocol, _address(address), int(port, 16), *owner))
-        except (IndexError, ValueError) as error:
+        except (IndexError, ValueError, OverflowError) as error:  # "-0000001" is a number, and no address
             raise ParseError(f"/proc/<pid>/net/{protocol}", line) from error
     return tuple(found)
 

@@ -66,6 +66,10 @@ PARSERS: dict[str, tuple[Parser, bytes]] = {
     ),
     "net/tcp": (sockets.parse_tcp, b"  sl\n   0: 0100007F:2757 00000000:0000 0A 00000000:00000000 00:0 0 0\n"),
     "net/udp": (sockets.parse_udp, b"  sl\n 1: 0:0 0:0 07 00000000:00000001 00:0 0 0 0 1 2 3 4\n"),
+    "listeners": (
+        lambda data: sockets.parse_listeners("tcp6", data),
+        b"  sl\n 0: 00000000000000000000000001000000:0050 0:0 0A 0:0 00:0 0 0 0 4242 1\n",
+    ),
     "cpu list": (_of_text(system.parse_cpu_list), b"0-3,8\n"),
     "meminfo": (system.parse_meminfo, b"MemTotal:  24684084 kB\nHugePages_Total: 0\n"),
     "/proc/stat": (system.parse_cpu_totals, b"cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 1\nbtime 1700000000\n"),
