@@ -4,8 +4,8 @@
 # a policy-rc.d of our own, for as long as it takes, for systemd.
 set -eu
 
-PACKAGES="bubblewrap busybox-static chromium conmon containerd curl docker.io fuse-overlayfs iproute2 linux-image-amd64 lxc lxcfs nftables
-nginx-light openssl podman prometheus qemu-system-x86 runc s6 strace supervisor systemd-container tini tmux
+PACKAGES="bubblewrap busybox-static chromium conmon containerd curl docker.io fuse-overlayfs glances htop iproute2 linux-image-amd64 lxc lxcfs
+nftables nginx-light openssl podman prometheus qemu-system-x86 runc s6 strace supervisor systemd-container tini tmux
 util-linux"
 POLICY=/usr/sbin/policy-rc.d
 

@@ -1,20 +1,24 @@
-"""What a tick of the live view costs, beside Textual's DataTable with the same figures in the same run.
+"""What the live view costs: drawing beside Textual's own table, the whole program beside htop and glances.
 
     python -m tests.bench.bench_ctop
 
-CPU time per tick, in which every row changes, at 120x45; the ratio is what
-counts, since the times are the machine's.
+The ratios are what counts, since the times are the machine's: each is of the
+same run, and the programs look at the same machine, one after the other. A
+fleet of real groups needs root.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import shutil
 import statistics
 import sys
 import time
 from collections.abc import Callable
 
+import pytest
 from textual.app import App, ComposeResult
 from textual.widgets import DataTable
 
@@ -23,10 +27,18 @@ from inspector.ctop.options import parse
 from inspector.schema import Document
 from inspector.views.cells import Scene
 from inspector.views.layout import place
+from tests.bench import fleet
+from tests.bench.screen import Screen
 from tests.unit.documents import container, document
 
 TICKS = 10
 SIZE = (120, 45)
+SECONDS = float(os.environ.get("CGSCOPE_BENCH_SECONDS", "20"))
+KEYS = 40
+CTOP = (sys.executable, "-m", "inspector.ctop", "--no-config")
+OTHERS = {"htop": ("htop", "-d", "10"), "glances": ("glances", "-t", "1")}
+# As installed: an environment for development may forbid Python to keep what it compiled.
+AS_INSTALLED = {"PYTHONDONTWRITEBYTECODE": ""}
 
 
 def documents(rows: int) -> list[Document]:
@@ -113,6 +125,64 @@ def main() -> None:
         )
 
 
+def steady(argv: tuple[str, ...]) -> tuple[float, float]:
+    """Return the share of a core and the MiB of a program that draws a picture a second at 80x24."""
+    with Screen(argv, environment=AS_INSTALLED) as screen:
+        screen.watch(5)
+        before = screen.cpu_seconds
+        screen.watch(SECONDS)
+        return (screen.cpu_seconds - before) / SECONDS, screen.resident_bytes / 2**20
+
+
+def first_frames() -> None:
+    """Print how long the first rows take from the command on, and how much of that is CPU time."""
+    taken = []
+    for _ in range(5):
+        with Screen(CTOP, environment=AS_INSTALLED) as screen:
+            screen.wait(b" shown")
+            taken.append((time.monotonic() - screen.started, screen.cpu_seconds))
+    real, cpu = min(taken)
+    sys.stdout.write(f"50 containers: first rows after {real * 1000:.0f} ms, of them {cpu * 1000:.0f} ms of CPU time\n")
+
+
+def answers() -> None:
+    """Print how long a key takes to be answered while samples are taken without a pause between."""
+    taken = []
+    with Screen((*CTOP, "-d", "0.1"), environment=AS_INSTALLED) as screen:
+        screen.wait(b" shown")
+        screen.watch(2)
+        for _ in range(KEYS // 2):
+            for key, answer in ((b"?", b"one row up"), (b"?", b"THROTTLED")):
+                screen.watch(0.037)
+                screen.press(key)
+                taken.append(screen.wait(answer))
+    sys.stdout.write(f"a key is answered in {statistics.median(taken) * 1000:.0f} ms, "
+                     f"the slowest of {KEYS} in {max(taken) * 1000:.0f} ms\n")  # fmt: skip
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a fleet")
+def test_live_view_beside_htop_and_glances() -> None:
+    """Print what the live view costs on 200 containers of 5 processes, beside what others cost there."""
+    live()
+
+
+def live() -> None:
+    """Print the costs of the live view."""
+    with fleet.real(50, 2):
+        first_frames()
+    with fleet.real(200, 5):
+        share, size = steady(CTOP)
+        sys.stdout.write(f"200 containers, 1,000 processes, each second: {share:.1%} of a core, {size:.0f} MiB\n")
+        for name, argv in OTHERS.items():
+            if shutil.which(name) is None:
+                sys.stdout.write(f"  {name} is not installed (apt-get install {name})\n")
+                continue
+            other, others_size = steady(argv)
+            sys.stdout.write(f"  {name}: {other:.1%}, {others_size:.0f} MiB: {other / share:.2f} times ctop's CPU\n")
+        answers()
+
+
 def test_drawing_beside_data_table() -> None:
     """Print what drawing 200 and 1,000 changing rows costs, beside Textual's own table."""
     main()
@@ -120,3 +190,4 @@ def test_drawing_beside_data_table() -> None:
 
 if __name__ == "__main__":
     main()
+    live()

@@ -24,10 +24,10 @@ DEADLINE = 60.0
 class Screen:
     """Runs a program in a pseudo-terminal; all it writes is taken, and looked through for what is waited for."""
 
-    def __init__(self, argv: Sequence[str], rows: int = 24, columns: int = 80, **environment: str) -> None:
+    def __init__(self, argv: Sequence[str], environment: Mapping[str, str], rows: int = 24, columns: int = 80) -> None:
         self._argv = argv
         self._size = struct.pack("HHHH", rows, columns, 0, 0)
-        self._environment: Mapping[str, str] = {**os.environ, "TERM": "xterm-256color", **environment}
+        self._environment = {**os.environ, "TERM": "xterm-256color", **environment}
         self.pid = self._terminal = -1
 
     def __enter__(self) -> Self:
