@@ -19,6 +19,7 @@ from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import read_root_mount
 from inspector.kernel.process import read_stat
+from inspector.runtimes import match
 from inspector.schema import Container
 from inspector.stores import Clues, Source, sources
 
@@ -96,7 +97,10 @@ def _clues(host: Host, container: Container) -> Clues:
     except (OSError, ParseError):
         pass
     words = parent.rstrip(b"\0").replace(b"\0", b" ").decode(errors="surrogateescape").split(" ")
-    return Clues(container["id"], container["rootfs"]["upper"] or "", tuple(words), directory, kept_in)
+    # A name that is not unique, as LXC's, is in the id with its cgroup's path.
+    matched = match(container["id"]) if container["id"].startswith("/") else None
+    identifier = matched.id if matched else container["id"]
+    return Clues(identifier, container["rootfs"]["upper"] or "", tuple(words), directory, kept_in)
 
 
 def _console(host: Host, source: Source) -> Iterator[LogFile]:

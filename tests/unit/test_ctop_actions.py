@@ -391,9 +391,10 @@ def test_logs_of_each_runtime(runtime: str, tmp_path: Path) -> None:
     text = {"podman": CRI, "containerd": CRI, "lxc": "one\r\ntwo\x1b[2J\r\n"}.get(runtime, records)
     path = put(tmp_path, WHERE[runtime], text)
     put(tmp_path, "var/log/pods/shop_web_u-1/nginx/9.log", "")
-    put(tmp_path, "var/lib/lxc/web-0123456789abcdef/config", f"lxc.console.logfile = /{WHERE['lxc']}\n")
+    put(tmp_path, "var/lib/lxc/web/config", f"lxc.console.logfile = /{WHERE['lxc']}\n")
     labels = LABELS if runtime == "containerd" else {}
-    logs = Logs(Host(str(tmp_path)), container("web", runtime=runtime, labels=labels))
+    changes = {"id": "/lxc.payload.web"} if runtime == "lxc" else {}
+    logs = Logs(Host(str(tmp_path)), container("web", runtime=runtime, labels=labels, **changes))
     assert logs.read_on()
     assert shown(logs) == ["one", "two\\x1b[2J"]
     assert "".join(text for text, _ in logs.heading()).endswith(f"/{WHERE[runtime]}  ")
