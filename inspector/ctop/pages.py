@@ -88,8 +88,9 @@ def page(tab: int, seen: Seen, width: int, height: int) -> Page:
 
 def _processes(seen: Seen, width: int, _: int) -> Page:
     if not seen.entries:
-        known = seen.container["processes"] is not None
-        why = "no processes, or none that we may see" if known else "reading its processes ..."
+        why = f"its processes: {safe(seen.closeup.note or 'reading ...')}"
+        if seen.container["processes"] is not None:
+            why = "no processes, or none that we may see"
         return _whole([[(why, "dim")]])
     users = seen.closeup.users
     return Page(

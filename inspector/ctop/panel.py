@@ -44,7 +44,7 @@ class Panel:
         self._closeup = Closeup("", 0.0)
         self._scene = Scene()
         self._track: Track = Track()
-        self._entries: list[Entry] = []
+        self._arranged: list[Entry] | None = None
         self._chosen: tuple[int, int] | None = None
         self._cursor = 0
         self._width = 80
@@ -55,7 +55,7 @@ class Panel:
             self.close()
             self.id, self.container, self.ended_at = container, None, None
             self._closeup, self._why_told = Closeup(container, 0.0), False
-            self._entries, self._chosen, self._cursor = [], None, 0
+            self._arranged, self._chosen, self._cursor = None, None, 0
             self.offsets.clear()
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Panel:
             self.container, self.ended_at = found, None
         elif self.container is not None and self.ended_at is None:
             self.ended_at = document["taken_at"]
-        self._arrange()
+        self._arranged = None
 
     def take(self, closeup: Closeup) -> None:
         """Take the answer to what was asked; what it does not tell stays as it was."""
@@ -86,7 +86,7 @@ class Panel:
         told = {name: value for name, value in closeup._asdict().items() if value is not None}
         told["users"] = closeup.users or self._closeup.users
         self._closeup = self._closeup._replace(**told)
-        self._arrange()
+        self._arranged = None
 
     def ask(self) -> Ask | None:
         """Return what to look at closely for the tab in sight; None when no page is open."""
@@ -119,7 +119,7 @@ class Panel:
         """Order the processes; by the same once more turns the order round."""
         self.reverse = not self.reverse if name == self.sort else False
         self.sort = name
-        self._arrange()
+        self._arranged = None
 
     def move_to(self, index: int) -> None:
         """Put the cursor on a line of the processes, or the nearest there is."""
@@ -155,7 +155,7 @@ class Panel:
             self._closeup = self._closeup._replace(threads=None)
         else:
             return False
-        self._arrange()
+        self._arranged = None
         return True
 
     def _press_move(self, key: str, screen: int) -> bool:
@@ -172,16 +172,18 @@ class Panel:
         elif self.id is not None and self.ended_at is None:
             self._walk = self._start_walk(self.id)
 
-    def _arrange(self) -> None:
-        """Put the processes in order; the cursor stays on its process."""
-        rows = (self.container["processes"] if self.container else None) or ()
-        threads = self._closeup.threads if self.threads else None
-        self._entries = arrange(rows, self.sort, reverse=self.reverse, tree=self.tree, threads=threads)
-        for index, entry in enumerate(self._entries):
-            if _identity(entry) == self._chosen:
-                self._cursor = index
-                return
-        self.move_to(self._cursor)
+    @property
+    def _entries(self) -> list[Entry]:
+        """The processes in order, put so when they are needed; the cursor stays on its process."""
+        if self._arranged is None:
+            rows = (self.container["processes"] if self.container else None) or ()
+            threads = self._closeup.threads if self.threads else None
+            self._arranged = arrange(rows, self.sort, reverse=self.reverse, tree=self.tree, threads=threads)
+            kept = (at for at, entry in enumerate(self._arranged) if _identity(entry) == self._chosen)
+            # Until a person has chosen it is the first.
+            before = self._cursor if self._chosen is not None else 0
+            self._cursor = next(kept, max(0, min(before, len(self._arranged) - 1)))
+        return self._arranged
 
     def heading(self) -> list[Line]:
         """Return who it is, what it uses of what it may use, and whether it has ended."""

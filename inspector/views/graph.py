@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from inspector.views.layout import Line
 from inspector.views.sparkline import sparkline
@@ -12,10 +13,11 @@ __all__ = ["AXIS", "beside", "graph", "strip"]
 
 AXIS = 8
 """Columns of the figures at the left."""
-BRAILLE = 0x2800
-# The dots of a braille cell from the bottom up, for the left and the right sample (Unicode, chapter 21).
-LEFT, RIGHT = (0x40, 0x04, 0x02, 0x01), (0x80, 0x20, 0x10, 0x08)
+# A braille cell by how many dots are filled from the bottom, in the left half and in the right (Unicode, chapter 21).
+LEFT, RIGHT = (0, 0x40, 0x44, 0x46, 0x47), (0, 0x80, 0xA0, 0xB0, 0xB8)
+BRAILLE = [[chr(0x2800 + left + right) for right in RIGHT] for left in LEFT]
 DOTS = 4
+AT_LIMIT = 0.95
 Values = Sequence[float | None]
 Form = Callable[[float | None], str]
 
@@ -36,21 +38,27 @@ def graph(
     comes up to the limit is "bad"; an unknown value is a gap.
     """
     room = max(width - AXIS - 1, 1)
-    samples = room * 2 if unicode else room
-    shown, bounds = _filled(values, samples), _filled(limits, samples)
-    known = [value for value in (*shown, *bounds) if value is not None]
-    top = max(known, default=0.0) or least or 1.0
-    top = max(top, least)
     step = 2 if unicode else 1
+    shown, bounds = _filled(values, room * step), _filled(limits, room * step)
+    known = [value for value in (*shown, *bounds) if value is not None]
+    top = max(max(known, default=0.0), least) or 1.0
+    places = range(0, room * step, step)
+    columns = [_column(shown[at : at + step], bounds[at : at + step], height, top) for at in places]
+    mark = _braille if unicode else _letter
     lines = []
     for level in range(height - 1, -1, -1):
         label = form(top) if level == height - 1 else form(0.0) if level == 0 else ""
-        line: Line = [(fit(label, AXIS, "right") + "│", "dim")]
-        for start in range(0, samples, step):
-            mark = _braille if unicode else _letter
-            line.append(mark(shown[start : start + step], bounds[start : start + step], level, height, top))
-        lines.append(_joined(line))
+        lines.append([(fit(label, AXIS, "right") + "│", "dim"), *_row(columns, level, mark)])
     return lines
+
+
+class Column(NamedTuple):
+    """How many dots of the whole height each sample fills, whether one is at the limit, in which row that runs."""
+
+    left: int
+    right: int
+    at_limit: bool
+    limit: int | None
 
 
 def _filled(values: Values, count: int) -> Values:
@@ -59,46 +67,38 @@ def _filled(values: Values, count: int) -> Values:
     return [*([None] * (count - len(shown))), *shown]
 
 
-def _braille(values: Values, bounds: Values, level: int, height: int, top: float) -> tuple[str, str]:
-    code, at_limit = 0, False
-    for value, bound, dots in zip(values, bounds, (LEFT, RIGHT), strict=False):
-        if value is not None:
-            full = round(value / top * height * DOTS)
-            # What is used at all has at least a dot.
-            full = max(full, 1) if value > 0 else full
-            code += sum(dots[: min(max(full - level * DOTS, 0), DOTS)])
-            at_limit |= bound is not None and value >= bound * 0.95
-    if code:
-        return chr(BRAILLE + code), "bad" if at_limit else "good"
-    return ("─", "warn") if _crosses(bounds, level, height, top) else (" ", "")
+def _column(values: Values, bounds: Values, height: int, top: float) -> Column:
+    # What is used at all has at least a dot.
+    full = [max(round(value / top * height * DOTS), value > 0) if value is not None else 0 for value in values]
+    pairs = [(value, bound) for value, bound in zip(values, bounds, strict=True) if bound is not None]
+    at_limit = any(value is not None and value >= bound * AT_LIMIT for value, bound in pairs)
+    limit = min(int(pairs[-1][1] / top * height), height - 1) if pairs else None
+    return Column(full[0], full[-1], at_limit, limit)
 
 
-def _letter(values: Values, bounds: Values, level: int, height: int, top: float) -> tuple[str, str]:
-    value, bound = values[0], bounds[0]
-    if value is not None:
-        full = value / top * height
-        if full > level and value > 0:
-            mark = "#" if full >= level + 0.75 else ":" if full >= level + 0.25 or level else "."
-            return mark, "bad" if bound is not None and value >= bound * 0.95 else "good"
-    return ("-", "warn") if _crosses(bounds, level, height, top) else (" ", "")
-
-
-def _crosses(bounds: Values, level: int, height: int, top: float) -> bool:
-    """Tell whether the line of the limit passes through this row."""
-    return any(
-        bound is not None and min(int(bound / top * height), height - 1) == level for bound in bounds
-    )
-
-
-def _joined(line: Line) -> Line:
-    """Put neighbours of one meaning together: a line of a hundred cells is slow to draw."""
+def _row(columns: Sequence[Column], level: int, mark: Callable[[int, int], str]) -> Line:
+    """Draw one row; neighbours of one meaning are one cell, as a line of a hundred cells is slow to draw."""
     found: Line = []
-    for text, meaning in line:
-        if found and found[-1][1] == meaning:
-            found[-1] = (found[-1][0] + text, meaning)
+    below = level * DOTS
+    for left, right, at_limit, limit in columns:
+        if left > below or right > below:
+            dots = min(max(left - below, 0), DOTS), min(max(right - below, 0), DOTS)
+            cell = mark(*dots), "bad" if at_limit else "good"
         else:
-            found.append((text, meaning))
+            cell = ("─", "warn") if limit == level else (" ", "")
+        if found and found[-1][1] == cell[1]:
+            found[-1] = found[-1][0] + cell[0], cell[1]
+        else:
+            found.append(cell)
     return found
+
+
+def _braille(left: int, right: int) -> str:
+    return BRAILLE[left][right]
+
+
+def _letter(full: int, _: int) -> str:
+    return " .::#"[full]
 
 
 def strip(values: Values, width: int, meaning: str, *, per_column: int, unicode: bool = True) -> Line:

@@ -178,11 +178,14 @@ def test_tree_and_threads() -> None:
 
 
 def test_the_cursor_chooses_a_process() -> None:
-    """Up, Down, Home, End, the screens and a click move it; it stays on its process when the order changes."""
+    """Up, Down, Home, End, the screens and a click move it; it stays on its process when the order changes,
+    and before anybody has chosen on the first."""
 
     async def test(app: Ctop, _: Close, pilot: Pilot[None]) -> None:
         assert app.panel.process == 4243
-        await pilot.press("down")
+        await pilot.press("T")
+        assert app.panel.process == 4242
+        await pilot.press("P", "down")
         assert app.panel.process == 4242
         await pilot.press("M", "r")
         assert app.panel.process == 4242

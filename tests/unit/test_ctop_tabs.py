@@ -170,6 +170,10 @@ def test_what_a_source_cannot_tell_is_said() -> None:
         assert ("not known through a recording" in shown) == bool(TABS[tab].parts)
     panel.turn_to(NAMES.index("limits"))
     assert "limit 0.20 cores, set by /docker/aaaa" in text_of(panel, 120, 19)
+    bare = container(processes=None)
+    assert "its processes: not known through a recording" in text_of(
+        panel_of(bare, unknown(Ask(bare["id"], frozenset()), "a recording")), 80, 19
+    )
 
 
 def test_the_hosts_own_namespaces_cannot_be_missed() -> None:
