@@ -178,8 +178,7 @@ def test_tree_and_threads() -> None:
 
 
 def test_the_cursor_chooses_a_process() -> None:
-    """Up, Down, Home, End, the screens and a click move it; it stays on its process when the order changes,
-    and before anybody has chosen on the first."""
+    """Up, Down, Home, End, the screens and a click move it; it stays on its process, or at first on the first row."""
 
     async def test(app: Ctop, _: Close, pilot: Pilot[None]) -> None:
         assert app.panel.process == 4243
