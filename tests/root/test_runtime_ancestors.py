@@ -24,10 +24,11 @@ TOP = f"/cgscope-above-{os.getpid()}"
 LOOP = ["sh", "-c", "sleep 2; while :; do :; done"]  # which leaves the others some time to start
 OWN = ("--memory", "128m", "--pids-limit", "100")
 # Path: CPU quota of 100 ms, memory and tasks. The tightest of each on the way to /three/mid stands in another place.
+# So small a quota is used up on a busy machine too.
 LIMITS: dict[str, dict[str, int]] = {
-    f"{TOP}-two": {"cpu": 20_000, "memory": 64 * MIB, "pids": 60},
-    f"{TOP}-three": {"cpu": 40_000, "memory": 256 * MIB, "pids": 50},
-    f"{TOP}-three/mid": {"cpu": 20_000, "memory": 64 * MIB, "pids": 70},
+    f"{TOP}-two": {"cpu": 5_000, "memory": 64 * MIB, "pids": 60},
+    f"{TOP}-three": {"cpu": 10_000, "memory": 256 * MIB, "pids": 50},
+    f"{TOP}-three/mid": {"cpu": 5_000, "memory": 64 * MIB, "pids": 70},
 }
 TWO, THREE, MID = LIMITS
 FILES = {

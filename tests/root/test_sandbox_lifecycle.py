@@ -63,8 +63,8 @@ def test_limits_are_in_the_kernels_files(sandbox: Sandbox) -> None:
 
 
 def test_quota_holds(sandbox: Sandbox) -> None:
-    """A busy loop under a quota of a fifth of a core is throttled in nearly every period."""
-    container = start(sandbox, "busy", "--cpu-quota", "20000", "--", *BUSY_LOOP)
+    """A busy loop under a quota of a twentieth of a core is throttled in nearly every period."""
+    container = start(sandbox, "busy", "--cpu-quota", "5000", "--", *BUSY_LOOP)
 
     def counters() -> dict[str, int]:
         files = [f"{mount}/cgscope/{container}/cpu.stat" for mount in cgroup_mounts()]
