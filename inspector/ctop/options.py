@@ -18,7 +18,7 @@ from inspector.views.columns import COLUMNS, Column, column
 from inspector.views.filters import FILTER_KEYS, FILTER_SYNTAX, filter_of
 from inspector.views.selection import SORTS, Selection, sort_key
 
-__all__ = ["Options", "parse"]
+__all__ = ["Options", "parse", "parser"]
 
 SHORTEST, LONGEST = 0.1, 86400.0
 SELDOM = 5.0  # for a Prometheus, which itself looks every some seconds
@@ -128,8 +128,9 @@ def _explained(row: Column) -> str:
     return f"  {row.name:<9}{mark} {row.help}"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = _Parser(
         prog="ctop",
         description="Containers: what they use and what they may use, from the kernel's own files. Without --once, "
         "--json or --jsonl a live view; ? there lists its keys.",
@@ -138,36 +139,36 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--once", action="store_true", help="print one table and exit")
-    parser.add_argument("-b", dest="batch", action="store_true", help="print table after table, as top does")
-    output = parser.add_mutually_exclusive_group()
+    made.add_argument("--once", action="store_true", help="print one table and exit")
+    made.add_argument("-b", dest="batch", action="store_true", help="print table after table, as top does")
+    output = made.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_const", dest="output", const="json", help="print one JSON document")
     output.add_argument("--jsonl", action="store_const", dest="output", const="jsonl", help="print a document a line")
-    parser.add_argument("-n", dest="lines", metavar="N", type=_positive, help="stop after N tables, or documents")
-    parser.add_argument("-d", dest="delay", metavar="SECONDS", type=_delay,
+    made.add_argument("-n", dest="lines", metavar="N", type=_positive, help="stop after N tables, or documents")
+    made.add_argument("-d", dest="delay", metavar="SECONDS", type=_delay,
                         help=f"time between two samples, at least {SHORTEST:g} (default 1; 5 with --prometheus)")
-    parser.add_argument("-a", dest="every", action="store_true", help="also services and plain control groups")
-    parser.add_argument("-f", dest="words", metavar="FILTER", type=_filter, default="", help="only these (see below)")
-    parser.add_argument("-s", dest="sort", metavar="FIELD", type=_sort, default="cpu",
+    made.add_argument("-a", dest="every", action="store_true", help="also services and plain control groups")
+    made.add_argument("-f", dest="words", metavar="FILTER", type=_filter, default="", help="only these (see below)")
+    made.add_argument("-s", dest="sort", metavar="FIELD", type=_sort, default="cpu",
                         help=f"sort by one of {' '.join(SORTS).replace('%', '%%')}, or a field of the document")
-    parser.add_argument("-r", dest="reverse", action="store_true", help="reverse the order")
-    parser.add_argument("-o", dest="columns", metavar="COLS", type=_columns, default=(),
+    made.add_argument("-r", dest="reverse", action="store_true", help="reverse the order")
+    made.add_argument("-o", dest="columns", metavar="COLS", type=_columns, default=(),
                         help="columns to show instead of those that fit (see below)")
-    parser.add_argument("--cpu", choices=("core", "limit", "host"), default="core", help="what CPU%% is a share of")
-    parser.add_argument("--mem", dest="memory", choices=("working-set", "usage", "anon", "fixed"),
+    made.add_argument("--cpu", choices=("core", "limit", "host"), default="core", help="what CPU%% is a share of")
+    made.add_argument("--mem", dest="memory", choices=("working-set", "usage", "anon", "fixed"),
                         default="working-set", help="what MEM is")
-    parser.add_argument("--tree", action="store_true", help="pods, containers in containers; with -a cgroups by path")
-    parser.add_argument("--processes", action="store_true", help="with the processes of each container")
-    add_socket(parser)
-    declare(parser)
-    parser.add_argument("--no-color", "--no-colour", dest="colour", action="store_false", help="also by $NO_COLOR")
-    parser.add_argument("--no-unicode", dest="unicode", action="store_false",
+    made.add_argument("--tree", action="store_true", help="pods, containers in containers; with -a cgroups by path")
+    made.add_argument("--processes", action="store_true", help="with the processes of each container")
+    add_socket(made)
+    declare(made)
+    made.add_argument("--no-color", "--no-colour", dest="colour", action="store_false", help="also by $NO_COLOR")
+    made.add_argument("--no-unicode", dest="unicode", action="store_false",
                         help="draw in ASCII, as where the locale is not UTF-8")
-    parser.add_argument("--readonly", action="store_true", help="the keys that act on containers do nothing")
-    parser.add_argument("--no-config", dest="config", action="store_false",
+    made.add_argument("--readonly", action="store_true", help="the keys that act on containers do nothing")
+    made.add_argument("--no-config", dest="config", action="store_false",
                         help="leave out what the key S of the live view has saved")
-    parser.add_argument("--version", action=Version, nargs=0, help="show program's version number and exit")
-    return parser  # fmt: skip
+    made.add_argument("--version", action=Version, nargs=0, help="show program's version number and exit")
+    return made  # fmt: skip
 
 
 def parse(argv: Sequence[str] | None, *, terminal: bool, saved: Mapping[str, object] | None = None) -> Options:
@@ -176,17 +177,17 @@ def parse(argv: Sequence[str] | None, *, terminal: bool, saved: Mapping[str, obj
     `saved` are settings (inspector.ctop.config) that stand where the command line says nothing.
     Exits with 2 and one line on stderr when the command line makes no sense.
     """
-    parser = _parser()
-    parser.set_defaults(**{"header": True, **(saved or {})})
-    given = parser.parse_args(argv)
+    command = parser()
+    command.set_defaults(**{"header": True, **(saved or {})})
+    given = command.parse_args(argv)
     if given.once and given.output == "jsonl":
-        parser.error("argument --jsonl: not allowed with argument --once")
+        command.error("argument --jsonl: not allowed with argument --once")
     if given.batch and (given.once or given.output):
-        parser.error("argument -b: not allowed with argument --once, --json or --jsonl")
+        command.error("argument -b: not allowed with argument --once, --json or --jsonl")
     output = _output(given, terminal=terminal)
     if given.lines is not None and output == "json":
-        parser.error("-n: --json prints one document, --jsonl one a line")
-    where = where_of(parser, given)
+        command.error("-n: --json prints one document, --jsonl one a line")
+    where = where_of(command, given)
     return Options(
         output=output,
         delay=given.delay or (SELDOM if where.prometheus else 1.0),

@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return ended("nsinspect", lambda: _run(argv))
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = _Parser(
         prog="nsinspect",
         description="What one process is isolated from, what it is allowed, and what /proc tells it.",
@@ -64,12 +65,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    parser = _parser()
-    given = parser.parse_args(argv)
+    command = parser()
+    given = command.parse_args(argv)
     if [given.namespaces, bool(given.target), given.owner is not None].count(True) != 1:
-        parser.error("give either a PID or container, or --namespaces, or --owner PATH")
+        command.error("give either a PID or container, or --namespaces, or --owner PATH")
     if (given.changes and not given.target) or given.owner == "":
-        parser.error("--changes needs a PID or container" if given.changes else "--owner needs a path")
+        command.error("--changes needs a PID or container" if given.changes else "--owner needs a path")
     # A name may hold what the terminal's encoding cannot say.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     from inspector.kernel.host import Host  # noqa: PLC0415  `nsinspect --help` reads no kernel file

@@ -41,7 +41,7 @@ class Fake:
         (["-d", "-1"], "not '-1'"),
         (["-d", "soon"], "not 'soon'"),
         (["-s", "nonsense"], "unknown field 'nonsense'; one of cpu mem"),
-        (["-o", "name,nonsense"], "unknown column 'nonsense'; some of name,id"),
+        (["-o", "name,nonsense"], "unknown column 'nonsense'; some of name,node,id"),
         (["-o", ","], "names no column"),
         (["--jsonl", "-n", "0"], "must be a whole number from 1, not '0'"),
         (["--json", "-n", "3"], "-n: --json prints one document, --jsonl one a line"),

@@ -26,6 +26,7 @@ LEAST, MOST = 0.5, 60.0  # seconds between two documents that an exporter gives
 QUIET_SECONDS = 40.0  # it says something every 15
 EVENT_SECONDS = 30.0  # from the first byte of an event to the last
 PATIENCE = 10.0  # for a document that is due
+FIRST_PATIENCE = 30.0  # a large machine that is busy takes its time for the first
 BACKOFF = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 
@@ -63,23 +64,23 @@ class Exporter:
             self._wait_for_news()
             self._fresh = False
             if self._latest is None:
-                raise RemoteError(self._problem or f"{self._where.shown}: no answer within {PATIENCE:g} seconds")
-            late = self._problem
-            if late is None:
+                raise RemoteError(str(self._problem))
+            if self._problem is None:
                 return self._latest
             since = time.strftime("%H:%M:%S", time.localtime(self._since))
-            return {**self._latest, "problems": [f"old since {since}: {late}", *self._latest["problems"]]}
+            return {**self._latest, "problems": [f"old since {since}: {self._problem}", *self._latest["problems"]]}
 
     def _start(self) -> None:
         if not self._thread.is_alive() and not self._closed:
             self._thread.start()
 
     def _wait_for_news(self) -> None:
-        """Wait for a document or a problem; once there is a problem, no longer than a document is apart."""
-        limit = self._interval * 2 if self._latest is not None else self._interval + PATIENCE
+        """Wait for a document, or for a problem while there is none; later only as long as the next one may take."""
+        patience = FIRST_PATIENCE if self._latest is None else 0 if self._problem else PATIENCE
+        limit = self._interval + patience
         self._change.wait_for(lambda: self._fresh or self._closed or (self._latest is None and self._problem), limit)
         if not self._fresh and self._problem is None:
-            self._fail("no new picture in time")
+            self._fail(f"{self._where.shown}: no picture within {limit:g} seconds")
 
     def _fail(self, text: str) -> None:
         if self._problem is None:

@@ -1,0 +1,166 @@
+"""Man pages and completions for bash, zsh and fish, from the parsers themselves.
+
+`python -m docs.manuals DIRECTORY` writes them as they lie below /usr/share;
+docs/hatch_build.py does so when the package is built, so that none is ever
+older than the command it is about.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+os.environ.setdefault("SOURCE_DATE_EPOCH", "1735689600")  # a page is the same whenever it is made
+
+import shtab
+from argparse_manpage.manpage import Manpage
+
+from exporter import options as exporter_options
+from inspector import nsinspect
+from inspector.ctop import options as ctop_options
+from inspector.ctop.keys import KEYS
+from sandbox import cli, verbs
+
+__all__ = ["made", "main", "parsers"]
+
+SHELLS = {
+    "bash": "bash-completion/completions/{}",
+    "zsh": "zsh/site-functions/_{}",
+    "fish": "fish/vendor_completions.d/{}.fish",
+}
+FILES = ("FILE", "PATH")
+DIRECTORIES = ("DIR",)
+SEE = {
+    "ctop": "nsinspect(1), sandbox(1), cgscope\\-exporter(8), cgroups(7), namespaces(7)",
+    "nsinspect": "ctop(1), lsns(8), namespaces(7), cgroups(7)",
+    "sandbox": "ctop(1), nsinspect(1), cgroups(7), namespaces(7)",
+    "cgscope-exporter": "ctop(1)",
+}
+
+
+class _Caught(Exception):
+    """No error: a parser that was about to parse."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self.parser = parser
+
+
+@contextmanager
+def _catching() -> Iterator[None]:
+    """Let no parser parse: it is thrown instead. A verb of sandbox makes its parser when it runs."""
+
+    def caught(self: argparse.ArgumentParser, *_: object, **__: object) -> NoReturn:
+        raise _Caught(self)
+
+    real = argparse.ArgumentParser.parse_args
+    argparse.ArgumentParser.parse_args = caught  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        argparse.ArgumentParser.parse_args = real  # type: ignore[method-assign]
+
+
+def _verb_parser(name: str) -> argparse.ArgumentParser:
+    if name in verbs.PARSERS:
+        return verbs.PARSERS[name]()
+    try:
+        with _catching():
+            cli.VERBS[name]([], None)  # type: ignore[arg-type]  it does not come as far as to need a store
+    except _Caught as caught:
+        return caught.parser
+    raise AssertionError(f"sandbox {name} has no parser")
+
+
+def sandbox_parser() -> argparse.ArgumentParser:
+    """Return one parser of all verbs, which the command itself has no time to make."""
+    parser = argparse.ArgumentParser(
+        prog="sandbox", description="Containers made of the kernel's own files, with Docker's verbs and options.",
+        epilog=cli.USAGE.partition("\n\n")[2], formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--root", metavar="DIR", help="where containers are kept")
+    parser.add_argument("--version", action="store_true", help="show program's version number and exit")
+    commands = parser.add_subparsers(metavar="COMMAND")
+    for name in cli.VERBS:
+        verb = _verb_parser(name)
+        commands.add_parser(
+            name, parents=[verb], add_help=False, usage=verb.usage, description=verb.description,
+            help=(verb.description or "").rstrip("."),
+        )  # fmt: skip
+    return parser
+
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of each command."""
+    found = {
+        "ctop": ctop_options.parser(),
+        "nsinspect": nsinspect.parser(),
+        "sandbox": sandbox_parser(),
+        "cgscope-exporter": exporter_options.parser(),
+    }
+    for parser in found.values():
+        _complete_files(parser)
+    return found
+
+
+def _complete_files(parser: argparse.ArgumentParser) -> None:
+    """Say where a file or a directory completes an option."""
+    for action in parser._actions:  # noqa: SLF001  argparse has no other list of them
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            for inner in action.choices.values():
+                _complete_files(inner)
+        elif action.metavar in FILES:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+        elif action.metavar in DIRECTORIES:
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+
+
+def _page(name: str, parser: argparse.ArgumentParser, section: int) -> str:
+    said = (parser.description or "").partition(".")[0]
+    data = {"description": said, "manual_section": str(section), "manual_title": "cgscope", "project_name": "cgscope"}
+    page = str(Manpage(parser, _data=data))
+    # What comes after the options is set in columns.
+    notes = re.compile(r"\.SH COMMENTS\n(.*?)(?=\n\.SH|\Z)", re.DOTALL)
+    page = notes.sub(lambda found: f".SH NOTES\n.nf\n{found[1]}\n.fi", page)
+    page = page[: page.index("\n.SH DISTRIBUTION")] if "\n.SH DISTRIBUTION" in page else page
+    if name == "ctop":
+        page = page.rstrip() + "\n" + _keys()
+    return f"{page.rstrip()}\n.SH SEE ALSO\n{SEE[name]}\n"
+
+
+def _keys() -> str:
+    lines = [".SH KEYS OF THE LIVE VIEW"]
+    for key in KEYS:
+        shown, text = (part.replace("\\", "\\e").replace("-", "\\-") for part in (key.shown, key.help))
+        lines += [".TP", f'.B "{shown}"', text]
+    return "\n".join(lines)
+
+
+def made() -> dict[str, str]:
+    """Return the path below /usr/share and the text of every file."""
+    texts = {}
+    for name, parser in parsers().items():
+        section = 8 if name == "cgscope-exporter" else 1
+        texts[f"man/man{section}/{name}.{section}"] = _page(name, parser, section)
+        for shell, place in SHELLS.items():
+            texts[place.format(name)] = shtab.complete(parser, shell)
+    return texts
+
+
+def main(directory: str) -> list[str]:
+    """Write them; returns the paths below the directory."""
+    texts = made()
+    for path, text in texts.items():
+        whole = os.path.join(directory, path)
+        os.makedirs(os.path.dirname(whole), exist_ok=True)
+        with open(whole, "w", encoding="utf-8") as file:
+            file.write(text)
+    return list(texts)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
