@@ -53,8 +53,8 @@ COLUMNS = (
     Column("cpuwait", "CPUWAIT", "share of time a task waited for a CPU (PSI)", 7,
            cells.number("cpu.pressure_some_ratio", text.percent, cells.WAITING, cells.BADLY_WAITING), level=7),
     Column("mem", "MEM / LIMIT", "memory used (--mem) and effective limit; ^ set by an ancestor", 18, cells.memory, level=0),
-    Column("bar", "MEM BAR", "memory as a share of its limit; dark: what cannot be reclaimed", 8, cells.bar, "left", 2),
-    Column("memgraph", "MEM HIST", "working set of the last samples; full at the limit, without one at the most there was", 8, cells.memory_graph, level=4, live=True),
+    Column("bar", "MEM BAR", "memory as a share of its limit; dark: what cannot be reclaimed", 8, cells.bar, "left", 3),
+    Column("memgraph", "MEM HIST", "working set of the last samples; full at the limit, without one at 4/3 of the most there was", 8, cells.memory_graph, level=2, live=True),
     Column("mem%", "MEM%", "memory used (--mem) as a share of the effective limit", 6, cells.ratio(cells.memory_ratio, cells.NEAR, cells.FULL), level=16),
     Column("memwait", "MEMWAIT", "share of time a task waited for memory (PSI)", 7,
            cells.number("memory.pressure_some_ratio", text.percent, cells.WAITING, cells.BADLY_WAITING), level=9),
@@ -75,7 +75,7 @@ COLUMNS = (
     Column("cpuset", "CPUSET", "CPUs it may run on", 7, cells.plain("cpu.cpuset"), "left"),
     Column("age", "AGE", "time since its first process started", 6, cells.age, level=8),
     Column("mark", "!", "mark of the worst finding", 1, cells.mark, "left", 0, unless="note"),
-    Column("note", "NOTE", "the worst finding, and how many more", 14, cells.note, "left", 3, grows=True),
+    Column("note", "NOTE", "the worst finding, and how many more", 10, cells.note, "left", 4, grows=True),
 )  # fmt: skip
 
 BY_SHORT_NAME: Mapping[str, Column] = {row.name: row for row in COLUMNS}

@@ -100,7 +100,11 @@ def limits_line(container: Container) -> Line:
         (f"{byte_size(memory['limit_bytes'])} of memory", memory["limit_bytes"], memory["limit_set_by"]),
         (f"{count(pids['limit'])} tasks", pids["limit"], pids["limit_set_by"]),
     )
-    said = [what + (f" (by {safe(by)})" if by else "") for what, value, by in limits if value is not None]
+    said = [
+        what + (f" (by {safe(by)})" if by is not None and set_elsewhere(container, by) else "")
+        for what, value, by in limits
+        if value is not None
+    ]
     return [(f"{safe(container['name'])} may use ", "dim"), (", ".join(said), "")] if said else []
 
 

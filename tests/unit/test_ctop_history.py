@@ -7,6 +7,8 @@ import tracemalloc
 import pytest
 
 from inspector.ctop.history import KEPT, SERIES, SLACK, History
+from inspector.ctop.options import parse
+from inspector.ctop.state import State
 from inspector.schema import Container, Document
 from inspector.views.sparkline import sparkline
 from tests.unit.documents import container, document
@@ -87,3 +89,30 @@ def test_sparkline(values: list[float | None], top: float | None, unicode: bool,
 def test_a_sparkline_without_room_is_nothing() -> None:
     """No columns, no blocks."""
     assert sparkline([1.0], 0) == ""
+
+
+def test_a_day_of_the_view_leaks_nothing() -> None:
+    """A day by the clock, with containers that are born and die: what the view's state holds stays as it was."""
+    state = State(parse(["-a", "--tree"], terminal=True))
+    sizes, counts = [], []
+    tracemalloc.start()
+    try:
+        for tick in range(541):  # every 160 seconds, for a day
+            second = tick * 160.0
+            rows = [container(f"job-{tick}-{number}", pod=f"pod-{tick // 10}") for number in range(3)]
+            state.update(at(second, container("lasting"), *rows))
+            state.titles(120)
+            state.select(words=f"job-{tick}", sort=("cpu", "name", "mem")[tick % 3])
+            state.fold_all()
+            state.say(f"tick {tick}")
+            for index in range(len(state.shown)):
+                state.row(index)
+            state.move_to(tick % 7)
+            if tick % 90 == 0:
+                sizes.append(tracemalloc.get_traced_memory()[0])
+                counts.append((len(state.history), len(state.folded), len(state.shown)))
+    finally:
+        tracemalloc.stop()
+    assert max(count for count, *_ in counts) <= 1 + 3 * (KEPT + SLACK)
+    assert max(folded for _, folded, _ in counts) <= 2
+    assert sizes[-1] < sizes[4] * 1.1
