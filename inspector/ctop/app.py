@@ -193,7 +193,7 @@ class Ctop(Replaying):
         if page == "detail":
             self._detail.open(self.panel.id if before in OVER and self.panel.id else self.state.chosen or "")
         elif before == "detail":
-            self._detail.leave()
+            self._detail.leave(stop=page not in OVER)
         self.screen.set_focus(self.lines)
         self.draw()
 

@@ -43,10 +43,12 @@ class Detail:
         self.sampled()
         self._changed()
 
-    def leave(self) -> None:
-        """Ask for nothing more; what is known stays, for whoever comes back from the help."""
+    def leave(self, *, stop: bool) -> None:
+        """Ask for nothing more; what is known stays, for whoever comes back from the help. `stop`: also a walk."""
         self._sampler.focus(None)
         self._sampler.look(None)
+        if stop:
+            self.panel.stop()
 
     def sampled(self) -> None:
         """Take in the document that the state has."""

@@ -52,17 +52,17 @@ class Panel:
     def open(self, container: str) -> None:
         """Look at the container with that id; the tab and the order stay as they were."""
         if container != self.id:
-            self.close()
+            self.stop()
+            self._walk = None
             self.id, self.container, self.ended_at = container, None, None
             self._closeup, self._why_told = Closeup(container, 0.0), False
             self._arranged, self._chosen, self._cursor = None, None, 0
             self.offsets.clear()
 
-    def close(self) -> None:
-        """Stop what is under way."""
+    def stop(self) -> None:
+        """Stop a walk that is under way; what it has found stays."""
         if self._walk is not None:
             self._walk.stop()
-        self._walk = self.id = None
 
     def update(self, document: Document, scene: Scene, track: Track) -> None:
         """Take a new sample. When the container is not in it, its last figures stay."""

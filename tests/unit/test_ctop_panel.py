@@ -272,8 +272,9 @@ def test_changes_are_read_on_demand_and_can_be_stopped() -> None:
         await until(pilot, lambda: "interrupted" in screen(app))
         await pilot.press("c")
         await until(pilot, lambda: "c stops" in screen(app))
+        await pilot.press("question_mark", "escape")
+        await until(pilot, lambda: "c stops" in screen(app))
         await pilot.press("escape")
-        await pilot.press("down", "enter")
         await until(pilot, lambda: not source.walks[1].is_running)
         assert len(source.walks) == 2
 
