@@ -44,7 +44,7 @@ class Level(NamedTuple):
 class Chain(NamedTuple):
     """One resource, the container's own cgroup first; `set_by` None with a `value`: a cgroup that we cannot see.
 
-    `hidden`: there may be tighter ones above our cgroup namespace.
+    `hidden`: there may be tighter ones above our cgroup namespace; `shared`: others are in the first cgroup too.
     """
 
     resource: str
@@ -53,6 +53,7 @@ class Chain(NamedTuple):
     set_by: str | None
     levels: tuple[Level, ...]
     hidden: bool = False
+    shared: bool = False
 
 
 class Traffic(NamedTuple):

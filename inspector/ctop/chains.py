@@ -60,8 +60,10 @@ class Chains:
         self._before = now, readings
         limits = limits_of(readings, paths, seen.located, seen.own.true_roots, seen.system.cpus)
         others = read_ceilings(self._host, seen.located, paths, seen.own.true_roots)
+        owned = one.owned | ({"swap"} if "memory" in one.owned else set())
         machine = _machine(earlier.system if earlier else None, seen.system)
         found = (*self._main(limits, readings, old, machine), *self._others(others, readings, old, machine))
+        found = tuple(chain._replace(shared=chain.resource.split(" ")[0] not in owned) for chain in found)
         return found, [*self._absence.problems, *others.problems]
 
     def forget(self) -> None:

@@ -34,7 +34,7 @@ def limit_lines(container: Container, closeup: Closeup, width: int) -> list[Line
         why = closeup.note or "reading its cgroups ..."
         lines += [[(f"the cgroups above it: {safe(why)}", "dim" if closeup.note is None else "warn")], []]
     for chain in closeup.chains or ():
-        lines += _chain(chain)
+        lines += _chain(_known(chain, container))
     if closeup.chains:
         lines.append([])
     lines += usage_lines(container, width)
@@ -42,12 +42,22 @@ def limit_lines(container: Container, closeup: Closeup, width: int) -> list[Line
     return [*lines, *(fact("above", (safe(evidence), "warn")) for evidence in above)]
 
 
+def _known(chain: Chain, container: Container) -> Chain:
+    """Fill in the CPU time that the processes of a cgroup used where that cgroup does not account it (v1)."""
+    used = container["cpu"]["usage_cores"] if chain.resource == "cpu" and not chain.shared else None
+    first = chain.levels[:1]
+    if used is None or not first or first[0].used is not None or first[0].machine:
+        return chain
+    return chain._replace(levels=(first[0]._replace(used=used), *chain.levels[1:]))
+
+
 def _chain(chain: Chain) -> Iterator[Line]:
     show = FORMS[chain.unit]
     yield [(f"{safe(chain.resource):<{LABEL}}", "title"), *_verdict(chain, show)]
     for number, level in enumerate(chain.levels):
         binds = chain.value is not None and level.path == chain.set_by and not level.machine
-        yield _level(level, show, own=number == 0, binds=binds)
+        whose = "" if number or level.machine else "shared " if chain.shared else "its own "
+        yield _level(level, show, whose, binds=binds)
     if chain.hidden:
         yield [(f"{'':<{LABEL}}{'?':>9}{'':<32}", "warn"), ("hidden above: our cgroup namespace ends here", "warn")]
 
@@ -61,23 +71,23 @@ def _verdict(chain: Chain, show: Callable[[float | None], str]) -> list[Cell]:
     if chain.set_by is None:
         return [value, (", set above, where we cannot see", "warn")]
     own = bool(chain.levels) and chain.set_by == chain.levels[0].path
-    where = "set by its own cgroup" if own else f"set by the ancestor {safe(chain.set_by)}"
-    return [value, (f", {where}", "" if own else "warn")]
+    if own:
+        return [value, (f", set by {'the cgroup that it shares' if chain.shared else 'its own cgroup'}", "")]
+    return [value, (f", set by the ancestor {safe(chain.set_by)}", "warn")]
 
 
-def _level(level: Level, show: Callable[[float | None], str], *, own: bool, binds: bool) -> Line:
+def _level(level: Level, show: Callable[[float | None], str], whose: str, *, binds: bool) -> Line:
     share = level.used / level.value if level.used is not None and level.value else None
     meaning = "" if share is None or level.machine else "bad" if share >= FULL else "warn" if share >= NEAR else "good"
     used = show(level.used) if level.used is not None else UNKNOWN
     value = show(level.value) if level.value is not None else UNKNOWN
     where = "the machine" if level.machine else safe(level.path)
-    note = "its own " if own and not level.machine else ""
     return [
         ("  binds " if binds else "        ", "bad" if binds and meaning == "bad" else "sorted" if binds else ""),
         (f"{used:>9} of {value:>9} {percent(share) if share is not None else '':>7} ", meaning),
         (_bar(share) + "  ", meaning),
-        (note, "dim"),
-        (where, "title" if binds else "" if own else "dim"),
+        (whose, "dim"),
+        (where, "title" if binds else "" if whose else "dim"),
     ]
 
 

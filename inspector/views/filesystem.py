@@ -51,8 +51,12 @@ def filesystem_lines(container: Container, closeup: Closeup, walked: Walked, wid
         lines += [[], [(f"its mounts: {safe(why)}", "dim")]]
     else:
         lines += _sensitive(report["findings"], width)
-        lines += _volumes(closeup.volumes)
-        lines += _mounts(report["mounts"], closeup.volumes or ())
+        wall = report["namespaces"].get("mnt")
+        if wall is not None and wall["same_as_host"]:
+            lines += [[], [("no mounts of its own: it is in the host's mount namespace", "warn")]]
+        else:
+            lines += _volumes(closeup.volumes)
+            lines += _mounts(report["mounts"], closeup.volumes or ())
     return [*lines, [], *_walked(walked)]
 
 

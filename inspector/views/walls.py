@@ -36,34 +36,37 @@ def wall_lines(container: Container, closeup: Closeup, width: int) -> list[Line]
     if report is None:
         return [*_bare(container), [], [(f"with whom it shares them: {safe(closeup.note or 'reading ...')}", "dim")]]
     namespaces = report["namespaces"]
-    lines = list(_alarm(namespaces))
+    # A control group or service is meant to be in them.
+    contained = container["kind"] == "container"
+    lines = list(_alarm(namespaces, width)) if contained else []
     wide = width >= WIDE
     lines.append([(TITLES + (f"{'OWNER':<12}{'SEPARATES':<28}" if wide else "") + "SHARED WITH", "title")])
     if not namespaces:
         lines.append([("  could not be read", "warn")])
     for kind, one in namespaces.items():
-        lines += _wall(kind, one, container["name"], width, wide=wide)
+        lines += _wall(kind, one, container["name"], width, wide=wide, alarm=contained and kind in EXPOSED)
     missing = [kind for kind in ISOLATES if kind not in namespaces] if namespaces else []
     if missing:
         lines.append([(f"not in this kernel, or not readable: {', '.join(missing)}", "dim")])
     return [*lines, *not_readable(report["unreadable"])]
 
 
-def _alarm(namespaces: dict[str, Namespace]) -> Iterator[Line]:
+def _alarm(namespaces: dict[str, Namespace], width: int) -> Iterator[Line]:
     open_ones = [kind for kind, one in namespaces.items() if kind in EXPOSED and one["same_as_host"]]
     if open_ones:
+        said = "! IN THE HOST'S OWN NAMESPACES: "
         what = ", ".join(f"{kind} ({ISOLATES[kind]})" for kind in open_ones)
-        yield [("! IN THE HOST'S OWN NAMESPACES: ", "bad"), (what, "bad")]
+        yield [(said, "bad"), (what if len(said + what) <= width else ", ".join(open_ones), "bad")]
         yield []
 
 
-def _wall(kind: str, one: Namespace, name: str, width: int, *, wide: bool) -> Iterator[Line]:
+def _wall(kind: str, one: Namespace, name: str, width: int, *, wide: bool, alarm: bool) -> Iterator[Line]:
     others = [other for other in one["containers"] if other != name]
     whose: Cell = ("own", "good")
     if one["same_as_host"] is None:
         whose = ("?", "warn")
     elif one["same_as_host"]:
-        whose = (HOSTS, "bad" if kind in EXPOSED else "warn")
+        whose = (HOSTS, "bad" if alarm else "warn")
     elif others:
         whose = ("shared", "warn")
     owner = str(one["owner"]) if one["owner"] is not None else UNKNOWN

@@ -199,6 +199,31 @@ def test_the_binding_limit_is_marked() -> None:
     assert "hidden above: our cgroup namespace ends here" in shown
 
 
+def test_a_cgroup_that_is_shared_is_not_its_own() -> None:
+    """A level that others use too is called shared; CPU time that no cgroup accounts is that of its processes."""
+    one = web()
+    levels = (Level("/docker/aaaa", 0.5, None), Level("/", 2, 0.6, machine=True))
+    cpu = Chain("cpu", "cores", 0.5, "/docker/aaaa", levels)
+    memory = Chain("memory", "bytes", 1024.0, "/shared", (Level("/shared", 1024.0, 512.0),), shared=True)
+    panel = panel_of(one, closeup(one["id"], chains=(cpu, memory)))
+    panel.turn_to(NAMES.index("limits"))
+    shown = text_of(panel, 80, 19)
+    assert re.search(r"^  binds +0\.20 of +0\.50 +39\.0% .* its own /docker/aaaa$", shown, re.MULTILINE)
+    assert "1KiB, set by the cgroup that it shares" in shown
+    assert re.search(r"^  binds +512B of +1KiB +50\.0% .* shared /shared$", shown, re.MULTILINE)
+
+
+def test_a_control_group_in_the_hosts_namespaces_is_no_alarm() -> None:
+    """Only a container should have its own; a cgroup's mounts are told to be the host's."""
+    one = container("web", kind="cgroup")
+    hosts = {kind: namespace(1, hosts=True) for kind in ("mnt", "net", "pid")}
+    panel = panel_of(one, closeup(one["id"], report=report(namespaces=hosts)))
+    panel.turn_to(NAMES.index("namespaces"))
+    assert "! IN THE HOST" not in text_of(panel, 80, 19)
+    panel.turn_to(NAMES.index("filesystem"))
+    assert "no mounts of its own" in text_of(panel, 80, 19)
+
+
 def test_every_finding_has_advice() -> None:
     """Each code that the README lists has what to do, and there is no advice for anything else."""
     with open(os.path.join(REPOSITORY, "README.md"), encoding="utf-8") as file:
