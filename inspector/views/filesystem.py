@@ -55,9 +55,15 @@ def filesystem_lines(container: Container, closeup: Closeup, walked: Walked, wid
         if wall is not None and wall["same_as_host"]:
             lines += [[], [("no mounts of its own: it is in the host's mount namespace", "warn")]]
         else:
-            lines += _volumes(closeup.volumes)
+            lines += _volumes(_not_copied(closeup.volumes, report["mounts"]))
             lines += _mounts(report["mounts"], closeup.volumes or ())
     return [*lines, [], *_walked(walked)]
+
+
+def _not_copied(volumes: Sequence[Volume] | None, mounts: Sequence[MountEntry]) -> Sequence[Volume] | None:
+    """Leave out what the host has at the same place: a new mount namespace starts as a copy."""
+    foreign = {one["mountpoint"] for one in mounts}
+    return None if volumes is None else [one for one in volumes if one.destination in foreign]
 
 
 def _layers(root: Rootfs) -> Iterator[Line]:

@@ -72,6 +72,10 @@ def report(**changes: object) -> Report:
         "mounts": [
             {"mountpoint": "/data", "type": "ext4", "source": "/dev/vda1", "source_root": "/srv", "read_only": False,
              "options": ["rw"], "propagation": []},
+            {"mountpoint": "/etc/hosts", "type": "ext4", "source": "/dev/vda1", "source_root": "/x/hosts",
+             "read_only": False, "options": ["rw"], "propagation": []},
+            {"mountpoint": "/tmp", "type": "tmpfs", "source": "tmpfs", "source_root": "/",  # noqa: S108
+             "read_only": False, "options": ["rw"], "propagation": []},
             {"mountpoint": "/proc", "type": "proc", "source": "proc", "source_root": "/", "read_only": False,
              "options": ["rw"], "propagation": []},
             {"mountpoint": "/proc/keys", "type": "tmpfs", "source": "tmpfs", "source_root": "/", "read_only": True,

@@ -224,6 +224,17 @@ def test_a_control_group_in_the_hosts_namespaces_is_no_alarm() -> None:
     assert "no mounts of its own" in text_of(panel, 80, 19)
 
 
+def test_a_mount_that_was_copied_from_the_host_is_not_from_outside() -> None:
+    """After `unshare -m` what the host has at the same place is left out."""
+    one = web()
+    volumes = (Volume("bind", "/srv", "/data", read_only=False, fstype="ext4"),
+               Volume("bind", "/dev", "/dev", read_only=False, fstype="devtmpfs"))  # fmt: skip
+    panel = panel_of(one, closeup(one["id"], volumes=volumes))
+    panel.turn_to(NAMES.index("filesystem"))
+    assert "/data from /srv" in text_of(panel, 80, 19)
+    assert "/dev from /dev" not in text_of(panel, 80, 19)
+
+
 def test_every_finding_has_advice() -> None:
     """Each code that the README lists has what to do, and there is no advice for anything else."""
     with open(os.path.join(REPOSITORY, "README.md"), encoding="utf-8") as file:
