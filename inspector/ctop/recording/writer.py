@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from threading import Lock
 from typing import Self
 
@@ -74,8 +74,10 @@ class Writer:
         return number
 
     def close(self) -> None:
-        """End the recording: what is in the log beside it goes into the file."""
+        """End the recording: what is in the log beside it goes into the file, and needs none to be read."""
         try:
+            with suppress(sqlite3.OperationalError):  # somebody reads it just now
+                self._database.execute("PRAGMA journal_mode = DELETE")
             self._open.close()
         except sqlite3.Error as error:
             raise said(self._path, error) from error
