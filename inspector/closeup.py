@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from inspector.kernel.addresses import Address
 from inspector.kernel.sockets import Listener
 from inspector.layers import Volume
 from inspector.report import Report
 
-__all__ = ["Ask", "Chain", "Closeup", "Level", "Listener", "Part", "Thread", "Traffic", "Unit", "unknown"]
+__all__ = ["Address", "Ask", "Chain", "Closeup", "Level", "Listener", "Part", "Thread", "Traffic", "Unit", "unknown"]
 
 Part = Literal["report", "limits", "network", "threads", "end"]
 Unit = Literal["cores", "bytes", "tasks", "cpus", "bytes/s", "operations/s"]
@@ -96,6 +97,7 @@ class Closeup(NamedTuple):
     report: Report | None = None
     chains: tuple[Chain, ...] | None = None
     traffic: tuple[Traffic, ...] | None = None
+    addresses: tuple[Address, ...] | None = None
     listeners: tuple[Listener, ...] | None = None
     holders: Mapping[int, int] = MappingProxyType({})
     threads: Mapping[int, tuple[Thread, ...]] | None = None

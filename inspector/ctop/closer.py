@@ -13,6 +13,7 @@ from inspector.absence import Absence
 from inspector.closeup import Ask, Closeup, Thread, Traffic
 from inspector.ctop.chains import Chains
 from inspector.errors import NoSuchProcess
+from inspector.kernel.addresses import read_addresses
 from inspector.kernel.cgroups import ancestors
 from inspector.kernel.host import Host
 from inspector.kernel.kmsg import KernelLog, Kill, KillReader
@@ -91,7 +92,12 @@ class Closer:
         if pid is not None and "network" in ask.parts:
             listeners = self._try(pid, read_listeners, self._host, pid)
             holders = self._holders(one.members, {listener.inode for listener in listeners or ()})
-            told = told._replace(traffic=self._interfaces(pid), listeners=listeners, holders=holders)
+            told = told._replace(
+                traffic=self._interfaces(pid),
+                addresses=self._try(pid, read_addresses, self._host, pid),
+                listeners=listeners,
+                holders=holders,
+            )
         denied = [f"{subject}: not readable (needs CAP_SYS_PTRACE)" for subject in sorted(self._absence.denied)]
         return told._replace(problems=(*problems, *self._absence.problems, *denied))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from inspector.closeup import Closeup, Traffic
+from inspector.closeup import Address, Closeup, Traffic
 from inspector.report import Namespace
 from inspector.schema import Container
 from inspector.views.facts import fact, wrapped
@@ -29,8 +29,8 @@ def traffic_lines(container: Container, closeup: Closeup, width: int) -> list[Li
         return [*lines, [], [(f"interfaces and sockets: {safe(closeup.note)}", "dim")]]
     if closeup.traffic is None:
         return [*lines, [], [("reading its interfaces ..." if not closeup.problems else "not readable", "dim")]]
-    lines += [[], *_interfaces(closeup.traffic, width), [], *_listeners(container, closeup)]
-    return lines
+    lines += [[], *_interfaces(closeup.traffic, width), *_addresses(closeup.addresses, width)]
+    return [*lines, [], *_listeners(container, closeup)]
 
 
 def _whose(container: Container, namespace: Namespace | None, width: int) -> Iterator[Line]:
@@ -73,6 +73,17 @@ def _interfaces(traffic: Sequence[Traffic], width: int) -> Iterator[Line]:
         yield line
     if not traffic:
         yield fact("", ("no interface at all", "dim"))
+
+
+def _addresses(addresses: Sequence[Address] | None, width: int) -> Iterator[Line]:
+    by_interface: dict[str, list[str]] = {}
+    for one in addresses or ():
+        by_interface.setdefault(one.interface or "?", []).append(one.address)
+    if by_interface:
+        yield []
+        yield [("ADDRESSES", "title")]
+    for name, ones in by_interface.items():
+        yield from wrapped(fit(safe(name), 11), "  ".join(ones), width)
 
 
 def _listeners(container: Container, closeup: Closeup) -> Iterator[Line]:

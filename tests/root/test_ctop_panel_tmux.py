@@ -119,6 +119,7 @@ def test_all_tabs_of_a_real_container(page: Tmux, sandbox: Sandbox) -> None:
     page.press("5")
     page.wait(r"^a network namespace of its own \d+$")
     page.wait(r"^lo +0B/s +0B/s +0 ")
+    page.wait(r"^ +lo +127\.0\.0\.1( |$)")
     page.wait(rf"^tcp +8123 +root +{pid} \S+ +127\.0\.0\.1$")
 
     # Security: as many capabilities as the kernel's mask has bits.

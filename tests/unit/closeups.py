@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from inspector.closeup import Chain, Closeup, Level, Listener, Part, Thread, Traffic
+from inspector.closeup import Address, Chain, Closeup, Level, Listener, Part, Thread, Traffic
 from inspector.layers import Volume
 from inspector.report import LimitLine, Namespace, Report
 
@@ -120,6 +120,7 @@ def closeup(container: str = "web-0123456789abcdef", **changes: object) -> Close
         report=report(),
         chains=CHAINS,
         traffic=TRAFFIC,
+        addresses=(Address("lo", "127.0.0.1"), Address("eth0", "172.17.0.2"), Address("eth0", "fe80::1")),
         listeners=LISTENERS,
         holders={700: 4242, 701: 4243},
         threads={4242: (Thread(4242, "nginx", "S", 0.0, 1.0), Thread(4250, "aio-worker", "R", 0.15, 2.5))},

@@ -15,7 +15,7 @@ import pytest
 
 from inspector import findings, security
 from inspector.advice import ADVICE
-from inspector.closeup import Ask, Chain, Closeup, Level, unknown
+from inspector.closeup import Address, Ask, Chain, Closeup, Level, unknown
 from inspector.ctop.history import History
 from inspector.ctop.pages import TABS
 from inspector.ctop.panel import Panel
@@ -151,6 +151,7 @@ def test_hostile_text_is_escaped(tab: int, width: int) -> None:
         volumes=(Volume("bind", HOSTILE, HOSTILE, read_only=False, fstype=HOSTILE),),
         chains=(Chain(HOSTILE, "cores", 1.0, HOSTILE, (Level(HOSTILE, 1.0, 0.5), Level(HOSTILE, None, None))),),
         traffic=tuple(one._replace(name=HOSTILE) for one in closeup().traffic or ()),
+        addresses=(Address(HOSTILE, "127.0.0.1"),),
     )  # fmt: skip
     panel = panel_of(one, look, samples=2)
     panel.press("H", 20)
