@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from exporter.blocks import Block, Page
 from exporter.collectors import COLLECTORS, OWN, Selection, headers
 from exporter.families.disk import places
 from exporter.shared import Shared
@@ -31,12 +32,11 @@ from inspector.model import Observation
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-__all__ = ["Page", "Scraper", "version"]
+__all__ = ["Scraper", "version"]
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-PIECE = 256 << 10  # bytes
 APART_SECONDS = 2.0  # two looks that are as far apart tell how much was throttled in between
 PREPARES: dict[str, Callable[[Sight], Any]] = {
     "places": places,
@@ -48,7 +48,7 @@ PREPARES: dict[str, Callable[[Sight], Any]] = {
 class Samples:
     """What a look has given: texts by metric and families, and how each collector fared: name -> (success, seconds)."""
 
-    columns: dict[str, list[bytes]] = field(default_factory=dict)
+    columns: dict[str, list[Block]] = field(default_factory=dict)
     families: list[Family] = field(default_factory=list)
     collectors: dict[str, tuple[bool, float]] = field(default_factory=dict)
 
@@ -63,32 +63,6 @@ class Samples:
             log.error(text, name, type(error).__name__, error, exc_info=log.isEnabledFor(logging.DEBUG))  # noqa: TRY400
         self.collectors[name] = (success, time.perf_counter() - start)
         return result
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """The text of one scrape in one format, in UTF-8. What has not changed it shares with the scrapes before."""
-
-    parts: list[bytes]
-    ok: bool
-
-    @property
-    def size(self) -> int:
-        """Return the number of bytes."""
-        return sum(map(len, self.parts))
-
-    def pieces(self) -> Iterator[bytes]:
-        """Yield the page in pieces worth a system call each: it need not be held whole."""
-        waiting: list[bytes] = []
-        size = 0
-        for part in self.parts:
-            waiting.append(part)
-            size += len(part)
-            if size >= PIECE:
-                yield b"".join(waiting)
-                waiting, size = [], 0
-        if waiting:
-            yield b"".join(waiting)
 
 
 class Scraper:
@@ -122,10 +96,10 @@ class Scraper:
         chosen = frozenset(names)
         asked = self.selection.asked(collect)
         samples = self._samples(asked, chosen) if names or collect else self._everything()
-        parts: list[bytes] = []
+        blocks: list[Block] = []
         for name, (kind, text) in self._headers.items():
             if name in samples.columns and (not chosen or name in chosen):
-                parts += [header(name, kind, text, openmetrics=openmetrics).encode(), *samples.columns[name]]
+                blocks += [Block(header(name, kind, text, openmetrics=openmetrics).encode()), *samples.columns[name]]
         rest = [write(samples.families, openmetrics=openmetrics, names=chosen)]
         fared = Samples(collectors=dict(samples.collectors))
         if self._registry is not None and (not collect or OWN in collect):
@@ -134,7 +108,7 @@ class Scraper:
         rest.append(write([self._build, *_fared(fared)], openmetrics=openmetrics, names=chosen))
         if openmetrics:
             rest.append("# EOF\n")
-        return Page([*parts, "".join(rest).encode()], all(success for success, _ in fared.collectors.values()))
+        return Page([*blocks, Block("".join(rest).encode())], all(success for success, _ in fared.collectors.values()))
 
     def _samples(self, selection: Selection, names: frozenset[str]) -> Samples:
         """Look, and let each collector write what it saw."""
@@ -149,8 +123,8 @@ class Scraper:
                     continue
                 made = samples.run(collector.name, partial(self._collect, collector, sight))
                 if made is not None:
-                    for metric, text in made[0]:
-                        samples.columns.setdefault(metric, []).append(text)
+                    for metric, block in made[0]:
+                        samples.columns.setdefault(metric, []).append(block)
                     samples.families += made[1]
             return samples
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from exporter.blocks import Block
 from exporter.subjects import Subject
 from exporter.text import Family, Kind
 
@@ -22,14 +23,15 @@ __all__ = ["Collector", "Column", "Group", "Printer", "Row"]
 
 # Any: each group knows what its own source is.
 Source = Callable[["Sight"], Callable[[Subject], Any]]
+NOTHING = Block(b"")
 Parts = Callable[[Any], Iterable[tuple[str, Any]]]
 
 
 class Column(NamedTuple):
-    """All samples of one metric from one group, in UTF-8: lines that each end with a newline."""
+    """All samples of one metric from one group: lines that each end with a newline."""
 
     metric: str
-    text: bytes
+    block: Block
 
 
 class Row(NamedTuple):
@@ -81,8 +83,8 @@ class Collector:
 class Printer:
     """Writes the samples of one group, scrape after scrape. Not thread safe.
 
-    A column is all samples of one row, kept as the bytes that are sent: nothing is written, joined or copied again
-    for a metric of which no value has changed.
+    A column is all samples of one row, kept as the bytes that are sent: nothing is written or joined again for a
+    metric of which no value has changed. It is settled when it stays, and at first, when all are new at once.
     """
 
     def __init__(self, group: Group) -> None:
@@ -92,19 +94,23 @@ class Printer:
         self._frames = [(f"{row.metric}{{", f"{row.labels}}} ") for row in group.rows]
         self._sources: dict[str, Any] = {}  # by the subject's labels
         self._values: dict[str, tuple[float | None, ...]] = {}  # the same; not for parts
-        self._columns: list[bytes] = [b""] * len(group.rows)
+        self._columns = [NOTHING for _ in group.rows]
 
     def write(self, sight: Sight) -> list[Column]:
         """Return the group's metrics that have samples."""
         find = self.group.source(sight)
         subjects = (*sight.subjects, *sight.gone) if self.group.gone else sight.subjects
         sources = {subject.labels: source for subject in subjects if (source := find(subject)) is not None}
-        if sources != self._sources:
+        if sources == self._sources:
+            for block in self._columns:
+                block.settle()
+        else:
             self._columns = self._of_parts(sources) if self.group.parts else self._of_values(sources)
             self._sources = sources
-        return [Column(row.metric, text) for row, text in zip(self.group.rows, self._columns, strict=True) if text]
+        columns = zip(self.group.rows, self._columns, strict=True)
+        return [Column(row.metric, block) for row, block in columns if block.size]
 
-    def _of_values(self, sources: dict[str, Any]) -> list[bytes]:
+    def _of_values(self, sources: dict[str, Any]) -> list[Block]:
         """Write the columns in which a value has changed, of one sample a subject."""
         before, known, gets = self._sources, self._values, self._gets
         values = {
@@ -116,17 +122,17 @@ class Printer:
         same = list(values) == list(known)
         self._values = values
         if not values:
-            return [b""] * len(gets)
+            return [NOTHING for _ in gets]
         news = zip(self._frames, self._columns, zip(*values.values(), strict=True), strict=True)
         if not same:
-            return [_column(frame, values, column) for frame, _, column in news]
+            return [_column(frame, values, column).settle() for frame, _, column in news]
         olds = zip(*known.values(), strict=True)
         return [
-            text if column == old else _column(frame, values, column)
-            for (frame, text, column), old in zip(news, olds, strict=True)
+            block.settle() if column == old else _column(frame, values, column)
+            for (frame, block, column), old in zip(news, olds, strict=True)
         ]
 
-    def _of_parts(self, sources: dict[str, Any]) -> list[bytes]:
+    def _of_parts(self, sources: dict[str, Any]) -> list[Block]:
         """Write the columns of several samples a subject: one of each part."""
         assert self.group.parts is not None  # noqa: S101  for the type checker
         columns: list[list[str]] = [[] for _ in self._gets]
@@ -137,10 +143,11 @@ class Printer:
                     value = get(part)
                     if value is not None:
                         column.append(f"{head}{labels}{more}{tail}{value}\n")
-        return ["".join(column).encode() for column in columns]
+        blocks = (Block("".join(column).encode()) for column in columns)
+        return list(blocks) if self._sources else [block.settle() for block in blocks]
 
 
-def _column(frame: tuple[str, str], subjects: Iterable[str], values: Iterable[float | None]) -> bytes:
+def _column(frame: tuple[str, str], subjects: Iterable[str], values: Iterable[float | None]) -> Block:
     """Write a line for each subject that has a value."""
     head, tail = frame
     lines = [
@@ -148,4 +155,4 @@ def _column(frame: tuple[str, str], subjects: Iterable[str], values: Iterable[fl
         for labels, value in zip(subjects, values, strict=True)
         if value is not None
     ]  # fmt: skip
-    return "".join(lines).encode()
+    return Block("".join(lines).encode())

@@ -7,10 +7,10 @@ Scrapes that come at the same moment share one look (exporter.shared).
 # FastAPI reads the annotations of the handlers below when the application is
 # made, from this module's globals: they must be objects, not strings.
 import asyncio
+import gzip
 import json
 import logging
 import math
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -32,7 +32,6 @@ __all__ = ["Endpoints", "application"]
 log = logging.getLogger(__name__)
 
 MIN_INTERVAL, MAX_INTERVAL = 0.1, 10.0
-GZIP_FORMAT = zlib.MAX_WBITS + 16  # with gzip's header, not zlib's
 GZIP_LEVEL = 3  # a third larger than level 9 and a third of its time
 PLAIN = "text/plain; charset=utf-8"
 
@@ -100,7 +99,10 @@ class Endpoints(Generic[T]):
             page = self._scraper.page(openmetrics=openmetrics, names=names, collect=collect)
         except ValueError as error:
             return Response(f"{error}\n", 400, media_type=PLAIN)
-        return _response(request, page.pieces(), page.size, OPENMETRICS if openmetrics else TEXT)
+        packed = accepts_gzip(request.headers.get("accept-encoding", ""))
+        pieces = list(page.gzipped()) if packed else page.pieces()
+        size = sum(map(len, pieces)) if isinstance(pieces, list) else page.size
+        return _Pieces(pieces, size, _headers(OPENMETRICS if openmetrics else TEXT, packed=packed))
 
     async def containers(self, request: Request) -> Response:
         """`/api/v1/containers?interval=S`: the document over the next S seconds."""
@@ -114,7 +116,9 @@ class Endpoints(Generic[T]):
                 text = "the document could not be made: %s: %s"
                 log.error(text, type(error).__name__, error, exc_info=log.isEnabledFor(logging.DEBUG))  # noqa: TRY400
                 return _error(503, f"the machine could not be read: {type(error).__name__}")
-        return _response(request, [body], len(body), "application/json")
+        packed = accepts_gzip(request.headers.get("accept-encoding", ""))
+        body = gzip.compress(body, GZIP_LEVEL, mtime=0) if packed else body
+        return _Pieces([body], len(body), _headers("application/json", packed=packed))
 
     async def _between(self, interval: float) -> bytes:
         """Observe, wait without holding a thread, observe again; return JSON."""
@@ -187,14 +191,9 @@ class _Pieces(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _response(request: Request, pieces: Iterable[bytes], size: int, content_type: str) -> Response:
+def _headers(content_type: str, *, packed: bool) -> dict[str, str]:
     headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding", "Cache-Control": "no-store"}
-    if accepts_gzip(request.headers.get("accept-encoding", "")):
-        compressor = zlib.compressobj(GZIP_LEVEL, wbits=GZIP_FORMAT)
-        pieces = [*map(compressor.compress, pieces), compressor.flush()]
-        size = sum(map(len, pieces))
-        headers["Content-Encoding"] = "gzip"
-    return _Pieces(pieces, size, SECURITY_HEADERS | headers)
+    return {**SECURITY_HEADERS, **headers, **({"Content-Encoding": "gzip"} if packed else {})}
 
 
 def _error(status: int, text: str) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from operator import attrgetter
+from operator import attrgetter, is_
 from typing import Any, NamedTuple
 
 from exporter.families.readings import at, millionth
@@ -50,6 +50,8 @@ OWN: dict[str, Callable[[Any], object]] = {
 
 def _changed(before: Mapping[Key, Reading], after: Mapping[Key, Reading]) -> bool:
     """Tell whether any cgroup sets something else than before. What says the same is the same object, mostly."""
+    if len(before) == len(after) and all(map(is_, before.values(), after.values())):
+        return False
     return len(before) != len(after) or any(
         one is not earlier and (key != old or (key[0] in OWN and OWN[key[0]](one) != OWN[key[0]](earlier)))
         for (old, earlier), (key, one) in zip(before.items(), after.items(), strict=True)

@@ -11,8 +11,9 @@ from types import FrameType
 
 from prometheus_client import parser
 
+from exporter.blocks import Page
 from exporter.collectors import Selection
-from exporter.scrape import Page, Scraper
+from exporter.scrape import Scraper
 from inspector.kernel.controllers import Cpu, CpuUsage, Memory, Pids, Reading
 from inspector.kernel.host import Host
 from inspector.model import Observation
