@@ -1,0 +1,69 @@
+"""The real ctop in a real terminal: it records what it shows, and shows it again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from inspector.ctop.recording.reader import Recording
+from tests.root.test_ctop_tmux import Terminal
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root, as every test with a terminal does"),
+    pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux (apt-get install tmux)"),
+]
+
+CTOP = f"{sys.executable} -m inspector.ctop --no-config"
+
+
+def test_recorded_in_the_live_view_and_shown_again(tmp_path: Path) -> None:
+    """A session is recorded until q; its replay is held, stepped, sent to a time, resized, and leaves the terminal."""
+    path = tmp_path / "file"
+    terminal = Terminal(tmp_path, program=f"{CTOP} -a -d 0.2 --record {path}")
+    try:
+        terminal.wait(lambda text: "all kinds" in text and "over" in text)
+        terminal.press("q")
+        terminal.wait(lambda text: "exit code 0" in text)
+        assert terminal.is_restored()
+    finally:
+        terminal.close()
+    with Recording(str(path)) as recording:
+        length = recording.length
+    assert length >= 2
+    terminal = Terminal(tmp_path, program=f"{CTOP} -a --replay {path}")
+    try:
+        terminal.wait(lambda text: text.startswith("REPLAY") and "PLAYING" in text)
+        terminal.press("C-End")
+        terminal.wait(lambda text: f"  {length}/{length}" in text and "HELD" in text)
+        terminal.press("[")
+        terminal.wait(lambda text: f"  {length - 1}/{length}" in text)
+        terminal.press("b", "-", "1", "h", "Enter")
+        terminal.wait(lambda text: f"  1/{length}" in text)
+        terminal.press("b", "x", "Enter")
+        terminal.wait(lambda text: "is no time" in text)
+        terminal.press("Escape")
+        terminal.resize(120, 40)
+        terminal.wait(lambda text: "is no time" not in text and text.startswith("REPLAY"))
+        terminal.resize(80, 24)
+        terminal.press("q")
+        terminal.wait(lambda text: "exit code 0" in text)
+        assert terminal.is_restored()
+    finally:
+        terminal.close()
+
+
+@pytest.mark.parametrize("argv", ["--connect 127.0.0.1:1", "--prometheus 127.0.0.1:1", "--replay /dev/null"])
+def test_nothing_to_show_leaves_the_terminal(tmp_path: Path, argv: str) -> None:
+    """A server that is not there and a file that is none end in one line, with the terminal as it was."""
+    terminal = Terminal(tmp_path, program=f"{CTOP} {argv}")
+    try:
+        shown = terminal.wait(lambda text: "exit code 1" in text)
+        assert len([line for line in shown.splitlines() if line.startswith("ctop: ")]) == 1
+        assert terminal.is_restored()
+    finally:
+        terminal.close()
