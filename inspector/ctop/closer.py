@@ -80,6 +80,8 @@ class Closer:
             return Closeup(ask.container, taken, ask.parts)
         pid = one.leader.process.pid if one.leader else next(iter(one.members), None)
         told = Closeup(ask.container, taken, ask.parts, users=self._known_users())
+        if pid is None:
+            told = told._replace(note="it has no process to look at")
         problems: list[str] = []
         if "limits" in ask.parts:
             chains, problems = self._chains.read(one, earlier, seen)
@@ -88,7 +90,7 @@ class Closer:
             told = told._replace(threads=self._threads(one.members))
         if pid is not None and "report" in ask.parts:
             _, report, mounted = self._report(pid, earlier, seen)
-            told = told._replace(report=report, volumes=mounted)
+            told = told._replace(report=report, volumes=mounted, note=None if report else "its process is not readable")
         if pid is not None and "network" in ask.parts:
             listeners = self._try(pid, read_listeners, self._host, pid)
             holders = self._holders(one.members, {listener.inode for listener in listeners or ()})
@@ -117,7 +119,7 @@ class Closer:
         if self._reported is None or now - self._reported[0] >= REPORT_SECONDS:
             report = None
             with contextlib.suppress(NoSuchProcess):
-                report = Gatherer(self._host, seen, pid, earlier).report()
+                report = self._try(pid, Gatherer(self._host, seen, pid, earlier).report)
             self._reported = now, report, self._volumes(pid)
         return self._reported
 

@@ -165,7 +165,7 @@ def test_close_looks_keep_no_files_open(tmp_path: Path) -> None:
 
 
 def test_who_listens(tmp_path: Path) -> None:
-    """Of the sockets those that wait for anyone, with address, port, owner and who holds it; a protocol that is missing has none."""
+    """Of the sockets those that wait for anyone, with address, port, owner and holder; a missing protocol has none."""
     fake = machine(tmp_path)
     with fake.open() as host:
         for number, target in enumerate(("/dev/null", "socket:[52322]", "socket:[52321]")):
@@ -199,6 +199,31 @@ def test_the_report_and_what_is_mounted(tmp_path: Path) -> None:
     assert found.volumes is not None
     assert [(one.kind, one.destination) for one in found.volumes] == [("tmpfs", "/tmp")]  # noqa: S108
     assert (found.chains, found.traffic, found.threads) == (None, None, None)
+
+
+def test_a_process_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """A process whose files say nothing sensible, or that ended meanwhile, ends neither the look nor the view."""
+    fake = machine(tmp_path)
+    with fake.open() as host:
+        seen = Observer(host).tick()
+        fake.file("/proc/4242/stat", "nonsense")
+        found = look(Closer(host), seen, "report")
+        assert (found.report, found.note) == (None, "its process is not readable")
+        assert "process 4242" in found.problems[0]
+        (tmp_path / "proc/4242/stat").unlink()
+        assert look(Closer(host), seen, "report").note == "its process is not readable"
+
+
+def test_a_group_without_processes(tmp_path: Path) -> None:
+    """A control group that is empty has limits, and no process to look at."""
+    fake = machine(tmp_path).cgroup("", "/empty", {"memory.max": "4096\n", "memory.current": "0\n"})
+    with fake.open() as host:
+        seen = Observer(host).tick()
+        one = seen.containers[0]._replace(id="/empty", leader=None, members=(), cgroups={"memory": "/empty"})
+        seen = seen._replace(containers=(one,))
+        found = Closer(host).look(Ask(one.id, frozenset({"limits", "report", "network"})), None, seen)
+    assert chain(found, "memory").value == 4096
+    assert (found.note, found.report, found.traffic) == ("it has no process to look at", None, None)
 
 
 def test_a_container_that_is_not_in_the_sample(tmp_path: Path) -> None:
