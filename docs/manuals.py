@@ -23,7 +23,7 @@ from argparse_manpage.manpage import Manpage
 from exporter import options as exporter_options
 from inspector import nsinspect
 from inspector.ctop import options as ctop_options
-from inspector.ctop.keys import KEYS
+from inspector.ctop.keys import KEYS, PANEL_KEYS
 from sandbox import cli, verbs
 
 __all__ = ["made", "main", "parsers"]
@@ -133,10 +133,12 @@ def _page(name: str, parser: argparse.ArgumentParser, section: int) -> str:
 
 
 def _keys() -> str:
-    lines = [".SH KEYS OF THE LIVE VIEW"]
-    for key in KEYS:
-        shown, text = (part.replace("\\", "\\e").replace("-", "\\-") for part in (key.shown, key.help))
-        lines += [".TP", f'.B "{shown}"', text]
+    lines = []
+    for title, keys in (("KEYS OF THE LIVE VIEW", KEYS), ("KEYS OF THE PAGE OF A CONTAINER", PANEL_KEYS)):
+        lines.append(f".SH {title}")
+        for key in keys:
+            shown, text = (part.replace("\\", "\\e").replace("-", "\\-") for part in (key.shown, key.help))
+            lines += [".TP", f'.B "{shown}"', text]
     return "\n".join(lines)
 
 

@@ -72,7 +72,10 @@ class Panel:
             # Between the key and the next sample there are no processes yet: those before stay.
             if found["processes"] is None and self.container is not None and self.container["id"] == self.id:
                 found = {**found, "processes": self.container["processes"]}
-            self.container, self.ended_at = found, None
+            if self.ended_at is not None:  # a recording was stepped back
+                self.ended_at, self._why_told = None, False
+                self._closeup = self._closeup._replace(ended=None)
+            self.container = found
         elif self.container is not None and self.ended_at is None:
             self.ended_at = document["taken_at"]
         self._arranged = None
@@ -85,6 +88,8 @@ class Panel:
             self._why_told = True
         told = {name: value for name, value in closeup._asdict().items() if value is not None}
         told["users"] = closeup.users or self._closeup.users
+        if "network" not in closeup.parts:
+            del told["holders"]
         self._closeup = self._closeup._replace(**told)
         self._arranged = None
 

@@ -262,6 +262,9 @@ def test_an_end_is_told_with_its_time_and_reason() -> None:
     panel.update(document(one, taken_at=1_700_093_800.0), Scene(), History().of(one["id"]))
     assert "ENDED" not in text_of(panel, 80, 19)
     assert panel.process is not None
+    panel.update(document(taken_at=1_700_093_900.0), Scene(), History().of(one["id"]))
+    assert "was killed" not in text_of(panel, 80, 19)
+    assert panel.ask() == Ask(one["id"], frozenset({"end"}), "/docker/aaaa", 1_700_093_900.0)
 
 
 def test_an_answer_about_another_container_is_not_taken() -> None:
