@@ -152,6 +152,7 @@ class Ctop(Replaying):
         if self.page != "detail":
             self.query_one("#header", Bar).show(self.state.header()[: 1 if low else max(self.size.height // 3, 2)])
         hint = self.menu.hint if self.menu and self.page == "menu" else HINTS.get(self.page, self.panel.hint)
+        hint = self.time_hint if self.stored and self.page == "table" else hint
         status: Line = [self.state.message or (hint, "dim")]
         asked = self.question.line() if self.question else None
         if self.page == "table":

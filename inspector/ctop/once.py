@@ -61,8 +61,11 @@ def record(source: Source, options: Options) -> None:
     The recorder's error when nothing more can be written.
     """
     import signal  # noqa: PLC0415  as above
+    import sys  # noqa: PLC0415
     import threading  # noqa: PLC0415
 
+    if sys.stderr is not None and sys.stderr.isatty():
+        sys.stderr.write("ctop: recording, until Ctrl-C\n")
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stopped.set())

@@ -32,6 +32,7 @@ TABLES = (
     "CREATE TABLE tick (id INTEGER PRIMARY KEY, base INTEGER NOT NULL, taken_at REAL NOT NULL, data BLOB NOT NULL)",
     "CREATE TABLE about (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
 )
+LOG_PAGES = 100  # which it may take beside the file, a minute or two
 PAGE = 16384  # a tick takes a kilobyte: little is left over at a page's end
 
 
@@ -105,6 +106,7 @@ def open_writer(path: str, *, new: bool) -> sqlite3.Connection:
         # A log beside the file, which one who is killed leaves whole; and one reads while another writes.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
     except BaseException:
         connection.close()
         if new:
