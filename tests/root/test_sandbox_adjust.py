@@ -141,7 +141,6 @@ def test_containers_of_others(docker: Docker) -> None:
     docker("rm", "-f", "others")
 
 
-@pytest.mark.vm
 def test_what_is_more_than_a_container() -> None:
     """Nothing is done to the root cgroup, to our own, or to one that holds the shell we were started from."""
     with subprocess.Popen(["sleep", "1000"]) as stray:
