@@ -106,6 +106,30 @@ def test_limits_along_the_cgroups_with_what_is_used_of_each(tmp_path: Path) -> N
     assert found.problems == ()
 
 
+def test_limits_of_version_1(tmp_path: Path) -> None:
+    """v1's files tell the same: usage of each level, and swap as the sum's limit less that of memory."""
+    fake = FakeHost(tmp_path, "v1").process(4242, "web", cgroups=PATH, namespaces=OWN, ns_pids=(4242, 1))
+    for controller in ("cpu", "memory", "pids", "cpuset", "blkio"):
+        fake.cgroup(controller, "/", {"release_agent": ""})
+    fake.cgroup("cpu", "/docker", {"cpu.cfs_quota_us": "10000\n", "cpu.cfs_period_us": "100000\n"})
+    own = {"cpu.cfs_quota_us": "20000\n", "cpu.cfs_period_us": "100000\n", "cpuacct.usage": "5000\n"}
+    fake.cgroup("cpu", PATH, own)
+    fake.cgroup("memory", PATH, {
+        "memory.limit_in_bytes": "67108864\n", "memory.memsw.limit_in_bytes": "100663296\n",
+        "memory.usage_in_bytes": "1048576\n", "memory.stat": "total_inactive_file 4096\ntotal_swap 8192\n",
+    })  # fmt: skip
+    fake.cgroup("blkio", PATH, {"blkio.throttle.read_bps_device": "8:0 2048\n"})
+    fake.cgroup("pids", PATH, {"pids.max": "50\n", "pids.current": "2\n"})
+    with fake.open() as host:
+        found = look(Closer(host), Observer(host).tick(), "limits")
+    cpu, memory, swap, read = (chain(found, name) for name in ("cpu", "memory", "swap", "io 8:0 read"))
+    assert ([one.value for one in cpu.levels], cpu.set_by) == ([0.2, 0.1, 4], "/docker")
+    assert (memory.value, memory.levels[0].used, memory.shared) == (64 << 20, (1 << 20) - 4096, False)
+    assert (swap.value, swap.set_by) == (32 << 20, PATH)
+    assert (read.value, read.set_by) == (2048, PATH)
+    assert chain(found, "pids").levels[0].used == 2
+
+
 def test_rates_cover_the_time_between_two_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """CPU, I/O, interfaces and threads have rates at the second look; a counter that fell has none."""
     now = [100.0]
