@@ -85,4 +85,6 @@ def _live(source: Source, asked: options.Options) -> bool:
     app.run()
     if app.failure is not None:
         raise app.failure
+    if app.return_code:  # an error of the view itself, which Textual has shown
+        raise SystemExit(app.return_code)
     return True

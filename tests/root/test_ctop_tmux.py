@@ -1,9 +1,11 @@
-"""The real ctop in a real terminal: tmux, 80x24, with real groups of processes in namespaces of their own."""
+"""The real ctop in a real terminal: tmux, with real groups of processes in namespaces of their own."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -21,20 +23,22 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
+CTOP = f"{sys.executable} -m inspector.ctop --no-config -d 0.5"
 BUSY = "while :; do :; done"
 # The name of a process is whatever it writes there: here one that clears the screen.
 HOSTILE = r"printf 'bad\033[2J' > /proc/self/comm; while :; do sleep 1; done"
 
 
 class Terminal:
-    """A tmux server of its own with one window of 80x24, in which ctop runs."""
+    """A tmux server of its own with one window, in which ctop runs."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, width: int = 80, height: int = 24, program: str = CTOP) -> None:
         self._socket = str(directory / "tmux")
         self.directory = directory
-        script = f"stty -a > before; cd {ROOT}; {sys.executable} -m inspector.ctop -d 0.5; code=$?; cd {directory};"
+        script = f"stty -a > before; cd {ROOT}; {program}; code=$?; cd {directory};"
         script += " stty -a > after; echo exit code $code; exec sleep 60"
-        self._tmux("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", "-c", str(directory), script)
+        self._tmux("-f", "/dev/null", "new-session", "-d", "-x", str(width), "-y", str(height),
+                   "-c", str(directory), script)  # fmt: skip
 
     def _tmux(self, *argv: str) -> str:
         environment = {**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
@@ -45,6 +49,16 @@ class Terminal:
     def press(self, *keys: str) -> None:
         """Send keys, by tmux's names."""
         self._tmux("send-keys", *keys)
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the window another size."""
+        self._tmux("resize-window", "-x", str(width), "-y", str(height))
+
+    @property
+    def pid(self) -> int:
+        """PID of what runs in the shell of the window."""
+        shell = self._tmux("display-message", "-p", "#{pane_pid}").strip()
+        return int(Path(f"/proc/{shell}/task/{shell}/children").read_text(encoding="ascii").split()[0])
 
     @property
     def text(self) -> str:
@@ -135,3 +149,91 @@ def test_quitting_gives_the_terminal_back(terminal: Terminal, key: str) -> None:
     terminal.press(key)
     terminal.wait(lambda text: "exit code 0" in text)
     assert terminal.is_restored()
+
+
+@contextlib.contextmanager
+def group(name: str) -> Iterator[None]:
+    """Have a group of that name for a while."""
+    script = f"printf {name} > /proc/self/comm; while :; do sleep 1; done"
+    process = subprocess.Popen(["unshare", "-mpinf", "--mount-proc", "--kill-child", "sh", "-c", script])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def showing(directory: Path, width: int, height: int, program: str) -> Iterator[Terminal]:
+    """Run a program in a terminal of that size."""
+    opened = Terminal(directory, width, height, program)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def in_table(text: str, name: str) -> bool:
+    """Tell whether a row begins with a name."""
+    return any(line.startswith(name) for line in text.splitlines())
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (200, 50)])
+def test_containers_are_born_and_die_while_it_is_used(tmp_path: Path, width: int, height: int) -> None:
+    """At each size rows come and go, and sort, filter, tree, list, detail and resizing work meanwhile."""
+    with showing(tmp_path, width, height, f"{CTOP} -s name -f /^size-/") as terminal, group("size-one"):
+        terminal.wait(lambda text: in_table(text, "size-one"))
+        with group("size-two"):
+            terminal.wait(lambda text: in_table(text, "size-two"))
+            terminal.press("r", "t")
+            terminal.wait(lambda text: 0 < text.find("size-two") < text.find("size-one"))
+            terminal.press("s")
+            terminal.wait(lambda text: "CPU used: of one core" in text)
+            terminal.press("Escape")  # by itself: with a key right behind it is that key with Alt
+            terminal.wait(lambda text: "THROTTLED" in text)
+            terminal.press("G", "Enter")
+            terminal.wait(lambda text: "THROTTLED" not in text and "size-one" in text)
+            terminal.press("Escape")
+            terminal.wait(lambda text: in_table(text, "size-two"))
+        terminal.wait(lambda text: not in_table(text, "size-two") and in_table(text, "size-one"))
+        for columns, lines in ((20, 5), (200, 50), (width, height)):
+            terminal.resize(columns, lines)
+            terminal.wait(lambda text: in_table(text, "size-one") and ("? help" in text or "1/1" in text))
+        graphs = width >= 120
+        terminal.wait(lambda text: in_table(text, "size-one") and "? help" in text
+                      and ("CPU HIST" in text) == ("MEM HIST" in text) == graphs)  # fmt: skip
+        terminal.press("q")
+        terminal.wait(lambda text: "exit code 0" in text)
+        assert terminal.is_restored()
+
+
+def test_a_terminal_without_utf8(tmp_path: Path) -> None:
+    """In the C locale everything drawn is ASCII; what goes to stderr is not in the way."""
+    program = f"env LC_ALL=C NO_COLOR=1 {CTOP} -f /^plain-/ 2> errors"
+    with showing(tmp_path, 120, 24, program) as terminal, group("plain-one"):
+        shown = terminal.wait(lambda text: in_table(text, "plain-one") and "over " in text)
+        assert shown.isascii()
+        assert "MEM HIST" in shown
+
+
+def test_sigterm_gives_the_terminal_back(tmp_path: Path) -> None:
+    """After SIGTERM the terminal is as before."""
+    with showing(tmp_path, 80, 24, CTOP) as terminal:
+        terminal.wait(lambda text: "? help" in text)
+        os.kill(terminal.pid, signal.SIGTERM)
+        terminal.wait(lambda text: "exit code" in text)
+        assert terminal.is_restored()
+
+
+def test_a_crash_gives_the_terminal_back(tmp_path: Path) -> None:
+    """After an error in a row the terminal is as before, and the exit code tells."""
+    (tmp_path / "crash.py").write_text(
+        "import sys\nfrom inspector.ctop import main, state\n"
+        "state.State.row = lambda *_: 1 // 0\nsys.exit(main(['--no-config']))\n",
+        encoding="utf-8",
+    )
+    with showing(tmp_path, 80, 24, f"env PYTHONPATH={ROOT} {sys.executable} {tmp_path}/crash.py") as terminal:
+        shown = terminal.wait(lambda text: "exit code" in text)
+        assert "exit code 0" not in shown
+        assert "ZeroDivisionError" in shown
+        assert terminal.is_restored()
