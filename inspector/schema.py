@@ -7,8 +7,7 @@ samples; everything else is a total or the state now. Keys are stable: more
 may be added, none is renamed or dropped.
 """
 
-from __future__ import annotations
-
+# Annotations are not postponed here: typing would compile the text of each of so many fields at every start.
 from typing import Literal, TypedDict
 
 __all__ = [
