@@ -82,6 +82,8 @@ def entrant(entry: Entry, channel: Channel, parent: int) -> NoReturn:
             raise SandboxError(f"cannot join its cgroup: {error}; --no-cgroup enters without it", FAILED) from error
         # A process of the container shall not read our memory or follow our descriptors (CVE-2016-9962).
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+        if "user" in entry.flags and os.geteuid() == 0:
+            os.setgroups(())  # root's own, which a user namespace without setgroups would not let go
         join(entry.pidfd, entry.flags, opened.namespaces)
 
     init.descend(enter, lambda: entered(entry, kept[0], channel), channel, parent)

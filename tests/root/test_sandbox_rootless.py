@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.root.sandboxing import wait_for
-from tests.testbed.commands import REPOSITORY
+from tests.testbed.commands import REPOSITORY, SANDBOX, run
 from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
@@ -112,6 +112,10 @@ def test_entering_what_is_ones_own(user: User) -> None:
     pid = user("inspect", "--format", "{{.State.Pid}}", "own").stdout.strip()
     done = user("enter", pid, "sh", "-c", "id -u; cat /proc/1/comm; cat /proc/self/uid_map; exit 6")
     assert (done.returncode, done.stdout.split()) == (6, ["0", "sleep", "0", str(USER), "1"]), done.stderr
+    words = ["setpriv", "--groups=0,4", *SANDBOX, "enter", pid, "cat", "/proc/self/status"]
+    status = run(words).stdout.splitlines()
+    # Root who enters it is no more in there than its root is: not even a group comes along.
+    assert {line.rstrip() for line in status} >= {"Groups:", "Uid:\t0\t0\t0\t0", "Gid:\t0\t0\t0\t0"}
     done = user("freeze", pid)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert user("rm", "-f", "own").returncode == 0
