@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 
+from inspector.ctop.recording import codec
 from inspector.ctop.recording.codec import MOST_BYTES
+from inspector.ctop.recording.columns import COLUMNS, NUMBERED
 from inspector.ctop.recording.file import APPLICATION, TABLES, RecordingError
 from inspector.ctop.recording.reader import Recording
 from inspector.ctop.recording.replay import Replay, moment_of
@@ -409,3 +411,22 @@ def test_the_tables_are_as_documented(tmp_path: Path) -> None:
         assert found == list(TABLES)
         assert database.execute("PRAGMA application_id").fetchone() == (APPLICATION,)
         assert json.loads(zlib.decompress(database.execute("SELECT data FROM about").fetchone()[0]))["kind"]
+
+
+def test_a_recording_of_a_ctop_with_other_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A figure that was recorded and is none any more is left out, one that is new is unknown, all else is as it was."""
+    real = day(30)
+    with monkeypatch.context() as patch:
+        # As if it had been written by a ctop that did not know of swap yet, and still of another figure.
+        names = tuple(name for name in COLUMNS if name != "memory.swap_bytes")
+        patch.setattr(codec, "COLUMNS", names)
+        path = record(tmp_path / "file", real)
+    with monkeypatch.context() as patch:
+        patch.setattr(codec, "COLUMNS", tuple(name for name in COLUMNS if name != "memory.peak_bytes"))
+        patch.setattr(codec, "NUMBERED", tuple(name for name in NUMBERED if name != "memory.peak_bytes"))
+        found = ticks(path)
+    for one, other in zip(found, real, strict=True):
+        for got, was in zip(one["containers"], other["containers"], strict=True):
+            assert got["memory"] == {**was["memory"], "swap_bytes": None, "peak_bytes": None}
+            assert got["cpu"] == was["cpu"]
+            assert got["network"] == was["network"]

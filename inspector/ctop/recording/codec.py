@@ -5,7 +5,9 @@
 
 Head: t taken_at, s interval_seconds, h what is new of host, d of the rest; o the order of the containers, as runs
 of the order before and null for a new one; a what is new of each about; x the values that no rule gives.
-A tick that starts a stream has instead of o and a: n, the rows of `about`, and r, the rest of each container's about.
+A tick that starts a stream has instead of o and a: c, the names of the columns, n, the rows of `about`, and r, the
+rest of each container's about. Columns may come and go between versions; what is expected of them, and the rules of
+recording.columns, are part of the schema (recording.file).
 """
 
 from __future__ import annotations
@@ -69,7 +71,8 @@ class Picture(NamedTuple):
         """Return the document of this tick."""
         columns = {**{name: decoded(name, self.numbers[name]) for name in COLUMNS}, **self._rates()}
         for name, place, value in self.fixes:
-            columns[name][place] = value
+            if name in columns:
+                columns[name][place] = value
         places = [(name.partition("."), columns[name]) for name in NUMBERED]
         containers: list[Any] = []
         for index, about in enumerate(self.abouts):
@@ -171,7 +174,7 @@ class Encoder:
         old = _moved(self._last, before) if moved else self._last
         picture, head = self._picture(document, old, moved=moved)
         if whole:
-            head |= self._interned(picture.abouts)
+            head |= {"c": COLUMNS, **self._interned(picture.abouts)}
         else:
             head |= {"o": _runs(before)} if moved else {}
             head |= {"a": found} if (found := _news(old.abouts, picture.abouts)) else {}
@@ -226,6 +229,7 @@ class Decoder:
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
         self._inflate = zlib.decompressobj(-15)
+        self._names: tuple[str, ...] = COLUMNS
         self.last = EMPTY
 
     def decode(self, data: bytes) -> Picture:
@@ -245,7 +249,8 @@ class Decoder:
         head = json.loads(body[start : start + length])
         old = self.last
         if "n" in head:
-            old = EMPTY
+            self._names = tuple(map(str, head["c"]))
+            old = EMPTY._replace(numbers={name: [] for name in dict.fromkeys((*COLUMNS, *self._names))})
             stills = map(self._lookup, head["n"])
             abouts = [{**still, **rest} for still, rest in zip(stills, head["r"], strict=True)]
             old = _moved(old, [None] * len(abouts))
@@ -255,7 +260,7 @@ class Decoder:
             abouts = list(old.abouts)
             for place, news in head.get("a", {}).items():
                 abouts[int(place)] = {**abouts[int(place)], **news}
-        numbers = _unpacked(body, start + length, tail, old.numbers, len(abouts), whole="n" in head)
+        numbers = _unpacked(body, start + length, tail, old.numbers, self._names, whole="n" in head)
         top = {**old.head, **head.get("d", {})}
         top |= {"taken_at": head["t"], "interval_seconds": head["s"]}
         top["host"] = {**old.head.get("host", {}), **head.get("h", {})}
@@ -386,15 +391,16 @@ def _packed(
 
 
 def _unpacked(
-    body: bytes, at: int, tail: bytes, old: Mapping[str, list[int]], count: int, *, whole: bool
+    body: bytes, at: int, tail: bytes, old: Mapping[str, list[int]], names: Sequence[str], *, whole: bool
 ) -> dict[str, list[int]]:
     mask, at = _read_varint(body, at)
+    count = len(old[TOTAL])
     size = count // 8 + 1
     places, at = int.from_bytes(body[at : at + size], "little"), at + size
     active = [place for place in range(count) if places >> place & 1]
     bits, position = bin(int.from_bytes(tail, "big"))[3:], 0
     changes: dict[str, list[int]] = {}
-    for bit, name in enumerate(COLUMNS):
+    for bit, name in enumerate(names):
         expected = _expected(name, changes, old)
         if not mask >> bit & 1:
             if expected and any(expected):
