@@ -414,7 +414,7 @@ def test_the_tables_are_as_documented(tmp_path: Path) -> None:
 
 
 def test_a_recording_of_a_ctop_with_other_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A figure that was recorded and is none any more is left out, one that is new is unknown, all else is as it was."""
+    """A figure that was recorded and is none any more is left out, a new one is unknown, all else is as it was."""
     real = day(30)
     with monkeypatch.context() as patch:
         # As if it had been written by a ctop that did not know of swap yet, and still of another figure.
