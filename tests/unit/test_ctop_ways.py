@@ -11,10 +11,13 @@ import pytest
 from textual.pilot import Pilot
 
 from inspector.ctop import config
-from inspector.ctop.app import Ctop
+from inspector.ctop.app import HINTS, Ctop
 from inspector.ctop.lines import Bar, Lines
 from inspector.ctop.options import parse
+from inspector.views.cells import Scene
+from inspector.views.layout import place, titles
 from inspector.views.text import width_of
+from tests.testbed.commands import REPOSITORY
 from tests.unit.documents import MIB, container, document
 from tests.unit.liveview import Fake, live, names, screen, until
 
@@ -374,3 +377,15 @@ def test_a_message_goes_by_itself() -> None:
         await until(pilot, lambda: "saved in" not in screen(app))
 
     live(test, of=NESTED, size=(160, 24))
+
+
+def test_the_readmes_screen_is_what_is_drawn() -> None:
+    """The titles, the keys and the finding in the README's screen are those of the view."""
+    scene = Scene(past=lambda *_: [])
+    rows = [container("demo", findings=FINDINGS[:1])]
+    readme = Path(REPOSITORY, "README.md").read_text(encoding="utf-8")
+    shown = readme.split("## The live view")[1].split("```")[1]
+    assert "".join(text for text, _ in titles(place(rows, scene, 120), scene, "cpu")).rstrip() in shown
+    assert HINTS["table"] in shown
+    assert "▲ cpu-throttl…" in shown
+    assert all(width_of(line) <= 120 for line in shown.splitlines())
