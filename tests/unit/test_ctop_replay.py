@@ -60,11 +60,11 @@ def run(source: Source, test: Callable[[Ctop, Pilot[None]], Coroutine[Any, Any, 
 
 async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
     """Wait for a condition."""
-    for _ in range(500):
+    for _ in range(5000):
         await pilot.pause(0.02)
         if true():
             return
-    pytest.fail("did not happen within ten seconds")
+    pytest.fail("did not happen")
 
 
 def recorded(path: Path, documents: list[Document]) -> list[Document]:
