@@ -24,7 +24,10 @@ CTOP = f"{sys.executable} -m inspector.ctop --no-config"
 def test_recorded_in_the_live_view_and_shown_again(tmp_path: Path) -> None:
     """A session is recorded until q; its replay is held, stepped, sent to a time, resized, and leaves the terminal."""
     path = tmp_path / "file"
-    terminal = Terminal(tmp_path, program=f"{CTOP} -a -d 0.2 --record {path}")
+    # A directory each: a server of tmux that ends keeps the next one from its socket.
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    terminal = Terminal(tmp_path / "first", program=f"{CTOP} -a -d 0.2 --record {path}")
     try:
         terminal.wait(lambda text: "all kinds" in text and "over" in text)
         terminal.press("q")
@@ -35,7 +38,7 @@ def test_recorded_in_the_live_view_and_shown_again(tmp_path: Path) -> None:
     with Recording(str(path)) as recording:
         length = recording.length
     assert length >= 2
-    terminal = Terminal(tmp_path, program=f"{CTOP} -a --replay {path}")
+    terminal = Terminal(tmp_path / "second", program=f"{CTOP} -a --replay {path}")
     try:
         terminal.wait(lambda text: text.startswith("REPLAY") and "PLAYING" in text)
         terminal.press("C-End")
