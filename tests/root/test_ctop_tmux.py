@@ -209,7 +209,7 @@ def test_containers_are_born_and_die_while_it_is_used(tmp_path: Path, width: int
 
 def test_a_terminal_without_utf8(tmp_path: Path) -> None:
     """In the C locale everything drawn is ASCII; what goes to stderr is not in the way."""
-    program = f"env LC_ALL=C NO_COLOR=1 {CTOP} -f /^plain-/ 2> errors"
+    program = f"env LC_ALL=C NO_COLOR=1 {CTOP} -f /^plain-/ 2> {tmp_path}/errors"
     with showing(tmp_path, 120, 24, program) as terminal, group("plain-one"):
         shown = terminal.wait(lambda text: in_table(text, "plain-one") and "over " in text)
         assert shown.isascii()
