@@ -246,7 +246,7 @@ def test_a_slow_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that comes byte by byte, head or body, ends with the time it may take; one too large with its size."""
 
     def drip(handler: http.server.BaseHTTPRequestHandler) -> None:
-        for _ in range(600):
+        for _ in range(60):
             handler.wfile.write(b"H")
             handler.wfile.flush()
             time.sleep(0.05)
