@@ -83,6 +83,12 @@ class Meter:
             for sheet in self._sheets.values():
                 sheet.retry()
 
+    def open(self, wanted: Mapping[Key, bool]) -> None:
+        """Open the files that `figures` reads, which takes far longer than to read them."""
+        self._arrange(wanted)
+        for sheet in self._sheets.values():
+            sheet.read(lambda *_: None)  # what cannot be read is told of by figures
+
     def figures(self, wanted: Mapping[Key, bool]) -> tuple[dict[Key, Reading], dict[Key, int]]:
         """Read resources of cgroups, in full (True) or their limits alone, and the inodes that identify them."""
         if wanted != self._wanted:

@@ -209,7 +209,7 @@ class State:
                 asked.append((" (bad pattern: not used)", "bad"))
         if self.paused and not self.moment:
             asked += [SEPARATOR, ("PAUSED", "bad")]
-        return header(self.document, self._scene, len(self.shown), asked)
+        return header(self.document, self._scene, self.shown, asked)
 
     def titles(self, width: int) -> Line:
         """Choose the columns for a width and return their titles."""

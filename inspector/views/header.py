@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from inspector.schema import Container, Document
 from inspector.views.cells import MemoryMode, Scene
 from inspector.views.layout import Line
 from inspector.views.text import byte_size, cores, duration, percent, safe
+from inspector.views.tree import is_group
 
 __all__ = ["header", "own", "scene_of"]
 
@@ -32,10 +35,10 @@ def own(document: Document) -> Container | None:
     return next((container for container in document["containers"] if container["id"] == self), None) if self else None
 
 
-def header(document: Document, scene: Scene, shown: int, more: Line | None = None) -> list[Line]:
-    """Return the header for a table of `shown` rows: two lines, and one for each thing that limits what we see.
+def header(document: Document, scene: Scene, shown: Iterable[Container], more: Line | None = None) -> list[Line]:
+    """Return the header for a table of `shown`: two lines, and one for each thing that limits what we see.
 
-    `more` is added to the last line.
+    `more` is added to the last line. Rows that only a tree has are not counted.
     """
     lines = [_machine(document)]
     lines += _inside(document) if document["viewpoint"]["inside_container"] else [_totals(document)]
@@ -47,9 +50,9 @@ def header(document: Document, scene: Scene, shown: int, more: Line | None = Non
     if document["problems"]:
         others = f" (and {len(document['problems']) - 1} more)" if len(document["problems"]) > 1 else ""
         lines.append([(f"problem: {safe(document['problems'][0])}{others}", "warn")])
-    total = len(document["containers"])
+    count, total = sum(not is_group(row) for row in shown), len(document["containers"])
     of_what = f"CPU% is of {MEANING_OF_CPU[scene.cpu]}"
-    return [*lines, [(f"{shown} of {total} shown", ""), SEPARATOR, (of_what, ""), *(more or [])]]
+    return [*lines, [(f"{count} of {total} shown", ""), SEPARATOR, (of_what, ""), *(more or [])]]
 
 
 def _machine(document: Document) -> Line:

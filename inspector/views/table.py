@@ -40,7 +40,7 @@ def table(
 
     `width` None cuts nothing (the output is not a terminal).
     """
-    lines = [*header(document, scene, len(shown)), []]
+    lines = [*header(document, scene, shown), []]
     if not shown:
         return [*lines, [("no containers found", "warn"), (hint(document), "")]]
     placed = place(shown, scene, width, columns)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from inspector.kernel.controllers import Cpu, Memory
+from inspector.kernel.controllers import Cpu, CpuUsage, Memory
 from inspector.kernel.host import Host
+from inspector.model import Key
 from inspector.observe import Observer
 from tests.fakehost import FakeHost
 from tests.unit.observing import ID, OTHER, limited, look, one, own, seen
@@ -258,3 +260,23 @@ def test_what_a_shell_runs_is_looked_up_when_it_is_judged(tmp_path: Path, childr
     if children is not None:
         fake.file("/proc/100/task/100/children", children)
     assert bool(look(fake).hollow) is found
+
+
+def test_the_first_look_reads_its_figures_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is counted while the files are being opened belongs to the first look: no rate after it is too low."""
+    path = f"/docker/{ID}"
+    fake = limited(tmp_path, "v2", path)
+    fake.process(100, "nginx", cgroups=path, namespaces=own(1), mountinfo=OVERLAY)
+    [usage] = tmp_path.rglob(f"{ID}/cpu.stat")
+    with fake.open() as host:
+        observer = Observer(host)
+        opened = observer._meter.open  # noqa: SLF001  the moment between opening and reading is seen from there alone
+
+        def slow(wanted: Mapping[Key, bool]) -> None:
+            opened(wanted)
+            usage.write_text("usage_usec 5000000\nuser_usec 1\nsystem_usec 1\n")
+
+        monkeypatch.setattr(observer._meter, "open", slow)  # noqa: SLF001
+        reading = observer.tick().readings["cpuacct", path]
+    assert isinstance(reading, CpuUsage)
+    assert reading.usage_us == 5_000_000

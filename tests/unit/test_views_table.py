@@ -99,7 +99,7 @@ def test_inside_a_container_its_own_totals_stand_beside_what_proc_claims() -> No
     """The header inside a container has the container's limits, and /proc's figures as a claim."""
     me = container("me", id="self-1")
     view = {"inside_container": True, "hidden_ancestors": True, "self": "self-1"}
-    lines = header(document(me, viewpoint=view), Scene(), 1)
+    lines = header(document(me, viewpoint=view), Scene(), [me])
     shown = plain(lines)
     assert "CPU 0.20 of 0.20 cores (/proc claims 2 CPUs)" in shown
     assert "memory 12MiB of 64MiB (/proc claims 8GiB)" in shown
@@ -109,7 +109,7 @@ def test_inside_a_container_its_own_totals_stand_beside_what_proc_claims() -> No
 
 def test_what_could_not_be_seen_is_said() -> None:
     """Hidden processes and unreadable files are in the header."""
-    shown = plain(header(document(denied=41, problems=["cannot parse \x1b", "another"]), Scene(), 0))
+    shown = plain(header(document(denied=41, problems=["cannot parse \x1b", "another"]), Scene(), []))
     assert "41 processes hidden: access denied (CAP_SYS_PTRACE lifts most of that)" in shown
     assert "problem: cannot parse \\x1b (and 1 more)" in shown
 

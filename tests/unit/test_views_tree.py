@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from inspector.schema import Container
 from inspector.views.cells import Scene
+from inspector.views.header import header
 from inspector.views.selection import Selection
 from inspector.views.tree import is_group, tree
-from tests.unit.documents import container
+from tests.unit.documents import container, document
 
 BY_NAME = Selection(sort="name")
 
@@ -95,3 +96,12 @@ def test_a_deep_tree() -> None:
     """A thousand containers in each other are no trouble."""
     rows = [container(f"c{depth:04}", parent=ident(f"c{depth - 1:04}")) for depth in range(1000)]
     assert len(lines(rows)) == 1000
+
+
+def test_the_header_counts_containers() -> None:
+    """A row that only the tree has is none of what there is."""
+    rows = [container("web", pod="shop"), container("sidecar", pod="shop")]
+    made = tree(rows, BY_NAME, Scene())
+    assert len(made.rows) == 3
+    last = header(document(*rows), Scene(), made.rows)[-1]
+    assert last[0] == ("2 of 2 shown", "")
