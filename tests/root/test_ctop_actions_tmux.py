@@ -34,8 +34,8 @@ class Screen:
     def __init__(self, directory: Path, name: str, root: str) -> None:
         self._socket = str(directory / "tmux")
         ctop = f"{sys.executable} -m inspector.ctop --no-config -d 0.5 -f name:{name}"
-        script = f"cd {REPOSITORY}; stty -a > {directory}/before; {ctop}; echo ended with $?;"
-        script += f" stty -a > {directory}/after; exec sleep 1000"
+        script = f"cd {REPOSITORY}; stty -g > {directory}/before; {ctop}; code=$?;"
+        script += f" stty -g > {directory}/after; echo ended with $code; exec sleep 1000"
         self._directory = directory
         self._env = {**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color", "CGSCOPE_ROOT": root}
         self._tmux("-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", script)

@@ -35,8 +35,8 @@ class Terminal:
     def __init__(self, directory: Path, width: int = 80, height: int = 24, program: str = CTOP) -> None:
         self._socket = str(directory / "tmux")
         self.directory = directory
-        script = f"stty -a > before; cd {ROOT}; {program}; code=$?; cd {directory};"
-        script += " stty -a > after; echo exit code $code; exec sleep 60"
+        script = f"stty -g > before; cd {ROOT}; {program}; code=$?; cd {directory};"
+        script += " stty -g > after; echo exit code $code; exec sleep 60"
         self._tmux("-f", "/dev/null", "new-session", "-d", "-x", str(width), "-y", str(height),
                    "-c", str(directory), script)  # fmt: skip
 

@@ -24,7 +24,7 @@ class Tmux:
         self.directory = directory
         self._socket = str(directory / "tmux")
         self._env = {**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
-        script = f"stty -a > before; {shlex.join(command)}; code=$?; stty -a > after"
+        script = f"stty -g > before; {shlex.join(command)}; code=$?; stty -g > after"
         script += "; echo exit code $code; exec sleep 1000"
         columns, lines = size
         self("-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(lines), "-c", str(directory), script)
