@@ -24,8 +24,8 @@ def busy(docker: Docker) -> Iterator[str]:
     """Run the busy loop in a Docker container with 0.2 cores and 64 MiB; give its id."""
     limits = ("--cpu-quota", "20000", "--cpu-period", "100000", "--memory", "64m")
     identifier = docker.start("cgscope-busy", *limits, IMAGE, *BUSY_LOOP)
-    cgroups.favour(cgroups.path_of(docker.pid("cgscope-busy"), "cpu"))
-    yield identifier
+    with cgroups.favoured(cgroups.path_of(docker.pid("cgscope-busy"), "cpu")):
+        yield identifier
     docker("rm", "-f", "cgscope-busy")
 
 

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.testbed.cgroups import CpuGroup, favour, path_of
+from tests.testbed.cgroups import CpuGroup, favoured, path_of
 from tests.testbed.commands import BUSY_LOOP, EXPORTER, REPOSITORY, Sandbox, run
 from tests.testbed.docker import IMAGE, Docker
 from tests.testbed.tools import need
@@ -172,7 +172,7 @@ def test_prometheus_sees_limited_containers(query: Query, exporter: str, sandbox
         stack.callback(docker, "rm", "-f", "prom-busy", check=False)
         ids["prom-busy"] = docker.start("prom-busy", *LIMITS, IMAGE, *BUSY_LOOP)
         for pid in (sandbox.pid("busy"), docker.pid("prom-busy")):
-            favour(path_of(pid, "cpu"))
+            stack.enter_context(favoured(path_of(pid, "cpu")))
         for name, id_ in ids.items():
             check(query, name, id_)
         assert answer(query, 'container_last_seen{name="prom-busy"}')[0]["image"].startswith(IMAGE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -25,12 +25,12 @@ BURST_SECONDS = 0.02
 
 
 @pytest.fixture
-def busy(sandbox: Sandbox) -> int:
+def busy(sandbox: Sandbox) -> Iterator[int]:
     """Run the busy loop in the container `busy`, limited to a fifth of a core; give its PID."""
     sandbox.start("busy", *QUOTA, "--", *BUSY_LOOP)
     pid = sandbox.pid("busy")
-    cgroups.favour(cgroups.path_of(pid, "cpu"))
-    return pid
+    with cgroups.favoured(cgroups.path_of(pid, "cpu")):
+        yield pid
 
 
 def once(held: Callable[[Cpu], bool], look: Callable[[], Cpu]) -> Cpu:
@@ -115,8 +115,7 @@ def plain(group: CpuGroup) -> Cpu:
 
 def test_a_plain_control_group_goes_from_a_core_to_a_fifth() -> None:
     """A directory made under the cpu controller shows its loop at one core, and at 0.2 once its quota is 20000."""
-    with CpuGroup("cgscope-test-plain") as group:
-        cgroups.favour(group.directory)
+    with CpuGroup("cgscope-test-plain") as group, cgroups.favoured(group.directory):
         group.burn()
         before = once(lambda cpu: cpu["usage_cores"] == pytest.approx(1.0, abs=0.3), lambda: plain(group))
         assert before["usage_cores"] == pytest.approx(1.0, abs=0.3)

@@ -105,10 +105,11 @@ def throttled() -> Document:
     for path in LIMITS:
         set_limit(path, "cpu")
     groups = [directories(path)["cpu"] for path in (TWO, MID)]
-    for group in groups:
-        cgroups.favour(group)
-    runtimes.until(lambda: all(cgroups.statistics(one)["nr_throttled"] for one in groups), "both to be throttled")
-    document = ctop_document("-d", "1")
+    with contextlib.ExitStack() as stack:
+        for group in groups:
+            stack.enter_context(cgroups.favoured(group))
+        runtimes.until(lambda: all(cgroups.statistics(one)["nr_throttled"] for one in groups), "both to be throttled")
+        document = ctop_document("-d", "1")
     for path in reversed(LIMITS):
         lift_quota(path)
     return document

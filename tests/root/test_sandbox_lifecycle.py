@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.root import sandboxing
-from tests.testbed.cgroups import favour, path_of
+from tests.testbed.cgroups import favoured, path_of
 from tests.testbed.commands import BUSY_LOOP, SANDBOX, Sandbox
 from tests.testbed.leaks import cgroup_mounts
 
@@ -85,8 +85,8 @@ def test_quota_holds(sandbox: Sandbox) -> None:
         assert 0 < periods <= (time.monotonic() - begun) / 0.1 + 2
         return throttled / periods
 
-    favour(path_of(sandbox.pid("busy"), "cpu"))
-    assert sandboxing.wait_for(lambda: throttled() > 0.8)
+    with favoured(path_of(sandbox.pid("busy"), "cpu")):
+        assert sandboxing.wait_for(lambda: throttled() > 0.8)
 
 
 @pytest.mark.vm

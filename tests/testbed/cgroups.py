@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -67,13 +68,31 @@ def statistics(directory: str) -> dict[str, int]:
     return {key: int(value) for key, value in (line.split() for line in read(f"{directory}/cpu.stat").splitlines())}
 
 
-def favour(directory: str) -> None:
-    """Let a cpu cgroup, up to its quota, go before everybody else: then a busy machine keeps nothing of it back."""
+def favour(directory: str) -> dict[str, str]:
+    """Let a cpu cgroup, up to its quota, go before everybody else; return its weight and those above it as they were.
+
+    Then a busy machine keeps nothing of the quota back. Without one it would keep everybody else from the CPUs.
+    """
     mountpoint, version = hierarchy("cpu")
     name, most = ("cpu.shares", "262144") if version == 1 else ("cpu.weight", "10000")
+    before = {}
     while directory != mountpoint:  # the groups above it compete with the rest
+        before[f"{directory}/{name}"] = read(f"{directory}/{name}")
         write(f"{directory}/{name}", most)
         directory = os.path.dirname(directory)
+    return before
+
+
+@contextlib.contextmanager
+def favoured(directory: str) -> Iterator[None]:
+    """Favour a cpu cgroup for a while."""
+    before = favour(directory)
+    try:
+        yield
+    finally:
+        for file, weight in before.items():
+            with contextlib.suppress(OSError):  # the cgroup may be gone
+                write(file, weight)
 
 
 @dataclass
