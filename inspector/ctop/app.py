@@ -10,19 +10,18 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.events import Key, Paste, Resize
+from textual.events import Key, Resize
 from textual.message import Message
 
 from inspector.closeup import Closeup
-from inspector.ctop import config
+from inspector.ctop.arranging import Arranging
 from inspector.ctop.detail import Detail
 from inspector.ctop.keys import KEYS, help_lines
 from inspector.ctop.lines import Bar, Lines
 from inspector.ctop.logs import Logs
-from inspector.ctop.menus import ColumnMenu, Menu, SortMenu
+from inspector.ctop.menus import Menu
 from inspector.ctop.options import Options
 from inspector.ctop.panel import Panel
-from inspector.ctop.replaying import Replaying
 from inspector.ctop.runner import Runner
 from inspector.ctop.sampler import Sampler
 from inspector.ctop.source import Source
@@ -54,7 +53,7 @@ OF_TABLE = frozenset(
 """The actions that mean nothing in another page."""
 
 
-class Ctop(Replaying):
+class Ctop(Arranging):
     """ctop's screen; `failure` is what ended the sampling, when it ended by itself."""
 
     CSS = """
@@ -84,7 +83,6 @@ class Ctop(Replaying):
         self.state = State(options)
         self.page = "table"
         self.menu: Menu | None = None
-        self.typing = False
         self._unicode = options.unicode
         self.sampler = Sampler(source, options.delay, lambda result: self.post_message(self.Sampled(result)))
         self._detail = Detail(self, self.state, source, self.sampler, unicode=options.unicode)
@@ -256,7 +254,7 @@ class Ctop(Replaying):
         elif self.page != "table":
             self._turn_to("table")
         else:
-            self._select(words="")
+            self.select(words="")
 
     def action_help(self) -> None:
         """Show the keys, or go back to where they were asked for."""
@@ -264,12 +262,6 @@ class Ctop(Replaying):
             self._turn_to(self._behind)
         else:
             self.turn_over("help")
-
-    def action_filter(self) -> None:
-        """Ask for words."""
-        if self.page == "table":
-            self.typing = True
-            self.draw()
 
     def on_key(self, event: Key) -> None:
         """While a filter is being typed, or a list is chosen from, take every key before the bindings do.
@@ -293,107 +285,16 @@ class Ctop(Replaying):
             event.prevent_default()
         if self.typing:
             event.prevent_default()
-            self._type(event)
-
-    def _type(self, event: Key) -> None:
-        words = self.state.selection.words
-        if event.key in ("enter", "escape"):
-            self.typing = False
-            words = words if event.key == "enter" else ""
-        elif event.key in ("backspace", "ctrl+h"):
-            words = words[:-1]
-        elif event.key in ("ctrl+u", "ctrl+w"):
-            words = words.rstrip().rpartition(" ")[0] if event.key == "ctrl+w" else ""
-        elif event.is_printable and event.character:
-            words += event.character
-        self._select(words=words)
-
-    def on_paste(self, event: Paste) -> None:
-        """Take a pasted word into the filter."""
-        if self.typing:
-            self._select(words=self.state.selection.words + " ".join(event.text.split()))
-
-    def action_every(self) -> None:
-        """Show all kinds, or containers alone."""
-        self._select(every=not self.state.selection.every)
-
-    def action_sort(self, name: str) -> None:
-        """Sort by one field."""
-        self._select(sort=name, reverse=False)
-
-    def action_sort_menu(self) -> None:
-        """Choose what to sort by."""
-        self._choose_from(SortMenu(self.state))
-
-    def action_column_menu(self) -> None:
-        """Choose the columns."""
-        self._choose_from(ColumnMenu(self.state))
-
-    def _choose_from(self, menu: Menu) -> None:
-        if self.page == "table":
-            self.menu = menu
-            self.turn_over("menu")
-
-    def action_beside(self, step: int) -> None:
-        """Sort by the next column to one side."""
-        if self.page == "table":
-            self.state.beside_sort(step)
-            self.draw()
-
-    def action_tree(self) -> None:
-        """Show a tree, or a list."""
-        self.state.turn_tree()
-        self.draw()
-
-    def action_fold(self, folded: bool | None = None) -> None:
-        """Fold or unfold the chosen row."""
-        self.state.fold(folded)
-        self.draw()
-
-    def action_fold_all(self) -> None:
-        """Fold or unfold everything."""
-        self.state.fold_all()
-        self.draw()
-
-    def action_memory(self) -> None:
-        """Change what memory is."""
-        self.state.next_memory()
-        self.draw()
-
-    def action_header(self) -> None:
-        """Hide or show the header."""
-        self.state.has_header = not self.state.has_header
-        self.draw()
+            self.type_filter(event)
 
     def action_redraw(self) -> None:
         """Draw the whole screen anew, whatever has been written over it."""
         self.draw()
         self.refresh()
 
-    def action_save(self) -> None:
-        """Save how the table is shown, for the next start."""
-        try:
-            self.state.say(f"saved in {config.save(self.state.settings())}", "")
-        except config.NotSaved as error:
-            self.state.say(str(error), "bad")
-        self.draw()
-
-    def action_reverse(self) -> None:
-        """Turn the order round."""
-        self._select(reverse=not self.state.selection.reverse)
-
-    def action_cpu(self) -> None:
-        """Change what CPU % is a share of."""
-        self.state.next_cpu()
-        self.draw()
-
     def action_pause(self) -> None:
         """Hold the picture still, or go on."""
         self.hold(not self.state.paused)
-        self.draw()
-
-    def _select(self, **changes: object) -> None:
-        self.state.select(**changes)
         self.draw()
 
     def on_bar_clicked(self, message: Bar.Clicked) -> None:
@@ -404,7 +305,7 @@ class Ctop(Replaying):
         name = self.state.title_at(message.x) if message.bar.id == "titles" else None
         if name is not None:
             again = name == self.state.selection.sort
-            self._select(sort=name, reverse=again and not self.state.selection.reverse)
+            self.select(sort=name, reverse=again and not self.state.selection.reverse)
 
     def on_lines_clicked(self, message: Lines.Clicked) -> None:
         """Choose a row; a double click opens it."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from inspector.ctop.recording import codec
+from inspector.ctop.recording import codec, packing, picture
 from inspector.ctop.recording.codec import MOST_BYTES
 from inspector.ctop.recording.columns import COLUMNS, NUMBERED
 from inspector.ctop.recording.file import APPLICATION, TABLES, RecordingError
@@ -419,11 +419,13 @@ def test_a_recording_of_a_ctop_with_other_figures(tmp_path: Path, monkeypatch: p
     with monkeypatch.context() as patch:
         # As if it had been written by a ctop that did not know of swap yet, and still of another figure.
         names = tuple(name for name in COLUMNS if name != "memory.swap_bytes")
-        patch.setattr(codec, "COLUMNS", names)
+        for module in (codec, packing, picture):
+            patch.setattr(module, "COLUMNS", names)
         path = record(tmp_path / "file", real)
     with monkeypatch.context() as patch:
-        patch.setattr(codec, "COLUMNS", tuple(name for name in COLUMNS if name != "memory.peak_bytes"))
-        patch.setattr(codec, "NUMBERED", tuple(name for name in NUMBERED if name != "memory.peak_bytes"))
+        for module in (codec, packing, picture):
+            patch.setattr(module, "COLUMNS", tuple(name for name in COLUMNS if name != "memory.peak_bytes"))
+        patch.setattr(picture, "NUMBERED", tuple(name for name in NUMBERED if name != "memory.peak_bytes"))
         found = ticks(path)
     for one, other in zip(found, real, strict=True):
         for got, was in zip(one["containers"], other["containers"], strict=True):

@@ -15,137 +15,32 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
-from itertools import accumulate, compress
-from operator import add, or_, sub
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 from inspector.ctop.recording.columns import (
     COLUMNS,
     DERIVED,
-    EXPECTED,
-    GROUPS,
-    IN_GROUP,
     KEPT,
-    NUMBERED,
-    TOP,
     Moment,
     coded,
-    decoded,
     derived,
     figures,
 )
-from inspector.findings import findings
-from inspector.schema import Container, Document
+from inspector.ctop.recording.packing import pack, read_varint, unpack, varint
+from inspector.ctop.recording.picture import EMPTY, About, Picture, abouts_of, are_apart, reordered
+from inspector.schema import Document
 
-__all__ = ["MOST_BYTES", "Decoder", "Encoder", "Picture"]
+__all__ = ["MOST_BYTES", "Decoder", "Encoder"]
 
 MOST_BYTES = 32 << 20
 """Of one tick, not compressed: some ten thousand containers. Who asks for more is not believed."""
 
-PAGE_SHIFT = 12
-TOTAL, USER = "cpu.usage_seconds", "cpu.user_seconds"
 MOVING = frozenset({"findings", "processes", "state", "cpu.throttled_by"})
 """What of an about does not stay the same for long."""
 TAIL = b"\x00\x00\xff\xff"  # what every flush of a deflate stream ends with
 
-About = dict[str, Any]
 Intern = Callable[[str], int]
 Lookup = Callable[[int], About]
-
-
-class Picture(NamedTuple):
-    """One tick: the document without containers, each one's about, columns as whole numbers now and before.
-
-    `kept` are the rates that no rule makes; `fixes` the values that differ from what the rules say.
-    """
-
-    head: dict[str, Any]
-    abouts: list[About]
-    numbers: Mapping[str, list[int]]
-    before: Mapping[str, list[int]]
-    kept: Mapping[str, Sequence[Any]]
-    fixes: Sequence[tuple[str, int, Any]] = ()
-
-    def document(self) -> Document:
-        """Return the document of this tick."""
-        columns = {**{name: decoded(name, self.numbers[name]) for name in COLUMNS}, **self._rates()}
-        for name, place, value in self.fixes:
-            if name in columns:
-                columns[name][place] = value
-        places = [(name.partition("."), columns[name]) for name in NUMBERED]
-        containers: list[Any] = []
-        for index, about in enumerate(self.abouts):
-            made: dict[str, Any] = dict.fromkeys(KEYS)
-            made |= {group: {} for group in GROUPS}
-            for (group, _, key), values in places:
-                if key:
-                    made[group][key] = values[index]
-                else:
-                    made[group] = values[index]
-            for name, value in about.items():
-                group, _, key = name.partition(".")
-                if key:
-                    made[group][key] = value
-                else:
-                    made[name] = value
-            made["findings"] = _findings(cast("Container", made), made["findings"])
-            containers.append(made)
-        return cast("Document", {**self.head, "containers": containers})
-
-    def _rates(self) -> dict[str, list[Any]]:
-        seconds, apart = self.head["interval_seconds"], _apart(self.abouts)
-        moment = Moment(self.numbers, self.before, seconds, self.kept, apart)
-        rates: dict[str, list[Any]] = {}
-        for name in DERIVED:
-            rates[name] = list(derived(name, moment, rates))
-            for fixed, place, value in self.fixes:
-                if fixed == name:
-                    rates[name][place] = value
-        return rates
-
-
-KEYS = tuple(key for key in Container.__annotations__ if key in Container.__required_keys__)
-NOTHING: dict[str, list[int]] = {name: [] for name in COLUMNS}
-EMPTY = Picture({}, [], NOTHING, NOTHING, dict.fromkeys(KEPT, ()))
-
-
-def _findings(container: Container, kept: Any) -> Any:  # noqa: ANN401
-    """Return what is wrong with a container: what the rules say, but for what they cannot know."""
-    if isinstance(kept, list):
-        return kept
-    own = {"pid": container["namespaces"]["pid"]} if kept and kept["pid"] else {}
-    return findings(container, own, kept["hollow"] if kept else None)
-
-
-def _kept_of_findings(container: Container) -> Any:  # noqa: ANN401
-    """Return what `_findings` needs: the findings are drawn anew from the figures, as their texts are full of them."""
-    real = container["findings"]
-    if not real:
-        return None if not findings(container, {}) else real
-    hollow = real[0]["text"] if real[0]["code"] == "hollow" else None
-    host_pid = real[-1]["code"] == "host-pid" and "pid" in container["namespaces"]
-    kept = {"hollow": hollow, "pid": host_pid} if hollow is not None or host_pid else None
-    return kept if _findings(container, kept) == real else real
-
-
-def _abouts(containers: Sequence[Container]) -> list[About]:
-    """Return what is not a figure of each container, the keys of a group as "cpu.source"."""
-    if not containers:
-        return []
-    # Any: mypy allows only literal keys of a TypedDict. All containers of a document have the same keys.
-    first: Any = containers[0]
-    plain = [name for name in first if name not in IN_GROUP and name not in TOP]
-    inner = [(f"{group}.{key}", group, key) for group in GROUPS for key in first[group] if key not in IN_GROUP[group]]
-    one: Any
-    abouts = []
-    for one in containers:
-        about = {name: one[name] for name in plain}
-        for dotted, group, key in inner:
-            about[dotted] = one[group][key]
-        about["findings"] = _kept_of_findings(one)
-        abouts.append(about)
-    return abouts
 
 
 def _dumps(value: object) -> str:
@@ -171,7 +66,7 @@ class Encoder:
         places = {container["id"]: place for place, container in enumerate(containers)}
         before = [self._places.get(container["id"]) for container in containers]
         moved = whole or before != list(range(len(self._places)))
-        old = _moved(self._last, before) if moved else self._last
+        old = reordered(self._last, before) if moved else self._last
         picture, head = self._picture(document, old, moved=moved)
         if whole:
             head |= {"c": COLUMNS, **self._interned(picture.abouts)}
@@ -179,13 +74,13 @@ class Encoder:
             head |= {"o": _runs(before)} if moved else {}
             head |= {"a": found} if (found := _news(old.abouts, picture.abouts)) else {}
         text = _dumps(head).encode()
-        columns, tail = _packed(old.numbers, picture.numbers, whole=whole)
-        body = b"".join((_varint(len(text)), text, columns))
+        columns, tail = pack(old.numbers, picture.numbers, whole=whole)
+        body = b"".join((varint(len(text)), text, columns))
         if len(body) > MOST_BYTES:
             raise ValueError(f"a tick of {len(body)} bytes is more than a recording takes")
         self._last, self._places = picture, places
         packed = (self._deflate.compress(body) + self._deflate.flush(zlib.Z_SYNC_FLUSH)).removesuffix(TAIL)
-        return _varint(len(packed)) + packed + tail
+        return varint(len(packed)) + packed + tail
 
     def _picture(self, document: Document, old: Picture, *, moved: bool) -> tuple[Picture, dict[str, Any]]:
         """Take a document apart: what is kept as the last picture, and the head that tells of it."""
@@ -201,8 +96,8 @@ class Encoder:
             numbers[name], places = coded(name, raw[name])
             fixes += [(name, place, raw[name][place]) for place in places]
         self._raw = raw
-        abouts = _abouts(containers)
-        moment = Moment(numbers, old.numbers, document["interval_seconds"], old.kept, _apart(abouts))
+        abouts = abouts_of(containers)
+        moment = Moment(numbers, old.numbers, document["interval_seconds"], old.kept, are_apart(abouts))
         for name in DERIVED:
             expected, real = derived(name, moment, raw), raw[name]
             if tuple(expected) != real:
@@ -235,7 +130,7 @@ class Decoder:
     def decode(self, data: bytes) -> Picture:
         """Return the next tick."""
         try:
-            length, start = _read_varint(data, 0)
+            length, start = read_varint(data, 0)
             body = self._inflate.decompress(data[start : start + length] + TAIL, MOST_BYTES)
             if self._inflate.unconsumed_tail:
                 raise ValueError("a tick is too large")
@@ -245,7 +140,7 @@ class Decoder:
         return self.last
 
     def _read(self, body: bytes, tail: bytes) -> Picture:
-        length, start = _read_varint(body, 0)
+        length, start = read_varint(body, 0)
         head = json.loads(body[start : start + length])
         old = self.last
         if "n" in head:
@@ -253,14 +148,14 @@ class Decoder:
             old = EMPTY._replace(numbers={name: [] for name in dict.fromkeys((*COLUMNS, *self._names))})
             stills = map(self._lookup, head["n"])
             abouts = [{**still, **rest} for still, rest in zip(stills, head["r"], strict=True)]
-            old = _moved(old, [None] * len(abouts))
+            old = reordered(old, [None] * len(abouts))
         else:
             if "o" in head:
-                old = _moved(old, _places(head["o"], len(old.abouts)))
+                old = reordered(old, _places(head["o"], len(old.abouts)))
             abouts = list(old.abouts)
             for place, news in head.get("a", {}).items():
                 abouts[int(place)] = {**abouts[int(place)], **news}
-        numbers = _unpacked(body, start + length, tail, old.numbers, self._names, whole="n" in head)
+        numbers = unpack(body, start + length, tail, old.numbers, self._names, whole="n" in head)
         top = {**old.head, **head.get("d", {})}
         top |= {"taken_at": head["t"], "interval_seconds": head["s"]}
         top["host"] = {**old.head.get("host", {}), **head.get("h", {})}
@@ -273,10 +168,6 @@ class Decoder:
                     changed[name][place] = value
             kept = changed
         return Picture(top, abouts, numbers, old.numbers, kept, fixes)
-
-
-def _apart(abouts: Sequence[About]) -> list[bool]:
-    return [about.get("cpu.source") == "processes" for about in abouts]
 
 
 def _head(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -298,22 +189,6 @@ def _news(old: Sequence[About], new: Sequence[About]) -> dict[int, About]:
         for place, (before, after) in pairs
         if before != after
     }
-
-
-def _moved(picture: Picture, before: Sequence[int | None]) -> Picture:
-    """Return a picture in another order; a container that was not in it has None and 0 for everything."""
-    return picture._replace(
-        abouts=[{} if place is None else picture.abouts[place] for place in before],
-        numbers={
-            name: [0 if place is None else column[place] for place in before]
-            for name, column in picture.numbers.items()
-        },
-        kept={
-            name: [None if place is None else column[place] for place in before]
-            for name, column in picture.kept.items()
-        },
-        fixes=(),
-    )
 
 
 def _runs(places: Sequence[int | None]) -> list[list[int] | None]:
@@ -342,102 +217,3 @@ def _places(runs: Sequence[Sequence[int] | None], known: int) -> list[int | None
     return places
 
 
-def _expected(
-    name: str, changes: Mapping[str, list[int]], old: Mapping[str, Sequence[int]]
-) -> list[int] | None:
-    """Return how a column should change, from changes that are known already; None when nothing is to be expected."""
-    if name == USER and TOTAL in changes:
-        each = zip(changes[TOTAL], old[USER], old[TOTAL], strict=True)
-        return [change * min(part, whole) // whole if whole > 0 else 0 for change, part, whole in each]
-    expected = None
-    for other, sign in EXPECTED.get(name, ()):
-        if other in changes:
-            column = changes[other] if sign > 0 else [-one for one in changes[other]]
-            expected = list(map(add, expected, column)) if expected else column
-    return expected
-
-
-def _packed(
-    old: Mapping[str, list[int]], new: Mapping[str, list[int]], *, whole: bool
-) -> tuple[bytes, bytes]:
-    """Write the columns that changed, as differences from what was expected, of the containers that changed.
-
-    Two parts: which columns and containers, and of each number how long it is in bits, for the deflate stream; and
-    those bits without the first, in which there is nothing left to compress.
-    """
-    changes = {name: list(map(sub, new[name], old[name])) for name in COLUMNS if new[name] is not old[name]}
-    changes = {name: column for name, column in changes.items() if any(column)}
-    left = {}
-    for name in COLUMNS:
-        column, expected = changes.get(name), _expected(name, changes, old)
-        if expected:
-            column = list(map(sub, column or [0] * len(expected), expected))
-        if column and any(column):
-            # A whole picture: most containers have in common how they are limited.
-            left[name] = list(map(sub, column, [0, *column[:-1]])) if whole else column
-    active = [whole] * len(new[TOTAL]) if whole else list(map(any, zip(*changes.values(), strict=True)))
-    mask = sum(1 << bit for bit, name in enumerate(COLUMNS) if name in left)
-    places = sum(1 << place for place, changed in enumerate(active) if changed)
-    parts = [_varint(mask), places.to_bytes(len(new[TOTAL]) // 8 + 1, "little")]
-    bits = ["1"]
-    for column in left.values():
-        shift = 0 if reduce(or_, column) & ((1 << PAGE_SHIFT) - 1) else PAGE_SHIFT
-        chosen = [one >> shift for one in compress(column, active)]
-        plain = [one << 1 if one >= 0 else (-one << 1) - 1 for one in chosen]
-        parts += bytes((shift,)), bytes(map(int.bit_length, plain))
-        bits += [bin(one)[3:] for one in plain if one > 1]
-    tail = "".join(bits)
-    return b"".join(parts), int(tail, 2).to_bytes((len(tail) + 7) // 8, "big")
-
-
-def _unpacked(
-    body: bytes, at: int, tail: bytes, old: Mapping[str, list[int]], names: Sequence[str], *, whole: bool
-) -> dict[str, list[int]]:
-    mask, at = _read_varint(body, at)
-    count = len(old[TOTAL])
-    size = count // 8 + 1
-    places, at = int.from_bytes(body[at : at + size], "little"), at + size
-    active = [place for place in range(count) if places >> place & 1]
-    bits, position = bin(int.from_bytes(tail, "big"))[3:], 0
-    changes: dict[str, list[int]] = {}
-    for bit, name in enumerate(names):
-        expected = _expected(name, changes, old)
-        if not mask >> bit & 1:
-            if expected and any(expected):
-                changes[name] = expected
-            continue
-        shift = min(body[at], PAGE_SHIFT)
-        column = [0] * count
-        lengths, at = body[at + 1 : at + 1 + len(active)], at + 1 + len(active)
-        for place, length in zip(active, lengths, strict=True):
-            if length:
-                value = int("1" + bits[position : position + length - 1], 2)
-                position += length - 1
-                column[place] = ((value >> 1) ^ -(value & 1)) << shift
-        column = list(accumulate(column)) if whole else column
-        changes[name] = list(map(add, column, expected)) if expected else column
-    if position != len(bits):
-        raise ValueError("its numbers are cut off")
-    return {name: list(map(add, column, changes[name])) if name in changes else column for name, column in old.items()}
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:  # noqa: PLR2004  seven bits a byte
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _read_varint(body: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = body[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004
-            return value, at
-        shift += 7
-        if shift > 70:  # noqa: PLR2004  nothing written here has more than 64 bits
-            raise ValueError("a number is too long")

@@ -8,8 +8,9 @@ import zlib
 from functools import lru_cache
 from typing import Any, Self, cast
 
-from inspector.ctop.recording.codec import MOST_BYTES, Decoder, Picture
+from inspector.ctop.recording.codec import MOST_BYTES, Decoder
 from inspector.ctop.recording.file import RecordingError, open_reader
+from inspector.ctop.recording.picture import Picture
 from inspector.ctop.shape import checked
 from inspector.schema import Document
 

@@ -1,0 +1,115 @@
+"""Columns of whole numbers as bits: what changed, less what was to be expected of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from itertools import accumulate, compress
+from operator import add, or_, sub
+
+from inspector.ctop.recording.columns import COLUMNS, EXPECTED
+
+__all__ = ["pack", "read_varint", "unpack", "varint"]
+
+PAGE_SHIFT = 12
+TOTAL, USER = "cpu.usage_seconds", "cpu.user_seconds"
+
+
+def _expected(name: str, changes: Mapping[str, list[int]], old: Mapping[str, Sequence[int]]) -> list[int] | None:
+    """Return how a column should change, from changes that are known already; None when nothing is to be expected."""
+    if name == USER and TOTAL in changes:
+        each = zip(changes[TOTAL], old[USER], old[TOTAL], strict=True)
+        return [change * min(part, whole) // whole if whole > 0 else 0 for change, part, whole in each]
+    expected = None
+    for other, sign in EXPECTED.get(name, ()):
+        if other in changes:
+            column = changes[other] if sign > 0 else [-one for one in changes[other]]
+            expected = list(map(add, expected, column)) if expected else column
+    return expected
+
+
+def pack(old: Mapping[str, list[int]], new: Mapping[str, list[int]], *, whole: bool) -> tuple[bytes, bytes]:
+    """Write the columns that changed, as differences from what was expected, of the containers that changed.
+
+    Two parts: which columns and containers, and of each number how long it is in bits, for the deflate stream; and
+    those bits without the first, in which there is nothing left to compress.
+    """
+    changes = {name: list(map(sub, new[name], old[name])) for name in COLUMNS if new[name] is not old[name]}
+    changes = {name: column for name, column in changes.items() if any(column)}
+    left = {}
+    for name in COLUMNS:
+        column, expected = changes.get(name), _expected(name, changes, old)
+        if expected:
+            column = list(map(sub, column or [0] * len(expected), expected))
+        if column and any(column):
+            # A whole picture: most containers have in common how they are limited.
+            left[name] = list(map(sub, column, [0, *column[:-1]])) if whole else column
+    active = [whole] * len(new[TOTAL]) if whole else list(map(any, zip(*changes.values(), strict=True)))
+    mask = sum(1 << bit for bit, name in enumerate(COLUMNS) if name in left)
+    places = sum(1 << place for place, changed in enumerate(active) if changed)
+    parts = [varint(mask), places.to_bytes(len(new[TOTAL]) // 8 + 1, "little")]
+    bits = ["1"]
+    for column in left.values():
+        shift = 0 if reduce(or_, column) & ((1 << PAGE_SHIFT) - 1) else PAGE_SHIFT
+        chosen = [one >> shift for one in compress(column, active)]
+        plain = [one << 1 if one >= 0 else (-one << 1) - 1 for one in chosen]
+        parts += bytes((shift,)), bytes(map(int.bit_length, plain))
+        bits += [bin(one)[3:] for one in plain if one > 1]
+    tail = "".join(bits)
+    return b"".join(parts), int(tail, 2).to_bytes((len(tail) + 7) // 8, "big")
+
+
+def unpack(
+    body: bytes, at: int, tail: bytes, old: Mapping[str, list[int]], names: Sequence[str], *, whole: bool
+) -> dict[str, list[int]]:
+    """Return the columns that `pack` wrote; ValueError when they are cut off."""
+    mask, at = read_varint(body, at)
+    count = len(old[TOTAL])
+    size = count // 8 + 1
+    places, at = int.from_bytes(body[at : at + size], "little"), at + size
+    active = [place for place in range(count) if places >> place & 1]
+    bits, position = bin(int.from_bytes(tail, "big"))[3:], 0
+    changes: dict[str, list[int]] = {}
+    for bit, name in enumerate(names):
+        expected = _expected(name, changes, old)
+        if not mask >> bit & 1:
+            if expected and any(expected):
+                changes[name] = expected
+            continue
+        shift = min(body[at], PAGE_SHIFT)
+        column = [0] * count
+        lengths, at = body[at + 1 : at + 1 + len(active)], at + 1 + len(active)
+        for place, length in zip(active, lengths, strict=True):
+            if length:
+                value = int("1" + bits[position : position + length - 1], 2)
+                position += length - 1
+                column[place] = ((value >> 1) ^ -(value & 1)) << shift
+        column = list(accumulate(column)) if whole else column
+        changes[name] = list(map(add, column, expected)) if expected else column
+    if position != len(bits):
+        raise ValueError("its numbers are cut off")
+    return {name: list(map(add, column, changes[name])) if name in changes else column for name, column in old.items()}
+
+
+def varint(value: int) -> bytes:
+    """Write a number, seven bits a byte."""
+    out = bytearray()
+    while value > 0x7F:  # noqa: PLR2004  seven bits a byte
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def read_varint(body: bytes, at: int) -> tuple[int, int]:
+    """Return the number at a place, and the place behind it."""
+    value = shift = 0
+    while True:
+        byte = body[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:  # noqa: PLR2004
+            return value, at
+        shift += 7
+        if shift > 70:  # noqa: PLR2004  nothing written here has more than 64 bits
+            raise ValueError("a number is too long")

@@ -1,0 +1,140 @@
+"""One tick of a recording: a document taken apart into columns and what is about each container. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from inspector.ctop.recording.columns import (
+    COLUMNS,
+    DERIVED,
+    GROUPS,
+    IN_GROUP,
+    KEPT,
+    NUMBERED,
+    TOP,
+    Moment,
+    decoded,
+    derived,
+)
+from inspector.findings import findings
+from inspector.schema import Container, Document
+
+__all__ = ["EMPTY", "About", "Picture", "abouts_of", "are_apart", "reordered"]
+
+About = dict[str, Any]
+
+
+class Picture(NamedTuple):
+    """One tick: the document without containers, each one's about, columns as whole numbers now and before.
+
+    `kept` are the rates that no rule makes; `fixes` the values that differ from what the rules say.
+    """
+
+    head: dict[str, Any]
+    abouts: list[About]
+    numbers: Mapping[str, list[int]]
+    before: Mapping[str, list[int]]
+    kept: Mapping[str, Sequence[Any]]
+    fixes: Sequence[tuple[str, int, Any]] = ()
+
+    def document(self) -> Document:
+        """Return the document of this tick."""
+        columns = {**{name: decoded(name, self.numbers[name]) for name in COLUMNS}, **self._rates()}
+        for name, place, value in self.fixes:
+            if name in columns:
+                columns[name][place] = value
+        places = [(name.partition("."), columns[name]) for name in NUMBERED]
+        containers: list[Any] = []
+        for index, about in enumerate(self.abouts):
+            made: dict[str, Any] = dict.fromkeys(KEYS)
+            made |= {group: {} for group in GROUPS}
+            for (group, _, key), values in places:
+                if key:
+                    made[group][key] = values[index]
+                else:
+                    made[group] = values[index]
+            for name, value in about.items():
+                group, _, key = name.partition(".")
+                if key:
+                    made[group][key] = value
+                else:
+                    made[name] = value
+            made["findings"] = _findings(cast("Container", made), made["findings"])
+            containers.append(made)
+        return cast("Document", {**self.head, "containers": containers})
+
+    def _rates(self) -> dict[str, list[Any]]:
+        seconds, apart = self.head["interval_seconds"], are_apart(self.abouts)
+        moment = Moment(self.numbers, self.before, seconds, self.kept, apart)
+        rates: dict[str, list[Any]] = {}
+        for name in DERIVED:
+            rates[name] = list(derived(name, moment, rates))
+            for fixed, place, value in self.fixes:
+                if fixed == name:
+                    rates[name][place] = value
+        return rates
+
+
+KEYS = tuple(key for key in Container.__annotations__ if key in Container.__required_keys__)
+NOTHING: dict[str, list[int]] = {name: [] for name in COLUMNS}
+EMPTY = Picture({}, [], NOTHING, NOTHING, dict.fromkeys(KEPT, ()))
+
+
+def _findings(container: Container, kept: Any) -> Any:  # noqa: ANN401
+    """Return what is wrong with a container: what the rules say, but for what they cannot know."""
+    if isinstance(kept, list):
+        return kept
+    own = {"pid": container["namespaces"]["pid"]} if kept and kept["pid"] else {}
+    return findings(container, own, kept["hollow"] if kept else None)
+
+
+def _kept_of_findings(container: Container) -> Any:  # noqa: ANN401
+    """Return what `_findings` needs: the findings are drawn anew from the figures, as their texts are full of them."""
+    real = container["findings"]
+    if not real:
+        return None if not findings(container, {}) else real
+    hollow = real[0]["text"] if real[0]["code"] == "hollow" else None
+    host_pid = real[-1]["code"] == "host-pid" and "pid" in container["namespaces"]
+    kept = {"hollow": hollow, "pid": host_pid} if hollow is not None or host_pid else None
+    return kept if _findings(container, kept) == real else real
+
+
+def abouts_of(containers: Sequence[Container]) -> list[About]:
+    """Return what is not a figure of each container, the keys of a group as "cpu.source"."""
+    if not containers:
+        return []
+    # Any: mypy allows only literal keys of a TypedDict. All containers of a document have the same keys.
+    first: Any = containers[0]
+    plain = [name for name in first if name not in IN_GROUP and name not in TOP]
+    inner = [(f"{group}.{key}", group, key) for group in GROUPS for key in first[group] if key not in IN_GROUP[group]]
+    one: Any
+    abouts = []
+    for one in containers:
+        about = {name: one[name] for name in plain}
+        for dotted, group, key in inner:
+            about[dotted] = one[group][key]
+        about["findings"] = _kept_of_findings(one)
+        abouts.append(about)
+    return abouts
+
+
+def are_apart(abouts: Sequence[About]) -> list[bool]:
+    """Tell of each container whether its CPU time is the sum of its processes, which no counter is."""
+    return [about.get("cpu.source") == "processes" for about in abouts]
+
+
+def reordered(picture: Picture, before: Sequence[int | None]) -> Picture:
+    """Return a picture in another order; a container that was not in it has None and 0 for everything."""
+    return picture._replace(
+        abouts=[{} if place is None else picture.abouts[place] for place in before],
+        numbers={
+            name: [0 if place is None else column[place] for place in before]
+            for name, column in picture.numbers.items()
+        },
+        kept={
+            name: [None if place is None else column[place] for place in before]
+            for name, column in picture.kept.items()
+        },
+        fixes=(),
+    )
