@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from inspector.errors import ParseError
@@ -128,15 +129,20 @@ def overlay_layers(mount: Mount) -> Overlay | None:
     if mount.fstype not in ("overlay", "fuse.fuse-overlayfs"):
         return None
     options = mount.super_options
+    return _layers(options.get("lowerdir", ""), options.get("upperdir"), options.get("workdir"))
+
+
+@lru_cache(1024)  # asked for at every tick, of mounts that stay the same
+def _layers(lower: str, upper: str | None, work: str | None) -> Overlay:
     return Overlay(
-        lower=tuple(map(_unescape_layer, LAYER.findall(options.get("lowerdir", "")))),
-        upper=_unescape_layer(options["upperdir"]) if "upperdir" in options else None,
-        work=_unescape_layer(options["workdir"]) if "workdir" in options else None,
+        lower=tuple(map(_unescape_layer, LAYER.findall(lower))),
+        upper=None if upper is None else _unescape_layer(upper),
+        work=None if work is None else _unescape_layer(work),
     )
 
 
 def _unescape_layer(path: str) -> str:
-    return re.sub(r"\\(.)", r"\1", path, flags=re.DOTALL)
+    return re.sub(r"\\(.)", r"\1", path, flags=re.DOTALL) if "\\" in path else path
 
 
 def read_root_mount(host: Host, pid: int | str) -> tuple[Mount | None, str]:
