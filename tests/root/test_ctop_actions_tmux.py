@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +14,9 @@ import pytest
 
 from tests.root import sandboxing
 from tests.testbed import cgroups, runtimes
-from tests.testbed.commands import REPOSITORY, Sandbox
+from tests.testbed.commands import Sandbox
 from tests.testbed.docker import Docker
+from tests.testbed.tmux import Tmux
 
 pytestmark = [
     pytest.mark.root,
@@ -28,53 +27,11 @@ PATIENCE = 60.0
 KINDS = ("mnt", "uts", "ipc", "net", "pid", "cgroup", "user")
 
 
-class Screen:
-    """ctop in a tmux server of its own, 100x30, showing one container."""
-
-    def __init__(self, directory: Path, name: str, root: str) -> None:
-        self._socket = str(directory / "tmux")
-        ctop = f"{sys.executable} -m inspector.ctop --no-config -d 0.5 -f name:{name}"
-        script = f"cd {REPOSITORY}; stty -g > {directory}/before; {ctop}; code=$?;"
-        script += f" stty -g > {directory}/after; echo ended with $code; exec sleep 1000"
-        self._directory = directory
-        self._env = {**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color", "CGSCOPE_ROOT": root}
-        self._tmux("-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", script)
-
-    def _tmux(self, *argv: str) -> str:
-        done = subprocess.run(["tmux", "-u", "-S", self._socket, *argv], check=True, capture_output=True, text=True,
-                              env=self._env, timeout=60)  # fmt: skip
-        return done.stdout
-
-    def press(self, *keys: str) -> None:
-        """Send keys, by tmux's names."""
-        self._tmux("send-keys", *keys)
-
-    @property
-    def text(self) -> str:
-        """What is on the screen."""
-        return self._tmux("capture-pane", "-p")
-
-    def wait(self, pattern: str) -> re.Match[str]:
-        """Wait until something is on the screen."""
-        if not sandboxing.wait_for(lambda: re.search(pattern, self.text, re.MULTILINE) is not None, PATIENCE):
-            pytest.fail(f"{pattern!r} was never on the screen:\n{self.text}")
-        found = re.search(pattern, self.text, re.MULTILINE)
-        return found if found is not None else self.wait(pattern)
-
-    def is_restored(self) -> bool:
-        """Tell whether the terminal is as it was before."""
-        before, after = ((self._directory / name).read_text() for name in ("before", "after"))
-        return before == after and self._tmux("display-message", "-p", "#{alternate_on}").strip() == "0"
-
-    def close(self) -> None:
-        """End the server and what runs in it."""
-        subprocess.run(["tmux", "-S", self._socket, "kill-server"], check=False, capture_output=True, timeout=60)
-
-
 @contextlib.contextmanager
-def ctop_of(directory: Path, name: str, root: str = "/nonexistent") -> Iterator[Screen]:
+def ctop_of(directory: Path, name: str, root: str = "/nonexistent") -> Iterator[Tmux]:
     """Show one container; the screen has its row when this is entered."""
-    screen = Screen(directory, name, root)
+    command = f"{sys.executable} -m inspector.ctop --no-config -d 0.5 -f name:{name}"
+    screen = Tmux(directory, command, (100, 30), CGSCOPE_ROOT=root)
     try:
         screen.wait(rf"^{name} ")
         yield screen
@@ -106,7 +63,7 @@ def entered(pid: int) -> list[int]:
     return found
 
 
-def check_shell(screen: Screen, pid: int, name: str) -> None:
+def check_shell(screen: Tmux, pid: int, name: str) -> None:
     """Press E: a shell is in the container by the kernel's word, on a terminal; after its end the view is whole."""
     screen.press("E")
     screen.wait(r"[#$] *\s*\Z")  # its prompt: what is typed before is lost with ctop's input
@@ -167,7 +124,7 @@ def test_a_container_of_ours(sandbox: Sandbox, tmp_path: Path) -> None:
         assert sandboxing.wait_for(lambda: sandbox.inspect("acted")["State"]["Status"] == "exited", PATIENCE)
         assert sandbox.inspect("acted")["State"]["ExitCode"] == 137
         screen.press("q")
-        screen.wait("ended with 0")
+        screen.wait("exit code 0")
         assert screen.is_restored()
 
 
@@ -182,7 +139,7 @@ def test_a_signal_for_ctop_while_a_shell_is_open(sandbox: Sandbox, tmp_path: Pat
         (shell,) = entered(pid)
         _, _, ctop, *_ = parents(shell)
         os.kill(ctop, signal.SIGTERM)
-        screen.wait("ended with 0")
+        screen.wait("exit code 0")
         assert screen.is_restored()
         assert sandboxing.wait_for(lambda: not entered(pid), PATIENCE)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ def page(sandbox: Sandbox, tmp_path: Path) -> Iterator[Tmux]:
                   sys.executable, "-c", PROGRAM)  # fmt: skip
     # ctop is run from the checkout, as the interpreter of the tests may not have it installed.
     command = ["env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-m", "inspector.ctop", "--no-config", "-d", "0.5"]
-    terminal = Tmux(tmp_path, [*command, "-f", f"name:{NAME}"], (200, 50))
+    terminal = Tmux(tmp_path, shlex.join([*command, "-f", f"name:{NAME}"]), (200, 50))
     try:
         terminal.wait(rf"^{NAME} +sandbox ")
         terminal.press("Enter")

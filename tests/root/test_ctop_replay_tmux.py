@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from inspector.ctop.recording.reader import Recording
-from tests.root.test_ctop_tmux import Terminal
+from tests.testbed.tmux import Tmux
 
 pytestmark = [
     pytest.mark.root,
@@ -27,34 +27,34 @@ def test_recorded_in_the_live_view_and_shown_again(tmp_path: Path) -> None:
     # A directory each: a server of tmux that ends keeps the next one from its socket.
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-    terminal = Terminal(tmp_path / "first", program=f"{CTOP} -a -d 0.2 --record {path}")
+    terminal = Tmux(tmp_path / "first", f"{CTOP} -a -d 0.2 --record {path}")
     try:
-        terminal.wait(lambda text: "all kinds" in text and "over" in text)
+        terminal.see(lambda text: "all kinds" in text and "over" in text)
         terminal.press("q")
-        terminal.wait(lambda text: "exit code 0" in text)
+        terminal.see(lambda text: "exit code 0" in text)
         assert terminal.is_restored()
     finally:
         terminal.close()
     with Recording(str(path)) as recording:
         length = recording.length
     assert length >= 2
-    terminal = Terminal(tmp_path / "second", program=f"{CTOP} -a --replay {path}")
+    terminal = Tmux(tmp_path / "second", f"{CTOP} -a --replay {path}")
     try:
-        terminal.wait(lambda text: text.startswith("REPLAY") and "PLAYING" in text)
+        terminal.see(lambda text: text.startswith("REPLAY") and "PLAYING" in text)
         terminal.press("C-End")
-        terminal.wait(lambda text: f"  {length}/{length}" in text and "HELD" in text)
+        terminal.see(lambda text: f"  {length}/{length}" in text and "HELD" in text)
         terminal.press("[")
-        terminal.wait(lambda text: f"  {length - 1}/{length}" in text)
+        terminal.see(lambda text: f"  {length - 1}/{length}" in text)
         terminal.press("b", "-", "1", "h", "Enter")
-        terminal.wait(lambda text: f"  1/{length}" in text)
+        terminal.see(lambda text: f"  1/{length}" in text)
         terminal.press("b", "x", "Enter")
-        terminal.wait(lambda text: "is no time" in text)
+        terminal.see(lambda text: "is no time" in text)
         terminal.press("Escape")
         terminal.resize(120, 40)
-        terminal.wait(lambda text: "is no time" not in text and text.startswith("REPLAY"))
+        terminal.see(lambda text: "is no time" not in text and text.startswith("REPLAY"))
         terminal.resize(80, 24)
         terminal.press("q")
-        terminal.wait(lambda text: "exit code 0" in text)
+        terminal.see(lambda text: "exit code 0" in text)
         assert terminal.is_restored()
     finally:
         terminal.close()
@@ -63,9 +63,9 @@ def test_recorded_in_the_live_view_and_shown_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("argv", ["--connect 127.0.0.1:1", "--prometheus 127.0.0.1:1", "--replay /dev/null"])
 def test_nothing_to_show_leaves_the_terminal(tmp_path: Path, argv: str) -> None:
     """A server that is not there and a file that is none end in one line, with the terminal as it was."""
-    terminal = Terminal(tmp_path, program=f"{CTOP} {argv}")
+    terminal = Tmux(tmp_path, f"{CTOP} {argv}")
     try:
-        shown = terminal.wait(lambda text: "exit code 1" in text)
+        shown = terminal.see(lambda text: "exit code 1" in text)
         assert len([line for line in shown.splitlines() if line.startswith("ctop: ")]) == 1
         assert terminal.is_restored()
     finally:

@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.testbed.runtimes import until
+from tests.testbed.tmux import Tmux
 
 pytestmark = [
     pytest.mark.root,
@@ -27,62 +27,6 @@ CTOP = f"{sys.executable} -m inspector.ctop --no-config -d 0.5"
 BUSY = "while :; do :; done"
 # The name of a process is whatever it writes there: here one that clears the screen.
 HOSTILE = r"printf 'bad\033[2J' > /proc/self/comm; while :; do sleep 1; done"
-
-
-class Terminal:
-    """A tmux server of its own with one window, in which ctop runs."""
-
-    def __init__(self, directory: Path, width: int = 80, height: int = 24, program: str = CTOP) -> None:
-        self._socket = str(directory / "tmux")
-        self.directory = directory
-        script = f"stty -g > before; cd {ROOT}; {program}; code=$?; cd {directory};"
-        script += " stty -g > after; echo exit code $code; exec sleep 60"
-        self._tmux("-f", "/dev/null", "new-session", "-d", "-x", str(width), "-y", str(height),
-                   "-c", str(directory), script)  # fmt: skip
-
-    def _tmux(self, *argv: str) -> str:
-        environment = {**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
-        result = subprocess.run(["tmux", "-u", "-S", self._socket, *argv], check=True, capture_output=True, text=True,
-                                env=environment, timeout=60)  # fmt: skip
-        return result.stdout
-
-    def press(self, *keys: str) -> None:
-        """Send keys, by tmux's names."""
-        self._tmux("send-keys", *keys)
-
-    def resize(self, width: int, height: int) -> None:
-        """Give the window another size."""
-        self._tmux("resize-window", "-x", str(width), "-y", str(height))
-
-    @property
-    def pid(self) -> int:
-        """PID of what runs in the shell of the window."""
-        shell = self._tmux("display-message", "-p", "#{pane_pid}").strip()
-        return int(Path(f"/proc/{shell}/task/{shell}/children").read_text(encoding="ascii").split()[0])
-
-    @property
-    def text(self) -> str:
-        """What is on the screen."""
-        return self._tmux("capture-pane", "-p")
-
-    def wait(self, true: Callable[[str], bool]) -> str:
-        """Wait until the screen is as expected, and return it."""
-        deadline = time.monotonic() + 90
-        while not true(shown := self.text):
-            if time.monotonic() > deadline:
-                pytest.fail(f"the screen never became as expected:\n{shown}")
-            time.sleep(0.1)
-        return shown
-
-    def is_restored(self) -> bool:
-        """Tell whether the terminal's settings are those before, and its alternate screen is left."""
-        alternate = self._tmux("display-message", "-p", "#{alternate_on}").strip()
-        before, after = (self.directory / name for name in ("before", "after"))
-        return alternate == "0" and before.read_text() == after.read_text()
-
-    def close(self) -> None:
-        """End the server and what runs in it."""
-        subprocess.run(["tmux", "-S", self._socket, "kill-server"], check=False, capture_output=True, timeout=60)
 
 
 def names_below(pid: int) -> list[bytes]:
@@ -108,10 +52,10 @@ def groups() -> Iterator[dict[str, int]]:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, groups: dict[str, int]) -> Iterator[Terminal]:
+def terminal(tmp_path: Path, groups: dict[str, int]) -> Iterator[Tmux]:
     """Run ctop in a terminal beside the groups."""
     assert groups
-    opened = Terminal(tmp_path)
+    opened = Tmux(tmp_path, CTOP)
     try:
         yield opened
     finally:
@@ -123,31 +67,31 @@ def rows(shown: str) -> list[str]:
     return [line for line in shown.splitlines() if " unshare " in line and "%" in line]
 
 
-def test_rows_sorts_filter_and_detail(terminal: Terminal) -> None:
+def test_rows_sorts_filter_and_detail(terminal: Tmux) -> None:
     """Rows appear with rates, the busy one first; keys sort and filter; Enter shows both PIDs; names are escaped."""
-    terminal.wait(lambda text: len(rows(text)) >= 2 and "? help" in text and "bad\\x1b[2J" in text)
-    shown = terminal.wait(lambda text: rows(text)[0].startswith("sh-"))
+    terminal.see(lambda text: len(rows(text)) >= 2 and "? help" in text and "bad\\x1b[2J" in text)
+    shown = terminal.see(lambda text: rows(text)[0].startswith("sh-"))
     assert "CPU%core" in shown
     terminal.press("N")
-    terminal.wait(lambda text: "by name" in text and rows(text)[0].startswith("bad\\x1b[2J"))
+    terminal.see(lambda text: "by name" in text and rows(text)[0].startswith("bad\\x1b[2J"))
     terminal.press("/", "b", "a", "d", "Enter")
-    terminal.wait(lambda text: "filter bad" in text and len(rows(text)) == 1)
+    terminal.see(lambda text: "filter bad" in text and len(rows(text)) == 1)
     terminal.press("Enter")
-    shown = terminal.wait(lambda text: "INSIDE" in text and "bad\\x1b[2J" in text.split("INSIDE")[1])
+    shown = terminal.see(lambda text: "INSIDE" in text and "bad\\x1b[2J" in text.split("INSIDE")[1])
     first = next(line for line in shown.split("INSIDE")[1].splitlines() if "bad\\x1b[2J" in line)
     host_pid, inner_pid = first.split()[:2]
     assert inner_pid == "1"
     assert Path(f"/proc/{host_pid}/comm").read_bytes() == b"bad\x1b[2J\n"
     terminal.press("Escape")
-    terminal.wait(lambda text: "THROTTLED" in text)
+    terminal.see(lambda text: "THROTTLED" in text)
 
 
 @pytest.mark.parametrize("key", ["q", "C-c"])
-def test_quitting_gives_the_terminal_back(terminal: Terminal, key: str) -> None:
+def test_quitting_gives_the_terminal_back(terminal: Tmux, key: str) -> None:
     """After q and after Ctrl-C the exit code is 0, the settings are those before, the alternate screen is left."""
-    terminal.wait(lambda text: bool(rows(text)))
+    terminal.see(lambda text: bool(rows(text)))
     terminal.press(key)
-    terminal.wait(lambda text: "exit code 0" in text)
+    terminal.see(lambda text: "exit code 0" in text)
     assert terminal.is_restored()
 
 
@@ -164,9 +108,9 @@ def group(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def showing(directory: Path, width: int, height: int, program: str) -> Iterator[Terminal]:
+def showing(directory: Path, width: int, height: int, program: str) -> Iterator[Tmux]:
     """Run a program in a terminal of that size."""
-    opened = Terminal(directory, width, height, program)
+    opened = Tmux(directory, program, (width, height))
     try:
         yield opened
     finally:
@@ -182,28 +126,28 @@ def in_table(text: str, name: str) -> bool:
 def test_containers_are_born_and_die_while_it_is_used(tmp_path: Path, width: int, height: int) -> None:
     """At each size rows come and go, and sort, filter, tree, list, detail and resizing work meanwhile."""
     with showing(tmp_path, width, height, f"{CTOP} -s name -f /^size-/") as terminal, group("size-one"):
-        terminal.wait(lambda text: in_table(text, "size-one"))
+        terminal.see(lambda text: in_table(text, "size-one"))
         with group("size-two"):
-            terminal.wait(lambda text: in_table(text, "size-two"))
+            terminal.see(lambda text: in_table(text, "size-two"))
             terminal.press("r", "t")
-            terminal.wait(lambda text: 0 < text.find("size-two") < text.find("size-one"))
+            terminal.see(lambda text: 0 < text.find("size-two") < text.find("size-one"))
             terminal.press("s")
-            terminal.wait(lambda text: "CPU used: of one core" in text)
+            terminal.see(lambda text: "CPU used: of one core" in text)
             terminal.press("Escape")  # by itself: with a key right behind it is that key with Alt
-            terminal.wait(lambda text: "THROTTLED" in text)
+            terminal.see(lambda text: "THROTTLED" in text)
             terminal.press("G", "Enter")
-            terminal.wait(lambda text: "THROTTLED" not in text and "size-one" in text)
+            terminal.see(lambda text: "THROTTLED" not in text and "size-one" in text)
             terminal.press("Escape")
-            terminal.wait(lambda text: in_table(text, "size-two"))
-        terminal.wait(lambda text: not in_table(text, "size-two") and in_table(text, "size-one"))
+            terminal.see(lambda text: in_table(text, "size-two"))
+        terminal.see(lambda text: not in_table(text, "size-two") and in_table(text, "size-one"))
         for columns, lines in ((20, 5), (200, 50), (width, height)):
             terminal.resize(columns, lines)
-            terminal.wait(lambda text: in_table(text, "size-one") and ("? help" in text or "1/1" in text))
+            terminal.see(lambda text: in_table(text, "size-one") and ("? help" in text or "1/1" in text))
         graphs = width >= 120
-        terminal.wait(lambda text: in_table(text, "size-one") and "? help" in text
+        terminal.see(lambda text: in_table(text, "size-one") and "? help" in text
                       and ("CPU HIST" in text) == ("MEM HIST" in text) == graphs)  # fmt: skip
         terminal.press("q")
-        terminal.wait(lambda text: "exit code 0" in text)
+        terminal.see(lambda text: "exit code 0" in text)
         assert terminal.is_restored()
 
 
@@ -211,7 +155,7 @@ def test_a_terminal_without_utf8(tmp_path: Path) -> None:
     """In the C locale everything drawn is ASCII; what goes to stderr is not in the way."""
     program = f"env LC_ALL=C NO_COLOR=1 {CTOP} -f /^plain-/ 2> {tmp_path}/errors"
     with showing(tmp_path, 120, 24, program) as terminal, group("plain-one"):
-        shown = terminal.wait(lambda text: in_table(text, "plain-one") and "over " in text)
+        shown = terminal.see(lambda text: in_table(text, "plain-one") and "over " in text)
         assert shown.isascii()
         assert "MEM HIST" in shown
 
@@ -219,9 +163,9 @@ def test_a_terminal_without_utf8(tmp_path: Path) -> None:
 def test_sigterm_gives_the_terminal_back(tmp_path: Path) -> None:
     """After SIGTERM the terminal is as before."""
     with showing(tmp_path, 80, 24, CTOP) as terminal:
-        terminal.wait(lambda text: "? help" in text)
+        terminal.see(lambda text: "? help" in text)
         os.kill(terminal.pid, signal.SIGTERM)
-        terminal.wait(lambda text: "exit code" in text)
+        terminal.see(lambda text: "exit code" in text)
         assert terminal.is_restored()
 
 
@@ -233,7 +177,7 @@ def test_a_crash_gives_the_terminal_back(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     with showing(tmp_path, 80, 24, f"env PYTHONPATH={ROOT} {sys.executable} {tmp_path}/crash.py") as terminal:
-        shown = terminal.wait(lambda text: "exit code" in text)
+        shown = terminal.see(lambda text: "exit code" in text)
         assert "exit code 0" not in shown
         assert "ZeroDivisionError" in shown
         assert terminal.is_restored()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,13 @@ PATIENCE = 90.0
 
 
 class Tmux:
-    """Runs a command in a window of `size` columns and lines; close() ends all of it."""
+    """Runs a line of shell in a window of `size` columns and lines; close() ends all of it."""
 
-    def __init__(self, directory: Path, command: Sequence[str], size: tuple[int, int] = (80, 24)) -> None:
+    def __init__(self, directory: Path, command: str, size: tuple[int, int] = (80, 24), **environment: str) -> None:
         self.directory = directory
         self._socket = str(directory / "tmux")
-        self._env = {**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
-        script = f"stty -g > before; {shlex.join(command)}; code=$?; stty -g > after"
+        self._env = {**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color", **environment}
+        script = f"stty -g > before; {command}; code=$?; stty -g > after"
         script += "; echo exit code $code; exec sleep 1000"
         columns, lines = size
         self("-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(lines), "-c", str(directory), script)
@@ -44,13 +43,30 @@ class Tmux:
         """What is on the screen."""
         return self("capture-pane", "-p")
 
+    def resize(self, columns: int, lines: int) -> None:
+        """Give the window another size."""
+        self("resize-window", "-x", str(columns), "-y", str(lines))
+
+    @property
+    def pid(self) -> int:
+        """PID of what runs in the shell of the window."""
+        shell = self("display-message", "-p", "#{pane_pid}").strip()
+        return int(Path(f"/proc/{shell}/task/{shell}/children").read_text(encoding="ascii").split()[0])
+
+    def see(self, true: Callable[[str], object]) -> str:
+        """Wait until the screen is as expected, and return it."""
+        deadline = time.monotonic() + PATIENCE
+        while not true(shown := self.text):
+            if time.monotonic() > deadline:
+                pytest.fail(f"the screen never became as expected:\n{shown}")
+            time.sleep(0.1)
+        return shown
+
     def wait(self, pattern: str) -> re.Match[str]:
         """Wait until something (a regular expression, ^ and $ are lines) is on the screen; return where."""
-        deadline = time.monotonic() + PATIENCE
-        while (found := re.search(pattern, shown := self.text, re.MULTILINE)) is None:
-            if time.monotonic() > deadline:
-                pytest.fail(f"{pattern!r} was never on the screen:\n{shown}")
-            time.sleep(0.1)
+        sought = re.compile(pattern, re.MULTILINE)
+        found = sought.search(self.see(sought.search))
+        assert found is not None
         return found
 
     def is_restored(self) -> bool:
