@@ -16,6 +16,7 @@ from inspector.limits import Limit, limits_of
 from inspector.measure import Meter
 from inspector.model import Container, Key, Observation
 from inspector.nsinspect.ceilings import Ceilings, read_ceilings
+from inspector.rates import grown
 
 __all__ = ["Chains"]
 
@@ -118,10 +119,8 @@ class Chains:
         """Return a counter's growth a second; None where a side is missing or it fell."""
         if key not in readings or key not in old or self._seconds is None:
             return None
-        after, before = get(readings[key]), get(old[key])
-        if after is None or before is None or after < before:
-            return None
-        return (after - before) / self._seconds
+        moved = grown(get(old[key]), get(readings[key]))
+        return None if moved is None else moved / self._seconds
 
 
 def _chain(name: str, unit: Unit, limit: Limit, used: Used, machine: Level | None) -> Chain:

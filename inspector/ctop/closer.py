@@ -24,6 +24,7 @@ from inspector.kernel.sockets import read_listeners
 from inspector.layers import Volume, volumes
 from inspector.model import Observation
 from inspector.nsinspect.gather import Gatherer
+from inspector.rates import grown
 from inspector.report import Report
 
 __all__ = ["Closer", "parse_passwd"]
@@ -221,4 +222,5 @@ def _traffic(old: Interface | None, new: Interface, seconds: float) -> Traffic:
 
 
 def _rate(before: int | None, after: int, seconds: float) -> float | None:
-    return None if before is None or after < before or seconds <= 0 else (after - before) / seconds
+    moved = grown(before, after)
+    return None if moved is None or seconds <= 0 else moved / seconds

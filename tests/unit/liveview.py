@@ -69,10 +69,10 @@ def live(
     return app
 
 
-async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
-    """Wait for something, on a machine however slow and busy."""
-    for _ in range(1000):
+async def until(pilot: Pilot[None], true: Callable[[], object], looks: int = 1000) -> None:
+    """Wait for something, on a machine however slow and busy; it is looked for every 20 ms."""
+    for _ in range(looks):
         await pilot.pause(0.02)
         if true():
             return
-    pytest.fail("did not happen within twenty seconds")
+    pytest.fail(f"did not happen within {looks // 50} seconds")

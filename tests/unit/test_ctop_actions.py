@@ -27,6 +27,7 @@ from inspector.kernel.host import Host
 from inspector.kernel.process import read_stat
 from inspector.schema import Document
 from tests.unit.documents import container, document, process
+from tests.unit.liveview import until
 
 # container() and process() started 90,000 s after the machine did; a second has 100 ticks.
 TICKS = 9_000_000
@@ -103,15 +104,6 @@ def acting(
 
     asyncio.run(run())
     return notes
-
-
-async def until(pilot: Pilot[None], true: Callable[[], object]) -> None:
-    """Wait for a condition."""
-    for _ in range(1000):
-        await pilot.pause(0.02)
-        if true():
-            return
-    pytest.fail("did not happen within twenty seconds")
 
 
 @pytest.fixture(autouse=True)

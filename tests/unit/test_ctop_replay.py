@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,10 @@ from inspector.ctop.source import Source
 from inspector.schema import Document
 from tests.unit.documents import container, document, process
 from tests.unit.liveview import screen
+from tests.unit.liveview import until as looked_for
 from tests.unit.test_recording import START, day, hours, record
+
+until = partial(looked_for, looks=5000)
 
 
 @pytest.fixture(autouse=True)
@@ -56,15 +60,6 @@ def run(source: Source, test: Callable[[Ctop, Pilot[None]], Coroutine[Any, Any, 
             await test(app, pilot)
 
     asyncio.run(inside())
-
-
-async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    for _ in range(5000):
-        await pilot.pause(0.02)
-        if true():
-            return
-    pytest.fail("did not happen")
 
 
 def recorded(path: Path, documents: list[Document]) -> list[Document]:
