@@ -84,10 +84,13 @@ class Meter:
                 sheet.retry()
 
     def open(self, wanted: Mapping[Key, bool]) -> None:
-        """Open the files that `figures` reads, which takes far longer than to read them."""
+        """Open the files that `figures` reads and that are not open yet, which takes far longer than to read them."""
+        if wanted == self._wanted:
+            return
         self._arrange(wanted)
         for sheet in self._sheets.values():
-            sheet.read(lambda *_: None)  # what cannot be read is told of by figures
+            if not sheet.is_open:
+                sheet.read(lambda *_: None)  # what cannot be read is told of by figures
 
     def figures(self, wanted: Mapping[Key, bool]) -> tuple[dict[Key, Reading], dict[Key, int]]:
         """Read resources of cgroups, in full (True) or their limits alone, and the inodes that identify them."""

@@ -106,7 +106,6 @@ class Observer:
 
     def _observe(self) -> Observation:
         self._absence.begin()
-        first = self._census is None
         system, refresh = self._collector.begin()
         census = self._collector.census()
         located = self._collector.located
@@ -117,9 +116,8 @@ class Observer:
             self._seen = None
         # The figures come last and together, so that they belong to one moment.
         shown = self._containers(census, found, leaders)
-        if first:
-            # While all is being opened the clock goes on: the last figures would be later than taken_at, rates too low.
-            self._meter.open(self._wanted)
+        # While files are being opened the clock goes on: the last figures would be later than taken_at, rates too low.
+        self._meter.open(self._wanted)
         taken_at, monotonic = time.time(), time.monotonic()
         readings, inodes = self._meter.figures(self._wanted)
         shown = self._owners(shown, readings)

@@ -70,6 +70,11 @@ class Sheet:
         self.readings: dict[Key, Reading] = {}
         self.inodes: dict[Key, int] = {}
 
+    @property
+    def is_open(self) -> bool:
+        """True once its files have been opened."""
+        return self._bundle is not None
+
     def read(self, account: Callable[[str, OSError | ParseError], None]) -> None:
         """Bring `readings` and `inodes` up to date; both are empty when the cgroup is gone."""
         try:
