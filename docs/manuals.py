@@ -11,9 +11,8 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NoReturn
+from importlib import import_module
+from typing import cast
 
 os.environ.setdefault("SOURCE_DATE_EPOCH", "1735689600")  # a page is the same whenever it is made
 
@@ -24,7 +23,7 @@ from exporter import options as exporter_options
 from inspector import nsinspect
 from inspector.ctop import options as ctop_options
 from inspector.ctop.keys import KEYS, PANEL_KEYS
-from sandbox import cli, verbs
+from sandbox import cli
 
 __all__ = ["made", "main", "parsers"]
 
@@ -43,37 +42,9 @@ SEE = {
 }
 
 
-class _Caught(Exception):
-    """No error: a parser that was about to parse."""
-
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
-        self.parser = parser
-
-
-@contextmanager
-def _catching() -> Iterator[None]:
-    """Let no parser parse: it is thrown instead. A verb of sandbox makes its parser when it runs."""
-
-    def caught(self: argparse.ArgumentParser, *_: object, **__: object) -> NoReturn:
-        raise _Caught(self)
-
-    real = argparse.ArgumentParser.parse_args
-    argparse.ArgumentParser.parse_args = caught  # type: ignore[method-assign, assignment]
-    try:
-        yield
-    finally:
-        argparse.ArgumentParser.parse_args = real  # type: ignore[method-assign]
-
-
 def _verb_parser(name: str) -> argparse.ArgumentParser:
-    if name in verbs.PARSERS:
-        return verbs.PARSERS[name]()
-    try:
-        with _catching():
-            cli.VERBS[name]([], None)  # type: ignore[arg-type]  it does not come as far as to need a store
-    except _Caught as caught:
-        return caught.parser
-    raise AssertionError(f"sandbox {name} has no parser")
+    module = import_module(f"sandbox.commands.{cli.VERBS[name]}")
+    return cast("argparse.ArgumentParser", getattr(module, f"{name}_parser")())
 
 
 def sandbox_parser() -> argparse.ArgumentParser:

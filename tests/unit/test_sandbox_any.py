@@ -9,9 +9,10 @@ import pytest
 
 from inspector.kernel.cgroups import Hierarchy, Membership
 from inspector.kernel.mounts import parse_mountinfo
-from sandbox import adjust, ceilings, cgroup, enter, entering, verbs
+from sandbox import adjust, ceilings, cgroup, enter, entering
 from sandbox.adjust import Asked, writes
 from sandbox.ceilings import Bounds
+from sandbox.commands import any_process
 from sandbox.errors import SandboxError
 from sandbox.subject import Group, container_top
 
@@ -187,7 +188,7 @@ def test_options_before_and_after_the_pid(words: list[str], monkeypatch: pytest.
         return 3
 
     monkeypatch.setattr(enter, "enter", run)
-    assert verbs.VERBS["enter"](words, None) == 3  # type: ignore[arg-type]  # it needs no store
+    assert any_process.enter(words, None) == 3  # type: ignore[arg-type]  # it needs no store
     (wish,) = seen
     assert (wish.pid, wish.argv, wish.namespaces, wish.user) == (42, ("ls", "-l"), frozenset({"net"}), "web")
 
@@ -215,10 +216,10 @@ def test_options_before_and_after_the_pid(words: list[str], monkeypatch: pytest.
 def test_bad_command_lines(words: list[str], text: str) -> None:
     """What makes no sense is refused before anything is touched, with a line that says what is wrong."""
     with pytest.raises(SandboxError, match=text):
-        verbs.VERBS[words[0]](words[1:], None)  # type: ignore[arg-type]  # it needs no store
+        getattr(any_process, words[0])(words[1:], None)  # it needs no store
 
 
 def test_one_that_started_at_another_time_is_another_process() -> None:
     """A PID that was given to a new process meanwhile is not taken for the one that was meant."""
     with pytest.raises(SandboxError, match="another process's by now"):
-        verbs.VERBS["freeze"]([str(os.getpid()), "--started", "1"], None)  # type: ignore[arg-type]
+        any_process.freeze([str(os.getpid()), "--started", "1"], None)  # type: ignore[arg-type]

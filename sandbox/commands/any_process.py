@@ -7,18 +7,25 @@ PID, as people type them; `enter`'s end where its program begins.
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sandbox.errors import SandboxError
+from sandbox.commands.output import say_line
 from sandbox.parsing import Arguments, Parser, new_parser, parse_up_to_program
 
 if TYPE_CHECKING:
     from sandbox.adjust import Asked
     from sandbox.state import Store
 
-__all__ = ["PARSERS", "VERBS"]
+__all__ = [
+    "enter",
+    "enter_parser",
+    "freeze",
+    "freeze_parser",
+    "limit",
+    "limit_parser",
+    "thaw",
+    "thaw_parser",
+]
 
 NAMESPACES = {
     "mnt": "its files",
@@ -117,7 +124,7 @@ def freeze(words: list[str], _: Store) -> int:
 
     parser = freeze_parser()
     arguments = parser.parse_args(words)
-    _print(freezer.freeze(_pid(parser, arguments.pid), force=arguments.force, started=arguments.started))
+    say_line(freezer.freeze(_pid(parser, arguments.pid), force=arguments.force, started=arguments.started))
     return 0
 
 
@@ -127,7 +134,7 @@ def thaw(words: list[str], _: Store) -> int:
 
     parser = thaw_parser()
     arguments = parser.parse_args(words)
-    _print(freezer.thaw(_pid(parser, arguments.pid), force=arguments.force, started=arguments.started))
+    say_line(freezer.thaw(_pid(parser, arguments.pid), force=arguments.force, started=arguments.started))
     return 0
 
 
@@ -156,7 +163,7 @@ def limit(words: list[str], _: Store) -> int:
     asked = _asked(parser, arguments)
     pid = _pid(parser, arguments.pid)
     for line in adjust(pid, asked, force=arguments.force, started=arguments.started):
-        _print(line)
+        say_line(line)
     return 0
 
 
@@ -193,15 +200,3 @@ def _asked(parser: Parser, arguments: Arguments) -> dict[str, Asked]:
     if given["pids"]:
         found["pids"] = Asked(limits.pids)
     return found
-
-
-def _print(text: str) -> None:
-    try:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
-    except OSError as error:
-        raise SandboxError(f"standard output: {error.strerror}", 1) from None
-
-
-VERBS: dict[str, Callable[[list[str], Store], int]] = {"enter": enter, "freeze": freeze, "thaw": thaw, "limit": limit}
-PARSERS = {"enter": enter_parser, "freeze": freeze_parser, "thaw": thaw_parser, "limit": limit_parser}
