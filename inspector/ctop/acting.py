@@ -150,9 +150,7 @@ class Acting(App[None]):
 
     def action_shell(self) -> None:
         """Open a shell in a container."""
-        aim = self._aim()
-        if aim is not None:
-            self.actions.shell(aim)
+        self._ask(self.actions.shell)
 
     def action_logs(self) -> None:
         """Show what a container has said."""

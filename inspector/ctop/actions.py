@@ -1,7 +1,7 @@
 """What can be done to a container from the live view: a signal, freeze, thaw, other limits, a shell in it.
 
 Each is asked about first, naming what will be done to what, and says
-afterwards what was done. The shell needs no question: it does nothing by itself.
+afterwards what was done.
 """
 
 from __future__ import annotations
@@ -45,6 +45,12 @@ class Aim(NamedTuple):
         """The container's name, escaped, and no longer than leaves room for the rest of a line."""
         text = safe(self.container["name"])
         return text if width_of(text) <= NAME_WIDTH else fit(text, NAME_WIDTH)
+
+    @property
+    def whom(self) -> str:
+        """The container and its process, as a question names them."""
+        comm = safe(self.comm)[:COMM_WIDTH]
+        return f"process {self.pid} ({comm}) of {self.name}" if comm else f"{self.name}, process {self.pid}"
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -91,8 +97,6 @@ class Actions:
         return SignalMenu(aim, lambda number, name: self._confirm_signal(aim, number, name))
 
     def _confirm_signal(self, aim: Aim, number: int, name: str) -> Asking:
-        whom = f"process {aim.pid} ({_cut(aim.comm)}) of {aim.name}" if aim.comm else f"{aim.name}, process {aim.pid}"
-
         def send() -> None:
             try:
                 self._runner.signal(aim.pid, aim.started_ticks, number)
@@ -101,7 +105,7 @@ class Actions:
             else:
                 self._stage.say(f"{name} sent to process {aim.pid}")
 
-        return Question(f"send {name} to {whom}", send)
+        return Question(f"send {name} to {aim.whom}", send)
 
     def freeze(self, aim: Aim) -> Asking:
         """Ask whether to freeze a container, or to thaw one that is frozen."""
@@ -130,8 +134,11 @@ class Actions:
 
         return Prompt(f"{what} of {aim.name} (now {now})", f"{example}, or none", take)
 
-    def shell(self, aim: Aim) -> None:
-        """Open a shell in a container, on our terminal."""
+    def shell(self, aim: Aim) -> Asking:
+        """Ask whether to open a shell in a container, on our terminal."""
+        return Question(f"open a shell in {aim.whom}", lambda: self._open_shell(aim))
+
+    def _open_shell(self, aim: Aim) -> None:
         done = self._stage.in_front(("enter", *aim.words))
         if done.text:
             self._stage.say(safe(done.text), "bad" if done.code else "warn")
@@ -140,10 +147,6 @@ class Actions:
 
     def _run(self, *words: str) -> None:
         self._stage.beside(lambda: self._runner.run(words))
-
-
-def _cut(text: str) -> str:
-    return safe(text)[:COMM_WIDTH]
 
 
 class SignalMenu:

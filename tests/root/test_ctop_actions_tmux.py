@@ -64,8 +64,10 @@ def entered(pid: int) -> list[int]:
 
 
 def check_shell(screen: Tmux, pid: int, name: str) -> None:
-    """Press E: a shell is in the container by the kernel's word, on a terminal; after its end the view is whole."""
+    """Press E, y: a shell is in the container by the kernel's word, on a terminal; after its end the view is whole."""
     screen.press("E")
+    screen.wait(rf"y/n  open a shell in {name}, process {pid}\?")
+    screen.press("y")
     screen.wait(r"[#$] *\s*\Z")  # its prompt: what is typed before is lost with ctop's input
     # A program of the shell's own, which stays to be looked at.
     screen.press("cat /proc/self/mountinfo | grep -c ^ ; echo in-$((40+2)); cat", "Enter")
@@ -95,6 +97,8 @@ def test_a_container_of_ours(sandbox: Sandbox, tmp_path: Path) -> None:
         screen.wait("frozen .[0-9]+ process")
         assert cgroups.read(f"{cgroups.path_of(pid, 'freezer')}/freezer.state").strip() == "FROZEN"
         screen.press("E")
+        screen.wait("y/n  open a shell")
+        screen.press("y")
         screen.wait("is frozen, and so would be the program")
         screen.wait("paused|frozen")
         screen.press("z")
@@ -134,6 +138,8 @@ def test_a_signal_for_ctop_while_a_shell_is_open(sandbox: Sandbox, tmp_path: Pat
     pid = sandbox.pid("termed")
     with ctop_of(tmp_path, "termed", sandbox.root) as screen:
         screen.press("E")
+        screen.wait("y/n  open a shell")
+        screen.press("y")
         screen.wait(r"[#$] *\s*\Z")
         assert sandboxing.wait_for(lambda: len(entered(pid)) == 1, PATIENCE)
         (shell,) = entered(pid)

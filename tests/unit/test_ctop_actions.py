@@ -208,14 +208,20 @@ def test_a_limit_that_is_none_is_said_at_once() -> None:
 
 @pytest.mark.parametrize("key", ["E", "e"])
 def test_a_shell(key: str) -> None:
-    """E enters the container's first process; what the sandbox says of itself is in the status line."""
+    """E asks, and enters the container's first process; what the sandbox says of itself is in the status line."""
 
     async def test(app: Ctop, notes: Notes, pilot: Pilot[None]) -> None:
         notes.answer = Done(127, "there is no shell in it")
         await pilot.press(key)
+        assert "y/n  open a shell in web, process 4242?" in screen(app)
+        await pilot.press("enter", key, "n")
+        assert notes.ran == []
+        assert "y/n" not in screen(app)
+        await pilot.press(key, "y")
+        assert "y/n" not in screen(app)
         assert "there is no shell in it" in screen(app)
         notes.answer = Done(3, "")
-        await pilot.press(key)
+        await pilot.press(key, "y")
         assert "the shell in web ended with exit code 3" in screen(app)
 
     assert acting(test).ran == [("enter", "4242", "--started", str(TICKS))] * 2
@@ -252,6 +258,20 @@ def test_nothing_is_done_elsewhere() -> None:
 
     notes = acting(test, local=False)
     assert (notes.ran, notes.signals) == ([], [])
+
+
+def test_a_shell_where_a_chosen_process_is() -> None:
+    """In a container's page E is for the process under the cursor, and names it."""
+
+    async def test(app: Ctop, notes: Notes, pilot: Pilot[None]) -> None:
+        await pilot.press("enter")
+        await until(pilot, lambda: "4300" in screen(app))
+        await pilot.press("down", "E")
+        assert "y/n  open a shell in process 4300 (nginx) of web?" in screen(app)
+        await pilot.press("y")
+        assert notes.ran == [("enter", "4300", "--started", str(TICKS + 5000))]
+
+    acting(test)
 
 
 def test_a_container_without_a_process() -> None:
