@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["Tmux"]
+__all__ = ["Sought", "Tmux"]
 
-PATIENCE = 90.0
+PATIENCE = 120.0
+
+Sought = str | Callable[[str], object]
+"""What a screen is waited for with: a regular expression, ^ and $ being lines, or a function of its text."""
 
 
 class Tmux:
@@ -34,9 +37,18 @@ class Tmux:
                               env=self._env, timeout=60)  # fmt: skip
         return done.stdout
 
-    def press(self, *keys: str) -> None:
-        """Send keys, by tmux's names."""
+    def press(self, *keys: str, until: Sought | None = None) -> None:
+        """Send keys, by tmux's names, and wait until they brought something.
+
+        The screen still has what was there before until the program has taken the keys, so what is sought must not
+        be there when they are sent: first it has to go.
+        """
+        if until is not None:
+            sought = _function(until)
+            self.see(lambda text: not sought(text))
         self("send-keys", *keys)
+        if until is not None:
+            self.see(until)
 
     @property
     def text(self) -> str:
@@ -53,8 +65,9 @@ class Tmux:
         shell = self("display-message", "-p", "#{pane_pid}").strip()
         return int(Path(f"/proc/{shell}/task/{shell}/children").read_text(encoding="ascii").split()[0])
 
-    def see(self, true: Callable[[str], object]) -> str:
+    def see(self, sought: Sought) -> str:
         """Wait until the screen is as expected, and return it."""
+        true = _function(sought)
         deadline = time.monotonic() + PATIENCE
         while not true(shown := self.text):
             if time.monotonic() > deadline:
@@ -63,9 +76,8 @@ class Tmux:
         return shown
 
     def wait(self, pattern: str) -> re.Match[str]:
-        """Wait until something (a regular expression, ^ and $ are lines) is on the screen; return where."""
-        sought = re.compile(pattern, re.MULTILINE)
-        found = sought.search(self.see(sought.search))
+        """Wait until a regular expression is on the screen, and return where."""
+        found = re.search(pattern, self.see(pattern), re.MULTILINE)
         assert found is not None
         return found
 
@@ -77,3 +89,7 @@ class Tmux:
     def close(self) -> None:
         """End the server and what runs in it."""
         subprocess.run(["tmux", "-S", self._socket, "kill-server"], check=False, capture_output=True, timeout=60)
+
+
+def _function(sought: Sought) -> Callable[[str], object]:
+    return re.compile(sought, re.MULTILINE).search if isinstance(sought, str) else sought
