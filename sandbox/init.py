@@ -23,6 +23,7 @@ from typing import NoReturn
 from sandbox import capabilities, cgroup, mounting, namespaces, rootfs, selfexec, syscalls, terminal, users
 from sandbox.channel import Born, Channel, Console, Go, Proceed, Ready
 from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError
+from sandbox.inroot import in_root_open, make_directories, root_directory
 
 __all__ = ["Launch", "Program", "Streams", "descend", "joiner"]
 
@@ -245,14 +246,17 @@ def setgroups_denied() -> bool:
 
 def make_workdir(path: str) -> None:
     """Make the working directory where it is missing, as Docker does."""
-    with contextlib.suppress(OSError):
-        os.makedirs(path, 0o755, exist_ok=True)
+    with contextlib.suppress(OSError), root_directory() as root:
+        os.close(make_directories(root, path))
 
 
 def enter_workdir(path: str) -> None:
     """Go to the working directory, and make sure that it is in the container (CVE-2024-21626)."""
     try:
-        os.chdir(path)
+        with root_directory() as root:
+            fd = in_root_open(root, path, os.O_PATH | os.O_DIRECTORY)
+        os.fchdir(fd)
+        os.close(fd)
         inside = os.getcwd().startswith("/")
     except OSError as error:
         raise SandboxError(f"cannot enter the working directory {path}: {error.strerror}") from None

@@ -15,30 +15,29 @@ from collections.abc import Iterable, Iterator
 
 from sandbox import syscalls
 from sandbox.errors import SandboxError
+from sandbox.inroot import host_path, in_root_open, root_directory
 from sandbox.rootfs import SAFE, Bind, Directory, Link, Mask, Mount, Node, Step
 from sandbox.syscalls import MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT
 
 __all__ = ["apply", "enter"]
 
 MOUNT_ATTR_RDONLY = 1
-IN_ROOT = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
 
 
 def apply(root: Mount, steps: Iterable[Step]) -> None:
     """Mount the root and everything in it; the caller is in a mount namespace of its own."""
     syscalls.mount(None, "/", None, syscalls.MS_PRIVATE | MS_REC)
     _mount_root(root)
-    fd = os.open(root.target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     umask = os.umask(0)
     try:
-        for step in steps:
-            try:
-                _do(fd, step)
-            except OSError as error:
-                raise _named(error, step) from None
+        with root_directory(root.target) as fd:
+            for step in steps:
+                try:
+                    _do(fd, step)
+                except OSError as error:
+                    raise _named(error, step) from None
     finally:
         os.umask(umask)
-        os.close(fd)
 
 
 def _named(error: OSError, step: Step) -> OSError:
@@ -80,7 +79,7 @@ def _do(root: int, step: Step) -> None:
     """Carry out one step below the descriptor `root`."""
     if isinstance(step, Mount):
         with _target(root, step.target, plain=step.plain, user=not step.plain) as fd:
-            syscalls.mount(step.source or step.fstype, _proc(fd), step.fstype, step.flags, step.data or None)
+            syscalls.mount(step.source or step.fstype, host_path(fd), step.fstype, step.flags, step.data or None)
     elif isinstance(step, Bind):
         _bind(root, step)
     elif isinstance(step, Directory):
@@ -98,10 +97,6 @@ def _do(root: int, step: Step) -> None:
         _make_read_only(root, step.path)
 
 
-def _proc(fd: int) -> str:
-    return f"/proc/self/fd/{fd}"
-
-
 @contextlib.contextmanager
 def _target(
     root: int, path: str, *, plain: bool = False, file: bool = False, user: bool = False
@@ -116,14 +111,9 @@ def _target(
         os.close(fd)
 
 
-def _open(root: int, path: str, *, plain: bool = False) -> int:
-    resolve = IN_ROOT | (syscalls.RESOLVE_NO_SYMLINKS if plain else 0)
-    return syscalls.openat2(root, path, os.O_PATH, resolve)
-
-
 def _open_or_make(root: int, path: str, *, plain: bool, file: bool) -> int:
     try:
-        return _checked(_open(root, path, plain=plain), path, file=file)
+        return _checked(in_root_open(root, path, links=not plain), path, file=file)
     except OSError as error:
         if error.errno == errno.ELOOP and plain:
             raise SandboxError(f"rootfs: {path} is a symbolic link, which could lead anywhere: refused") from None
@@ -142,7 +132,7 @@ def _open_or_make(root: int, path: str, *, plain: bool, file: bool) -> int:
         raise OSError(error.errno, f"cannot make the mount point: {error.strerror}", path) from None
     finally:
         os.close(parent)
-    return _open(root, path, plain=plain)
+    return in_root_open(root, path, links=not plain)
 
 
 def _checked(fd: int, path: str, *, file: bool) -> int:
@@ -154,7 +144,7 @@ def _checked(fd: int, path: str, *, file: bool) -> int:
 
 def _refuse_kernel_filesystems(root: int, fd: int, path: str) -> None:
     """Refuse a mount point that a link of the rootfs leads into /proc or /sys, to forge the kernel's files."""
-    real, top = os.readlink(_proc(fd)), os.readlink(_proc(root))
+    real, top = os.readlink(host_path(fd)), os.readlink(host_path(root))
     inside = real.removeprefix(top.rstrip("/"))
     if f"{inside}/".startswith(("/proc/", "/sys/")) or inside in ("", "/"):
         raise SandboxError(f"the mount point {path} leads to {inside or '/'} in this rootfs: refused")
@@ -168,9 +158,9 @@ def _bind(root: int, step: Bind) -> None:
     try:
         file = not stat.S_ISDIR(os.fstat(source).st_mode)
         with _target(root, step.target, plain=step.own, file=file, user=not step.own) as fd:
-            syscalls.mount(_proc(source), _proc(fd), None, MS_BIND | MS_REC)
+            syscalls.mount(host_path(source), host_path(fd), None, MS_BIND | MS_REC)
         if step.read_only:
-            fd = _open(root, step.target)
+            fd = in_root_open(root, step.target)
             try:
                 syscalls.set_mount_attributes(fd, MOUNT_ATTR_RDONLY, recursive=True)
             finally:
@@ -182,7 +172,7 @@ def _bind(root: int, step: Bind) -> None:
 def _node(root: int, step: Node) -> None:
     if step.bind:
         with _target(root, step.path, file=True) as fd:
-            syscalls.mount(step.path, _proc(fd), None, MS_BIND)
+            syscalls.mount(step.path, host_path(fd), None, MS_BIND)
         return
     with _target(root, os.path.dirname(step.path)) as parent:
         name = os.path.basename(step.path)
@@ -196,7 +186,7 @@ def _expand(root: int, path: str) -> list[str]:
         return [path]
     before, _, after = path.partition("*")
     try:
-        fd = syscalls.openat2(root, before, os.O_RDONLY | os.O_DIRECTORY, IN_ROOT)
+        fd = in_root_open(root, before, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         return []
     try:
@@ -208,20 +198,20 @@ def _expand(root: int, path: str) -> list[str]:
 def _mask(root: int, path: str) -> None:
     """Lay an empty read-only filesystem over a directory, the null device over a file."""
     try:
-        fd = _open(root, path)
+        fd = in_root_open(root, path)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return
         raise
     try:
         if stat.S_ISDIR(os.fstat(fd).st_mode):
-            syscalls.mount("tmpfs", _proc(fd), "tmpfs", SAFE | MS_RDONLY, "nr_inodes=2,size=4k")
+            syscalls.mount("tmpfs", host_path(fd), "tmpfs", SAFE | MS_RDONLY, "nr_inodes=2,size=4k")
             return
-        null = _open(root, "/dev/null")
+        null = in_root_open(root, "/dev/null")
         try:
             if os.fstat(null).st_rdev != os.makedev(1, 3):  # CVE-2025-31133
                 raise SandboxError("rootfs: /dev/null is not the null device")
-            syscalls.mount(_proc(null), _proc(fd), None, MS_BIND)
+            syscalls.mount(host_path(null), host_path(fd), None, MS_BIND)
         finally:
             os.close(null)
     finally:
@@ -237,17 +227,17 @@ def _make_read_only(root: int, path: str) -> None:
             return
         if error.errno != errno.EINVAL:  # EINVAL: not a mount point
             raise
-        fd = _open(root, path)
+        fd = in_root_open(root, path)
         try:
-            syscalls.mount(_proc(fd), _proc(fd), None, MS_BIND | MS_REC)
+            syscalls.mount(host_path(fd), host_path(fd), None, MS_BIND | MS_REC)
         finally:
             os.close(fd)
         _remount_read_only(root, path)
 
 
 def _remount_read_only(root: int, path: str) -> None:
-    fd = _open(root, path)
+    fd = in_root_open(root, path)
     try:
-        syscalls.mount(None, _proc(fd), None, MS_REMOUNT | MS_BIND | MS_RDONLY | SAFE)
+        syscalls.mount(None, host_path(fd), None, MS_REMOUNT | MS_BIND | MS_RDONLY | SAFE)
     finally:
         os.close(fd)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sandbox.errors import SandboxError
+from sandbox.inroot import in_root_open, root_directory
 
 __all__ = ["User", "look_up", "read_users"]
 
@@ -34,7 +35,7 @@ class User:
 def read_users(path: str, fields: int) -> list[list[str]]:
     """Return the entries of a passwd or group file that have at least `fields` fields; none when it is missing."""
     try:
-        with open(path, "rb", opener=_open_now) as file:
+        with root_directory() as root, open(_open_now(root, path), "rb") as file:
             text = (file.read(LARGEST_FILE) or b"").decode(errors="surrogateescape")
     except OSError:
         return []
@@ -42,9 +43,9 @@ def read_users(path: str, fields: int) -> list[list[str]]:
     return [entry for entry in entries if len(entry) >= fields and entry[2].isdecimal()]
 
 
-def _open_now(path: str, flags: int) -> int:
+def _open_now(root: int, path: str) -> int:
     """Open without waiting: a container may put a FIFO there."""
-    return os.open(path, flags | os.O_NONBLOCK)
+    return in_root_open(root, path, os.O_RDONLY | os.O_NONBLOCK)
 
 
 def look_up(text: str, passwd: Sequence[list[str]], group: Sequence[list[str]]) -> User:
