@@ -86,9 +86,9 @@ class Thread(NamedTuple):
 class Closeup(NamedTuple):
     """One close look at a container, at `parts` of it; what was not asked for, or cannot be read, is None.
 
-    `note` says why there is nothing at all; `ended` why the container ended, where that is known. `threads` is by
-    PID, `users` by user id; `holders` are the PIDs that hold listening sockets, by inode; `volumes` are the mounts
-    that are not the image's.
+    `note` says why there is nothing at all; `ended` why the container ended, `ended_by` what says so (both hold hostile
+    text): without "end" among the parts there may be more to come. `threads` is by PID, `users` by user id; `holders`
+    are the PIDs that hold listening sockets, by inode; `volumes` are the mounts that are not the image's.
     """
 
     container: str
@@ -104,6 +104,7 @@ class Closeup(NamedTuple):
     users: Mapping[int, str] = MappingProxyType({})
     volumes: tuple[Volume, ...] | None = None
     ended: str | None = None
+    ended_by: tuple[str, ...] = ()
     note: str | None = None
     problems: tuple[str, ...] = ()
 

@@ -16,7 +16,7 @@ from inspector.kernel.mounts import overlay_layers
 from inspector.model import Container
 from inspector.stores import Clues, Facts, Source, sources
 
-__all__ = ["Metadata"]
+__all__ = ["Metadata", "clues_of"]
 
 MOST_BYTES = 16 << 20  # containerd's database and Podman's list hold all containers
 
@@ -72,7 +72,7 @@ class Metadata:
 
     def _find(self, container: Container, runtime: str) -> Facts:
         found = Facts()
-        for source in sources(runtime, _clues(container)):
+        for source in sources(runtime, clues_of(container)):
             facts = self._facts(source, _runtime_id(container))
             if facts is not None and facts.health:
                 self._checked[container.id] = source
@@ -104,7 +104,8 @@ def _runtime_id(container: Container) -> str:
     return container.runtime_id or container.id
 
 
-def _clues(container: Container) -> Clues:
+def clues_of(container: Container) -> Clues:
+    """Return what is known of a container that may lead to its runtime's files."""
     leader = container.leader
     overlay = overlay_layers(leader.root) if leader and leader.root else None
     return Clues(

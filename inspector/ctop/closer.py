@@ -12,11 +12,10 @@ from typing import ParamSpec, TypeVar
 from inspector.absence import Absence
 from inspector.closeup import Ask, Closeup, Thread, Traffic
 from inspector.ctop.chains import Chains
+from inspector.ctop.ending import Ends
 from inspector.errors import NoSuchProcess
 from inspector.kernel.addresses import read_addresses
-from inspector.kernel.cgroups import ancestors
 from inspector.kernel.host import Host
-from inspector.kernel.kmsg import KernelLog, Kill, KillReader
 from inspector.kernel.mounts import read_mountinfo
 from inspector.kernel.network import Interface, parse_net_dev
 from inspector.kernel.process import CLOCK_TICKS, parse_stat
@@ -37,8 +36,6 @@ MOST_THREADS = 5000
 MOST_DESCRIPTORS = 2000
 SOCKET = re.compile(r"socket:\[([0-9]{1,20})\]", re.ASCII)
 PASSWD_BYTES = 1 << 20
-KILLED_BEFORE = 60.0
-"""Seconds before its end in which a kill is taken for the reason of it: the next sample may come late."""
 Ticks = Mapping[tuple[int, int], int]
 
 
@@ -60,6 +57,7 @@ class Closer:
         self._host = host
         self._absence = Absence()
         self._chains = Chains(host)
+        self._ends = Ends(host)
         self._container: str | None = None
         self._reported: tuple[float, Report | None, tuple[Volume, ...] | None] | None = None
         self._traffic: tuple[float, dict[str, Interface]] | None = None
@@ -72,13 +70,15 @@ class Closer:
             self._container = ask.container
             self._reported = self._traffic = self._ticks = None
             self._chains.forget()
+            self._ends.forget()
         self._absence.begin()
         taken = time.time()
         if "end" in ask.parts:
-            return Closeup(ask.container, taken, ask.parts, ended=self._end(ask, taken))
+            return self._ends.told(ask, taken)
         one = next((one for one in seen.containers if one.id == ask.container), None)
         if one is None:
             return Closeup(ask.container, taken, ask.parts)
+        self._ends.watch(one, seen)
         pid = one.leader.process.pid if one.leader else next(iter(one.members), None)
         told = Closeup(ask.container, taken, ask.parts, users=self._known_users())
         if pid is None:
@@ -112,6 +112,10 @@ class Closer:
             data = self._absence.attempt("/etc/passwd", self._host.read_prefix, "/etc/passwd", PASSWD_BYTES)
             self._users = parse_passwd(data or b"")
         return self._users
+
+    def close(self) -> None:
+        """Let go of what is kept open."""
+        self._ends.forget()
 
     def _report(
         self, pid: int, earlier: Observation | None, seen: Observation
@@ -179,27 +183,6 @@ class Closer:
             found[pid] = tuple(threads)
         self._ticks = now, ticks
         return found
-
-    def _end(self, ask: Ask, now: float) -> str | None:
-        """Say why a container ended, as far as the kernel's log tells: its own counters went with it."""
-        if ask.cgroup is None or ask.since is None:
-            return None
-        earliest = (time.monotonic() - (now - ask.since) - KILLED_BEFORE) * 1e6
-        log, reader, last = KernelLog(self._host), KillReader(), None
-        try:
-            for record in log.records():
-                kill = reader.read(record)
-                if kill is not None and kill.monotonic_us >= earliest and ask.cgroup in ancestors(kill.cgroup):
-                    last = kill
-        except OSError:
-            return None
-        finally:
-            log.close()
-        return _killed(last)
-
-
-def _killed(kill: Kill | None) -> str | None:
-    return None if kill is None else f"{kill.task} (pid {kill.pid}) was killed for lack of memory (OOM)"
 
 
 def _traffic(old: Interface | None, new: Interface, seconds: float) -> Traffic:

@@ -74,7 +74,7 @@ class Panel:
                 found = {**found, "processes": self.container["processes"]}
             if self.ended_at is not None:  # a recording was stepped back
                 self.ended_at, self._why_told = None, False
-                self._closeup = self._closeup._replace(ended=None)
+                self._closeup = self._closeup._replace(ended=None, ended_by=())
             self.container = found
         elif self.container is not None and self.ended_at is None:
             self.ended_at = document["taken_at"]
@@ -88,6 +88,7 @@ class Panel:
             self._why_told = True
         told = {name: value for name, value in closeup._asdict().items() if value is not None}
         told["users"] = closeup.users or self._closeup.users
+        told["ended_by"] = closeup.ended_by or self._closeup.ended_by
         if "network" not in closeup.parts:
             del told["holders"]
         self._closeup = self._closeup._replace(**told)
@@ -218,7 +219,9 @@ class Panel:
         return f"Esc back  1-8 Tab tabs  {TABS[self.tab].keys}? help  q quit"
 
     def finding(self) -> Line:
-        """Return the worst finding, which its own tab shows whole."""
+        """Return the worst finding, which its own tab shows whole; of a container that ended what says why."""
+        if self.ended_at is not None and self._closeup.ended_by:
+            return [("evidence  ", "dim"), (safe("; ".join(self._closeup.ended_by)), "")]
         found = every_finding(self.container, self._closeup) if self.container and self.tab != FINDINGS else []
         if not found:
             return []

@@ -152,6 +152,8 @@ class KernelSource:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._closer is not None:
+            self._closer.close()
         self._host.close()
 
 

@@ -10,7 +10,7 @@ from inspector.closeup import Closeup
 from inspector.schema import Container, Finding
 from inspector.views.cells import COLOUR_OF_SEVERITY, SEVERITY
 from inspector.views.detail import identity_lines
-from inspector.views.facts import not_readable
+from inspector.views.facts import not_readable, wrapped
 from inspector.views.layout import Line
 from inspector.views.text import safe
 
@@ -39,6 +39,8 @@ OF_SAMPLES = frozenset(
 def diagnosis_lines(container: Container, closeup: Closeup, width: int) -> list[Line]:
     """Return the page of findings."""
     lines: list[Line] = []
+    if closeup.ended is not None:
+        lines += wrapped("ended", "; ".join((closeup.ended, *closeup.ended_by)), width, "bad")
     found = every_finding(container, closeup)
     for one in found:
         lines += finding_lines(one, width)

@@ -36,6 +36,7 @@ TCP6 = """\
   sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when
    0: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 00000000:00000000 00:0 0 0 0 52399
 """
+UNKNOWN = "why is not known"
 KILL = (
     "4,900,999000000,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=x,mems_allowed=0,"
     "oom_memcg={path},task_memcg={path},task=web,pid=4242,uid=0\n"
@@ -269,15 +270,17 @@ def test_why_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
         seen = Observer(host).tick()
         found = look(Closer(host), seen, "end", cgroup=PATH, since=4999.5)
         late = look(Closer(host), seen, "end", cgroup=PATH, since=5500.0)
-        assert look(Closer(host), seen, "end", since=4999.5).ended is None
-    assert found.ended == ("web (pid 4242) was killed for lack of memory (OOM)" if told else None)
-    assert late.ended is None
+        assert look(Closer(host), seen, "end", since=4999.5).ended == UNKNOWN
+    assert found.ended == ("web (pid 4242) was killed for lack of memory (OOM)" if told else UNKNOWN)
+    assert late.ended == UNKNOWN
 
 
 def test_without_the_kernels_log_the_reason_is_not_known(tmp_path: Path) -> None:
-    """No /dev/kmsg is no error."""
+    """No /dev/kmsg is no error, and what could not be looked at is said."""
     with machine(tmp_path).open() as host:
-        assert look(Closer(host), Observer(host).tick(), "end", cgroup=PATH, since=1.0).ended is None
+        found = look(Closer(host), Observer(host).tick(), "end", cgroup=PATH, since=1.0)
+    assert found.ended == UNKNOWN
+    assert "no look at the kernel's log" in found.ended_by
 
 
 def test_names_of_users() -> None:

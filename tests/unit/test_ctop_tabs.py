@@ -256,8 +256,17 @@ def test_an_end_is_told_with_its_time_and_reason() -> None:
     assert "ENDED at " in text_of(panel, 80, 19)
     assert "nginx: worker process" in text_of(panel, 80, 19)
     assert panel.process is None
-    panel.take(Closeup(one["id"], 0.0, frozenset({"end"}), ended="nginx (pid 7) was killed for lack of memory (OOM)"))
+    panel.take(Closeup(one["id"], 0.0, ended="killed by SIGKILL"))
+    assert "killed by SIGKILL" in text_of(panel, 80, 19)
+    assert panel.ask() == asked  # more may come
+    why = "nginx (pid 7) was killed for lack of memory (OOM)"
+    panel.take(Closeup(one["id"], 0.0, frozenset({"end"}), ended=why, ended_by=("the kernel's log" + HOSTILE,)))
     assert re.search(r"ENDED at \d\d:\d\d:\d\d: nginx \(pid 7\) was killed", text_of(panel, 80, 19))
+    assert panel.finding()[1][0].startswith("the kernel's log")
+    assert panel.finding()[1][0].isprintable()
+    panel.turn_to(NAMES.index("findings"))
+    assert re.search(r"ended +nginx \(pid 7\) was killed", text_of(panel, 80, 19))
+    panel.turn_to(0)
     assert panel.ask() is None
     panel.update(document(one, taken_at=1_700_093_800.0), Scene(), History().of(one["id"]))
     assert "ENDED" not in text_of(panel, 80, 19)
