@@ -16,7 +16,7 @@ from inspector.kernel.host import Host
 from inspector.kernel.network import Interface, parse_net_dev
 from inspector.kernel.process import PAGE_SIZE, Stat, read_cmdline, read_stat_kept, read_status
 from inspector.model import Key, Process, ProcessDetail, Tally
-from inspector.sheet import Sheet
+from inspector.sheet import Plan, Sheet
 
 __all__ = ["FILES", "UNSHOWN", "Meter"]
 
@@ -70,15 +70,15 @@ class Meter:
         self._located: Mapping[str, tuple[Hierarchy, int]] = {}
         self._wanted: Mapping[Key, bool] = {}
         self._interfaces: dict[int, tuple[bytes, tuple[Interface, ...]]] = {}
-        self._sheets: dict[tuple[str, frozenset[tuple[str, bool]]], Sheet] = {}
-        self._choices: dict[frozenset[tuple[str, bool]], list[tuple[str, ControlFile]]] = {}
+        self._sheets: dict[tuple[str, Plan], Sheet] = {}
+        self._plans: dict[frozenset[tuple[str, bool]], Plan] = {}
         self._thrifty = False
 
     def begin(self, located: Mapping[str, tuple[Hierarchy, int]], *, refresh: bool) -> None:
         """Start a tick; at a refresh, files that did not exist are looked for again."""
         if located != self._located:
             self._located, self._wanted = located, {}
-            self._choices.clear()
+            self._plans.clear()
         if refresh:
             for sheet in self._sheets.values():
                 sheet.retry()
@@ -106,41 +106,37 @@ class Meter:
 
     def _arrange(self, wanted: Mapping[Key, bool]) -> None:
         """Keep the sheets that go on, open those that are new, close the others."""
-        places: dict[str, set[tuple[str, bool]]] = {}
-        for (resource, path), full in wanted.items():
-            places.setdefault(path, set()).add((resource, full))
-        keys = {path: frozenset(resources) for path, resources in places.items()}
-        files = sum(len({file.name for _, file in self._chosen(resources)}) for resources in keys.values())
+        keys: dict[str, list[Key]] = {}  # by path
+        for key in wanted:
+            keys.setdefault(key[1], []).append(key)
+        plans = {path: self._plan(frozenset((key[0], wanted[key]) for key in those)) for path, those in keys.items()}
+        files = sum(len(plan.files) for plan in plans.values())
         # Once thrifty, it stays so until there is room to spare: to change it, every file is opened anew.
         if self._thrifty == self.host.can_keep(files * SPARE if self._thrifty else files):
             self._thrifty = not self._thrifty
-            for sheet in self._sheets.values():
-                sheet.close()
-            self._sheets = {}
+            self._plans.clear()
+            self._arrange(wanted)
+            return
         old = self._sheets
-        self._sheets = {key: old.pop(key) if key in old else self._sheet(*key) for key in keys.items()}
+        self._sheets = {
+            key: old.pop(key) if key in old else Sheet(self.host, key[0], keys[key[0]], key[1]) for key in plans.items()
+        }
         for sheet in old.values():
             sheet.close()
         self._wanted = wanted
 
-    def _sheet(self, path: str, resources: frozenset[tuple[str, bool]]) -> Sheet:
-        located = {name: self._located[name][0] for name, _ in resources if name in self._located}
-        directories = {name: hierarchy.directory(path) for name, hierarchy in located.items()}
-        chosen = ((name, directories[name], file) for name, file in self._chosen(resources))
-        uses = [(name, directory, file) for name, directory, file in chosen if directory is not None]
-        return Sheet(self.host, path, uses, thrifty=self._thrifty)
-
-    def _chosen(self, resources: frozenset[tuple[str, bool]]) -> list[tuple[str, ControlFile]]:
+    def _plan(self, resources: frozenset[tuple[str, bool]]) -> Plan:
         """Choose the files of some resources, each in full or in brief; the same for every cgroup."""
-        known = self._choices.get(resources)
+        known = self._plans.get(resources)
         if known is None:
-            known = self._choices[resources] = [
-                (resource, file)
+            uses = (
+                (resource, self._located[resource][0], file)
                 for resource, full in sorted(resources)
                 if resource in self._located
                 for file in self._files_of[self._located[resource][0].version].get(resource, ())
                 if file.name in BRIEF or (full and file.name not in self._omit)
-            ]
+            )
+            known = self._plans[resources] = Plan(uses, thrifty=self._thrifty)
         return known
 
     def tally(self, pids: Iterable[int], processes: Mapping[int, Process], *, memory: bool) -> Tally:

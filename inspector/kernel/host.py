@@ -42,36 +42,45 @@ class Bundle:
     record, as a cgroup's control files are: a read that leaves room is whole.
     """
 
-    __slots__ = ("_descriptors", "_host", "_places", "paths")
+    __slots__ = ("_descriptors", "_host", "_places")
 
-    def __init__(self, host: Host, paths: tuple[str, ...], descriptors: list[int] | None) -> None:
+    def __init__(self, host: Host, places: list[str], descriptors: list[int]) -> None:
         self._host = host
-        self._descriptors = descriptors
-        self._places = [host.path(path) for path in paths] if descriptors is None else []
-        self.paths = paths
+        self._descriptors: list[int] | None = descriptors  # None once closed
+        self._places = places  # where they are, should they not be kept open
 
     def read(self) -> list[bytes]:
         """Return what each says now; OSError of the first that fails, ENODEV when its cgroup is gone."""
-        descriptors = self._descriptors
-        if descriptors is None:
+        if self._places:
             texts = [_read_once(place) for place in self._places]
-        elif len(descriptors) != len(self.paths):
-            raise OSError(errno.ENODEV, "closed", self.paths[0])
+        elif self._descriptors is None:
+            raise OSError(errno.ENODEV, "closed")
         else:
             pread = os.pread
-            texts = [pread(descriptor, CHUNK, 0) for descriptor in descriptors]
+            texts = [pread(descriptor, CHUNK, 0) for descriptor in self._descriptors]
         if texts and len(max(texts, key=len)) >= CHUNK:
-            return [self._host.read(path) for path in self.paths]
+            return [self._whole(number) if len(text) >= CHUNK else text for number, text in enumerate(texts)]
         return texts
 
-    def inode(self, place: int) -> int:
-        """Return the inode of the file at a place in `paths`."""
-        return os.stat(self._places[place] if self._descriptors is None else self._descriptors[place]).st_ino
+    def _whole(self, number: int) -> bytes:
+        """Return a file that is longer than others."""
+        if self._descriptors:
+            return _drain(self._descriptors[number], 0)
+        descriptor = os.open(self._places[number], OPEN)
+        try:
+            return _drain(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def inode(self, number: int) -> int:
+        """Return the inode of one of them, by its number among those that opened."""
+        return os.stat(self._descriptors[number] if self._descriptors else self._places[number]).st_ino
 
     def close(self) -> None:
         """Close them; twice is once."""
-        while self._descriptors:
-            os.close(self._descriptors.pop())
+        for descriptor in self._descriptors or ():
+            os.close(descriptor)
+        self._descriptors = None
         self._host.released(self)
 
 
@@ -82,6 +91,20 @@ def _read_once(place: str) -> bytes:
         return os.read(fd, CHUNK)
     finally:
         os.close(fd)
+
+
+def _drain(fd: int, offset: int | None = None) -> bytes:
+    """Read to the end, from `offset` on or from where the descriptor stands; EFBIG for what has none (a device)."""
+    parts: list[bytes] = []
+    left = MOST_BYTES
+    while part := os.read(fd, CHUNK) if offset is None else os.pread(fd, CHUNK, offset):
+        parts.append(part)
+        left -= len(part)
+        if left < 0:
+            raise OSError(errno.EFBIG, "longer than any kernel file", os.readlink(f"/proc/self/fd/{fd}"))
+        if offset is not None:
+            offset += len(part)
+    return b"".join(parts)
 
 
 class Host:
@@ -146,7 +169,7 @@ class Host:
         fd = os.open(self.path(path), OPEN)
         try:
             data = os.read(fd, CHUNK)
-            return data if len(data) < SURELY_WHOLE else data + self._drain(fd)
+            return data if len(data) < SURELY_WHOLE else data + _drain(fd)
         finally:
             os.close(fd)
 
@@ -154,7 +177,7 @@ class Host:
         """Return the whole content of a file where a read may end early: before a line that did not fit."""
         fd = os.open(self.path(path), OPEN)
         try:
-            return self._drain(fd)
+            return _drain(fd)
         finally:
             os.close(fd)
 
@@ -223,7 +246,7 @@ class Host:
         try:
             data = os.pread(fd, CHUNK, 0)
             if len(data) >= SURELY_WHOLE:
-                data += self._drain(fd, len(data))
+                data += _drain(fd, len(data))
         except OSError as error:
             if error.errno in GONE:
                 self.forget(path)
@@ -244,7 +267,8 @@ class Host:
         if not fits:
             for descriptor in descriptors.values():
                 os.close(descriptor)
-        made = Bundle(self, tuple(descriptors), list(descriptors.values()) if fits else None)
+        places = [] if fits else [self.path(path) for path in descriptors]
+        made = Bundle(self, places, [*descriptors.values()] if fits else [])
         self._bundles[made] = len(descriptors) if fits else 0
         self._bundled += self._bundles[made]
         return made, failed
@@ -318,20 +342,6 @@ class Host:
     def access(self, path: str) -> bool:
         """Tell whether a path exists for us; never raises."""
         return os.path.exists(self.path(path))
-
-    @staticmethod
-    def _drain(fd: int, offset: int | None = None) -> bytes:
-        """Read to the end, from `offset` on or from where the descriptor stands; EFBIG for what has none (a device)."""
-        parts: list[bytes] = []
-        left = MOST_BYTES
-        while part := os.read(fd, CHUNK) if offset is None else os.pread(fd, CHUNK, offset):
-            parts.append(part)
-            left -= len(part)
-            if left < 0:
-                raise OSError(errno.EFBIG, "longer than any kernel file", os.readlink(f"/proc/self/fd/{fd}"))
-            if offset is not None:
-                offset += len(part)
-        return b"".join(parts)
 
     def _descriptor_limit(self) -> int:
         """How many files may be kept open: RLIMIT_NOFILE, raised to its hard limit once, less some to spare."""
