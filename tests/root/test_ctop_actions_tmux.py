@@ -24,13 +24,14 @@ pytestmark = [
 ]
 
 PATIENCE = 60.0
+AIMED = r"y/n  send SIGTERM to process (\d+) "
 KINDS = ("mnt", "uts", "ipc", "net", "pid", "cgroup", "user")
 
 
 @contextlib.contextmanager
 def ctop_of(directory: Path, name: str, root: str = "/nonexistent") -> Iterator[Tmux]:
     """Show one container; the screen has its row when this is entered."""
-    command = f"{sys.executable} -m inspector.ctop --no-config -d 0.5 -f name:{name}"
+    command = f"{sys.executable} -m inspector.ctop --no-config -d 0.5 -o name,state,cpu -f name:{name}"
     screen = Tmux(directory, command, (100, 30), CGSCOPE_ROOT=root)
     try:
         screen.wait(rf"^{name} ")
@@ -65,21 +66,16 @@ def entered(pid: int) -> list[int]:
 
 def check_shell(screen: Tmux, pid: int, name: str) -> None:
     """Press E, y: a shell is in the container by the kernel's word, on a terminal; after its end the view is whole."""
-    screen.press("E")
-    screen.wait(rf"y/n  open a shell in {name}, process {pid}\?")
-    screen.press("y")
-    screen.wait(r"[#$] *\s*\Z")  # its prompt: what is typed before is lost with ctop's input
+    screen.press("E", until=rf"y/n  open a shell in {name}, process {pid}\?")
+    screen.press("y", until=r"[#$] *\s*\Z")  # its prompt: what is typed before is lost with ctop's input
     # A program of the shell's own, which stays to be looked at.
-    screen.press("cat /proc/self/mountinfo | grep -c ^ ; echo in-$((40+2)); cat", "Enter")
-    screen.wait(r"^in-42")
+    screen.press("cat /proc/self/mountinfo | grep -c ^ ; echo in-$((40+2)); cat", "Enter", until="^in-42")
     assert sandboxing.wait_for(lambda: len(entered(pid)) >= 2, PATIENCE)
     for one in entered(pid):
         assert place(one) == place(pid)
         assert os.stat(f"/proc/{one}/root").st_ino == os.stat(f"/proc/{pid}/root").st_ino
-    screen.press("C-c")  # for the program in there, not for ctop
-    screen.wait(r"\^C\s*\n.*[#$] *\s*\Z")
-    screen.press("exit 4", "Enter")
-    screen.wait(rf"the shell in {name} ended with exit code 4")
+    screen.press("C-c", until=r"\^C\s*\n.*[#$] *\s*\Z")  # for the program in there, not for ctop
+    screen.press("exit 4", "Enter", until=rf"the shell in {name} ended with exit code 4")
     screen.wait(rf"^{name} ")
     assert sandboxing.wait_for(lambda: not entered(pid), PATIENCE)
 
@@ -91,44 +87,27 @@ def test_a_container_of_ours(sandbox: Sandbox, tmp_path: Path) -> None:
     pid = sandbox.pid("acted")
     with ctop_of(tmp_path, "acted", sandbox.root) as screen:
         check_shell(screen, pid, "acted")
-        screen.press("z")
-        screen.wait(rf"y/n  freeze all processes of acted \(that of process {pid}\)\?")
-        screen.press("y")
-        screen.wait("frozen .[0-9]+ process")
+        screen.press("z", until=rf"y/n  freeze all processes of acted \(that of process {pid}\)\?")
+        screen.press("y", until="frozen .[0-9]+ process")
         assert cgroups.read(f"{cgroups.path_of(pid, 'freezer')}/freezer.state").strip() == "FROZEN"
-        screen.press("E")
-        screen.wait("y/n  open a shell")
-        screen.press("y")
-        screen.wait("is frozen, and so would be the program")
-        screen.wait("paused|frozen")
-        screen.press("z")
-        screen.wait("thaw all processes of acted|freeze all processes of acted")
-        while "y/n  freeze" in screen.text:  # the sample before the freeze is still in sight
-            screen.press("n", "z")
-            screen.wait("y/n  (thaw|freeze)")
-        screen.press("y")
-        screen.wait("thawed: /")
+        screen.press("E", until="y/n  open a shell")
+        screen.press("y", until="is frozen, and so would be the program")
+        screen.wait("^acted .* paused ")  # before, the sample in sight can be that of the time before the freeze
+        screen.press("z", until="y/n  thaw all processes of acted")
+        screen.press("y", until="thawed: /")
         assert cgroups.read(f"{cgroups.path_of(pid, 'freezer')}/freezer.state").strip() == "THAWED"
-        screen.press("L", "c")
-        screen.wait(r"cpus of acted \(now 0.30\)")
-        screen.press("0.45", "Enter")
-        screen.wait(r"y/n  limit cpus of acted .that of process \d+.: 0.30 -> 0.45\?")
+        screen.press("L", "c", until=r"cpus of acted \(now 0.30\)")
+        screen.press("0.45", "Enter", until=r"y/n  limit cpus of acted .that of process \d+.: 0.30 -> 0.45\?")
         assert cgroups.read(f"{cgroups.path_of(pid, 'cpu')}/cpu.cfs_quota_us").strip() == "30000"
-        screen.press("y")
-        screen.wait("cpu: 0.3 cores .* -> 0.45 cores")
+        screen.press("y", until="cpu: 0.3 cores .* -> 0.45 cores")
         assert cgroups.read(f"{cgroups.path_of(pid, 'cpu')}/cpu.cfs_quota_us").strip() == "45000"
-        screen.press("l")
-        screen.wait(r"^said-\d+")
-        screen.press("Escape")
-        screen.wait("^acted ")
-        screen.press("F9", "9", "Enter")
-        screen.wait(rf"y/n  send SIGKILL to acted, process {pid}\?")
-        screen.press("y")
-        screen.wait(rf"SIGKILL sent to process {pid}")
+        screen.press("l", until=r"^said-\d+")
+        screen.press("Escape", until="^acted ")
+        screen.press("F9", "9", "Enter", until=rf"y/n  send SIGKILL to acted, process {pid}\?")
+        screen.press("y", until=rf"SIGKILL sent to process {pid}")
         assert sandboxing.wait_for(lambda: sandbox.inspect("acted")["State"]["Status"] == "exited", PATIENCE)
         assert sandbox.inspect("acted")["State"]["ExitCode"] == 137
-        screen.press("q")
-        screen.wait("exit code 0")
+        screen.press("q", until="exit code 0")
         assert screen.is_restored()
 
 
@@ -137,10 +116,8 @@ def test_a_signal_for_ctop_while_a_shell_is_open(sandbox: Sandbox, tmp_path: Pat
     sandbox.start("termed", "sleep", "1000")
     pid = sandbox.pid("termed")
     with ctop_of(tmp_path, "termed", sandbox.root) as screen:
-        screen.press("E")
-        screen.wait("y/n  open a shell")
-        screen.press("y")
-        screen.wait(r"[#$] *\s*\Z")
+        screen.press("E", until="y/n  open a shell")
+        screen.press("y", until=r"[#$] *\s*\Z")
         assert sandboxing.wait_for(lambda: len(entered(pid)) == 1, PATIENCE)
         (shell,) = entered(pid)
         _, _, ctop, *_ = parents(shell)
@@ -152,27 +129,23 @@ def test_a_signal_for_ctop_while_a_shell_is_open(sandbox: Sandbox, tmp_path: Pat
 
 def test_containers_of_docker_and_lxc(docker: Docker, tmp_path: Path) -> None:
     """A shell in each is inside it; Docker's log is read from its file; a chosen process gets a signal."""
-    docker.start("actor", "busybox", "sh", "-c", "sleep 1001 & while :; do echo said; sleep 1; done")
+    script = "sleep 1001 & while :; do echo said; sleep 1; done"
     (tmp_path / "docker").mkdir()
-    with ctop_of(tmp_path / "docker", "actor") as screen:
+    with docker.running("actor", "busybox", "sh", "-c", script), ctop_of(tmp_path / "docker", "actor") as screen:
         pid = docker.pid("actor")
         check_shell(screen, pid, "actor")
-        screen.press("l")
-        screen.wait("^said")
-        screen.press("Escape")  # by itself: together with the next key it would be another one
-        screen.wait("^actor ")
-        screen.press("Enter")
+        screen.press("l", until="^said")
+        screen.press("Escape", until="^actor ")  # by itself: together with the next key it would be another one
+        screen.press("Enter", until=r"^ *\d+ .*s sleep 1001$")
         victim = int(screen.wait(r"^ *(\d+) .*s sleep 1001$")[1])
-        screen.press("N")
+        screen.press("N", "g")
         for _ in range(20):
-            screen.press("F9", "Enter")
-            if int(screen.wait(r"y/n  send SIGTERM to process (\d+)")[1]) == victim:
+            screen.press("F9", "Enter", until=AIMED)
+            if int(screen.wait(AIMED)[1]) == victim:
                 break
             screen.press("n", "Down")
-        screen.press("y")
-        screen.wait(f"SIGTERM sent to process {victim}")
+        screen.press("y", until=f"SIGTERM sent to process {victim}")
         assert sandboxing.wait_for(lambda: not os.path.exists(f"/proc/{victim}/exe"), PATIENCE)
-    docker("rm", "-f", "actor")
     with runtimes.lxc("lxactor") as box:
         assert box.tool is not None
         (tmp_path / "lxc").mkdir()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tarfile
 import time
+from collections.abc import Iterator
 from typing import Self
 
 from tests.testbed import leaks
@@ -35,6 +36,14 @@ class Docker:
         """Start a container without network in the background and return its id."""
         done = self("run", "-d", "--name", name, "--network", "none", *arguments)
         return done.stdout.strip()
+
+    @contextlib.contextmanager
+    def running(self, name: str, *arguments: str) -> Iterator[str]:
+        """Start a container as start() does and give its id; it is removed at the end, however that comes."""
+        try:
+            yield self.start(name, *arguments)
+        finally:
+            self("rm", "-f", "-v", name, check=False)
 
     def pid(self, name: str) -> int:
         """Return the PID of a container's first process, on this machine."""
