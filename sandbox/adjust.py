@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sandbox import ceilings, cgroup
 from sandbox.ceilings import Bounds
 from sandbox.errors import SandboxError, describe
-from sandbox.spec import DEFAULT_PERIOD_US
+from sandbox.limits import DEFAULT_PERIOD_US
 from sandbox.subject import FAILED, Group, Subject, hold
 
 __all__ = ["Asked", "adjust", "carry_out", "check_file", "check_memory", "writes"]

@@ -1,7 +1,7 @@
 """The container's cgroups: a plan that is data, and a short way to carry it out.
 
 A container has a cgroup in every mounted hierarchy: its place there. What its
-limits mean in a version's files stands in one table, LIMITS. The plan has
+limits mean in a version's files stands in limit_files.py. The plan has
 three phases: "create" makes the places, "join" lets the calling process enter
 them, "limit" writes the bounds, late, so that setting up is not bound by them.
 
@@ -14,14 +14,14 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from inspector.kernel.cgroups import Hierarchy, Membership, ancestors, parse_pids, path_in
 from inspector.kernel.host import Host
-from sandbox import devices
+from sandbox import devices, limit_files
 from sandbox.errors import SandboxError, describe
-from sandbox.spec import DEFAULT_PERIOD_US, Limits
+from sandbox.limits import FIELDS, Limits
 
 __all__ = [
     "JOIN",
@@ -30,6 +30,7 @@ __all__ = [
     "Step",
     "apply",
     "kill",
+    "located",
     "oom_kills",
     "pids",
     "place",
@@ -42,11 +43,9 @@ __all__ = [
 CREATE, JOIN, LIMIT = "create", "join", "limit"
 # What is switched on for a container's cgroup on v2, for its limits and for those who watch it.
 DELEGATED = ("cpuset", "cpu", "io", "memory", "pids")
+NOTHING = Limits()
 REMOVAL_SECONDS = 5.0
 CREATE_ATTEMPTS = 20
-
-# A file below the cgroup, its value, and whether a kernel without that file is fine.
-Setting = tuple[str, str, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,51 +73,7 @@ class Step:
         return f"{self.phase:6} {self.action} {self.path} {self.value}".rstrip() + may
 
 
-def _cpu_v1(limits: Limits) -> list[Setting]:
-    if limits.cpu_quota_us is None and limits.cpu_period_us is None:
-        return []
-    # The period first: a quota is checked against the period that is there.
-    return [
-        ("cpu.cfs_period_us", str(limits.cpu_period_us or DEFAULT_PERIOD_US), False),
-        ("cpu.cfs_quota_us", str(limits.cpu_quota_us or -1), False),
-    ]
-
-
-def _cpu_v2(limits: Limits) -> list[Setting]:
-    if limits.cpu_quota_us is None and limits.cpu_period_us is None:
-        return []
-    return [("cpu.max", f"{limits.cpu_quota_us or 'max'} {limits.cpu_period_us or DEFAULT_PERIOD_US}", False)]
-
-
-def _memory_v1(limits: Limits) -> list[Setting]:
-    if limits.memory_bytes is None:
-        return []
-    # Docker's default: as much swap again. The file is missing where swap accounting is off.
-    return [
-        ("memory.limit_in_bytes", str(limits.memory_bytes), False),
-        ("memory.memsw.limit_in_bytes", str(2 * limits.memory_bytes), True),
-    ]
-
-
-def _memory_v2(limits: Limits) -> list[Setting]:
-    if limits.memory_bytes is None:
-        return []
-    return [("memory.max", str(limits.memory_bytes), False), ("memory.swap.max", str(limits.memory_bytes), True)]
-
-
-def _pids(limits: Limits) -> list[Setting]:
-    return [] if limits.pids is None else [("pids.max", str(limits.pids), False)]
-
-
-# The one table that knows the versions: what a limit is called, and where OOM kills are counted.
-LIMITS: dict[tuple[str, int], Callable[[Limits], list[Setting]]] = {
-    ("cpu", 1): _cpu_v1,
-    ("cpu", 2): _cpu_v2,
-    ("memory", 1): _memory_v1,
-    ("memory", 2): _memory_v2,
-    ("pids", 1): _pids,
-    ("pids", 2): _pids,
-}
+# Where OOM kills are counted.
 OOM_COUNTER = {1: "memory.oom_control", 2: "memory.events"}
 # v1's tasks moves one thread without the lock (an RCU wait of 10 to 25 ms) that cgroup.procs takes (Linux 5.5).
 JOIN_FILE = {1: "tasks", 2: "cgroup.procs"}
@@ -156,16 +111,16 @@ def plan(limits: Limits, places: Sequence[Place], *, all_devices: bool = False) 
     """
     steps: list[Step] = []
     for where in places:
-        steps += _create(where)
+        steps += _create(where, limits)
     steps += [Step(JOIN, "write", f"{where.directory}/{JOIN_FILE[where.hierarchy.version]}", "0") for where in places]
     if not all_devices:
         steps += _device_steps(places)
-    for controller in ("memory", "pids", "cpu"):
+    for controller in limit_files.CONTROLLERS:
         steps += _limit_steps(controller, limits, places)
     return tuple(steps)
 
 
-def _create(where: Place) -> Iterator[Step]:
+def _create(where: Place, limits: Limits) -> Iterator[Step]:
     """Make the cgroup and what is missing above it, from the top: a child gets only what its parent hands down."""
     below_base = [path for path in ancestors(where.path, where.base) if path != where.base]
     parent = where.hierarchy.directory(where.base) or where.hierarchy.mountpoint
@@ -174,7 +129,8 @@ def _create(where: Place) -> Iterator[Step]:
         if directory is None:
             continue
         if where.hierarchy.version != 1:
-            wanted = " ".join(name for name in DELEGATED if name in where.hierarchy.controllers)
+            names = (*DELEGATED, "hugetlb") if limits.huge_pages else DELEGATED
+            wanted = " ".join(name for name in names if name in where.hierarchy.controllers)
             yield Step(CREATE, "enable", f"{parent}/cgroup.subtree_control", wanted, optional=True)
         yield Step(CREATE, "mkdir", directory)
         if "cpuset" in where.hierarchy.controllers and where.hierarchy.version == 1:
@@ -198,10 +154,16 @@ def _device_steps(places: Sequence[Place]) -> Iterator[Step]:
             return
 
 
+def located(controller: str, places: Iterable[Place]) -> Place | None:
+    """Return the place of a controller, by its name on v2."""
+    names = limit_files.controllers(controller)
+    return next((each for each in places if each.hierarchy.controllers & set(names)), None)
+
+
 def _limit_steps(controller: str, limits: Limits, places: Sequence[Place]) -> Iterator[Step]:
-    where = next((each for each in places if controller in each.hierarchy.controllers), None)
-    version = 1 if where is None else where.hierarchy.version
-    settings = LIMITS[controller, version](limits)
+    where = located(controller, places)
+    version = 1 if where is None else min(where.hierarchy.version, 2)
+    settings = limit_files.settings(controller, version, limits)
     if where is None:
         if settings:
             raise SandboxError(f"cannot limit {controller}: no cgroup with that controller can be made here")
@@ -212,20 +174,13 @@ def _limit_steps(controller: str, limits: Limits, places: Sequence[Place]) -> It
 
 def without_unreachable(limits: Limits, places: Sequence[Place]) -> tuple[Limits, list[str]]:
     """Return the limits that can be kept here, and the controllers for which none can."""
-    present = {name for where in places for name in where.hierarchy.controllers}
-    wanted = {
-        "cpu": limits.cpu_quota_us or limits.cpu_period_us,
-        "memory": limits.memory_bytes,
-        "pids": limits.pids,
-    }
-    lost = [name for name, value in wanted.items() if value is not None and name not in present]
-    kept = Limits(
-        cpu_quota_us=None if "cpu" in lost else limits.cpu_quota_us,
-        cpu_period_us=None if "cpu" in lost else limits.cpu_period_us,
-        memory_bytes=None if "memory" in lost else limits.memory_bytes,
-        pids=None if "pids" in lost else limits.pids,
-    )
-    return kept, lost
+    lost = []
+    for controller, fields in FIELDS.items():
+        unset = {name: getattr(NOTHING, name) for name in fields}
+        if located(controller, places) is None and any(getattr(limits, name) != unset[name] for name in fields):
+            lost.append(controller)
+            limits = replace(limits, **unset)
+    return limits, lost
 
 
 def apply(steps: Iterable[Step], phase: str) -> list[str]:
@@ -253,6 +208,10 @@ def _explain(error: OSError) -> SandboxError:
         hint = " (the controller is not handed down to this cgroup)"
     elif error.errno == errno.EBUSY:
         hint = " (more is in use already)"
+    elif error.errno == errno.ERANGE:
+        hint = " (not all of them are there)"
+    elif error.errno == errno.ENODEV:
+        hint = " (a whole disk, not a partition of one)"
     return SandboxError(f"cgroup: {describe(error)}{hint}")
 
 

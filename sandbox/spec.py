@@ -1,54 +1,29 @@
-"""What a container shall be: frozen values, checked when they are made; nothing here touches the kernel.
-
-Limits, ranges and their messages are Docker's (moby daemon/daemon_unix.go):
-0 means "not given" for a quota, a period, a memory size and a number of CPUs,
--1 means "no limit" for a quota, and 0 or less means it for a number of processes.
-"""
+"""What a container shall be: frozen values, checked when they are made; nothing here touches the kernel."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
 
 from sandbox.errors import SandboxError
+from sandbox.limits import Limits
 
 __all__ = [
-    "DEFAULT_PERIOD_US",
-    "Limits",
     "Spec",
     "Tmpfs",
     "Volume",
     "check_name",
     "environment",
-    "limits",
-    "parse_size",
     "parse_tmpfs",
     "parse_volume",
 ]
 
-DEFAULT_PERIOD_US = 100_000
-PERIOD_RANGE_US = (1_000, 1_000_000)
-MINIMUM_QUOTA_US = 1_000
-MINIMUM_MEMORY = 6 * 1024 * 1024
-LARGEST = 2**63 - 1
-SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([bkmgtp])?(?:i?b)?", re.IGNORECASE)
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 HOSTNAME = re.compile(r"[a-zA-Z0-9._-]{1,64}")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TMPFS_FLAGS = frozenset({"ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec"})
 TMPFS_DATA = frozenset({"size", "mode", "uid", "gid", "nr_inodes", "nr_blocks"})
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Upper bounds of a container; None is "not limited". Microseconds, bytes, processes."""
-
-    cpu_quota_us: int | None = None
-    cpu_period_us: int | None = None
-    memory_bytes: int | None = None
-    pids: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,64 +97,6 @@ def check_name(name: str) -> None:
     """Refuse a container name that Docker refuses."""
     if not NAME.fullmatch(name):
         raise SandboxError(f"invalid container name {name!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, two at least")
-
-
-def parse_size(text: str) -> int:
-    """Return the bytes of `64m`, `1.5g`, `6291456`; units are powers of 1024, in any case, with or without b."""
-    match = SIZE.fullmatch(text)
-    if not match:
-        raise SandboxError(f"invalid size: {text!r}")
-    scale = 1024 ** ("bkmgtp".index(match[2].lower()) if match[2] else 0)
-    size = int(Decimal(match[1]) * scale)
-    if size > LARGEST:
-        raise SandboxError(f"invalid size: {text!r} is too large")
-    return size
-
-
-def limits(
-    *,
-    cpus: str = "",
-    quota: int = 0,
-    period: int = 0,
-    memory: str = "",
-    pids: int = 0,
-    host_cpus: int,
-) -> Limits:
-    """Check and join the limit options as Docker does; `host_cpus` bounds `--cpus`."""
-    if cpus:
-        for other, value in (("Period", period), ("Quota", quota)):
-            if value:
-                raise SandboxError(f"conflicting options: Nano CPUs and CPU {other} cannot both be set")
-        quota, period = _quota_of_cpus(cpus, host_cpus)
-    low, high = PERIOD_RANGE_US
-    if period and not low <= period <= high:
-        raise SandboxError("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
-    if quota < -1 or 0 < quota < MINIMUM_QUOTA_US:
-        raise SandboxError("CPU cfs quota can not be less than 1ms (i.e. 1000); -1 is no limit")
-    if quota > LARGEST // 1000:  # the kernel counts in nanoseconds
-        raise SandboxError(f"CPU cfs quota {quota} is too large")
-    size = parse_size(memory) if memory else 0
-    if 0 < size < MINIMUM_MEMORY:
-        raise SandboxError("Minimum memory limit allowed is 6MB")
-    return Limits(
-        cpu_quota_us=quota if quota > 0 else None,
-        cpu_period_us=period or None,
-        memory_bytes=size or None,
-        pids=pids if pids > 0 else None,
-    )
-
-
-def _quota_of_cpus(text: str, host_cpus: int) -> tuple[int, int]:
-    """Translate `--cpus 0.5` to a quota of a 100 ms period; `--cpus 0` is no limit."""
-    try:
-        cpus = Decimal(text)
-    except InvalidOperation:
-        raise SandboxError(f"invalid number of CPUs: {text!r}") from None
-    if not cpus.is_finite() or cpus < 0 or 0 < cpus < Decimal("0.01") or cpus > host_cpus:
-        raise SandboxError(
-            f"range of CPUs is from 0.01 to {host_cpus}.00, as there are only {host_cpus} CPUs available"
-        )
-    return int(cpus * DEFAULT_PERIOD_US), DEFAULT_PERIOD_US if cpus else 0
 
 
 def _target(path: str, option: str) -> str:

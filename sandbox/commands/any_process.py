@@ -169,8 +169,8 @@ def limit(words: list[str], _: Store) -> int:
 
 def _asked(parser: Parser, arguments: Arguments) -> dict[str, Asked]:
     """Check the options as `sandbox run` does, and return what is to be changed."""
-    from sandbox import spec  # noqa: PLC0415
     from sandbox.adjust import Asked  # noqa: PLC0415
+    from sandbox.limits import limits as parsed  # noqa: PLC0415
 
     given = {name: getattr(arguments, name) for name in ("cpus", "cpu_quota", "memory", "pids")}
     numbers = {name: "" if value == NONE else value for name, value in given.items()}
@@ -184,12 +184,12 @@ def _asked(parser: Parser, arguments: Arguments) -> dict[str, Asked]:
         parser.error("--cpus and --cpu-quota or --cpu-period cannot both be given")
     if arguments.cpu_period and not given["cpu_quota"]:
         parser.error("--cpu-period needs --cpu-quota")
-    limits = spec.limits(
+    limits = parsed(
         cpus=numbers["cpus"],
         quota=int(numbers["cpu_quota"] or 0),
         period=arguments.cpu_period,
         memory=numbers["memory"],
-        pids=int(numbers["pids"] or 0),
+        pids=int(numbers["pids"]) if numbers["pids"] else None,
         host_cpus=os.cpu_count() or 1,
     )
     found = {}

@@ -9,10 +9,11 @@ import struct
 import pytest
 
 from inspector.kernel.cgroups import Hierarchy, parse_cgroup
-from sandbox import binaries, cgroup, devices, document, pieces, rootfs
+from sandbox import binaries, cgroup, devices, document, limit_files, pieces, rootfs
 from sandbox.errors import SandboxError, describe
-from sandbox.monitor import Log
-from sandbox.spec import Limits, Spec, Tmpfs, Volume
+from sandbox.limits import UNLIMITED, Limits, Throttle
+from sandbox.log_file import Log
+from sandbox.spec import Spec, Tmpfs, Volume
 
 LAYOUT = rootfs.Layout("/", "/s/c/upper", "/s/c/work", "/s/c/merged", "/s/c/hostname", "/s/c/hosts")
 V1_CPU = Hierarchy(1, frozenset({"cpu", "cpuacct"}), "/sys/fs/cgroup/cpu,cpuacct")
@@ -49,6 +50,56 @@ def test_limits_in_both_versions() -> None:
         ("/sys/fs/cgroup/cgscope/id/pids.max", "9"),
         ("/sys/fs/cgroup/cgscope/id/cpu.max", "max 50000"),
     ]
+
+
+def test_the_other_limits_in_both_versions() -> None:
+    """Shares become a weight, a burst comes after its quota, swap is counted apart, throttles name their device."""
+    throttles = (Throttle("read_bps", "/dev/a", "8:0", 1024), Throttle("write_iops", "/dev/a", "8:0", 5))
+    limits = Limits(20000, None, 64 << 20, UNLIMITED, 10000, 2048, "0-1", "0", 96 << 20, 32 << 20, 5,
+                    oom_kill_disable=True, blkio_weight=1000, throttles=throttles,
+                    huge_pages=(("2MB", 4096),))  # fmt: skip
+    v1_all = tuple(Hierarchy(1, frozenset({each}), f"/{each}") for each in
+                   ("cpuset", "memory", "pids", "cpu", "blkio", "hugetlb"))  # fmt: skip
+    below = [(path.replace("/cgscope/id", ""), value) for path, value in
+             written(cgroup.plan(limits, places(*v1_all)), cgroup.LIMIT)]  # fmt: skip
+    assert below == [
+        ("/cpuset/cpuset.cpus", "0-1"),
+        ("/cpuset/cpuset.mems", "0"),
+        ("/memory/memory.limit_in_bytes", str(64 << 20)),
+        ("/memory/memory.memsw.limit_in_bytes", str(96 << 20)),
+        ("/memory/memory.soft_limit_in_bytes", str(32 << 20)),
+        ("/memory/memory.swappiness", "5"),
+        ("/memory/memory.oom_control", "1"),
+        ("/pids/pids.max", "max"),
+        ("/cpu/cpu.shares", "2048"),
+        ("/cpu/cpu.cfs_period_us", "100000"),
+        ("/cpu/cpu.cfs_quota_us", "20000"),
+        ("/cpu/cpu.cfs_burst_us", "10000"),
+        ("/blkio/blkio.bfq.weight", "1000"),
+        ("/blkio/blkio.throttle.read_bps_device", "8:0 1024"),
+        ("/blkio/blkio.throttle.write_iops_device", "8:0 5"),
+        ("/hugetlb/hugetlb.2MB.limit_in_bytes", "4096"),
+    ]
+    names = ("cpuset", "cpu", "io", "memory", "pids", "hugetlb")
+    steps = cgroup.plan(limits, places(Hierarchy(2, frozenset(names), "")))
+    assert [(path.rpartition("/")[2], value) for path, value in written(steps, cgroup.LIMIT)] == [
+        ("cpuset.cpus", "0-1"),
+        ("cpuset.mems", "0"),
+        ("memory.max", str(64 << 20)),
+        ("memory.swap.max", str(32 << 20)),
+        ("memory.low", str(32 << 20)),
+        ("pids.max", "max"),
+        ("cpu.weight", "174"),
+        ("cpu.max", "20000 100000"),
+        ("cpu.max.burst", "10000"),
+        ("io.weight", "default 10000"),
+        ("io.max", "8:0 rbps=1024"),
+        ("io.max", "8:0 wiops=5"),
+        ("hugetlb.2MB.max", "4096"),
+    ]
+    assert [step.value for step in steps if step.action == "enable"] == ["cpuset cpu io memory pids hugetlb"] * 2
+    assert limit_files.ignored(2, limits) == ["--memory-swappiness", "--oom-kill-disable"]
+    assert limit_files.ignored(1, limits) == limit_files.ignored(2, Limits()) == []
 
 
 def test_order_of_making_and_joining() -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from sandbox import capabilities, users
+from sandbox.codec import decode, encode
 from sandbox.errors import SandboxError
-from sandbox.spec import Limits, Spec, Tmpfs, Volume, environment, limits, parse_size, parse_tmpfs, parse_volume
+from sandbox.limit_files import weight_of_shares
+from sandbox.limits import UNLIMITED, Limits, Throttle, limits, parse_size
+from sandbox.spec import Spec, Tmpfs, Volume, environment, parse_tmpfs, parse_volume
 
 
 @pytest.mark.parametrize(
@@ -28,11 +33,31 @@ def test_sizes_that_are_none(text: str) -> None:
 def test_limits_as_docker_means_them() -> None:
     """0 is not given, -1 is no limit, --cpus is a quota of 100 ms."""
     assert limits(host_cpus=2) == Limits()
-    assert limits(quota=-1, period=0, pids=-1, host_cpus=2) == Limits()
+    assert limits(quota=-1, period=0, pids=-1, host_cpus=2) == Limits(cpu_quota_us=UNLIMITED, pids=UNLIMITED)
     assert limits(quota=1000, period=1000000, host_cpus=2) == Limits(1000, 1000000)
     assert limits(cpus="1.5", host_cpus=2) == Limits(150000, 100000)
     assert limits(cpus="0", host_cpus=2) == Limits()
     assert limits(memory="6m", pids=7, host_cpus=2) == Limits(memory_bytes=6 << 20, pids=7)
+    assert limits(quota=5000, burst=5000, shares=2, host_cpus=2) == Limits(5000, cpu_burst_us=5000, cpu_shares=2)
+    swap = limits(memory="64m", memory_swap="-1", memory_reservation="32m", memory_swappiness=0, host_cpus=2)
+    assert swap == Limits(None, None, 64 << 20, None, memory_swap_bytes=UNLIMITED, memory_reservation_bytes=32 << 20,
+                          memory_swappiness=0)  # fmt: skip
+
+
+def test_limits_kept_as_json() -> None:
+    """What a container's document keeps is read back as it was."""
+    one = Limits(5000, pids=9, cpuset_cpus="0", throttles=(Throttle("read_bps", "/dev/a", "8:0", 7),),
+                 huge_pages=(("2MB", 4),), memory_swappiness=0)  # fmt: skip
+    assert decode(Limits, json.loads(json.dumps(encode(one)))) == one
+
+
+@pytest.mark.parametrize(
+    ("shares", "weight"),
+    [(2, 1), (10, 4), (128, 21), (1000, 99), (1024, 100), (2048, 174), (8192, 532), (100000, 4340), (262144, 10000)],
+)
+def test_shares_as_a_weight(shares: int, weight: int) -> None:
+    """v1's shares become v2's weight on runc's curve: the figures of its tests."""
+    assert weight_of_shares(shares) == weight
 
 
 @pytest.mark.parametrize(
@@ -53,12 +78,26 @@ def test_limits_as_docker_means_them() -> None:
         {"cpus": "many"},
         {"cpus": "1", "quota": 5000},
         {"cpus": "1", "period": 5000},
+        {"burst": 1000},
+        {"quota": 5000, "burst": 5001},
+        {"shares": 1},
+        {"shares": 262145},
+        {"cpuset_cpus": "0-"},
+        {"cpuset_mems": "a"},
+        {"memory_swap": "64m"},
+        {"memory": "64m", "memory_swap": "32m"},
+        {"memory": "64m", "memory_reservation": "65m"},
+        {"memory_reservation": "5m"},
+        {"memory_swappiness": 101},
+        {"blkio_weight": 9},
+        {"huge_pages": ("2MB",)},
+        {"huge_pages": ("2mb=64m",)},
     ],
 )
 def test_limits_out_of_range(given: dict[str, object]) -> None:
     """What Docker refuses is refused with exit code 125."""
     with pytest.raises(SandboxError) as caught:
-        limits(host_cpus=2, **given)  # type: ignore[arg-type]  # a table of keyword arguments
+        limits(host_cpus=2, **given)
     assert caught.value.exit_code == 125
 
 

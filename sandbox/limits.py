@@ -1,0 +1,262 @@
+"""What a container may use: limits as values, checked as Docker checks them; nothing here touches the kernel.
+
+Ranges and messages are Docker's (moby daemon/daemon_unix.go): 0 means "not
+given" for a quota, a period, a size and a number of CPUs, -1 means "no limit"
+for a quota and for memory with swap, as 0 or less does for a number of processes.
+What each limit is called in a version's files stands in limit_files.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from sandbox.errors import SandboxError
+
+__all__ = [
+    "DEFAULT_PERIOD_US",
+    "DEFAULT_PIDS",
+    "FIELDS",
+    "UNLIMITED",
+    "Limits",
+    "Throttle",
+    "host_config",
+    "limits",
+    "parse_size",
+    "values",
+]
+
+DEFAULT_PERIOD_US = 100_000
+DEFAULT_PIDS = 4096
+UNLIMITED = -1
+PERIOD_RANGE_US = (1_000, 1_000_000)
+SHARES_RANGE = (2, 262_144)
+BLKIO_WEIGHT_RANGE = (10, 1_000)
+MINIMUM_QUOTA_US = 1_000
+MINIMUM_MEMORY = 6 * 1024 * 1024
+LARGEST = 2**63 - 1
+SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([bkmgtp])?(?:i?b)?", re.IGNORECASE)
+CPU_LIST = re.compile(r"\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*")
+THROTTLE_KEYS = {
+    "read_bps": "BlkioDeviceReadBps",
+    "write_bps": "BlkioDeviceWriteBps",
+    "read_iops": "BlkioDeviceReadIOps",
+    "write_iops": "BlkioDeviceWriteIOps",
+}
+HUGE_PAGE = re.compile(r"[1-9]\d{0,4}[KMGT]B")
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """A bound for one device: `kind` is read_bps, write_bps, read_iops or write_iops; bytes or operations a second."""
+
+    kind: str
+    path: str
+    device: str  # major:minor
+    rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Upper bounds of a container; None is "not told", UNLIMITED lifts one. Microseconds, bytes, processes.
+
+    `memory_swap_bytes` is memory and swap together, as Docker counts it; None is twice the memory.
+    `huge_pages` maps a page's size, such as 2MB, to bytes.
+    """
+
+    cpu_quota_us: int | None = None
+    cpu_period_us: int | None = None
+    memory_bytes: int | None = None
+    pids: int | None = None
+    cpu_burst_us: int | None = None
+    cpu_shares: int | None = None
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    memory_swap_bytes: int | None = None
+    memory_reservation_bytes: int | None = None
+    memory_swappiness: int | None = None
+    oom_kill_disable: bool = False
+    blkio_weight: int | None = None
+    throttles: tuple[Throttle, ...] = ()
+    huge_pages: tuple[tuple[str, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse limits that contradict each other."""
+        memory, swap = self.memory_bytes or 0, self.memory_swap_bytes or 0
+        if swap > 0 and not memory:
+            raise SandboxError("You should always set the Memory limit when using Memoryswap limit, see usage")
+        if 0 < swap < memory:
+            raise SandboxError("Minimum memoryswap limit should be larger than memory limit, see usage")
+        if memory and (self.memory_reservation_bytes or 0) > memory:
+            raise SandboxError("Minimum memory limit can not be less than memory reservation limit, see usage")
+        if (self.cpu_burst_us or 0) > max(self.cpu_quota_us or 0, 0):
+            raise SandboxError("--cpu-burst needs a quota, and cannot be more than that")
+
+
+# Which of them each controller, by its name on v2, keeps.
+FIELDS = {
+    "cpu": ("cpu_quota_us", "cpu_period_us", "cpu_burst_us", "cpu_shares"),
+    "cpuset": ("cpuset_cpus", "cpuset_mems"),
+    "memory": (
+        "memory_bytes",
+        "memory_swap_bytes",
+        "memory_reservation_bytes",
+        "memory_swappiness",
+        "oom_kill_disable",
+    ),
+    "pids": ("pids",),
+    "io": ("blkio_weight", "throttles"),
+    "hugetlb": ("huge_pages",),
+}
+
+
+def host_config(limits: Limits) -> dict[str, Any]:
+    """Return the limits as Docker's `inspect` has them; 0 is "not limited"."""
+    quota, period = limits.cpu_quota_us or 0, limits.cpu_period_us or 0
+    swap = limits.memory_swap_bytes or 2 * (limits.memory_bytes or 0)
+    devices = {kind: [one for one in limits.throttles if one.kind == kind] for kind in THROTTLE_KEYS}
+    return {
+        "CpuShares": limits.cpu_shares or 0,
+        "CpuQuota": quota,
+        "CpuPeriod": period,
+        "CpuBurst": limits.cpu_burst_us or 0,
+        "CpusetCpus": limits.cpuset_cpus,
+        "CpusetMems": limits.cpuset_mems,
+        "Memory": limits.memory_bytes or 0,
+        "MemorySwap": swap,
+        "MemoryReservation": limits.memory_reservation_bytes or 0,
+        "MemorySwappiness": limits.memory_swappiness,
+        "OomKillDisable": limits.oom_kill_disable,
+        "PidsLimit": limits.pids,
+        "BlkioWeight": limits.blkio_weight or 0,
+        **{
+            THROTTLE_KEYS[kind]: [{"Path": one.path, "Rate": one.rate} for one in found]
+            for kind, found in devices.items()
+        },
+        "HugePages": dict(limits.huge_pages),
+    }
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of `64m`, `1.5g`, `6291456`; units are powers of 1024, in any case, with or without b."""
+    match = SIZE.fullmatch(text)
+    if not match or not text.isascii():
+        raise SandboxError(f"invalid size: {text!r}")
+    scale = 1024 ** ("bkmgtp".index(match[2].lower()) if match[2] else 0)
+    size = int(Decimal(match[1]) * scale)
+    if size > LARGEST:
+        raise SandboxError(f"invalid size: {text!r} is too large")
+    return size
+
+
+def limits(*, host_cpus: int, **given: Any) -> Limits:  # noqa: ANN401  those of `values`
+    """Check and join the limit options, whose values `values` explains."""
+    return Limits(**values(host_cpus=host_cpus, **given))
+
+
+def values(  # noqa: PLR0913  one for each option of `run`
+    *,
+    host_cpus: int,
+    cpus: str = "",
+    quota: int = 0,
+    period: int = 0,
+    burst: int = 0,
+    shares: int = 0,
+    cpuset_cpus: str = "",
+    cpuset_mems: str = "",
+    memory: str = "",
+    memory_swap: str = "",
+    memory_reservation: str = "",
+    memory_swappiness: int = UNLIMITED,
+    oom_kill_disable: bool = False,
+    pids: int | None = None,
+    blkio_weight: int = 0,
+    throttles: tuple[Throttle, ...] = (),
+    huge_pages: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Check the limit options as Docker does, and return those that were given, as fields of Limits.
+
+    `host_cpus` bounds `--cpus`; 0 or less processes lift that limit.
+    """
+    quota, period = _cpu(cpus, quota, period, host_cpus)
+    if burst < 0:
+        raise SandboxError(f"--cpu-burst {burst}: not less than 0")
+    for option, text in (("--cpuset-cpus", cpuset_cpus), ("--cpuset-mems", cpuset_mems)):
+        if text and not CPU_LIST.fullmatch(text):
+            raise SandboxError(f"invalid value {text!r} for {option}: the form is 0-3 or 0,1")
+    _check_range("--cpu-shares", shares, SHARES_RANGE)
+    _check_range("--blkio-weight", blkio_weight, BLKIO_WEIGHT_RANGE)
+    if not UNLIMITED <= memory_swappiness <= 100:  # noqa: PLR2004  per cent
+        raise SandboxError(f"invalid value: {memory_swappiness}, valid memory swappiness range is 0-100")
+    found = {
+        "cpu_quota_us": quota or None,
+        "cpu_period_us": period or None,
+        "cpu_burst_us": burst or None,
+        "cpu_shares": shares or None,
+        "cpuset_cpus": cpuset_cpus,
+        "cpuset_mems": cpuset_mems,
+        "memory_bytes": _memory(memory, "limit"),
+        "memory_swap_bytes": UNLIMITED if memory_swap == "-1" else parse_size(memory_swap or "0") or None,
+        "memory_reservation_bytes": _memory(memory_reservation, "reservation"),
+        "memory_swappiness": None if memory_swappiness == UNLIMITED else memory_swappiness,
+        "oom_kill_disable": oom_kill_disable,
+        "pids": pids if pids is None or pids > 0 else UNLIMITED,
+        "blkio_weight": blkio_weight or None,
+        "throttles": throttles,
+        "huge_pages": tuple(map(_huge_pages, huge_pages)),
+    }
+    # 0 is a swappiness.
+    return {name: value for name, value in found.items() if value not in (None, "", ()) and value is not False}
+
+
+def _cpu(cpus: str, quota: int, period: int, host_cpus: int) -> tuple[int, int]:
+    """Return the quota and the period to set."""
+    if cpus:
+        for other, value in (("Period", period), ("Quota", quota)):
+            if value:
+                raise SandboxError(f"conflicting options: Nano CPUs and CPU {other} cannot both be set")
+        return _quota_of_cpus(cpus, host_cpus)
+    low, high = PERIOD_RANGE_US
+    if period and not low <= period <= high:
+        raise SandboxError("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
+    if quota < -1 or 0 < quota < MINIMUM_QUOTA_US:
+        raise SandboxError("CPU cfs quota can not be less than 1ms (i.e. 1000); -1 is no limit")
+    if quota > LARGEST // 1000:  # the kernel counts in nanoseconds
+        raise SandboxError(f"CPU cfs quota {quota} is too large")
+    return quota, period
+
+
+def _quota_of_cpus(text: str, host_cpus: int) -> tuple[int, int]:
+    """Translate `--cpus 0.5` to a quota of a 100 ms period; `--cpus 0` is no limit."""
+    try:
+        cpus = Decimal(text)
+    except InvalidOperation:
+        raise SandboxError(f"invalid number of CPUs: {text!r}") from None
+    if not cpus.is_finite() or cpus < 0 or 0 < cpus < Decimal("0.01") or cpus > host_cpus:
+        raise SandboxError(
+            f"range of CPUs is from 0.01 to {host_cpus}.00, as there are only {host_cpus} CPUs available"
+        )
+    return int(cpus * DEFAULT_PERIOD_US), DEFAULT_PERIOD_US if cpus else 0
+
+
+def _memory(text: str, what: str) -> int | None:
+    size = parse_size(text) if text else 0
+    if 0 < size < MINIMUM_MEMORY:
+        raise SandboxError(f"Minimum memory {what} allowed is 6MB")
+    return size or None
+
+
+def _check_range(option: str, value: int, allowed: tuple[int, int]) -> None:
+    low, high = allowed
+    if value and not low <= value <= high:
+        raise SandboxError(f"{option} {value}: the range is from {low} to {high}")
+
+
+def _huge_pages(text: str) -> tuple[str, int]:
+    size, equals, amount = text.partition("=")
+    if not equals or not HUGE_PAGE.fullmatch(size):
+        raise SandboxError(f"invalid limit of huge pages {text!r}: the form is 2MB=64m")
+    return size, parse_size(amount)
