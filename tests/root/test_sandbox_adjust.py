@@ -67,7 +67,7 @@ def test_limits_are_written_and_read_back(sandbox: Sandbox) -> None:
     lines = done.stdout.splitlines()
     assert lines[0].startswith("cpu: 0.2 cores (20000 of 100000 us) -> 0.5 cores (100000 of 200000 us); effective 0.5")
     assert lines[1].startswith("memory: 64MiB -> 128MiB; effective 128MiB, set by itself")
-    assert lines[2].startswith("pids: none -> 9; effective 9, set by itself")
+    assert lines[2].startswith("pids: 4096 -> 9; effective 9, set by itself")
     assert quota(pid) == ["100000", "200000"]
     assert value(pid, "memory", "memory.limit_in_bytes", "memory.max") == str(128 << 20)
     assert value(pid, "pids", "pids.max", "pids.max") == "9"

@@ -1,0 +1,35 @@
+"""`sandbox update`: other limits for containers, running or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandbox.commands.limit_options import add_changeable, limit_values
+from sandbox.commands.output import each
+from sandbox.errors import SandboxError
+from sandbox.parsing import Parser, new_parser
+
+if TYPE_CHECKING:
+    from sandbox.state import Store
+
+__all__ = ["update", "update_parser"]
+
+
+def update_parser() -> Parser:
+    """Return the parser of `sandbox update`."""
+    text = "Change the limits of containers: now if they run, and for their next start."
+    parser = new_parser("update", "[OPTIONS] CONTAINER...", text)
+    add_changeable(parser)
+    parser.add_argument("containers", nargs="+", metavar="CONTAINER")
+    return parser
+
+
+def update(words: list[str], store: Store) -> int:
+    """Change the limits of containers."""
+    arguments = update_parser().parse_args(words)
+    given = limit_values(arguments)
+    if not given:
+        raise SandboxError("you must provide one or more flags when using this command (see sandbox update --help)", 1)
+    from sandbox.updating import update as change  # noqa: PLC0415
+
+    return each(arguments.containers, lambda name: change(store, name, given))

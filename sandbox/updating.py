@@ -1,0 +1,83 @@
+"""`sandbox update`: other limits for a container, now if it runs, and at its next start.
+
+What is written goes through adjust.py, as the kernel checks each file against
+the others: of several orders one passes. What fails is undone, and the
+container's document then stays as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import permutations
+from typing import Any
+
+from sandbox import adjust, ceilings, cgroup, document, limit_files
+from sandbox.codec import decode, encode
+from sandbox.errors import SandboxError
+from sandbox.limits import UNLIMITED, Limits, host_config
+from sandbox.spec import Spec
+from sandbox.state import Store
+from sandbox.subject import Group
+
+__all__ = ["merged", "update"]
+
+ENDED = ("created", "exited", "dead")
+
+
+def update(store: Store, name: str, given: dict[str, Any]) -> None:
+    """Change the limits of a container; `given` are fields of Limits. Raises SandboxError, and changes nothing then."""
+    with store.changing(store.find(name)["Id"]) as text:
+        before = decode(Spec, text["Cgscope"]["Spec"]).limits
+        after = merged(before, given)
+        if text["State"]["Status"] not in ENDED:
+            _write(document.places_of(text), before, after)
+        text["Cgscope"]["Spec"]["limits"] = encode(after)
+        text["HostConfig"].update(host_config(after))
+
+
+def merged(before: Limits, given: dict[str, Any]) -> Limits:
+    """Return limits with some of them changed; SandboxError for those that do not go together."""
+    memory, swap = given.get("memory_bytes"), before.memory_swap_bytes
+    if memory and swap not in (None, UNLIMITED) and "memory_swap_bytes" not in given and memory > swap:
+        raise SandboxError(
+            "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
+            1,
+        )
+    return replace(before, **given)
+
+
+def _write(places: Sequence[cgroup.Place], before: Limits, after: Limits) -> None:
+    """Bring the cgroups of a running container from some limits to others, all of them or none."""
+    undo: list[tuple[Group, list[adjust.Write]]] = []
+    try:
+        for controller in limit_files.CONTROLLERS:
+            for group, writes in _changes(controller, places, before, after):
+                was = [(file, ceilings.raw(group, file)) for file, _ in writes]
+                adjust.carry_out(group, tuple(permutations(writes)))
+                undo.append((group, was))
+    except SandboxError:
+        for group, was in reversed(undo):
+            with contextlib.suppress(SandboxError):
+                adjust.carry_out(group, tuple(permutations(was)))
+        raise
+
+
+def _changes(
+    controller: str, places: Sequence[cgroup.Place], before: Limits, after: Limits
+) -> Iterator[tuple[Group, list[adjust.Write]]]:
+    """Yield the cgroup of a controller with what must be written to it, if anything."""
+    where = cgroup.located(controller, places)
+    version = 1 if where is None else min(where.hierarchy.version, 2)
+    old = limit_files.settings(controller, version, before)
+    changed = [one for one in limit_files.settings(controller, version, after) if one not in old]
+    if not changed:
+        return
+    if where is None:
+        raise SandboxError(f"cannot limit {controller}: the container has no cgroup with that controller", 1)
+    group = Group(controller, where)
+    if controller == "memory" and after.memory_bytes is not None:
+        asked = adjust.Asked(after.memory_bytes)
+        adjust.check_memory(group, ceilings.read("memory", group), asked, force=False)
+    yield group, [(file, value) for file, value, optional in changed if not optional or ceilings.has(group, file)]

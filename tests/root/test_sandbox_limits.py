@@ -1,0 +1,158 @@
+"""Every limit of `sandbox run` and `update`, read back from the kernel's own files by nothing but open and read."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from tests.testbed import cgroups
+from tests.testbed.commands import Sandbox
+
+pytestmark = [pytest.mark.root, pytest.mark.vm]
+
+# Options, controller on v1 and v2, its file on each, and what the file then says.
+LIMITS = [
+    (("--cpu-shares", "2048"), "cpu", ("cpu.shares", "2048"), ("cpu.weight", "174")),
+    (("--cpu-quota", "20000"), "cpu", ("cpu.cfs_quota_us", "20000"), ("cpu.max", "20000 100000")),
+    (("--cpu-quota", "20000", "--cpu-burst", "9000"), "cpu", ("cpu.cfs_burst_us", "9000"), ("cpu.max.burst", "9000")),
+    (("--cpuset-cpus", "0"), "cpuset", ("cpuset.cpus", "0"), ("cpuset.cpus", "0")),
+    (("--cpuset-mems", "0"), "cpuset", ("cpuset.mems", "0"), ("cpuset.mems", "0")),
+    (("-m", "64m"), "memory", ("memory.limit_in_bytes", str(64 << 20)), ("memory.max", str(64 << 20))),
+    (("-m", "64m", "--memory-reservation", "32m"), "memory", ("memory.soft_limit_in_bytes", str(32 << 20)),
+     ("memory.low", str(32 << 20))),
+    (("--pids-limit", "7"), "pids", ("pids.max", "7"), ("pids.max", "7")),
+    (("--pids-limit", "-1"), "pids", ("pids.max", "max"), ("pids.max", "max")),
+    ((), "pids", ("pids.max", "4096"), ("pids.max", "4096")),
+]  # fmt: skip
+
+
+def value(pid: int, controller: str, v1: str, v2: str) -> str:
+    """Return what a process's cgroup has in the file that this machine's version has for it."""
+    name = v1 if cgroups.hierarchy(controller)[1] == 1 else v2
+    return cgroups.read(f"{cgroups.path_of(pid, controller)}/{name}").strip()
+
+
+def test_limits_of_a_new_container(sandbox: Sandbox) -> None:
+    """B082 to B088: what was asked for is in the cgroup's files before the program runs."""
+    for number, (options, controller, v1, v2) in enumerate(LIMITS):
+        name = f"limited-{number}"
+        sandbox.start(name, *options, "sleep", "1000")
+        version = cgroups.hierarchy(controller)[1]
+        assert value(sandbox.pid(name), controller, v1[0], v2[0]) == (v1 if version == 1 else v2)[1], options
+        sandbox("rm", "-f", name)
+
+
+def test_what_is_inside_sees_its_cpus(sandbox: Sandbox) -> None:
+    """B085: the CPUs of the cpuset are those that the program may run on; one that does not exist is refused."""
+    program = ("grep", "Cpus_allowed_list", "/proc/self/status")
+    done = sandbox("run", "--rm", "--rootfs", "/", "--cpuset-cpus", "0", *program)
+    assert done.stdout.split() == ["Cpus_allowed_list:", "0"]
+    refused = sandbox("run", "--rm", "--rootfs", "/", "--cpuset-cpus", "4000", "true", check=False)
+    assert refused.returncode == 125
+    assert "cpuset.cpus" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert sandbox("ps", "-aq").stdout == ""
+
+
+def swap_of(pid: int) -> str:
+    """Return the limit of swap: on v1 memory and swap together."""
+    return value(pid, "memory", "memory.memsw.limit_in_bytes", "memory.swap.max")
+
+
+def test_memory_and_swap(sandbox: Sandbox) -> None:
+    """B087: Docker counts memory and swap together, v2 counts swap alone; none given is as much swap as memory."""
+    is_v1 = cgroups.hierarchy("memory")[1] == 1
+    for text, total in (("96m", 96 << 20), ("64m", 64 << 20)):
+        sandbox.start("swapping", "-m", "64m", "--memory-swap", text, "sleep", "1000")
+        assert swap_of(sandbox.pid("swapping")) == str(total if is_v1 else total - (64 << 20))
+        sandbox("rm", "-f", "swapping")
+    sandbox.start("swapping", "-m", "64m", "--memory-swap", "-1", "sleep", "1000")
+    pid = sandbox.pid("swapping")
+    assert swap_of(pid) == ("9223372036854771712" if is_v1 else "max")
+    config = sandbox.inspect("swapping")["HostConfig"]
+    assert (config["Memory"], config["MemorySwap"]) == (64 << 20, -1)
+
+
+def disk() -> str | None:
+    """Return a whole disk of this machine."""
+    found = sorted(f"/dev/{name}" for name in os.listdir("/sys/block") if not name.startswith(("loop", "ram", "zram")))
+    return next((path for path in found if os.path.exists(path) and stat.S_ISBLK(os.stat(path).st_mode)), None)
+
+
+def test_throttled_devices(sandbox: Sandbox) -> None:
+    """B089: a bound for one disk is in the kernel's table; what is no block device is refused by name."""
+    path = disk()
+    if path is None:
+        pytest.skip("no disk here to throttle")
+    sandbox.start("slow", "--device-read-bps", f"{path}:1mb", "--device-write-iops", f"{path}:50", "sleep", "1000")
+    pid, device = sandbox.pid("slow"), os.stat(path).st_rdev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    directory = cgroups.path_of(pid, "blkio")
+    if cgroups.hierarchy("blkio")[1] == 1:
+        assert cgroups.read(f"{directory}/blkio.throttle.read_bps_device").split() == [number, str(1 << 20)]
+        assert cgroups.read(f"{directory}/blkio.throttle.write_iops_device").split() == [number, "50"]
+    else:
+        assert {f"rbps={1 << 20}", "wiops=50", number} <= set(cgroups.read(f"{directory}/io.max").split())
+    assert sandbox.inspect("slow")["HostConfig"]["BlkioDeviceReadBps"] == [{"Path": path, "Rate": 1 << 20}]
+    for bad in ("/dev/null:1mb", "/nonexistent:1mb", "sda:1mb", f"{path}:0", f"{path}:fast"):
+        done = sandbox("run", "--rm", "--rootfs", "/", "--device-read-bps", bad, "true", check=False)
+        assert (done.returncode, len(done.stderr.splitlines())) == (125, 1), bad
+
+
+def test_huge_pages(sandbox: Sandbox) -> None:
+    """Where the kernel has the controller its limit is written, without it the option is refused by name."""
+    options = ("--huge-pages", "2MB=4m")
+    mountpoint, version = cgroups.hierarchy("hugetlb")
+    if version == 2 and "hugetlb" not in cgroups.read(f"{mountpoint}/cgroup.controllers").split():
+        done = sandbox("run", "--rm", "--rootfs", "/", *options, "true", check=False)
+        assert (done.returncode, "hugetlb" in done.stderr) == (125, True)
+        return
+    sandbox.start("huge", *options, "sleep", "1000")
+    pid = sandbox.pid("huge")
+    assert value(pid, "hugetlb", "hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max") == str(4 << 20)
+
+
+def test_update_of_a_running_container(sandbox: Sandbox) -> None:
+    """B090: the kernel's files and `inspect` have the new limits, what was not named stays; a start keeps them."""
+    sandbox.start("updated", "-m", "64m", "--pids-limit", "20", "--cpu-quota", "20000", "sleep", "1000")
+    pid = sandbox.pid("updated")
+    options = ("-m", "500m", "--cpu-quota", "150000", "--cpu-period", "300000", "--cpuset-cpus", "0")
+    assert sandbox("update", *options, "updated").stdout == "updated\n"
+    for _ in range(2):
+        assert value(pid, "memory", "memory.limit_in_bytes", "memory.max") == str(500 << 20)
+        assert value(pid, "pids", "pids.max", "pids.max") == "20"
+        assert value(pid, "cpuset", "cpuset.cpus", "cpuset.cpus") == "0"
+        assert value(pid, "cpu", "cpu.cfs_quota_us", "cpu.max").split()[0] == "150000"
+        config = sandbox.inspect("updated")["HostConfig"]
+        assert (config["Memory"], config["PidsLimit"], config["CpuPeriod"]) == (500 << 20, 20, 300000)
+        sandbox("stop", "-t", "0", "updated")
+        sandbox("start", "updated")
+        pid = sandbox.pid("updated")
+    sandbox("update", "--pids-limit", "-1", "--cpu-quota", "-1", "updated")
+    assert value(pid, "pids", "pids.max", "pids.max") == "max"
+    assert value(pid, "cpu", "cpu.cfs_quota_us", "cpu.max").split()[0] in ("-1", "max")
+
+
+def test_update_that_cannot_be(sandbox: Sandbox) -> None:
+    """B090: what the kernel refuses, or makes no sense, changes nothing: neither the files nor what `inspect` says."""
+    sandbox.start("kept", "-m", "64m", "--memory-swap", "128m", "--pids-limit", "20", "sleep", "1000")
+    pid, before = sandbox.pid("kept"), sandbox.inspect("kept")["HostConfig"]
+    for options in (
+        (),
+        ("-m", "1m"),
+        ("-m", "200m"),
+        ("--cpu-burst", "500"),
+        ("--pids-limit", "30", "-m", "100m", "--cpuset-cpus", "4000"),
+        ("--cpus", "9999"),
+    ):
+        done = sandbox("update", *options, "kept", check=False)
+        assert done.returncode != 0, options
+        assert len(done.stderr.splitlines()) == 1, options
+    assert sandbox.inspect("kept")["HostConfig"] == before
+    assert value(pid, "pids", "pids.max", "pids.max") == "20"
+    assert value(pid, "memory", "memory.limit_in_bytes", "memory.max") == str(64 << 20)
+    done = sandbox("update", "-m", "100m", "nobody", "kept", check=False)
+    assert (done.returncode, done.stdout) == (1, "kept\n")
+    assert value(pid, "memory", "memory.limit_in_bytes", "memory.max") == str(100 << 20)
