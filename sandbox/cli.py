@@ -18,6 +18,8 @@ __all__ = ["VERBS", "main"]
 
 VERBS = {
     "run": "running",
+    "create": "starting",
+    "start": "starting",
     "exec": "running",
     "ps": "listing",
     "logs": "listing",
@@ -25,6 +27,7 @@ VERBS = {
     "stop": "ending",
     "kill": "ending",
     "rm": "ending",
+    "update": "updating",
     "rootfs": "files",
     "enter": "any_process",
     "freeze": "any_process",
@@ -35,6 +38,8 @@ USAGE = """\
 Usage: sandbox [--root DIR] COMMAND ...
 
   run      start a program in a new container
+  create   make a container, to be started later
+  start    start containers that were created or have ended
   exec     run one more program in a running container
   ps       list containers
   logs     show what a detached container has said
@@ -42,6 +47,7 @@ Usage: sandbox [--root DIR] COMMAND ...
   kill     send a signal to a container
   rm       remove containers
   inspect  show all that is known of a container, as JSON
+  update   change the limits of containers, running or not
   rootfs   copy DEST BIN...: programs and their libraries, as a root filesystem
 
 Of any process, whoever made its container:

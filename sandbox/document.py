@@ -14,12 +14,14 @@ from typing import Any
 
 from inspector.kernel.cgroups import Hierarchy
 from sandbox.cgroup import Place
+from sandbox.codec import encode
 from sandbox.errors import SandboxError
-from sandbox.rootfs import Layout
+from sandbox.limits import host_config
+from sandbox.rootfs import MASKED, READ_ONLY, Layout
 from sandbox.spec import Spec
 from sandbox.state import Document
 
-__all__ = ["new", "places_of", "ps_table", "render", "table", "timestamp"]
+__all__ = ["new", "places_of", "private", "ps_table", "render", "table", "timestamp"]
 
 NEVER = "0001-01-01T00:00:00Z"
 PLACEHOLDER = re.compile(r"\{\{\s*(json\s+)?\.([\w.]*)\s*\}\}")
@@ -34,26 +36,15 @@ def timestamp(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int((seconds - whole) * 1e9):09d}Z"
 
 
-def new(
-    spec: Spec,
-    container: str,
-    layout: Layout,
-    places: Sequence[Place],
-    *,
-    env: Sequence[str],
-    hostname: str,
-    log_path: str,
-    private: dict[str, Any],
-) -> Document:
-    """Return the document of a container that is about to be made."""
-    limits = spec.limits
+def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
+    """Return the document of a container that is about to be made in a directory of the store."""
     return {
         "Id": container,
         "Created": timestamp(time.time()),
         "Path": spec.argv[0],
         "Args": list(spec.argv[1:]),
         "State": {
-            "Status": "created",
+            "Status": "creating",
             "Running": False,
             "Paused": False,
             "Restarting": False,
@@ -68,17 +59,17 @@ def new(
         "Image": spec.rootfs,
         "HostnamePath": layout.hostname_file,
         "HostsPath": layout.hosts_file,
-        "LogPath": log_path,
+        "LogPath": f"{directory}/log.jsonl" if spec.detach else "",
         "Name": spec.name,
         "Driver": "overlay2",
         "Platform": "linux",
         "Mounts": _mounts(spec),
         "Config": {
-            "Hostname": hostname,
+            "Hostname": spec.hostname,
             "User": spec.user,
             "Tty": spec.tty,
             "OpenStdin": spec.interactive,
-            "Env": list(env),
+            "Env": list(spec.env),
             "Cmd": list(spec.argv),
             "Image": spec.rootfs,
             "WorkingDir": spec.workdir,
@@ -92,13 +83,13 @@ def new(
             "CapAdd": list(spec.cap_add),
             "CapDrop": list(spec.cap_drop),
             "Privileged": spec.privileged,
+            "SecurityOpt": list(spec.security.options) or None,
+            "MaskedPaths": list(MASKED) if spec.security.system_paths else [],
+            "ReadonlyPaths": list(READ_ONLY) if spec.security.system_paths else [],
             "ReadonlyRootfs": spec.read_only,
             "Tmpfs": {each.target: each.data for each in spec.tmpfs},
             "CgroupParent": spec.cgroup_parent,
-            "CpuQuota": limits.cpu_quota_us or 0,
-            "CpuPeriod": limits.cpu_period_us or 0,
-            "Memory": limits.memory_bytes or 0,
-            "PidsLimit": limits.pids,
+            **host_config(spec.limits),
             "Init": spec.init,
         },
         "GraphDriver": {
@@ -111,7 +102,43 @@ def new(
             },
         },
         "NetworkSettings": {"SandboxKey": "", "IPAddress": "", "Ports": {}, "Networks": {}},
-        "Cgscope": {**private, "Cgroups": [_place(each) for each in places], "MadeCgroups": []},
+        # The spec is what a start makes the container of: who changes a limit changes it there.
+        "Cgscope": {"Spec": encode(spec), "MadeCgroups": [], "Monitor": None},
+    }
+
+
+def private(places: Sequence[Place], keep: int, *, rootless: bool) -> dict[str, Any]:
+    """Return what of a document is computed anew for each start: where its cgroups are, and its capabilities."""
+    return {"Cgroups": [_place(each) for each in places], "Capabilities": keep, "Rootless": rootless}
+
+
+def running(now: float) -> dict[str, Any]:
+    """Return what changes in the state of a container whose program starts."""
+    return {
+        "Status": "running",
+        "Running": True,
+        "Paused": False,
+        "Restarting": False,
+        "OOMKilled": False,
+        "ExitCode": 0,
+        "Error": "",
+        "StartedAt": timestamp(now),
+        "FinishedAt": NEVER,
+    }
+
+
+def ended(code: int, now: float, error: str = "", *, out_of_memory: bool = False) -> dict[str, Any]:
+    """Return what changes in the state of a container whose program has ended."""
+    return {
+        "Status": "exited",
+        "Running": False,
+        "Paused": False,
+        "Restarting": False,
+        "OOMKilled": out_of_memory,
+        "Pid": 0,
+        "ExitCode": code,
+        "Error": error,
+        "FinishedAt": timestamp(now),
     }
 
 

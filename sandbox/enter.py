@@ -17,10 +17,12 @@ from inspector.kernel.controllers import Freezer
 from inspector.kernel.host import Host
 from inspector.kernel.namespaces import read_namespaces
 from inspector.kernel.process import read_status
-from sandbox import cgroup, channel, entering, freezer, monitor, syscalls
+from sandbox import cgroup, channel, entering, freezer, syscalls
 from sandbox.document import printable
 from sandbox.errors import SandboxError
+from sandbox.foreground import attend
 from sandbox.launch import launch
+from sandbox.signals import blocked_signals
 from sandbox.spec import PATH
 from sandbox.subject import FAILED, Subject, hold
 
@@ -120,12 +122,12 @@ def enter(wish: Wish, environment: Mapping[str, str]) -> int:
 
 def _run(entry: entering.Entry, subject: Subject) -> int:
     sys.stdout.flush()
-    with monitor.blocked_signals():
+    with blocked_signals():
         try:
             running = launch(lambda end, parent: entering.entrant(entry, end, parent), tty=entry.tty)
         except channel.Closed:
             raise SandboxError(f"{subject} ended while it was entered", FAILED) from None
-        return monitor.attend(running.pid, running.pidfd, running.console, interactive=entry.tty)
+        return attend(running.pid, running.pidfd, running.console, interactive=entry.tty)
 
 
 def _is_frozen(subject: Subject) -> bool:

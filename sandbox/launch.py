@@ -17,7 +17,7 @@ from sandbox.prepare import Prepared
 from sandbox.state import Document, Store
 from sandbox.teardown import destroy
 
-__all__ = ["Running", "launch", "start"]
+__all__ = ["Running", "create", "launch", "ourselves", "start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,51 +29,58 @@ class Running:
     console: int | None
 
 
-def start(
-    prepared: Prepared, store: Store, streams: init.Streams, confirm: Callable[[], None]
-) -> Running:
-    """Make everything and start the program; on any error all of it is taken down again.
+def create(prepared: Prepared, store: Store) -> None:
+    """Record a new container and make its files; nothing is mounted, no process, no cgroup made. On an error: nothing.
 
-    `confirm` is called when nothing but the program's start is left; it may raise.
+    The caller is its maker, and stays recorded as what looks after it: it goes on to start(), or to settle().
     """
     text = prepared.document
-    private = text["Cgscope"]
-    private["BootId"] = boot_id()
-    private["Monitor"] = {"Pid": os.getpid(), "StartTime": start_time(os.getpid())}
+    text["Cgscope"].update(ourselves())
     store.add(text, names.invent)
     try:
         _make_files(prepared)
-        private["MadeCgroups"] = [
-            path
-            for path in cgroup.apply(prepared.launch.cgroup_steps, cgroup.CREATE)
-            if path not in {place.directory for place in prepared.places}
-        ]
-        plan = replace(prepared.launch, program=replace(prepared.launch.program, streams=streams))
-        return launch(
-            lambda end, parent: init.joiner(plan, end, parent),
-            lambda pid: _record_birth(store, text, pid),
-            lambda: _record_start(prepared, store, confirm),
-            tty=plan.program.tty,
-        )
     except BaseException:
         with contextlib.suppress(SandboxError, OSError):
             destroy(store, text)
         raise
 
 
-def _record_birth(store: Store, text: Document, pid: int) -> None:
-    text["State"]["Pid"] = pid
-    text["Cgscope"]["StartTime"] = start_time(pid)
-    store.save(text)
+def ourselves() -> Document:
+    """Return the part of a document that names this process as what looks after the container."""
+    return {"BootId": boot_id(), "Monitor": {"Pid": os.getpid(), "StartTime": start_time(os.getpid())}}
 
 
-def _record_start(prepared: Prepared, store: Store, confirm: Callable[[], None]) -> None:
+def start(prepared: Prepared, store: Store, streams: init.Streams, confirm: Callable[[], None]) -> Running:
+    """Start the program of a container that is recorded with us as its monitor; on an error no process is left.
+
+    `confirm` is called when nothing but the program's start is left; it may raise.
+    """
+    container = prepared.document["Id"]
+    made = cgroup.apply(prepared.launch.cgroup_steps, cgroup.CREATE)
+    above = [path for path in made if path not in {place.directory for place in prepared.places}]
+    plan = replace(prepared.launch, program=replace(prepared.launch.program, streams=streams))
+    return launch(
+        lambda end, parent: init.joiner(plan, end, parent),
+        lambda pid: _record_birth(prepared, store, pid, above),
+        lambda: _record_start(prepared, store, container, confirm),
+        tty=plan.program.tty,
+    )
+
+
+def _record_birth(prepared: Prepared, store: Store, pid: int, made: list[str]) -> None:
+    """Record the first process, which waits; what else it needs from outside (its network) is made here."""
+    cgroups = prepared.document["Cgscope"]["Cgroups"]
+    with store.changing(prepared.document["Id"]) as text:
+        text["State"]["Pid"] = pid
+        text["Cgscope"].update(StartTime=start_time(pid), MadeCgroups=made, Cgroups=cgroups)
+
+
+def _record_start(prepared: Prepared, store: Store, container: str, confirm: Callable[[], None]) -> None:
     """Write the limits, and then that the container runs: before it does, so that nothing runs unknown."""
     cgroup.apply(prepared.launch.cgroup_steps, cgroup.LIMIT)
     confirm()
-    state = prepared.document["State"]
-    state.update(Status="running", Running=True, StartedAt=document.timestamp(time.time()))
-    store.save(prepared.document)
+    with store.changing(container) as text:
+        text["State"].update(document.running(time.time()))
 
 
 def launch(

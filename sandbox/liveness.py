@@ -35,6 +35,7 @@ def is_running(text: Document) -> bool:
 
 
 def has_monitor(text: Document) -> bool:
-    """Tell whether the process that looks after a container lives."""
+    """Tell whether a process looks after a container (makes, starts or watches it), and lives."""
     private = text["Cgscope"]
-    return _alive(private["Monitor"]["Pid"], private["Monitor"]["StartTime"], private["BootId"])
+    monitor = private["Monitor"]
+    return monitor is not None and _alive(monitor["Pid"], monitor["StartTime"], private["BootId"])

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from inspector.kernel.cgroups import read_cgroup, read_hierarchies
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import read_mountinfo
-from sandbox import capabilities, cgroup, document, init, namespaces, rootfs, syscalls
+from sandbox import cgroup, document, init, limit_files, namespaces, rootfs, security, syscalls
+from sandbox.codec import decode
 from sandbox.errors import SandboxError
+from sandbox.limits import DEFAULT_PIDS, Limits
 from sandbox.spec import Spec, environment
 from sandbox.state import Document, Store
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "prepare", "prepare_again"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,25 @@ class Prepared:
         lines += [f"unshare {' '.join(chosen)}", str(self.launch.root), *map(str, self.launch.mounts), "pivot_root"]
         granted = sorted(name for name in self.spec.capabilities)
         lines += [f"caps   {' '.join(granted) or 'none'}", f"user   {self.spec.user or 'root'}"]
+        lines += self.launch.program.rights.describe()
         lines += [str(step) for step in steps if step.phase == cgroup.LIMIT]
         return "\n".join([*lines, f"exec   {' '.join(map(repr, self.spec.argv))}"])
 
 
 def prepare(spec: Spec, store: Store, host_environment: Mapping[str, str]) -> Prepared:
-    """Compute a container from its spec and this machine; raises SandboxError for what cannot work here."""
+    """Compute a new container from its spec and this machine; raises SandboxError for what cannot work here."""
+    container = os.urandom(32).hex()
+    hostname = spec.hostname or (os.uname().nodename if spec.host_network else container[:12])
+    env = environment(spec.env, host_environment, hostname=hostname, tty=spec.tty)
+    return _compute(replace(spec, hostname=hostname, env=env), store, container, None)
+
+
+def prepare_again(text: Document, store: Store) -> Prepared:
+    """Compute a container that exists from its document and this machine as it is now: to start it (again)."""
+    return _compute(decode(Spec, text["Cgscope"]["Spec"]), store, text["Id"], text)
+
+
+def _compute(spec: Spec, store: Store, container: str, known: Document | None) -> Prepared:
     rootless = os.geteuid() != 0
     lower = os.path.realpath(spec.rootfs)
     if not os.path.isdir(lower):
@@ -54,7 +69,6 @@ def prepare(spec: Spec, store: Store, host_environment: Mapping[str, str]) -> Pr
     for volume in spec.volumes:
         if not os.path.lexists(volume.source):
             raise SandboxError(f"invalid volume: {volume.source}: no such file or directory")
-    container = os.urandom(32).hex()
     directory = store.directory(container)
     layout = rootfs.Layout(
         lower, *(f"{directory}/{name}" for name in ("upper", "work", "merged", "hostname", "hosts"))
@@ -63,16 +77,14 @@ def prepare(spec: Spec, store: Store, host_environment: Mapping[str, str]) -> Pr
     places = cgroup.place(
         read_hierarchies(host), spec.cgroup_parent, container, read_cgroup(host, "self") if rootless else None
     )
-    limits, lost = cgroup.without_unreachable(spec.limits, places)
+    limits, lost = _limits(spec, places)
     if lost and not spec.best_effort_limits:
         why = "without root only a delegated cgroup can be" if rootless else "the controller cannot be used here"
         raise SandboxError(f"cannot limit {', '.join(lost)}: {why} (--limits-best-effort goes on without)")
-    hostname = spec.hostname or (os.uname().nodename if spec.host_network else container[:12])
-    env = environment(spec.env, host_environment, hostname=hostname, tty=spec.tty)
-    keep = capabilities.mask(spec.capabilities)
+    rights = security.rights(spec.security, spec.capabilities, store.root)
     root, layers, pieces = _root(host, layout, rootless=rootless)
     launch = init.Launch(
-        program=init.Program(spec.argv, env, spec.workdir, spec.user, keep, spec.tty, init.Streams(), spec.init),
+        program=init.Program(spec.argv, spec.env, spec.workdir, spec.user, rights, spec.tty, init.Streams(), spec.init),
         cgroup_steps=cgroup.plan(limits, places, all_devices=spec.privileged or rootless),
         new_namespaces=namespaces.own(spec),
         user_namespace=rootless,
@@ -86,22 +98,24 @@ def prepare(spec: Spec, store: Store, host_environment: Mapping[str, str]) -> Pr
             host_devices=host_devices() if spec.privileged and not rootless else (),
             pieces=pieces,
         ),
-        hostname=hostname,
+        hostname=spec.hostname,
         read_only=spec.read_only,
     )
-    private = {"Capabilities": keep, "Foreground": not spec.detach, "Rootless": rootless}
-    text = document.new(
-        replace(spec, limits=limits),
-        container,
-        layout,
-        places,
-        env=env,
-        hostname=hostname,
-        log_path=f"{directory}/log.jsonl" if spec.detach else "",
-        private=private,
-    )
-    warnings = tuple(f"cannot limit {name} here: the container runs without that limit" for name in lost)
-    return Prepared(spec, text, layout, places, launch, tuple(layers), warnings)
+    text = known or document.new(replace(spec, limits=limits), container, layout, directory)
+    text["Cgscope"].update(document.private(places, rights.capabilities, rootless=rootless))
+    warnings = [f"cannot limit {name} here: the container runs without that limit" for name in lost]
+    if memory := cgroup.located("memory", places):
+        ignored = limit_files.ignored(memory.hierarchy.version, limits)
+        warnings += [f"{option} is discarded: cgroup v2 has nothing of the kind" for option in ignored]
+    return Prepared(spec, text, layout, places, launch, tuple(layers), tuple(warnings))
+
+
+def _limits(spec: Spec, places: Sequence[cgroup.Place]) -> tuple[Limits, list[str]]:
+    """Return the limits that are kept, with the default number of processes, and what cannot be limited here."""
+    limits, lost = cgroup.without_unreachable(spec.limits, places)
+    if limits.pids is None and "pids" not in lost and cgroup.located("pids", places):
+        limits = replace(limits, pids=DEFAULT_PIDS)
+    return limits, lost
 
 
 def _root(

@@ -1,12 +1,14 @@
 """What is known of the containers: one directory each, one state.json in it, written whole or not at all.
 
-    <root>/lock                       flock: held while containers are made, removed or looked after
+    <root>/lock                       flock: held while names are given and taken, never while anybody waits
+    <root>/containers/<id>/           flock: held while this container's document is changed
     <root>/containers/<id>/state.json the document of `sandbox inspect`
     <root>/containers/<id>/upper, work, merged, hostname, hosts, log.jsonl
     <root>/names/<name> -> <id>       who has a name; a symbolic link is made atomically
 
 The document is written before anything else of a container exists, so that
 whatever its launcher leaves behind when it is killed can be found and removed.
+Who holds both locks has taken the store's last.
 """
 
 from __future__ import annotations
@@ -60,6 +62,26 @@ class Store:
         finally:
             os.close(fd)
 
+    @contextlib.contextmanager
+    def locked(self, container: str) -> Iterator[Document]:
+        """Hold one container alone, and yield its document as it is now; NoSuchContainer when it is gone."""
+        fd = self._hold(self.directory(container), fcntl.LOCK_EX)
+        if fd is None:
+            raise NoSuchContainer(container)
+        try:
+            yield self.load(container)
+        finally:
+            # Said, not only closed: a child that was forked meanwhile has the same lock.
+            fcntl.flock(fd, fcntl.LOCK_UN)
+            os.close(fd)
+
+    @contextlib.contextmanager
+    def changing(self, container: str) -> Iterator[Document]:
+        """Yield a container's document as it is now, to be changed, and save it; nobody else changes it meanwhile."""
+        with self.locked(container) as document:
+            yield document
+            self.save(document)
+
     def exists(self) -> bool:
         """Tell whether any container was ever made here."""
         return os.path.isdir(f"{self.root}/containers")
@@ -93,8 +115,9 @@ class Store:
     def save(self, document: Document) -> None:
         """Replace a container's document, atomically."""
         path = f"{self.directory(document['Id'])}/state.json"
+        text = json.dumps(document)  # in one go: with `indent`, or to a file, it takes ten times as long
         with open(f"{path}.new", "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1)
+            file.write(text)
         os.replace(f"{path}.new", path)
 
     def load(self, container: str) -> Document:
@@ -141,24 +164,48 @@ class Store:
         return self.load(matches[0])
 
     def remove(self, container: str, name: str) -> None:
-        """Forget a container: its files, then its name."""
-        directory = self.directory(container)
-        if os.path.isdir(directory):
-            # Out of sight first: a removal that is interrupted leaves no half a container.
-            doomed = f"{self.root}/containers/.{container}"
-            os.rename(directory, doomed)
-            remove_tree(doomed)
-        path = f"{self.root}/names/{name}"
-        with contextlib.suppress(FileNotFoundError):
-            if name and os.readlink(path) == container:
-                os.unlink(path)
+        """Forget a container: its name, then its files."""
+        # Out of sight first: a removal that is interrupted leaves no half a container.
+        doomed = f"{self.root}/containers/.{container}"
+        held = self._hold(self.directory(container), fcntl.LOCK_EX)
+        try:
+            with self.lock():
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(self.directory(container), doomed)
+                path = f"{self.root}/names/{name}"
+                with contextlib.suppress(FileNotFoundError):
+                    if name and os.readlink(path) == container:
+                        os.unlink(path)
+            if held is not None:
+                remove_tree(doomed)
+        finally:
+            if held is not None:
+                os.close(held)
+
+    @staticmethod
+    def _hold(directory: str, how: int) -> int | None:
+        """Lock a directory; None when it is gone, or somebody else has it and we do not wait."""
+        try:
+            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(fd, how)
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        return fd
 
     def remove_remains(self) -> None:
         """Remove what interrupted removals and launchers left: call with the lock held."""
         for entry in os.listdir(f"{self.root}/containers"):
             directory = f"{self.root}/containers/{entry}"
             if entry.startswith(".") or not os.path.exists(f"{directory}/state.json"):
-                remove_tree(directory)
+                # Who is at its removal right now has it locked.
+                held = self._hold(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if held is not None:
+                    remove_tree(directory)
+                    os.close(held)
         for name in os.listdir(f"{self.root}/names"):
             if not os.path.isdir(self.directory(os.readlink(f"{self.root}/names/{name}"))):
                 os.unlink(f"{self.root}/names/{name}")

@@ -8,15 +8,16 @@ import signal
 import time
 
 from sandbox import cgroup, document
+from sandbox.errors import NoSuchContainer
 from sandbox.liveness import is_running
 from sandbox.state import Document, Store
 
-__all__ = ["destroy", "finish"]
+__all__ = ["destroy", "finish", "settle", "take_down"]
 
 DEFAULT_CGROUP_PARENT = "/cgscope"
 
 
-def _take_down(text: Document) -> None:
+def take_down(text: Document) -> None:
     """Kill what is left of a container and remove its cgroups; the mounts go with the last process."""
     places = document.places_of(text)
     if is_running(text):
@@ -31,24 +32,28 @@ def _take_down(text: Document) -> None:
 
 def destroy(store: Store, text: Document) -> None:
     """Remove a container and all that belongs to it."""
-    _take_down(text)
-    with store.lock():
-        store.remove(text["Id"], text["Name"])
+    take_down(text)
+    store.remove(text["Id"], text["Name"])
 
 
-def finish(store: Store, text: Document, code: int, error: str = "") -> None:
-    """Record how a container ended and take it down; one with --rm is gone afterwards."""
-    text["State"].update(
-        Status="exited",
-        Running=False,
-        Pid=0,
-        ExitCode=code,
-        OOMKilled=cgroup.oom_kills(document.places_of(text)) > 0,
-        Error=error,
-        FinishedAt=document.timestamp(time.time()),
-    )
-    _take_down(text)
-    if text["HostConfig"]["AutoRemove"]:
-        destroy(store, text)
-    else:
-        store.save(text)
+def settle(store: Store, container: str, status: str, error: str = "", code: int | None = None) -> None:
+    """Say that nobody looks after a container any more, and what it is: created, or exited as before."""
+    with store.changing(container) as text:
+        text["Cgscope"]["Monitor"] = None
+        text["State"].update(Status=status, Pid=0, Error=error)
+        if code is not None:
+            text["State"]["ExitCode"] = code
+
+
+def finish(store: Store, container: str, code: int, error: str = "") -> None:
+    """Take down a container whose program has ended, and record how; one with --rm is gone afterwards."""
+    with contextlib.suppress(NoSuchContainer):  # removed by force meanwhile
+        text = store.load(container)
+        out_of_memory = cgroup.oom_kills(document.places_of(text)) > 0  # while there is a counter
+        take_down(text)
+        if text["HostConfig"]["AutoRemove"]:
+            store.remove(container, text["Name"])
+            return
+        with store.changing(container) as text:
+            text["Cgscope"]["Monitor"] = None
+            text["State"].update(document.ended(code, time.time(), error, out_of_memory=out_of_memory))

@@ -27,9 +27,9 @@ def stop(words: list[str], store: Store) -> int:
     """Ask containers to end, and make them."""
     parser = stop_parser()
     arguments = parser.parse_args(words)
-    from sandbox import container  # noqa: PLC0415
+    from sandbox import ending  # noqa: PLC0415
 
-    return each(arguments.containers, lambda name: container.stop(store, name, arguments.time))
+    return each(arguments.containers, lambda name: ending.stop(store, name, arguments.time))
 
 
 def kill_parser() -> Parser:
@@ -45,9 +45,9 @@ def kill(words: list[str], store: Store) -> int:
     parser = kill_parser()
     arguments = parser.parse_args(words)
     number = signal_number(arguments.signal)
-    from sandbox import container  # noqa: PLC0415
+    from sandbox import ending  # noqa: PLC0415
 
-    return each(arguments.containers, lambda name: container.kill(store, name, number))
+    return each(arguments.containers, lambda name: ending.kill(store, name, number))
 
 
 def signal_number(text: str) -> int:
@@ -74,12 +74,12 @@ def rm(words: list[str], store: Store) -> int:
     """Remove containers."""
     parser = rm_parser()
     arguments = parser.parse_args(words)
-    from sandbox import container  # noqa: PLC0415
+    from sandbox import ending  # noqa: PLC0415
     from sandbox.errors import NoSuchContainer  # noqa: PLC0415
 
     def action(name: str) -> None:
         try:
-            container.remove(store, name, force=arguments.force)
+            ending.remove(store, name, force=arguments.force)
         except NoSuchContainer:
             if not arguments.force:
                 raise

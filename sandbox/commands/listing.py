@@ -30,10 +30,10 @@ def ps(words: list[str], store: Store) -> int:
     arguments = parser.parse_args(words)
     import time  # noqa: PLC0415
 
-    from sandbox import container, document  # noqa: PLC0415
+    from sandbox import document  # noqa: PLC0415
+    from sandbox.reconcile import reconcile  # noqa: PLC0415
 
-    container.reconcile(store)
-    shown = [text for text in store.all() if arguments.all or text["State"]["Status"] == "running"]
+    shown = [text for text in reconcile(store) if arguments.all or text["State"]["Status"] == "running"]
     rows = document.ps_table(shown, time.time(), whole=arguments.no_trunc)
     if arguments.quiet:
         sys.stdout.write("".join(f"{row[0]}\n" for row in rows[1:]))
@@ -78,9 +78,10 @@ def inspect(words: list[str], store: Store) -> int:
     arguments = parser.parse_args(words)
     import json  # noqa: PLC0415
 
-    from sandbox import container, document  # noqa: PLC0415
+    from sandbox import document  # noqa: PLC0415
+    from sandbox.reconcile import reconcile  # noqa: PLC0415
 
-    container.reconcile(store)
+    reconcile(store)
     found, code = [], 0
     for name in arguments.containers:
         try:

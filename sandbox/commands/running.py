@@ -5,23 +5,31 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from sandbox.commands.limit_options import add_changeable, add_fixed, limit_values
 from sandbox.commands.output import say_line
 from sandbox.errors import SandboxError
 from sandbox.parsing import Arguments, Parser, new_parser, parse_up_to_program
 
 if TYPE_CHECKING:
+    from sandbox.prepare import Prepared
     from sandbox.spec import Spec
     from sandbox.state import Store
 
-__all__ = ["exec", "exec_parser", "run", "run_parser", "spec_of"]
+__all__ = ["add_container_options", "exec", "exec_parser", "prepare_from", "run", "run_parser", "spec_of"]
 
 
 def run_parser() -> Parser:
     """Return the parser of `sandbox run`."""
     parser = new_parser("run", "[OPTIONS] --rootfs DIR [--] COMMAND [ARG...]", "Start a program in a new container.")
+    add_container_options(parser)
+    parser.add_argument("-d", "--detach", action="store_true", help="in the background; prints the container's id")
+    return parser
+
+
+def add_container_options(parser: Parser) -> None:
+    """Add what `run` and `create` may be told of a container."""
     add = parser.add_argument
     add("--rootfs", metavar="DIR", help="its root filesystem, never written to; / is this machine itself")
-    add("-d", "--detach", action="store_true", help="in the background; prints the container's id")
     add("-i", "--interactive", action="store_true", help="give it our standard input")
     add("-t", "--tty", action="store_true", help="give it a terminal")
     add("--rm", action="store_true", help="remove the container when it ends")
@@ -34,35 +42,38 @@ def run_parser() -> Parser:
     add("--tmpfs", action="append", default=[], metavar="DIR[:OPTIONS]", help="a filesystem in memory")
     add("--cap-add", action="append", default=[], metavar="CAP", help="grant a capability, or ALL")
     add("--cap-drop", action="append", default=[], metavar="CAP", help="take a capability, or ALL")
+    options = "seccomp=FILE|unconfined, no-new-privileges, systempaths=unconfined"
+    add("--security-opt", action="append", default=[], metavar="OPT", help=options)
     add("--privileged", action="store_true", help="all capabilities and devices, nothing masked")
     add("--pid", default="", choices=["", "host"], help="host: share the host's processes")
     add("--net", "--network", default="none", choices=["none", "host"], help="none (loopback only) or host")
-    add("--cpus", default="", metavar="N", help="as many CPUs, such as 0.5")
-    add("--cpu-quota", type=int, default=0, metavar="US", help="microseconds of CPU in each period")
-    add("--cpu-period", type=int, default=0, metavar="US", help="the period (default 100000)")
-    add("-m", "--memory", default="", metavar="SIZE", help="bytes, or with b, k, m, g; 6m at least")
-    add("--pids-limit", type=int, default=0, metavar="N", help="how many processes and threads")
+    add_changeable(parser)
+    add_fixed(parser)
     add("--limits-best-effort", action="store_true", help="warn of a limit that cannot be set, and go on")
     add("--cgroup-parent", default="/cgscope", metavar="PATH", help="the cgroup that its cgroup is made in")
     add("--init", action="store_true", help="a small PID 1 that reaps orphans and passes signals on")
     add("--read-only", action="store_true", help="the root filesystem cannot be written")
     add("--dry-run", action="store_true", help="print what would be done, and do nothing")
-    return parser
+
+
+def prepare_from(arguments: Arguments, parser: Parser, store: Store) -> Prepared:
+    """Return the container that the command line of `run` or `create` describes."""
+    if not arguments.rootfs:
+        parser.error("--rootfs is needed")
+    from sandbox.prepare import prepare  # noqa: PLC0415
+
+    return prepare(spec_of(arguments), store, os.environ)
 
 
 def run(words: list[str], store: Store) -> int:
     """Start a program in a new container."""
     parser = run_parser()
     arguments = parse_up_to_program(parser, words, "command")
-    if not arguments.rootfs:
-        parser.error("--rootfs is needed")
     from sandbox import container  # noqa: PLC0415
-    from sandbox.prepare import prepare  # noqa: PLC0415
 
-    spec = spec_of(arguments)
-    if spec.interactive and spec.tty and not spec.detach and not os.isatty(0):
+    if arguments.interactive and arguments.tty and not arguments.detach and not os.isatty(0):
         raise SandboxError("the input device is not a TTY", 1)
-    prepared = prepare(spec, store, os.environ)
+    prepared = prepare_from(arguments, parser, store)
     if arguments.dry_run:
         say_line(prepared.describe())
         return 0
@@ -71,7 +82,8 @@ def run(words: list[str], store: Store) -> int:
 
 def spec_of(arguments: Arguments) -> Spec:
     """Return the container that the options of `run` describe."""
-    from sandbox import capabilities, spec  # noqa: PLC0415
+    from sandbox import capabilities, security, spec  # noqa: PLC0415
+    from sandbox.limits import Limits  # noqa: PLC0415
 
     return spec.Spec(
         rootfs=os.path.abspath(arguments.rootfs),
@@ -87,16 +99,10 @@ def spec_of(arguments: Arguments) -> Spec:
         cap_add=tuple(arguments.cap_add),
         cap_drop=tuple(arguments.cap_drop),
         privileged=arguments.privileged,
+        security=security.parse(arguments.security_opt, privileged=arguments.privileged),
         host_pid=arguments.pid == "host",
         host_network=arguments.net == "host",
-        limits=spec.limits(
-            cpus=arguments.cpus,
-            quota=arguments.cpu_quota,
-            period=arguments.cpu_period,
-            memory=arguments.memory,
-            pids=arguments.pids_limit,
-            host_cpus=os.cpu_count() or 1,
-        ),
+        limits=Limits(**limit_values(arguments)),
         best_effort_limits=arguments.limits_best_effort,
         cgroup_parent=os.path.join("/", arguments.cgroup_parent),
         init=arguments.init,
@@ -130,9 +136,9 @@ def exec(words: list[str], store: Store) -> int:  # noqa: A001  the verb is call
         parser.error("no command: give the program to run after the container")
     if arguments.interactive and arguments.tty and not os.isatty(0):
         raise SandboxError("the input device is not a TTY", 1)
-    from sandbox import container  # noqa: PLC0415
+    from sandbox import executing  # noqa: PLC0415
 
-    options = container.ExecOptions(
+    options = executing.ExecOptions(
         argv=tuple(arguments.command),
         env=tuple(arguments.env),
         workdir=arguments.workdir,
@@ -141,4 +147,4 @@ def exec(words: list[str], store: Store) -> int:  # noqa: A001  the verb is call
         tty=arguments.tty and not arguments.detach,
         detach=arguments.detach,
     )
-    return container.execute(store, arguments.container, options, os.environ)
+    return executing.execute(store, arguments.container, options, os.environ)

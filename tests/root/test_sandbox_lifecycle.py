@@ -385,7 +385,7 @@ def test_a_reused_pid_is_not_touched(sandbox: Sandbox) -> None:
         document = json.load(file)
     with subprocess.Popen(["sleep", "60"]) as bystander:
         document["State"].update(Status="running", Running=True, Pid=bystander.pid)
-        document["Cgscope"]["Monitor"]["Pid"] = bystander.pid
+        document["Cgscope"]["Monitor"] = {"Pid": bystander.pid, "StartTime": 1}
         with open(path, "w", encoding="utf-8") as file:
             json.dump(document, file)
         assert sandbox("exec", "old", "true", check=False).returncode == 1

@@ -1,0 +1,70 @@
+"""`sandbox exec`: one more program in a running container, as restricted as the container's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sandbox import cgroup, channel, document, init, security
+from sandbox.errors import SandboxError
+from sandbox.foreground import attend
+from sandbox.launch import launch
+from sandbox.limits import Limits
+from sandbox.liveness import is_running
+from sandbox.signals import blocked_signals
+from sandbox.spec import environment
+from sandbox.state import Store
+
+__all__ = ["ExecOptions", "execute"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecOptions:
+    """What `sandbox exec` adds to what the container has."""
+
+    argv: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    workdir: str = ""
+    user: str = ""
+    interactive: bool = False
+    tty: bool = False
+    detach: bool = False
+
+
+def execute(store: Store, name: str, options: ExecOptions, host_environment: Mapping[str, str]) -> int:
+    """Run a program in a running container; returns its exit code."""
+    text = store.find(name)
+    if text["State"]["Status"] == "paused":
+        raise SandboxError(f"container {name} is paused, unpause the container before exec", 1)
+    pid = text["State"]["Pid"]
+    try:
+        pidfd = os.pidfd_open(pid) if pid > 0 else -1
+    except OSError:
+        pidfd = -1
+    # The descriptor first, then the check: what is checked is what is entered.
+    if pidfd < 0 or text["State"]["Status"] != "running" or not is_running(text):
+        raise SandboxError(f"container {name} is not running", 1)
+    private, config = text["Cgscope"], text["Config"]
+    given = environment((*config["Env"], *options.env), host_environment, tty=options.tty)
+    out, err = (init.NULL, init.NULL) if options.detach else (1, 2)
+    program = init.Program(
+        argv=options.argv,
+        env=given,
+        workdir=options.workdir or config["WorkingDir"],
+        user=options.user or config["User"],
+        rights=security.rights_of(text, store.root),
+        tty=options.tty,
+        streams=init.Streams(0 if options.interactive else init.NULL, out, err),
+        die_with_parent=not options.detach,
+    )
+    steps = tuple(step for step in cgroup.plan(Limits(), document.places_of(text)) if step.phase == cgroup.JOIN)
+    plan = init.Launch(program, steps, join=(pid, pidfd))
+    with blocked_signals():
+        try:
+            running = launch(lambda end, parent: init.joiner(plan, end, parent), tty=program.tty)
+        except channel.Closed:
+            raise SandboxError(f"container {name} ended while it was entered", 1) from None
+        if options.detach:
+            return 0
+        return attend(running.pid, running.pidfd, running.console, interactive=options.interactive)

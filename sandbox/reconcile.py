@@ -1,0 +1,68 @@
+"""Cleans up after launchers and monitors that were killed, and after a reboot.
+
+A document says who makes, starts or watches its container (Cgscope.Monitor).
+Where that process is dead, the container is what it was when its program had
+never run: gone when it was being made, created or exited when it was being
+started; and what ran has ended, as the kernel kills it with its monitor.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from sandbox import cgroup, document
+from sandbox.errors import NoSuchContainer, SandboxError, describe
+from sandbox.liveness import boot_id, has_monitor
+from sandbox.state import Document, Store
+from sandbox.teardown import destroy, take_down
+
+__all__ = ["reconcile"]
+
+KILLED = 137
+REBOOTED = 255
+
+
+def reconcile(store: Store) -> list[Document]:
+    """Clean up, and return the documents of the containers that there are, the newest first."""
+    if not store.exists():
+        return []
+    with store.lock():
+        store.remove_remains()
+    found = store.all()
+    orphans = [text for text in found if _is_orphan(text)]
+    for text in orphans:
+        try:
+            _clean_up(store, text["Id"])
+        except NoSuchContainer:  # another command was faster
+            continue
+        except (SandboxError, OSError) as error:
+            sys.stderr.write(f"sandbox: warning: cannot clean up {text['Name']}: {describe(error)}\n")
+    return store.all() if orphans else found
+
+
+def _is_orphan(text: Document) -> bool:
+    """Tell whether somebody looked after a container and was killed."""
+    return text["Cgscope"]["Monitor"] is not None and not has_monitor(text)
+
+
+def _clean_up(store: Store, container: str) -> None:
+    """Take down a container whose monitor is dead."""
+    with store.locked(container) as text:
+        if not _is_orphan(text):  # its monitor may have ended well since it was listed
+            return
+        status = text["State"]["Status"]
+        doomed = status == "creating" or (text["HostConfig"]["AutoRemove"] and status not in ("created", "exited"))
+        out_of_memory = cgroup.oom_kills(document.places_of(text)) > 0
+        take_down(text)
+        text["Cgscope"]["Monitor"] = None
+        if status in ("created", "exited"):
+            text["State"].update(Pid=0, Error="its start was interrupted")
+        elif text["Cgscope"]["BootId"] != boot_id():
+            text["State"].update(document.ended(REBOOTED, time.time(), "the machine was restarted"))
+        else:
+            why = "the monitor of this container was killed"
+            text["State"].update(document.ended(KILLED, time.time(), why, out_of_memory=out_of_memory))
+        store.save(text)
+    if doomed:
+        destroy(store, text)

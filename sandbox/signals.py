@@ -1,0 +1,67 @@
+"""Signals that are the container's: held back until there is one to give them to, then caught one byte each."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+
+__all__ = ["FORWARDED", "blocked_signals", "caught_signals", "exit_code"]
+
+# Left alone: what the kernel means for us (CHLD, PIPE, URG, faults) and job control of the user's shell.
+FORWARDED = signal.valid_signals() - {
+    signal.SIGKILL,
+    signal.SIGSTOP,
+    signal.SIGCHLD,
+    signal.SIGPIPE,
+    signal.SIGURG,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+    signal.SIGCONT,
+    signal.SIGSEGV,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGTRAP,
+    signal.SIGSYS,
+}
+
+
+def exit_code(status: int) -> int:
+    """Translate a wait status to what a shell shows: the code, or 128 + the signal."""
+    code = os.waitstatus_to_exitcode(status)
+    return 128 - code if code < 0 else code
+
+
+@contextlib.contextmanager
+def blocked_signals() -> Iterator[None]:
+    """Hold back the signals that are the container's until there is one to give them to; late ones are dropped."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+    try:
+        yield
+    finally:
+        while signal.sigpending() & FORWARDED:
+            signal.sigtimedwait(FORWARDED, 0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def caught_signals() -> Iterator[int]:
+    """Yield a descriptor on which each signal caught from now on is one byte; those held back come first."""
+    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    handlers = {}
+    for number in FORWARDED:
+        handlers[number] = signal.signal(number, lambda *_: None)
+    previous = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    held = signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
+    try:
+        yield reading
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        signal.set_wakeup_fd(previous)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        os.close(reading)
+        os.close(writing)
