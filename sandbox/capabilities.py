@@ -9,7 +9,7 @@ from inspector.kernel.process import CAPABILITIES
 from sandbox import syscalls
 from sandbox.errors import SandboxError
 
-__all__ = ["ALL", "DEFAULT", "NAMES", "bounding_set", "drop_bounding", "mask", "select", "set_thread"]
+__all__ = ["ALL", "DEFAULT", "NAMES", "bounding_set", "drop_bounding", "mask", "names", "select", "set_thread"]
 
 NAMES = tuple(name.removeprefix("CAP_") for name in CAPABILITIES)
 ALL = frozenset(NAMES)
@@ -56,6 +56,11 @@ def select(add: Iterable[str], drop: Iterable[str], *, privileged: bool) -> froz
 def mask(names: Iterable[str]) -> int:
     """Return the bit mask of a set of names."""
     return sum(1 << NAMES.index(name) for name in names)
+
+
+def names(mask: int) -> frozenset[str]:
+    """Return the names of a bit mask, without CAP_."""
+    return frozenset(name for number, name in enumerate(NAMES) if mask >> number & 1)
 
 
 def bounding_set() -> int:

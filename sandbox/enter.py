@@ -9,21 +9,24 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inspector.errors import ParseError
 from inspector.kernel.cgroups import Hierarchy, Membership, path_in, read_cgroup
 from inspector.kernel.controllers import Freezer
 from inspector.kernel.host import Host
 from inspector.kernel.namespaces import read_namespaces
-from inspector.kernel.process import read_status
-from sandbox import cgroup, channel, entering, freezer, syscalls
+from inspector.kernel.process import Status, read_status
+from sandbox import capabilities, cgroup, channel, entering, freezer, syscalls
 from sandbox.document import printable
 from sandbox.errors import SandboxError
 from sandbox.foreground import attend
 from sandbox.launch import launch
+from sandbox.privileges import Rights
+from sandbox.security import BUILTIN, UNCONFINED, Security, rights
 from sandbox.signals import blocked_signals
 from sandbox.spec import PATH
+from sandbox.state import default_root
 from sandbox.subject import FAILED, Subject, hold
 
 __all__ = ["NAMESPACES", "Wish", "differing", "enter", "joins"]
@@ -41,6 +44,8 @@ NAMESPACES: Mapping[str, int] = {
 }
 WITHOUT = "--no-cgroup enters without it: the container's limits then do not hold for the program"
 LARGEST_ENVIRONMENT = 1 << 20
+FILTERED = 2  # the Seccomp line of /proc/<pid>/status, SECCOMP_MODE_FILTER
+ALL = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,7 @@ def enter(wish: Wish, environment: Mapping[str, str]) -> int:
     # Root in the container is what the container's programs are, not more: they share files that are not ours.
     trusted = wish.privileged or (bool(wish.namespaces) and "mnt" not in wish.namespaces)
     status = read_status(host, wish.pid)
+    ids = bool(wish.user) or "user" in kinds or os.geteuid() == 0
     entry = entering.Entry(
         pid=wish.pid,
         pidfd=subject.pidfd,
@@ -112,9 +118,8 @@ def enter(wish: Wish, environment: Mapping[str, str]) -> int:
         root=_root(wish),
         workdir=wish.workdir,
         its_place=not wish.namespaces or "mnt" in wish.namespaces,
-        capabilities=None if trusted else status.capabilities.get("bounding", 0),
-        no_new_privs=bool(status.no_new_privs) and not trusted,
-        ids=bool(wish.user) or "user" in kinds or os.geteuid() == 0,
+        rights=Rights(ALL) if trusted else _rights(status, ids=ids),
+        ids=ids,
         tty=os.isatty(0) and os.isatty(1),
     )
     return _run(entry, subject)
@@ -128,6 +133,17 @@ def _run(entry: entering.Entry, subject: Subject) -> int:
         except channel.Closed:
             raise SandboxError(f"{subject} ended while it was entered", FAILED) from None
         return attend(running.pid, running.pidfd, running.console, interactive=entry.tty)
+
+
+def _rights(status: Status, *, ids: bool) -> Rights:
+    """Return what the process may do: its capabilities, its no_new_privs, and a filter where it has one.
+
+    The kernel does not give away whose filter that is (PTRACE_SECCOMP_GET_FILTER): it is Docker's default one.
+    """
+    bounding, no_new_privileges = status.capabilities.get("bounding", 0), bool(status.no_new_privs)
+    filtered = status.seccomp == FILTERED and (ids or no_new_privileges)
+    chosen = Security(BUILTIN if filtered else UNCONFINED, no_new_privileges)
+    return replace(rights(chosen, capabilities.names(bounding), default_root()), capabilities=bounding)
 
 
 def _is_frozen(subject: Subject) -> bool:

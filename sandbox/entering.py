@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from sandbox import capabilities, cgroup, init, selfexec, syscalls, terminal, users
+from sandbox import cgroup, init, privileges, selfexec, syscalls, terminal, users
 from sandbox.channel import Channel, Console, Go, Proceed, Ready
 from sandbox.errors import CommandNotFound, SandboxError
 from sandbox.subject import FAILED, has_ended
@@ -32,8 +32,8 @@ class Entry:
     """What is entered and how, all of it known before the fork.
 
     `flags` are the namespaces to join, by kind. `its_place`: its root and
-    working directory are taken. `capabilities` None keeps ours. `ids`: take
-    the user's ids; an ordinary user who joins no user namespace has only his.
+    working directory are taken. `ids`: take the user's ids, and let go of
+    capabilities; an ordinary user who joins no user namespace has only his.
     """
 
     pid: int
@@ -46,8 +46,7 @@ class Entry:
     root: str
     workdir: str
     its_place: bool
-    capabilities: int | None
-    no_new_privs: bool
+    rights: privileges.Rights
     ids: bool
     tty: bool
 
@@ -173,12 +172,13 @@ def entered(entry: Entry, opened: Opened, channel: Channel) -> NoReturn:
         _take_terminal(opened, user.uid, channel)
     opened.close()
     syscalls.close_on_exec_from(3)
-    _take_rights(entry, user)
+    granted = privileges.drop(user, entry.rights) if entry.ids else 0
     path, argv = _program(entry.argv, user.shell, environment["PATH"])
     selfexec.refuse(path, opened.own_program)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     channel.send(Ready())
     channel.expect(Go)
+    privileges.seal(entry.rights, granted)
     init.execute(path, argv, environment)
 
 
@@ -218,15 +218,6 @@ def _take_terminal(opened: Opened, uid: int, channel: Channel) -> None:
     terminal.adopt(peer)
     os.close(master)
     os.close(peer)
-
-
-def _take_rights(entry: Entry, user: users.User) -> None:
-    if entry.no_new_privs:
-        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-    if not entry.ids:
-        return
-    present = capabilities.bounding_set()
-    init.drop_privileges(user, present if entry.capabilities is None else entry.capabilities)
 
 
 def shells(told: str) -> tuple[tuple[str, ...], ...]:

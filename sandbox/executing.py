@@ -45,7 +45,7 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
     # The descriptor first, then the check: what is checked is what is entered.
     if pidfd < 0 or text["State"]["Status"] != "running" or not is_running(text):
         raise SandboxError(f"container {name} is not running", 1)
-    private, config = text["Cgscope"], text["Config"]
+    config = text["Config"]
     given = environment((*config["Env"], *options.env), host_environment, tty=options.tty)
     out, err = (init.NULL, init.NULL) if options.detach else (1, 2)
     program = init.Program(

@@ -20,10 +20,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from sandbox import capabilities, cgroup, mounting, namespaces, rootfs, selfexec, syscalls, terminal, users
+from sandbox import cgroup, mounting, namespaces, privileges, rootfs, selfexec, syscalls, terminal, users
 from sandbox.channel import Born, Channel, Console, Go, Proceed, Ready
 from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError
 from sandbox.inroot import in_root_open, make_directories, root_directory
+from sandbox.privileges import Rights
 
 __all__ = ["Launch", "Program", "Streams", "descend", "joiner"]
 
@@ -49,7 +50,7 @@ class Program:
     env: tuple[str, ...]
     workdir: str
     user: str
-    capabilities: int
+    rights: Rights
     tty: bool
     streams: Streams
     init: bool = False
@@ -164,7 +165,7 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
     set_streams(program, channel, user, console=console)
     make_workdir(program.workdir)
     syscalls.close_on_exec_from(3)
-    drop_privileges(user, program.capabilities)
+    granted = privileges.drop(user, program.rights)
     enter_workdir(program.workdir)
     path = find_program(program.argv[0], environment.get("PATH", ""))
     selfexec.refuse(path)
@@ -173,6 +174,7 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     channel.send(Ready())
     channel.expect(Go)
+    privileges.seal(program.rights, granted)
     if program.init:
         serve_as_init(lambda: execute(path, program.argv, environment), channel)
     execute(path, program.argv, environment)
@@ -215,33 +217,6 @@ def null_device() -> int:
     if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(1, 3):
         raise SandboxError("rootfs: /dev/null is not the null device")
     return fd
-
-
-def drop_privileges(user: users.User, keep: int) -> None:
-    """Take the user's ids and keep the capabilities `keep`: in the bounding set, and for root in force."""
-    keep &= capabilities.bounding_set()
-    capabilities.drop_bounding(keep)
-    try:
-        if not setgroups_denied():
-            os.setgroups(user.groups)
-        os.setresgid(user.gid, user.gid, user.gid)
-        os.setresuid(user.uid, user.uid, user.uid)
-    except OSError as error:
-        if error.errno == errno.EINVAL:
-            raise SandboxError(
-                f"user {user.uid}:{user.gid} does not exist here: without root only one id, 0, can be mapped"
-            ) from None
-        raise
-    capabilities.set_thread(keep if user.uid == 0 else 0)
-
-
-def setgroups_denied() -> bool:
-    """Tell whether this user namespace has given up setgroups (user_namespaces(7))."""
-    try:
-        with open("/proc/self/setgroups", "rb") as file:
-            return file.read().strip() == b"deny"
-    except OSError:
-        return False
 
 
 def make_workdir(path: str) -> None:

@@ -20,6 +20,8 @@ from sandbox.spec import Spec
 from sandbox.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME
 
 __all__ = [
+    "MASKED",
+    "READ_ONLY",
     "Bind",
     "Directory",
     "Layer",
@@ -207,7 +209,7 @@ def plan(
     steps += [file for file in own_files if file.target not in chosen]
     mounts.sort(key=lambda mount: mount.target.count("/"))
     steps += mounts
-    if not spec.privileged:
+    if spec.security.system_paths and not spec.privileged:
         steps += [ReadOnly(path) for path in READ_ONLY]
         steps += [Mask(path) for path in MASKED]
     return tuple(steps)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from sandbox.errors import SandboxError
 from sandbox.limits import Limits
+from sandbox.security import Security
 
 __all__ = [
     "Spec",
@@ -61,6 +62,7 @@ class Spec:
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     privileged: bool = False
+    security: Security = field(default_factory=Security)
     host_pid: bool = False
     host_network: bool = False
     limits: Limits = field(default_factory=Limits)

@@ -38,6 +38,7 @@ __all__ = [
     "PR_CAP_AMBIENT",
     "PR_SET_CHILD_SUBREAPER",
     "PR_SET_DUMPABLE",
+    "PR_SET_KEEPCAPS",
     "PR_SET_NAME",
     "PR_SET_NO_NEW_PRIVS",
     "PR_SET_PDEATHSIG",
@@ -49,6 +50,7 @@ __all__ = [
     "close_on_exec_from",
     "default_action",
     "join_new_session_keyring",
+    "load_seccomp_filter",
     "mount",
     "openat2",
     "pivot_root",
@@ -82,6 +84,7 @@ MNT_DETACH = 0x2
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
 PR_SET_NAME = 15
 PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
@@ -97,11 +100,12 @@ AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 CLOSE_RANGE_CLOEXEC = 0x4
 KEYCTL_JOIN_SESSION_KEYRING = 1
+SECCOMP_SET_MODE_FILTER = 1
 CAPABILITY_VERSION_3 = 0x20080522
 
 _NUMBERS = {
-    "x86_64": {"pivot_root": 155, "capset": 126, "keyctl": 250, "bpf": 321, "rt_sigaction": 13},
-    "aarch64": {"pivot_root": 41, "capset": 91, "keyctl": 219, "bpf": 280, "rt_sigaction": 134},
+    "x86_64": {"pivot_root": 155, "capset": 126, "keyctl": 250, "bpf": 321, "rt_sigaction": 13, "seccomp": 317},
+    "aarch64": {"pivot_root": 41, "capset": 91, "keyctl": 219, "bpf": 280, "rt_sigaction": 134, "seccomp": 277},
 }
 _NUMBER = {"close_range": 436, "openat2": 437, "mount_setattr": 442, **_NUMBERS.get(os.uname().machine, {})}
 
@@ -112,6 +116,10 @@ _text, _pointer = ctypes.c_char_p, ctypes.c_void_p
 
 class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+class _SockFprog(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
 class _MountAttr(ctypes.Structure):
@@ -138,6 +146,7 @@ _capset = _prototype(_long, _pointer, _pointer)
 _keyctl = _prototype(_long, _long, _text)
 _rt_sigaction = _prototype(_long, _int, _pointer, _pointer, _ulong)
 _bpf = _prototype(_long, _long, _pointer, _long)
+_seccomp = _prototype(_long, ctypes.c_uint, ctypes.c_uint, _pointer)
 _close_range = _prototype(_long, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint)
 _openat2 = _prototype(_long, _long, _text, _pointer, _ulong)
 _mount_setattr = _prototype(_long, _long, _text, _ulong, _pointer, _ulong)
@@ -271,6 +280,13 @@ def bpf(command: int, attributes: bytes) -> int:
     """Load or attach a BPF object; `attributes` is an encoded `union bpf_attr` (bpf(2)). Returns a descriptor or 0."""
     buffer = ctypes.create_string_buffer(attributes, len(attributes))
     return _check(_bpf(_number("bpf"), command, ctypes.addressof(buffer), len(attributes)), "bpf")
+
+
+def load_seccomp_filter(program: bytes, flags: int) -> None:
+    """Filter the calling thread's system calls from now on, by an array of struct sock_filter (seccomp(2))."""
+    filters = _SockFprog(len(program) // 8, program)
+    number = _number("seccomp")
+    _check(_seccomp(number, SECCOMP_SET_MODE_FILTER, flags, ctypes.addressof(filters)), "load a seccomp filter")
 
 
 def buffer_address(data: bytes) -> tuple[int, object]:

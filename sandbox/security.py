@@ -1,0 +1,112 @@
+"""`--security-opt`: what a container may not do besides its capabilities; seccomp, no_new_privs, guarded paths.
+
+The options and their form are Docker's (docker/cli opts, moby daemon/daemon_unix.go).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sandbox import capabilities
+from sandbox.errors import SandboxError
+from sandbox.privileges import Rights
+from sandbox.seccomp.filters import builtin_profile, filter_of
+
+__all__ = ["BUILTIN", "UNCONFINED", "Security", "of_document", "parse", "rights", "rights_of"]
+
+BUILTIN, UNCONFINED = "builtin", "unconfined"
+LARGEST_PROFILE = 1 << 20
+BOOLEANS = {"": True, "true": True, "1": True, "false": False, "0": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """`seccomp` is "builtin", "unconfined" or a profile itself; `system_paths`: /proc and /sys are guarded.
+
+    `options` are as the user gave them, with the profile in place of its path.
+    """
+
+    seccomp: str = BUILTIN
+    no_new_privileges: bool = False
+    system_paths: bool = True
+    options: tuple[str, ...] = ()
+
+
+def parse(options: Iterable[str], *, privileged: bool) -> Security:
+    """Return what the options ask for; raises SandboxError for one that is not known or cannot be kept here."""
+    seccomp = UNCONFINED if privileged else BUILTIN
+    no_new_privileges, system_paths = False, not privileged
+    kept = []
+    for option in options:
+        name, separator, value = option.partition("=" if "=" in option else ":")
+        if name == "no-new-privileges" and value in BOOLEANS and bool(separator) == bool(value):
+            no_new_privileges = BOOLEANS[value]
+        elif name == "seccomp" and value:
+            seccomp = value if value in (BUILTIN, UNCONFINED) else _read_profile(value)
+            kept.append(f"seccomp={seccomp}")
+            continue
+        elif option in ("systempaths=unconfined", "systempaths:unconfined"):
+            system_paths = False
+        elif name in ("apparmor", "label"):
+            _refuse_module(name, value)
+        else:
+            raise SandboxError(f"invalid --security-opt: {option!r}")
+        kept.append(option)
+    return Security(seccomp, no_new_privileges, system_paths, tuple(kept))
+
+
+def _refuse_module(name: str, value: str) -> None:
+    """Refuse to promise what a security module would have to keep."""
+    if value in ("unconfined", "disable"):
+        return
+    module, present = {
+        "apparmor": ("AppArmor", os.path.isdir("/sys/kernel/security/apparmor")),
+        "label": ("SELinux", os.path.isdir("/sys/fs/selinux")),
+    }[name]
+    reason = f"the sandbox does not set {module} up" if present else f"this kernel runs without {module}"
+    raise SandboxError(f"--security-opt {name}={value}: {reason}")
+
+
+def _read_profile(path: str) -> str:
+    """Return a profile's text, without the blanks, as it is kept and shown."""
+    import json  # noqa: PLC0415
+
+    try:
+        with open(path, "rb") as file:
+            data = file.read(LARGEST_PROFILE + 1)
+    except OSError as error:
+        raise SandboxError(f"opening seccomp profile ({path}) failed: {error.strerror}") from None
+    if len(data) > LARGEST_PROFILE:
+        raise SandboxError(f"seccomp profile ({path}) is larger than {LARGEST_PROFILE} bytes")
+    try:
+        return json.dumps(json.loads(data), separators=(",", ":"))
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise SandboxError(f"compacting json for seccomp profile ({path}) failed: {reason}") from None
+
+
+def rights(security: Security, granted: Collection[str], root: str) -> Rights:
+    """Return what programs may do that have these capabilities; `root` is the state directory, where filters are."""
+    chosen = None
+    if security.seccomp != UNCONFINED:
+        profile = builtin_profile() if security.seccomp == BUILTIN else security.seccomp
+        chosen = filter_of(profile, granted, root)
+    return Rights(capabilities.mask(granted), security.no_new_privileges, chosen)
+
+
+def of_document(host_config: Mapping[str, Any]) -> Security:
+    """Return a container's options again, from inspect's HostConfig; the profile is in it, not its path."""
+    options = list(host_config.get("SecurityOpt") or ())
+    profiles = [option.partition("=")[2] for option in options if option.startswith("seccomp=")]
+    others = (option for option in options if not option.startswith("seccomp="))
+    found = parse(others, privileged=bool(host_config["Privileged"]))
+    return replace(found, seccomp=profiles[-1] if profiles else found.seccomp, options=tuple(options))
+
+
+def rights_of(document: Mapping[str, Any], root: str) -> Rights:
+    """Return what a running container's programs may do, from its document; `root` is the state directory."""
+    mask = int(document["Cgscope"]["Capabilities"])
+    return rights(of_document(document["HostConfig"]), capabilities.names(mask), root)
