@@ -11,6 +11,7 @@ import argparse
 import os
 import re
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from typing import cast
 
@@ -32,8 +33,31 @@ SHELLS = {
     "zsh": "zsh/site-functions/_{}",
     "fish": "fish/vendor_completions.d/{}.fish",
 }
-FILES = ("FILE", "PATH")
-DIRECTORIES = ("DIR",)
+# Their names, the last column. No $: fish would take it for a variable of its own.
+CONTAINERS = "sandbox ps -a 2>/dev/null | tail -n +2 | sed 's/.* //'"
+PREAMBLE = {
+    "bash": f"""
+_cgscope_pids() {{ compgen -W "$(cd /proc && echo [0-9]*)" -- "$1"; }}
+_cgscope_containers() {{ compgen -W "$({CONTAINERS})" -- "$1"; }}
+_cgscope_commands() {{ compgen -c -- "$1"; }}""",
+    # The words that zsh gives for "the rest" begin with the operands before it: $1 of them.
+    "zsh": f"""
+_cgscope_containers() {{ compadd -- $({CONTAINERS}) }}
+_cgscope_program() {{
+  while (( $#words > 1 && $#words > $#line - $1 )); do shift words; (( CURRENT -= 1 )); done
+  _normal
+}}""",
+}
+PIDS = {"bash": "_cgscope_pids", "zsh": "_pids", "fish": "(__fish_complete_pids)", "preamble": PREAMBLE}
+NAMES = {"bash": "_cgscope_containers", "zsh": "_cgscope_containers", "fish": f"({CONTAINERS})", "preamble": PREAMBLE}
+PROGRAMS = {"bash": "_cgscope_commands", "zsh": "_command_names -e", "fish": "(__fish_complete_command)",
+            "preamble": PREAMBLE}  # fmt: skip
+COMPLETED: Mapping[str, Mapping[str, object]] = {
+    "FILE": shtab.FILE, "PATH": shtab.FILE, "BIN": shtab.FILE, "DIR": shtab.DIRECTORY, "DEST": shtab.DIRECTORY,
+    "PID": PIDS, "PID|CONTAINER": PIDS, "CONTAINER": NAMES, "COMMAND": PROGRAMS,
+}  # fmt: skip
+"""What completes a value, by the name that the usage gives it."""
+OPERANDS = ("PID", "CONTAINER", "COMMAND", "ARG")
 SEE = {
     "ctop": "nsinspect(1), sandbox(1), cgscope\\-exporter(8), cgroups(7), namespaces(7)",
     "nsinspect": "ctop(1), lsns(8), namespaces(7), cgroups(7)",
@@ -67,27 +91,40 @@ def sandbox_parser() -> argparse.ArgumentParser:
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
     """Return the parser of each command."""
-    found = {
+    return {
         "ctop": ctop_options.parser(),
         "nsinspect": nsinspect.parser(),
         "sandbox": sandbox_parser(),
         "cgscope-exporter": exporter_options.parser(),
     }
-    for parser in found.values():
-        _complete_files(parser)
-    return found
 
 
-def _complete_files(parser: argparse.ArgumentParser) -> None:
-    """Say where a file or a directory completes an option."""
-    for action in parser._actions:  # noqa: SLF001  argparse has no other list of them
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Say what completes a value: those that a verb takes apart by itself are known from its usage alone."""
+    actions = parser._actions  # noqa: SLF001  argparse has no other list of them
+    named = {_name(action) for action in actions if not action.option_strings}
+    for operand in OPERANDS:
+        if operand not in named and re.search(rf"\b{operand}\b", parser.usage or ""):
+            parser.add_argument(operand, nargs=argparse.REMAINDER if operand == "ARG" else None)
+    for action in actions:
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             for inner in action.choices.values():
-                _complete_files(inner)
-        elif action.metavar in FILES:
-            action.complete = shtab.FILE  # type: ignore[attr-defined]
-        elif action.metavar in DIRECTORIES:
-            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+                _complete(inner)
+        elif _name(action) == "ARG":
+            before = sum(not one.option_strings for one in actions) - 2
+            action.complete = {**shtab.FILE, "zsh": f"_cgscope_program {before}", "preamble": PREAMBLE}  # type: ignore[attr-defined]
+        elif _name(action) in COMPLETED:
+            action.complete = COMPLETED[_name(action)]  # type: ignore[attr-defined]
+
+
+def _name(action: argparse.Action) -> str:
+    return str(action.metavar or action.dest).upper()
+
+
+def _completion(parser: argparse.ArgumentParser, shell: str) -> str:
+    text = str(shtab.complete(parser, shell))
+    # shtab completes "one or more" of something once.
+    return text.replace('"(*):', '"*:') if shell == "zsh" else text
 
 
 def _page(name: str, parser: argparse.ArgumentParser, section: int) -> str:
@@ -119,8 +156,9 @@ def made() -> dict[str, str]:
     for name, parser in parsers().items():
         section = 8 if name == "cgscope-exporter" else 1
         texts[f"man/man{section}/{name}.{section}"] = _page(name, parser, section)
+        _complete(parser)
         for shell, place in SHELLS.items():
-            texts[place.format(name)] = shtab.complete(parser, shell)
+            texts[place.format(name)] = _completion(parser, shell)
     return texts
 
 
