@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.subjects import Subject
+from exporter.subjects import Roll, Subject
 from inspector.kernel.host import Host
 from inspector.model import Observation
 
@@ -32,7 +32,7 @@ class Sight:
     host: Host
     observation: Observation
     before: Observation | None
-    subjects: tuple[Subject, ...]
+    subjects: Roll
     options: Options
     kept: dict[str, Any]
     prepares: Mapping[str, Callable[[Sight], Any]]

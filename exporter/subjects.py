@@ -16,32 +16,81 @@ same labels, because Prometheus rejects a scrape with a series in it twice.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import count
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeVar
 
 from exporter.text import clean, pairs
 from inspector.kernel.cgroups import ancestors
 from inspector.model import Container, Key, Observation
 from inspector.runtimes import pod_uid
 
-__all__ = ["Subject", "Subjects", "identities", "nearest"]
+__all__ = ["Roll", "Subject", "Subjects", "identities", "nearest"]
 
+T = TypeVar("T")
 NO_LABEL_CHARACTER = re.compile(r"[^a-zA-Z0-9_]", re.ASCII)
 SANDBOX = "POD"  # what a pod's own container is called: the kubelet gives it no `container`
+NOWHERE: Key = ("", "")
+# What of a container its labels are made from; and its id, which tells it from others.
+NAMED = attrgetter("kind", "name", "image", "runtime", "pod", "labels")
 
 
 class Subject(NamedTuple):
     """One container, control group or the machine itself (`container` None).
 
-    `labels` is the text that all its series share, without braces; `keys` are
-    the readings that are its own, by resource.
+    `labels` is the text that all its series share, without braces; `owned` are
+    the resources for which the cgroup in `paths` is its own.
     """
 
     id: str
     labels: str
     container: Container | None
-    keys: Mapping[str, Key]
+    paths: Mapping[str, str]
+    owned: Collection[str]
+
+    def key(self, resource: str) -> Key | None:
+        """Return where its own reading of a resource is; None where it has none."""
+        return (resource, self.paths[resource]) if resource in self.owned else None
+
+
+class Roll(tuple[Subject, ...]):  # noqa: SLOT001  it keeps what is looked up
+    """All subjects of a look: the same object for as long as they stay as they are.
+
+    What is looked up for each of them gives a list in their order, so that all of it is compared at once with
+    what was there before.
+    """
+
+    @cached_property
+    def _made(self) -> dict[object, tuple[Any, Any]]:
+        return {}
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of each."""
+        return tuple(one.labels for one in self)
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """The id of each one's container, "" for the machine."""
+        return [one.container.id if one.container else "" for one in self]
+
+    def keys(self, resource: str) -> list[Key]:
+        """Return where the own reading of each is, NOWHERE without one."""
+        return self.once(("keys", resource), None, lambda: [one.key(resource) or NOWHERE for one in self])
+
+    def once(self, name: object, basis: object, make: Callable[[], T]) -> T:
+        """Return what `make` makes; made anew only when all that it rests on, `basis`, is not what it was."""
+        known = self._made.get(name)
+        if known is None or (known[0] is not basis and known[0] != basis):
+            known = self._made[name] = basis, make()
+        found: T = known[1]
+        return found
+
+    def each(self, name: object, basis: object, find: Callable[[Subject], T]) -> list[T]:
+        """Return what `find` finds of each, anew only when `basis` is not what it was."""
+        return self.once(name, basis, lambda: [find(one) for one in self])
 
 
 class Subjects:
@@ -50,21 +99,26 @@ class Subjects:
     def __init__(self, allowed: Sequence[str] = ()) -> None:
         self._allowed = {name: "container_label_" + NO_LABEL_CHARACTER.sub("_", name) for name in allowed}
         self._containers: tuple[Container, ...] | None = None
-        self._subjects: tuple[Subject, ...] = ()
+        self._pods: dict[str, str] = {}
+        self._roll = Roll()
 
-    def of(self, observation: Observation) -> tuple[Subject, ...]:
+    def of(self, observation: Observation) -> Roll:
         """Return the subjects, the machine first where its root cgroup can be seen."""
-        if self._containers is None or observation.containers is not self._containers:
+        containers = observation.containers
+        if self._containers is None or containers is not self._containers:
             root = _root(observation)
-            pods = _pods(observation.containers)
-            ids = identities(observation.containers, [one.id for one in root])
-            made = zip(ids, observation.containers, strict=True)
-            self._subjects = (*root, *(self._subject(id_, one, pods) for id_, one in made))
-            self._containers = observation.containers
-        return self._subjects
+            pods = _pods(containers)
+            before = {one.container.id: one for one in self._roll if one.container} if pods == self._pods else {}
+            ids = identities(containers, [one.id for one in root])
+            made = zip(ids, containers, strict=True)
+            self._roll = Roll((*root, *(self._subject(id_, one, before.get(one.id), pods) for id_, one in made)))
+            self._containers, self._pods = containers, pods
+        return self._roll
 
-    def _subject(self, id_: str, one: Container, pods: Mapping[str, str]) -> Subject:
-        return Subject(id_, self._labels(id_, one, pods), one, {name: (name, one.cgroups[name]) for name in one.owned})
+    def _subject(self, id_: str, one: Container, before: Subject | None, pods: Mapping[str, str]) -> Subject:
+        same = before is not None and before.id == id_ and before.container and NAMED(before.container) == NAMED(one)
+        labels = before.labels if before and same else self._labels(id_, one, pods)
+        return Subject(id_, labels, one, one.cgroups, one.owned)
 
     def _labels(self, id_: str, one: Container, pods: Mapping[str, str]) -> str:
         plain = one.kind == "cgroup"
@@ -86,8 +140,8 @@ class Subjects:
 def _root(observation: Observation) -> tuple[Subject, ...]:
     """Return the machine itself: the readings of the root cgroups, where they are the true ones."""
     true = observation.own.true_roots
-    keys = {name: (name, "/") for name, (_, index) in observation.located.items() if index in true}
-    return (Subject("/", pairs({"id": "/", "name": "", "image": ""}), None, keys),) if keys else ()
+    paths = {name: "/" for name, (_, index) in observation.located.items() if index in true}
+    return (Subject("/", pairs({"id": "/", "name": "", "image": ""}), None, paths, paths),) if paths else ()
 
 
 def _pods(containers: Iterable[Container]) -> dict[str, str]:

@@ -8,22 +8,22 @@ costs a comparison: the sources are values, the kernel's counters as read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exporter.blocks import Block
-from exporter.subjects import Subject
 from exporter.text import Family, Kind
 
 if TYPE_CHECKING:
     from exporter.sight import Sight
 
-__all__ = ["Collector", "Column", "Group", "Printer", "Row"]
+__all__ = ["Collector", "Column", "Group", "Printer", "Row", "Source"]
 
 # Any: each group knows what its own source is.
-Source = Callable[["Sight"], Callable[[Subject], Any]]
+Source = Callable[["Sight"], Sequence[Any]]
 NOTHING = Block(b"")
+Values = tuple[float | None, ...]
 Parts = Callable[[Any], Iterable[tuple[str, Any]]]
 
 
@@ -45,10 +45,10 @@ class Row(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Rows of one source. `source` returns the function that finds a subject's, None where it has none.
+    """Rows of one source. `source` returns that of each subject, in their order, None where it has none.
 
     `parts` splits a source into several with a label text each: a container's
-    interfaces. `gone`: those that are told of though they are gone count too.
+    interfaces. `gone`: those that are told of though they are gone follow.
     """
 
     rows: tuple[Row, ...]
@@ -92,59 +92,64 @@ class Printer:
         self._gets = [row.value for row in group.rows]
         # What stands before and behind the subject's labels.
         self._frames = [(f"{row.metric}{{", f"{row.labels}}} ") for row in group.rows]
-        self._sources: dict[str, Any] = {}  # by the subject's labels
-        self._values: dict[str, tuple[float | None, ...]] = {}  # the same; not for parts
+        # Of the last scrape: the subjects' labels, the source of each, and its values (not for parts).
+        self._labels: tuple[str, ...] = ()
+        self._sources: Sequence[Any] = ()
+        self._values: list[Values] = []
+        self._blank: Values = (None,) * len(group.rows)
         self._columns = [NOTHING for _ in group.rows]
 
     def write(self, sight: Sight) -> list[Column]:
         """Return the group's metrics that have samples."""
-        find = self.group.source(sight)
-        subjects = (*sight.subjects, *sight.gone) if self.group.gone else sight.subjects
-        sources = {subject.labels: source for subject in subjects if (source := find(subject)) is not None}
-        if sources == self._sources:
+        sources, labels = self.group.source(sight), sight.subjects.labels
+        if self.group.gone:
+            labels = (*labels, *(one.labels for one in sight.gone))
+        if labels == self._labels and sources == self._sources:
             for block in self._columns:
                 block.settle()
         else:
-            self._columns = self._of_parts(sources) if self.group.parts else self._of_values(sources)
-            self._sources = sources
+            self._columns = self._of_parts(labels, sources) if self.group.parts else self._of_values(labels, sources)
+            self._labels, self._sources = labels, sources
         columns = zip(self.group.rows, self._columns, strict=True)
         return [Column(row.metric, block) for row, block in columns if block.size]
 
-    def _of_values(self, sources: dict[str, Any]) -> list[Block]:
+    def _of_values(self, labels: tuple[str, ...], sources: Sequence[Any]) -> list[Block]:
         """Write the columns in which a value has changed, of one sample a subject."""
-        before, known, gets = self._sources, self._values, self._gets
-        values = {
-            labels: known[labels]
-            if (old := before.get(labels)) is not None and (old is source or old == source)
+        before: Iterable[tuple[Any, Values]] = zip(self._sources, self._values, strict=True)
+        same = labels == self._labels
+        if not same:
+            known = dict(zip(self._labels, before, strict=True))
+            before = (known.get(one, (None, self._blank)) for one in labels)
+        olds, gets, blank = self._values, self._gets, self._blank
+        self._values = values = [
+            blank if source is None
+            else known if source is old or source == old
             else tuple([get(source) for get in gets])
-            for labels, source in sources.items()
-        }
-        same = list(values) == list(known)
-        self._values = values
+            for source, (old, known) in zip(sources, before, strict=True)
+        ]  # fmt: skip
         if not values:
             return [NOTHING for _ in gets]
-        news = zip(self._frames, self._columns, zip(*values.values(), strict=True), strict=True)
+        news = zip(self._frames, self._columns, zip(*values, strict=True), strict=True)
         if not same:
-            return [_column(frame, values, column).settle() for frame, _, column in news]
-        olds = zip(*known.values(), strict=True)
+            return [_column(frame, labels, column).settle() for frame, _, column in news]
         return [
-            block.settle() if column == old else _column(frame, values, column)
-            for (frame, block, column), old in zip(news, olds, strict=True)
+            block.settle() if column == old else _column(frame, labels, column)
+            for (frame, block, column), old in zip(news, zip(*olds, strict=True), strict=True)
         ]
 
-    def _of_parts(self, sources: dict[str, Any]) -> list[Block]:
+    def _of_parts(self, labels: tuple[str, ...], sources: Sequence[Any]) -> list[Block]:
         """Write the columns of several samples a subject: one of each part."""
         assert self.group.parts is not None  # noqa: S101  for the type checker
         columns: list[list[str]] = [[] for _ in self._gets]
         rows = list(zip(self._frames, self._gets, columns, strict=True))
-        for labels, source in sources.items():
-            for more, part in self.group.parts(source):
+        for label, source in zip(labels, sources, strict=True):
+            for more, part in self.group.parts(source) if source is not None else ():
                 for (head, tail), get, column in rows:
                     value = get(part)
                     if value is not None:
-                        column.append(f"{head}{labels}{more}{tail}{value}\n")
+                        column.append(f"{head}{label}{more}{tail}{value}\n")
         blocks = (Block("".join(column).encode()) for column in columns)
-        return list(blocks) if self._sources else [block.settle() for block in blocks]
+        return list(blocks) if self._labels else [block.settle() for block in blocks]
 
 
 def _column(frame: tuple[str, str], subjects: Iterable[str], values: Iterable[float | None]) -> Block:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from exporter.families.readings import reading
 from exporter.sight import Sight
 from exporter.subjects import Subject
 from exporter.table import Collector, Group, Row
 from exporter.text import pairs
 from inspector.kernel.controllers import Freezer
 from inspector.kernel.process import CLOCK_TICKS
-from inspector.model import Leader
+from inspector.model import Container, Leader
 
 __all__ = ["ABOUT", "HEALTH", "NAMESPACES"]
 
@@ -28,20 +29,21 @@ class _About(NamedTuple):
     leader: Leader | None
 
 
-def _about(sight: Sight) -> Callable[[Subject], Any]:
-    readings, hollow = sight.observation.readings, sight.observation.hollow
+def _about(sight: Sight) -> Sequence[Any]:
+    hollow = sight.observation.hollow
+    freezers = reading("freezer")(sight)
 
-    def find(subject: Subject) -> _About | None:
-        one = subject.container
-        if one is None:
-            return None
-        key = subject.keys.get("freezer")
-        freezer = readings.get(key) if key else None
-        frozen = isinstance(freezer, Freezer) and freezer.frozen
-        state = "paused" if frozen else "hollow" if one.id in hollow else "running"
-        return _About(one.kind, one.runtime, state, one.parent, one.leader)
+    def make() -> list[_About | None]:
+        return [_state(one.container, freezer, hollow) for one, freezer in zip(sight.subjects, freezers, strict=True)]
 
-    return find
+    return sight.subjects.once("info", (freezers, hollow), make)
+
+
+def _state(one: Container | None, freezer: Freezer | None, hollow: Collection[str]) -> _About | None:
+    if one is None:
+        return None
+    state = "paused" if freezer and freezer.frozen else "hollow" if one.id in hollow else "running"
+    return _About(one.kind, one.runtime, state, one.parent, one.leader)
 
 
 def _info(about: _About) -> Iterator[tuple[str, int]]:
@@ -58,11 +60,11 @@ def _info(about: _About) -> Iterator[tuple[str, int]]:
     yield "," + pairs({name: value for name, value in told.items() if value}), 1
 
 
-def _now(sight: Sight) -> Callable[[Subject], Any]:
-    return lambda _: sight.observation.taken_at
+def _now(sight: Sight) -> Sequence[Any]:
+    return [sight.observation.taken_at] * len(sight.subjects)
 
 
-def _started(sight: Sight) -> Callable[[Subject], Any]:
+def _started(sight: Sight) -> Sequence[Any]:
     boot = sight.observation.system.boot_time
 
     def find(subject: Subject) -> float | None:
@@ -71,7 +73,7 @@ def _started(sight: Sight) -> Callable[[Subject], Any]:
         leader = subject.container.leader
         return boot + leader.process.starttime_ticks / CLOCK_TICKS if leader else None
 
-    return find
+    return sight.subjects.each("started", boot, find)
 
 
 def _same(value: float) -> float:
@@ -102,7 +104,7 @@ class _Namespaces(NamedTuple):
     hosts: Mapping[str, int]
 
 
-def _namespaces(sight: Sight) -> Callable[[Subject], Any]:
+def _namespaces(sight: Sight) -> Sequence[Any]:
     own = sight.observation.own
     hosts: Mapping[str, int] = {} if own.inside_container else own.namespaces
 
@@ -110,7 +112,7 @@ def _namespaces(sight: Sight) -> Callable[[Subject], Any]:
         one = subject.container
         return _Namespaces(one.leader.namespaces, hosts) if one and one.kind == "container" and one.leader else None
 
-    return find
+    return sight.subjects.each("namespaces", hosts, find)
 
 
 def _each(namespaces: _Namespaces) -> Iterator[tuple[str, int]]:
@@ -134,9 +136,9 @@ NAMESPACES = Collector(
 )
 
 
-def _health(sight: Sight) -> Callable[[Subject], Any]:
+def _health(sight: Sight) -> Sequence[Any]:
     health = sight.observation.health
-    return lambda subject: (health.get(subject.container.id, ""),) if subject.container else None
+    return sight.subjects.each("health", health, lambda one: (health.get(one.container.id, ""),) if one.container else None)
 
 
 HEALTH = Collector(

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from exporter.families.readings import at, millionth, reading, tally
-from exporter.sight import Sight
-from exporter.subjects import Subject
+from exporter.families.readings import at, members, millionth, reading
 from exporter.table import Collector, Group, Row
 from inspector.kernel.process import CLOCK_TICKS
 from inspector.model import Tally
@@ -22,12 +20,6 @@ def _under_quota(get: Callable[[Any], float | None]) -> Callable[[Any], float | 
 
 def _burst(cpu: Any) -> float | None:  # noqa: ANN401
     return cpu.burst_us or None
-
-
-def _members(sight: Sight) -> Callable[[Subject], Any]:
-    """Find the members' sum only where no cgroup counts it."""
-    find = tally(sight)
-    return lambda subject: None if "cpuacct" in subject.keys else find(subject)
 
 
 def _seconds(tally: Tally) -> float:
@@ -80,7 +72,7 @@ CPU = Collector(
                     "CPU time of the processes alive now, of a container without a cgroup that counts it; falls when "
                     "one ends.", _seconds),
             ),
-            _members,
+            members("cpuacct"),
         ),
     ),
 )  # fmt: skip

@@ -10,7 +10,7 @@ it shares them with others.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from exporter.families.readings import at, reading
@@ -60,15 +60,16 @@ def _names(sight: Sight) -> dict[str, str]:
     return kept
 
 
-def _of_containers(sight: Sight) -> Callable[[Subject], Any]:
-    names = _names(sight)
-    find = reading("io")(sight)
+def _of_containers(sight: Sight) -> Sequence[Any]:
+    names, readings = _names(sight), reading("io")(sight)
 
-    def found(subject: Subject) -> _Io | None:
-        io = find(subject) if subject.container else None
-        return _Io(io, names) if io and (io.bytes_by_device or io.operations_by_device) else None
+    def make() -> list[_Io | None]:
+        return [
+            _Io(io, names) if one.container and io and (io.bytes_by_device or io.operations_by_device) else None
+            for one, io in zip(sight.subjects, readings, strict=True)
+        ]
 
-    return found
+    return sight.subjects.once("disk", (names, readings), make)
 
 
 def _devices(source: _Io) -> Iterator[tuple[str, DeviceIo]]:
@@ -83,9 +84,9 @@ def _numbered(source: _Io) -> Iterator[tuple[str, DeviceIo]]:
         yield "," + pairs({"device": name, "major": major, "minor": minor}), one
 
 
-def _of_machine(sight: Sight) -> Callable[[Subject], Any]:
+def _of_machine(sight: Sight) -> Sequence[Any]:
     disks = tuple(disk for disk in sight.of("disk") if disk.is_disk and not _is_partition(sight, disk))
-    return lambda subject: None if subject.container else disks
+    return sight.subjects.each("machine's disks", disks, lambda one: None if one.container else disks)
 
 
 def _is_partition(sight: Sight, disk: Disk) -> bool:
@@ -170,8 +171,7 @@ class _Places:
         if sight.observation.monotonic - self.read_at > MOUNTS_SECONDS:
             self.mounts, self.read_at = _mounts(sight.host), sight.observation.monotonic
             self.known = {id_: known for id_, known in self.known.items() if known[1] is not None}
-        here = {subject.container.id for subject in sight.subjects if subject.container}
-        for gone in self.known.keys() - here:
+        for gone in self.known.keys() - set(sight.subjects.ids):
             del self.known[gone]
         return self
 
@@ -218,20 +218,24 @@ def _mounts(host: Host) -> tuple[Mount, ...]:
 def _filesystems(sight: Sight) -> Any:  # noqa: ANN401
     """Ask what the machine's filesystems hold, and those of the containers' roots; each device once."""
     known: _Places = sight.of("places")
+    roll = sight.subjects
+    where = roll.each("filesystem", known.read_at, lambda one: tuple(_paths(sight.host, known, one).items()))
     spaces: dict[str, Space | None] = {}
-    found: dict[str, list[tuple[str, Space]]] = {}
-    for subject in sight.subjects:
-        if subject.container is None:
-            paths = {device: mount.mountpoint for device, mount in with_devices(known.mounts).items()}
-        else:
-            place = known.of(sight.host, subject.container)
-            paths = {place.device: place.path} if place else {}
-        for device, path in paths.items():
+    found: list[list[tuple[str, Space]] | None] = []
+    for paths in where:
+        for device, path in paths:
             if device not in spaces or not device.startswith("/"):
                 spaces[device] = _space(sight.host, path)
-            if (space := spaces[device]) is not None:
-                found.setdefault(subject.labels, []).append((device, space))
+        found.append([(device, space) for device, _ in paths if (space := spaces[device]) is not None] or None)
     return found
+
+
+def _paths(host: Host, known: _Places, subject: Subject) -> dict[str, str]:
+    """Return by device a path on each filesystem that is a subject's."""
+    if subject.container is None:
+        return {device: mount.mountpoint for device, mount in with_devices(known.mounts).items()}
+    place = known.of(host, subject.container)
+    return {place.device: place.path} if place else {}
 
 
 def _space(host: Host, path: str) -> Space | None:
@@ -242,13 +246,13 @@ def _space(host: Host, path: str) -> Space | None:
     return space if space.total_bytes else None
 
 
-def _spaces(sight: Sight) -> Callable[[Subject], Any]:
-    return lambda subject: sight.of("filesystem").get(subject.labels) or None
+def _spaces(sight: Sight) -> Sequence[Any]:
+    found: Sequence[Any] = sight.of("filesystem")
+    return found
 
 
-def _used_by_machine(sight: Sight) -> Callable[[Subject], Any]:
-    find = _spaces(sight)
-    return lambda subject: None if subject.container else find(subject)
+def _used_by_machine(sight: Sight) -> Sequence[Any]:
+    return [None if one.container else found for one, found in zip(sight.subjects, _spaces(sight), strict=True)]
 
 
 def _by_device(spaces: list[tuple[str, Space]]) -> Iterator[tuple[str, Space]]:

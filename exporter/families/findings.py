@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, cast
 
 from exporter.sight import Sight
-from exporter.subjects import Subject
+from exporter.subjects import Roll, Subject
 from exporter.table import Collector, Group, Row
 from exporter.text import pairs
 from inspector.findings import findings
 from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Cpu, Memory, Pids
-from inspector.model import Container, Key, Own
+from inspector.model import Container, Key, Own, Tally
 from inspector.rates import Interval
 from inspector.schema import Container as Document
 
-__all__ = ["FINDINGS", "evidence", "rests_on"]
+__all__ = ["FINDINGS", "Basis", "bases", "evidence"]
 
 Found = tuple[tuple[str, str], ...]  # codes with their severities
 # Of a cgroup, the share of periods throttled by its own quota, by the worst of those above, by the worst of all; whose.
 Throttling = tuple[float | None, float | None, float | None, str | None]
+# Of a container: by its own quota, by the worst of those above, and whose throttles most.
+Throttled = tuple[float | None, float | None, str | None]
 NOBODY: Throttling = (None, None, None, None)
+UNKNOWN: Throttled = (None, None, None)
 NO_CPU, NO_MEMORY, NO_PIDS = Cpu(), Memory(), Pids()
 LEAST_SECONDS, MOST_SECONDS = 0.5, 300.0  # between two looks for a share of periods to mean anything
 
 
 class Basis(NamedTuple):
-    """All that the findings of one container rest on: while it is the same, so are they."""
+    """All that the findings of one container rest on, beside what it is: while it is the same, so are they."""
 
-    one: Container
-    cpu: Cpu
-    memory: Memory
-    pids: Pids
-    tasks: int | None
+    cpu: Cpu | None
+    memory: Memory | None
+    pids: Pids | None
+    tally: Tally | None
     limited: Any
-    throttled: tuple[float | None, float | None, str | None]  # see _throttling
+    throttled: Throttled
     hollow: str | None
 
 
@@ -45,43 +47,28 @@ def _judge(sight: Sight) -> Any:  # noqa: ANN401
     after, before = sight.observation, sight.before
     if before is None or not LEAST_SECONDS <= after.monotonic - before.monotonic <= MOST_SECONDS:
         before = None
-    interval, throttling = Interval(before, after), dict[str, Throttling]()
-    limits, own = sight.of("limits"), after.own
-    known: dict[str, tuple[Own, Basis, Found]] = sight.memory("findings", dict)
-    judged = {}
-    for subject in sight.subjects:
-        if subject.container is None:
-            continue
-        labels = subject.labels
-        basis = rests_on(interval, subject, limits.get(labels), throttling)
-        earlier = known.get(labels)
-        if earlier is None or earlier[0] is not own or earlier[1] != basis:
-            what = findings(evidence(basis, own), own.namespaces, basis.hollow)
-            earlier = own, basis, tuple((one["code"], one["severity"]) for one in what)
-        judged[labels] = earlier
-    sight.kept["findings"] = judged
-    return {labels: found for labels, (_, _, found) in judged.items()}
+    roll, own = sight.subjects, after.own
+    found: list[tuple[Any, Found | None]] = roll.once("findings", own, lambda: [(None, None)] * len(roll))
+    for place, basis in enumerate(bases(Interval(before, after), roll, sight.of("limits"))):
+        one = roll[place].container
+        if one is not None and basis != found[place][0]:
+            what = findings(evidence(one, Basis._make(basis), own), own.namespaces, basis[-1])
+            found[place] = basis, tuple((each["code"], each["severity"]) for each in what) or None
+    return [one for _, one in found]
 
 
-def rests_on(interval: Interval, subject: Subject, limited: Any, known: dict[str, Throttling]) -> Basis:  # noqa: ANN401
-    """Return what a container's findings rest on; `known` remembers how cgroups are throttled."""
-    one, after, keys, readings = subject.container, interval.after, subject.keys, interval.after.readings
-    assert one is not None  # noqa: S101  for the type checker
-
-    def read(resource: str) -> Any:  # noqa: ANN401
-        key = keys.get(resource)
-        return readings.get(key) if key else None
-
-    cpu, memory, pids = read("cpu") or NO_CPU, read("memory") or NO_MEMORY, read("pids") or NO_PIDS
-    tally = after.tallies.get(one.id)
-    tasks = pids.current if pids.current is not None or tally is None else tally.threads
-    throttled = _throttling(interval, one, known) if interval.before else (None, None, None)
-    return Basis(one, cpu, memory, pids, tasks, limited, throttled, after.hollow.get(one.id))
+def bases(interval: Interval, roll: Roll, limits: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    """Yield what the findings of each rest on, in the order of Basis."""
+    after = interval.after
+    readings = (map(after.readings.get, roll.keys(name)) for name in ("cpu", "memory", "pids"))
+    tallies, hollow = map(after.tallies.get, roll.ids), map(after.hollow.get, roll.ids)
+    return zip(*readings, tallies, limits, _throttled(interval, roll), hollow, strict=True)
 
 
-def evidence(basis: Basis, own: Own) -> Document:
+def evidence(one: Container, basis: Basis, own: Own) -> Document:
     """Return that part of a container's document which findings are drawn from; a test holds it against the whole."""
-    one, limited = basis.one, basis.limited
+    cpu, memory, pids = basis.cpu or NO_CPU, basis.memory or NO_MEMORY, basis.pids or NO_PIDS
+    limited, tally = basis.limited, basis.tally
     own_ratio, inherited, by = basis.throttled
     found = {
         "kind": one.kind,
@@ -90,16 +77,16 @@ def evidence(basis: Basis, own: Own) -> Document:
             "throttled_by": by,
             "throttled_ratio": own_ratio,
             "inherited_throttled_ratio": inherited,
-            "quota_us": basis.cpu.quota_us,
-            "period_us": basis.cpu.period_us,
+            "quota_us": cpu.quota_us,
+            "period_us": cpu.period_us,
         },
         "memory": {
             "limit_bytes": limited.memory.value if limited else None,
-            "unreclaimable_bytes": basis.memory.unreclaimable_bytes,
-            "oom_kills": basis.memory.oom_kills,
+            "unreclaimable_bytes": memory.unreclaimable_bytes,
+            "oom_kills": memory.oom_kills,
         },
         "pids": {
-            "current": basis.tasks,
+            "current": tally.threads if pids.current is None and tally else pids.current,
             "limit": limited.pids.value if limited else None,
         },
         "network": {"shared_with_host": _shares_network(own, one)},
@@ -112,16 +99,31 @@ def _shares_network(own: Own, one: Container) -> bool | None:
     return None if inode is None or own.inside_container else inode == own.namespaces.get("net")
 
 
-def _throttling(
-    interval: Interval, one: Container, known: dict[str, Throttling]
-) -> tuple[float | None, float | None, str | None]:
+def _throttled(interval: Interval, roll: Roll) -> list[Throttled]:
+    """Return how each is throttled; worked out again only when a cgroup's counters have moved, or are others."""
+    before, after = interval.before, interval.after
+    if before is None:
+        return [UNKNOWN] * len(roll)
+    keys = roll.once("quotas", None, lambda: _quotas(roll))
+    basis = [[*map(side.get, keys)] for side in (before.readings, after.readings, before.inodes, after.inodes)]
+    known: dict[str, Throttling] = {}
+    return roll.each("throttled", basis, lambda subject: _throttling(interval, subject, known))
+
+
+def _quotas(roll: Roll) -> list[Key]:
+    """List where the quotas of the containers and of all above them are."""
+    paths = dict.fromkeys(one.container.cgroups.get("cpu") for one in roll if one.container)
+    return [*dict.fromkeys(("cpu", above) for path in paths if path is not None for above in ancestors(path))]
+
+
+def _throttling(interval: Interval, subject: Subject, known: dict[str, Throttling]) -> Throttled:
     """Return the share of periods throttled by the own quota, by the worst ancestor's, and who throttles most."""
-    path = one.cgroups.get("cpu")
+    path = subject.container.cgroups.get("cpu") if subject.container else None
     if path is None:
-        return None, None, None
+        return UNKNOWN
     own, above, worst, by = _of_cgroup(interval, path, known)
     by = by if worst else None
-    return (own, above, by) if "cpu" in one.owned else (None, worst, by)
+    return (own, above, by) if "cpu" in subject.owned else (None, worst, by)
 
 
 def _of_cgroup(interval: Interval, path: str, known: dict[str, Throttling]) -> Throttling:
@@ -145,8 +147,9 @@ def _ratio(interval: Interval, key: Key) -> float | None:
     return interval.ratio("throttled_periods", "periods", *key)
 
 
-def _source(sight: Sight) -> Callable[[Subject], Any]:
-    return lambda subject: sight.of("findings").get(subject.labels) or None
+def _source(sight: Sight) -> Sequence[Any]:
+    found: Sequence[Any] = sight.of("findings")
+    return found
 
 
 def _each(found: Found) -> Iterator[tuple[str, int]]:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from exporter.families.disk import USAGE, Place
-from exporter.families.readings import at
+from exporter.families.readings import at, prepared
 from exporter.sight import Sight
-from exporter.subjects import Subject
 from exporter.table import Collector, Group, Row
 from exporter.text import pairs
 from inspector.kernel.host import Directory, Host
@@ -157,10 +156,6 @@ def _prepare(sight: Sight) -> Any:  # noqa: ANN401
     return layers.update(sight)
 
 
-def _source(sight: Sight) -> Callable[[Subject], Any]:
-    return lambda subject: sight.of("layer").get(subject.labels)
-
-
 def _on_device(told: Told) -> Iterator[tuple[str, Told]]:
     yield "," + pairs({"device": told.device}), told
 
@@ -169,14 +164,14 @@ LAYER = Collector(
     "layer",
     "what each container has written into its own layer (walks through its upper directory, a few ms a scrape)",
     (
-        Group((USAGE._replace(value=at("used_bytes")),), _source, _on_device),
+        Group((USAGE._replace(value=at("used_bytes")),), prepared("layer"), _on_device),
         Group(
             (
                 Row("container_layer_bytes", "gauge", "What the container's own layer takes on disk.", at("used_bytes")),
                 Row("container_layer_inodes", "gauge", "Files and directories in the container's own layer.", at("inodes")),
                 Row("container_layer_age_seconds", "gauge", "How old these figures are: taken anew after 300 seconds.", at("age")),
             ),
-            _source,
+            prepared("layer"),
         ),
     ),
     prepare=_prepare,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from operator import attrgetter, is_
 from typing import Any, NamedTuple
 
 from exporter.families.readings import at, millionth
 from exporter.sight import Sight
-from exporter.subjects import Subject
+from exporter.subjects import Roll, Subject
 from exporter.table import Collector, Group, Row
 from exporter.text import pairs
 from inspector.kernel.cgroups import ancestors
@@ -33,10 +34,10 @@ class _Chains:
     """What limits each container's cgroups and those above: while it is the same, so is the effective limit."""
 
     def __init__(self) -> None:
-        self.subjects: tuple[Subject, ...] = ()
+        self.subjects: Roll | None = None
         self.readings: Mapping[Key, Reading] = {}
         self.known: dict[str, tuple[Chain, _Limited]] = {}
-        self.found: dict[str, _Limited] = {}
+        self.found: list[_Limited | None] = []
 
 
 # What a cgroup itself sets of each resource.
@@ -79,7 +80,7 @@ def _effective(sight: Sight) -> Any:  # noqa: ANN401
     observation, chains = sight.observation, sight.memory("limits", _Chains)
     if sight.subjects is chains.subjects and not _changed(chains.readings, observation.readings):
         return chains.found
-    chain = _chains_of(observation.readings)
+    above = _chains_of(observation.readings)
     known: dict[str, tuple[Chain, _Limited]] = {}
     for subject in sight.subjects:
         one = subject.container
@@ -87,7 +88,7 @@ def _effective(sight: Sight) -> Any:  # noqa: ANN401
             continue
         rests_on = (
             one.cgroups,
-            [chain(name, one.cgroups[name]) for name in OWN if name in one.cgroups],
+            [above(name, one.cgroups[name]) for name in OWN if name in one.cgroups],
         )
         before = chains.known.get(subject.labels)
         if before is None or before[0] != rests_on:
@@ -97,12 +98,13 @@ def _effective(sight: Sight) -> Any:  # noqa: ANN401
             before = rests_on, _Limited(found["cpu"], found["memory"], found["pids"])
         known[subject.labels] = before
     chains.subjects, chains.readings, chains.known = sight.subjects, observation.readings, known
-    chains.found = {labels: limited for labels, (_, limited) in known.items()}
+    chains.found = [known[one.labels][1] if one.container else None for one in sight.subjects]
     return chains.found
 
 
-def _source(sight: Sight) -> Callable[[Subject], Any]:
-    return lambda subject: sight.of("limits").get(subject.labels)
+def _source(sight: Sight) -> Sequence[Any]:
+    limits: Sequence[Any] = sight.of("limits")
+    return limits
 
 
 def _set_by(resource: str) -> Callable[[_Limited], Iterator[tuple[str, int]]]:
@@ -120,19 +122,26 @@ def _info(metric: str, resource: str, what: str) -> Group:
     return Group((Row(metric, "info", f"The cgroup that sets {what}.", lambda one: one),), _source, _set_by(resource))
 
 
-def _quotas_above(sight: Sight) -> Callable[[Subject], Any]:
+def _quotas_above(sight: Sight) -> Sequence[Any]:
     """Find the ancestors with a quota: each stops all that is below it, whose own counters stay as they are."""
-    readings = sight.observation.readings
+    readings, roll = sight.observation.readings, sight.subjects
+    chains = roll.each("those above", None, _above)
+    paths = roll.once("all above", None, lambda: [*dict.fromkeys(chain.from_iterable(chains))])
+    found = ((path, readings.get(("cpu", path))) for path in paths)
+    quotas = {path: (path, cpu) for path, cpu in found if isinstance(cpu, Cpu) and cpu.quota_us is not None}
 
-    def find(subject: Subject) -> tuple[tuple[str, Cpu], ...] | None:
-        path = subject.container.cgroups.get("cpu") if subject.container else None
-        if path is None or path == "/":
-            return None
-        own = path if "cpu" in subject.keys else None
-        above = ((above, readings.get(("cpu", above))) for above in ancestors(path) if above != own)
-        return tuple((above, cpu) for above, cpu in above if isinstance(cpu, Cpu) and cpu.quota_us is not None) or None
+    def make() -> list[tuple[tuple[str, Cpu], ...] | None]:
+        return [tuple(quotas[path] for path in paths if path in quotas) or None for paths in chains]
 
-    return find
+    return roll.once("quotas above", quotas, make)
+
+
+def _above(subject: Subject) -> tuple[str, ...]:
+    """Return the cgroups above a container, its own left out."""
+    path = subject.container.cgroups.get("cpu") if subject.container else None
+    if path is None or path == "/":
+        return ()
+    return tuple(above for above in ancestors(path) if above != path or "cpu" not in subject.owned)
 
 
 def _ancestors(quotas: tuple[tuple[str, Cpu], ...]) -> Iterator[tuple[str, Cpu]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from exporter.families.readings import at, no, reading, tally
+from exporter.families.readings import at, members, no, reading
 from exporter.sight import Sight
-from exporter.subjects import Subject
 from exporter.table import Collector, Group, Row
 from inspector.kernel.controllers import Memory
 
@@ -19,22 +18,13 @@ FAILURES = "Page faults: minor and major (from disk), of the cgroup itself and w
 EVENTS = "Events of the memory controller: how often each happened."
 
 
-def _memory(sight: Sight) -> Callable[[Subject], Any]:
-    """Find the reading; v2's root has parts of memory but no sum of them, which is made here as cAdvisor does."""
-    find = reading("memory")(sight)
-
-    def found(subject: Subject) -> Memory | None:
-        memory: Memory | None = find(subject)
-        if memory is not None and subject.container is None and memory.usage_bytes is None:
-            return memory._replace(usage_bytes=(memory.anon_bytes or 0) + (memory.file_bytes or 0))
-        return memory
-
-    return found
-
-
-def _members(sight: Sight) -> Callable[[Subject], Any]:
-    find = tally(sight)
-    return lambda subject: None if "memory" in subject.keys else find(subject)
+def _memory(sight: Sight) -> Sequence[Any]:
+    """Find the readings; v2's root has parts of memory but no sum of them, which is made here as cAdvisor does."""
+    found = reading("memory")(sight)
+    first = found[0] if found and sight.subjects[0].container is None else None
+    if first is None or first.usage_bytes is not None:
+        return found
+    return [first._replace(usage_bytes=(first.anon_bytes or 0) + (first.file_bytes or 0)), *found[1:]]
 
 
 def _own(name: str) -> Callable[[Memory], float | None]:
@@ -121,7 +111,7 @@ MEMORY = Collector(
                 GAUGES[1]._replace(value=at("anon_bytes")),
                 GAUGES[2],
             ),
-            _members,
+            members("memory"),
         ),
     ),
 )

@@ -7,15 +7,14 @@ machine's (`id="/"`); a container that shares it shows none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from exporter.families.readings import at
 from exporter.sight import Sight
-from exporter.subjects import Subject
-from exporter.table import Collector, Group, Row
+from exporter.table import Collector, Group, Row, Source
 from exporter.text import pairs
 from inspector.kernel.network import Interface, parse_net_dev
 from inspector.kernel.sockets import TCP_STATES, UDP_STATES, read_tcp, read_udp
@@ -52,14 +51,16 @@ def _owners(sight: Sight) -> dict[str, int]:
 
 def _interfaces(sight: Sight) -> Any:  # noqa: ANN401
     """Find the interfaces of each network namespace, the machine's among them where it can be seen."""
-    known = sight.observation.interfaces
-    found: dict[str, tuple[Interface, ...]] = {}
-    for labels, inode in _owners(sight).items():
-        if inode in known:
-            found[labels] = known[inode]
-    root = next((subject for subject in sight.subjects if subject.container is None), None)
-    if root is not None and (not sight.observation.own.inside_container or not sight.host.is_live):
-        found[root.labels] = _of_machine(sight)
+    roll, known = sight.subjects, sight.observation.interfaces
+    own = sight.observation.own
+
+    def make() -> list[int]:
+        owners = _owners(sight)
+        return [owners.get(labels, 0) for labels in roll.labels]
+
+    found = [*map(known.get, roll.once("network", own.namespaces, make))]
+    if roll and roll[0].container is None and (not own.inside_container or not sight.host.is_live):
+        found[0] = _of_machine(sight)
     return found
 
 
@@ -73,8 +74,9 @@ def _of_machine(sight: Sight) -> tuple[Interface, ...]:
     return ()
 
 
-def _source(sight: Sight) -> Callable[[Subject], Any]:
-    return lambda subject: sight.of("network").get(subject.labels)
+def _source(sight: Sight) -> Sequence[Any]:
+    interfaces: Sequence[Any] = sight.of("network")
+    return interfaces
 
 
 def _each(interfaces: tuple[Interface, ...]) -> Iterator[tuple[str, Interface]]:
@@ -117,15 +119,8 @@ def _sockets(read: Callable[[Any, int, str], Mapping[str, int]], sight: Sight) -
     return found
 
 
-def _table(name: str, place: int) -> Callable[[Sight], Callable[[Subject], Any]]:
-    def source(sight: Sight) -> Callable[[Subject], Any]:
-        def find(subject: Subject) -> Any:  # noqa: ANN401
-            tables = sight.of(name).get(subject.labels)
-            return tables[place] if tables else None
-
-        return find
-
-    return source
+def _table(name: str, place: int) -> Source:
+    return lambda sight: [tables and tables[place] for tables in map(sight.of(name).get, sight.subjects.labels)]
 
 
 def _by_state(name: str, place: int, states: tuple[str, ...]) -> Group:

@@ -8,17 +8,17 @@ those that nobody saw alive.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from exporter.families.readings import at
 from exporter.sight import Sight
-from exporter.subjects import Subject
+from exporter.subjects import Roll, Subject
 from exporter.table import Collector, Group, Row
 from exporter.text import pairs
 from inspector.kernel.cgroups import ancestors
-from inspector.kernel.controllers import Memory
+from inspector.kernel.controllers import Memory, Reading
 from inspector.kernel.kmsg import KernelLog, Kill, KillReader
 from inspector.runtimes import match
 
@@ -61,29 +61,56 @@ class Kills:
     readable: bool = False
     by_path: dict[str, _Known] = field(default_factory=dict)
     most_kept: int = MOST_KEPT
+    # Who was there at the last look, and what its counters said; `changes` is how often anything was counted.
+    roll: Roll | None = None
+    paths: list[str] = field(default_factory=list)
+    alive: Mapping[str, Subject] = field(default_factory=dict)
+    memories: list[Reading | None] = field(default_factory=list)
+    looked: float = 0.0
+    changes: int = 0
 
     def update(self, sight: Sight) -> None:
         """Take in what the counters and the log say now, and forget what has been gone for long."""
-        now = sight.observation.monotonic
-        alive = {
-            subject.keys["memory"][1]: subject
-            for subject in sight.subjects
-            if subject.container is not None and "memory" in subject.keys
-        }
-        for path, subject in alive.items():
-            known = self.by_path.get(path) or self.by_path.setdefault(path, _Known(subject, now))
-            known.subject, known.seen = subject, now
-            memory = sight.observation.readings.get(("memory", path))
-            if isinstance(memory, Memory):
-                known.counted = max(known.counted, memory.oom_kills or 0)
+        now, roll = sight.observation.monotonic, sight.subjects
+        if roll is not self.roll:
+            self._take(roll, now)
+        memories = [*map(sight.observation.readings.get, roll.keys("memory"))]
+        if memories != self.memories:
+            for path, memory in zip(self.paths, memories, strict=True):
+                if path in self.alive and isinstance(memory, Memory):
+                    self._count(self.by_path[path], memory.oom_kills or 0)
+            self.memories = memories
         for kill in self._news(sight):
             self._add(kill, sight)
-        self._forget(alive, now)
+        self._forget(now)
+        self.looked = now
+
+    def _take(self, roll: Roll, now: float) -> None:
+        """Take note of who is there."""
+        self.paths = [path for _, path in roll.keys("memory")]
+        alive = {path: one for path, one in zip(self.paths, roll, strict=True) if path and one.container}
+        for path in self.alive.keys() - alive.keys():
+            if path in self.by_path:
+                self.by_path[path].seen = self.looked
+        for path, subject in alive.items():
+            self.by_path.setdefault(path, _Known(subject, now)).subject = subject
+        self.roll, self.alive, self.memories = roll, alive, []
+
+    def _count(self, known: _Known, kills: int) -> None:
+        if kills > known.counted:
+            known.counted = kills
+            self.changes += 1
 
     def gone(self, sight: Sight) -> list[Subject]:
         """Return those that are told of though they are gone."""
-        labels = {subject.labels for subject in sight.subjects}
-        return [known.subject for known in self.by_path.values() if known.subject.labels not in labels]
+        gone = [known.subject for path, known in self.by_path.items() if path not in self.alive]
+        labels = set(sight.subjects.labels) if gone else ()
+        return [subject for subject in gone if subject.labels not in labels]
+
+    def told(self, subject: Subject) -> Told | None:
+        """Return what is to be said of one."""
+        known = self.by_path.get(subject.paths["memory"]) if "memory" in subject.owned else None
+        return known.told() if known and known.subject.labels == subject.labels else None
 
     def _news(self, sight: Sight) -> Iterator[Kill]:
         """Read the log on; where it may not be read, `readable` says so and the cgroups' counters remain."""
@@ -109,12 +136,13 @@ class Kills:
         for path in paths:
             known = self.by_path[path]
             known.logged += 1
+            self.changes += 1
             known.last, known.seen = kill, observation.monotonic
             known.last_at = round(observation.taken_at - observation.monotonic + kill.monotonic_us / 1e6, 3)
 
-    def _forget(self, alive: Mapping[str, Subject], now: float) -> None:
+    def _forget(self, now: float) -> None:
         """Forget those that are gone: at once without a kill, else after an hour, or when there are too many."""
-        gone = {path: known for path, known in self.by_path.items() if path not in alive}
+        gone = {path: self.by_path[path] for path in self.by_path.keys() - self.alive.keys()}
         latest = sorted(gone, key=lambda path: -gone[path].seen)[: self.most_kept]
         for path in gone.keys() - latest:
             del self.by_path[path]
@@ -127,7 +155,7 @@ def _unseen(path: str) -> Subject:
     """Make the subject of a cgroup that was gone before it was seen: the pattern of its runtime names it."""
     known = match(path)
     names = {"id": path, "name": known.id if known else "", "image": known.runtime if known else ""}
-    return Subject(path, pairs(names), None, {"memory": ("memory", path)})
+    return Subject(path, pairs(names), None, {"memory": path}, ("memory",))
 
 
 def _prepare(sight: Sight) -> Any:  # noqa: ANN401
@@ -137,15 +165,9 @@ def _prepare(sight: Sight) -> Any:  # noqa: ANN401
     return kills
 
 
-def _source(sight: Sight) -> Callable[[Subject], Any]:
+def _source(sight: Sight) -> Sequence[Any]:
     kills: Kills = sight.of("oom")
-
-    def find(subject: Subject) -> Told | None:
-        key = subject.keys.get("memory")
-        known = kills.by_path.get(key[1]) if key else None
-        return known.told() if known and known.subject.labels == subject.labels else None
-
-    return find
+    return [*sight.subjects.each("oom", kills.changes, kills.told), *map(kills.told, sight.gone)]
 
 
 def _victim(told: Told) -> Iterator[tuple[str, int]]:

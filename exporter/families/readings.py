@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
 from exporter.sight import Sight
 from exporter.subjects import Subject
+from exporter.table import Source
+from inspector.model import Tally
 
-__all__ = ["at", "millionth", "no", "reading", "tally"]
+__all__ = ["at", "members", "millionth", "no", "prepared", "reading"]
 
 
-def reading(resource: str) -> Callable[[Sight], Callable[[Subject], Any]]:
-    """Return the source of a resource: what its control files say in the subject's own cgroup."""
+def reading(resource: str) -> Source:
+    """Return the source of a resource: what its control files say in each subject's own cgroup."""
+    return lambda sight: [*map(sight.observation.readings.get, sight.subjects.keys(resource))]
 
-    def source(sight: Sight) -> Callable[[Subject], Any]:
-        readings = sight.observation.readings
 
-        def find(subject: Subject) -> Any:  # noqa: ANN401  a type a resource
-            key = subject.keys.get(resource)
-            return None if key is None else readings.get(key)
+def members(resource: str) -> Source:
+    """Return the source of what the members of a container used that has no cgroup of its own for a resource."""
 
-        return find
+    def source(sight: Sight) -> Sequence[Any]:
+        tallies = sight.observation.tallies
+
+        def find(subject: Subject) -> Tally | None:
+            return tallies.get(subject.container.id) if subject.container and resource not in subject.owned else None
+
+        return sight.subjects.each(("members", resource), tallies, find)
 
     return source
 
 
-def tally(sight: Sight) -> Callable[[Subject], Any]:
-    """Find what the members of a container without a cgroup of its own used."""
-    tallies = sight.observation.tallies
-    return lambda subject: tallies.get(subject.container.id) if subject.container else None
+def prepared(name: str) -> Source:
+    """Return the source of what a collector has prepared by the subjects' labels."""
+    return lambda sight: [*map(sight.of(name).get, sight.subjects.labels)]
 
 
 def at(name: str) -> Callable[[Any], Any]:

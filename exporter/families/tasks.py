@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from exporter.families.readings import at, no, reading, tally
+from exporter.families.readings import at, members, no, prepared, reading
 from exporter.sight import Sight
-from exporter.subjects import Subject
 from exporter.table import Collector, Group, Row
 from exporter.text import pairs
 from inspector.kernel.process import CLOCK_TICKS
@@ -22,13 +21,8 @@ STATES = {"sleeping": "S", "running": "R", "stopped": "Tt", "uninterruptible": "
 OPEN_FILES = "Max open files"
 
 
-def _members(_: Sight) -> Callable[[Subject], Any]:
-    return lambda subject: subject.container.members if subject.container else None
-
-
-def _without_pids(sight: Sight) -> Callable[[Subject], Any]:
-    find = tally(sight)
-    return lambda subject: None if "pids" in subject.keys else find(subject)
+def _members(sight: Sight) -> Sequence[Any]:
+    return sight.subjects.each("members", None, lambda one: one.container.members if one.container else None)
 
 
 THREADS = Row("container_threads", "gauge", "Tasks: processes and their threads.", at("current"))
@@ -48,7 +42,7 @@ PROCESSES = Collector(
             ),
             reading("pids"),
         ),
-        Group((THREADS._replace(value=at("threads")),), _without_pids),
+        Group((THREADS._replace(value=at("threads")),), members("pids")),
     ),
 )  # fmt: skip
 
@@ -68,11 +62,6 @@ def _each(sight: Sight, read: Callable[[int], Any]) -> dict[str, list[Any]]:
     return found
 
 
-def _extra(name: str) -> Callable[[Sight], Callable[[Subject], Any]]:
-    """Return the source of what a collector has prepared, by the subject's labels."""
-    return lambda sight: lambda subject: sight.of(name).get(subject.labels) or None
-
-
 def _files(sight: Sight) -> Any:  # noqa: ANN401
     return {
         labels: Descriptors(sum(one.files for one in each), sum(one.sockets for one in each))
@@ -82,7 +71,7 @@ def _files(sight: Sight) -> Any:  # noqa: ANN401
 
 def _states(sight: Sight) -> Any:  # noqa: ANN401
     each = _each(sight, lambda pid: read_thread_states(sight.host, pid))
-    return {labels: sum(found, Counter()) for labels, found in each.items()}
+    return {labels: sum(found, Counter()) for labels, found in each.items() if found}
 
 
 def _ulimits(sight: Sight) -> Any:  # noqa: ANN401
@@ -110,7 +99,7 @@ FILES = Collector(
                 Row("container_file_descriptors", "gauge", "Open files of all processes.", at("files")),
                 Row("container_sockets", "gauge", "Open sockets of all processes.", at("sockets")),
             ),
-            _extra("files"),
+            prepared("files"),
         ),
     ),
     default=False,
@@ -125,7 +114,7 @@ TASKS_STATE = Collector(
                 Row("container_tasks_state", "gauge", "Tasks in each state.", _in_state(letters), f',state="{state}"')
                 for state, letters in STATES.items()
             ),
-            _extra("tasks_state"),
+            prepared("tasks_state"),
         ),
     ),
     default=False,
@@ -141,7 +130,7 @@ ULIMITS = Collector(
                     lambda limits: None if OPEN_FILES not in limits else -1 if limits[OPEN_FILES] is None
                     else limits[OPEN_FILES], ',ulimit="max_open_files"'),
             ),
-            _extra("ulimits"),
+            prepared("ulimits"),
         ),
     ),
     default=False,
@@ -183,7 +172,7 @@ TOP = Collector(
                 Row("container_process_resident_memory_bytes", "gauge", "Memory of one of the largest processes.",
                     at("rss_bytes")),
             ),
-            _extra("top"),
+            prepared("top"),
             _named,
         ),
     ),

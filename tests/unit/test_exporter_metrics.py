@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporter.collectors import COLLECTORS, DEFAULTS, Selection
-from exporter.families.findings import evidence, rests_on
+from exporter.families.findings import Basis, bases, evidence
 from exporter.scrape import Scraper
 from exporter.subjects import Subjects
 from inspector.document import document
@@ -326,10 +326,12 @@ def test_findings_are_those_of_the_document(tmp_path: Path, layout: str) -> None
         time.sleep(0.01)
         after = observer.tick()
         interval = Interval(before, after)
-        subjects = [one for one in Subjects().of(after) if one.container]
+        roll = Subjects().of(after)
+        judged = zip(roll, bases(interval, roll, [None] * len(roll)), strict=True)
+        shown = [(one.container, Basis._make(basis)) for one, basis in judged if one.container]
         documents = document(before, after)["containers"]
-        for subject, whole in zip(subjects, documents, strict=True):
-            part = evidence(rests_on(interval, subject, None, {}), after.own)
+        for (one, basis), whole in zip(shown, documents, strict=True):
+            part = evidence(one, basis, after.own)
             for group, key in (("cpu", "throttled_ratio"), ("cpu", "throttled_by"), ("pids", "current"),
                                ("memory", "unreclaimable_bytes"), ("network", "shared_with_host")):  # fmt: skip
                 assert part[group][key] == whole[group][key], key  # type: ignore[literal-required]

@@ -55,7 +55,7 @@ def look(kills: Kills, host: Host, *containers: Container, at: float = 100.0, co
     kills.update(sight)
     gone: list[Subject] = kills.gone(sight)
     shown = [one for one in (*sight.subjects, *gone) if one.container or one in gone]
-    return {one.id: kills.by_path[one.keys["memory"][1]].told() for one in shown}
+    return {one.id: kills.by_path[one.paths["memory"]].told() for one in shown}
 
 
 def close(kills: Kills) -> None:
