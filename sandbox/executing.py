@@ -6,7 +6,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sandbox import cgroup, channel, document, init, security
+from sandbox import attributes, cgroup, channel, document, init, security
+from sandbox.attributes import Attributes
+from sandbox.codec import decode
 from sandbox.errors import SandboxError
 from sandbox.foreground import attend
 from sandbox.launch import launch
@@ -48,6 +50,8 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
     config = text["Config"]
     given = environment((*config["Env"], *options.env), host_environment, tty=options.tty)
     out, err = (init.NULL, init.NULL) if options.detach else (1, 2)
+    its = decode(Attributes, text["Cgscope"]["Spec"].get("attributes", {}))
+    attributes.load(its)
     program = init.Program(
         argv=options.argv,
         env=given,
@@ -57,6 +61,7 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
         tty=options.tty,
         streams=init.Streams(0 if options.interactive else init.NULL, out, err),
         die_with_parent=not options.detach,
+        attributes=its,
     )
     steps = tuple(step for step in cgroup.plan(Limits(), document.places_of(text)) if step.phase == cgroup.JOIN)
     plan = init.Launch(program, steps, join=(pid, pidfd))

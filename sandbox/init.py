@@ -20,7 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from sandbox import cgroup, mounting, namespaces, privileges, rootfs, selfexec, syscalls, terminal, users
+from sandbox import attributes, cgroup, mounting, namespaces, privileges, rootfs, selfexec, syscalls, terminal, users
+from sandbox.attributes import Attributes
 from sandbox.channel import Born, Channel, Console, Go, Proceed, Ready
 from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError
 from sandbox.inroot import in_root_open, make_directories, root_directory
@@ -30,6 +31,7 @@ __all__ = ["Launch", "Program", "Streams", "descend", "joiner"]
 
 LAST_SIGNAL = 64  # _NSIG, with the real-time ones
 NULL = -1
+NO_ATTRIBUTES = Attributes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Program:
     streams: Streams
     init: bool = False
     die_with_parent: bool = True
+    attributes: Attributes = NO_ATTRIBUTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ def enter(launch: Launch) -> None:
     cgroup.apply(launch.cgroup_steps, cgroup.JOIN)
     if launch.user_namespace:
         namespaces.enter_user_namespace()
+    attributes.set_oom_score(launch.program.attributes)
     # A process of the container shall not read our memory or follow our descriptors (CVE-2016-9962).
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     if launch.join is not None:
@@ -135,6 +139,7 @@ def first_process(launch: Launch, channel: Channel) -> NoReturn:
         socket.sethostname(launch.hostname)
     if launch.new_namespaces & syscalls.CLONE_NEWNET:
         namespaces.loopback_up()
+    attributes.set_sysctls(launch.program.attributes)
     assert launch.root is not None  # noqa: S101
     mounting.apply(launch.root, launch.mounts)
     mounting.enter(launch.root.target, read_only=launch.read_only)
@@ -153,11 +158,9 @@ def joined_process(launch: Launch, channel: Channel) -> NoReturn:
 
 def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
     """Set up streams, drop privileges, find the program, and execute it when the limits are written."""
-    user = users.look_up(
-        program.user,
-        users.read_users("/etc/passwd", users.PASSWD_FIELDS),
-        users.read_users("/etc/group", users.GROUP_FIELDS),
-    )
+    group = users.read_users("/etc/group", users.GROUP_FIELDS)
+    user = users.look_up(program.user, users.read_users("/etc/passwd", users.PASSWD_FIELDS), group)
+    user = attributes.with_groups(user, program.attributes, group)
     environment = dict(item.split("=", 1) for item in program.env)
     environment.setdefault("HOME", user.home)
     if not environment["HOME"]:
@@ -165,6 +168,7 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
     set_streams(program, channel, user, console=console)
     make_workdir(program.workdir)
     syscalls.close_on_exec_from(3)
+    attributes.set_limits(program.attributes)
     granted = privileges.drop(user, program.rights)
     enter_workdir(program.workdir)
     path = find_program(program.argv[0], environment.get("PATH", ""))

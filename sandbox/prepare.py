@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from inspector.kernel.cgroups import read_cgroup, read_hierarchies
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import read_mountinfo
-from sandbox import cgroup, document, init, limit_files, namespaces, rootfs, security, syscalls
+from sandbox import attributes, cgroup, document, init, limit_files, namespaces, rootfs, security, syscalls
 from sandbox.codec import decode
 from sandbox.errors import SandboxError
 from sandbox.limits import DEFAULT_PIDS, Limits
@@ -81,10 +81,22 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
     if lost and not spec.best_effort_limits:
         why = "without root only a delegated cgroup can be" if rootless else "the controller cannot be used here"
         raise SandboxError(f"cannot limit {', '.join(lost)}: {why} (--limits-best-effort goes on without)")
+    attributes.check_namespaces(spec.attributes, own_network=not spec.host_network, own_ipc=True)
+    attributes.load(spec.attributes)
     rights = security.rights(spec.security, spec.capabilities, store.root)
     root, layers, pieces = _root(host, layout, rootless=rootless)
     launch = init.Launch(
-        program=init.Program(spec.argv, spec.env, spec.workdir, spec.user, rights, spec.tty, init.Streams(), spec.init),
+        program=init.Program(
+            spec.argv,
+            spec.env,
+            spec.workdir,
+            spec.user,
+            rights,
+            spec.tty,
+            init.Streams(),
+            spec.init,
+            attributes=spec.attributes,
+        ),
         cgroup_steps=cgroup.plan(limits, places, all_devices=spec.privileged or rootless),
         new_namespaces=namespaces.own(spec),
         user_namespace=rootless,

@@ -194,7 +194,7 @@ def plan(
     # proc can be mounted by the owner of the PID namespace only, sysfs by that of the network namespace.
     shared_proc = rootless and spec.host_pid
     steps: list[Step] = [*pieces, Bind("/proc", "/proc", own=True) if shared_proc else Mount("proc", "/proc", SAFE)]
-    steps += _dev(rootless=rootless, host_devices=host_devices)
+    steps += _dev(rootless=rootless, host_devices=host_devices, shm_bytes=spec.attributes.shm_bytes)
     steps += _sys(spec, places, rootless=rootless)
     inside = os.path.relpath(store, layout.lower) if store else ".."
     if not inside.startswith("..") and inside != ".":
@@ -215,7 +215,7 @@ def plan(
     return tuple(steps)
 
 
-def _dev(*, rootless: bool, host_devices: Iterable[Node]) -> Iterator[Step]:
+def _dev(*, rootless: bool, host_devices: Iterable[Node], shm_bytes: int) -> Iterator[Step]:
     yield Mount("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k", "tmpfs")
     for name, major, minor in NODES:
         yield Node(f"/dev/{name}", stat.S_IFCHR, major, minor, bind=rootless)
@@ -225,7 +225,7 @@ def _dev(*, rootless: bool, host_devices: Iterable[Node]) -> Iterator[Step]:
     data = f"newinstance,ptmxmode=0666,mode=0620{group}"
     yield Mount("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, data, "devpts")
     yield Mount("mqueue", "/dev/mqueue", SAFE, "", "mqueue")
-    yield Mount("tmpfs", "/dev/shm", SAFE, "mode=1777,size=65536k", "shm")  # noqa: S108
+    yield Mount("tmpfs", "/dev/shm", SAFE, f"mode=1777,size={shm_bytes}", "shm")  # noqa: S108
     for path, text in LINKS:
         yield Link(path, text)
 

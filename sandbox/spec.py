@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from sandbox.attributes import Attributes
 from sandbox.errors import SandboxError
 from sandbox.limits import Limits
 from sandbox.security import Security
@@ -65,6 +66,7 @@ class Spec:
     security: Security = field(default_factory=Security)
     host_pid: bool = False
     host_network: bool = False
+    attributes: Attributes = field(default_factory=Attributes)
     limits: Limits = field(default_factory=Limits)
     best_effort_limits: bool = False
     cgroup_parent: str = "/cgscope"

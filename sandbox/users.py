@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sandbox.errors import SandboxError
 from sandbox.inroot import in_root_open, root_directory
 
-__all__ = ["User", "look_up", "read_users"]
+__all__ = ["User", "group_id", "look_up", "read_users"]
 
 LARGEST_FILE = 1 << 20
 LARGEST_ID = 2**32 - 2
@@ -59,15 +59,20 @@ def look_up(text: str, passwd: Sequence[list[str]], group: Sequence[list[str]]) 
     gid = _id(entry[3]) if entry and entry[3].isdecimal() else 0
     groups: tuple[int, ...] = ()
     if colon and group_name:
-        found = next((each[2] for each in group if group_name in (each[0], each[2])), None)
-        if found is None and not group_name.isdecimal():
-            raise SandboxError(f"unable to find group {group_name}: no matching entries in group file")
-        gid = _id(found or group_name)
+        gid = group_id(group_name, group)
     elif entry:
         groups = tuple(_id(each[2]) for each in group if len(each) >= GROUP_FIELDS and entry[0] in each[3].split(","))
     home = entry[5] if entry and len(entry) >= PASSWD_FIELDS and entry[5].startswith("/") else "/"
     shell = entry[PASSWD_FIELDS] if entry and len(entry) > PASSWD_FIELDS else ""
     return User(uid, gid, groups or (gid,), home, shell)
+
+
+def group_id(name: str, group: Sequence[list[str]]) -> int:
+    """Return the id of a group that is given by name or number; a number needs no entry."""
+    found = next((each[2] for each in group if name in (each[0], each[2])), None)
+    if found is None and not (name.isascii() and name.isdecimal()):
+        raise SandboxError(f"unable to find group {name}: no matching entries in group file")
+    return _id(found or name)
 
 
 def _id(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from sandbox.commands.attribute_options import add_attribute_options, attributes_of
 from sandbox.commands.limit_options import add_changeable, add_fixed, limit_values
 from sandbox.commands.output import say_line
 from sandbox.errors import SandboxError
@@ -47,6 +48,7 @@ def add_container_options(parser: Parser) -> None:
     add("--privileged", action="store_true", help="all capabilities and devices, nothing masked")
     add("--pid", default="", choices=["", "host"], help="host: share the host's processes")
     add("--net", "--network", default="none", choices=["none", "host"], help="none (loopback only) or host")
+    add_attribute_options(parser)
     add_changeable(parser)
     add_fixed(parser)
     add("--limits-best-effort", action="store_true", help="warn of a limit that cannot be set, and go on")
@@ -102,6 +104,7 @@ def spec_of(arguments: Arguments) -> Spec:
         security=security.parse(arguments.security_opt, privileged=arguments.privileged),
         host_pid=arguments.pid == "host",
         host_network=arguments.net == "host",
+        attributes=attributes_of(arguments),
         limits=Limits(**limit_values(arguments)),
         best_effort_limits=arguments.limits_best_effort,
         cgroup_parent=os.path.join("/", arguments.cgroup_parent),

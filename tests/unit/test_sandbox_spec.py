@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sandbox import capabilities, users
+from sandbox.attributes import Attributes, Ulimit, attributes, check_namespaces
 from sandbox.codec import decode, encode
 from sandbox.errors import SandboxError
 from sandbox.limit_files import weight_of_shares
@@ -206,3 +210,22 @@ def test_hostile_passwd(tmp_path: object) -> None:
         file.write(b"#c:x:1:1::/:\nshort:x\nnan:x:y:0::/h:\n\xff:x:5:5::/h:/s\nlast:x:6:6::/h:/s")
     assert [entry[2] for entry in users.read_users(path, users.PASSWD_FIELDS)] == ["5", "6"]
     assert users.read_users(f"{tmp_path}/none", users.PASSWD_FIELDS) == []
+
+
+def test_surroundings_of_a_program() -> None:
+    """Ulimits take one or two numbers, the last of a name wins; settings are those of namespaces."""
+    given = attributes(ulimits=("nofile=5", "core=unlimited", "nofile=7:9"), sysctls=("net/ipv4/ip_forward=1",))
+    assert given.ulimits == (Ulimit("nofile", 7, 9), Ulimit("core", -1, -1))
+    assert given.sysctls == (("net.ipv4.ip_forward", "1"),)
+    assert (given.shm_bytes, given.oom_score_adj) == (64 << 20, None)
+    assert decode(Attributes, json.loads(json.dumps(encode(given)))) == given
+    with pytest.raises(SandboxError, match="shares its IPC namespace"):
+        check_namespaces(attributes(sysctls=("kernel.sem=1",)), own_network=True, own_ipc=False)
+
+
+@given(st.text())
+def test_no_ulimit_or_setting_is_another_error(text: str) -> None:
+    """Whatever is given is taken or refused, never anything else."""
+    for options in ({"ulimits": (text, f"nofile={text}")}, {"sysctls": (text, f"net.a={text}")}, {"shm_size": text}):
+        with contextlib.suppress(SandboxError):
+            attributes(**options)
