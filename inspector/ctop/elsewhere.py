@@ -30,6 +30,7 @@ class Where(NamedTuple):
     insecure: bool = False
     pids: tuple[int, ...] = ()
     uid: int | None = None
+    match: tuple[str, ...] = ()
 
     @property
     def is_here(self) -> bool:
@@ -52,6 +53,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "http://node:10071; a name and password as http://NAME:PASSWORD@node")
     add("--prometheus", metavar="URL", type=_url(PROMETHEUS_PORT), help="show all machines that this Prometheus "
         "scrapes, such as http://prometheus:9090, with cgscope-exporter or cAdvisor; -a then loads the others too")
+    add("--prometheus-match", dest="match", metavar="MATCHERS", type=_matchers, help="with --prometheus: only series "
+        """that meet these, as in PromQL, such as 'job="node"': where several jobs scrape one node""")
     add("--ca", dest="authority", metavar="FILE", help="certificates to trust, for https")
     add("--insecure", action="store_true", help="trust whoever answers at an https URL")  # fmt: skip
 
@@ -86,6 +89,15 @@ def _url(port: int) -> Callable[[str], Address]:
     return parse
 
 
+def _matchers(text: str) -> tuple[str, ...]:
+    from inspector.ctop.remote.prometheus import matchers  # noqa: PLC0415  only who asks for it
+
+    try:
+        return matchers(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def where_of(parser: argparse.ArgumentParser, given: Any) -> Where:  # noqa: ANN401  argparse.Namespace
     """Return where to look; exits with 2 and one line when that makes no sense."""
     chosen = [name for name in ("replay", "connect", "prometheus") if getattr(given, name) is not None]
@@ -93,6 +105,8 @@ def where_of(parser: argparse.ArgumentParser, given: Any) -> Where:  # noqa: ANN
         parser.error(f"--{chosen[0]} and --{chosen[1]} do not go together")
     if given.at is not None and given.replay is None:
         parser.error("--at needs --replay")
+    if given.match is not None and given.prometheus is None:
+        parser.error("--prometheus-match needs --prometheus")
     if given.record is not None and given.replay is not None:
         parser.error("--record and --replay do not go together")
     for name, option in (("pids", "-p"), ("uid", "-u"), ("socket", "--socket")):
@@ -102,7 +116,7 @@ def where_of(parser: argparse.ArgumentParser, given: Any) -> Where:  # noqa: ANN
     if (given.authority or given.insecure) and (where is None or where.scheme != "https"):
         parser.error(f"{'--ca' if given.authority else '--insecure'} needs an https URL")
     return Where(given.record, given.replay, given.at, given.connect, given.prometheus, given.authority, given.insecure,
-                 given.pids, given.uid)  # fmt: skip
+                 given.pids, given.uid, given.match or ())  # fmt: skip
 
 
 @contextmanager
@@ -136,8 +150,9 @@ def _source(asked: Options) -> Any:  # noqa: ANN401  a Source that is a context 
         from inspector.ctop.remote.prometheus import Prometheus  # noqa: PLC0415
 
         return Prometheus(
-            where.prometheus, every=asked.selection.every, authority=where.authority, insecure=where.insecure
-        )
+            where.prometheus, every=asked.selection.every, match=where.match, authority=where.authority,
+            insecure=where.insecure,
+        )  # fmt: skip
     from inspector.ctop.source import KernelSource  # noqa: PLC0415
 
     return KernelSource(processes=asked.processes, socket=asked.socket, pids=where.pids, uid=where.uid)

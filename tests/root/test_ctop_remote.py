@@ -62,7 +62,8 @@ def prometheus_fixture(tmp_path: Path, sandbox: Sandbox) -> Iterator[tuple[str, 
         targets = json.dumps([*nodes, f"127.0.0.1:{free_port()}"])
         config.write_text(
             "global: {scrape_interval: 3s, scrape_timeout: 3s}\n"
-            f"scrape_configs: [{{job_name: cadvisor, static_configs: [{{targets: {targets}}}]}}]\n"
+            f"scrape_configs: [{{job_name: cadvisor, static_configs: [{{targets: {targets}}}]}},\n"
+            f"  {{job_name: twice, static_configs: [{{targets: ['{nodes[1]}']}}]}}]\n"
         )
         port = free_port()
         command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}",
@@ -100,7 +101,14 @@ def test_a_fleet_through_prometheus(prometheus: tuple[str, list[str]]) -> None:
     assert [text for text in document["problems"] if text.startswith("Prometheus cannot scrape 127.0.0.1:")]
     assert {one["kind"] for one in document["containers"]} == {"container"}
     assert {one["kind"] for one in shown(url, "-a")["containers"]} >= {"container", "cgroup"}
-    assert document["host"]["cpus"] > 0
+    until(lambda: any("scraped twice" in text for text in shown(url)["problems"]), "the second job's first scrape")
+    for argv, jobs in (((), "cadvisor twice"), (("--prometheus-match", 'job="twice"'), "twice")):
+        document = shown(url, *argv)
+        web = [one["name"] for one in document["containers"] if one["node"] == there]
+        assert web.count("web") == 1
+        assert any("scraped twice" in text for text in document["problems"]) == (" " in jobs)
+        assert {one["node"] for one in document["containers"]} == ({here, there} if " " in jobs else {there})
+        assert document["host"]["cpus"] > 0
     table = run([*CTOP, "--prometheus", url, "-d", "0.1", "--once", "-s", "node"]).stdout
     assert "NODE" in table
     assert "2 nodes by 127.0.0.1" in table

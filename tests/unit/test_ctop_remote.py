@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,14 @@ from inspector.ctop.remote import http as remote_http
 from inspector.ctop.remote.connect import Exporter
 from inspector.ctop.remote.fleet import GAUGES, INFOS, RATES, Sample, document_of
 from inspector.ctop.remote.http import Address, RemoteError, Server, address
-from inspector.ctop.remote.prometheus import Prometheus, questions
+from inspector.ctop.remote.prometheus import Prometheus, matchers, questions
 from inspector.ctop.shape import checked
+from inspector.schema import Document
 from inspector.views.jsontext import to_json
 from tests.testbed.certificates import Authority
 from tests.unit.documents import container, document
 
+Series = tuple[list[Sample], list[Sample], list[Sample]]
 Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
 
 
@@ -363,14 +365,93 @@ def test_an_exporter_of_ours_tells_more() -> None:
         Sample("container_finding", {**labels, "code": "novel", "severity": "\x1b"}, 1),
         Sample("container_processes", labels, 3),
     ]
-    # A second job that scrapes the same node tells of the container again.
-    figures.append(Sample("container_processes", {**labels, "job": "other"}, 3))
-    one, again = document_of(figures, [], [], 1.0, "prom")["containers"]
+    [one] = document_of(figures, [], [], 1.0, "prom")["containers"]
     assert (one["node"], one["runtime"], one["state"], one["pid"]) == ("n1", "docker", "paused", 42)
     assert (one["cpu"]["limit_cores"], one["cpu"]["limit_set_by"]) == (0.5, "/kubepods")
     assert (one["parent"], one["members"]) == ("n1/docker/p", 3)
     assert [found["code"] for found in one["findings"]] == ["host-pid"]
-    assert again["id"] != one["id"]
+
+
+def scraped(job: str, *, ours: bool = False, node: str = "n1", paths: Sequence[str] = ("/docker/a",)) -> Series:
+    """Return the figures, the rates and the machine that one job tells of a node."""
+    labels = {"job": job, "node": node, "instance": f"{node}:1", "image": "nginx"}
+    ones = [{**labels, "id": path} for path in paths]
+    root = {**labels, "id": "/"}
+    figures = [Sample("container_memory_working_set_bytes", one, 100 + len(job)) for one in ones]
+    figures += [Sample("container_info", {**one, "runtime": "docker"}, 1) for one in ones if ours]
+    rates = [Sample("container_cpu_usage_seconds_total", one, 0.5) for one in ones] + [Sample("used_cores", root, 0.75)]
+    return figures, rates, [Sample("machine_cpu_cores", labels, 4), Sample("machine_memory_bytes", labels, 4096)]
+
+
+def told(*jobs: Series) -> Document:
+    """Return the document of several jobs."""
+    figures, rates, machines = ([one for job in jobs for one in job[part]] for part in range(3))
+    return document_of(figures, rates, machines, 1.0, "prom")
+
+
+def test_two_jobs_that_scrape_one_node() -> None:
+    """Each container and each machine counts once, as a cgscope-exporter has it, and what was left out is said."""
+    found = told(scraped("cadvisor", paths=("/docker/a", "/docker/b")), scraped("own", ours=True), scraped("other"))
+    assert [(one["id"], one["runtime"]) for one in found["containers"]] == [
+        ("n1/docker/a", "docker"), ("n1/docker/b", None),
+    ]  # fmt: skip
+    assert found["containers"][0]["memory"]["working_set_bytes"] == 103
+    assert (found["host"]["cpus"], found["host"]["usage_cores"]) == (4, 0.75)
+    assert found["problems"] == [
+        f"n1 is scraped twice: shown as job own has it, not job {other} (--prometheus-match chooses)"
+        for other in ("cadvisor", "other")
+    ]
+    assert told(scraped("own", ours=True), scraped("cadvisor"))["problems"] == found["problems"][:1]
+
+
+def test_two_jobs_that_tell_as_much() -> None:
+    """The first by name is shown, whichever answer comes first; of many nodes there is one line."""
+    both = [scraped(job, node=node) for node in ("n1", "n2", "n3") for job in ("b", "a")]
+    for jobs in (both, both[::-1]):
+        found = told(*jobs)
+        assert {one["memory"]["working_set_bytes"] for one in found["containers"]} == {101}
+        assert found["host"]["cpus"] == 12
+        assert found["problems"] == [
+            "3 nodes are scraped twice: shown as job a has it, not job b (--prometheus-match chooses)"
+        ]
+    assert told(*both[::2])["problems"] == []
+
+
+def test_matchers() -> None:
+    """What PromQL has between its braces is taken apart, and put into each question; containers' alone into theirs."""
+    assert matchers('job="node"') == ('job="node"',)
+    assert matchers(' { job =~ "a|b}" , namespace!="x\\"y" } ') == ('job =~ "a|b}"', 'namespace!="x\\"y"')
+    for question in questions(every=False, match=('job="x"',)):
+        assert question.count("{") == question.count('job="x"}')
+    figures, rates, machines = questions(every=True, match=('namespace="shop"', 'job="x"'))
+    assert 'id!="/",namespace="shop",job="x"}' in figures
+    assert '{id="/",job="x"}' in rates
+    assert machines.endswith('",job="x"}')
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "}", "job", "job=node", "job='a'", 'job="a', 'job="a",', 'job="a",,b="c"', 'job="a" b="c"',
+     'j\u00f6b="a"', 'job="a"}) or up{x="', '__name__="a"} or {b="', 'job="a\n"', 'job="\x1b[2J"', "x" * 100_000,
+     'job="' + "x" * 2000 + '"'],
+)  # fmt: skip
+def test_what_is_no_matcher_is_one_line(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2 and one short line, whatever is in it; nobody is asked anything."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--prometheus", "127.0.0.1:1", "--prometheus-match", text, "--once"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "--prometheus-match" in said
+    assert len(said) < 300
+    assert said.count("\n") == 1
+    assert "\x1b" not in said
+
+
+def test_a_matcher_needs_a_prometheus(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of this machine there are no series to choose from."""
+    with pytest.raises(SystemExit):
+        main(["--prometheus-match", 'job="a"', "--once"])
+    assert "--prometheus-match needs --prometheus" in capsys.readouterr().err
 
 
 def test_what_is_asked_are_metrics_that_exist() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast, get_args, get_type_hints
 
 from inspector import schema
+from inspector.ctop.remote.doubles import Doubles, Teller, node_of, teller_of
 from inspector.findings import CODES, findings
 from inspector.schema import Container, Document, Finding
 
@@ -102,6 +103,7 @@ class _One:
 
     def __init__(self, labels: Mapping[str, str]) -> None:
         self.labels = labels
+        self.teller = teller_of(labels)
         self.values: dict[str, float] = {}
         self.totals: dict[str, float] = {}
         self.infos: dict[str, Mapping[str, str]] = {}
@@ -120,7 +122,7 @@ def document_of(
 ) -> Document:
     """Return the document; `name` is that of the Prometheus."""
     ones: dict[tuple[str, ...], _One] = {}
-    used: dict[str, float] = {}
+    used: dict[str, dict[Teller, float]] = {}
     for sample in figures:
         one = _one(ones, sample)
         if sample.metric in GAUGES:
@@ -134,17 +136,15 @@ def document_of(
         if sample.metric in RATES:
             _one(ones, sample).add(RATES[sample.metric], sample)
         elif sample.labels.get("cpu", "total") == "total":
-            used[sample.metric] = used.get(sample.metric, 0.0) + sample.value
-    containers: dict[str, Container] = {}
+            _add(used, sample)
+    doubles = Doubles({one.teller for one in ones.values() if "container_info" in one.infos})
+    same: dict[tuple[str, str], dict[Teller, _One]] = {}
     for one in ones.values():
-        made = _container(one)
-        # Two jobs that scrape one node tell of each container twice.
-        while made["id"] in containers:
-            made["id"] += "'"
-        containers[made["id"]] = made
+        same.setdefault((one.teller.node, one.labels.get("id", "")), {})[one.teller] = one
+    containers = [_container(tellers[doubles.best(tellers)]) for tellers in same.values()]
     jobs = {one.labels.get("job", "") for one in ones.values()}
-    host, problems = _host(list(machines), used, jobs, name)
-    nodes = {container["node"] for container in containers.values()}
+    host, problems = _host(list(machines), used, jobs, doubles)
+    nodes = {container["node"] for container in containers}
     host["hostname"] = f"{len(nodes)} node{'' if len(nodes) == 1 else 's'} by {name}"
     return {
         "schema": schema.SCHEMA,
@@ -152,19 +152,20 @@ def document_of(
         "interval_seconds": None,
         "host": host,
         "viewpoint": {"inside_container": False, "hidden_ancestors": False, "self": None},
-        "containers": list(containers.values()),
-        "problems": problems,
+        "containers": containers,
+        "problems": [*problems, *doubles.told()],
         "denied": 0,
     }
 
 
-def _node(labels: Mapping[str, str]) -> str:
-    return labels.get("node") or labels.get("instance") or ""
+def _add(sums: dict[str, dict[Teller, float]], sample: Sample) -> None:
+    told, teller = sums.setdefault(sample.metric, {}), teller_of(sample.labels)
+    told[teller] = told.get(teller, 0.0) + sample.value
 
 
 def _one(ones: dict[tuple[str, ...], _One], sample: Sample) -> _One:
     labels = sample.labels
-    key = tuple(labels.get(name, "") for name in ("node", "instance", "job", "id"))
+    key = (*teller_of(labels), labels.get("id", ""))
     one = ones.get(key)
     if one is None:
         one = ones[key] = _One(labels)
@@ -172,21 +173,24 @@ def _one(ones: dict[tuple[str, ...], _One], sample: Sample) -> _One:
 
 
 def _host(
-    samples: list[Sample], used: Mapping[str, float], jobs: set[str], name: str
+    samples: list[Sample], used: Mapping[str, Mapping[Teller, float]], jobs: set[str], doubles: Doubles
 ) -> tuple[schema.Machine, list[str]]:
     """Return the machines' sums, and which of the scraped ones are down."""
-    sums: dict[str, float] = {}
+    told: dict[str, dict[Teller, float]] = {}
     down = []
-    for metric, labels, value in samples:
-        if metric == "up":
-            if not value and (labels.get("job", "") in jobs or not jobs):
-                down.append(_node(labels))
-        elif labels.get("job", "") in jobs or not jobs:
-            sums[metric] = sums.get(metric, 0.0) + value
+    for sample in samples:
+        if sample.labels.get("job", "") not in jobs and jobs:
+            continue
+        if sample.metric != "up":
+            _add(told, sample)
+        elif not sample.value:
+            down.append(node_of(sample.labels))
+    sums = {metric: doubles.sum(values) for metric, values in told.items()}
+    of_roots = {metric: doubles.sum(values) for metric, values in used.items()}
     total, available = int(sums.get("machine_memory_bytes", 0)), sums.get("machine_memory_available_bytes")
-    used_bytes = total - int(available) if available is not None else used.get("used_bytes")
+    used_bytes = total - int(available) if available is not None else of_roots.get("used_bytes")
     machine: schema.Machine = {
-        "hostname": name,
+        "hostname": "",
         "kernel": "",
         "cpus": int(sums.get("machine_cpu_cores", 0)),
         "memory_bytes": total,
@@ -194,7 +198,7 @@ def _host(
         "swap_bytes": int(sums.get("machine_swap_bytes", 0)),
         "boot_time": None,
         "load": [],
-        "usage_cores": used.get("used_cores"),
+        "usage_cores": of_roots.get("used_cores"),
         "memory_used_bytes": None if used_bytes is None else int(used_bytes),
     }
     return machine, [f"Prometheus cannot scrape {node}" for node in sorted(down)]
@@ -211,7 +215,7 @@ def _container(one: _One) -> Container:
         if key:
             made[group][key] = value
     labels, info = one.labels, one.infos.get("container_info", {})
-    path, node = labels.get("id", ""), _node(labels)
+    path, node = labels.get("id", ""), one.teller.node
     for metric, group in SET_BY.items():
         made[group]["limit_set_by"] = one.infos.get(metric, {}).get("set_by")
     _limits(made, values, path)

@@ -7,7 +7,9 @@ two looks, here Prometheus' own, whatever its scrape interval.
 from __future__ import annotations
 
 import math
+import re
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
@@ -19,24 +21,47 @@ if TYPE_CHECKING:
     from inspector.closeup import Ask, Closeup
     from inspector.ctop.walk import Walk
 
-__all__ = ["Prometheus", "questions"]
+__all__ = ["Prometheus", "matchers", "questions"]
 
 SECONDS = 20.0
 WINDOW = "5m"  # two scrapes lie in it, up to one every two minutes
 MOST_TEXT = 4096
 TAG = "cgscope"
+MOST_MATCHERS = 1000
+OF_CONTAINERS = re.compile(r"(?:container|id|image|name|namespace|pod)\b", re.ASCII)
+"""Labels that the series of machines do not have: a matcher of one chooses among containers alone."""
+MATCHER = re.compile(r"""\s*[A-Za-z_][A-Za-z0-9_]*\s*(?:=~|!~|!=|=)\s*"(?:[^"\\]|\\.)*"\s*""", re.ASCII)
 
 
-def questions(*, every: bool) -> tuple[str, str, str]:
-    """Return what is asked in PromQL: figures, rates, and of the machines; with `every` not of containers alone."""
-    only = 'id!="",id!="/"' + ("" if every else ',image!=""')
+def matchers(text: str) -> tuple[str, ...]:
+    """Return PromQL's label matchers as they go into a selector, each whole; ValueError when it is none."""
+    inner = text.strip().removeprefix("{").removesuffix("}") if text.strip().startswith("{") else text
+    place, found = 0, []
+    while (one := MATCHER.match(inner, place)) and len(inner) <= MOST_MATCHERS and inner.isprintable():
+        found.append(one[0].strip())
+        place = one.end() + 1
+        if one.end() == len(inner) or inner[one.end() : place] != ",":
+            break
+    if not found or place <= len(inner):
+        example = """'job="node"' or 'job=~"a|b",cluster="x"'"""
+        raise ValueError(f"must be matchers as in PromQL, such as {example}, not {text[:40]!r}")
+    return tuple(found)
+
+
+def questions(*, every: bool, match: Sequence[str] = ()) -> tuple[str, str, str]:
+    """Return what is asked in PromQL: figures, rates, and of the machines; with `every` not of containers alone.
+
+    `match` are matchers() that each series has to meet.
+    """
+    only = ",".join(('id!=""', 'id!="/"', *(() if every else ('image!=""',)), *match))
+    more = "".join(f",{one}" for one in match if not OF_CONTAINERS.match(one))
     names = "|".join([*GAUGES, *INFOS])
     rates = [f'label_replace(irate({metric}{{{only}}}[{WINDOW}]),"{TAG}","{metric}","","")' for metric in RATES]
     rates += [
-        f'label_replace(irate(container_cpu_usage_seconds_total{{id="/"}}[{WINDOW}]),"{TAG}","used_cores","","")',
-        f'label_replace(container_memory_working_set_bytes{{id="/"}},"{TAG}","used_bytes","","")',
+        f'label_replace(irate(container_cpu_usage_seconds_total{{id="/"{more}}}[{WINDOW}]),"{TAG}","used_cores","","")',
+        f'label_replace(container_memory_working_set_bytes{{id="/"{more}}},"{TAG}","used_bytes","","")',
     ]
-    return f'{{__name__=~"{names}",{only}}}', " or ".join(rates), f'{{__name__=~"{"|".join(MACHINE)}"}}'
+    return f'{{__name__=~"{names}",{only}}}', " or ".join(rates), f'{{__name__=~"{"|".join(MACHINE)}"{more}}}'
 
 
 class Prometheus:
@@ -45,11 +70,12 @@ class Prometheus:
     local = False
 
     def __init__(
-        self, where: Address, *, every: bool = False, authority: str | None = None, insecure: bool = False
-    ) -> None:
+        self, where: Address, *, every: bool = False, match: Sequence[str] = (), authority: str | None = None,
+        insecure: bool = False,
+    ) -> None:  # fmt: skip
         self.focus: str | None = None
         self._where = where
-        self._questions = questions(every=every)
+        self._questions = questions(every=every, match=match)
         self._server = Server(where, authority=authority, insecure=insecure)
         self._latest: Document | None = None
         self._since = 0.0
