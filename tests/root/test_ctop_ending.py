@@ -71,13 +71,10 @@ def test_a_container_of_ours(sandbox: Sandbox, source: KernelSource) -> None:
 
 def test_a_container_of_docker(docker: Docker, source: KernelSource) -> None:
     """Docker's file has the code, and that somebody stopped it."""
-    docker.start("ends", "busybox", "sleep", "1000")
-    try:
+    with docker.running("ends", "busybox", "sleep", "1000"):
         one, _ = watched(source, lambda one: one["name"] == "ends")
         docker("stop", "-t", "0", "ends")
         told = ended(source, one)
-    finally:
-        docker("rm", "-f", "ends")
     assert told.ended is not None
     words = "killed by SIGKILL" if KERNEL_TELLS else "exit code 137 (SIGKILL?)"
     assert told.ended == f"{words}, on order to its runtime"

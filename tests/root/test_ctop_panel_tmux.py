@@ -51,11 +51,23 @@ def page(sandbox: Sandbox, tmp_path: Path) -> Iterator[Tmux]:
     terminal = Tmux(tmp_path, shlex.join([*command, "-f", f"name:{NAME}"]), (200, 50))
     try:
         terminal.wait(rf"^{NAME} +sandbox ")
-        terminal.press("Enter")
-        terminal.wait(r"^ +PID +INSIDE ")
+        terminal.press("Enter", until=r"^ +PID +INSIDE ")
+        pid = sandbox.pid(NAME)
+        # Until then the program has not made all that it is going to.
+        assert wait_for(lambda: len(os.listdir(f"/proc/{pid}/task")) == 2 and "sleep" in names_below(pid), 90.0)
         yield terminal
     finally:
         terminal.close()
+
+
+def below(pid: int) -> list[str]:
+    """Return the children of a process."""
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+
+
+def names_below(pid: int) -> list[str]:
+    """Return the names of the children of a process."""
+    return [Path(f"/proc/{child}/comm").read_text(encoding="ascii").strip() for child in below(pid)]
 
 
 def control(pid: int, controller: str, *names: str) -> str:
@@ -77,20 +89,18 @@ def test_all_tabs_of_a_real_container(page: Tmux, sandbox: Sandbox) -> None:
     """Each tab shows what the kernel's files say: PIDs, limits, namespaces, layers, sockets, rights, findings."""
     pid = sandbox.pid(NAME)
     # Processes: the PIDs outside and inside, the child in the tree, both threads.
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    inner = status(children[0], "NSpid").split()[-1]
-    page.press("t")
+    (child,) = below(pid)
+    inner = status(child, "NSpid").split()[-1]
+    page.press("t", until=rf"^ +{child} +{inner} +root +S +1 .* └─sleep 4000$")
     page.wait(rf"^ +{pid} +1 +root +S +2 .* {re.escape(sys.executable)} ")
-    page.wait(rf"^ +{children[0]} +{inner} +root +S +1 .* └─sleep 4000$")
-    page.press("H")
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        page.wait(rf"^ +{thread} .* S ")
+    first, second = sorted(map(int, os.listdir(f"/proc/{pid}/task")))
+    page.press("H", until=rf"^ +{second} .* S ")
+    page.wait(rf"^ +{first} .* S ")
 
     # Limits: each level with its own value, the binding one marked.
-    page.press("2")
+    page.press("2", until=r"^memory +64MiB, set by its own cgroup$")
     limit = int(control(pid, "memory", "memory.limit_in_bytes", "memory.max"))
     assert limit == 64 * MIB
-    page.wait(r"^memory +64MiB, set by its own cgroup$")
     page.wait(r"^  binds +[\d.]+MiB of +64MiB +[\d.]+% ")
     page.wait(r"^cpu +0\.40 cores, set by its own cgroup$")
     page.wait(r"^  binds +(0|0\.\d+) of +0\.40 ")
@@ -99,44 +109,36 @@ def test_all_tabs_of_a_real_container(page: Tmux, sandbox: Sandbox) -> None:
     page.wait(r"the machine$")
 
     # Namespaces: the kernel's own numbers, and whose they are.
-    page.press("3")
+    page.press("3", until=r"^mnt +own ")
     for kind in ("mnt", "pid", "net", "ipc", "uts", "user"):
         inode = re.findall(r"\d+", os.readlink(f"/proc/{pid}/ns/{kind}"))[0]
         own = os.readlink(f"/proc/{pid}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")
         page.wait(rf"^{kind} +{'own' if own else HOSTS} +{inode} ")
 
     # Filesystem: the layers, the volume, what was written.
-    page.press("4")
     upper = sandbox.inspect(NAME)["GraphDriver"]["Data"]["UpperDir"]
-    page.wait(rf"^ +upper +{re.escape(upper)}$")
+    page.press("4", until=rf"^ +upper +{re.escape(upper)}$")
     page.wait(rf"^ +bind +/srv from {re.escape(str(page.directory))} \(\w+, read-only\)$")
-    page.press("c")
-    size = os.path.getsize(f"{upper}/root/written")
-    assert size == 300_000
-    page.wait(r"^A +293KiB  /root/written$")
+    assert os.path.getsize(f"{upper}/root/written") == 300_000
+    page.press("c", until=r"^A +293KiB  /root/written$")
     page.wait(r"^  \d+ added, ")
 
     # Network: loopback alone, and who listens.
-    page.press("5")
-    page.wait(r"^a network namespace of its own \d+$")
+    page.press("5", until=r"^a network namespace of its own \d+$")
     page.wait(r"^lo +0B/s +0B/s +0 ")
     page.wait(r"^ +lo +127\.0\.0\.1( |$)")
     page.wait(rf"^tcp +8123 +root +{pid} \S+ +127\.0\.0\.1$")
 
     # Security: as many capabilities as the kernel's mask has bits.
-    page.press("6")
     bits = int(status(pid, "CapEff"), 16).bit_count()
-    page.wait(rf"^ +effective +{bits}: ")
+    page.press("6", until=rf"^ +effective +{bits}: ")
     page.wait(r"^ +seccomp +disabled")
 
     # History, and findings with what to do.
-    page.press("7")
-    page.wait(r"^CPU in cores +\S+ of 0\.40 .*MEMORY, working set")
-    page.press("8")
-    page.wait(r"^ +Run it as another user, or with a user namespace")
+    page.press("7", until=r"^CPU in cores +\S+ of 0\.40 .*MEMORY, working set")
+    page.press("8", until=r"^ +Run it as another user, or with a user namespace")
     page.wait(r"^EVIDENCE ")
-    page.press("q")
-    page.wait(r"exit code 0")
+    page.press("q", until=r"exit code 0")
     assert page.is_restored()
 
 
@@ -147,7 +149,5 @@ def test_an_end_for_lack_of_memory(page: Tmux, sandbox: Sandbox) -> None:
     assert wait_for(lambda: sandbox.inspect(NAME)["State"]["Status"] == "exited", 90.0)
     page.wait(r"^ENDED at \d\d:\d\d:\d\d: \S+ \(pid \d+\) was killed for lack of memory \(OOM\)")
     page.wait(rf"^{NAME}  sandbox container ")
-    page.press("2")
-    page.wait(r"^MEMORY +working set ")
-    page.press("Escape")
-    page.wait(r"no containers found")
+    page.press("2", until=r"^MEMORY +working set ")
+    page.press("Escape", until=r"no containers found")

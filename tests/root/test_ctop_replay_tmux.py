@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from inspector.ctop.recording.reader import Recording
+from tests.live.test_recording import waiting
 from tests.testbed.tmux import Tmux
 
 pytestmark = [
@@ -30,31 +31,28 @@ def test_recorded_in_the_live_view_and_shown_again(tmp_path: Path) -> None:
     terminal = Tmux(tmp_path / "first", f"{CTOP} -a -d 0.2 --record {path}")
     try:
         terminal.see(lambda text: "all kinds" in text and "over" in text)
-        terminal.press("q")
-        terminal.see(lambda text: "exit code 0" in text)
+        waiting(path, 3)
+        terminal.press("q", until="exit code 0")
         assert terminal.is_restored()
     finally:
         terminal.close()
     with Recording(str(path)) as recording:
         length = recording.length
-    assert length >= 2
+    assert length >= 3
     terminal = Tmux(tmp_path / "second", f"{CTOP} -a --replay {path}")
     try:
         terminal.see(lambda text: text.startswith("REPLAY") and "PLAYING" in text)
-        terminal.press("C-End")
-        terminal.see(lambda text: f"  {length}/{length}" in text and "HELD" in text)
-        terminal.press("[")
-        terminal.see(lambda text: f"  {length - 1}/{length}" in text)
-        terminal.press("b", "-", "1", "h", "Enter")
-        terminal.see(lambda text: f"  1/{length}" in text)
-        terminal.press("b", "x", "Enter")
-        terminal.see(lambda text: "is no time" in text)
-        terminal.press("Escape")
-        terminal.resize(120, 40)
-        terminal.see(lambda text: "is no time" not in text and text.startswith("REPLAY"))
-        terminal.resize(80, 24)
-        terminal.press("q")
-        terminal.see(lambda text: "exit code 0" in text)
+        terminal.press("C-End", until=lambda text: f"  {length}/{length} " in text and "HELD" in text)
+        terminal.press("[", until=f"  {length - 1}/{length} ")
+        terminal.press("b", "-", "1", "h", "Enter", until=f"  1/{length} ")
+        terminal.press("b", "x", "Enter", until="is no time")
+        terminal.press("Escape", until=lambda text: "is no time" not in text)
+        for columns, lines in ((120, 40), (80, 24)):
+            terminal.resize(columns, lines)
+            # The last line is drawn for that height.
+            terminal.see(lambda text, lines=lines: text.startswith("REPLAY")  # type: ignore[misc]
+                         and "Space play" in text.splitlines()[lines - 1])  # fmt: skip
+        terminal.press("q", until="exit code 0")
         assert terminal.is_restored()
     finally:
         terminal.close()
@@ -65,7 +63,7 @@ def test_nothing_to_show_leaves_the_terminal(tmp_path: Path, argv: str) -> None:
     """A server that is not there and a file that is none end in one line, with the terminal as it was."""
     terminal = Tmux(tmp_path, f"{CTOP} {argv}")
     try:
-        shown = terminal.see(lambda text: "exit code 1" in text)
+        shown = terminal.see("exit code 1")
         assert len([line for line in shown.splitlines() if line.startswith("ctop: ")]) == 1
         assert terminal.is_restored()
     finally:

@@ -41,11 +41,8 @@ def place(docker: Docker) -> Iterator[str]:
         os.chmod(below, 0o755)  # noqa: S103  the user has to get through
         os.link(socket, f"{below}/docker.sock")
         os.chown(socket, 0, GROUP)
-        docker.start("cgscope-named", "--label", "team=shop", IMAGE, *SLEEP)
-        try:
+        with docker.running("cgscope-named", "--label", "team=shop", IMAGE, *SLEEP):
             yield f"{below}/docker.sock"
-        finally:
-            docker("rm", "-f", "cgscope-named")
 
 
 def seen(identifier: str, *arguments: str) -> tuple[Container, Document]:

@@ -23,10 +23,11 @@ UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 def busy(docker: Docker) -> Iterator[str]:
     """Run the busy loop in a Docker container with 0.2 cores and 64 MiB; give its id."""
     limits = ("--cpu-quota", "20000", "--cpu-period", "100000", "--memory", "64m")
-    identifier = docker.start("cgscope-busy", *limits, IMAGE, *BUSY_LOOP)
-    with cgroups.favoured(cgroups.path_of(docker.pid("cgscope-busy"), "cpu")):
+    with (
+        docker.running("cgscope-busy", *limits, IMAGE, *BUSY_LOOP) as identifier,
+        cgroups.favoured(cgroups.path_of(docker.pid("cgscope-busy"), "cpu")),
+    ):
         yield identifier
-    docker("rm", "-f", "cgscope-busy")
 
 
 def docker_stats(docker: Docker, name: str) -> tuple[float, float]:

@@ -101,9 +101,8 @@ def check(inside: Callable[[], str], own: str) -> None:
 @pytest.fixture(name="subject")
 def subject_fixture(docker: Docker) -> Iterator[None]:
     """Run a container of Docker's with every limit, asleep."""
-    docker.start(SUBJECT, *LIMITS, IMAGE, "sleep", "1000")
-    yield
-    docker("rm", "-f", SUBJECT)
+    with docker.running(SUBJECT, *LIMITS, IMAGE, "sleep", "1000"):
+        yield
 
 
 def propagation() -> str:

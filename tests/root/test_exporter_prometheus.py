@@ -169,8 +169,7 @@ def test_prometheus_sees_limited_containers(query: Query, exporter: str, sandbox
     """
     with ExitStack() as stack:
         ids = {"busy": sandbox.start("busy", *LIMITS, *BUSY_LOOP)}
-        stack.callback(docker, "rm", "-f", "prom-busy", check=False)
-        ids["prom-busy"] = docker.start("prom-busy", *LIMITS, IMAGE, *BUSY_LOOP)
+        ids["prom-busy"] = stack.enter_context(docker.running("prom-busy", *LIMITS, IMAGE, *BUSY_LOOP))
         for pid in (sandbox.pid("busy"), docker.pid("prom-busy")):
             stack.enter_context(favoured(path_of(pid, "cpu")))
         for name, id_ in ids.items():

@@ -82,7 +82,7 @@ def fleet(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     volumes = ("-v", "/usr:/usr:ro", "-v", "/etc:/etc:ro", "-v", f"{files}:/files:ro")
     try:
         for name, command in commands.items():
-            docker.start(f"hollow-{name}", *volumes, IMAGE, *command)
+            docker("run", "-d", "--name", f"hollow-{name}", "--network", "none", *volumes, IMAGE, *command)
         yield docker
     finally:
         docker("rm", "-f", *(f"hollow-{name}" for name in commands), check=False)

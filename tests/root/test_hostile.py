@@ -171,13 +171,12 @@ def test_a_cgroup_too_deep_for_a_path(deep: int) -> None:
 
 def test_a_runtimes_files_that_are_something_else(docker: Docker) -> None:
     """In place of Docker's file a FIFO, a link to another file, a device, garbage: no name, no wait, nothing told."""
-    id_ = docker.start("cgscope-named", IMAGE, *SLEEP)
-    place = f"{docker.directory}/data/containers/{id_}/config.v2.json"
     secret = f"{docker.directory}/secret"
     with open(secret, "w", encoding="ascii") as file:
         json.dump({"Name": "/stolen", "Config": {"Image": "stolen"}}, file)
-    os.rename(place, f"{place}.aside")
-    try:
+    with docker.running("cgscope-named", IMAGE, *SLEEP) as id_:
+        place = f"{docker.directory}/data/containers/{id_}/config.v2.json"
+        os.rename(place, f"{place}.aside")
         for kind in ("fifo", "link", "directory", "device", "huge", "nothing"):
             _put(kind, place, secret)
             one = find(ctop_document("-d", "0.2"), id_)
@@ -186,8 +185,6 @@ def test_a_runtimes_files_that_are_something_else(docker: Docker) -> None:
                 os.rmdir(place) if kind == "directory" else os.unlink(place)
         os.rename(f"{place}.aside", place)
         assert find(ctop_document("-d", "0.2"), id_)["name"] == "cgscope-named"
-    finally:
-        docker("rm", "-f", "cgscope-named")
 
 
 def _put(kind: str, place: str, secret: str) -> None:

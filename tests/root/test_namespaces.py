@@ -134,12 +134,12 @@ def test_a_container_on_the_hosts_network_stands_out() -> None:
 def containers(docker: Docker) -> Iterator[list[str]]:
     """Run a Docker container, one that shares its network, and one with the host's network and PIDs."""
     command = (IMAGE, "sleep", "300")
-    docker.start("ns-web", *command)
-    docker("run", "-d", "--name", "ns-side", "--network", "container:ns-web", *command)
-    docker("run", "-d", "--name", "ns-host", "--network", "host", "--pid", "host", *command)
-    names = ["ns-web", "ns-side", "ns-host"]
-    yield names
-    docker("rm", "-f", *names)
+    with (
+        docker.running("ns-web", *command),
+        docker.running("ns-side", *command, network="container:ns-web"),
+        docker.running("ns-host", "--pid", "host", *command, network="host"),
+    ):
+        yield ["ns-web", "ns-side", "ns-host"]
 
 
 def test_docker_containers_by_name_and_beside_lsns(docker: Docker, containers: list[str]) -> None:

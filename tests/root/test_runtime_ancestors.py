@@ -86,8 +86,7 @@ def document(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with groups(), contextlib.ExitStack() as stack:
         stack.enter_context(lxc("three-lxc", MID))
         for name, path in (("two-docker", TWO), ("three-docker", MID)):
-            stack.callback(docker, "rm", "-f", name, check=False)
-            docker.start(name, "--cgroup-parent", path, *OWN, IMAGE, *LOOP)
+            stack.enter_context(docker.running(name, "--cgroup-parent", path, *OWN, IMAGE, *LOOP))
         stack.callback(sandbox.close)
         for name, path in (("two-sandbox", TWO), ("three-sandbox", MID)):
             sandbox.start(name, "--cgroup-parent", path, *OWN, "--", *LOOP)

@@ -54,11 +54,8 @@ class Place:
 def docker(place: Place, *arguments: str) -> Iterator[Box]:
     """Run the load in Docker."""
     daemon = place.docker()
-    try:
-        daemon.start(NAME, *arguments, *LIMITS, *VOLUMES, IMAGE, *LOAD)
+    with daemon.running(NAME, *arguments, *LIMITS, *VOLUMES, IMAGE, *LOAD):
         yield Box(lambda words: daemon("exec", NAME, *words).stdout)
-    finally:
-        daemon("rm", "-f", NAME, check=False)
 
 
 @contextlib.contextmanager

@@ -112,12 +112,9 @@ def test_from_a_container_on_the_hosts_pids(docker: Docker, capability: str) -> 
     shown = [word for path in runtimes.SHOWN for word in ("-v", f"{path}:{path}:ro")]
     walls = ("--pid", "host", "--cgroupns", "private", "--cap-add", capability)
     command = f"cd {REPOSITORY} && exec {sys.executable} -B -m inspector.ctop --json -d 0.2 --processes"
-    identifier = docker.start("share-inside", *walls, *shown, IMAGE, *runtimes.SLEEP)
-    try:
+    with docker.running("share-inside", *walls, *shown, IMAGE, *runtimes.SLEEP) as identifier:
         own_pid = docker.pid("share-inside")
         inside: Document = json.loads(docker("exec", "share-inside", "sh", "-c", command).stdout)
-    finally:
-        docker("rm", "-f", "share-inside")
     assert inside["viewpoint"]["self"] == identifier
     own = find(inside, identifier)
     assert (own["pid"], own["members"]) == (own_pid, 2)  # its first process and ctop

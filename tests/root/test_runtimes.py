@@ -26,8 +26,7 @@ def everything(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iter
     sandbox = Sandbox(str(tmp_path_factory.mktemp("cgscope")))
     with contextlib.ExitStack() as stack:
         stack.callback(sandbox.close)
-        docker.start("all-docker", *QUOTA, IMAGE, *runtimes.SLEEP)
-        stack.callback(docker, "rm", "-f", "all-docker")
+        stack.enter_context(docker.running("all-docker", *QUOTA, IMAGE, *runtimes.SLEEP))
         stack.enter_context(runtimes.containerd("all-ctr", "--cpu-quota", "30000", "--cpu-period", "100000"))
         stack.enter_context(runtimes.podman("all-podman", *QUOTA))
         stack.enter_context(runtimes.lxc("all-lxc", "lxc.cgroup.cpu.cfs_quota_us = 30000"))

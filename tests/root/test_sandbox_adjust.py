@@ -127,8 +127,7 @@ def test_memory_that_is_in_use(sandbox: Sandbox) -> None:
 
 def test_containers_of_others(docker: Docker) -> None:
     """Docker's and LXC's are frozen and limited as ours are."""
-    docker.start("others", "busybox", "sleep", "1000")
-    with runtimes.lxc("others") as box:
+    with docker.running("others", "busybox", "sleep", "1000"), runtimes.lxc("others") as box:
         assert box.tool is not None
         for pid in (docker.pid("others"), int(box.tool("info", "-p", "-H"))):
             assert sandbox_of("freeze", pid).returncode == 0
@@ -138,7 +137,6 @@ def test_containers_of_others(docker: Docker) -> None:
             assert sandbox_of("limit", pid, "--cpus", "0.3", "--pids", "50").returncode == 0
             assert quota(pid) == ["30000", "100000"]
             assert value(pid, "pids", "pids.max", "pids.max") == "50"
-    docker("rm", "-f", "others")
 
 
 def test_what_is_more_than_a_container() -> None:

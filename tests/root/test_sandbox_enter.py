@@ -77,12 +77,11 @@ def test_a_container_of_ours(container: int) -> None:
 
 def test_a_container_of_docker(docker: Docker) -> None:
     """The same in Docker's; it has a shell of its own, and the exit code comes out."""
-    docker.start("entered", "-w", "/bin", "busybox", "sleep", "1000")
-    pid = docker.pid("entered")
-    check_entered(pid)
-    done = run([*SANDBOX, "enter", str(pid)], text="pwd; exit 9\n", check=False)
-    assert (done.returncode, done.stdout) == (9, "/bin\n")
-    docker("rm", "-f", "entered")
+    with docker.running("entered", "-w", "/bin", "busybox", "sleep", "1000"):
+        pid = docker.pid("entered")
+        check_entered(pid)
+        done = run([*SANDBOX, "enter", str(pid)], text="pwd; exit 9\n", check=False)
+        assert (done.returncode, done.stdout) == (9, "/bin\n")
 
 
 def test_a_container_of_lxc() -> None:

@@ -49,11 +49,8 @@ def docker_pid(docker: Docker, request: pytest.FixtureRequest) -> Iterator[int]:
     """Run a Docker container with the given options; give the PID of its first process."""
     if "--privileged" in request.param and not may_give_every_capability():
         pytest.skip("this machine's root lacks CAP_SYS_RESOURCE, which --privileged gives")
-    try:
-        docker.start("cgscope-security", *request.param, IMAGE, *SLEEP)
+    with docker.running("cgscope-security", *request.param, IMAGE, *SLEEP):
         yield docker.pid("cgscope-security")
-    finally:
-        docker("rm", "-f", "-v", "cgscope-security", check=False)
 
 
 def test_our_default_sandbox_is_no_alarm(sandbox: Sandbox) -> None:
@@ -120,11 +117,8 @@ def test_what_docker_is_asked_for_is_found(docker_pid: int, codes: set[str]) -> 
 def test_dockers_socket_inside(docker: Docker) -> None:
     """The runtime's socket in a container is critical, even where it is mounted read-only and elsewhere."""
     socket = docker.socket.removeprefix("unix://")
-    docker.start("cgscope-socket", "-v", f"{socket}:/inside:ro", IMAGE, *SLEEP)
-    try:
+    with docker.running("cgscope-socket", "-v", f"{socket}:/inside:ro", IMAGE, *SLEEP):
         found = alarms(report(docker.pid("cgscope-socket")))
-    finally:
-        docker("rm", "-f", "cgscope-socket")
     assert found.keys() == {"runtime-socket"}
     assert os.path.realpath(socket) in found["runtime-socket"]
     assert "/inside" in found["runtime-socket"]

@@ -32,16 +32,11 @@ class Docker:
         """Run `docker ARGUMENTS` against this daemon."""
         return run(["docker", "-H", self.socket, *arguments], check=check, timeout=timeout)
 
-    def start(self, name: str, *arguments: str) -> str:
-        """Start a container without network in the background and return its id."""
-        done = self("run", "-d", "--name", name, "--network", "none", *arguments)
-        return done.stdout.strip()
-
     @contextlib.contextmanager
-    def running(self, name: str, *arguments: str) -> Iterator[str]:
-        """Start a container as start() does and give its id; it is removed at the end, however that comes."""
+    def running(self, name: str, *arguments: str, network: str = "none") -> Iterator[str]:
+        """Start a container in the background and give its id; it is removed at the end, however that comes."""
         try:
-            yield self.start(name, *arguments)
+            yield self("run", "-d", "--name", name, "--network", network, *arguments).stdout.strip()
         finally:
             self("rm", "-f", "-v", name, check=False)
 
