@@ -78,7 +78,10 @@ def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
         "HostConfig": {
             "Binds": [f"{each.source}:{each.target}{':ro' if each.read_only else ''}" for each in spec.volumes],
             "NetworkMode": "host" if spec.host_network else "none",
-            "PidMode": "host" if spec.host_pid else "",
+            "PidMode": spec.sharing.pid,
+            "IpcMode": spec.sharing.ipc or "private",
+            "UTSMode": spec.sharing.uts,
+            "CgroupnsMode": spec.sharing.cgroup or "private",
             "AutoRemove": spec.remove,
             "CapAdd": list(spec.cap_add),
             "CapDrop": list(spec.cap_drop),

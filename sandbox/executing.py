@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from sandbox.errors import SandboxError
 from sandbox.foreground import attend
 from sandbox.launch import launch
 from sandbox.limits import Limits
-from sandbox.liveness import is_running
+from sandbox.liveness import open_running
 from sandbox.signals import blocked_signals
 from sandbox.spec import environment
 from sandbox.state import Store
@@ -39,13 +38,8 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
     text = store.find(name)
     if text["State"]["Status"] == "paused":
         raise SandboxError(f"container {name} is paused, unpause the container before exec", 1)
-    pid = text["State"]["Pid"]
-    try:
-        pidfd = os.pidfd_open(pid) if pid > 0 else -1
-    except OSError:
-        pidfd = -1
-    # The descriptor first, then the check: what is checked is what is entered.
-    if pidfd < 0 or text["State"]["Status"] != "running" or not is_running(text):
+    pid, pidfd = text["State"]["Pid"], open_running(text)
+    if pidfd is None:
         raise SandboxError(f"container {name} is not running", 1)
     config = text["Config"]
     given = environment((*config["Env"], *options.env), host_environment, tty=options.tty)

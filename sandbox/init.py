@@ -26,12 +26,14 @@ from sandbox.channel import Born, Channel, Console, Go, Proceed, Ready
 from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError
 from sandbox.inroot import in_root_open, make_directories, root_directory
 from sandbox.privileges import Rights
+from sandbox.sharing import Joined, Sharing, write_time_offsets
 
 __all__ = ["Launch", "Program", "Streams", "descend", "joiner"]
 
 LAST_SIGNAL = 64  # _NSIG, with the real-time ones
 NULL = -1
 NO_ATTRIBUTES = Attributes()
+NOTHING_SHARED = Sharing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Launch:
     user_namespace: bool = False
     root: rootfs.Mount | None = None
     mounts: tuple[rootfs.Step, ...] = ()
+    shared: tuple[Joined, ...] = ()
+    sharing: Sharing = NOTHING_SHARED
     hostname: str = ""
     read_only: bool = False
     join: tuple[int, int] | None = None
@@ -95,8 +99,11 @@ def enter(launch: Launch) -> None:
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     if launch.join is not None:
         namespaces.join(*launch.join)
-    else:
-        syscalls.unshare(launch.new_namespaces)
+        return
+    for pidfd, flag in launch.shared:
+        syscalls.setns(pidfd, flag)
+    syscalls.unshare(launch.new_namespaces)
+    write_time_offsets(launch.sharing)
 
 
 def descend(enter: Callable[[], None], role: Callable[[], NoReturn], channel: Channel, parent: int) -> NoReturn:
@@ -135,7 +142,7 @@ def first_process(launch: Launch, channel: Channel) -> NoReturn:
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
     syscalls.join_new_session_keyring()
-    if launch.hostname:
+    if launch.hostname and launch.new_namespaces & syscalls.CLONE_NEWUTS:
         socket.sethostname(launch.hostname)
     if launch.new_namespaces & syscalls.CLONE_NEWNET:
         namespaces.loopback_up()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.kernel.process import read_stat
 from sandbox.state import Document
 
-__all__ = ["boot_id", "has_monitor", "is_running", "start_time"]
+__all__ = ["boot_id", "has_monitor", "is_running", "open_running", "start_time"]
 
 
 def boot_id() -> str:
@@ -32,6 +34,20 @@ def is_running(text: Document) -> bool:
     """Tell whether the process that a container's document names is that process, and lives."""
     private = text["Cgscope"]
     return _alive(text["State"]["Pid"], private.get("StartTime"), private.get("BootId", ""))
+
+
+def open_running(text: Document) -> int | None:
+    """Return a pidfd of the process that a container's document names, or None when it does not run."""
+    pid = text["State"]["Pid"]
+    try:
+        pidfd = os.pidfd_open(pid) if pid > 0 else None
+    except OSError:
+        pidfd = None
+    # The descriptor first, then the check: what is checked is what is held.
+    if pidfd is not None and not (text["State"]["Running"] and is_running(text)):
+        os.close(pidfd)
+        return None
+    return pidfd
 
 
 def has_monitor(text: Document) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from sandbox import syscalls
 from sandbox.errors import SandboxError
 from sandbox.inroot import host_path, in_root_open, root_directory
-from sandbox.rootfs import SAFE, Bind, Directory, Link, Mask, Mount, Node, Step
+from sandbox.rootfs import SAFE, Bind, Directory, Foreign, Link, Mask, Mount, Node, Step
 from sandbox.syscalls import MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT
 
 __all__ = ["apply", "enter"]
@@ -87,6 +87,8 @@ def _do(root: int, step: Step) -> None:
             pass
     elif isinstance(step, Node):
         _node(root, step)
+    elif isinstance(step, Foreign):
+        _foreign(root, step)
     elif isinstance(step, Link):
         with _target(root, os.path.dirname(step.path)) as parent:
             os.symlink(step.text, os.path.basename(step.path), dir_fd=parent)
@@ -95,6 +97,21 @@ def _do(root: int, step: Step) -> None:
             _mask(root, path)
     else:
         _make_read_only(root, step.path)
+
+
+def _foreign(root: int, step: Foreign) -> None:
+    """Mount here what another container has on the same path: a mount is cloned where it is, and moved here."""
+    with contextlib.ExitStack() as stack:
+        ours = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        stack.callback(os.close, ours)
+        try:
+            syscalls.setns(step.pidfd, syscalls.CLONE_NEWNS)
+            tree = syscalls.clone_mount(step.path)
+            stack.callback(os.close, tree)
+        finally:
+            syscalls.setns(ours, syscalls.CLONE_NEWNS)
+        target = stack.enter_context(_target(root, step.path))
+        syscalls.move_mount(tree, target)
 
 
 @contextlib.contextmanager

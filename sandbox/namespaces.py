@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -13,8 +14,14 @@ from sandbox.spec import Spec
 
 __all__ = ["enter_user_namespace", "join", "loopback_up", "own"]
 
-ALWAYS = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWCGROUP
-ALL = ALWAYS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWPID
+ALL = (
+    syscalls.CLONE_NEWNS
+    | syscalls.CLONE_NEWUTS
+    | syscalls.CLONE_NEWIPC
+    | syscalls.CLONE_NEWCGROUP
+    | syscalls.CLONE_NEWNET
+    | syscalls.CLONE_NEWPID
+)
 SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
 IFF_UP = 0x1
 IFREQ = "16sH14x"
@@ -22,12 +29,7 @@ IFREQ = "16sH14x"
 
 def own(spec: Spec) -> int:
     """Return the CLONE_NEW* flags of the namespaces that are the container's alone, without the user namespace."""
-    flags = ALWAYS
-    if not spec.host_network:
-        flags |= syscalls.CLONE_NEWNET
-    if not spec.host_pid:
-        flags |= syscalls.CLONE_NEWPID
-    return flags
+    return syscalls.CLONE_NEWNS | spec.sharing.own | (0 if spec.host_network else syscalls.CLONE_NEWNET)
 
 
 def enter_user_namespace() -> None:
@@ -47,12 +49,13 @@ def enter_user_namespace() -> None:
 def join(pid: int, pidfd: int) -> None:
     """Enter all namespaces of a process at once (setns of a pidfd, Linux 5.8); its PID namespace counts for children.
 
-    Its user namespace is only named when it is another one: entering one's own is an error (EINVAL).
+    Its user and time namespace are only named when they are others: entering one's own is an error (EINVAL).
     """
     flags = ALL
-    mine, its = os.stat("/proc/self/ns/user"), os.stat(f"/proc/{pid}/ns/user")
-    if mine.st_ino != its.st_ino:
-        flags |= syscalls.CLONE_NEWUSER
+    for kind, flag in (("user", syscalls.CLONE_NEWUSER), ("time", syscalls.CLONE_NEWTIME)):
+        with contextlib.suppress(FileNotFoundError):  # a kernel without time namespaces
+            if os.stat(f"/proc/self/ns/{kind}").st_ino != os.stat(f"/proc/{pid}/ns/{kind}").st_ino:
+                flags |= flag
     syscalls.setns(pidfd, flags)
 
 

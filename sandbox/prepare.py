@@ -14,6 +14,7 @@ from sandbox import attributes, cgroup, document, init, limit_files, namespaces,
 from sandbox.codec import decode
 from sandbox.errors import SandboxError
 from sandbox.limits import DEFAULT_PIDS, Limits
+from sandbox.sharing import joined
 from sandbox.spec import Spec, environment
 from sandbox.state import Document, Store
 
@@ -50,7 +51,8 @@ class Prepared:
 def prepare(spec: Spec, store: Store, host_environment: Mapping[str, str]) -> Prepared:
     """Compute a new container from its spec and this machine; raises SandboxError for what cannot work here."""
     container = os.urandom(32).hex()
-    hostname = spec.hostname or (os.uname().nodename if spec.host_network else container[:12])
+    is_ours = spec.host_network or spec.sharing.uts == "host"
+    hostname = spec.hostname or (os.uname().nodename if is_ours else container[:12])
     env = environment(spec.env, host_environment, hostname=hostname, tty=spec.tty)
     return _compute(replace(spec, hostname=hostname, env=env), store, container, None)
 
@@ -81,8 +83,10 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
     if lost and not spec.best_effort_limits:
         why = "without root only a delegated cgroup can be" if rootless else "the controller cannot be used here"
         raise SandboxError(f"cannot limit {', '.join(lost)}: {why} (--limits-best-effort goes on without)")
-    attributes.check_namespaces(spec.attributes, own_network=not spec.host_network, own_ipc=True)
+    own_ipc = bool(spec.sharing.own & syscalls.CLONE_NEWIPC)
+    attributes.check_namespaces(spec.attributes, own_network=not spec.host_network, own_ipc=own_ipc)
     attributes.load(spec.attributes)
+    shared = tuple(joined(spec.sharing, store, container))
     rights = security.rights(spec.security, spec.capabilities, store.root)
     root, layers, pieces = _root(host, layout, rootless=rootless)
     launch = init.Launch(
@@ -99,6 +103,8 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
         ),
         cgroup_steps=cgroup.plan(limits, places, all_devices=spec.privileged or rootless),
         new_namespaces=namespaces.own(spec),
+        shared=shared,
+        sharing=spec.sharing,
         user_namespace=rootless,
         root=root,
         mounts=rootfs.plan(
@@ -109,6 +115,7 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
             store=store.root,
             host_devices=host_devices() if spec.privileged and not rootless else (),
             pieces=pieces,
+            shared_ipc=next((one.pidfd for one in shared if one.flag == syscalls.CLONE_NEWIPC), None),
         ),
         hostname=spec.hostname,
         read_only=spec.read_only,

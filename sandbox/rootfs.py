@@ -24,6 +24,7 @@ __all__ = [
     "READ_ONLY",
     "Bind",
     "Directory",
+    "Foreign",
     "Layer",
     "Layout",
     "Link",
@@ -59,6 +60,7 @@ LINKS = (
     ("/dev/stdout", "/proc/self/fd/1"),
     ("/dev/stderr", "/proc/self/fd/2"),
 )
+SHM = "/dev/shm"  # noqa: S108  not a temporary file of ours
 SAFE = MS_NOSUID | MS_NODEV | MS_NOEXEC
 FLAG_NAMES = {"ro": MS_RDONLY, "nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec": MS_NOEXEC}
 
@@ -160,7 +162,17 @@ class ReadOnly(NamedTuple):
         return f"rdonly {self.path}"
 
 
-Step = Mount | Bind | Directory | Node | Link | Mask | ReadOnly
+class Foreign(NamedTuple):
+    """A mount of another container, on the same path here; `pidfd` is a process of it."""
+
+    pidfd: int
+    path: str
+
+    def __str__(self) -> str:
+        return f"bind   {self.path} of the other container"
+
+
+Step = Mount | Bind | Directory | Node | Link | Mask | ReadOnly | Foreign
 
 
 def overlay(layer: Layer, target: str, *, rootless: bool) -> Mount:
@@ -185,6 +197,7 @@ def plan(
     store: str = "",
     host_devices: Iterable[Node] = (),
     pieces: Iterable[Step] = (),
+    shared_ipc: int | None = None,
 ) -> tuple[Step, ...]:
     """Return what is mounted on the root, in order; first its `pieces`, when it is not one overlay.
 
@@ -192,9 +205,10 @@ def plan(
     rootfs, an empty filesystem hides it. `host_devices` are those of a privileged container.
     """
     # proc can be mounted by the owner of the PID namespace only, sysfs by that of the network namespace.
-    shared_proc = rootless and spec.host_pid
+    shared_proc = rootless and spec.sharing.pid == "host"
     steps: list[Step] = [*pieces, Bind("/proc", "/proc", own=True) if shared_proc else Mount("proc", "/proc", SAFE)]
-    steps += _dev(rootless=rootless, host_devices=host_devices, shm_bytes=spec.attributes.shm_bytes)
+    steps += _dev(rootless=rootless, host_devices=host_devices)
+    steps += _shm(spec, shared_ipc)
     steps += _sys(spec, places, rootless=rootless)
     inside = os.path.relpath(store, layout.lower) if store else ".."
     if not inside.startswith("..") and inside != ".":
@@ -215,7 +229,7 @@ def plan(
     return tuple(steps)
 
 
-def _dev(*, rootless: bool, host_devices: Iterable[Node], shm_bytes: int) -> Iterator[Step]:
+def _dev(*, rootless: bool, host_devices: Iterable[Node]) -> Iterator[Step]:
     yield Mount("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k", "tmpfs")
     for name, major, minor in NODES:
         yield Node(f"/dev/{name}", stat.S_IFCHR, major, minor, bind=rootless)
@@ -225,9 +239,18 @@ def _dev(*, rootless: bool, host_devices: Iterable[Node], shm_bytes: int) -> Ite
     data = f"newinstance,ptmxmode=0666,mode=0620{group}"
     yield Mount("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, data, "devpts")
     yield Mount("mqueue", "/dev/mqueue", SAFE, "", "mqueue")
-    yield Mount("tmpfs", "/dev/shm", SAFE, f"mode=1777,size={shm_bytes}", "shm")  # noqa: S108
     for path, text in LINKS:
         yield Link(path, text)
+
+
+def _shm(spec: Spec, shared_ipc: int | None) -> Iterator[Step]:
+    """Yield /dev/shm, where the memory that goes by name is: whose IPC a container shares, that memory too."""
+    if shared_ipc is not None:
+        yield Foreign(shared_ipc, SHM)
+    elif spec.sharing.ipc == "host":
+        yield Bind(SHM, SHM)
+    elif spec.sharing.ipc != "none":
+        yield Mount("tmpfs", SHM, SAFE, f"mode=1777,size={spec.attributes.shm_bytes}", "shm")
 
 
 def _sys(spec: Spec, places: Sequence[Place], *, rootless: bool) -> Iterator[Step]:

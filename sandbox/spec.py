@@ -10,6 +10,7 @@ from sandbox.attributes import Attributes
 from sandbox.errors import SandboxError
 from sandbox.limits import Limits
 from sandbox.security import Security
+from sandbox.sharing import Sharing
 
 __all__ = [
     "Spec",
@@ -64,7 +65,7 @@ class Spec:
     cap_drop: tuple[str, ...] = ()
     privileged: bool = False
     security: Security = field(default_factory=Security)
-    host_pid: bool = False
+    sharing: Sharing = field(default_factory=Sharing)
     host_network: bool = False
     attributes: Attributes = field(default_factory=Attributes)
     limits: Limits = field(default_factory=Limits)

@@ -47,11 +47,13 @@ __all__ = [
     "RESOLVE_NO_SYMLINKS",
     "bpf",
     "capset",
+    "clone_mount",
     "close_on_exec_from",
     "default_action",
     "join_new_session_keyring",
     "load_seccomp_filter",
     "mount",
+    "move_mount",
     "openat2",
     "pivot_root",
     "prctl",
@@ -96,8 +98,12 @@ RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_IN_ROOT = 0x10
 
+AT_FDCWD = -100
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
+OPEN_TREE_CLONE = 0x1
+MOVE_MOUNT_F_EMPTY_PATH = 0x4
+MOVE_MOUNT_T_EMPTY_PATH = 0x40
 CLOSE_RANGE_CLOEXEC = 0x4
 KEYCTL_JOIN_SESSION_KEYRING = 1
 SECCOMP_SET_MODE_FILTER = 1
@@ -107,7 +113,14 @@ _NUMBERS = {
     "x86_64": {"pivot_root": 155, "capset": 126, "keyctl": 250, "bpf": 321, "rt_sigaction": 13, "seccomp": 317},
     "aarch64": {"pivot_root": 41, "capset": 91, "keyctl": 219, "bpf": 280, "rt_sigaction": 134, "seccomp": 277},
 }
-_NUMBER = {"close_range": 436, "openat2": 437, "mount_setattr": 442, **_NUMBERS.get(os.uname().machine, {})}
+_NUMBER = {
+    "open_tree": 428,
+    "move_mount": 429,
+    "close_range": 436,
+    "openat2": 437,
+    "mount_setattr": 442,
+    **_NUMBERS.get(os.uname().machine, {}),
+}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _int, _long, _ulong = ctypes.c_int, ctypes.c_long, ctypes.c_ulong
@@ -149,6 +162,8 @@ _bpf = _prototype(_long, _long, _pointer, _long)
 _seccomp = _prototype(_long, ctypes.c_uint, ctypes.c_uint, _pointer)
 _close_range = _prototype(_long, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint)
 _openat2 = _prototype(_long, _long, _text, _pointer, _ulong)
+_open_tree = _prototype(_long, _long, _text, _ulong)
+_move_mount = _prototype(_long, _long, _text, _long, _text, _ulong)
 _mount_setattr = _prototype(_long, _long, _text, _ulong, _pointer, _ulong)
 
 
@@ -274,6 +289,18 @@ def set_mount_attributes(fd: int, attributes: int, *, recursive: bool) -> None:
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     number = _number("mount_setattr")
     _check(_mount_setattr(number, fd, b"", flags, ctypes.addressof(attr), ctypes.sizeof(attr)), "mount_setattr")
+
+
+def clone_mount(path: str) -> int:
+    """Return a descriptor of a copy of the mount at `path`, which is mounted nowhere yet (open_tree(2), Linux 5.2)."""
+    flags = OPEN_TREE_CLONE | os.O_CLOEXEC
+    return _check(_open_tree(_number("open_tree"), AT_FDCWD, os.fsencode(path), flags), "open_tree", path)
+
+
+def move_mount(tree: int, target: int) -> None:
+    """Mount what clone_mount() returned on the directory or file of a descriptor (move_mount(2))."""
+    flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+    _check(_move_mount(_number("move_mount"), tree, b"", target, b"", flags), "move_mount")
 
 
 def bpf(command: int, attributes: bytes) -> int:

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sandbox.commands.attribute_options import add_attribute_options, attributes_of
+from sandbox.commands.sharing_options import add_sharing_options, sharing_of
 from sandbox.commands.limit_options import add_changeable, add_fixed, limit_values
 from sandbox.commands.output import say_line
 from sandbox.errors import SandboxError
@@ -46,7 +47,7 @@ def add_container_options(parser: Parser) -> None:
     options = "seccomp=FILE|unconfined, no-new-privileges, systempaths=unconfined"
     add("--security-opt", action="append", default=[], metavar="OPT", help=options)
     add("--privileged", action="store_true", help="all capabilities and devices, nothing masked")
-    add("--pid", default="", choices=["", "host"], help="host: share the host's processes")
+    add_sharing_options(parser)
     add("--net", "--network", default="none", choices=["none", "host"], help="none (loopback only) or host")
     add_attribute_options(parser)
     add_changeable(parser)
@@ -102,7 +103,7 @@ def spec_of(arguments: Arguments) -> Spec:
         cap_drop=tuple(arguments.cap_drop),
         privileged=arguments.privileged,
         security=security.parse(arguments.security_opt, privileged=arguments.privileged),
-        host_pid=arguments.pid == "host",
+        sharing=sharing_of(arguments),
         host_network=arguments.net == "host",
         attributes=attributes_of(arguments),
         limits=Limits(**limit_values(arguments)),

@@ -1,0 +1,95 @@
+"""Whose namespaces a container shares, by the kernel's own links; and what comes with each."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.testbed.commands import Sandbox
+
+pytestmark = [pytest.mark.root, pytest.mark.vm]
+
+KINDS = ("mnt", "pid", "ipc", "uts", "net", "cgroup", "user", "time")
+
+
+def shared(one: int | str, other: int | str) -> set[str]:
+    """Return the kinds of namespaces that two processes have in common."""
+    return {kind for kind in KINDS if os.readlink(f"/proc/{one}/ns/{kind}") == os.readlink(f"/proc/{other}/ns/{kind}")}
+
+
+def test_a_container_by_itself(sandbox: Sandbox) -> None:
+    """By default only users and clocks are this machine's."""
+    sandbox.start("alone", "sleep", "1000")
+    assert shared(sandbox.pid("alone"), "self") == {"user", "time"}
+    config = sandbox.inspect("alone")["HostConfig"]
+    assert [config[key] for key in ("PidMode", "IpcMode", "UTSMode", "CgroupnsMode")] == ["", "private", "", "private"]
+
+
+def test_this_machines(sandbox: Sandbox) -> None:
+    """B076: --pid, --ipc, --uts and --cgroupns host: each is this machine's, host name and cgroup paths with it."""
+    sandbox.start("open", "--pid", "host", "--ipc", "host", "--uts", "host", "--cgroupns", "host", "sleep", "1000")
+    pid = sandbox.pid("open")
+    assert shared(pid, "self") == {"pid", "ipc", "uts", "cgroup", "user", "time"}
+    assert sandbox("exec", "open", "hostname").stdout.strip() == os.uname().nodename
+    assert sandbox("exec", "open", "cat", "/proc/self/cgroup").stdout == Path(f"/proc/{pid}/cgroup").read_text()
+    assert Path(f"/proc/{pid}/root/dev/shm").stat().st_dev == Path("/dev/shm").stat().st_dev  # noqa: S108
+    sandbox("stop", "-t", "0", "open")
+    assert sandbox.inspect("open")["State"]["Status"] == "exited"
+
+
+def test_another_containers(sandbox: Sandbox) -> None:
+    """B076: the other's processes are seen, its System V IPC and its named memory are shared; its end is not ours."""
+    sandbox.start("first", "sh", "-c", "echo said > /dev/shm/words; exec sleep 1000")
+    first = sandbox.pid("first")
+    options = ("--pid", "container:first", "--ipc", "container:first")
+    done = sandbox("run", "--rm", "--rootfs", "/", *options, "sh", "-c",
+                   "until cat /dev/shm/words; do sleep 0.1; done; tr '\\0' ' ' < /proc/1/cmdline")  # fmt: skip
+    assert done.stdout.splitlines() == ["said", "sleep 1000 "]
+    sandbox.start("second", *options, "sleep", "1001")
+    second = sandbox.pid("second")
+    assert shared(first, second) == {"pid", "ipc", "user", "time"}
+    assert shared(second, "self") == {"user", "time"}
+    assert sandbox("exec", "second", "cat", "/dev/shm/words").stdout == "said\n"  # noqa: S108
+    sandbox("rm", "-f", "second")
+    assert sandbox.inspect("first")["State"]["Running"] is True
+
+
+def test_clocks_of_its_own(sandbox: Sandbox) -> None:
+    """B128: a container's clocks can be ahead of this machine's, for `exec` too; then its time namespace is its own."""
+    sandbox.start("ahead", "--time-offset", "boottime=1000000", "--time-offset", "monotonic=5", "sleep", "1000")
+    assert shared(sandbox.pid("ahead"), "self") == {"user"}
+    before = float(Path("/proc/uptime").read_text().split()[0])
+    inside = float(sandbox("exec", "ahead", "cat", "/proc/uptime").stdout.split()[0])
+    after = float(Path("/proc/uptime").read_text().split()[0])
+    assert before - 0.01 <= inside - 1_000_000 <= after + 0.01
+
+
+def test_no_named_memory(sandbox: Sandbox) -> None:
+    """--ipc none: System V IPC of its own, and no /dev/shm."""
+    done = sandbox("run", "--rm", "--rootfs", "/", "--ipc", "none", "ls", "-d", "/dev/shm", check=False)  # noqa: S108
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--pid", "container:nobody"), "no such container: nobody"),
+        (("--pid", "container:"), "the form is container:<name|id>"),
+        (("--pid", "mine"), "invalid PID mode"),
+        (("--ipc", "container:stopped"), "is not running"),
+        (("--uts", "container:stopped"), "invalid UTS mode"),
+        (("--uts", "host", "-h", "name"), "conflicting options: hostname and the UTS mode"),
+        (("--ipc", "host", "--sysctl", "kernel.sem=1"), "shares its IPC namespace"),
+        (("--time-offset", "realtime=5"), "invalid time offset"),
+        (("--time-offset", "boottime=-9999999999"), "time offset boottime=-9999999999"),
+    ],
+)
+def test_what_cannot_be_shared(sandbox: Sandbox, options: tuple[str, ...], text: str) -> None:
+    """One line, 125, and nothing left."""
+    sandbox("create", "--name", "stopped", "--rootfs", "/", "true")
+    done = sandbox("run", "--rm", "--rootfs", "/", *options, "true", check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (125, 1)
+    assert text in done.stderr
+    assert len(sandbox("ps", "-aq").stdout.split()) == 1
