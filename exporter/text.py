@@ -48,7 +48,7 @@ def pairs(values: Mapping[str, str]) -> str:
     return ",".join([_pair(name, value) for name, value in values.items()])
 
 
-@lru_cache(maxsize=8192)  # the same interfaces, devices and states come again and again
+@lru_cache(maxsize=1024)  # the same images, interfaces, devices and states come again and again
 def _pair(name: str, value: str) -> str:
     return f'{name}="{clean(value).translate(ESCAPES)}"'
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import stat as modes
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from functools import lru_cache
 
 from inspector.absence import Absence
 from inspector.kernel.cgroups import parse_pids
@@ -43,6 +44,11 @@ MOST_DESCRIPTORS = 100
 SCRIPT_DESCRIPTORS = (255, 10, 11)
 
 Known = tuple[int, int, str]
+
+
+@lru_cache(maxsize=512)  # many containers run the same: their command lines are kept once
+def _words(cmdline: bytes) -> tuple[str, ...]:
+    return tuple(cmdline.decode(errors="surrogateescape").rstrip("\0").split("\0")) if cmdline else ()
 
 
 class Anatomy:
@@ -164,7 +170,7 @@ class Anatomy:
         if known is None:
             path = f"/proc/{process.pid}/cmdline"
             data = self._attempt(f"process {process.pid}", self.host.read_prefix, path, ARGUMENT_BYTES) or b""
-            known = tuple(data.decode(errors="surrogateescape").rstrip("\0").split("\0")) if data else ()
+            known = _words(data)
             if self._now - process.starttime_ticks > YOUNG_TICKS:
                 self._argv[key] = known
         return known

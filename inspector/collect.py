@@ -282,6 +282,7 @@ class Collector:
             return known[3]
         true_roots = self._viewpoint.own.true_roots
         read: dict[tuple[int, str], frozenset[int]] = {}
+        same: dict[frozenset[int], frozenset[int]] = {}  # in most hierarchies the same ones: kept once
         found: dict[str, frozenset[int]] = {}
         for resource, (hierarchy, index) in self.located.items():
             path = path_in(hierarchy, leader.membership)
@@ -289,7 +290,8 @@ class Collector:
                 continue
             place = index, path
             if place not in read:
-                read[place] = frozenset(self._members(hierarchy, path))
+                there = frozenset(self._members(hierarchy, path))
+                read[place] = same.setdefault(there, there)
             found[resource] = read[place]
         paths = frozenset(path for _, path in read)
         self._cohabitants[leader.process.identity] = leader, members, paths, found

@@ -120,7 +120,7 @@ def _each(namespaces: _Namespaces) -> Iterator[tuple[str, int]]:
         if not kind.endswith("_for_children"):
             hosts = namespaces.hosts.get(kind)
             shared = "unknown" if hosts is None else str(inode == hosts).lower()
-            yield "," + pairs({"kind": kind, "inode": str(inode), "shared_with_host": shared}), 1
+            yield f',{pairs({"kind": kind})},inode="{inode}",shared_with_host="{shared}"', 1
 
 
 NAMESPACES = Collector(

@@ -8,6 +8,7 @@ tuple of hierarchies. cgroup v1 is many, v2 is one, a hybrid host has both.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from inspector.errors import ParseError
@@ -91,12 +92,18 @@ class Membership(NamedTuple):
     paths: Mapping[str, str]
 
 
+@lru_cache(64)  # of a machine's hierarchies, in every process the same
+def _controllers(text: bytes) -> list[str]:
+    return text.decode(errors="surrogateescape").split(",")
+
+
 # 4:memory:/docker/0de9
 # 1:name=systemd:/user.slice
 # 0::/system.slice/docker-0de9.scope
 def parse_cgroup(data: bytes) -> Membership:
     """Parse /proc/<pid>/cgroup: `id:controllers:path` a line. A path may hold any byte but NUL and newline."""
     paths: dict[str, str] = {}
+    known: dict[bytes, str] = {}  # on v1 one path stands in many lines: it is kept once
     for line in data.split(b"\n"):
         if not line:
             continue
@@ -105,8 +112,8 @@ def parse_cgroup(data: bytes) -> Membership:
             raise ParseError("/proc/<pid>/cgroup", line)
         # The kernel's " (deleted)" behind a cgroup that was removed under a zombie stays: a live one may be called so,
         # and without it would be taken for its neighbour. Nothing is found under the path of a removed one.
-        path = fields[2].decode(errors="surrogateescape")
-        for controller in fields[1].decode(errors="surrogateescape").split(","):
+        path = known.setdefault(fields[2], fields[2].decode(errors="surrogateescape"))
+        for controller in _controllers(fields[1]):
             paths[controller] = path
     return Membership(paths)
 
