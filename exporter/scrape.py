@@ -80,7 +80,11 @@ class Scraper:
         self._observe = observe
         self._build = Family("cgscope_build_info", "info", "Always 1.", [(labels(version=version()), 1)])
         self._registry = _own_registry() if own else None
-        self._headers = headers(self.selection.collectors)
+        told = headers(self.selection.collectors).items()
+        self._headers = {
+            form: {name: Block(header(name, *what, openmetrics=form).encode()) for name, what in told}
+            for form in (False, True)
+        }
         # What follows is used under the lock alone.
         self._lock = Lock()
         self._subjects = Subjects(self.selection.options.labels)
@@ -97,9 +101,9 @@ class Scraper:
         asked = self.selection.asked(collect)
         samples = self._samples(asked, chosen) if names or collect else self._everything()
         blocks: list[Block] = []
-        for name, (kind, text) in self._headers.items():
+        for name, head in self._headers[openmetrics].items():
             if name in samples.columns and (not chosen or name in chosen):
-                blocks += [Block(header(name, kind, text, openmetrics=openmetrics).encode()), *samples.columns[name]]
+                blocks += [head, *samples.columns[name]]
         rest = [write(samples.families, openmetrics=openmetrics, names=chosen)]
         fared = Samples(collectors=dict(samples.collectors))
         if self._registry is not None and (not collect or OWN in collect):

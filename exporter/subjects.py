@@ -78,7 +78,7 @@ class Roll(tuple[Subject, ...]):  # noqa: SLOT001  it keeps what is looked up
 
     def keys(self, resource: str) -> list[Key]:
         """Return where the own reading of each is, NOWHERE without one."""
-        return self.once(("keys", resource), None, lambda: [one.key(resource) or NOWHERE for one in self])
+        return self.each(("keys", resource), None, lambda one: one.key(resource) or NOWHERE)
 
     def once(self, name: object, basis: object, make: Callable[[], T]) -> T:
         """Return what `make` makes; made anew only when all that it rests on, `basis`, is not what it was."""
