@@ -24,6 +24,8 @@ VERBS = {
     "ps": "listing",
     "logs": "listing",
     "inspect": "listing",
+    "port": "networks",
+    "network": "networks",
     "stop": "ending",
     "kill": "ending",
     "rm": "ending",
@@ -47,6 +49,8 @@ Usage: sandbox [--root DIR] COMMAND ...
   kill     send a signal to a container
   rm       remove containers
   inspect  show all that is known of a container, as JSON
+  port     show where the ports of a container are published
+  network  create, ls, inspect, rm, prune: networks of containers
   update   change the limits of containers, running or not
   rootfs   copy DEST BIN...: programs and their libraries, as a root filesystem
 

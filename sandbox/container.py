@@ -77,7 +77,7 @@ def start(store: Store, name: str) -> None:
 
 
 def _give_up(store: Store, container: str, before: str) -> None:
-    take_down(store.load(container))
+    take_down(store, store.load(container))
     settle(store, container, before)
 
 

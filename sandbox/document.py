@@ -17,6 +17,8 @@ from sandbox.cgroup import Place
 from sandbox.codec import encode
 from sandbox.errors import SandboxError
 from sandbox.limits import host_config
+from sandbox.network import document as network
+from sandbox.network.ports import column
 from sandbox.rootfs import MASKED, READ_ONLY, Layout
 from sandbox.spec import Spec
 from sandbox.state import Document
@@ -59,6 +61,7 @@ def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
         "Image": spec.rootfs,
         "HostnamePath": layout.hostname_file,
         "HostsPath": layout.hosts_file,
+        "ResolvConfPath": layout.resolv_file,
         "LogPath": f"{directory}/log.jsonl" if spec.detach else "",
         "Name": spec.name,
         "Driver": "overlay2",
@@ -77,7 +80,7 @@ def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
         },
         "HostConfig": {
             "Binds": [f"{each.source}:{each.target}{':ro' if each.read_only else ''}" for each in spec.volumes],
-            "NetworkMode": "host" if spec.host_network else "none",
+            **network.host_config(spec.network),
             "PidMode": spec.sharing.pid,
             "IpcMode": spec.sharing.ipc or "private",
             "UTSMode": spec.sharing.uts,
@@ -104,7 +107,7 @@ def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
                 "MergedDir": layout.merged,
             },
         },
-        "NetworkSettings": {"SandboxKey": "", "IPAddress": "", "Ports": {}, "Networks": {}},
+        "NetworkSettings": network.unconnected(spec.network),
         # The spec is what a start makes the container of: who changes a limit changes it there.
         "Cgscope": {"Spec": encode(spec), "MadeCgroups": [], "Monitor": None},
     }
@@ -253,7 +256,7 @@ def ps_table(documents: Sequence[Document], now: float, *, whole: bool) -> list[
                 f'"{command}"',
                 f"{_since(document['Created'], now)} ago",
                 status(document, now),
-                "",
+                column(document["NetworkSettings"]["Ports"]) if document["State"]["Running"] else "",
                 document["Name"],
             ]
         )

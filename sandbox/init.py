@@ -92,7 +92,8 @@ def enter(launch: Launch) -> None:
     """Join the cgroups and enter the namespaces."""
     # The cgroups first: a cgroup namespace shows what its maker is in when it is made.
     cgroup.apply(launch.cgroup_steps, cgroup.JOIN)
-    if launch.user_namespace:
+    joins_user = any(flag & syscalls.CLONE_NEWUSER for _, flag in launch.shared)
+    if launch.user_namespace and not joins_user:
         namespaces.enter_user_namespace()
     attributes.set_oom_score(launch.program.attributes)
     # A process of the container shall not read our memory or follow our descriptors (CVE-2016-9962).

@@ -13,6 +13,7 @@ from typing import NoReturn
 from sandbox import cgroup, channel, document, init, names, syscalls
 from sandbox.errors import SandboxError
 from sandbox.liveness import boot_id, start_time
+from sandbox.network.connection import Connection, begin
 from sandbox.prepare import Prepared
 from sandbox.state import Document, Store
 from sandbox.teardown import destroy
@@ -27,6 +28,7 @@ class Running:
     pid: int
     pidfd: int
     console: int | None
+    network: Connection | None = None
 
 
 def create(prepared: Prepared, store: Store) -> None:
@@ -56,23 +58,33 @@ def start(prepared: Prepared, store: Store, streams: init.Streams, confirm: Call
     `confirm` is called when nothing but the program's start is left; it may raise.
     """
     container = prepared.document["Id"]
-    made = cgroup.apply(prepared.launch.cgroup_steps, cgroup.CREATE)
-    above = [path for path in made if path not in {place.directory for place in prepared.places}]
-    plan = replace(prepared.launch, program=replace(prepared.launch.program, streams=streams))
-    return launch(
-        lambda end, parent: init.joiner(plan, end, parent),
-        lambda pid: _record_birth(prepared, store, pid, above),
-        lambda: _record_start(prepared, store, container, confirm),
-        tty=plan.program.tty,
-    )
+    network = begin(prepared.spec, prepared.document, store, prepared.layout)
+    try:
+        made = cgroup.apply(prepared.launch.cgroup_steps, cgroup.CREATE)
+        above = [path for path in made if path not in {place.directory for place in prepared.places}]
+        program = replace(prepared.launch.program, streams=streams)
+        plan = replace(prepared.launch, program=program, shared=(*prepared.launch.shared, *network.shared))
+        running = launch(
+            lambda end, parent: init.joiner(plan, end, parent),
+            lambda pid: _record_birth(prepared, store, pid, above, network),
+            lambda: _record_start(prepared, store, container, confirm),
+            tty=plan.program.tty,
+        )
+    except BaseException:
+        network.close()
+        raise
+    network.started()
+    return replace(running, network=network)
 
 
-def _record_birth(prepared: Prepared, store: Store, pid: int, made: list[str]) -> None:
-    """Record the first process, which waits; what else it needs from outside (its network) is made here."""
+def _record_birth(prepared: Prepared, store: Store, pid: int, made: list[str], network: Connection) -> None:
+    """Record the first process, which waits, and make what else it needs from outside: its network."""
     cgroups = prepared.document["Cgscope"]["Cgroups"]
     with store.changing(prepared.document["Id"]) as text:
         text["State"]["Pid"] = pid
         text["Cgscope"].update(StartTime=start_time(pid), MadeCgroups=made, Cgroups=cgroups)
+        text["NetworkSettings"] = network.settings(pid)
+    network.join(pid)
 
 
 def _record_start(prepared: Prepared, store: Store, container: str, confirm: Callable[[], None]) -> None:
@@ -143,9 +155,7 @@ def _make_files(prepared: Prepared) -> None:
         # A rootfs made with mktemp -d is closed to all but its owner; a container's "/" is open to its users.
         open_to_all = 0o555 if layer.lower == layout.lower else 0
         os.chmod(layer.upper, found.st_mode & 0o7777 | open_to_all)
-    hostname = prepared.launch.hostname
-    hosts = f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n"
-    for path, text in ((layout.hostname_file, f"{hostname}\n"), (layout.hosts_file, hosts)):
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(path, 0o644)
+    if not prepared.spec.network.container:
+        with open(layout.hostname_file, "w", encoding="utf-8") as file:
+            file.write(f"{prepared.launch.hostname}\n")
+        os.chmod(layout.hostname_file, 0o644)

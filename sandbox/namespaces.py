@@ -29,7 +29,8 @@ IFREQ = "16sH14x"
 
 def own(spec: Spec) -> int:
     """Return the CLONE_NEW* flags of the namespaces that are the container's alone, without the user namespace."""
-    return syscalls.CLONE_NEWNS | spec.sharing.own | (0 if spec.host_network else syscalls.CLONE_NEWNET)
+    shares_network = spec.host_network or spec.network.container
+    return syscalls.CLONE_NEWNS | spec.sharing.own | (0 if shares_network else syscalls.CLONE_NEWNET)
 
 
 def enter_user_namespace() -> None:

@@ -14,6 +14,7 @@ from sandbox import attributes, cgroup, document, init, limit_files, namespaces,
 from sandbox.codec import decode
 from sandbox.errors import SandboxError
 from sandbox.limits import DEFAULT_PIDS, Limits
+from sandbox.network import preparing
 from sandbox.sharing import joined
 from sandbox.spec import Spec, environment
 from sandbox.state import Document, Store
@@ -32,6 +33,7 @@ class Prepared:
     launch: init.Launch
     layers: tuple[rootfs.Layer, ...]
     warnings: tuple[str, ...] = ()
+    connecting: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """Return the plan as text, a step a line (`--dry-run`)."""
@@ -40,7 +42,8 @@ class Prepared:
         chosen = [name for name, flag in kinds.items() if flags & flag]
         steps = self.launch.cgroup_steps
         lines = [str(step) for step in steps if step.phase != cgroup.LIMIT]
-        lines += [f"unshare {' '.join(chosen)}", str(self.launch.root), *map(str, self.launch.mounts), "pivot_root"]
+        lines += [f"unshare {' '.join(chosen)}", *self.connecting]
+        lines += [str(self.launch.root), *map(str, self.launch.mounts), "pivot_root"]
         granted = sorted(name for name in self.spec.capabilities)
         lines += [f"caps   {' '.join(granted) or 'none'}", f"user   {self.spec.user or 'root'}"]
         lines += self.launch.program.rights.describe()
@@ -51,10 +54,12 @@ class Prepared:
 def prepare(spec: Spec, store: Store, host_environment: Mapping[str, str]) -> Prepared:
     """Compute a new container from its spec and this machine; raises SandboxError for what cannot work here."""
     container = os.urandom(32).hex()
+    network, hostname = preparing.resolve(spec.network, spec.hostname, store)
     is_ours = spec.host_network or spec.sharing.uts == "host"
-    hostname = spec.hostname or (os.uname().nodename if is_ours else container[:12])
+    hostname = hostname or (os.uname().nodename if is_ours else container[:12])
     env = environment(spec.env, host_environment, hostname=hostname, tty=spec.tty)
-    return _compute(replace(spec, hostname=hostname, env=env), store, container, None)
+    prepared = _compute(replace(spec, hostname=hostname, env=env, network=network), store, container, None)
+    return replace(prepared, connecting=tuple(preparing.plan(network, store, container)))
 
 
 def prepare_again(text: Document, store: Store) -> Prepared:
@@ -72,9 +77,8 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
         if not os.path.lexists(volume.source):
             raise SandboxError(f"invalid volume: {volume.source}: no such file or directory")
     directory = store.directory(container)
-    layout = rootfs.Layout(
-        lower, *(f"{directory}/{name}" for name in ("upper", "work", "merged", "hostname", "hosts"))
-    )
+    files = preparing.own_files(spec.network, store, container)
+    layout = rootfs.Layout(lower, f"{directory}/upper", f"{directory}/work", f"{directory}/merged", *files)
     host = Host()
     places = cgroup.place(
         read_hierarchies(host), spec.cgroup_parent, container, read_cgroup(host, "self") if rootless else None
@@ -84,7 +88,8 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
         why = "without root only a delegated cgroup can be" if rootless else "the controller cannot be used here"
         raise SandboxError(f"cannot limit {', '.join(lost)}: {why} (--limits-best-effort goes on without)")
     own_ipc = bool(spec.sharing.own & syscalls.CLONE_NEWIPC)
-    attributes.check_namespaces(spec.attributes, own_network=not spec.host_network, own_ipc=own_ipc)
+    own_network = not (spec.host_network or spec.network.container)
+    attributes.check_namespaces(spec.attributes, own_network=own_network, own_ipc=own_ipc)
     attributes.load(spec.attributes)
     shared = tuple(joined(spec.sharing, store, container))
     rights = security.rights(spec.security, spec.capabilities, store.root)
@@ -126,6 +131,7 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
     if memory := cgroup.located("memory", places):
         ignored = limit_files.ignored(memory.hierarchy.version, limits)
         warnings += [f"{option} is discarded: cgroup v2 has nothing of the kind" for option in ignored]
+    warnings += preparing.warnings(spec.network)
     return Prepared(spec, text, layout, places, launch, tuple(layers), tuple(warnings))
 
 

@@ -14,6 +14,8 @@ import time
 from sandbox import cgroup, document
 from sandbox.errors import NoSuchContainer, SandboxError, describe
 from sandbox.liveness import boot_id, has_monitor
+from sandbox.network import connection
+from sandbox.network.document import disconnected
 from sandbox.state import Document, Store
 from sandbox.teardown import destroy, take_down
 
@@ -38,6 +40,7 @@ def reconcile(store: Store) -> list[Document]:
             continue
         except (SandboxError, OSError) as error:
             sys.stderr.write(f"sandbox: warning: cannot clean up {text['Name']}: {describe(error)}\n")
+    connection.sweep(store)
     return store.all() if orphans else found
 
 
@@ -54,8 +57,9 @@ def _clean_up(store: Store, container: str) -> None:
         status = text["State"]["Status"]
         doomed = status == "creating" or (text["HostConfig"]["AutoRemove"] and status not in ("created", "exited"))
         out_of_memory = cgroup.oom_kills(document.places_of(text)) > 0
-        take_down(text)
+        take_down(store, text)
         text["Cgscope"]["Monitor"] = None
+        text["NetworkSettings"] = disconnected(text["NetworkSettings"])
         if status in ("created", "exited"):
             text["State"].update(Pid=0, Error="its start was interrupted")
         elif text["Cgscope"]["BootId"] != boot_id():

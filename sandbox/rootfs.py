@@ -74,6 +74,7 @@ class Layout(NamedTuple):
     merged: str
     hostname_file: str
     hosts_file: str
+    resolv_file: str = ""
 
 
 class Layer(NamedTuple):
@@ -213,7 +214,8 @@ def plan(
     inside = os.path.relpath(store, layout.lower) if store else ".."
     if not inside.startswith("..") and inside != ".":
         steps.append(Mount("tmpfs", f"/{inside}", MS_NOSUID | MS_NODEV, "mode=700", "tmpfs", plain=False))
-    own_files = (Bind(layout.hostname_file, "/etc/hostname"), Bind(layout.hosts_file, "/etc/hosts"))
+    own_files = [Bind(layout.hostname_file, "/etc/hostname"), Bind(layout.hosts_file, "/etc/hosts")]
+    own_files += [Bind(layout.resolv_file, "/etc/resolv.conf")] if layout.resolv_file else []
     # A mount is made before those below it, in whatever order they were given.
     mounts: list[Bind | Mount] = [Bind(volume.source, volume.target, volume.read_only) for volume in spec.volumes]
     for tmpfs in spec.tmpfs:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from sandbox.attributes import Attributes
 from sandbox.errors import SandboxError
 from sandbox.limits import Limits
+from sandbox.network.settings import Network
 from sandbox.security import Security
 from sandbox.sharing import Sharing
 
@@ -66,7 +67,7 @@ class Spec:
     privileged: bool = False
     security: Security = field(default_factory=Security)
     sharing: Sharing = field(default_factory=Sharing)
-    host_network: bool = False
+    network: Network = field(default_factory=Network)
     attributes: Attributes = field(default_factory=Attributes)
     limits: Limits = field(default_factory=Limits)
     best_effort_limits: bool = False
@@ -77,6 +78,11 @@ class Spec:
     tty: bool = False
     detach: bool = False
     remove: bool = False
+
+    @property
+    def host_network(self) -> bool:
+        """Tell whether it has the host's network."""
+        return self.network.mode == "host"
 
     def __post_init__(self) -> None:
         """Refuse what no kernel could make a container of."""

@@ -10,6 +10,8 @@ import time
 from sandbox import cgroup, document
 from sandbox.errors import NoSuchContainer
 from sandbox.liveness import is_running
+from sandbox.network import connection
+from sandbox.network.document import disconnected
 from sandbox.state import Document, Store
 
 __all__ = ["destroy", "finish", "settle", "take_down"]
@@ -17,7 +19,7 @@ __all__ = ["destroy", "finish", "settle", "take_down"]
 DEFAULT_CGROUP_PARENT = "/cgscope"
 
 
-def take_down(text: Document) -> None:
+def take_down(store: Store, text: Document) -> None:
     """Kill what is left of a container and remove its cgroups; the mounts go with the last process."""
     places = document.places_of(text)
     if is_running(text):
@@ -28,11 +30,12 @@ def take_down(text: Document) -> None:
     if text["HostConfig"]["CgroupParent"] == DEFAULT_CGROUP_PARENT:
         made = [os.path.dirname(place.directory) for place in places]
     cgroup.remove(places, made)
+    connection.release(store, text)
 
 
 def destroy(store: Store, text: Document) -> None:
     """Remove a container and all that belongs to it."""
-    take_down(text)
+    take_down(store, text)
     store.remove(text["Id"], text["Name"])
 
 
@@ -57,3 +60,4 @@ def finish(store: Store, container: str, code: int, error: str = "") -> None:
         with store.changing(container) as text:
             text["Cgscope"]["Monitor"] = None
             text["State"].update(document.ended(code, time.time(), error, out_of_memory=out_of_memory))
+            text["NetworkSettings"] = disconnected(text["NetworkSettings"])

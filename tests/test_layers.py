@@ -111,6 +111,7 @@ LIBRARIES = {
     "yaml": ("exporter.web_config",),
     "bcrypt": ("exporter.auth",),
     "prometheus_client": ("exporter",),
+    "pyroute2": ("sandbox.network.netlink",),
 }
 SLOW = tuple(LIBRARIES)
 FILE_CALLS = {"open", "io.open"} | {

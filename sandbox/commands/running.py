@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sandbox.commands.attribute_options import add_attribute_options, attributes_of
 from sandbox.commands.sharing_options import add_sharing_options, sharing_of
 from sandbox.commands.limit_options import add_changeable, add_fixed, limit_values
+from sandbox.commands.network_options import add_network_options, network_of
 from sandbox.commands.output import say_line
 from sandbox.errors import SandboxError
 from sandbox.parsing import Arguments, Parser, new_parser, parse_up_to_program
@@ -48,7 +49,7 @@ def add_container_options(parser: Parser) -> None:
     add("--security-opt", action="append", default=[], metavar="OPT", help=options)
     add("--privileged", action="store_true", help="all capabilities and devices, nothing masked")
     add_sharing_options(parser)
-    add("--net", "--network", default="none", choices=["none", "host"], help="none (loopback only) or host")
+    add_network_options(parser)
     add_attribute_options(parser)
     add_changeable(parser)
     add_fixed(parser)
@@ -104,7 +105,7 @@ def spec_of(arguments: Arguments) -> Spec:
         privileged=arguments.privileged,
         security=security.parse(arguments.security_opt, privileged=arguments.privileged),
         sharing=sharing_of(arguments),
-        host_network=arguments.net == "host",
+        network=network_of(arguments),
         attributes=attributes_of(arguments),
         limits=Limits(**limit_values(arguments)),
         best_effort_limits=arguments.limits_best_effort,

@@ -1,0 +1,51 @@
+"""The options of a container's network, Docker's, and `--net-rate`."""
+
+from __future__ import annotations
+
+from sandbox.network.ports import parse_exposed, parse_ports
+from sandbox.network.settings import DEFAULT, Network, parse_host, parse_rate
+from sandbox.parsing import Arguments, Parser
+
+__all__ = ["add_network_options", "network_of"]
+
+
+def add_network_options(parser: Parser) -> None:
+    """Add what `run` and `create` may be told of a container's network."""
+    add = parser.add_argument
+    modes = "none (loopback only, the default), host, container:NAME, bridge (the default with -p, -P, --net-rate and "
+    modes += "--mac-address), or a network of `sandbox network create`"
+    add("--net", "--network", default="", metavar="NETWORK", help=modes)
+    ports = "reach a port of the container at one of this machine"
+    add("-p", "--publish", action="append", default=[], metavar="[IP:]HOST:CTR[/udp]", help=ports)
+    add("-P", "--publish-all", action="store_true", help="publish every exposed port, at ports that are free")
+    add("--expose", action="append", default=[], metavar="PORT[/udp]", help="a port that the program listens on")
+    add("--dns", action="append", default=[], metavar="IP", help="a name server, in place of this machine's")
+    add("--dns-search", action="append", default=[], metavar="DOMAIN", help="a search domain; `.` is none")
+    add("--add-host", action="append", default=[], metavar="NAME:IP", help="a line for /etc/hosts")
+    add("--mac-address", default="", metavar="MAC", help="hardware address of eth0")
+    add("--ip", default="", metavar="IP", help="its address, on a network that was created")
+    add("--network-alias", action="append", default=[], metavar="NAME", help="one more name on such a network")
+    add("--net-rate", default="", metavar="RATE", help="how fast it may send and receive, such as 10mbit")
+
+
+def network_of(arguments: Arguments) -> Network:
+    """Return the network that the options describe.
+
+    Docker's default is bridge. Here it is none until something asks for more: a start that touches nothing of the
+    machine's network is the safer and the faster one.
+    """
+    wants_link = arguments.publish or arguments.publish_all or arguments.net_rate or arguments.mac_address
+    mode = arguments.net or (DEFAULT if wants_link else "none")
+    return Network(
+        mode=DEFAULT if mode == "default" else mode,
+        ports=parse_ports(arguments.publish),
+        exposed=parse_exposed(arguments.expose),
+        publish_all=arguments.publish_all,
+        dns=tuple(arguments.dns),
+        dns_search=tuple(arguments.dns_search),
+        hosts=tuple(map(parse_host, arguments.add_host)),
+        mac=arguments.mac_address.lower().replace("-", ":"),
+        address=arguments.ip,
+        aliases=tuple(arguments.network_alias),
+        rate_bits=parse_rate(arguments.net_rate) if arguments.net_rate else 0,
+    )

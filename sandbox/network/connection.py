@@ -1,0 +1,95 @@
+"""A container's network, from its start to its end; what only those with a link of their own need is in attach.py.
+
+    begin()       before anything is started: ports bound, an address leased
+    .join(pid)    the first process exists and waits: it is connected
+    .settings()   what `inspect` tells
+    .handed()     what its monitor serves: proxy.py
+    release()     when the container has ended, or whoever looked after it was killed
+A container may be started again: each time from the beginning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from sandbox.network.document import unconnected
+from sandbox.network.settings import Network
+
+if TYPE_CHECKING:
+    from sandbox.rootfs import Layout
+    from sandbox.sharing import Joined
+    from sandbox.spec import Spec
+    from sandbox.state import Document, Store
+
+__all__ = ["Connection", "begin", "release", "sweep"]
+
+
+class Connection:
+    """The network of a container that has no link of its own: none, the host's, or another container's."""
+
+    def __init__(self, network: Network, shared: tuple[Joined, ...] = ()) -> None:
+        self.network, self.shared = network, shared
+
+    def join(self, pid: int) -> None:
+        """Connect the network namespace of the container's first process."""
+
+    def settings(self, pid: int) -> dict[str, Any]:
+        """Return Docker's NetworkSettings of the container while it runs."""
+        return unconnected(self.network, pid)
+
+    def handed(self) -> dict[str, Any] | None:
+        """Return what the proxy of the published ports needs, as JSON, if there are any: descriptors stay open."""
+        return None
+
+    def started(self) -> None:
+        """Give back what only the start needed."""
+        for each in self.shared:
+            with contextlib.suppress(OSError):
+                os.close(each.pidfd)
+
+    def close(self) -> None:
+        """Give up: nobody listens to the ports any more."""
+        self.started()
+
+
+def begin(spec: Spec, text: Document, store: Store, layout: Layout) -> Connection:
+    """Do what comes before anything of the container is started, and write its hosts and resolv.conf.
+
+    SandboxError: a port is in use, no such network, no free address, the other container does not run.
+    """
+    network = spec.network
+    if network.container:
+        from sandbox.network.sharing import open_shared  # noqa: PLC0415
+
+        return Connection(network, (open_shared(store, network.container, rootless=os.geteuid() != 0),))
+    from sandbox.network import names  # noqa: PLC0415
+
+    if network.mode != "none" or network.dns or network.dns_search:
+        names.write(layout.resolv_file, names.resolv_conf(names.read_resolvers(), network))
+    if network.has_link:
+        from sandbox.network.attach import connect  # noqa: PLC0415
+
+        return connect(store.root, text["Id"], network, spec.hostname, text["Name"], layout.hosts_file)
+    own = "" if network.mode == "host" else "127.0.1.1"
+    base = names.read_hosts() if network.mode == "host" else names.LOCAL
+    names.write(layout.hosts_file, names.hosts(spec.hostname, own, network.hosts, base=base))
+    return Connection(network)
+
+
+def release(store: Store, text: Document) -> None:
+    """Take a container off its network, if it is on one."""
+    mode = str(text["HostConfig"]["NetworkMode"])
+    if Network(mode).has_link:
+        from sandbox.network import attach  # noqa: PLC0415
+
+        attach.release(store.root, text["Id"])
+
+
+def sweep(store: Store) -> None:
+    """Take those off their networks that are no containers any more."""
+    if os.path.isdir(f"{store.root}/networks"):
+        from sandbox.network import attach  # noqa: PLC0415
+
+        attach.sweep(store.root, frozenset(store.ids()))

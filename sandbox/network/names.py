@@ -1,0 +1,112 @@
+"""A container's /etc/hosts and /etc/resolv.conf; pure but for the two readers at the end.
+
+Docker's rules (moby libnetwork/internal/resolvconf): a resolver on a loopback
+address cannot be reached from a network of its own, so it is dropped, and
+when none is left two public ones take its place. The names of the others on a
+network of ours are lines in /etc/hosts, each marked, rewritten as they come and go.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from sandbox.network.settings import Network
+
+__all__ = ["LOCAL", "hosts", "read_hosts", "read_resolvers", "resolv_conf", "update_members", "with_members", "write"]
+
+PUBLIC = ("8.8.8.8", "8.8.4.4")
+STUB = "127.0.0.53"  # systemd-resolved's, which tells the true ones in another file
+RESOLVED = "/run/systemd/resolve/resolv.conf"
+LOCAL = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+MARK = "# cgscope network"
+LARGEST = 1 << 20
+
+
+def hosts(hostname: str, address: str, extra: Sequence[str] = (), gateway: str = "", base: str = LOCAL) -> str:
+    """Return /etc/hosts: `base`, the `NAME:IP` of --add-host, and the container itself (no address: no line)."""
+    lines = [base if base.endswith("\n") or not base else base + "\n"]
+    for entry in extra:
+        name, _, given = entry.partition(":")
+        lines.append(f"{gateway or '127.0.0.1' if given == 'host-gateway' else given}\t{name}\n")
+    if address:
+        short = hostname.partition(".")[0]
+        lines.append(f"{address}\t{hostname}{f' {short}' if short and short != hostname else ''}\n")
+    return "".join(lines)
+
+
+def with_members(text: str, members: Iterable[tuple[str, Sequence[str]]]) -> str:
+    """Return /etc/hosts with the marked lines replaced by these: (address, names). Other lines stay as they are."""
+    kept = [line for line in text.splitlines(keepends=True) if not line.rstrip().endswith(MARK)]
+    if kept and not kept[-1].endswith("\n"):
+        kept[-1] += "\n"
+    return "".join([*kept, *(f"{address}\t{' '.join(names)}\t{MARK}\n" for address, names in members)])
+
+
+def update_members(path: str, members: Iterable[tuple[str, Sequence[str]]]) -> None:
+    """Rewrite a container's hosts file in place: it is bound into the container, so it must stay the same file.
+
+    What the container made larger than a megabyte is its own from then on.
+    """
+    with open(path, "r+", encoding="utf-8", errors="surrogateescape") as file:
+        if os.fstat(file.fileno()).st_size > LARGEST:
+            return
+        old = file.read(LARGEST)
+        new = with_members(old, members)
+        if new != old:
+            file.seek(0)
+            file.write(new)
+            file.truncate()
+
+
+def resolv_conf(host: str, network: Network) -> str:
+    """Return /etc/resolv.conf from the host's, and --dns and --dns-search."""
+    servers: list[str] = []
+    search: list[str] = []
+    rest: list[str] = []
+    for line in host.splitlines():
+        words = line.split()
+        if not words or words[0][0] in "#;":
+            continue
+        if words[0] == "nameserver" and len(words) > 1:
+            servers.append(words[1])
+        elif words[0] in ("search", "domain"):
+            search = words[1:]  # the last of them counts (resolv.conf(5))
+        elif words[0] in ("options", "sortlist"):
+            rest.append(" ".join(words))
+    if network.dns:
+        servers = list(network.dns)
+    elif network.has_link:
+        servers = [each for each in servers if not each.startswith("127.") and ":" not in each] or list(PUBLIC)
+    if network.dns_search:
+        search = [each for each in network.dns_search if each != "."]
+    lines = [f"nameserver {each}" for each in servers]
+    lines += [f"search {' '.join(search)}"] * bool(search)
+    return "\n".join([*lines, *rest, ""])
+
+
+def read_resolvers() -> str:
+    """Return the host's /etc/resolv.conf, or where that only names systemd-resolved, the list that it keeps."""
+    text = _read("/etc/resolv.conf")
+    servers = [line.split()[1] for line in text.splitlines() if line.startswith("nameserver") and len(line.split()) > 1]
+    return (_read(RESOLVED) or text) if servers == [STUB] else text
+
+
+def read_hosts() -> str:
+    """Return the host's /etc/hosts."""
+    return _read("/etc/hosts") or LOCAL
+
+
+def write(path: str, text: str) -> None:
+    """Write a file that is bound into a container, where every user of it may read it."""
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+        os.fchmod(file.fileno(), 0o644)
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(LARGEST)
+    except OSError:
+        return ""

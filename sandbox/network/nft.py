@@ -1,0 +1,112 @@
+"""The rules of a bridge: an nft table of the bridge's own name, and nothing of others touched (nft(8)).
+
+Other programs' rules are only looked at: in nftables a DROP in any chain is
+final, so where they forbid forwarding, ours cannot allow it, and it is said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+
+from sandbox.errors import SandboxError
+
+__all__ = ["apply", "dropping_chains", "forbids_forwarding", "ruleset", "take_down"]
+
+PREFIX = "cgscope"
+CHAIN = re.compile(
+    r"table (?P<table>\S+ (?P<name>\S+)) \{|chain (?P<chain>\S+) \{|type filter hook forward [^;]*; policy drop;"
+)
+
+
+def ruleset(link: str, subnet: str, *, internal: bool) -> str:
+    """Return the table of a bridge, in place of the one that may be there, in one transaction.
+
+    What leaves for elsewhere gets the host's address. In comes only what
+    answers: neither another bridge of ours nor the host's neighbours begin.
+    """
+    outward = f'iifname "{link}" drop' if internal else f'iifname "{link}" accept'
+    masquerade = (
+        ""
+        if internal
+        else f"""
+  chain postrouting {{
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr {subnet} oifname != "{link}" masquerade
+  }}"""
+    )
+    return f"""table ip {link} {{ }}
+delete table ip {link}
+table ip {link} {{
+  chain forward {{
+    type filter hook forward priority filter; policy accept;
+    iifname "{link}" oifname "{link}" accept
+    oifname "{link}" ct state established,related accept
+    oifname "{link}" drop
+    {outward}
+  }}{masquerade}
+}}
+"""
+
+
+def apply(text: str) -> None:
+    """Give a script to nft, which does all of it or nothing; SandboxError with the reason."""
+    program = shutil.which("nft", path=_search())
+    if program is None:
+        raise SandboxError("nft is not installed, which makes a bridge's rules (apt-get install nftables)")
+    code, _, errors = _run([program, "-f", "-"], text)
+    if code:
+        reason = (errors.strip().splitlines() or [f"nft ended with {code}"])[0]
+        raise SandboxError(f"cannot make a bridge's rules: {reason}")
+
+
+def _search() -> str:
+    return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+
+def take_down(link: str) -> None:
+    """Remove the table of a bridge, if there is one."""
+    with contextlib.suppress(SandboxError):
+        apply(f"table ip {link} {{ }}\ndelete table ip {link}\n")
+
+
+def forbids_forwarding() -> list[str]:
+    """Return the base chains of others that drop what is forwarded unless a rule of theirs allows it."""
+    found = []
+    if program := shutil.which("nft", path=_search()):
+        _, listed, _ = _run([program, "list", "chains"], "")
+        found += dropping_chains(listed)
+    with contextlib.suppress(OSError):
+        with open("/proc/net/ip_tables_names", encoding="ascii") as file:
+            has_filter = "filter" in file.read().split()
+        program = shutil.which("iptables-legacy", path=_search()) if has_filter else None
+        if program and "-P FORWARD DROP" in _run([program, "-S", "FORWARD"], "")[1]:
+            found.append("iptables-legacy FORWARD")
+    return found
+
+
+def dropping_chains(listed: str) -> list[str]:
+    """Return the chains of `nft list chains` whose policy drops what is forwarded, as `ip filter FORWARD`."""
+    found, table, name, chain = [], "", "", ""
+    for match in CHAIN.finditer(listed):
+        if match["table"]:
+            table, name = match["table"], match["name"]
+        elif match["chain"]:
+            chain = match["chain"]
+        elif table.split()[0] in ("ip", "inet") and not name.startswith(PREFIX):
+            found.append(f"{table} {chain}")
+    return found
+
+
+def _run(command: list[str], text: str) -> tuple[int, str, str]:
+    import subprocess  # noqa: PLC0415
+
+    try:
+        done = subprocess.run(  # noqa: S603  a program of the system's, found on PATH
+            command, input=text, capture_output=True, text=True, errors="replace", timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SandboxError(f"{command[0]}: {error}") from None
+    return done.returncode, done.stdout, done.stderr

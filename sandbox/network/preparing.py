@@ -1,0 +1,71 @@
+"""What can be known of a container's network before anything is made: who shares it, what is missing here, the plan."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from sandbox.errors import SandboxError
+from sandbox.network.settings import DEFAULT, Network
+from sandbox.state import Store
+
+__all__ = ["own_files", "plan", "resolve", "warnings"]
+
+
+def resolve(network: Network, hostname: str, store: Store) -> tuple[Network, str]:
+    """Return the network with names resolved to what they stand for, and the host name, of a shared one its owner's."""
+    if network.container:
+        if hostname:
+            raise SandboxError("conflicting options: hostname and the network mode")
+        from sandbox.network.sharing import find_owner  # noqa: PLC0415
+
+        owner = find_owner(store, network.container)
+        return replace(network, mode=f"container:{owner['Id']}"), str(owner["Config"]["Hostname"])
+    if network.has_link:
+        if os.geteuid() != 0:
+            raise SandboxError(
+                f"--net {network.mode} needs root: without it a container has --net none, host or container:NAME"
+            )
+        if network.mode != DEFAULT:
+            from sandbox.network.registry import Networks  # noqa: PLC0415
+
+            network = replace(network, mode=Networks(store.root).find(network.mode, exit_code=125).name)
+    return network, hostname
+
+
+def own_files(network: Network, store: Store, container: str) -> tuple[str, str, str]:
+    """Return where hostname, hosts and resolv.conf are kept: with a shared network they are the other container's."""
+    directory = store.directory(network.container or container)
+    resolver = "" if network.mode == "none" and not network.dns and not network.dns_search else "resolv.conf"
+    return f"{directory}/hostname", f"{directory}/hosts", f"{directory}/{resolver}" if resolver else ""
+
+
+def plan(network: Network, store: Store, container: str) -> list[str]:
+    """Return the steps that connect the container, as text (`--dry-run`)."""
+    if not network.has_link:
+        return []
+    from sandbox.network.attach import plan_for  # noqa: PLC0415
+
+    published = [f"listen {port.host_ip or '*'}:{port.host_port or 'any'} for {port.name}" for port in network.ports]
+    return [*published, *str(plan_for(store.root, container, network)).splitlines()]
+
+
+def warnings(network: Network) -> list[str]:
+    """Return what will not work here as it was asked for, a line each."""
+    if network.mode == "host" and (network.ports or network.publish_all):
+        return ["Published ports are discarded when using host network mode"]
+    if network.mode == "none" and (network.ports or network.publish_all):
+        return ["Published ports are discarded with --net none: there is nothing that they could be passed on to"]
+    if not network.has_link:
+        return []
+    from sandbox.network import nft, plumber  # noqa: PLC0415
+
+    found = []
+    if not plumber.forwards():
+        found.append("net.ipv4.ip_forward is 0: it is set to 1, and stays so")
+    if chains := nft.forbids_forwarding():
+        found.append(
+            f"others' rules drop what is forwarded ({', '.join(chains)}): unless a rule there allows it, the container "
+            "reaches nothing beyond this machine; its published ports work all the same"
+        )
+    return found

@@ -1,0 +1,141 @@
+"""What network a container shall have: frozen values, checked when they are made; pure.
+
+Rules and messages are Docker's (moby runconfig/errors.go, daemon/container_operations.go).
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from dataclasses import dataclass
+
+from sandbox.errors import SandboxError
+from sandbox.network.ports import Port
+
+__all__ = ["BUILT_IN", "DEFAULT", "Network", "check_network_name", "parse_host", "parse_rate"]
+
+DEFAULT = "bridge"
+BUILT_IN = (DEFAULT, "host", "none")
+CONTAINER = "container:"
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+HOST = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,252}[a-zA-Z0-9_])?\.?")
+RATE = re.compile(r"(\d+(?:\.\d{1,6})?) ?([kmgt]?)(?:bit|bps)?", re.IGNORECASE)
+LOWEST_RATE, HIGHEST_RATE = 8_000, 32_000_000_000  # bits a second: tbf counts bytes in 32 bits
+GROUP_ADDRESS = 0x01
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One container's network.
+
+    `mode` is none, host, container:ID, or the name of a network; `rate_bits` is bits a second, 0 for no limit.
+    """
+
+    mode: str = "none"
+    ports: tuple[Port, ...] = ()
+    exposed: tuple[str, ...] = ()
+    publish_all: bool = False
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    mac: str = ""
+    address: str = ""
+    aliases: tuple[str, ...] = ()
+    rate_bits: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be, or cannot be together."""
+        if self.mode == CONTAINER:
+            raise SandboxError("invalid container format container:<name|id>")
+        if not self.container and not NAME.fullmatch(self.mode):
+            raise SandboxError(f"invalid network {self.mode!r}: none, host, container:NAME or the name of a network")
+        self._check_values()
+        if self.container:
+            self._check_shared()
+        if not self.has_link:
+            self._check_without_link()
+        if self.mode == DEFAULT and self.address:
+            raise SandboxError("user specified IP address is supported on user defined networks only")
+        if self.mode == DEFAULT and self.aliases:
+            raise SandboxError("network-scoped alias is supported only for containers in user defined networks")
+
+    def _check_values(self) -> None:
+        for address in self.dns:
+            if not _is_ip(address):
+                raise SandboxError(f"{address} is not an ip address")
+        for name in (*self.dns_search, *self.aliases):
+            if name != "." and not HOST.fullmatch(name):
+                raise SandboxError(f"{name!r} is not a valid domain or host name")
+        if self.mac and (not MAC.fullmatch(self.mac) or int(self.mac[:2], 16) & GROUP_ADDRESS):
+            raise SandboxError(f"{self.mac} is not a valid mac address")
+        if self.address and not _is_ip(self.address, (socket.AF_INET,)):
+            raise SandboxError(f"invalid IPv4 address: {self.address}")
+
+    @property
+    def container(self) -> str:
+        """Return the name of the container whose network this is, or ""."""
+        return self.mode[len(CONTAINER) :] if self.mode.startswith(CONTAINER) else ""
+
+    @property
+    def has_link(self) -> bool:
+        """Tell whether the container gets an interface of its own on a bridge."""
+        return self.mode not in ("none", "host") and not self.mode.startswith(CONTAINER)
+
+    def _check_shared(self) -> None:
+        conflicts = (
+            (self.ports or self.publish_all, "port publishing and the container type network mode"),
+            (self.exposed, "port exposing and the container type network mode"),
+            (self.dns or self.dns_search, "dns and the network mode"),
+            (self.hosts, "custom host-to-IP mapping and the network mode"),
+            (self.mac, "mac-address and the network mode"),
+        )
+        for given, text in conflicts:
+            if given:
+                raise SandboxError(f"conflicting options: {text}")
+
+    def _check_without_link(self) -> None:
+        given = {"--ip": self.address, "--network-alias": self.aliases, "--mac-address": self.mac}
+        for option, value in {**given, "--net-rate": self.rate_bits}.items():
+            if value:
+                raise SandboxError(f"conflicting options: {option} and --net {self.mode}: it has no interface")
+
+
+def _is_ip(text: str, families: tuple[int, ...] = (socket.AF_INET, socket.AF_INET6)) -> bool:
+    for family in families:
+        try:
+            socket.inet_pton(family, text)
+        except (OSError, ValueError):
+            continue
+        return True
+    return False
+
+
+def check_network_name(name: str) -> None:
+    """Refuse a name that no network can be given."""
+    if not NAME.fullmatch(name):
+        raise SandboxError(f"invalid network name {name!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed", 1)
+
+
+def parse_host(text: str) -> str:
+    """Check an `--add-host` NAME:IP (or NAME=IP) and return it with a colon; `host-gateway` is the bridge's address."""
+    name, separator, address = text.partition("=" if "=" in text else ":")
+    address = address.removeprefix("[").removesuffix("]")
+    if not separator or not HOST.fullmatch(name):
+        raise SandboxError(f"bad format for add-host: {text!r}")
+    if address != "host-gateway" and not _is_ip(address):
+        raise SandboxError(f"invalid IP address in add-host: {address!r}")
+    return f"{name}:{address}"
+
+
+def parse_rate(text: str) -> int:
+    """Return the bits a second of `10mbit`, `1.5gbit`, `64000`; units are powers of 1000, as tc's."""
+    match = RATE.fullmatch(text) if text.isascii() else None
+    if match is None:
+        raise SandboxError(f"invalid rate: {text!r}: such as 500kbit, 10mbit, 1gbit")
+    from decimal import Decimal  # noqa: PLC0415
+
+    rate = int(Decimal(match[1]) * 1000 ** " kmgt".index(match[2].lower() or " "))
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise SandboxError(f"invalid rate: {text!r}: from 8kbit to 32gbit")
+    return rate

@@ -1,0 +1,438 @@
+"""The sandbox's network without a kernel: options, addresses, rules and files as text, plans as data."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import subprocess
+import sys
+from argparse import Namespace
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.codec import decode, encode
+from sandbox.commands.network_options import add_network_options, network_of
+from sandbox.errors import SandboxError
+from sandbox.network import addresses, document, manage, names, nft, ports
+from sandbox.network.plan import links_of, plan
+from sandbox.network.ports import Port, parse_exposed, parse_ports
+from sandbox.network.registry import Lease, Networks, Record
+from sandbox.network.settings import Network, parse_host, parse_rate
+from sandbox.parsing import new_parser
+from sandbox.state import Store
+from tests.testbed.commands import REPOSITORY
+
+CONTAINER = "0123456789abcdef" * 4
+IFNAMSIZ = 16  # linux/if.h, with the zero at its end
+
+
+def options(*words: str) -> Network:
+    """Return the network of a command line."""
+    parser = new_parser("run", "", "")
+    add_network_options(parser)
+    found: Namespace = parser.parse_args(words)
+    return network_of(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("80", [Port(80)]),
+        ("4000:80", [Port(80, "tcp", "", 4000, 4000)]),
+        ("4000:80/udp", [Port(80, "udp", "", 4000, 4000)]),
+        ("4000:80/TCP", [Port(80, "tcp", "", 4000, 4000)]),
+        ("127.0.0.1:4000:80", [Port(80, "tcp", "127.0.0.1", 4000, 4000)]),
+        ("127.0.0.1::80", [Port(80, "tcp", "127.0.0.1")]),
+        ("[::1]:4000:80", [Port(80, "tcp", "::1", 4000, 4000)]),
+        ("8000-8001:80-81", [Port(80, "tcp", "", 8000, 8000), Port(81, "tcp", "", 8001, 8001)]),
+        ("8000-8001:80", [Port(80, "tcp", "", 8000, 8001)]),
+        ("80-81", [Port(80), Port(81)]),
+    ],
+)
+def test_published_ports(text: str, expected: list[Port]) -> None:
+    """Every form of -p that Docker knows is understood."""
+    assert list(parse_ports([text])) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("4000:", "no port specified: 4000:<empty>"),
+        ("", "no port specified: <empty>"),
+        ("4000:x", "invalid containerPort: x"),
+        ("x:80", "invalid hostPort: x"),
+        ("4000:0", "invalid containerPort: 0"),
+        ("70000:80", "invalid hostPort: 70000"),
+        ("4000:70000", "invalid containerPort: 70000"),
+        ("82-80:80-82", "invalid hostPort: 82-80"),
+        ("1-3:1-2", "invalid ranges specified for container and host Ports: 1-2 and 1-3"),
+        ("4000:80/sctp", "invalid proto: 'sctp'"),
+        ("localhost:4000:80", "invalid IP address: localhost"),
+        ("1.2.3:4000:80", "invalid IP address: 1.2.3"),
+        ("4000:٨٠", "invalid containerPort"),
+    ],
+)
+def test_bad_ports_are_refused(text: str, complaint: str) -> None:
+    """A port that cannot be is refused with what is wrong about it, and Docker's exit code."""
+    with pytest.raises(SandboxError) as refused:
+        parse_ports([text])
+    assert complaint in str(refused.value)
+    assert refused.value.exit_code == 125
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_port_or_refused(text: str) -> None:
+    """Whatever is given to the parsers, the answer is a value in its range or one clear error."""
+    for parse in (lambda: parse_ports([text]), lambda: parse_exposed([text])):
+        try:
+            found: Any = parse()
+        except SandboxError:
+            continue
+        for each in found:
+            assert 1 <= int(str(getattr(each, "name", each)).partition("/")[0]) <= 65535
+    with contextlib.suppress(SandboxError):
+        assert 8_000 <= parse_rate(text) <= 32_000_000_000
+    with contextlib.suppress(SandboxError):
+        assert ":" in parse_host(text)
+
+
+@given(st.integers(1, 65535), st.integers(1, 65535), st.sampled_from(["tcp", "udp"]), st.ip_addresses())
+def test_ports_come_back(host: int, port: int, protocol: str, address: Any) -> None:  # noqa: ANN401
+    """A port written as Docker writes it is the port that is read."""
+    where = f"[{address}]" if address.version == 6 else str(address)
+    assert parse_ports([f"{where}:{host}:{port}/{protocol}"]) == (Port(port, protocol, str(address), host, host),)
+
+
+def test_how_ports_are_shown() -> None:
+    """`ps` joins neighbours with the same number on both sides; `port` tells each; what is only exposed has no host."""
+    bound = [
+        ("80/tcp", "0.0.0.0", 4000),  # noqa: S104
+        ("80/tcp", "::", 4000),
+        ("8000/tcp", "0.0.0.0", 8000),  # noqa: S104
+        ("8001/tcp", "0.0.0.0", 8001),  # noqa: S104
+        ("53/udp", "127.0.0.1", 53),
+    ]
+    found = ports.bindings(bound, ["9000/tcp", "80/tcp"])
+    assert list(found) == ["53/udp", "80/tcp", "8000/tcp", "8001/tcp", "9000/tcp"]
+    assert found["80/tcp"] == [{"HostIp": "0.0.0.0", "HostPort": "4000"}, {"HostIp": "::", "HostPort": "4000"}]  # noqa: S104
+    assert found["9000/tcp"] is None
+    assert ports.column(found) == (
+        "127.0.0.1:53->53/udp, 0.0.0.0:8000-8001->8000-8001/tcp, 9000/tcp, 0.0.0.0:4000->80/tcp, [::]:4000->80/tcp"
+    )
+    assert ports.lines(found)[:3] == ["53/udp -> 127.0.0.1:53", "80/tcp -> 0.0.0.0:4000", "80/tcp -> [::]:4000"]
+    assert ports.column({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "bits"),
+    [("10mbit", 10**7), ("1.5gbit", 15 * 10**8), ("500Kbit", 5 * 10**5), ("64000", 64000), ("10m", 10**7)],
+)
+def test_rates(text: str, bits: int) -> None:
+    """A rate is in bits a second, with units of 1000."""
+    assert parse_rate(text) == bits
+
+
+@pytest.mark.parametrize("text", ["", "fast", "-1", "0", "1bit", "40gbit", "10mbyte", "1e6", "10 mbit per second"])
+def test_bad_rates_are_refused(text: str) -> None:
+    """A rate that the kernel cannot keep is refused."""
+    with pytest.raises(SandboxError, match="invalid rate"):
+        parse_rate(text)
+
+
+def test_default_network() -> None:
+    """A container has no network until something asks for one; a port, a rate or a hardware address does."""
+    assert options().mode == "none"
+    assert options("--dns", "1.1.1.1", "--add-host", "a:1.2.3.4").mode == "none"
+    assert options("-p", "80").mode == "bridge"
+    assert options("-P").mode == "bridge"
+    assert options("--net-rate", "1mbit").mode == "bridge"
+    assert options("--mac-address", "02-42-AC-11-00-02").mac == "02:42:ac:11:00:02"
+    assert options("-p", "80", "--net", "none").mode == "none"
+    assert options("--network", "default").mode == "bridge"
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("--net container:a -p 80", "conflicting options: port publishing and the container type network mode"),
+        ("--net container:a --expose 80", "conflicting options: port exposing and the container type network mode"),
+        ("--net container:a --dns 1.1.1.1", "conflicting options: dns and the network mode"),
+        ("--net container:a --add-host a:1.1.1.1", "custom host-to-IP mapping and the network mode"),
+        ("--net container:a --mac-address 02:42:ac:11:00:02", "conflicting options: mac-address and the network mode"),
+        ("--net container:", "invalid container format"),
+        ("--net none --net-rate 1mbit", "--net-rate and --net none"),
+        ("--net host --ip 172.30.0.9", "--ip and --net host"),
+        ("--net bridge --ip 172.30.0.9", "supported on user defined networks only"),
+        ("--net bridge --network-alias a", "only for containers in user defined networks"),
+        ("--net mine --ip 1.2.3", "invalid IPv4 address"),
+        ("--net mine --mac-address 01:00:5e:00:00:01", "not a valid mac address"),
+        ("--net mine --mac-address banana", "not a valid mac address"),
+        ("--net a/b", "invalid network"),
+        ("--dns banana", "banana is not an ip address"),
+        ("--dns-search a..\n", "not a valid domain"),
+        ("--add-host a", "bad format for add-host"),
+        ("--add-host a:banana", "invalid IP address in add-host"),
+    ],
+)
+def test_what_cannot_be_together(words: str, complaint: str) -> None:
+    """Options that contradict each other, or that no kernel could take, are refused in Docker's words."""
+    with pytest.raises(SandboxError) as refused:
+        options(*words.split(" "))
+    assert complaint in str(refused.value)
+
+
+def test_the_network_is_kept_in_the_document() -> None:
+    """What `create` was told comes back whole when the container is started."""
+    given_network = options(
+        "--net", "mine", "-p", "127.0.0.1:4000:80/udp", "--ip", "172.30.0.9", "--network-alias", "db",
+        "--net-rate", "1mbit", "--dns", "1.1.1.1", "--expose", "90", "-P",
+    )  # fmt: skip
+    assert decode(Network, encode(given_network)) == given_network
+    config = document.host_config(given_network)
+    assert config["NetworkMode"] == "mine"
+    assert config["PortBindings"] == {"80/udp": [{"HostIp": "127.0.0.1", "HostPort": "4000"}]}
+    assert config["PublishAllPorts"] is True
+
+
+ROUTES = b"""Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0
+eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
+docker0\t00001EAC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
+"""
+
+
+def test_routes() -> None:
+    """The kernel's routing table is read, the default route left out."""
+    found = addresses.parse_routes(ROUTES)
+    assert [(link, str(subnet)) for link, subnet in found] == [("eth0", "192.0.2.0/24"), ("docker0", "172.30.0.0/16")]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(8, 32)), max_size=20))
+def test_a_chosen_subnet_collides_with_nothing(taken: list[tuple[int, int]]) -> None:
+    """The subnet that is chosen shares no address with one that is taken, and is a private one."""
+    others = [addresses.Subnet(first >> (32 - prefix) << (32 - prefix), prefix) for first, prefix in taken]
+    try:
+        chosen = addresses.choose_subnet(others)
+    except SandboxError:
+        chosen = None
+    mine = [ipaddress.ip_network(str(subnet)) for subnet in addresses.POOL]
+    theirs = [ipaddress.ip_network(str(other)) for other in others]
+    free = [each for each in mine if not any(each.overlaps(other) for other in theirs)]
+    assert all(each.is_private for each in mine)
+    assert (None if chosen is None else ipaddress.ip_network(str(chosen))) == (free[0] if free else None)
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_subnet_or_refused(text: str) -> None:
+    """A subnet is what ipaddress takes for one, of a useful size, or it is refused."""
+    try:
+        found = addresses.parse_subnet(text)
+    except SandboxError:
+        return
+    assert ipaddress.ip_network(text) == ipaddress.ip_network(str(found))
+
+
+def test_addresses_are_given_out_once() -> None:
+    """The lowest free address is given, a wanted one when it is free, and a full network says so."""
+    subnet = addresses.parse_subnet("10.9.8.0/29")
+    taken = {subnet.first + 1}
+    while len(taken) < 6:
+        taken.add(addresses.free_address(subnet, taken))
+    assert sorted(map(addresses.to_text, taken)) == [f"10.9.8.{number}" for number in range(1, 7)]
+    with pytest.raises(SandboxError, match="no available IPv4 addresses"):
+        addresses.free_address(subnet, taken)
+    with pytest.raises(SandboxError, match="Address already in use"):
+        addresses.free_address(subnet, taken, "10.9.8.3")
+    for outside in ("10.9.9.1", "10.9.8.0", "10.9.8.7"):
+        with pytest.raises(SandboxError, match="does not belong"):
+            addresses.free_address(subnet, taken, outside)
+    assert addresses.mac_of(addresses.to_number("172.30.0.2")) == "02:42:ac:1e:00:02"
+
+
+def record(**changes: Any) -> Record:  # noqa: ANN401
+    """Return a network."""
+    fields: dict[str, Any] = {"subnet": "172.30.0.0/16", "gateway": "172.30.0.1", **changes}
+    return Record("mine", "a" * 64, 0.0, "cgscope-1234567", **fields)
+
+
+def test_the_plan_is_data() -> None:
+    """What connects a container is a tuple of steps that --dry-run prints."""
+    veth, ifb = links_of(CONTAINER, rate=True)
+    lease = Lease("172.30.0.2", "02:42:ac:1e:00:02", veth, ifb)
+    assert str(plan(record(), lease, 10_000_000, 1400)).splitlines() == [
+        "bridge cgscope-1234567 172.30.0.1/16 of 172.30.0.0/16",
+        "veth   cgv0123456789ab on cgscope-1234567, eth0 02:42:ac:1e:00:02 in the container",
+        "rate   10000000 bit/s on cgv0123456789ab and on cgi0123456789ab",
+        "addr   172.30.0.2/16 on eth0, default via 172.30.0.1",
+    ]
+    closed = plan(record(internal=True), lease, 0, 1400)
+    assert closed.rate is None
+    assert closed.inside.gateway == ""
+    assert max(map(len, (veth, ifb, record().link))) < IFNAMSIZ
+
+
+def test_the_rules_are_one_table() -> None:
+    """A bridge has a table of its own name: closed to what begins elsewhere, with the host's address to the outside."""
+    text = nft.ruleset("cgscope0", "172.30.0.0/16", internal=False)
+    tables = [line.split() for line in text.splitlines() if "table" in line.split()]
+    assert {line[line.index("table") + 2] for line in tables} == {"cgscope0"}
+    assert 'ip saddr 172.30.0.0/16 oifname != "cgscope0" masquerade' in text
+    assert text.index("ct state established,related accept") < text.index('oifname "cgscope0" drop')
+    internal = nft.ruleset("cgscope0", "172.30.0.0/16", internal=True)
+    assert "masquerade" not in internal
+    assert 'iifname "cgscope0" drop' in internal
+
+
+CHAINS = """table ip filter {
+	chain INPUT {
+		type filter hook input priority filter; policy drop;
+	}
+	chain FORWARD {
+		type filter hook forward priority filter; policy drop;
+	}
+	chain DOCKER {
+	}
+}
+table inet firewalld {
+	chain filter_FORWARD {
+		type filter hook forward priority filter + 10; policy accept;
+	}
+}
+table ip6 filter {
+	chain FORWARD {
+		type filter hook forward priority filter; policy drop;
+	}
+}
+table ip cgscope0 {
+	chain forward {
+		type filter hook forward priority filter; policy drop;
+	}
+}
+"""
+
+
+def test_who_forbids_forwarding() -> None:
+    """Only a chain of others, for IPv4, on the forward hook, with a policy of DROP is named."""
+    assert nft.dropping_chains(CHAINS) == ["ip filter FORWARD"]
+    assert nft.dropping_chains("") == []
+
+
+def test_hosts() -> None:
+    """/etc/hosts has the container, what --add-host says, and marked lines for the others, which come and go."""
+    text = names.hosts("web.example", "172.30.0.2", ["db:10.0.0.1", "out:host-gateway"], "172.30.0.1")
+    assert text.splitlines()[2:] == ["10.0.0.1\tdb", "172.30.0.1\tout", "172.30.0.2\tweb.example web"]
+    both = names.with_members(text, [("172.30.0.3", ("db", "abc"))])
+    assert both.startswith(text)
+    assert "172.30.0.3\tdb abc\t" in both
+    changed = names.with_members(both + "1.2.3.4 mine", [("172.30.0.4", ("cache",))])
+    assert "172.30.0.3" not in changed
+    assert "1.2.3.4 mine\n172.30.0.4\tcache\t" in changed
+    assert names.with_members(changed, []) == text + "1.2.3.4 mine\n"
+
+
+def test_a_hosts_file_is_rewritten_in_place(tmp_path: os.PathLike[str]) -> None:
+    """The file stays the same file, as it is bound into a container; one grown beyond all measure is left alone."""
+    path = f"{tmp_path}/hosts"
+    names.write(path, names.hosts("a", "172.30.0.2"))
+    inode = os.stat(path).st_ino
+    names.update_members(path, [("172.30.0.3", ["b"])])
+    with open(path, encoding="utf-8") as file:
+        assert "172.30.0.3\tb" in file.read()
+    names.update_members(path, [])
+    assert os.stat(path).st_ino == inode
+    with open(path, encoding="utf-8") as file:
+        assert file.read() == names.hosts("a", "172.30.0.2")
+    os.truncate(path, 1 << 30)
+    names.update_members(path, [("172.30.0.3", ["b"])])
+    assert os.stat(path).st_size == 1 << 30
+
+
+RESOLV = """\
+# made by x
+nameserver 127.0.0.53
+nameserver 192.0.2.7
+nameserver fe80::1%eth0
+search a.example
+options ndots:2
+"""
+
+
+@pytest.mark.parametrize(
+    ("network", "host", "expected"),
+    [
+        (Network("bridge"), RESOLV, "nameserver 192.0.2.7\nsearch a.example\noptions ndots:2\n"),
+        (Network("bridge"), "nameserver 127.0.0.1\n", "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"),
+        (Network("bridge", dns=("127.0.0.1",)), RESOLV, "nameserver 127.0.0.1\nsearch a.example\noptions ndots:2\n"),
+        (Network("bridge", dns_search=(".",)), "nameserver 192.0.2.7\nsearch a\n", "nameserver 192.0.2.7\n"),
+        (Network("host"), "nameserver 127.0.0.53\nsearch a\n", "nameserver 127.0.0.53\nsearch a\n"),
+        (Network("host", dns_search=("b", "c")), "nameserver ::1\n", "nameserver ::1\nsearch b c\n"),
+    ],
+)
+def test_resolv_conf(network: Network, host: str, expected: str) -> None:
+    """Resolvers on loopback are dropped where they cannot be reached; --dns and --dns-search take the host's place."""
+    assert names.resolv_conf(host, network) == expected
+
+
+def test_networks_are_recorded(tmp_path: os.PathLike[str]) -> None:
+    """A network is made, found by name and by the beginning of its id, listed, shown, and removed when it is empty."""
+    store = Store(str(tmp_path))
+    identity = manage.create(store, "mine", subnet="10.99.0.0/24", gateway="10.99.0.254")
+    networks = Networks(store.root)
+    assert networks.find("mine") == networks.find(identity[:12])
+    assert networks.find("mine").gateway == "10.99.0.254"
+    assert manage.inspect(store, "mine")["IPAM"]["Config"] == [{"Subnet": "10.99.0.0/24", "Gateway": "10.99.0.254"}]
+    with pytest.raises(SandboxError, match="already exists"):
+        manage.create(store, "mine")
+    with pytest.raises(SandboxError, match="Pool overlaps"):
+        manage.create(store, "other", subnet="10.99.0.128/25")
+    listed = [line.split()[1:3] for line in manage.listing(store, quiet=False, whole=False).splitlines()[1:]]
+    assert listed == [["bridge", "bridge"], ["host", "host"], ["mine", "bridge"], ["none", "null"]]
+    lease = Lease("10.99.0.1", "02:42:0a:63:00:01", "cgv0")
+    networks.save(replace(networks.find("mine"), leases={CONTAINER: lease}))
+    with pytest.raises(SandboxError, match="has active endpoints"):
+        manage.remove(store, "mine")
+    assert manage.prune(store) == []
+    networks.save(replace(networks.find("mine"), leases={}))
+    assert manage.prune(store) == ["mine"]
+    with pytest.raises(SandboxError, match="network mine not found"):
+        manage.remove(store, "mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "complaint"),
+    [
+        ("host", {}, "predefined host network"),
+        ("a b", {}, "invalid network name"),
+        ("mine", {"subnet": "10.0.0.1/24"}, "it should be 10.0.0.0/24"),
+        ("mine", {"subnet": "10.0.0.0"}, "the form is"),
+        ("mine", {"subnet": "10.0.0.0/31"}, "the prefix is from"),
+        ("mine", {"gateway": "10.0.0.1"}, "--gateway needs the --subnet"),
+        ("mine", {"subnet": "10.0.0.0/24", "gateway": "10.0.1.1"}, "no matching subnet for gateway"),
+    ],
+)
+def test_bad_networks_are_refused(
+    tmp_path: os.PathLike[str], name: str, changes: dict[str, str], complaint: str
+) -> None:
+    """A network that cannot be is refused, and nothing is recorded."""
+    store = Store(str(tmp_path))
+    with pytest.raises(SandboxError) as refused:
+        manage.create(store, name, **changes)  # type: ignore[arg-type]
+    assert complaint in str(refused.value)
+    assert Networks(store.root).all() == []
+
+
+def test_importing_the_fast_path_is_cheap() -> None:
+    """A start without a network imports nothing of bridges, rules or proxies, and never pyroute2."""
+    program = "import sys, sandbox.container, sandbox.commands.running; print(*sys.modules)"
+    listed = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    ).stdout
+    found = set(listed.split())
+    assert not {name for name in found if name.startswith("pyroute2")}
+    expected = {"connection", "document", "ports", "preparing", "settings"}
+    assert {name.rpartition(".")[2] for name in found if name.startswith("sandbox.network.")} == expected
