@@ -9,15 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from inspector.kernel import cgroup_v1, cgroup_v2
-from inspector.kernel.controllers import ControlFile, Values, flat_keyed, number, picked
+from inspector.kernel.controllers import ControlFile, Values, flat_keyed, number, numbers, picked
 
 __all__ = ["IN_FULL"]
 
 Files = Mapping[str, tuple[ControlFile, ...]]
-
-
-def _numbers(what: str, values: Mapping[bytes, bytes], keys: Mapping[bytes, str]) -> dict[str, int]:
-    return {name: number(what, values[key]) for key, name in keys.items() if key in values}
 
 
 V1_MEMORY = {
@@ -58,7 +54,7 @@ V2_EVENTS = {
 def parse_v1_memory_stat(data: bytes) -> Values:
     """Parse memory.stat of v1; the keys without `total_` leave descendants out."""
     values = flat_keyed("memory.stat", data)
-    return {**cgroup_v1.parse_memory_stat(data), **_numbers("memory.stat", values, V1_MEMORY)}
+    return {**cgroup_v1.memory_of(values), **numbers("memory.stat", values, V1_MEMORY)}
 
 
 # 212992
@@ -84,13 +80,17 @@ def parse_v1_shares(data: bytes) -> Values:
 # 254:0 Read 4096
 def parse_v1_io_bytes(data: bytes) -> Values:
     """Parse blkio.throttle.io_service_bytes_recursive, by device too."""
-    return {**cgroup_v1.parse_io_bytes(data), "bytes_by_device": cgroup_v1.parse_io_service(data)}
+    moved = cgroup_v1.parse_io_service(data)
+    read, write = cgroup_v1.summed(moved)
+    return {"read_bytes": read, "write_bytes": write, "bytes_by_device": moved}
 
 
 # 254:0 Read 1
 def parse_v1_io_operations(data: bytes) -> Values:
     """Parse blkio.throttle.io_serviced_recursive, by device too."""
-    return {**cgroup_v1.parse_io_operations(data), "operations_by_device": cgroup_v1.parse_io_service(data)}
+    done = cgroup_v1.parse_io_service(data)
+    reads, writes = cgroup_v1.summed(done)
+    return {"reads": reads, "writes": writes, "operations_by_device": done}
 
 
 # 100
@@ -104,10 +104,10 @@ def parse_v2_weight(data: bytes) -> Values:
 def parse_v2_memory_stat(data: bytes) -> Values:
     """Parse memory.stat of v2; everything includes descendants."""
     values = flat_keyed("memory.stat", data)
-    numbers = _numbers("memory.stat", values, V2_MEMORY)
-    if "kernel_usage_bytes" not in numbers and values:  # before Linux 5.18
-        numbers["kernel_usage_bytes"] = sum(number("memory.stat", values[key]) for key in V2_KERNEL if key in values)
-    return {**cgroup_v2.parse_memory_stat(data), **numbers}
+    found = numbers("memory.stat", values, V2_MEMORY)
+    if "kernel_usage_bytes" not in found and values:  # before Linux 5.18
+        found["kernel_usage_bytes"] = sum(number("memory.stat", values[key]) for key in V2_KERNEL if key in values)
+    return {**cgroup_v2.memory_of(values), **found}
 
 
 # oom_group_kill 0

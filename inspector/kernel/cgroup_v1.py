@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 from inspector.errors import ParseError
-from inspector.kernel.controllers import ControlFile, Values, flat_keyed, number, picked
+from inspector.kernel.controllers import ControlFile, Values, flat_keyed, number, numbers, picked
 from inspector.kernel.process import CLOCK_TICKS
 
 __all__ = ["FILES", "ON_DEMAND"]
@@ -116,21 +117,27 @@ def _bytes(name: str, file: str) -> ControlFile:
     return ControlFile(file, parse)
 
 
+MEMORY = {
+    b"total_rss": "anon_bytes",
+    b"total_cache": "file_bytes",
+    b"total_inactive_file": "inactive_file_bytes",
+    b"total_swap": "swap_bytes",
+}
+
+
 # cache 4096
 # ... (own figures, then the same with "total_" for the group and its descendants)
 # hierarchical_memory_limit 67108864
 # total_inactive_file 4096
 def parse_memory_stat(data: bytes) -> Values:
     """Parse memory.stat. The `total_` lines are taken: like usage_in_bytes, they include descendants."""
+    return memory_of(flat_keyed("memory.stat", data))
+
+
+def memory_of(values: Mapping[bytes, bytes]) -> dict[str, int | None]:
+    """Take from the lines of memory.stat what the memory consists of."""
     what = "memory.stat"
-    keys = {
-        b"total_rss": "anon_bytes",
-        b"total_cache": "file_bytes",
-        b"total_inactive_file": "inactive_file_bytes",
-        b"total_swap": "swap_bytes",
-    }
-    values = flat_keyed(what, data)
-    result: dict[str, int | None] = {name: number(what, values[key]) for key, name in keys.items() if key in values}
+    result: dict[str, int | None] = {**numbers(what, values, MEMORY)}
     lru = [values[key] for key in (b"total_inactive_anon", b"total_active_anon", b"total_unevictable") if key in values]
     if lru:
         result["locked_and_anon_bytes"] = sum(number(what, value) for value in lru)
@@ -178,19 +185,20 @@ def parse_io_service(data: bytes) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _summed(by_device: dict[str, tuple[int, int]]) -> tuple[int, int]:
+def summed(by_device: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
+    """Add up reads and writes of all devices."""
     return sum(read for read, _ in by_device.values()), sum(written for _, written in by_device.values())
 
 
 def parse_io_bytes(data: bytes) -> Values:
     """Parse blkio.throttle.io_service_bytes_recursive: bytes, descendants included."""
-    read, write = _summed(parse_io_service(data))
+    read, write = summed(parse_io_service(data))
     return {"read_bytes": read, "write_bytes": write}
 
 
 def parse_io_operations(data: bytes) -> Values:
     """Parse blkio.throttle.io_serviced_recursive: operations, descendants included."""
-    read, write = _summed(parse_io_service(data))
+    read, write = summed(parse_io_service(data))
     return {"reads": read, "writes": write}
 
 

@@ -8,10 +8,11 @@ machine's totals are elsewhere, and it has no limits.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from inspector.errors import ParseError
 from inspector.kernel.cgroup_v1 import HUGE_PAGES, by_device, parse_cpus, parse_mems, parse_pids_events, parse_pids_max
-from inspector.kernel.controllers import ControlFile, Values, flat_keyed, number, picked
+from inspector.kernel.controllers import ControlFile, Values, flat_keyed, number, numbers, picked
 
 __all__ = ["FILES", "ON_DEMAND"]
 
@@ -60,27 +61,36 @@ def parse_cpu_usage(data: bytes) -> Values:
     return picked("cpu.stat", data, keys)
 
 
+PARTS = {
+    name.encode(): name
+    for name in ("kernel", "slab_reclaimable", "slab_unreclaimable", "kernel_stack", "pagetables", "percpu", "sock",
+                 "inactive_anon", "active_anon", "unevictable")
+}  # fmt: skip
+MEMORY = {b"anon": "anon_bytes", b"file": "file_bytes", b"inactive_file": "inactive_file_bytes"}
+
+
 # anon 1318912
 # file 4096
 # kernel 225280
 # ...
 def parse_memory_stat(data: bytes) -> Values:
     """Parse memory.stat: what the memory consists of, descendants included."""
+    return memory_of(flat_keyed("memory.stat", data))
+
+
+def memory_of(values: Mapping[bytes, bytes]) -> dict[str, int]:
+    """Take from the lines of memory.stat what the memory consists of."""
     what = "memory.stat"
-    values = flat_keyed(what, data)
-
-    def add(*keys: bytes) -> int:
-        return sum(number(what, values[key]) for key in keys if key in values)
-
-    kernel = add(b"kernel") - add(b"slab_reclaimable") if b"kernel" in values else (
-        # Before Linux 5.18 there is no "kernel" line: the parts that cannot be reclaimed, summed.
-        add(b"kernel_stack", b"pagetables", b"percpu", b"slab_unreclaimable")
-    )  # fmt: skip
-    keys = {b"anon": "anon_bytes", b"file": "file_bytes", b"inactive_file": "inactive_file_bytes"}
+    parts = numbers(what, values, PARTS)
+    part = parts.get
+    if "kernel" in parts:
+        kernel = parts["kernel"] - part("slab_reclaimable", 0)
+    else:  # before Linux 5.18: the parts that cannot be reclaimed, summed
+        kernel = sum(part(name, 0) for name in ("kernel_stack", "pagetables", "percpu", "slab_unreclaimable"))
     return {
-        **{name: number(what, values[key]) for key, name in keys.items() if key in values},
-        "locked_and_anon_bytes": add(b"inactive_anon", b"active_anon", b"unevictable"),
-        "kernel_bytes": max(0, kernel) + add(b"sock"),
+        **numbers(what, values, MEMORY),
+        "locked_and_anon_bytes": part("inactive_anon", 0) + part("active_anon", 0) + part("unevictable", 0),
+        "kernel_bytes": max(0, kernel) + part("sock", 0),
     }
 
 
