@@ -82,6 +82,11 @@ class Network:
         """Tell whether the container gets an interface of its own on a bridge."""
         return self.mode not in ("none", "host") and not self.mode.startswith(CONTAINER)
 
+    @property
+    def publishes(self) -> bool:
+        """Tell whether ports of this machine lead to the container, which its monitor serves."""
+        return self.has_link and bool(self.ports or self.publish_all)
+
     def _check_shared(self) -> None:
         conflicts = (
             (self.ports or self.publish_all, "port publishing and the container type network mode"),
