@@ -23,7 +23,7 @@ from inspector.ctop.menus import Menu
 from inspector.ctop.options import Options
 from inspector.ctop.panel import Panel
 from inspector.ctop.runner import Runner
-from inspector.ctop.sampler import Sampler
+from inspector.ctop.sampler import Moved, Sampler
 from inspector.ctop.source import Source
 from inspector.ctop.state import State
 from inspector.ctop.terminal import Terminal
@@ -69,9 +69,9 @@ class Ctop(Arranging):
     ]
 
     class Sampled(Message):
-        """The sampler has a document, a close look at a container, or the exception that ended it."""
+        """The sampler has a document, a close look at a container, where a key led, or the exception that ended it."""
 
-        def __init__(self, result: Document | Closeup | Exception) -> None:
+        def __init__(self, result: Document | Closeup | Exception | Moved) -> None:
             self.result = result
             super().__init__()
 
@@ -124,6 +124,8 @@ class Ctop(Arranging):
             self._detail.looked(message.result)
             if self.page == "detail":
                 self._detail.draw()
+        elif isinstance(message.result, Moved):
+            self.moved(message.result)
         elif self.stored is None or not self.state.paused:  # else the person has gone elsewhere meanwhile
             self.show(message.result)
             if self._left is not None:

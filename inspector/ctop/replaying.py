@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from inspector.ctop.acting import Acting
 from inspector.ctop.asking import Asking, Prompt
+from inspector.ctop.sampler import Moved
 from inspector.ctop.source import Source, Stored
-from inspector.errors import InspectorError
 from inspector.schema import Document
 
 __all__ = ["Replaying"]
@@ -43,15 +43,20 @@ class Replaying(Acting):
         self.sampler.pause(held)
 
     def _go(self, move: Callable[[Stored], Document]) -> None:
-        """Go somewhere, and stay there."""
+        """Go somewhere, and stay there; the sampler's thread reads what is there, which may take a while."""
         if self.stored is None:
             self.say(NOT_STORED, "warn")
             return
+        stored = self.stored
         self.hold(held=True)
-        try:
-            self.show(move(self.stored))
-        except InspectorError as error:
-            self.say(str(error), "bad")
+        self.sampler.move(lambda: move(stored))
+
+    def moved(self, result: Moved) -> None:
+        """Show where a key has led."""
+        if result.document is None:
+            self.say(result.problem, "bad")
+        else:
+            self.show(result.document)
 
     def action_tick(self, ticks: int) -> None:
         """Go some ticks forwards or backwards."""
@@ -73,8 +78,8 @@ class Replaying(Acting):
         stored = self.stored
 
         def take(text: str) -> Asking | None:
-            document = stored.go_to(text)
-            self._go(lambda _: document)
+            moment = stored.moment(text)
+            self._go(lambda stored: stored.go_to(moment))
             return None
 
         self.question = Prompt("go to", HINT, take)

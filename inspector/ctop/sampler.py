@@ -8,16 +8,26 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from inspector.closeup import Ask, Closeup, unknown
 from inspector.ctop.source import CloseSource, Source, Stored
+from inspector.errors import InspectorError
 from inspector.schema import Document
 
-__all__ = ["Sampler"]
+__all__ = ["Moved", "Sampler"]
 
 SOON = 0.3
 """Seconds from the first sample to the second, and the least between two when one is wanted now."""
+
+
+class Moved(NamedTuple):
+    """The document that a person has gone to, or why there is none."""
+
+    document: Document | None
+    problem: str = ""
 
 
 class Sampler:
@@ -27,7 +37,7 @@ class Sampler:
     """
 
     def __init__(
-        self, source: Source, delay: float, deliver: Callable[[Document | Closeup | Exception], object]
+        self, source: Source, delay: float, deliver: Callable[[Document | Closeup | Exception | Moved], object]
     ) -> None:
         self._source = source
         self._delay = delay
@@ -37,6 +47,7 @@ class Sampler:
         self._stopped = self._wanted = self._paused = False
         self._ask: Ask | None = None
         self._asked = False
+        self._moves: deque[Callable[[], Document]] = deque()
         # A daemon: a read that hangs must not keep the terminal from coming back.
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
 
@@ -73,6 +84,12 @@ class Sampler:
                 self._ask, self._asked = ask, ask is not None
                 self._change.notify()
 
+    def move(self, go: Callable[[], Document]) -> None:
+        """Go somewhere else in what was, after the moves asked for before; delivers a Moved."""
+        with self._change:
+            self._moves.append(go)
+            self._change.notify()
+
     def _run(self) -> None:
         delay = min(SOON, self._delay)
         while True:
@@ -80,8 +97,8 @@ class Sampler:
             if not self._take(self._source):
                 return
             due = "look"
-            while due == "look":
-                if not self._look():
+            while due in ("look", "move"):
+                if not (self._look() if due == "look" else self._take(self._moved)):
                     return
                 due = self._wait(taken, delay)
             if due == "end":
@@ -98,7 +115,13 @@ class Sampler:
         source = self._source
         return source.closeup(ask) if isinstance(source, CloseSource) else unknown(ask, "this source")
 
-    def _take(self, read: Callable[[], Document | Closeup]) -> bool:
+    def _moved(self) -> Moved:
+        try:
+            return Moved(self._moves.popleft()())
+        except InspectorError as error:
+            return Moved(None, str(error))
+
+    def _take(self, read: Callable[[], Document | Closeup | Moved]) -> bool:
         """Deliver what is read, or the exception; False when nothing more is to come."""
         try:
             result = read()
@@ -112,9 +135,11 @@ class Sampler:
         return True
 
     def _wait(self, taken: float, delay: float) -> str:
-        """Wait until the next "sample" is due, or a close "look" is asked for; "end" when there will be none."""
+        """Wait until the next "sample" is due, or a "move" or a close "look" is asked for; "end" when none will be."""
         with self._change:
             while not self._stopped:
+                if self._moves:
+                    return "move"
                 if self._asked:
                     return "look"
                 left = taken + (min(SOON, delay) if self._wanted else delay) - time.monotonic()

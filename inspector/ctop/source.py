@@ -66,8 +66,14 @@ class Stored(Source, Protocol):
     def position(self, document: Document) -> str:
         """Return the moment of a document, and where in the whole that is."""
 
+    def moment(self, text: str) -> float:
+        """Return the moment that a person means, from the document shown; ValueError when it is none.
+
+        This, `held`, `ended` and `position` are for any thread, and answer at once; the rest may take a while.
+        """
+
     def step(self, ticks: int) -> Document:
-        """Go some documents forwards or backwards. This and what follows may come from another thread."""
+        """Go some documents forwards or backwards."""
 
     def pass_time(self, seconds: float) -> Document:
         """Go some seconds forwards or backwards."""
@@ -75,8 +81,8 @@ class Stored(Source, Protocol):
     def edge(self, side: int) -> Document:
         """Go to the first document or the last."""
 
-    def go_to(self, text: str) -> Document:
-        """Go to the moment that a person means; ValueError when it is none."""
+    def go_to(self, moment: float) -> Document:
+        """Go to the last document at or before a moment, or the first."""
 
 
 class KernelSource:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from inspector.ctop import main
 from inspector.ctop.app import Ctop
 from inspector.ctop.once import print_documents
 from inspector.ctop.options import parse
+from inspector.ctop.recording.file import RecordingError
 from inspector.ctop.recording.replay import Replay
 from inspector.ctop.recording.writer import Recorder, Writer
 from inspector.ctop.source import Source
@@ -81,6 +83,7 @@ def frames(source: Source, documents: list[Document] | None, count: int) -> list
                 app.show(documents[number])
             else:
                 await pilot.press("right_square_bracket" if number else "ctrl+home")
+                await until(pilot, lambda number=number: f" {number + 1}/" in app.state.moment)  # type: ignore[misc]
             await pilot.pause()
             # But for the first line, which is the moment, and the last, which are the keys.
             lines = [line for line in screen(app).split("\n") if line and not line.startswith("REPLAY")]
@@ -117,29 +120,73 @@ def test_the_keys_of_time(tmp_path: Path) -> None:
     path = record(tmp_path / "file", hours("a"))
 
     async def test(app: Ctop, pilot: Pilot[None]) -> None:
-        async def after(*keys: str) -> int:
-            await pilot.press(*keys)
-            await pilot.pause()
+        def minute() -> int:
             assert app.state.document is not None
             return int((app.state.document["taken_at"] - START) // 60)
 
-        assert await after("ctrl+home") == 0
-        assert await after("right_square_bracket", "right_square_bracket") == 2
-        assert await after("left_square_bracket") == 1
-        assert await after("right_curly_bracket") == 2
-        assert await after("left_curly_bracket") == 1
-        assert await after("ctrl+end") == 59
+        async def reach(expected: int, *keys: str) -> None:
+            await pilot.press(*keys)
+            await until(pilot, lambda: minute() == expected)
+
+        await reach(0, "ctrl+home")
+        await reach(2, "right_square_bracket", "right_square_bracket")
+        await reach(1, "left_square_bracket")
+        await reach(2, "right_curly_bracket")
+        await reach(1, "left_curly_bracket")
+        await reach(59, "ctrl+end")
         assert "HELD" in screen(app)
         assert "60/60" in screen(app)
-        assert await after("b", "minus", "5", "m", "enter") == 54
-        assert await after("b", *"12x", "enter") == 54
-        assert "is no time" in screen(app)
-        assert await after("escape") == 54
+        await reach(54, "b", "minus", "5", "m", "enter")
+        await pilot.press("b", *"12x", "enter")
+        await until(pilot, lambda: "is no time" in screen(app))
+        await pilot.press("escape")
         # A container's page is of the same moment, and opening it is no step.
-        assert await after("enter") == 54
-        assert await after("escape") == 54
+        await pilot.press("enter")
+        await until(pilot, lambda: app.page == "detail")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.page == "table")
+        assert minute() == 54
 
     with Replay(str(path)) as replay:
+        run(replay, test)
+
+
+class Slow(Replay):
+    """A recording of which a tick takes as long to read as a test likes; `broken` ones cannot be read at all."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.go_on = threading.Event()
+        self.broken = False
+
+    def edge(self, side: int) -> Document:
+        """Wait, and go to an end."""
+        self.go_on.wait()
+        if self.broken:
+            raise RecordingError("that tick cannot be read")
+        return super().edge(side)
+
+
+def test_keys_are_answered_while_a_far_tick_is_read(tmp_path: Path) -> None:
+    """A jump is read beside the view: help opens meanwhile, another key waits its turn, and then the tick is shown."""
+    path = record(tmp_path / "file", hours("a"))
+
+    async def test(app: Ctop, pilot: Pilot[None]) -> None:
+        assert isinstance(app.stored, Slow)
+        await pilot.press("ctrl+end", "left_square_bracket", "question_mark")
+        await until(pilot, lambda: app.page == "help")
+        assert "60/60" not in app.state.moment
+        app.stored.go_on.set()
+        await until(pilot, lambda: " 59/60" in app.state.moment)
+        await pilot.press("escape", "b", *"1x", "enter")  # what is no time is said at once, whatever is being read
+        await until(pilot, lambda: "is no time" in screen(app))
+        await pilot.press("escape")
+        app.stored.broken = True
+        await pilot.press("ctrl+end")
+        await until(pilot, lambda: "that tick cannot be read" in screen(app))
+        assert " 59/60" in app.state.moment
+
+    with Slow(str(path)) as replay:
         run(replay, test)
 
 

@@ -376,15 +376,15 @@ def test_a_replay_steps_jumps_and_plays(tmp_path: Path) -> None:
         assert minute(replay.step(-1)) == 1
         assert minute(replay.pass_time(300)) == 6
         assert minute(replay.pass_time(-1)) == 5
-        assert minute(replay.go_to("+10m")) == 15
-        assert minute(replay.go_to(time.strftime("%H:%M:%S", time.localtime(START + 60 * 7 + 59)))) == 7
+        assert minute(replay.go_to(replay.moment("+10m"))) == 15
+        assert minute(replay.go_to(replay.moment(time.strftime("%H:%M:%S", time.localtime(START + 60 * 7 + 59))))) == 7
         assert minute(replay.step(-1000)) == 0
         assert minute(replay.edge(1)) == 59
         assert minute(replay()) == 59
         assert replay.position(real[59]) == time.strftime("%Y-%m-%d %H:%M:%S  60/60", time.localtime(START + 59 * 60))
         assert replay.pace == 1.0
         with pytest.raises(ValueError, match="is no time"):
-            replay.go_to("never")
+            replay.moment("never")
         assert minute(replay.edge(-1)) == 0
         assert replay.pace == 5.0  # a minute is not waited for
     # The whole minute is twenty seconds before a tick.

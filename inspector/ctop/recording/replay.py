@@ -21,6 +21,9 @@ __all__ = ["Replay", "moment_of"]
 LEAST_PACE, MOST_PACE = 0.05, 5.0
 """Seconds between two ticks played: a gap of an hour is not waited for."""
 
+POSITIONS = 20
+"""Ticks decoded and perhaps not drawn yet."""
+
 CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?", re.ASCII)
 AWAY = re.compile(r"([+-])(\d{1,6})([smhd]?)", re.ASCII)
 UNITS = {"": 60, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -55,7 +58,7 @@ def moment_of(text: str, now: float, first: float) -> float:
 class Replay:
     """A recording as a source: each call is the next tick, and past the end the last one again; while `held` the same.
 
-    Its keys come from another thread than its ticks, so every method takes the lock.
+    What reads the file takes the lock; what the keys' thread asks does not, as a tick may take a while to decode.
     """
 
     local = False
@@ -67,12 +70,14 @@ class Replay:
         self._lock = Lock()
         self._number = 0  # the tick shown; before the first call none
         self._note = self._recording.damaged
+        self._first = self._here = self._recording.moment(1)
+        self._positions: dict[float, str] = {}
         if at is not None:
             try:
-                first, last = self._recording.moment(1), self._recording.moment(self._recording.length)
+                last = self._recording.moment(self._recording.length)
                 away = AWAY.fullmatch(at.strip())
-                now = first if away and away[1] == "+" else last
-                self._number = self._recording.at(moment_of(at, now, first)) - 1
+                now = self._first if away and away[1] == "+" else last
+                self._number = self._recording.at(moment_of(at, now, self._first)) - 1
             except ValueError as error:
                 self._recording.close()
                 raise RecordingError(f"--at {error}") from error
@@ -100,7 +105,11 @@ class Replay:
             base = self._number if 0 < self._number < number else 1
             document, number = self._last_readable(base, number)
             self._recording.length, self._note = number, True
-        self._number = number
+        self._number, self._here = number, document["taken_at"]
+        self._positions = {
+            **dict(list(self._positions.items())[-POSITIONS:]),
+            self._here: f"{_clock(self._here)}  {number}/{self._recording.length}",
+        }
         if self._note:
             last = _clock(self._recording.moment(self._recording.length))
             document = {**document, "problems": [f"the recording is damaged after {last}", *document["problems"]]}
@@ -135,11 +144,14 @@ class Replay:
             self._recording.refresh()
             return self._show(1 if side < 0 else self._recording.length)
 
-    def go_to(self, text: str) -> Document:
-        """Go to the moment that a person means; ValueError when it is none."""
+    def moment(self, text: str) -> float:
+        """Return the moment that a person means, from the tick shown; ValueError when it is none."""
+        return moment_of(text, self._here, self._first)
+
+    def go_to(self, moment: float) -> Document:
+        """Go to the last tick at or before a moment, or the first."""
         with self._lock:
-            here = self._recording.moment(max(self._number, 1))
-            return self._show(self._recording.at(moment_of(text, here, self._recording.moment(1))))
+            return self._show(self._recording.at(moment))
 
     @property
     def pace(self) -> float:
@@ -156,10 +168,8 @@ class Replay:
         return self._number >= self._recording.length
 
     def position(self, document: Document) -> str:
-        """Return the moment of a document, and which tick that is of how many."""
-        with self._lock:
-            taken = document["taken_at"]
-            return f"{_clock(taken)}  {self._recording.at(taken)}/{self._recording.length}"
+        """Return the moment of a document that was shown lately, and which tick that is of how many."""
+        return self._positions.get(document["taken_at"]) or _clock(document["taken_at"])
 
     def closeup(self, ask: Ask) -> Closeup:
         """Say that a recording knows no more than what its ticks tell."""
