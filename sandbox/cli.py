@@ -20,6 +20,11 @@ VERBS = {
     "run": "running",
     "create": "starting",
     "start": "starting",
+    "restart": "starting",
+    "attach": "starting",
+    "wait": "ending",
+    "pause": "ending",
+    "unpause": "ending",
     "exec": "running",
     "ps": "listing",
     "logs": "listing",
@@ -30,6 +35,13 @@ VERBS = {
     "kill": "ending",
     "rm": "ending",
     "update": "updating",
+    "load": "images",
+    "import": "images",
+    "images": "images",
+    "image": "images",
+    "history": "images",
+    "tag": "images",
+    "rmi": "images",
     "rootfs": "files",
     "enter": "any_process",
     "freeze": "any_process",
@@ -42,6 +54,11 @@ Usage: sandbox [--root DIR] COMMAND ...
   run      start a program in a new container
   create   make a container, to be started later
   start    start containers that were created or have ended
+  restart  stop containers and start them again
+  attach   show the output of a container in the background, and type into it
+  wait     wait until containers have ended, and print their exit codes
+  pause    stop all processes of containers
+  unpause  let them go on
   exec     run one more program in a running container
   ps       list containers
   logs     show what a detached container has said
@@ -52,6 +69,14 @@ Usage: sandbox [--root DIR] COMMAND ...
   port     show where the ports of a container are published
   network  create, ls, inspect, rm, prune: networks of containers
   update   change the limits of containers, running or not
+
+  load     bring in images from an archive of `docker save`, or an OCI layout
+  import   make an image of a root filesystem's archive
+  images   list images
+  image    ls, inspect, rm, tag, history, prune
+  history  show the steps that an image was made in
+  tag      give an image one more name
+  rmi      remove images
   rootfs   copy DEST BIN...: programs and their libraries, as a root filesystem
 
 Of any process, whoever made its container:
@@ -104,7 +129,8 @@ def _dispatch(words: list[str]) -> int:
         raise SandboxError(f"{words[0]!r} is not a sandbox command (see sandbox --help)")
     from sandbox.state import Store, default_root  # noqa: PLC0415
 
-    verb = getattr(import_module(f"sandbox.commands.{VERBS[words[0]]}"), words[0])
+    module = import_module(f"sandbox.commands.{VERBS[words[0]]}")
+    verb = getattr(module, words[0], None) or getattr(module, f"{words[0]}_")  # `import` is Python's word
     return int(verb(words[1:], Store(root or default_root())))
 
 

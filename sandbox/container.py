@@ -1,7 +1,7 @@
-"""Makes and starts containers: in the foreground, where we are its monitor, or beside one of its own.
+"""Makes and starts containers: in the foreground, where we can be its monitor, or beside one of its own.
 
 prepare.py computes everything and changes nothing, launch.py forks and speaks
-with the child, monitor.py stays beside what runs in the background, and
+with the child, monitor.py becomes the process beside a container, and
 teardown.py takes down what they made.
 """
 
@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
 from collections.abc import Callable
 
-from sandbox import channel, init, launch
+from sandbox import channel, events, init, launch
+from sandbox.attach import Attaching, attach, program_of
 from sandbox.errors import SandboxError
 from sandbox.foreground import attend
 from sandbox.liveness import has_monitor
-from sandbox.monitor import be_monitor, services
+from sandbox.monitor import Undo, be_monitor
 from sandbox.prepare import Prepared, prepare_again
 from sandbox.signals import blocked_signals
-from sandbox.state import Store
+from sandbox.spec import Spec
+from sandbox.state import Document, Store
 from sandbox.teardown import destroy, finish, settle, take_down
 
-__all__ = ["create", "run", "start"]
-
-# What undoes a start, and what records it and returns that.
-Undo = Callable[[], None]
+__all__ = ["comes_back", "create", "run", "start"]
 
 
 def create(prepared: Prepared, store: Store) -> str:
@@ -36,44 +36,64 @@ def create(prepared: Prepared, store: Store) -> str:
     return str(prepared.document["Id"])
 
 
-def run(prepared: Prepared, store: Store) -> int:
+def run(prepared: Prepared, store: Store, keys: bytes = b"") -> int:
     """Make a container and start its program; returns its exit code, or 0 at once with -d, whose id is printed."""
     _warn(prepared)
+    container = prepared.document["Id"]
 
     def establish() -> Undo:
         launch.create(prepared, store)
-        return lambda: _quietly(lambda: destroy(store, store.load(prepared.document["Id"])))
+        return lambda: _quietly(lambda: destroy(store, store.load(container)))
 
     with blocked_signals():
+        if _needs_no_monitor(prepared.spec):
+            return _run_in_foreground(prepared, store, establish)
+        how = Attaching(stdin=prepared.spec.interactive, tty=prepared.spec.tty, keys=keys)
+        code = _start(prepared, store, establish, None if prepared.spec.detach else how)
         if prepared.spec.detach:
-            _start_detached(prepared, store, establish)
-            sys.stdout.write(f"{prepared.document['Id']}\n")
+            sys.stdout.write(f"{container}\n")
             sys.stdout.flush()
-            return 0
-        return _run_in_foreground(prepared, store, establish)
+    return code
 
 
-def start(store: Store, name: str) -> None:
-    """Start a container that was created, or has ended, in the background; one that runs is left alone."""
+def _needs_no_monitor(spec: Spec) -> bool:
+    """Tell whether a container ends with its launcher and leaves nothing: then that is its monitor."""
+    return spec.remove and not (spec.detach or spec.tty or spec.network.publishes or spec.lifecycle.needs_monitor)
+
+
+def start(store: Store, name: str, how: Attaching | None = None) -> int:
+    """Start a container that was created, or has ended; one that runs is left alone.
+
+    In the background, or attached to it as `how` says; returns 0, or then its exit code.
+    """
     text = store.find(name)
     if text["State"]["Status"] == "paused":
         raise SandboxError(f"cannot start a paused container, try unpause instead: {name}", 1)
     if text["State"]["Running"]:
-        return
+        return 0
+    container = text["Id"]
     prepared = prepare_again(text, store)
     _warn(prepared)
 
     def establish() -> Undo:
-        container = text["Id"]
         with store.changing(container) as now:
             if has_monitor(now):
                 raise SandboxError(f"container {name} is being started by another command", 1)
             before = now["State"]["Status"]
-            now["Cgscope"].update(launch.ourselves())
+            now["RestartCount"] = 0
+            now["Cgscope"].update(launch.ourselves(), Stopped=False)
         return lambda: _quietly(lambda: _give_up(store, container, before))
 
     with blocked_signals():
-        _start_detached(prepared, store, establish)
+        return _start(prepared, store, establish, how)
+
+
+def comes_back(text: Document) -> bool:
+    """Tell whether a container is started with the machine: as nobody's daemon does it here, by `start --all`."""
+    policy = text["HostConfig"]["RestartPolicy"]["Name"]
+    if text["State"]["Status"] == "created" or text["State"]["Running"]:
+        return False
+    return policy == "always" or (policy == "unless-stopped" and not text["Cgscope"].get("Stopped"))
 
 
 def _give_up(store: Store, container: str, before: str) -> None:
@@ -103,28 +123,32 @@ def _run_in_foreground(prepared: Prepared, store: Store, establish: Callable[[],
         if isinstance(error, channel.Closed):
             raise SandboxError("the container's first process was killed during its set-up") from None
         raise
-    code = attend(
-        running.pid,
-        running.pidfd,
-        running.console,
-        interactive=prepared.spec.interactive,
-        services=lambda loop: services(loop, prepared, running),
-    )
+    events.of_container(store.root, prepared.document, "start")
+    code = attend(running.pid, running.pidfd, running.console, interactive=prepared.spec.interactive)
     finish(store, prepared.document["Id"], code)
     return code
 
 
-def _start_detached(prepared: Prepared, store: Store, establish: Callable[[], Undo]) -> None:
-    """Fork the monitor; it starts the program only while we are there to say so."""
+def _start(prepared: Prepared, store: Store, establish: Callable[[], Undo], how: Attaching | None) -> int:
+    """Fork the monitor; it starts the program only while we are there to say so, and we stay attached or leave."""
     ours, theirs = channel.pair()
+    end, their_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) if how else (None, None)
     sys.stdout.flush()
     if os.fork() == 0:
         ours.close()
-        be_monitor(prepared, store, theirs, establish)
+        if end is not None:
+            end.close()
+        be_monitor(prepared, store, theirs, establish, their_end)
     theirs.close()
+    if their_end is not None:
+        their_end.close()
     try:
         ours.expect(channel.Ready)
         ours.send(channel.Go())
         ours.expect_end()
     except channel.Closed:
         raise SandboxError("the container's monitor was killed") from None
+    if how is None or end is None:
+        return 0
+    code = attach(end, how, program_of(store, prepared.document["Id"]))
+    return 0 if code is None else code

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from inspector.kernel.cgroups import Hierarchy
+from sandbox import attributes, lifecycle
 from sandbox.cgroup import Place
 from sandbox.codec import encode
 from sandbox.errors import SandboxError
@@ -22,6 +23,7 @@ from sandbox.network.ports import column
 from sandbox.rootfs import MASKED, READ_ONLY, Layout
 from sandbox.spec import Spec
 from sandbox.state import Document
+from sandbox.times import ago, seconds_of, timestamp
 
 __all__ = ["new", "places_of", "private", "ps_table", "render", "table", "timestamp"]
 
@@ -29,13 +31,6 @@ NEVER = "0001-01-01T00:00:00Z"
 PLACEHOLDER = re.compile(r"\{\{\s*(json\s+)?\.([\w.]*)\s*\}\}")
 SHORT_ID = 12
 COMMAND_WIDTH = 20
-UNITS = (("week", 604800), ("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
-
-
-def timestamp(seconds: float) -> str:
-    """Write a time as RFC 3339 in UTC, with nanoseconds as Docker has them."""
-    whole = int(seconds)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int((seconds - whole) * 1e9):09d}Z"
 
 
 def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
@@ -62,7 +57,8 @@ def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
         "HostnamePath": layout.hostname_file,
         "HostsPath": layout.hosts_file,
         "ResolvConfPath": layout.resolv_file,
-        "LogPath": f"{directory}/log.jsonl" if spec.detach else "",
+        "LogPath": f"{directory}/log.jsonl" if spec.lifecycle.log_driver != "none" else "",
+        "RestartCount": 0,
         "Name": spec.name,
         "Driver": "overlay2",
         "Platform": "linux",
@@ -76,7 +72,7 @@ def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
             "Cmd": list(spec.argv),
             "Image": spec.rootfs,
             "WorkingDir": spec.workdir,
-            "Labels": {},
+            **lifecycle.config(spec.lifecycle),
         },
         "HostConfig": {
             "Binds": [f"{each.source}:{each.target}{':ro' if each.read_only else ''}" for each in spec.volumes],
@@ -95,13 +91,15 @@ def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
             "ReadonlyRootfs": spec.read_only,
             "Tmpfs": {each.target: each.data for each in spec.tmpfs},
             "CgroupParent": spec.cgroup_parent,
+            **attributes.host_config(spec.attributes),
             **host_config(spec.limits),
             "Init": spec.init,
+            **lifecycle.host_config(spec.lifecycle),
         },
         "GraphDriver": {
             "Name": "overlay2",
             "Data": {
-                "LowerDir": layout.lower,
+                "LowerDir": ":".join(layout.lowers),
                 "UpperDir": layout.upper,
                 "WorkDir": layout.work,
                 "MergedDir": layout.merged,
@@ -210,19 +208,8 @@ def render(document: Document, template: str) -> str:
     return text
 
 
-def ago(seconds: float) -> str:
-    """Write a duration as Docker does: `3 seconds`, `2 hours`."""
-    for unit, size in UNITS:
-        count = int(seconds / size)
-        if count >= 1:
-            return f"{count} {unit}{'s' if count > 1 else ''}"
-    return "Less than a second"
-
-
 def _since(text: str, now: float) -> str:
-    import calendar  # noqa: PLC0415  only ps needs it
-
-    return ago(now - calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")))
+    return ago(now - seconds_of(text))
 
 
 def status(document: Document, now: float) -> str:

@@ -1,23 +1,32 @@
-"""Ends containers: a signal, a stop, a removal; each waits until the container's monitor has recorded the end."""
+"""Ends containers: a signal, a stop, a removal; each waits until the container's monitor has recorded the end.
+
+Nobody holds a lock while it waits: other commands see the container as it is.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
+import sys
 import time
 from collections.abc import Callable
 
+from sandbox import attach, document, events, freezer
 from sandbox.errors import NoSuchContainer, SandboxError
 from sandbox.liveness import has_monitor, is_running
 from sandbox.reconcile import reconcile
+from sandbox.signals import number_of
 from sandbox.state import Document, Store
 from sandbox.teardown import destroy
 
-__all__ = ["kill", "remove", "stop"]
+__all__ = ["DEFAULT_SECONDS", "kill", "remove", "stop", "wait"]
 
 POLL_SECONDS = 0.005
 FINISH_SECONDS = 15.0
+DEFAULT_SECONDS = 10
+LONGEST_WAIT_MS = 2**31 - 1
 
 
 def _await(condition: Callable[[], bool], seconds: float) -> bool:
@@ -30,7 +39,7 @@ def _await(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def _settled(store: Store, container: str) -> bool:
-    """Tell whether a container's monitor has recorded its end."""
+    """Tell whether a container's monitor has recorded its last end."""
     try:
         text = store.load(container)
     except NoSuchContainer:
@@ -38,44 +47,107 @@ def _settled(store: Store, container: str) -> bool:
     return not has_monitor(text)
 
 
-def _signal(text: Document, number: int) -> None:
-    """Signal a container's first process, and no other that has its number by now."""
-    pid = text["State"]["Pid"]
+def _await_settled(store: Store, text: Document) -> None:
+    if not _await(lambda: _settled(store, text["Id"]), FINISH_SECONDS):
+        raise SandboxError(f"container {text['Name']} does not end: a process of it is stuck in the kernel", 1)
+
+
+def _open_program(text: Document) -> int:
+    """Return a pidfd of a container's first process, and of no other that has its number by now."""
+    pidfd = -1
+    with contextlib.suppress(OSError, ValueError):
+        pidfd = os.pidfd_open(text["State"]["Pid"])
+    if pidfd < 0 or not is_running(text):
+        if pidfd >= 0:
+            os.close(pidfd)
+        raise SandboxError(f"container {text['Name']} is not running", 1)
+    return pidfd
+
+
+def _signal(store: Store, text: Document, number: int) -> None:
+    """Signal a container's first process; one that is paused goes on, or it would not notice."""
+    pidfd = _open_program(text)
     try:
-        pidfd = os.pidfd_open(pid)
-    except (ProcessLookupError, ValueError, OSError) as error:
-        raise SandboxError(f"container {text['Name']} is not running", 1) from error
-    try:
-        if not is_running(text):
-            raise SandboxError(f"container {text['Name']} is not running", 1)
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, number)
     finally:
         os.close(pidfd)
+    events.of_container(store.root, text, "kill", signal=str(number))
+
+
+def _let_go(store: Store, text: Document) -> None:
+    """Let a paused container go on: a signal that is to end it must reach it."""
+    with store.changing(text["Id"]) as now:
+        if now["State"]["Paused"]:
+            freezer.let_go(document.places_of(now))
+            now["State"].update(Paused=False, Status="running")
+
+
+def _stop_signal(text: Document) -> int:
+    return number_of(text["Config"].get("StopSignal") or "TERM")
 
 
 def kill(store: Store, name: str, number: int) -> None:
-    """Send a signal to a container's first process."""
+    """Send a signal to a container's first process; what ends it by Docker's book is not restarted."""
     text = store.find(name)
-    if text["State"]["Status"] != "running":
+    if text["State"]["Status"] not in ("running", "paused"):
         raise SandboxError(f"container {name} is not running", 1)
-    _signal(text, number)
+    ends = number in (signal.SIGKILL, _stop_signal(text))
+    if ends:
+        _do_not_restart(store, text)
+    _signal(store, text, number)
     if number == signal.SIGKILL:
+        _let_go(store, text)
         _await(lambda: _settled(store, text["Id"]), FINISH_SECONDS)
 
 
-def stop(store: Store, name: str, seconds: float) -> None:
-    """Ask a container to end, and kill it after `seconds`; returns when its end is recorded."""
+def _do_not_restart(store: Store, text: Document) -> None:
+    with store.changing(text["Id"]) as now:
+        now["Cgscope"]["Stopped"] = True
+
+
+def stop(store: Store, name: str, seconds: int | None = None, number: int | None = None) -> None:
+    """Ask a container to end, and kill it after `seconds` (-1: never); returns when its end is recorded."""
     text = store.find(name)
-    if text["State"]["Status"] != "running":
+    if text["State"]["Status"] not in ("running", "paused", "restarting"):
         return
-    with contextlib.suppress(SandboxError):
-        _signal(text, signal.SIGTERM)
-        if not _await(lambda: not is_running(text), seconds):
-            _signal(text, signal.SIGKILL)
-    if not _await(lambda: _settled(store, text["Id"]), FINISH_SECONDS):
-        raise SandboxError(f"container {name} does not end: a process of it is stuck in the kernel", 1)
+    _do_not_restart(store, text)
+    if text["State"]["Status"] == "restarting":
+        attach.nudge(store, text)
+    else:
+        with contextlib.suppress(SandboxError):  # it has ended meanwhile
+            _ask_and_make(store, text, seconds, number)
+    _await_settled(store, text)
     reconcile(store)
+    events.of_container(store.root, text, "stop")
+
+
+def _ask_and_make(store: Store, text: Document, seconds: int | None, number: int | None) -> None:
+    """Send the stop signal, wait, and kill what has not ended."""
+    if seconds is None:
+        seconds = text["Config"].get("StopTimeout", DEFAULT_SECONDS)
+    if number is None:
+        number = _stop_signal(text)
+    pidfd = _open_program(text)
+    try:
+        _signal(store, text, number)
+        _let_go(store, text)
+        if not _ends_within(pidfd, seconds):
+            if seconds:
+                name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
+                sys.stderr.write(
+                    f"sandbox: warning: {name} failed to stop container {text['Name']} in {seconds} seconds, "
+                    "resorting to SIGKILL\n"
+                )
+            _signal(store, text, signal.SIGKILL)
+    finally:
+        os.close(pidfd)
+
+
+def _ends_within(pidfd: int, seconds: int) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(None if seconds < 0 else min(seconds * 1000, LONGEST_WAIT_MS)))
 
 
 def remove(store: Store, name: str, *, force: bool) -> None:
@@ -83,12 +155,47 @@ def remove(store: Store, name: str, *, force: bool) -> None:
     text = store.find(name)
     if has_monitor(text):
         if not force:
-            raise SandboxError(
-                f"cannot remove container {name!r}: it is {text['State']['Status']}: stop it first, or use rm -f", 1
-            )
+            status = text["State"]["Status"]
+            raise SandboxError(f"cannot remove container {name!r}: it is {status}: stop it first, or use rm -f", 1)
+        with contextlib.suppress(NoSuchContainer):
+            _do_not_restart(store, text)
         with contextlib.suppress(SandboxError):
-            _signal(text, signal.SIGKILL)
-        if not _await(lambda: _settled(store, text["Id"]), FINISH_SECONDS):
-            raise SandboxError(f"container {name} does not end: a process of it is stuck in the kernel", 1)
+            if text["State"]["Status"] == "restarting":
+                attach.nudge(store, text)
+            _signal(store, text, signal.SIGKILL)
+            _let_go(store, text)
+        _await_settled(store, text)
     with contextlib.suppress(NoSuchContainer):
         destroy(store, store.load(text["Id"]))
+
+
+def wait(store: Store, name: str) -> int:
+    """Wait until a container does not run, and return its exit code."""
+    begun = time.time()
+    text = store.find(name)
+    while text["State"]["Running"] or text["State"]["Status"] == "creating":
+        monitor = text["Cgscope"]["Monitor"] or {}
+        try:
+            pidfd = os.pidfd_open(monitor.get("Pid", 0)) if has_monitor(text) else -1
+        except (OSError, ValueError):
+            pidfd = -1
+        if pidfd < 0:
+            reconcile(store)
+        else:
+            # Its monitor stays while it is restarted; one that lingers for a reader has recorded the end already.
+            _ends_within(pidfd, 1)
+            os.close(pidfd)
+        try:
+            text = store.load(text["Id"])
+        except NoSuchContainer:  # --rm: only the journal knows
+            return _code_in_journal(store, text["Id"], begun)
+    return int(text["State"]["ExitCode"])
+
+
+def _code_in_journal(store: Store, container: str, since: float) -> int:
+    codes = [
+        int(event["Actor"]["Attributes"]["exitCode"])
+        for event in events.follow(store.root, since, time.time())
+        if event["Action"] == "die" and event["Actor"]["ID"] == container
+    ]
+    return codes[-1] if codes else 0

@@ -30,7 +30,8 @@ def attend(
     """Stay with a program until it ends, and return its exit code; `services` adds what is to be served meanwhile."""
     with contextlib.ExitStack() as stack:
         caught = stack.enter_context(caught_signals())
-        loop = stack.enter_context(Loop())
+        loop = Loop()
+        stack.callback(loop.close)
         if console is not None:
             terminal.copy_size(0 if os.isatty(0) else 1, console)
             if interactive and os.isatty(0):

@@ -7,8 +7,10 @@ between helps, as runc found. v2 has cgroup.freeze, and tells by cgroup.events.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Sequence
 
 from inspector.errors import ParseError
 from inspector.kernel import cgroup_v1, cgroup_v2
@@ -17,11 +19,12 @@ from inspector.kernel.controllers import Freezer
 from inspector.kernel.host import Host
 from inspector.kernel.process import read_stat
 from sandbox import cgroup
+from sandbox.cgroup import Place
 from sandbox.document import printable
 from sandbox.errors import SandboxError, describe
 from sandbox.subject import FAILED, Group, hold
 
-__all__ = ["freeze", "read", "thaw"]
+__all__ = ["freeze", "let_go", "read", "thaw"]
 
 FILES = {1: cgroup_v1.FILES["freezer"][0], 2: cgroup_v2.FILES["freezer"][0]}
 # By version: the file, what freezes, what thaws.
@@ -73,6 +76,16 @@ def thaw(pid: int, *, force: bool, started: int | None = None) -> str:
             raise SandboxError(f"{group} does not thaw within {WAIT_SECONDS:g} s", FAILED)
         time.sleep(POLL_SECONDS)
     return f"thawed: {group}"
+
+
+def let_go(places: Sequence[Place]) -> None:
+    """Let whatever is stopped in a container's cgroups go on; one that cannot be told is left."""
+    for place in places:
+        version = place.hierarchy.version
+        if version != 1 or "freezer" in place.hierarchy.controllers:
+            file, _, thaws = WRITTEN[version]
+            with contextlib.suppress(OSError):
+                cgroup.write(f"{place.directory}/{file}", thaws)
 
 
 def _set(group: Group, *, frozen: bool) -> None:

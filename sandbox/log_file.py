@@ -1,6 +1,8 @@
 """Keeps what a container says: one JSON record a line, {"log": ..., "stream": ..., "time": ...}, as Docker's json-file.
 
-Bytes that are not UTF-8 are surrogate escapes, so that reading gives back exactly what was written.
+Bytes that are not UTF-8 are surrogate escapes, so that reading gives back
+exactly what was written. A log that has grown to `max-size` becomes log.1,
+log.1 becomes log.2, and so on; `max-file` of them are kept.
 """
 
 from __future__ import annotations
@@ -10,20 +12,65 @@ import json
 import os
 import time
 
-from sandbox import terminal
-from sandbox.document import timestamp
+from sandbox.errors import SandboxError
+from sandbox.times import timestamp
 
-__all__ = ["LONGEST_LINE", "Log"]
+__all__ = ["LONGEST_LINE", "Log", "check_options", "files", "options"]
 
 LONGEST_LINE = 16384
+SCALE = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def options(given: dict[str, str]) -> tuple[int, int]:
+    """Return the bytes of one file (0: any number) and how many files `--log-opt` means."""
+    text = given.get("max-size", "-1").lower()
+    if text == "-1":
+        size = 0
+    else:
+        number = text.removesuffix("b").rstrip("kmg")
+        unit = text.removesuffix("b")[len(number) :]
+        if not (number.isascii() and number.isdecimal()) or unit not in SCALE or not int(number):
+            raise SandboxError(f"invalid value for 'max-size': {given['max-size']!r}")
+        size = int(number) * SCALE[unit]
+    count = given.get("max-file", "1")
+    if not (count.isascii() and count.isdecimal()) or not int(count):
+        raise SandboxError(f"invalid value for 'max-file': {count!r}: at least 1")
+    if int(count) > 1 and not size:
+        raise SandboxError("max-file cannot be set to more than 1 without max-size")
+    return size, int(count)
+
+
+def check_options(driver: str, given: dict[str, str]) -> None:
+    """Refuse what `--log-driver` and `--log-opt` cannot mean here."""
+    if driver not in ("json-file", "none"):
+        raise SandboxError(f"invalid log driver {driver!r}: json-file or none")
+    unknown = sorted(given.keys() - ({"max-size", "max-file"} if driver == "json-file" else set()))
+    if unknown:
+        raise SandboxError(f"unknown log opt {unknown[0]!r} for {driver} log driver")
+    options(given)
+
+
+def files(path: str) -> list[str]:
+    """Return the files of a log that are there, the oldest first."""
+    found = []
+    number = 1
+    while os.path.exists(f"{path}.{number}"):
+        found.append(f"{path}.{number}")
+        number += 1
+    return [*reversed(found), path]
 
 
 class Log:
     """A container's output, being written."""
 
-    def __init__(self, path: str) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    def __init__(self, path: str, size: int = 0, count: int = 1) -> None:
+        self._path, self._most, self._count = path, size, count
+        self._open()
         self._pending: dict[str, bytes] = {}
+
+    def _open(self) -> None:
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._size = os.fstat(self._fd).st_size
 
     def write(self, stream: str, data: bytes) -> None:
         """Record output; what is not a whole line yet waits for its end, 16 KiB at most."""
@@ -43,9 +90,28 @@ class Log:
 
     def _record(self, stream: str, records: list[bytes]) -> None:
         now = timestamp(time.time())
-        text = "".join(
-            json.dumps({"log": record.decode(errors="surrogateescape"), "stream": stream, "time": now}) + "\n"
-            for record in records
-        )
-        with contextlib.suppress(OSError):  # a full disk does not stop the container
-            terminal.write_all(self._fd, text.encode())
+        for record in records:
+            text = json.dumps({"log": record.decode(errors="surrogateescape"), "stream": stream, "time": now})
+            self._append(text.encode() + b"\n")
+
+    def _append(self, data: bytes) -> None:
+        """Add one record; a full disk does not stop the container, and leaves no half a record."""
+        with contextlib.suppress(OSError):
+            if self._most and self._size and self._size + len(data) > self._most:
+                self._rotate()
+            written = os.write(self._fd, data)
+            if written < len(data):
+                os.ftruncate(self._fd, self._size)
+            else:
+                self._size += written
+
+    def _rotate(self) -> None:
+        for number in range(self._count - 1, 1, -1):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(f"{self._path}.{number - 1}", f"{self._path}.{number}")
+        if self._count > 1:
+            os.replace(self._path, f"{self._path}.1")
+        else:
+            os.unlink(self._path)
+        os.close(self._fd)
+        self._open()

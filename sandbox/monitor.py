@@ -1,66 +1,92 @@
-"""The process beside a detached container: keeps its output, waits for its end, records it.
+"""Becomes the process that stands beside a container: starts its program, then watches it.
 
 The kernel kills a container whose monitor dies (PR_SET_PDEATHSIG): nobody
-could tell its exit code any more. What else is to be done beside a running
-container (a port's proxy, a health check) is a function of the Monitor's loop:
-see loop.py, and services() below.
+could tell its exit code any more. What it takes to start a container is too
+much to keep for as long as it runs, so the monitor of one in the background
+executes a small program in its own place (watch.py), which keeps its process
+number, its children and the descriptors it was handed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
+import socket
+import sys
+import time
 from collections.abc import Callable
-from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from sandbox import channel, init, syscalls
+from sandbox import attachments, channel, events, init, syscalls, watch
 from sandbox.errors import describe
 from sandbox.launch import Running, start
-from sandbox.log_file import Log
-from sandbox.loop import Loop
-from sandbox.prepare import Prepared
-from sandbox.signals import exit_code
+from sandbox.prepare import Prepared, prepare_again
 from sandbox.state import Store
-from sandbox.teardown import finish
+from sandbox.teardown import settle, take_down
 
-__all__ = ["be_monitor", "services"]
+__all__ = ["Handed", "Undo", "be_monitor", "hand_over", "start_again"]
 
-CHUNK = 65536
+NAME = "sandbox-monitor"
+SMALL = "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); from sandbox import watch; watch.run(sys.argv[1:])"
+Handed = dict[str, Any]
+# What undoes a start, and what records it and returns that.
+Undo = Callable[[], None]
 
 
-def services(loop: Loop, prepared: Prepared, running: Running) -> None:
-    """Add what is served beside a program that has just been started, until it ends."""
-    del loop, prepared, running  # the concerns add their calls here
+def hand_over(prepared: Prepared, running: Running) -> Handed:
+    """Return what watch.services() needs of this container, as JSON; "descriptors" lists those that stay open."""
+    del prepared  # each concern adds its part here
+    ports = running.network.handed() if running.network is not None else None
+    return {"descriptors": [fd for fd, *_ in ports["listeners"]] if ports else [], "ports": ports}
 
 
 def be_monitor(
-    prepared: Prepared, store: Store, launcher: channel.Channel, establish: Callable[[], Callable[[], None]]
+    prepared: Prepared,
+    store: Store,
+    launcher: channel.Channel,
+    establish: Callable[[], Undo],
+    attached: socket.socket | None,
 ) -> NoReturn:
     """Be a container's monitor, from its start to its end.
 
-    `establish` records us as its monitor, and returns what undoes that when it does not start.
+    `establish` records us as its monitor, and returns what undoes that when it does not start. `attached` is the
+    launcher's connection when it stays to show the output: then it waits for us, and we need not be small.
     """
-    undo: Callable[[], None] = lambda: None  # noqa: E731
+    undo: Undo = lambda: None  # noqa: E731
     try:
         _leave_the_terminal()
         undo = establish()
-        monitor = Monitor(prepared, store)
+        directory = store.directory(prepared.document["Id"])
+        listener = attachments.listen(directory).detach()
 
         def confirm() -> None:
             launcher.send(channel.Ready())
             launcher.expect(channel.Go)
 
-        monitor.start(confirm)
+        handed = _start(prepared, store, listener, confirm)
+        handed["launcher"] = None if attached is None else attached.detach()
         launcher.close()
     except BaseException as error:  # noqa: BLE001  the launcher tells the user
         undo()
         launcher.send_error(error)
         os._exit(1)
+    _watch(store, prepared.document["Id"], handed, small=attached is None)
+
+
+def start_again(store: Store, container: str, again: Handed) -> NoReturn:
+    """Start a container once more after its pause, and watch it; one that does not start has ended for good."""
     try:
-        monitor.serve()
-    finally:
-        os._exit(0)
+        prepared = prepare_again(store.load(container), store)
+        handed = _start(prepared, store, again["listener"], lambda: None)
+        handed["restarts"] = again["restarts"]
+    except BaseException as error:  # noqa: BLE001  nobody but the document can be told
+        with contextlib.suppress(Exception):
+            take_down(store, store.load(container))
+            settle(store, container, "exited", describe(error), getattr(error, "exit_code", 125))
+        os._exit(1)
+    _watch(store, container, handed, small=True)
 
 
 def _leave_the_terminal() -> None:
@@ -70,69 +96,52 @@ def _leave_the_terminal() -> None:
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     os.close(null)
-    syscalls.set_process_name("sandbox-monitor")
+    syscalls.set_process_name(NAME)
 
 
-class Monitor:
-    """One container, from the start of its program to its end."""
+def _start(prepared: Prepared, store: Store, listener: int, confirm: Callable[[], None]) -> Handed:
+    """Start the program, its output coming to us; returns what is to be watched."""
+    stdin, out, err = init.NULL, init.NULL, init.NULL
+    outputs: dict[str, int] = {}
+    typed = None
+    if not prepared.spec.tty:
+        (outputs["stdout"], out), (outputs["stderr"], err) = os.pipe(), os.pipe()
+        if prepared.spec.interactive:
+            stdin, typed = os.pipe()
+    running = start(prepared, store, init.Streams(stdin, out, err, owned=True), confirm)
+    events.of_container(store.root, prepared.document, "start")
+    for fd in (stdin, out, err):
+        if fd != init.NULL:
+            os.close(fd)
+    if running.console is not None:
+        outputs = {"stdout": running.console}
+        typed = os.dup(running.console) if prepared.spec.interactive else None
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    return {
+        "pid": running.pid,
+        "pidfd": running.pidfd,
+        "started": time.monotonic(),
+        "outputs": outputs,
+        "console": running.console,
+        "stdin": typed,
+        "listener": listener,
+        "launcher": None,
+        "restarts": [0, 0.0],
+        **hand_over(prepared, running),
+    }
 
-    def __init__(self, prepared: Prepared, store: Store) -> None:
-        self._prepared, self._store = prepared, store
-        self._loop = Loop()
-        self._log = Log(prepared.document["LogPath"])
-        self._running: Running | None = None
-        self._sources: dict[int, str] = {}
-        self._stdin = init.NULL
 
-    def start(self, confirm: Callable[[], None]) -> None:
-        """Start the program, its output coming to us."""
-        spec = self._prepared.spec
-        stdin, out, err = init.NULL, init.NULL, init.NULL
-        if not spec.tty:
-            (out_end, out), (err_end, err) = os.pipe(), os.pipe()
-            self._sources = {out_end: "stdout", err_end: "stderr"}
-            if spec.interactive:
-                stdin, self._stdin = os.pipe()
-        self._running = start(self._prepared, self._store, init.Streams(stdin, out, err, owned=True), confirm)
-        for fd in (stdin, out, err):
-            if fd != init.NULL:
-                os.close(fd)
-        if self._running.console is not None:
-            self._sources = {self._running.console: "stdout"}
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-    def serve(self) -> None:
-        """Serve the container until its program has ended, and record that."""
-        running = self._running
-        assert running is not None  # noqa: S101
-        self._loop.watch(running.pidfd, self._loop.stop)
-        for fd in self._sources:
-            os.set_blocking(fd, False)
-            self._loop.watch(fd, partial(self._take, fd))
-        services(self._loop, self._prepared, running)
-        error = ""
-        try:
-            self._loop.run()
-        except Exception as problem:  # noqa: BLE001  a fault of a service ends the container, known to all
-            error = f"the monitor failed: {type(problem).__name__}: {describe(problem)}"
-            signal.pidfd_send_signal(running.pidfd, signal.SIGKILL)
-        code = exit_code(os.waitpid(running.pid, 0)[1])
-        for fd, stream in self._sources.items():
-            while self._take(fd):
-                pass
-            self._log.close(stream)
-        finish(self._store, self._prepared.document["Id"], code, error)
-
-    def _take(self, fd: int) -> bool:
-        """Move what is there from a stream to the log; False at its end, or when nothing is there."""
-        try:
-            data = os.read(fd, CHUNK)
-        except BlockingIOError:
-            return False
-        except OSError:  # EIO: nobody has the terminal open any more
-            data = b""
-        if data:
-            self._log.write(self._sources[fd], data)
-        else:
-            self._loop.unwatch(fd)
-        return bool(data)
+def _watch(store: Store, container: str, handed: Handed, *, small: bool) -> NoReturn:
+    """Watch the container, in a small program if we shall be one; where that cannot be executed, as we are."""
+    try:
+        if small:
+            single = (handed[key] for key in ("pidfd", "console", "stdin", "listener", "launcher"))
+            for fd in {*single, *handed["outputs"].values(), *handed["descriptors"]} - {None}:
+                os.set_inheritable(fd, True)  # noqa: FBT003  its only argument
+            path = json.dumps([entry for entry in sys.path if os.path.isabs(entry)])
+            words = [store.root, container, json.dumps(handed), path]
+            with contextlib.suppress(OSError):
+                os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", SMALL, *words])  # noqa: S606
+        watch.main(store.root, container, handed)
+    finally:
+        os._exit(0)

@@ -7,7 +7,9 @@ import os
 import signal
 from collections.abc import Iterator
 
-__all__ = ["FORWARDED", "blocked_signals", "caught_signals", "exit_code"]
+from sandbox.errors import SandboxError
+
+__all__ = ["FORWARDED", "blocked_signals", "caught_signals", "exit_code", "number_of"]
 
 # Left alone: what the kernel means for us (CHLD, PIPE, URG, faults) and job control of the user's shell.
 FORWARDED = signal.valid_signals() - {
@@ -27,6 +29,21 @@ FORWARDED = signal.valid_signals() - {
     signal.SIGTRAP,
     signal.SIGSYS,
 }
+
+
+def number_of(text: str, code: int = 1) -> int:
+    """Return the number of a signal given by name, with or without SIG, or by number; SandboxError(code) otherwise."""
+    name = text.upper().removeprefix("SIG")
+    if text.isascii() and text.isdecimal() and int(text) in signal.valid_signals():
+        return int(text)
+    if f"SIG{name}" in signal.Signals.__members__:
+        return signal.Signals[f"SIG{name}"].value
+    base, sign, offset = name[:5], name[5:6], name[6:]
+    if base in ("RTMIN", "RTMAX") and sign == ("+" if base == "RTMIN" else "-") and offset.isdecimal():
+        number = signal.Signals[f"SIG{base}"].value + int(sign + offset)
+        if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
+            return number
+    raise SandboxError(f"invalid signal: {text!r}", code)
 
 
 def exit_code(status: int) -> int:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from sandbox.attributes import Attributes
 from sandbox.errors import SandboxError
+from sandbox.images.origin import Origin
+from sandbox.lifecycle import Lifecycle
 from sandbox.limits import Limits
 from sandbox.network.settings import Network
 from sandbox.security import Security
@@ -54,6 +56,7 @@ class Spec:
 
     rootfs: str
     argv: tuple[str, ...]
+    image: Origin = field(default_factory=Origin)
     name: str = ""
     hostname: str = ""
     env: tuple[str, ...] = ()
@@ -72,6 +75,7 @@ class Spec:
     limits: Limits = field(default_factory=Limits)
     best_effort_limits: bool = False
     cgroup_parent: str = "/cgscope"
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
     init: bool = False
     read_only: bool = False
     interactive: bool = False

@@ -19,13 +19,18 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from sandbox.errors import NoSuchContainer, SandboxError
 
 __all__ = ["Document", "Store", "default_root"]
 
-Document = dict[str, Any]
+TYPE_CHECKING = False  # importing it from typing would be a twentieth of a small monitor's memory
+if TYPE_CHECKING:
+    from typing import Any
+
+    Document = dict[str, Any]
+else:
+    Document = dict
 ID_LENGTH = 64
 
 

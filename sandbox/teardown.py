@@ -7,12 +7,13 @@ import os
 import signal
 import time
 
-from sandbox import cgroup, document
+from sandbox import cgroup, document, events
 from sandbox.errors import NoSuchContainer
 from sandbox.liveness import is_running
 from sandbox.network import connection
 from sandbox.network.document import disconnected
 from sandbox.state import Document, Store
+from sandbox.times import seconds_of
 
 __all__ = ["destroy", "finish", "settle", "take_down"]
 
@@ -22,6 +23,10 @@ DEFAULT_CGROUP_PARENT = "/cgscope"
 def take_down(store: Store, text: Document) -> None:
     """Kill what is left of a container and remove its cgroups; the mounts go with the last process."""
     places = document.places_of(text)
+    if text["State"]["Paused"]:  # v1: a stopped process dies when it goes on
+        from sandbox import freezer  # noqa: PLC0415  rare
+
+        freezer.let_go(places)
     if is_running(text):
         with contextlib.suppress(ProcessLookupError):
             os.kill(text["State"]["Pid"], signal.SIGKILL)
@@ -37,27 +42,41 @@ def destroy(store: Store, text: Document) -> None:
     """Remove a container and all that belongs to it."""
     take_down(store, text)
     store.remove(text["Id"], text["Name"])
+    events.of_container(store.root, text, "destroy")
 
 
 def settle(store: Store, container: str, status: str, error: str = "", code: int | None = None) -> None:
     """Say that nobody looks after a container any more, and what it is: created, or exited as before."""
     with store.changing(container) as text:
         text["Cgscope"]["Monitor"] = None
-        text["State"].update(Status=status, Pid=0, Error=error)
+        text["State"].update(Status=status, Running=False, Restarting=False, Pid=0, Error=error)
         if code is not None:
             text["State"]["ExitCode"] = code
 
 
-def finish(store: Store, container: str, code: int, error: str = "") -> None:
-    """Take down a container whose program has ended, and record how; one with --rm is gone afterwards."""
-    with contextlib.suppress(NoSuchContainer):  # removed by force meanwhile
+def finish(store: Store, container: str, code: int, error: str = "", restart: int | None = None) -> None:
+    """Take down a container whose program has ended, and record how; one with --rm is gone afterwards.
+
+    With `restart`, the number of times it will have been restarted, its monitor stays to start it again.
+    """
+    try:
         text = store.load(container)
-        out_of_memory = cgroup.oom_kills(document.places_of(text)) > 0  # while there is a counter
-        take_down(text)
-        if text["HostConfig"]["AutoRemove"]:
-            store.remove(container, text["Name"])
-            return
-        with store.changing(container) as text:
+    except NoSuchContainer:  # removed by force meanwhile
+        return
+    out_of_memory = cgroup.oom_kills(document.places_of(text)) > 0  # while there is a counter
+    take_down(store, text)
+    if out_of_memory:
+        events.of_container(store.root, text, "oom")
+    ran = time.time() - seconds_of(text["State"]["StartedAt"])
+    events.of_container(store.root, text, "die", exitCode=str(code), execDuration=str(int(max(ran, 0))))
+    if text["HostConfig"]["AutoRemove"]:
+        destroy(store, text)
+        return
+    with contextlib.suppress(NoSuchContainer), store.changing(container) as text:
+        text["State"].update(document.ended(code, time.time(), error, out_of_memory=out_of_memory))
+        text["NetworkSettings"] = disconnected(text["NetworkSettings"])
+        if restart is None:
             text["Cgscope"]["Monitor"] = None
-            text["State"].update(document.ended(code, time.time(), error, out_of_memory=out_of_memory))
-            text["NetworkSettings"] = disconnected(text["NetworkSettings"])
+        else:
+            text["State"].update(Status="restarting", Running=True, Restarting=True)
+            text["RestartCount"] = restart

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from sandbox import syscalls
 
-__all__ = ["adopt", "copy_size", "open_pair", "raw", "write_all"]
+__all__ = ["adopt", "copy_size", "open_pair", "raw", "write_all", "write_whole"]
 
 TIOCSPTLCK = 0x40045431
 TIOCGPTPEER = 0x5441
@@ -70,5 +70,10 @@ def raw(fd: int) -> Iterator[None]:
 def write_all(fd: int, data: bytes) -> None:
     """Write all of `data`; a reader that is gone loses it."""
     with contextlib.suppress(BrokenPipeError):
-        while data:
-            data = data[os.write(fd, data) :]
+        write_whole(fd, data)
+
+
+def write_whole(fd: int, data: bytes) -> None:
+    """Write all of `data`; BrokenPipeError when nobody reads."""
+    while data:
+        data = data[os.write(fd, data) :]

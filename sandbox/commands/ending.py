@@ -1,26 +1,50 @@
-"""`sandbox stop`, `kill` and `rm`: the end of containers."""
+"""`sandbox stop`, `kill`, `rm`, `wait`, `pause`, `unpause`: containers end, or stand still."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.commands.output import each
-from sandbox.errors import SandboxError
+from sandbox.commands.output import each, say_line
 from sandbox.parsing import Parser, new_parser
 
 if TYPE_CHECKING:
     from sandbox.state import Store
 
-__all__ = ["kill", "kill_parser", "rm", "rm_parser", "signal_number", "stop", "stop_parser"]
+__all__ = [
+    "add_stop_options",
+    "kill",
+    "kill_parser",
+    "pause",
+    "pause_parser",
+    "rm",
+    "rm_parser",
+    "stop",
+    "stop_parser",
+    "unpause",
+    "unpause_parser",
+    "wait",
+    "wait_parser",
+]
+
+
+def add_stop_options(parser: Parser) -> None:
+    """Add what `stop` and `restart` share."""
+    add = parser.add_argument
+    add("-t", "--time", "--timeout", type=int, metavar="SECONDS", help="how long to wait (default 10, -1: for ever)")
+    add("-s", "--signal", default="", metavar="SIGNAL", help="what to send (default: its stop signal, SIGTERM)")
+
+
+def _containers(parser: Parser) -> Parser:
+    parser.add_argument("containers", nargs="+", metavar="CONTAINER")
+    return parser
 
 
 def stop_parser() -> Parser:
     """Return the parser of `sandbox stop`."""
     text = "Ask containers to end (SIGTERM), then make them (SIGKILL)."
-    parser = new_parser("stop", "[-t SECONDS] CONTAINER...", text)
-    parser.add_argument("-t", "--time", type=int, default=10, metavar="SECONDS", help="how long to wait (default 10)")
-    parser.add_argument("containers", nargs="+", metavar="CONTAINER")
-    return parser
+    parser = new_parser("stop", "[-t SECONDS] [-s SIGNAL] CONTAINER...", text)
+    add_stop_options(parser)
+    return _containers(parser)
 
 
 def stop(words: list[str], store: Store) -> int:
@@ -28,46 +52,35 @@ def stop(words: list[str], store: Store) -> int:
     parser = stop_parser()
     arguments = parser.parse_args(words)
     from sandbox import ending  # noqa: PLC0415
+    from sandbox.signals import number_of  # noqa: PLC0415
 
-    return each(arguments.containers, lambda name: ending.stop(store, name, arguments.time))
+    number = number_of(arguments.signal) if arguments.signal else None
+    return each(arguments.containers, lambda name: ending.stop(store, name, arguments.time, number))
 
 
 def kill_parser() -> Parser:
     """Return the parser of `sandbox kill`."""
     parser = new_parser("kill", "[-s SIGNAL] CONTAINER...", "Send a signal to the first process of containers.")
     parser.add_argument("-s", "--signal", default="KILL", help="name or number (default KILL)")
-    parser.add_argument("containers", nargs="+", metavar="CONTAINER")
-    return parser
+    return _containers(parser)
 
 
 def kill(words: list[str], store: Store) -> int:
     """Send a signal to containers."""
     parser = kill_parser()
     arguments = parser.parse_args(words)
-    number = signal_number(arguments.signal)
     from sandbox import ending  # noqa: PLC0415
+    from sandbox.signals import number_of  # noqa: PLC0415
 
+    number = number_of(arguments.signal)
     return each(arguments.containers, lambda name: ending.kill(store, name, number))
-
-
-def signal_number(text: str) -> int:
-    """Return the number of a signal that is given by name, with or without SIG, or by number."""
-    import signal  # noqa: PLC0415
-
-    name = "SIG" + text.upper().removeprefix("SIG")
-    if text.isdecimal() and int(text) in signal.valid_signals():
-        return int(text)
-    if name in signal.Signals.__members__:
-        return signal.Signals[name].value
-    raise SandboxError(f"invalid signal: {text!r}", 1)
 
 
 def rm_parser() -> Parser:
     """Return the parser of `sandbox rm`."""
     parser = new_parser("rm", "[-f] CONTAINER...", "Remove containers with all they wrote.")
     parser.add_argument("-f", "--force", action="store_true", help="also one that runs: it is killed")
-    parser.add_argument("containers", nargs="+", metavar="CONTAINER")
-    return parser
+    return _containers(parser)
 
 
 def rm(words: list[str], store: Store) -> int:
@@ -85,3 +98,45 @@ def rm(words: list[str], store: Store) -> int:
                 raise
 
     return each(arguments.containers, action)
+
+
+def wait_parser() -> Parser:
+    """Return the parser of `sandbox wait`."""
+    return _containers(new_parser("wait", "CONTAINER...", "Wait until containers have ended, and print their codes."))
+
+
+def wait(words: list[str], store: Store) -> int:
+    """Wait until containers have ended, and print their exit codes."""
+    parser = wait_parser()
+    arguments = parser.parse_args(words)
+    from sandbox import ending  # noqa: PLC0415
+
+    return each(arguments.containers, lambda name: say_line(str(ending.wait(store, name))), name_it=False)
+
+
+def pause_parser() -> Parser:
+    """Return the parser of `sandbox pause`."""
+    return _containers(new_parser("pause", "CONTAINER...", "Stop all processes of containers, until an unpause."))
+
+
+def pause(words: list[str], store: Store) -> int:
+    """Stop all processes of containers."""
+    parser = pause_parser()
+    arguments = parser.parse_args(words)
+    from sandbox import pausing  # noqa: PLC0415
+
+    return each(arguments.containers, lambda name: pausing.pause(store, name))
+
+
+def unpause_parser() -> Parser:
+    """Return the parser of `sandbox unpause`."""
+    return _containers(new_parser("unpause", "CONTAINER...", "Let the processes of paused containers go on."))
+
+
+def unpause(words: list[str], store: Store) -> int:
+    """Let the processes of paused containers go on."""
+    parser = unpause_parser()
+    arguments = parser.parse_args(words)
+    from sandbox import pausing  # noqa: PLC0415
+
+    return each(arguments.containers, lambda name: pausing.unpause(store, name))

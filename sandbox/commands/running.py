@@ -6,10 +6,11 @@ import os
 from typing import TYPE_CHECKING
 
 from sandbox.commands.attribute_options import add_attribute_options, attributes_of
-from sandbox.commands.sharing_options import add_sharing_options, sharing_of
+from sandbox.commands.lifecycle_options import add_lifecycle_options, environment_of, lifecycle_of, write_id
 from sandbox.commands.limit_options import add_changeable, add_fixed, limit_values
 from sandbox.commands.network_options import add_network_options, network_of
 from sandbox.commands.output import say_line
+from sandbox.commands.sharing_options import add_sharing_options, sharing_of
 from sandbox.errors import SandboxError
 from sandbox.parsing import Arguments, Parser, new_parser, parse_up_to_program
 
@@ -26,6 +27,8 @@ def run_parser() -> Parser:
     parser = new_parser("run", "[OPTIONS] --rootfs DIR [--] COMMAND [ARG...]", "Start a program in a new container.")
     add_container_options(parser)
     parser.add_argument("-d", "--detach", action="store_true", help="in the background; prints the container's id")
+    keys = "what leaves it and lets it go on (with -t; default ctrl-p,ctrl-q)"
+    parser.add_argument("--detach-keys", default="", metavar="KEYS", help=keys)
     return parser
 
 
@@ -55,6 +58,7 @@ def add_container_options(parser: Parser) -> None:
     add_fixed(parser)
     add("--limits-best-effort", action="store_true", help="warn of a limit that cannot be set, and go on")
     add("--cgroup-parent", default="/cgscope", metavar="PATH", help="the cgroup that its cgroup is made in")
+    add_lifecycle_options(parser)
     add("--init", action="store_true", help="a small PID 1 that reaps orphans and passes signals on")
     add("--read-only", action="store_true", help="the root filesystem cannot be written")
     add("--dry-run", action="store_true", help="print what would be done, and do nothing")
@@ -77,11 +81,17 @@ def run(words: list[str], store: Store) -> int:
 
     if arguments.interactive and arguments.tty and not arguments.detach and not os.isatty(0):
         raise SandboxError("the input device is not a TTY", 1)
+    keys = b""
+    if arguments.tty and not arguments.detach:
+        from sandbox.attach import DETACH_KEYS, parse_keys  # noqa: PLC0415
+
+        keys = parse_keys(arguments.detach_keys or DETACH_KEYS)
     prepared = prepare_from(arguments, parser, store)
     if arguments.dry_run:
         say_line(prepared.describe())
         return 0
-    return container.run(prepared, store)
+    with write_id(arguments.cidfile, prepared.document["Id"]):
+        return container.run(prepared, store, keys)
 
 
 def spec_of(arguments: Arguments) -> Spec:
@@ -94,7 +104,7 @@ def spec_of(arguments: Arguments) -> Spec:
         argv=tuple(arguments.command),
         name=arguments.name,
         hostname=arguments.hostname,
-        env=tuple(arguments.env),
+        env=environment_of(arguments),
         workdir=arguments.workdir,
         user=arguments.user,
         volumes=tuple(spec.parse_volume(text, os.path.abspath) for text in arguments.volume),
@@ -110,6 +120,7 @@ def spec_of(arguments: Arguments) -> Spec:
         limits=Limits(**limit_values(arguments)),
         best_effort_limits=arguments.limits_best_effort,
         cgroup_parent=os.path.join("/", arguments.cgroup_parent),
+        lifecycle=lifecycle_of(arguments),
         init=arguments.init,
         read_only=arguments.read_only,
         interactive=arguments.interactive,

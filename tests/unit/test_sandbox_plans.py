@@ -9,13 +9,13 @@ import struct
 import pytest
 
 from inspector.kernel.cgroups import Hierarchy, parse_cgroup
-from sandbox import binaries, cgroup, devices, document, limit_files, pieces, rootfs
+from sandbox import binaries, cgroup, devices, document, limit_files, overlays, pieces, rootfs
 from sandbox.errors import SandboxError, describe
 from sandbox.limits import UNLIMITED, Limits, Throttle
 from sandbox.log_file import Log
 from sandbox.spec import Spec, Tmpfs, Volume
 
-LAYOUT = rootfs.Layout("/", "/s/c/upper", "/s/c/work", "/s/c/merged", "/s/c/hostname", "/s/c/hosts")
+LAYOUT = rootfs.Layout(("/",), "/s/c/upper", "/s/c/work", "/s/c/merged", "/s/c/hostname", "/s/c/hosts")
 V1_CPU = Hierarchy(1, frozenset({"cpu", "cpuacct"}), "/sys/fs/cgroup/cpu,cpuacct")
 V1_MEMORY = Hierarchy(1, frozenset({"memory"}), "/sys/fs/cgroup/memory")
 V1_CPUSET = Hierarchy(1, frozenset({"cpuset"}), "/sys/fs/cgroup/cpuset")
@@ -185,15 +185,15 @@ def test_order_of_the_users_mounts() -> None:
 def test_the_store_is_hidden_where_it_shows() -> None:
     """A state directory that lies in the root filesystem is covered; one elsewhere is not."""
     inside = rootfs.plan(Spec("/", ("true",)), LAYOUT, (), store="/var/lib/cgscope")
-    outside = rootfs.plan(Spec("/srv", ("true",)), LAYOUT._replace(lower="/srv"), (), store="/var/lib/cgscope")
+    outside = rootfs.plan(Spec("/srv", ("true",)), LAYOUT._replace(lowers=("/srv",)), (), store="/var/lib/cgscope")
     assert any(isinstance(step, rootfs.Mount) and step.target == "/var/lib/cgscope" for step in inside)
     assert not any("cgscope" in str(step) for step in outside)
 
 
 def test_overlay_paths_are_escaped() -> None:
     """A comma ends an option and a colon a layer: in a path both get a backslash."""
-    mount = rootfs.overlay(rootfs.Layer("/a:b,c", "/u,p", "/w"), "/m", rootless=False)
-    assert mount.data.startswith("lowerdir=/a\\:b\\,c,upperdir=/u\\,p,workdir=/w,index=off,")
+    mount = overlays.overlay(overlays.Layer(("/a:b,c", "/d"), "/u,p", "/w"), "/m", rootless=False).mount
+    assert mount.data.startswith("lowerdir=/a\\:b\\,c:/d,upperdir=/u\\,p,workdir=/w,index=off,")
 
 
 def test_privileged_masks_nothing() -> None:
@@ -209,8 +209,8 @@ def test_pieces_of_a_root_with_mounts(tmp_path: object) -> None:
         os.makedirs(f"{tmp_path}/{name}")
     os.symlink("usr/bin", f"{tmp_path}/bin")
     open(f"{tmp_path}/file", "w").close()
-    layers, steps = pieces.split(LAYOUT._replace(lower=f"{tmp_path}"), {f"{tmp_path}/proc", f"{tmp_path}/var/lib/data"})
-    assert [layer.lower.removeprefix(f"{tmp_path}") for layer in layers] == ["/usr", "/var/log"]
+    layers, steps = pieces.split(LAYOUT._replace(lowers=(f"{tmp_path}",)), {f"{tmp_path}/proc", f"{tmp_path}/var/lib/data"})
+    assert [layer.like.removeprefix(f"{tmp_path}") for layer in layers] == ["/usr", "/var/log"]
     paths = [step.target if isinstance(step, rootfs.Mount | rootfs.Bind) else str(step[0]) for step in steps]
     assert list(zip([type(step).__name__ for step in steps], paths, strict=True)) == [
         ("Link", "/bin"),

@@ -1,0 +1,100 @@
+"""Runs a health check: a child of the monitor that enters the container as `sandbox exec` does, and is timed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from sandbox import health
+from sandbox.loop import Loop, Timer
+from sandbox.state import Store
+
+__all__ = ["Probe"]
+
+LARGEST = 4096
+
+
+class Probe:
+    """One probe that runs; `done` is called with when it began, its exit code and what it said."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        store: Store,
+        container: str,
+        command: tuple[str, ...],
+        timeout: float,
+        done: Callable[[float, int, str], object],
+    ) -> None:
+        self._loop, self._done, self._timeout = loop, done, timeout
+        self._begun, self._said = time.time(), b""
+        self._output, theirs = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _probe(store, container, command, theirs)
+        os.close(theirs)
+        os.set_blocking(self._output, False)
+        self._pidfd = os.pidfd_open(self._pid)
+        self._timer: Timer | None = loop.after(timeout, self._too_long)
+        loop.watch(self._output, self._listen)
+        loop.watch(self._pidfd, self._ended)
+
+    def cancel(self) -> None:
+        """End it; nobody is told."""
+        if self._timer is not None:
+            self._close()
+
+    def _listen(self) -> bool:
+        try:
+            data = os.read(self._output, LARGEST)
+        except BlockingIOError:
+            return False
+        self._said = (self._said + data)[:LARGEST]
+        if not data:
+            self._loop.unwatch(self._output)
+        return bool(data)
+
+    def _ended(self) -> None:
+        while self._listen():
+            pass
+        code = os.waitstatus_to_exitcode(self._close())
+        self._done(self._begun, 128 - code if code < 0 else code, self._said.decode(errors="replace"))
+
+    def _too_long(self) -> None:
+        self._close()
+        self._done(self._begun, *health.timed_out(self._timeout, self._said.decode(errors="replace")))
+
+    def _close(self) -> int:
+        """Kill it, the kernel kills what it started in the container with it; returns its wait status."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        status = os.waitpid(self._pid, 0)[1]
+        for fd in (self._output, self._pidfd):
+            self._loop.unwatch(fd)
+            os.close(fd)
+        return status
+
+
+def _probe(store: Store, container: str, command: tuple[str, ...], output: int) -> None:
+    """Be the child: run the command in the container, our standard output and error being the probe's."""
+    code = 125
+    try:
+        os.setsid()
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        from sandbox.errors import SandboxError, describe  # noqa: PLC0415
+        from sandbox.executing import ExecOptions, execute  # noqa: PLC0415
+
+        try:
+            code = execute(store, container, ExecOptions(command), os.environ)
+        except SandboxError as error:
+            os.write(2, describe(error).encode(errors="replace"))
+            code = error.exit_code
+    finally:
+        os._exit(code)

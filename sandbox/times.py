@@ -1,0 +1,91 @@
+"""Times and durations as Docker writes and reads them: RFC 3339 with nanoseconds, Go's `1m30s`, `3 hours ago`."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from sandbox.errors import SandboxError
+
+__all__ = ["ago", "format_duration", "moment", "parse_duration", "seconds_of", "timestamp"]
+
+UNITS = (("week", 604800), ("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+SCALE = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+STAMP = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d{1,9})?)?)?(Z|[+-]\d\d:\d\d)?", re.ASCII
+)
+
+
+def timestamp(seconds: float) -> str:
+    """Write a time as RFC 3339 in UTC, with nanoseconds as Docker has them."""
+    whole = int(seconds)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int((seconds - whole) * 1e9):09d}Z"
+
+
+def seconds_of(text: str) -> float:
+    """Return the time that RFC 3339, or the beginning of it, says; without a zone it is local. ValueError otherwise."""
+    match = STAMP.fullmatch(text)
+    if not match:
+        raise ValueError(f"no time: {text!r}")
+    year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
+    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60):  # noqa: PLR2004
+        raise ValueError(f"no time: {text!r}")
+    fraction, zone = float(match[7] or 0), match[8]
+    if zone is None:
+        return time.mktime((year, month, day, hour, minute, second, 0, 0, -1)) + fraction
+    import calendar  # noqa: PLC0415  a monitor has no use for it
+
+    offset = 0 if zone == "Z" else int(zone[0] + "1") * (int(zone[1:3]) * 3600 + int(zone[4:6]) * 60)
+    return calendar.timegm((year, month, day, hour, minute, second)) - offset + fraction
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of Go's `1h2m3s`, `1.5s`, `500ms` or `0`; ValueError otherwise."""
+    rest = text[1:] if text[:1] in ("+", "-") else text
+    parts = PART.findall(rest)
+    if rest != "0" and (not parts or "".join(number + unit for number, unit in parts) != rest):
+        raise ValueError(f"invalid duration {text!r}: the form is 1h2m3s, 1.5s or 500ms")
+    total = sum(float(number) * SCALE[unit] for number, unit in parts)
+    return -total if text[:1] == "-" else total
+
+
+def format_duration(seconds: float) -> str:
+    """Write a duration as Go does: `1m30s`, `1.5s`, `250ms`, `0s`."""
+    if seconds <= 0:
+        return "0s"
+    for unit, scale in (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3)):
+        if round(seconds * 1e9) < scale * 1e12:
+            return f"{seconds / scale:.6f}".rstrip("0").rstrip(".") + unit
+    minutes, rest = divmod(round(seconds, 9), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    text = f"{rest:.9f}".rstrip("0").rstrip(".") + "s"
+    if minutes or hours:
+        text = f"{minutes}m{text}"
+    return f"{hours}h{text}" if hours else text
+
+
+def moment(text: str, now: float, option: str) -> float:
+    """Return the time that `--since` or `--until` means: a date, seconds since 1970, or a duration before now."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return now - parse_duration(text)
+    except ValueError:
+        pass
+    try:
+        return seconds_of(text)
+    except (ValueError, OverflowError):
+        pass
+    raise SandboxError(f"{option}: invalid time {text!r}: a date, seconds since 1970, or a duration such as 10m", 1)
+
+
+def ago(seconds: float) -> str:
+    """Write a duration as a person says it: `3 seconds`, `2 hours`."""
+    for unit, size in UNITS:
+        count = int(seconds / size)
+        if count >= 1:
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "Less than a second"

@@ -1,0 +1,289 @@
+"""What a monitor does while its container runs: keeps the output, serves who is attached, checks the health.
+
+Everything here is small, as one of these processes stands beside each
+container: what is only needed to start or to take down is imported when it
+comes to that. `Handed` is what the starter (monitor.py) leaves to it, as JSON,
+since it may be another program by then: numbers and descriptors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import struct
+import time
+from functools import partial
+
+from sandbox import events, health
+from sandbox.attachments import Attachments
+from sandbox.errors import NoSuchContainer
+from sandbox.log_file import Log, options
+from sandbox.loop import Loop, Timer
+from sandbox.outlet import Outlet
+from sandbox.probing import Probe
+from sandbox.restart import Restarts
+from sandbox.signals import exit_code
+from sandbox.state import Document, Store
+
+__all__ = ["Watch", "main", "run", "services"]
+
+TYPE_CHECKING = False  # importing it from typing would be a twentieth of a small monitor's memory
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Handed = dict[str, Any]
+
+CHUNK = 65536
+LINGER_SECONDS = 0.05
+TIOCSWINSZ = 0x5414
+END_OF_INPUT = b"\x04"
+
+
+def services(loop: Loop, handed: Handed) -> Callable[[], None]:
+    """Add what else is served beside a running container, of what monitor.hand_over() left; returns what ends that."""
+    if handed["ports"] is None:
+        return lambda: None
+    from sandbox.network.proxy import Proxy  # noqa: PLC0415
+
+    return Proxy(handed["ports"], loop).close
+
+
+class Watch:
+    """One container, from the start of its program to the end that is final."""
+
+    def __init__(self, root: str, container: str, handed: Handed) -> None:
+        self._store, self._container, self._handed = Store(root), container, handed
+        self._loop = Loop()
+        text = self._store.load(container)
+        self._config, host = text["Config"], text["HostConfig"]
+        policy = host["RestartPolicy"]
+        self._restarts = Restarts(policy["Name"], policy["MaximumRetryCount"], *handed["restarts"])
+        self._log: Log | None = None
+        if text["LogPath"]:
+            self._log = Log(text["LogPath"], *options(host["LogConfig"]["Config"]))
+        self._sources: dict[int, str] = {fd: name for name, fd in handed["outputs"].items()}
+        self._console: int | None = handed["console"]
+        self._input: Outlet | None = None
+        if handed["stdin"] is not None:
+            self._input = Outlet(self._loop, handed["stdin"], self._input_drained, lambda: None)
+        listener = handed["listener"]
+        self._attached = Attachments(
+            self._loop,
+            None if listener is None else socket.socket(fileno=listener),
+            typed=self._type,
+            resized=self._resize,
+            news=self._look_again,
+            abandoned=self._abandoned,
+            drained=self._listen,
+            choked=lambda: self._input is not None and self._input.full,
+        )
+        if handed["launcher"] is not None:
+            self._attached.adopt(socket.socket(fileno=handed["launcher"]))
+        self._checks: health.Checks | None = None
+        self._probe: Probe | None = None
+        self._timer: Timer | None = None
+        self._waiting = False
+
+    def serve(self) -> Handed | None:
+        """Serve until the program has ended; returns None after the final end, or what starts it again."""
+        handed = self._handed
+        pidfd = handed["pidfd"]
+        self._loop.watch(pidfd, self._loop.stop)
+        for fd in self._sources:
+            os.set_blocking(fd, False)
+        self._listen()
+        self._begin_checks()
+        end_services = services(self._loop, handed)
+        error = ""
+        try:
+            self._loop.run()
+        except Exception as problem:  # noqa: BLE001  a fault of ours ends the container, known to all
+            error = f"the monitor failed: {type(problem).__name__}: {problem}"
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        self._loop.unwatch(pidfd)
+        code = exit_code(os.waitpid(handed["pid"], 0)[1])
+        os.close(pidfd)
+        end_services()
+        self._end_checks()
+        self._read_the_rest()
+        return self._after(code, error)
+
+    def _after(self, code: int, error: str) -> Handed | None:
+        """Record the end, tell who is attached, and wait for the next start if there shall be one."""
+        from sandbox import teardown  # noqa: PLC0415
+
+        ran = time.monotonic() - self._handed["started"]
+        pause = None
+        with contextlib.suppress(NoSuchContainer):
+            stopped = bool(self._store.load(self._container)["Cgscope"].get("Stopped"))
+            pause = self._restarts.next(code, ran, stopped=stopped or bool(error))
+        teardown.finish(self._store, self._container, code, error, None if pause is None else self._restarts.count)
+        self._attached.ended(code)
+        if pause is not None and self._wait_for_restart(pause):
+            return {"restarts": [self._restarts.count, self._restarts.pause], "listener": self._handed["listener"]}
+        if pause is not None:
+            with contextlib.suppress(NoSuchContainer):
+                teardown.settle(self._store, self._container, "exited", error)
+        while self._attached.pending:
+            self._loop.after(LINGER_SECONDS, self._loop.stop)
+            self._loop.run()
+        return None
+
+    def _wait_for_restart(self, seconds: float) -> bool:
+        """Wait before the next start, serving who is attached; False when it shall not come any more."""
+        self._loop.after(seconds, self._loop.stop)
+        self._waiting = True
+        if self._waits_to_be_started():
+            self._loop.run()
+        self._waiting = False
+        return self._waits_to_be_started()
+
+    def _waits_to_be_started(self) -> bool:
+        """Tell whether nobody has stopped or removed the container while it waits."""
+        try:
+            text = self._store.load(self._container)
+        except NoSuchContainer:
+            return False
+        return text["State"]["Status"] == "restarting" and not text["Cgscope"].get("Stopped")
+
+    def _look_again(self) -> None:
+        """Somebody has changed the document: a container that waits for its restart may be stopped."""
+        if self._waiting and not self._waits_to_be_started():
+            self._loop.stop()
+
+    # The program's output and input.
+
+    def _listen(self) -> None:
+        """Read what the program says, unless its launcher does not."""
+        for fd in self._sources:
+            self._loop.watch(fd, None if self._attached.congested else partial(self._take, fd))
+
+    def _take(self, fd: int) -> bool:
+        """Move what is there from a stream to the log and to who is attached; False at its end, or when it is empty."""
+        try:
+            data = os.read(fd, CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError:  # EIO: nobody has the terminal open any more
+            data = b""
+        if not data:
+            self._loop.unwatch(fd)
+            del self._sources[fd]
+            return False
+        if self._log is not None:
+            self._log.write(self._sources[fd], data)
+        self._attached.output(self._sources[fd], data)
+        if self._attached.congested:
+            self._listen()
+        return True
+
+    def _read_the_rest(self) -> None:
+        """Take what the program said last: all of it is in the pipes now."""
+        for fd in list(self._sources):
+            while self._take(fd):
+                pass
+            self._loop.unwatch(fd)
+        self._sources = {}
+        if self._log is not None:
+            self._log.close("stdout")
+            self._log.close("stderr")
+        if self._input is not None:
+            self._input.close()
+        for fd in {*self._handed["outputs"].values(), *(() if self._console is None else (self._console,))}:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+    def _type(self, data: bytes | None) -> None:
+        """Pass on what somebody types; None is the end of the input, which lasts when it comes from the launcher."""
+        if self._input is None:
+            return
+        if data is not None:
+            self._input.write(data)
+        elif self._console is not None:
+            self._input.write(END_OF_INPUT)
+        elif self._config["StdinOnce"]:
+            self._input.end()
+
+    def _input_drained(self) -> None:
+        self._attached.listen_again()
+
+    def _resize(self, rows: int, columns: int) -> None:
+        if self._console is not None:
+            with contextlib.suppress(OSError):
+                fcntl.ioctl(self._console, TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def _abandoned(self) -> None:
+        """End with the launcher in the foreground: it was killed, or its terminal is gone."""
+        with contextlib.suppress(NoSuchContainer, ProcessLookupError, OSError):
+            with self._store.changing(self._container) as text:
+                text["Cgscope"]["Stopped"] = True
+            signal.pidfd_send_signal(self._handed["pidfd"], signal.SIGKILL)
+
+    # Its health.
+
+    def _begin_checks(self) -> None:
+        if health.enabled(self._config.get("Healthcheck")):
+            self._checks = health.Checks(self._config["Healthcheck"], time.time())
+            self._record_health()
+            self._wait_for_check()
+
+    def _wait_for_check(self) -> None:
+        assert self._checks is not None  # noqa: S101
+        self._timer = self._loop.after(self._checks.pause(time.time()), self._check)
+
+    def _check(self) -> None:
+        assert self._checks is not None  # noqa: S101
+        if self._store.load(self._container)["State"]["Paused"]:  # a probe would stop as all in it has
+            self._wait_for_check()
+            return
+        checks = self._checks
+        self._probe = Probe(self._loop, self._store, self._container, checks.command, checks.timeout, self._checked)
+
+    def _checked(self, begun: float, code: int, output: str) -> None:
+        assert self._checks is not None  # noqa: S101
+        self._probe = None
+        changed = self._checks.record(begun, time.time(), code, output)
+        text = self._record_health()
+        if changed and text is not None:
+            events.of_container(self._store.root, text, f"health_status: {self._checks.status}")
+        self._wait_for_check()
+
+    def _record_health(self) -> Document | None:
+        assert self._checks is not None  # noqa: S101
+        try:
+            with self._store.changing(self._container) as text:
+                text["State"]["Health"] = self._checks.document()
+        except (NoSuchContainer, OSError):  # a full disk
+            return None
+        return text
+
+    def _end_checks(self) -> None:
+        for pending in (self._probe, self._timer):
+            if pending is not None:
+                pending.cancel()
+        self._probe = self._timer = None
+
+
+def main(root: str, container: str, handed: Handed) -> None:
+    """Watch a container until its last end; each start after the first is the starter's work again."""
+    again = Watch(root, container, handed).serve()
+    if again is not None:
+        from sandbox.monitor import start_again  # noqa: PLC0415
+
+        start_again(Store(root), container, again)
+
+
+def run(words: list[str]) -> None:
+    """Be the small program that monitor.py executes: words are the state directory, the id, and what is handed over."""
+    with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as file:
+        file.write("sandbox-monitor")
+    handed = json.loads(words[2])
+    single = (handed[key] for key in ("pidfd", "console", "stdin", "listener", "launcher"))
+    for fd in {*single, *handed["outputs"].values(), *handed["descriptors"]} - {None}:
+        os.set_inheritable(fd, False)  # noqa: FBT003  its only argument
+    main(words[0], words[1], handed)
