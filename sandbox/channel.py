@@ -27,9 +27,9 @@ from __future__ import annotations
 import json
 import socket
 from dataclasses import asdict, dataclass
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
-from sandbox.errors import SandboxError, describe
+from sandbox.errors import SandboxError, describe, not_executed
 
 __all__ = ["Born", "Channel", "Closed", "Console", "Failed", "Go", "Message", "Proceed", "Ready", "pair"]
 
@@ -55,7 +55,9 @@ class Console:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Everything is set up; nothing but the program's execve is left."""
+    """Everything is set up; nothing but the execve of `path` is left."""
+
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,15 @@ class Failed:
     exit_code: int = 125
 
 
-Message = Born | Proceed | Console | Ready | Go | Failed
+@dataclass(frozen=True, slots=True)
+class NotExecuted:
+    """The program could not be executed: the kernel's error, which comes as four bytes."""
+
+    BYTES: ClassVar = 4
+    number: int
+
+
+Message = Born | Proceed | Console | Ready | Go | Failed | NotExecuted
 M = TypeVar("M", Born, Proceed, Console, Ready, Go)
 KINDS = {kind.__name__: kind for kind in (Born, Proceed, Console, Ready, Go, Failed)}
 
@@ -114,9 +124,14 @@ class Channel:
             raise SandboxError(f"expected one descriptor with {kind.__name__}, got {len(descriptors)}")
         return descriptors[0]
 
-    def expect_end(self) -> None:
-        """Wait until the other side closes the channel; a message instead is its error."""
+    def expect_end(self, path: str = "") -> None:
+        """Wait until the other side closes the channel; a message instead is its error.
+
+        `path` is what it executes: when that fails, trampoline.py says why with a number alone.
+        """
         message, _ = self._receive()
+        if isinstance(message, NotExecuted):
+            raise not_executed(path, message.number)
         if message is not None:
             _raise(message)
 
@@ -143,6 +158,8 @@ class Channel:
             return None, []
         if not data:
             return None, []
+        if len(data) == NotExecuted.BYTES:
+            return NotExecuted(-int.from_bytes(data, "little", signed=True)), descriptors
         fields = json.loads(data)
         message: Message = KINDS[fields.pop("kind")](**fields)
         return message, descriptors

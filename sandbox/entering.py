@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from sandbox import cgroup, init, privileges, selfexec, syscalls, terminal, users
+from sandbox import cgroup, init, privileges, selfexec, syscalls, terminal, trampoline, users
 from sandbox.channel import Channel, Console, Go, Proceed, Ready
 from sandbox.errors import CommandNotFound, SandboxError
 from sandbox.subject import FAILED, has_ended
@@ -172,14 +172,15 @@ def entered(entry: Entry, opened: Opened, channel: Channel) -> NoReturn:
         _take_terminal(opened, user.uid, channel)
     opened.close()
     syscalls.close_on_exec_from(3)
+    last_step = trampoline.prepare(channel.fileno())
     granted = privileges.drop(user, entry.rights) if entry.ids else 0
     path, argv = _program(entry.argv, user.shell, environment["PATH"])
     selfexec.refuse(path, opened.own_program)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-    channel.send(Ready())
+    channel.send(Ready(path))
     channel.expect(Go)
     privileges.seal(entry.rights, granted)
-    init.execute(path, argv, environment)
+    init.execute(last_step, path, argv, environment)
 
 
 def _take_place(opened: Opened, workdir: str) -> None:

@@ -8,7 +8,10 @@ SandboxError (125)          the sandbox itself failed, or was asked for somethin
 
 from __future__ import annotations
 
-__all__ = ["CommandNotExecutable", "CommandNotFound", "NoSuchContainer", "SandboxError", "describe"]
+import errno
+import os
+
+__all__ = ["CommandNotExecutable", "CommandNotFound", "NoSuchContainer", "SandboxError", "describe", "not_executed"]
 
 
 class SandboxError(Exception):
@@ -41,6 +44,14 @@ class NoSuchContainer(SandboxError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"no such container: {name}")
+
+
+def not_executed(path: str, number: int) -> SandboxError:
+    """Return the error of a program that cannot be executed: the kernel's words, in Docker's lower case."""
+    text = f'exec: "{path}": {os.strerror(number).lower()}'
+    if number == errno.ENOENT:
+        return CommandNotFound(f"{text} (the interpreter of the program is missing)")
+    return CommandNotExecutable(text)
 
 
 def describe(error: BaseException) -> str:

@@ -10,7 +10,6 @@ container.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import socket
@@ -20,10 +19,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from sandbox import attributes, cgroup, mounting, namespaces, privileges, rootfs, selfexec, syscalls, terminal, users
+from sandbox import (
+    attributes,
+    cgroup,
+    mounting,
+    namespaces,
+    privileges,
+    rootfs,
+    selfexec,
+    syscalls,
+    terminal,
+    trampoline,
+    users,
+)
 from sandbox.attributes import Attributes
 from sandbox.channel import Born, Channel, Console, Go, Proceed, Ready
-from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError
+from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError, not_executed
 from sandbox.inroot import in_root_open, make_directories, root_directory
 from sandbox.privileges import Rights
 from sandbox.sharing import Joined, Sharing, write_time_offsets
@@ -176,6 +187,7 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
     set_streams(program, channel, user, console=console)
     make_workdir(program.workdir)
     syscalls.close_on_exec_from(3)
+    last_step = trampoline.prepare(channel.fileno())
     attributes.set_limits(program.attributes)
     granted = privileges.drop(user, program.rights)
     enter_workdir(program.workdir)
@@ -184,12 +196,12 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
     if program.die_with_parent:
         # Changing ids has cleared it. If the parent is gone by now, Go will not come.
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-    channel.send(Ready())
+    channel.send(Ready(path))
     channel.expect(Go)
     privileges.seal(program.rights, granted)
     if program.init:
-        serve_as_init(lambda: execute(path, program.argv, environment), channel)
-    execute(path, program.argv, environment)
+        serve_as_init(lambda: execute(last_step, path, program.argv, environment), channel)
+    execute(last_step, path, program.argv, environment)
 
 
 def reset_signals() -> None:
@@ -280,16 +292,12 @@ def describe_errno(error: OSError) -> str:
     return os.strerror(error.errno or 0).lower()
 
 
-def execute(path: str, argv: tuple[str, ...], environment: dict[str, str]) -> NoReturn:
-    """Become the program."""
+def execute(last_step: int | None, path: str, argv: tuple[str, ...], environment: dict[str, str]) -> NoReturn:
+    """Become the program, by way of trampoline.py's."""
     try:
-        os.execve(path, argv, environment)  # noqa: S606  this is what a container is for
+        trampoline.become(last_step, path, argv, environment)
     except OSError as error:
-        text = f'exec: "{path}": {describe_errno(error)}'
-        if error.errno == errno.ENOENT:
-            raise CommandNotFound(f"{text} (the interpreter of the program is missing)") from None
-        raise CommandNotExecutable(text) from None
-    raise AssertionError
+        raise not_executed(path, error.errno or 0) from None
 
 
 def serve_as_init(program: Callable[[], NoReturn], channel: Channel) -> NoReturn:

@@ -124,10 +124,10 @@ def launch(
         pidfd = os.pidfd_open(pid)
         ours.send(channel.Proceed())
         console = ours.expect_descriptor(channel.Console) if tty else None
-        ours.expect(channel.Ready)
+        program = ours.expect(channel.Ready).path
         ready()
         ours.send(channel.Go())
-        ours.expect_end()
+        ours.expect_end(program)
     except BaseException:
         if pid:
             with contextlib.suppress(ProcessLookupError):
