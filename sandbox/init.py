@@ -36,6 +36,7 @@ from sandbox.attributes import Attributes
 from sandbox.channel import Born, Channel, Console, Go, Proceed, Ready
 from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError, not_executed
 from sandbox.inroot import in_root_open, make_directories, root_directory
+from sandbox.overlays import Root
 from sandbox.privileges import Rights
 from sandbox.sharing import Joined, Sharing, write_time_offsets
 
@@ -84,7 +85,7 @@ class Launch:
     cgroup_steps: tuple[cgroup.Step, ...]
     new_namespaces: int = 0
     user_namespace: bool = False
-    root: rootfs.Mount | None = None
+    root: Root | None = None
     mounts: tuple[rootfs.Step, ...] = ()
     shared: tuple[Joined, ...] = ()
     sharing: Sharing = NOTHING_SHARED

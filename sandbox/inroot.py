@@ -9,14 +9,16 @@ of the sandbox joins a root and a foreign path as text. (CVE-2018-15664, CVE-202
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 
 from sandbox import syscalls
 from sandbox.errors import SandboxError
 
-__all__ = ["host_path", "in_root_open", "make_directories", "open_parent", "root_directory"]
+__all__ = ["follow", "host_path", "in_root_open", "make_directories", "open_parent", "root_directory"]
 
+MOST_LINKS = 40
 IN_ROOT = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
 
 
@@ -47,21 +49,50 @@ def open_parent(root: int, path: str) -> tuple[int, str]:
     return in_root_open(root, folder, os.O_PATH | os.O_DIRECTORY), name
 
 
+def follow(root: int, path: str) -> str:
+    """Return the path of what `path` leads to when the links at its end are followed; it need not exist.
+
+    Links on the way stay in it: the kernel follows those, in the root, each time it is used.
+    """
+    for _ in range(MOST_LINKS):
+        try:
+            parent, name = open_parent(root, path)
+        except SandboxError:  # it ends with dots or is the root itself: no link
+            return path
+        try:
+            target = os.readlink(name, dir_fd=parent)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOENT):
+                raise
+            return path
+        finally:
+            os.close(parent)
+        path = target if target.startswith("/") else f"{os.path.dirname(path.rstrip('/'))}/{target}"
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+
+
 def make_directories(root: int, path: str, mode: int = 0o755) -> int:
     """Open the directory `path` below `root`, made with what is missing of it."""
     try:
         return in_root_open(root, path, os.O_PATH | os.O_DIRECTORY)
     except FileNotFoundError:
         pass
-    folder, name = os.path.split(path.rstrip("/"))
-    parent = make_directories(root, folder, mode)
-    try:
-        os.mkdir(name, mode, dir_fd=parent)
-    except FileExistsError:  # made meanwhile; or a link that leads nowhere, which the next open tells
-        pass
-    finally:
-        os.close(parent)
+    parts = [part for part in path.split("/") if part]
+    for end in range(1, len(parts) + 1):
+        _make_one(root, "/".join(parts[:end]), mode)
     return in_root_open(root, path, os.O_PATH | os.O_DIRECTORY)
+
+
+def _make_one(root: int, path: str, mode: int) -> None:
+    try:
+        os.close(in_root_open(root, path))
+    except FileNotFoundError:
+        parent, name = open_parent(root, path)
+        try:
+            with contextlib.suppress(FileExistsError):  # made meanwhile; or a link to nowhere, as the next open tells
+                os.mkdir(name, mode, dir_fd=parent)
+        finally:
+            os.close(parent)
 
 
 def host_path(fd: int) -> str:

@@ -14,6 +14,7 @@ from sandbox import cgroup, channel, document, init, names, syscalls
 from sandbox.errors import SandboxError
 from sandbox.liveness import boot_id, start_time
 from sandbox.network.connection import Connection, begin
+from sandbox.overlays import Layer
 from sandbox.prepare import Prepared
 from sandbox.state import Document, Store
 from sandbox.teardown import destroy
@@ -141,7 +142,7 @@ def launch(
 
 
 def _make_files(prepared: Prepared) -> None:
-    """Make the container's own directories and files; the upper layer looks like the root it covers."""
+    """Make the container's own directories and files."""
     layout = prepared.layout
     for path in (layout.upper, layout.work, layout.merged):
         os.mkdir(path, 0o700)
@@ -149,13 +150,30 @@ def _make_files(prepared: Prepared) -> None:
         for path in (layer.upper, layer.work):
             if path not in (layout.upper, layout.work):
                 os.mkdir(path, 0o700)
-        found = os.stat(layer.lower)
-        if not prepared.launch.user_namespace:
-            os.chown(layer.upper, found.st_uid, found.st_gid)
-        # A rootfs made with mktemp -d is closed to all but its owner; a container's "/" is open to its users.
-        open_to_all = 0o555 if layer.lower == layout.lower else 0
-        os.chmod(layer.upper, found.st_mode & 0o7777 | open_to_all)
+        is_directory = layer.like == layout.lowers[-1] and not prepared.spec.image.id
+        _dress(layer, rootless=prepared.launch.user_namespace, open_to_all=is_directory)
+    root = prepared.launch.root
+    if root is not None and root.skeleton is not None:
+        os.mkdir(root.skeleton.path, 0o700)
+    if root is not None and root.directory:
+        os.mkdir(root.directory, 0o700)
+        for number, path in enumerate(prepared.layers[0].lowers):
+            os.symlink(path, f"{root.directory}/{number}")
     if not prepared.spec.network.container:
         with open(layout.hostname_file, "w", encoding="utf-8") as file:
             file.write(f"{prepared.launch.hostname}\n")
         os.chmod(layout.hostname_file, 0o644)
+
+
+def _dress(layer: Layer, *, rootless: bool, open_to_all: bool) -> None:
+    """Make an upper layer look like the root it covers.
+
+    A rootfs made with mktemp -d is closed to all but its owner; a container's "/" is open to its users.
+    """
+    if not layer.like:
+        os.chmod(layer.upper, 0o755)  # noqa: S103  what images' roots have that say nothing
+        return
+    found = os.stat(layer.like)
+    if not rootless:
+        os.chown(layer.upper, found.st_uid, found.st_gid)
+    os.chmod(layer.upper, found.st_mode & 0o7777 | (0o555 if open_to_all else 0))

@@ -15,21 +15,22 @@ from collections.abc import Iterable, Iterator
 
 from sandbox import syscalls
 from sandbox.errors import SandboxError
-from sandbox.inroot import host_path, in_root_open, root_directory
+from sandbox.inroot import follow, host_path, in_root_open, make_directories, root_directory
+from sandbox.overlays import Root, Skeleton
 from sandbox.rootfs import SAFE, Bind, Directory, Foreign, Link, Mask, Mount, Node, Step
 from sandbox.syscalls import MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT
 
-__all__ = ["apply", "enter"]
+__all__ = ["apply", "enter", "mount_root"]
 
 MOUNT_ATTR_RDONLY = 1
 
 
-def apply(root: Mount, steps: Iterable[Step]) -> None:
+def apply(root: Root, steps: Iterable[Step]) -> None:
     """Mount the root and everything in it; the caller is in a mount namespace of its own."""
     syscalls.mount(None, "/", None, syscalls.MS_PRIVATE | MS_REC)
-    _mount_root(root)
     umask = os.umask(0)
     try:
+        mount_root(root)
         with root_directory(root.target) as fd:
             for step in steps:
                 try:
@@ -48,9 +49,15 @@ def _named(error: OSError, step: Step) -> OSError:
     return OSError(error.errno, error.strerror, path)
 
 
-def _mount_root(root: Mount) -> None:
+def mount_root(root: Root) -> None:
+    """Mount a root and the layer of mount points in it. Changes the working directory where layers need it."""
+    if root.skeleton is not None:
+        _make_skeleton(root.skeleton)
+    if root.directory:
+        os.chdir(root.directory)
+    mount = root.mount
     try:
-        syscalls.mount(root.source, root.target, root.fstype, root.flags, root.data)
+        syscalls.mount(mount.source, mount.target, mount.fstype, mount.flags, mount.data)
     except OSError as error:
         hint = ""
         if error.errno == errno.EINVAL:
@@ -58,6 +65,23 @@ def _mount_root(root: Mount) -> None:
         elif error.errno == errno.ELOOP:
             hint = ": the state directory and the rootfs overlap"
         raise OSError(error.errno, f"{error.strerror}{hint}", root.target) from None
+
+
+def _make_skeleton(skeleton: Skeleton) -> None:
+    syscalls.mount("tmpfs", skeleton.path, "tmpfs", syscalls.MS_NOSUID, "mode=755,nr_inodes=16,size=64k")
+    with root_directory(skeleton.path) as root:
+        for folder in skeleton.folders:
+            os.mkdir(folder.path, dir_fd=root)
+        for path in skeleton.files:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=root))
+        for path, text in skeleton.links:
+            os.symlink(text, path, dir_fd=root)
+        for folder in skeleton.folders:
+            with contextlib.suppress(OSError):  # without root all belongs to one user
+                os.chown(folder.path, *folder.owner, dir_fd=root)
+            os.chmod(folder.path, folder.mode, dir_fd=root)
+            if folder.mtime_ns is not None:
+                os.utime(folder.path, ns=(folder.mtime_ns, folder.mtime_ns), dir_fd=root)
 
 
 def enter(root: str, *, read_only: bool) -> None:
@@ -136,20 +160,29 @@ def _open_or_make(root: int, path: str, *, plain: bool, file: bool) -> int:
             raise SandboxError(f"rootfs: {path} is a symbolic link, which could lead anywhere: refused") from None
         if error.errno != errno.ENOENT:
             raise
-    parent = _open_or_make(root, os.path.dirname(path), plain=plain, file=False)
     try:
-        name = os.path.basename(path)
+        _make_mount_point(root, path, file=file)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot make the mount point: {error.strerror}", path) from None
+    return in_root_open(root, path, links=not plain)
+
+
+def _make_mount_point(root: int, path: str, *, file: bool) -> None:
+    """Make what a path leads to: an image's /etc/resolv.conf may be a link to what is made at a boot only."""
+    folder = os.path.dirname(path.rstrip("/"))
+    parent = make_directories(root, folder)
+    try:
+        real = follow(root, path)
+        if os.path.dirname(real) != folder:
+            os.close(parent)
+            parent = make_directories(root, os.path.dirname(real))
+        name = os.path.basename(real)
         if file:
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent))
         else:
             os.mkdir(name, 0o755, dir_fd=parent)
-    except FileExistsError:
-        raise SandboxError(f"rootfs: {path} is a symbolic link that leads nowhere") from None
-    except OSError as error:
-        raise OSError(error.errno, f"cannot make the mount point: {error.strerror}", path) from None
     finally:
         os.close(parent)
-    return in_root_open(root, path, links=not plain)
 
 
 def _checked(fd: int, path: str, *, file: bool) -> int:

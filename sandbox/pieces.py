@@ -13,13 +13,14 @@ import os
 import stat
 from collections.abc import Collection, Iterator
 
-from sandbox.rootfs import Bind, Directory, Layer, Layout, Link, Step, overlay
+from sandbox.overlays import Layer, overlay
+from sandbox.rootfs import Bind, Directory, Layout, Link, Step
 
 __all__ = ["split"]
 
 
 def split(layout: Layout, mountpoints: Collection[str]) -> tuple[list[Layer], list[Step]]:
-    """Return the layers and the steps that show `layout.lower` without the host's mounts in it.
+    """Return the layers and the steps that show the first of `layout.lowers` without the host's mounts in it.
 
     `mountpoints` are the absolute paths of the mounts that the caller sees.
     """
@@ -29,7 +30,7 @@ def split(layout: Layout, mountpoints: Collection[str]) -> tuple[list[Layer], li
 
 
 def _walk(layout: Layout, mountpoints: Collection[str], inside: str, layers: list[Layer]) -> Iterator[Step]:
-    base = layout.lower.rstrip("/")
+    base = layout.lowers[0].rstrip("/")
     try:
         entries = sorted(os.scandir(f"{base}{inside}/"), key=lambda entry: entry.name)
     except OSError:  # not ours to read: empty
@@ -51,6 +52,6 @@ def _walk(layout: Layout, mountpoints: Collection[str], inside: str, layers: lis
                 yield from _walk(layout, mountpoints, target, layers)
             else:
                 number = len(layers)
-                layer = Layer(path, f"{layout.upper}/{number}", f"{layout.work}/{number}")
+                layer = Layer((path,), f"{layout.upper}/{number}", f"{layout.work}/{number}", path)
                 layers.append(layer)
-                yield overlay(layer, target, rootless=True)
+                yield overlay(layer, target, rootless=True).mount

@@ -15,6 +15,7 @@ from sandbox.codec import decode
 from sandbox.errors import SandboxError
 from sandbox.limits import DEFAULT_PIDS, Limits
 from sandbox.network import preparing
+from sandbox.overlays import Layer, Root, overlay, skeleton
 from sandbox.sharing import joined
 from sandbox.spec import Spec, environment
 from sandbox.state import Document, Store
@@ -31,7 +32,7 @@ class Prepared:
     layout: rootfs.Layout
     places: tuple[cgroup.Place, ...]
     launch: init.Launch
-    layers: tuple[rootfs.Layer, ...]
+    layers: tuple[Layer, ...]
     warnings: tuple[str, ...] = ()
     connecting: tuple[str, ...] = ()
 
@@ -69,16 +70,13 @@ def prepare_again(text: Document, store: Store) -> Prepared:
 
 def _compute(spec: Spec, store: Store, container: str, known: Document | None) -> Prepared:
     rootless = os.geteuid() != 0
-    lower = os.path.realpath(spec.rootfs)
-    if not os.path.isdir(lower):
-        reason = "not a directory" if os.path.lexists(lower) else "no such directory"
-        raise SandboxError(f"rootfs {spec.rootfs}: {reason}")
+    lowers, like = _made_of(spec, store)
     for volume in spec.volumes:
         if not os.path.lexists(volume.source):
             raise SandboxError(f"invalid volume: {volume.source}: no such file or directory")
     directory = store.directory(container)
     files = preparing.own_files(spec.network, store, container)
-    layout = rootfs.Layout(lower, f"{directory}/upper", f"{directory}/work", f"{directory}/merged", *files)
+    layout = rootfs.Layout(lowers, f"{directory}/upper", f"{directory}/work", f"{directory}/merged", *files)
     host = Host()
     places = cgroup.place(
         read_hierarchies(host), spec.cgroup_parent, container, read_cgroup(host, "self") if rootless else None
@@ -93,7 +91,7 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
     attributes.load(spec.attributes)
     shared = tuple(joined(spec.sharing, store, container))
     rights = security.rights(spec.security, spec.capabilities, store.root)
-    root, layers, pieces = _root(host, layout, rootless=rootless)
+    root, layers, pieces = _root(host, layout, directory, like, rootless=rootless)
     launch = init.Launch(
         program=init.Program(
             spec.argv,
@@ -117,7 +115,7 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
             layout,
             places,
             rootless=rootless,
-            store=store.root,
+            store="" if spec.image.id else store.root,
             host_devices=host_devices() if spec.privileged and not rootless else (),
             pieces=pieces,
             shared_ipc=next((one.pidfd for one in shared if one.flag == syscalls.CLONE_NEWIPC), None),
@@ -143,20 +141,36 @@ def _limits(spec: Spec, places: Sequence[cgroup.Place]) -> tuple[Limits, list[st
     return limits, lost
 
 
+def _made_of(spec: Spec, store: Store) -> tuple[tuple[str, ...], str]:
+    """Return the directories that a container is made of, the highest first, and the one its root looks like."""
+    if spec.image.id:
+        from sandbox.images.store import Images  # noqa: PLC0415
+
+        return Images(store.root).directories(spec.image.layers)
+    lower = os.path.realpath(spec.rootfs)
+    if not os.path.isdir(lower):
+        reason = "not a directory" if os.path.lexists(lower) else "no such directory"
+        raise SandboxError(f"rootfs {spec.rootfs}: {reason}")
+    return (lower,), lower
+
+
 def _root(
-    host: Host, layout: rootfs.Layout, *, rootless: bool
-) -> tuple[rootfs.Mount, list[rootfs.Layer], list[rootfs.Step]]:
+    host: Host, layout: rootfs.Layout, directory: str, like: str, *, rootless: bool
+) -> tuple[Root, list[Layer], list[rootfs.Step]]:
     """Return the mount that is the root, its layers, and the pieces it is put together from when it is no overlay."""
-    whole = rootfs.Layer(layout.lower, layout.upper, layout.work)
     if rootless:
-        below = f"{layout.lower.rstrip('/')}/"
+        lower = layout.lowers[0]
         mountpoints = {mount.mountpoint for mount in read_mountinfo(host, "self")}
-        if any(mountpoint.startswith(below) for mountpoint in mountpoints - {layout.lower}):
+        if any(mountpoint.startswith(f"{lower.rstrip('/')}/") for mountpoint in mountpoints - {lower}):
             from sandbox import pieces  # noqa: PLC0415
 
             layers, steps = pieces.split(layout, mountpoints)
-            return rootfs.Mount("tmpfs", layout.merged, 0, "mode=755", "tmpfs"), layers, steps
-    return rootfs.overlay(whole, layout.merged, rootless=rootless), [whole], []
+            return Root(rootfs.Mount("tmpfs", layout.merged, 0, "mode=755", "tmpfs")), layers, steps
+    missing = skeleton(f"{directory}/skeleton", layout.lowers)
+    lowers = (missing.path, *layout.lowers) if missing else layout.lowers
+    whole = Layer(lowers, layout.upper, layout.work, like)
+    root = overlay(whole, layout.merged, rootless=rootless, short_names=f"{directory}/lowers")
+    return root._replace(skeleton=missing), [whole], []
 
 
 def host_devices() -> Iterator[rootfs.Node]:

@@ -1,8 +1,8 @@
 """The container's filesystem: a plan that is data.
 
-mounting.py carries it out. The overlay lives in the container's own mount namespace: the kernel takes it
-down with the last process. Its lower layer is the plain directory, without
-what is mounted below it: with `/` as rootfs no other mount of the host shows.
+mounting.py carries it out. The overlay (overlays.py) lives in the container's own mount namespace: the kernel takes
+it down with the last process. Its lower layers are plain directories, without
+what is mounted below them: with `/` as rootfs no other mount of the host shows.
 
 Defaults: moby daemon/pkg/oci/defaults.go.
 """
@@ -25,7 +25,6 @@ __all__ = [
     "Bind",
     "Directory",
     "Foreign",
-    "Layer",
     "Layout",
     "Link",
     "Mask",
@@ -33,7 +32,6 @@ __all__ = [
     "Node",
     "ReadOnly",
     "Step",
-    "overlay",
     "plan",
 ]
 
@@ -66,23 +64,15 @@ FLAG_NAMES = {"ro": MS_RDONLY, "nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec":
 
 
 class Layout(NamedTuple):
-    """Where a container's own files are on the host."""
+    """Where a container's own files are on the host; `lowers`: what it is made of, the highest layer first."""
 
-    lower: str
+    lowers: tuple[str, ...]
     upper: str
     work: str
     merged: str
     hostname_file: str
     hosts_file: str
     resolv_file: str = ""
-
-
-class Layer(NamedTuple):
-    """The three directories of one overlay."""
-
-    lower: str
-    upper: str
-    work: str
 
 
 class Mount(NamedTuple):
@@ -176,19 +166,6 @@ class Foreign(NamedTuple):
 Step = Mount | Bind | Directory | Node | Link | Mask | ReadOnly | Foreign
 
 
-def overlay(layer: Layer, target: str, *, rootless: bool) -> Mount:
-    """Return an overlay: redirects of an untrusted layer are not followed (trusted.overlay.redirect)."""
-    layers = [f"lowerdir={_escape(layer.lower, ':')}", f"upperdir={_escape(layer.upper)}"]
-    layers.append(f"workdir={_escape(layer.work)}")
-    # redirect_dir and metacopy cannot be named together with userxattr, which turns both off.
-    safe = ["userxattr"] if rootless else ["index=off", "metacopy=off", "redirect_dir=nofollow"]
-    return Mount("overlay", target, 0, ",".join(layers + safe), "overlay")
-
-
-def _escape(path: str, also: str = "") -> str:
-    return "".join(f"\\{letter}" if letter in "\\," + also else letter for letter in path)
-
-
 def plan(
     spec: Spec,
     layout: Layout,
@@ -211,7 +188,7 @@ def plan(
     steps += _dev(rootless=rootless, host_devices=host_devices)
     steps += _shm(spec, shared_ipc)
     steps += _sys(spec, places, rootless=rootless)
-    inside = os.path.relpath(store, layout.lower) if store else ".."
+    inside = os.path.relpath(store, layout.lowers[0]) if store else ".."
     if not inside.startswith("..") and inside != ".":
         steps.append(Mount("tmpfs", f"/{inside}", MS_NOSUID | MS_NODEV, "mode=700", "tmpfs", plain=False))
     own_files = [Bind(layout.hostname_file, "/etc/hostname"), Bind(layout.hosts_file, "/etc/hosts")]

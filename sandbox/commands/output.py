@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from sandbox.errors import SandboxError, describe
 
-__all__ = ["complain", "each", "say_line"]
+__all__ = ["complain", "each", "ending_with_one", "say_line"]
 
 
 def complain(error: BaseException) -> None:
@@ -28,8 +29,17 @@ def say_line(text: str) -> None:
         raise SandboxError(f"standard output: {error.strerror}", 1) from None
 
 
-def each(names: Sequence[str], action: Callable[[str], None]) -> int:
-    """Do something with each container, print the names as Docker does, and go on after one that fails."""
+@contextlib.contextmanager
+def ending_with_one() -> Iterator[None]:
+    """Let what goes wrong end with 1, as with Docker's verbs that run no program."""
+    try:
+        yield
+    except (SandboxError, OSError) as error:
+        raise SandboxError(describe(error), 1) from None
+
+
+def each(names: Sequence[str], action: Callable[[str], None], *, name_it: bool = True) -> int:
+    """Do something with each, print the names as Docker does, and go on after one that fails."""
     code = 0
     for name in names:
         try:
@@ -38,5 +48,6 @@ def each(names: Sequence[str], action: Callable[[str], None]) -> int:
             complain(error)
             code = error.exit_code
         else:
-            say_line(name)
+            if name_it:
+                say_line(name)
     return code

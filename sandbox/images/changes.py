@@ -1,0 +1,71 @@
+"""`import -c`: those instructions of a Dockerfile that change an image's configuration alone; pure."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from sandbox.errors import SandboxError
+
+__all__ = ["apply_change"]
+
+SHELL = ["/bin/sh", "-c"]
+
+
+def apply_change(config: dict[str, Any], text: str) -> None:
+    """Apply one instruction, such as `ENV A=b` or `CMD ["sh"]`, to the `config` of an image."""
+    word, _, rest = text.strip().partition(" ")
+    rest = rest.strip()
+    instruction = word.upper()
+    if not rest:
+        raise SandboxError(f"--change {text!r}: {instruction or 'an instruction'} requires an argument")
+    if instruction in ("CMD", "ENTRYPOINT"):
+        config[instruction.capitalize()] = _command(rest)
+        if instruction == "ENTRYPOINT":
+            config.pop("Cmd", None)
+    elif instruction in ("ENV", "LABEL"):
+        _add_pairs(config, instruction, rest)
+    elif instruction == "EXPOSE":
+        ports = [port if "/" in port else f"{port}/tcp" for port in rest.split()]
+        config["ExposedPorts"] = {**config.get("ExposedPorts", {}), **{port: {} for port in ports}}
+    elif instruction == "VOLUME":
+        config["Volumes"] = {**config.get("Volumes", {}), **{path: {} for path in _list(rest) or rest.split()}}
+    elif instruction in ("USER", "STOPSIGNAL"):
+        config[{"USER": "User", "STOPSIGNAL": "StopSignal"}[instruction]] = rest
+    elif instruction == "WORKDIR":
+        config["WorkingDir"] = rest if rest.startswith("/") else f"{config.get('WorkingDir') or '/'}/{rest}"
+    else:
+        raise SandboxError(f"--change {text!r}: {instruction} is not a valid change")
+
+
+def _list(text: str) -> list[str] | None:
+    """Return the JSON form of a list of words, or None when it is not one."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) and all(isinstance(word, str) for word in found) else None
+
+
+def _command(text: str) -> list[str]:
+    words = _list(text)
+    return [*SHELL, text] if words is None else words
+
+
+def _add_pairs(config: dict[str, Any], instruction: str, text: str) -> None:
+    """Add `K=V K2=V2`, or the old `K V`."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise SandboxError(f"--change {instruction} {text!r}: {error}") from None
+    if "=" not in words[0]:
+        words = ["=".join(text.split(None, 1))]
+    pairs = dict(word.split("=", 1) for word in words if "=" in word)
+    if len(pairs) < len({word.split("=")[0] for word in words}) or "" in pairs:
+        raise SandboxError(f"--change {instruction} {text!r}: the form is NAME=VALUE")
+    if instruction == "LABEL":
+        config["Labels"] = {**config.get("Labels", {}), **pairs}
+    else:
+        known = dict(item.split("=", 1) for item in config.get("Env", []))
+        config["Env"] = [f"{key}={value}" for key, value in {**known, **pairs}.items()]

@@ -1,0 +1,185 @@
+"""Makes an archive of files, as a stream: the other half of unpack.py.
+
+A tree is walked by path below one descriptor with no link followed, one
+directory open at a time. What is no longer what it was when it is opened is left out:
+the processes of a container may be changing it. Names of owners are not looked up, which
+would load the container's libraries (CVE-2019-14271).
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+import tarfile
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from sandbox.errors import SandboxError
+from sandbox.inroot import host_path, in_root_open
+from sandbox.metadata import is_whiteout, read_attributes
+
+__all__ = ["Entry", "Stream", "pack", "walk", "write_to"]
+
+CHUNK = 1 << 20
+BLOCK = 512
+GONE = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO)
+KINDS = {
+    stat.S_IFREG: tarfile.REGTYPE,
+    stat.S_IFDIR: tarfile.DIRTYPE,
+    stat.S_IFLNK: tarfile.SYMTYPE,
+    stat.S_IFIFO: tarfile.FIFOTYPE,
+    stat.S_IFCHR: tarfile.CHRTYPE,
+    stat.S_IFBLK: tarfile.BLKTYPE,
+}
+
+
+class Entry(NamedTuple):
+    """Something in a tree: its path below the top, and its metadata."""
+
+    path: str
+    stat: os.stat_result
+
+
+def walk(top: int) -> Iterator[Entry]:
+    """Yield everything below the directory `top`, sorted, a directory before what is in it."""
+    waiting: list[Entry] = _entries(top, "")
+    while waiting:
+        entry = waiting.pop()
+        yield entry
+        if stat.S_ISDIR(entry.stat.st_mode):
+            waiting += _entries(top, entry.path)
+
+
+def _entries(top: int, path: str) -> list[Entry]:
+    """Return what a directory holds, the last name first; one that is gone holds nothing."""
+    try:
+        fd = in_root_open(top, path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, links=False)
+    except OSError as error:
+        if error.errno in GONE:
+            return []
+        raise
+    try:
+        found = []
+        for name in sorted(os.listdir(fd), reverse=True):
+            try:
+                found.append(Entry(f"{path}/{name}".lstrip("/"), os.lstat(name, dir_fd=fd)))
+            except FileNotFoundError:
+                continue
+        return found
+    finally:
+        os.close(fd)
+
+
+def pack(fd: int, name: str, *, same_device: bool = False) -> Iterator[bytes]:
+    """Yield an archive of what `fd` (O_PATH) is: under `name` itself, and of a directory all that is in it.
+
+    `name` "." puts the content of a directory at the archive's root. With `same_device` what is mounted stays out.
+    """
+    links: dict[tuple[int, int], str] = {}
+    found = os.fstat(fd)
+    yield from _member(fd, "" if stat.S_ISDIR(found.st_mode) else None, name, found, links)
+    if stat.S_ISDIR(found.st_mode):
+        for entry in walk(fd):
+            if not same_device or entry.stat.st_dev == found.st_dev:
+                yield from _member(fd, entry.path, f"{name}/{entry.path}", entry.stat, links)
+    yield bytes(2 * BLOCK)
+
+
+def _member(
+    top: int, path: str | None, name: str, found: os.stat_result, links: dict[tuple[int, int], str]
+) -> Iterator[bytes]:
+    """Yield one member: the file at `path` below the directory `top`, or `top` itself where the path is None."""
+    member = tarfile.TarInfo(name)
+    kind = KINDS.get(stat.S_IFMT(found.st_mode))
+    if kind is None or is_whiteout(found):
+        return  # a socket is nothing without the process behind it
+    member.type, member.mode = kind, stat.S_IMODE(found.st_mode)
+    member.uid, member.gid = found.st_uid, found.st_gid
+    member.pax_headers = {"mtime": f"{found.st_mtime_ns // 1_000_000_000}.{found.st_mtime_ns % 1_000_000_000:09d}"}
+    member.devmajor, member.devminor = os.major(found.st_rdev), os.minor(found.st_rdev)
+    identity = (found.st_dev, found.st_ino)
+    if kind != tarfile.DIRTYPE and found.st_nlink > 1:
+        if identity in links:
+            member.type, member.linkname = tarfile.LNKTYPE, links[identity]
+            yield _header(member)
+            return
+        links[identity] = name
+    try:
+        own = os.dup(top) if path is None else in_root_open(top, path, os.O_PATH | os.O_NOFOLLOW, links=False)
+    except OSError as error:
+        if error.errno in GONE:
+            return
+        raise
+    try:
+        if kind == tarfile.SYMTYPE:
+            member.linkname = os.readlink("", dir_fd=own)
+        if kind in (tarfile.REGTYPE, tarfile.DIRTYPE):
+            member.pax_headers |= {
+                f"SCHILY.xattr.{key}": value.decode("utf-8", "surrogateescape")
+                for key, value in read_attributes(own).items()
+            }
+        if kind == tarfile.REGTYPE:
+            yield from _file(own, member, identity)
+        else:
+            yield _header(member)
+    finally:
+        os.close(own)
+
+
+def _header(member: tarfile.TarInfo) -> bytes:
+    return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _file(own: int, member: tarfile.TarInfo, identity: tuple[int, int]) -> Iterator[bytes]:
+    """Yield a regular file; one that becomes shorter meanwhile is filled with zeros, one that grows is cut."""
+    found = os.fstat(own)
+    if not stat.S_ISREG(found.st_mode) or (found.st_dev, found.st_ino) != identity:
+        return
+    with open(host_path(own), "rb", buffering=0) as file:
+        member.size = found.st_size
+        yield _header(member)
+        left = member.size
+        while left > 0:
+            data = file.read(min(left, CHUNK)) or bytes(min(left, CHUNK))
+            yield data
+            left -= len(data)
+    if member.size % BLOCK:
+        yield bytes(BLOCK - member.size % BLOCK)
+
+
+class Stream(io.RawIOBase):
+    """Pieces of bytes, read as a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        super().__init__()
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  a writable buffer
+        """Fill a buffer, as far as one piece goes."""
+        while not self._rest:
+            try:
+                self._rest = memoryview(next(self._pieces))
+            except StopIteration:
+                return 0
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+def write_to(fd: int, pieces: Iterator[bytes]) -> None:
+    """Write an archive to a descriptor; SandboxError when nobody reads it."""
+    try:
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(fd, view) :]
+    except BrokenPipeError:
+        raise SandboxError("standard output: Broken pipe", 1) from None
