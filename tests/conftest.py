@@ -55,8 +55,7 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     if not IS_ROOT or not any(item.get_closest_marker("root") for item in request.session.items):
         yield
         return
-    leaks.mark_this_run()
-    before = leaks.take()
+    before = leaks.before_this_run()
     yield
     only_warn = os.environ.get("CGSCOPE_LEAKS") == "warn"
     if rest := leaks.wait_until_clean(before, 2 if only_warn else leaks.PATIENCE_SECONDS):

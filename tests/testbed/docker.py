@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import subprocess
@@ -99,8 +98,5 @@ class Docker:
             mounts = [line.split()[4] for line in file]
         for mount in sorted((m for m in mounts if m.startswith(self.directory + "/")), reverse=True):
             subprocess.run(["umount", mount], check=False)
-        for cgroup in sorted(leaks.take().cgroups - self._cgroups_before, reverse=True):
-            if "/docker" in cgroup:
-                with contextlib.suppress(OSError):
-                    os.rmdir(cgroup)
+        leaks.remove_cgroups(one for one in leaks.take().cgroups - self._cgroups_before if "/docker" in one)
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -9,15 +9,17 @@ environment takes the mark away, but not the cgroup.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import subprocess
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 MARK = "CGSCOPE_TEST_RUN"
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,18 @@ OWN_CGROUPS: dict[str, str] = {}
 FOREIGN_TREES: set[str] = set()
 
 
-def mark_this_run() -> None:
-    """Give this process, and so everything it starts, a mark of its own; note which cgroups were there before."""
+@functools.cache
+def before_this_run() -> Footprint:
+    """Give this process, and so everything it starts, a mark of its own, and return what there is before it begins.
+
+    A second call returns the same: where the last test is run again, so is all that was made for the whole run.
+    """
+    _mark_this_run()
+    return take()
+
+
+def _mark_this_run() -> None:
+    """Mark this process; note which cgroups were there before."""
     os.environ.setdefault(MARK, uuid.uuid4().hex)
     with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
         paths = {line.split(":", 2)[1]: line.rstrip("\n").split(":", 2)[2] for line in file}
@@ -76,6 +88,19 @@ def wait_until_clean(before: Footprint, seconds: float = PATIENCE_SECONDS) -> li
     while (rest := left(before, take())) and time.monotonic() < deadline:
         time.sleep(0.1)
     return rest
+
+
+def remove_cgroups(cgroups: Iterable[str], seconds: float = PATIENCE_SECONDS) -> None:
+    """Remove these cgroups, those in others first, as soon as the last process has left them; or leave them."""
+    deadline = time.monotonic() + seconds
+    for cgroup in sorted(cgroups, reverse=True):
+        while os.path.isdir(cgroup):
+            with contextlib.suppress(OSError):
+                os.rmdir(cgroup)
+                break
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.05)
 
 
 def _mounts() -> list[str]:

@@ -138,10 +138,8 @@ def tidied(*names: str) -> Iterator[None]:
     try:
         yield
     finally:
-        for cgroup in sorted(leaks.take().cgroups - before, reverse=True):
-            if set(names) & set(cgroup.split("/")) or any(f"/{name}" in cgroup for name in names):
-                with contextlib.suppress(OSError):
-                    os.rmdir(cgroup)
+        came = leaks.take().cgroups - before
+        leaks.remove_cgroups(one for one in came if any(f"/{name}" in one for name in names))
 
 
 def _podman(below: str) -> list[str]:
@@ -150,11 +148,11 @@ def _podman(below: str) -> list[str]:
 
 
 def _at_work(below: str) -> list[str]:
-    """Return the PIDs of the processes that were told of a directory on their command line."""
+    """Return the PIDs of the processes that were told of a directory on their command line, or say that they use it."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
-            if f"{below}/".encode() in file.read():
+            if below.encode() in file.read():
                 found.append(pid)
     return found
 
@@ -212,6 +210,7 @@ def containerd(name: str, *arguments: str, command: Sequence[str] = SLEEP) -> It
                 until(lambda: "RUNNING" not in call("task", "ls", check=False), f"{name} to end")
                 call("task", "rm", "-f", name, check=False)
                 call("container", "rm", name, check=False)
+        until(lambda: not _at_work(below), "containerd to end")
 
 
 def oci_archive(below: str) -> str:
@@ -250,6 +249,8 @@ def lxc(name: str, *settings: str, command: Sequence[str] = SLEEP) -> Iterator[B
             yield Box(lambda words: call("attach", "--", *words), call)
         finally:
             call("stop", "-k", check=False)
+            # Its monitor tidies up when the container has ended.
+            until(lambda: not _at_work(below), "LXC to tidy up")
 
 
 def _shell(command: Sequence[str]) -> list[str]:
