@@ -53,7 +53,7 @@ def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
             "StartedAt": NEVER,
             "FinishedAt": NEVER,
         },
-        "Image": spec.rootfs,
+        "Image": spec.image.id or spec.rootfs,
         "HostnamePath": layout.hostname_file,
         "HostsPath": layout.hosts_file,
         "ResolvConfPath": layout.resolv_file,
@@ -69,13 +69,13 @@ def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
             "Tty": spec.tty,
             "OpenStdin": spec.interactive,
             "Env": list(spec.env),
-            "Cmd": list(spec.argv),
-            "Image": spec.rootfs,
+            **spec.image.document(spec.argv),
+            "Image": spec.image.name or spec.rootfs,
             "WorkingDir": spec.workdir,
             **lifecycle.config(spec.lifecycle),
         },
         "HostConfig": {
-            "Binds": [f"{each.source}:{each.target}{':ro' if each.read_only else ''}" for each in spec.volumes],
+            "Binds": [each.spelled() for each in spec.volumes],
             **network.host_config(spec.network),
             "PidMode": spec.sharing.pid,
             "IpcMode": spec.sharing.ipc or "private",
@@ -147,18 +147,7 @@ def ended(code: int, now: float, error: str = "", *, out_of_memory: bool = False
 
 
 def _mounts(spec: Spec) -> list[dict[str, Any]]:
-    binds: list[dict[str, Any]] = [
-        {
-            "Type": "bind",
-            "Source": each.source,
-            "Destination": each.target,
-            "Mode": "ro" if each.read_only else "",
-            "RW": not each.read_only,
-            "Propagation": "rprivate",
-        }
-        for each in spec.volumes
-    ]
-    return binds + [
+    return [each.document() for each in spec.volumes] + [
         {"Type": "tmpfs", "Source": "", "Destination": each.target, "Mode": each.data, "RW": "ro" not in each.flags}
         for each in spec.tmpfs
     ]

@@ -150,8 +150,8 @@ def _ends_within(pidfd: int, seconds: int) -> bool:
     return bool(poll.poll(None if seconds < 0 else min(seconds * 1000, LONGEST_WAIT_MS)))
 
 
-def remove(store: Store, name: str, *, force: bool) -> None:
-    """Remove a container; a running one only with `force`, which kills it."""
+def remove(store: Store, name: str, *, force: bool, volumes: bool = False) -> None:
+    """Remove a container, with `volumes` its anonymous volumes too; a running one only with `force`, which kills it."""
     text = store.find(name)
     if has_monitor(text):
         if not force:
@@ -166,7 +166,7 @@ def remove(store: Store, name: str, *, force: bool) -> None:
             _let_go(store, text)
         _await_settled(store, text)
     with contextlib.suppress(NoSuchContainer):
-        destroy(store, store.load(text["Id"]))
+        destroy(store, store.load(text["Id"]), volumes=volumes)
 
 
 def wait(store: Store, name: str) -> int:

@@ -18,6 +18,7 @@ from sandbox.overlays import Layer
 from sandbox.prepare import Prepared
 from sandbox.state import Document, Store
 from sandbox.teardown import destroy
+from sandbox.times import timestamp
 
 __all__ = ["Running", "create", "launch", "ourselves", "start"]
 
@@ -41,10 +42,12 @@ def create(prepared: Prepared, store: Store) -> None:
     text["Cgscope"].update(ourselves())
     store.add(text, names.invent)
     try:
+        _check_layers(prepared, store)
         _make_files(prepared)
+        _make_volumes(prepared, store)
     except BaseException:
         with contextlib.suppress(SandboxError, OSError):
-            destroy(store, text)
+            destroy(store, text, volumes=True)
         raise
 
 
@@ -139,6 +142,26 @@ def launch(
     finally:
         ours.close()
     return Running(pid, pidfd, console)
+
+
+def _check_layers(prepared: Prepared, store: Store) -> None:
+    """Make sure that the image was not removed while its container was being recorded: from now on it cannot be."""
+    if prepared.spec.image.id:
+        from sandbox.images.store import Images  # noqa: PLC0415
+
+        images = Images(store.root)
+        with images.lock(shared=True):
+            images.directories(prepared.spec.image.layers)
+
+
+def _make_volumes(prepared: Prepared, store: Store) -> None:
+    """Make the volumes that are not there yet."""
+    wanted = [volume for volume in prepared.spec.volumes if volume.name]
+    if wanted:
+        from sandbox.volumes.store import Volumes  # noqa: PLC0415
+
+        for volume in wanted:
+            Volumes(store.root).create(volume.name, timestamp(time.time()), {}, anonymous=volume.anonymous)
 
 
 def _make_files(prepared: Prepared) -> None:

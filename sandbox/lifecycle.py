@@ -10,7 +10,17 @@ from sandbox import log_file
 from sandbox.errors import SandboxError
 from sandbox.times import parse_duration
 
-__all__ = ["Healthcheck", "Lifecycle", "config", "healthcheck", "host_config", "nanoseconds", "pairs", "read_lines"]
+__all__ = [
+    "Healthcheck",
+    "Lifecycle",
+    "config",
+    "from_image",
+    "healthcheck",
+    "host_config",
+    "nanoseconds",
+    "pairs",
+    "read_lines",
+]
 
 MILLISECOND = 1_000_000
 Pairs = tuple[tuple[str, str], ...]
@@ -112,6 +122,24 @@ def healthcheck(
             raise SandboxError("--no-healthcheck conflicts with --health-* options")
         return Healthcheck(("NONE",))
     return Healthcheck(("CMD-SHELL", command) if command else (), retries=retries, **values) if given else None
+
+
+def from_image(given: Healthcheck | None, image: dict[str, Any] | None) -> Healthcheck | None:
+    """Return what holds of the options and an image's HEALTHCHECK: each value that is given, else the image's."""
+    if not image or (given and given.test == ("NONE",)):
+        return given
+    test = image.get("Test") or []
+    keys = ("Interval", "Timeout", "StartPeriod", "StartInterval", "Retries")
+    numbers = [image.get(key) or 0 for key in keys]
+    if not isinstance(test, list) or not all(isinstance(each, str) for each in test) or any(
+        not isinstance(number, int) or number < 0 for number in numbers
+    ):
+        raise SandboxError("the image's configuration is malformed: its Healthcheck")
+    its = Healthcheck(tuple(test), *numbers)
+    if given is None:
+        return its
+    chosen = {name: getattr(given, name) or getattr(its, name) for name in Healthcheck.__dataclass_fields__}
+    return Healthcheck(**chosen)
 
 
 def pairs(items: Iterable[str], what: str) -> Pairs:

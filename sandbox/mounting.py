@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 
 from sandbox import syscalls
 from sandbox.errors import SandboxError
@@ -23,11 +23,14 @@ from sandbox.syscalls import MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT
 __all__ = ["apply", "enter", "mount_root"]
 
 MOUNT_ATTR_RDONLY = 1
+PROPAGATIONS = ("private", "rprivate", "slave", "rslave")
 
 
-def apply(root: Root, steps: Iterable[Step]) -> None:
+def apply(root: Root, steps: Collection[Step]) -> None:
     """Mount the root and everything in it; the caller is in a mount namespace of its own."""
-    syscalls.mount(None, "/", None, syscalls.MS_PRIVATE | MS_REC)
+    # A slave gets what is mounted on the host later, where that is asked for; never the other way round.
+    is_slave = any(isinstance(step, Bind) and step.propagation in PROPAGATIONS[2:] for step in steps)
+    syscalls.mount(None, "/", None, (syscalls.MS_SLAVE if is_slave else syscalls.MS_PRIVATE) | MS_REC)
     umask = os.umask(0)
     try:
         mount_root(root)
@@ -207,16 +210,29 @@ def _bind(root: int, step: Bind) -> None:
         raise SandboxError(f"cannot bind {step.source}: {error.strerror}") from None
     try:
         file = not stat.S_ISDIR(os.fstat(source).st_mode)
+        if step.fill and not file:
+            from sandbox.filling import fill  # noqa: PLC0415  loaded in time by prepare.py, as it is long
+
+            fill(root, step.target, step.source)
         with _target(root, step.target, plain=step.own, file=file, user=not step.own) as fd:
-            syscalls.mount(host_path(source), host_path(fd), None, MS_BIND | MS_REC)
-        if step.read_only:
+            syscalls.mount(host_path(source), host_path(fd), None, MS_BIND | (MS_REC if step.below else 0))
+        if step.read_only or step.propagation:
             fd = in_root_open(root, step.target)
             try:
-                syscalls.set_mount_attributes(fd, MOUNT_ATTR_RDONLY, recursive=True)
+                _finish_bind(fd, step)
             finally:
                 os.close(fd)
     finally:
         os.close(source)
+
+
+def _finish_bind(fd: int, step: Bind) -> None:
+    """Set the attributes of a bind mount, which come with a second call."""
+    if step.read_only:
+        syscalls.set_mount_attributes(fd, MOUNT_ATTR_RDONLY, recursive=step.below and step.read_only_below)
+    if step.propagation in PROPAGATIONS:
+        kind = syscalls.MS_SLAVE if "slave" in step.propagation else syscalls.MS_PRIVATE
+        syscalls.mount(None, host_path(fd), None, kind | (MS_REC if step.propagation.startswith("r") else 0))
 
 
 def _node(root: int, step: Node) -> None:

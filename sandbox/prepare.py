@@ -72,8 +72,10 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
     rootless = os.geteuid() != 0
     lowers, like = _made_of(spec, store)
     for volume in spec.volumes:
-        if not os.path.lexists(volume.source):
+        if not volume.name and not os.path.lexists(volume.source):
             raise SandboxError(f"invalid volume: {volume.source}: no such file or directory")
+        if volume.name and volume.copy:
+            import sandbox.filling  # noqa: F401, PLC0415  from here on nothing is imported in the child
     directory = store.directory(container)
     files = preparing.own_files(spec.network, store, container)
     layout = rootfs.Layout(lowers, f"{directory}/upper", f"{directory}/work", f"{directory}/merged", *files)
@@ -115,9 +117,9 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
             layout,
             places,
             rootless=rootless,
-            store="" if spec.image.id else store.root,
             host_devices=host_devices() if spec.privileged and not rootless else (),
             pieces=pieces,
+            over=_over(spec, store, host),
             shared_ipc=next((one.pidfd for one in shared if one.flag == syscalls.CLONE_NEWIPC), None),
         ),
         hostname=spec.hostname,
@@ -131,6 +133,16 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
         warnings += [f"{option} is discarded: cgroup v2 has nothing of the kind" for option in ignored]
     warnings += preparing.warnings(spec.network)
     return Prepared(spec, text, layout, places, launch, tuple(layers), tuple(warnings))
+
+
+def _over(spec: Spec, store: Store, host: Host) -> Iterator[rootfs.Step]:
+    """Yield what is mounted over the root's own files: over our state directory, and what --lxcfs asks for."""
+    if not spec.image.id:
+        yield from rootfs.hide(store.root, os.path.realpath(spec.rootfs))
+    if spec.lxcfs:
+        from sandbox import lxcfs  # noqa: PLC0415  rare
+
+        yield from lxcfs.steps(read_mountinfo(host, "self"))
 
 
 def _limits(spec: Spec, places: Sequence[cgroup.Place]) -> tuple[Limits, list[str]]:

@@ -69,4 +69,4 @@ def _clean_up(store: Store, container: str) -> None:
             text["State"].update(document.ended(KILLED, time.time(), why, out_of_memory=out_of_memory))
         store.save(text)
     if doomed:
-        destroy(store, text)
+        destroy(store, text, volumes=True)

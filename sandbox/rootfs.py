@@ -18,6 +18,7 @@ from sandbox.cgroup import Place
 from sandbox.devices import NODES
 from sandbox.spec import Spec
 from sandbox.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME
+from sandbox.volumes.wanted import Volume
 
 __all__ = [
     "MASKED",
@@ -32,6 +33,7 @@ __all__ = [
     "Node",
     "ReadOnly",
     "Step",
+    "hide",
     "plan",
 ]
 
@@ -91,15 +93,24 @@ class Mount(NamedTuple):
 
 
 class Bind(NamedTuple):
-    """A file or directory of the host on `target`, with what is mounted below it; `own`: /proc and /sys themselves."""
+    """A file or directory of the host on `target`; `own`: /proc and /sys themselves.
+
+    `below`: with what is mounted below it; `read_only_below`: that is read-only too. `fill`: what the root has there
+    is copied into it first, when it is empty.
+    """
 
     source: str
     target: str
     read_only: bool = False
     own: bool = False
+    below: bool = True
+    read_only_below: bool = True
+    propagation: str = ""
+    fill: bool = False
 
     def __str__(self) -> str:
-        return f"bind   {self.source} on {self.target}{' read-only' if self.read_only else ''}"
+        notes = [" read-only"] * self.read_only + [" filled from the image"] * self.fill
+        return f"bind   {self.source} on {self.target}{','.join(notes)}"
 
 
 class Directory(NamedTuple):
@@ -172,15 +183,14 @@ def plan(
     places: Sequence[Place],
     *,
     rootless: bool = False,
-    store: str = "",
     host_devices: Iterable[Node] = (),
     pieces: Iterable[Step] = (),
     shared_ipc: int | None = None,
+    over: Iterable[Step] = (),
 ) -> tuple[Step, ...]:
     """Return what is mounted on the root, in order; first its `pieces`, when it is not one overlay.
 
-    `store` is the directory with every container's files: when it lies in the
-    rootfs, an empty filesystem hides it. `host_devices` are those of a privileged container.
+    `host_devices` are those of a privileged container; `over` comes after /proc and /sys.
     """
     # proc can be mounted by the owner of the PID namespace only, sysfs by that of the network namespace.
     shared_proc = rootless and spec.sharing.pid == "host"
@@ -188,13 +198,11 @@ def plan(
     steps += _dev(rootless=rootless, host_devices=host_devices)
     steps += _shm(spec, shared_ipc)
     steps += _sys(spec, places, rootless=rootless)
-    inside = os.path.relpath(store, layout.lowers[0]) if store else ".."
-    if not inside.startswith("..") and inside != ".":
-        steps.append(Mount("tmpfs", f"/{inside}", MS_NOSUID | MS_NODEV, "mode=700", "tmpfs", plain=False))
+    steps += over
     own_files = [Bind(layout.hostname_file, "/etc/hostname"), Bind(layout.hosts_file, "/etc/hosts")]
     own_files += [Bind(layout.resolv_file, "/etc/resolv.conf")] if layout.resolv_file else []
     # A mount is made before those below it, in whatever order they were given.
-    mounts: list[Bind | Mount] = [Bind(volume.source, volume.target, volume.read_only) for volume in spec.volumes]
+    mounts: list[Bind | Mount] = [_volume(volume) for volume in spec.volumes]
     for tmpfs in spec.tmpfs:
         flags = sum(FLAG_NAMES[name] for name in tmpfs.flags)
         mounts.append(Mount("tmpfs", tmpfs.target, flags, tmpfs.data, "tmpfs", plain=False))
@@ -206,6 +214,25 @@ def plan(
         steps += [ReadOnly(path) for path in READ_ONLY]
         steps += [Mask(path) for path in MASKED]
     return tuple(steps)
+
+
+def hide(store: str, rootfs: str) -> Iterator[Step]:
+    """Yield an empty filesystem over the directory with every container's files, when it lies in the rootfs."""
+    inside = os.path.relpath(store, rootfs)
+    if not inside.startswith("..") and inside != ".":
+        yield Mount("tmpfs", f"/{inside}", MS_NOSUID | MS_NODEV, "mode=700", "tmpfs", plain=False)
+
+
+def _volume(volume: Volume) -> Bind:
+    return Bind(
+        volume.source,
+        volume.target,
+        volume.read_only,
+        below=volume.recursion != "disabled",
+        read_only_below=volume.recursion == "enabled",
+        propagation=volume.propagation,
+        fill=bool(volume.name and volume.copy),
+    )
 
 
 def _dev(*, rootless: bool, host_devices: Iterable[Node]) -> Iterator[Step]:

@@ -113,7 +113,7 @@ class _Xz(io.RawIOBase):
                 return len(data)
 
 
-def plain(source: IO[bytes] | Hashed) -> IO[bytes]:
+def plain(source: IO[bytes] | io.RawIOBase) -> IO[bytes]:
     """Return the stream without its compression (gzip, bzip2, xz; zstd where Python has it)."""
     buffered = io.BufferedReader(Borrowed(cast("IO[bytes]", source)), CHUNK)
     magic = buffered.peek(6)[:6]
@@ -175,7 +175,7 @@ class archive_errors:  # noqa: N801  used as a statement
             raise SandboxError(f"{self._what}: not a sound archive: {error}") from None
 
 
-def members(stream: IO[bytes] | Hashed) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+def members(stream: IO[bytes] | io.RawIOBase) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     """Yield the members of a tar stream in order, each with the archive to read its data from."""
     source = cast("IO[bytes]", stream)
     with tarfile.open(fileobj=source, mode="r|", tarinfo=Member, encoding="utf-8", bufsize=CHUNK) as tar:

@@ -38,10 +38,14 @@ def take_down(store: Store, text: Document) -> None:
     connection.release(store, text)
 
 
-def destroy(store: Store, text: Document) -> None:
-    """Remove a container and all that belongs to it."""
+def destroy(store: Store, text: Document, *, volumes: bool = False) -> None:
+    """Remove a container and all that belongs to it; its anonymous volumes with --rm, or with `volumes`."""
     take_down(store, text)
     store.remove(text["Id"], text["Name"])
+    if (volumes or text["HostConfig"]["AutoRemove"]) and any(each["Type"] == "volume" for each in text["Mounts"]):
+        from sandbox.volumes.store import Volumes, named_volumes  # noqa: PLC0415  rare
+
+        Volumes(store.root).remove_anonymous(named_volumes(text), store)
     events.of_container(store.root, text, "destroy")
 
 

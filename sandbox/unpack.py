@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import stat
 import tarfile
@@ -23,7 +24,7 @@ from sandbox.errors import SandboxError
 from sandbox.inroot import host_path, in_root_open, make_directories
 from sandbox.metadata import Metadata, is_whiteout, nanoseconds, set_metadata
 from sandbox.removal import remove_tree
-from sandbox.tarstream import Hashed, members, place, shown
+from sandbox.tarstream import members, place, shown
 
 __all__ = ["Rules", "Unpacker", "unpack"]
 
@@ -49,7 +50,7 @@ class Rules(NamedTuple):
     replace: bool = True
 
 
-def unpack(stream: IO[bytes] | Hashed, root: int, rules: Rules, prefix: str = "") -> Unpacker:
+def unpack(stream: IO[bytes] | io.RawIOBase, root: int, rules: Rules, prefix: str = "") -> Unpacker:
     """Make everything that a tar stream holds below the descriptor `root`, in its directory `prefix`."""
     unpacker = Unpacker(root, rules, prefix)
     umask = os.umask(0)

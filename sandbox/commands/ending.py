@@ -78,8 +78,9 @@ def kill(words: list[str], store: Store) -> int:
 
 def rm_parser() -> Parser:
     """Return the parser of `sandbox rm`."""
-    parser = new_parser("rm", "[-f] CONTAINER...", "Remove containers with all they wrote.")
+    parser = new_parser("rm", "[-f] [-v] CONTAINER...", "Remove containers with all they wrote.")
     parser.add_argument("-f", "--force", action="store_true", help="also one that runs: it is killed")
+    parser.add_argument("-v", "--volumes", action="store_true", help="and the volumes without a name that they had")
     return _containers(parser)
 
 
@@ -92,7 +93,7 @@ def rm(words: list[str], store: Store) -> int:
 
     def action(name: str) -> None:
         try:
-            ending.remove(store, name, force=arguments.force)
+            ending.remove(store, name, force=arguments.force, volumes=arguments.volumes)
         except NoSuchContainer:
             if not arguments.force:
                 raise

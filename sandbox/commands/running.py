@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sandbox.commands.attribute_options import add_attribute_options, attributes_of
+from sandbox.commands.file_options import add_file_options, mounts_of, source_of, with_image
 from sandbox.commands.lifecycle_options import add_lifecycle_options, environment_of, lifecycle_of, write_id
 from sandbox.commands.limit_options import add_changeable, add_fixed, limit_values
 from sandbox.commands.network_options import add_network_options, network_of
@@ -24,7 +25,7 @@ __all__ = ["add_container_options", "exec", "exec_parser", "prepare_from", "run"
 
 def run_parser() -> Parser:
     """Return the parser of `sandbox run`."""
-    parser = new_parser("run", "[OPTIONS] --rootfs DIR [--] COMMAND [ARG...]", "Start a program in a new container.")
+    parser = new_parser("run", "[OPTIONS] IMAGE|--rootfs DIR [COMMAND [ARG...]]", "Start a program in a new container.")
     add_container_options(parser)
     parser.add_argument("-d", "--detach", action="store_true", help="in the background; prints the container's id")
     keys = "what leaves it and lets it go on (with -t; default ctrl-p,ctrl-q)"
@@ -35,17 +36,15 @@ def run_parser() -> Parser:
 def add_container_options(parser: Parser) -> None:
     """Add what `run` and `create` may be told of a container."""
     add = parser.add_argument
-    add("--rootfs", metavar="DIR", help="its root filesystem, never written to; / is this machine itself")
+    add_file_options(parser)
     add("-i", "--interactive", action="store_true", help="give it our standard input")
     add("-t", "--tty", action="store_true", help="give it a terminal")
     add("--rm", action="store_true", help="remove the container when it ends")
     add("--name", default="", help="its name; one is invented otherwise")
     add("-h", "--hostname", default="", help="its host name (default: its short id)")
     add("-e", "--env", action="append", default=[], metavar="K[=V]", help="an environment variable")
-    add("-w", "--workdir", default="/", metavar="DIR", help="where the program starts")
+    add("-w", "--workdir", default="", metavar="DIR", help="where the program starts (default /, or the image's)")
     add("-u", "--user", default="", metavar="USER[:GROUP]", help="name or number, by the container's passwd")
-    add("-v", "--volume", action="append", default=[], metavar="SRC:DST[:ro]", help="bind a file or directory")
-    add("--tmpfs", action="append", default=[], metavar="DIR[:OPTIONS]", help="a filesystem in memory")
     add("--cap-add", action="append", default=[], metavar="CAP", help="grant a capability, or ALL")
     add("--cap-drop", action="append", default=[], metavar="CAP", help="take a capability, or ALL")
     options = "seccomp=FILE|unconfined, no-new-privileges, systempaths=unconfined"
@@ -60,17 +59,14 @@ def add_container_options(parser: Parser) -> None:
     add("--cgroup-parent", default="/cgscope", metavar="PATH", help="the cgroup that its cgroup is made in")
     add_lifecycle_options(parser)
     add("--init", action="store_true", help="a small PID 1 that reaps orphans and passes signals on")
-    add("--read-only", action="store_true", help="the root filesystem cannot be written")
     add("--dry-run", action="store_true", help="print what would be done, and do nothing")
 
 
 def prepare_from(arguments: Arguments, parser: Parser, store: Store) -> Prepared:
     """Return the container that the command line of `run` or `create` describes."""
-    if not arguments.rootfs:
-        parser.error("--rootfs is needed")
     from sandbox.prepare import prepare  # noqa: PLC0415
 
-    return prepare(spec_of(arguments), store, os.environ)
+    return prepare(spec_of(arguments, parser, store), store, os.environ)
 
 
 def run(words: list[str], store: Store) -> int:
@@ -94,21 +90,24 @@ def run(words: list[str], store: Store) -> int:
         return container.run(prepared, store, keys)
 
 
-def spec_of(arguments: Arguments) -> Spec:
+def spec_of(arguments: Arguments, parser: Parser, store: Store) -> Spec:
     """Return the container that the options of `run` describe."""
     from sandbox import capabilities, security, spec  # noqa: PLC0415
     from sandbox.limits import Limits  # noqa: PLC0415
 
+    source = source_of(arguments, parser, store)
+    volumes, tmpfs = mounts_of(arguments, source, store)
     return spec.Spec(
-        rootfs=os.path.abspath(arguments.rootfs),
-        argv=tuple(arguments.command),
+        rootfs=source.rootfs,
+        argv=source.argv,
+        image=source.origin,
         name=arguments.name,
         hostname=arguments.hostname,
-        env=environment_of(arguments),
-        workdir=arguments.workdir,
-        user=arguments.user,
-        volumes=tuple(spec.parse_volume(text, os.path.abspath) for text in arguments.volume),
-        tmpfs=tuple(spec.parse_tmpfs(text) for text in arguments.tmpfs),
+        env=(*source.defaults.env, *environment_of(arguments)),
+        workdir=arguments.workdir or os.path.join("/", source.defaults.workdir),
+        user=arguments.user or source.defaults.user,
+        volumes=volumes,
+        tmpfs=tmpfs,
         capabilities=capabilities.select(arguments.cap_add, arguments.cap_drop, privileged=arguments.privileged),
         cap_add=tuple(arguments.cap_add),
         cap_drop=tuple(arguments.cap_drop),
@@ -120,9 +119,10 @@ def spec_of(arguments: Arguments) -> Spec:
         limits=Limits(**limit_values(arguments)),
         best_effort_limits=arguments.limits_best_effort,
         cgroup_parent=os.path.join("/", arguments.cgroup_parent),
-        lifecycle=lifecycle_of(arguments),
+        lifecycle=with_image(lifecycle_of(arguments), source.defaults),
         init=arguments.init,
         read_only=arguments.read_only,
+        lxcfs=arguments.lxcfs,
         interactive=arguments.interactive,
         tty=arguments.tty,
         detach=arguments.detach,

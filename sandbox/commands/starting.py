@@ -31,7 +31,7 @@ KEYS_HELP = "what leaves it and lets it go on (default ctrl-p,ctrl-q)"
 
 def create_parser() -> Parser:
     """Return the parser of `sandbox create`."""
-    usage = "[OPTIONS] --rootfs DIR [--] COMMAND [ARG...]"
+    usage = "[OPTIONS] IMAGE|--rootfs DIR [COMMAND [ARG...]]"
     parser = new_parser("create", usage, "Make a container and start nothing; prints its id.")
     add_container_options(parser)
     parser.set_defaults(detach=False)

@@ -44,7 +44,7 @@ class Defaults:
 
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
-    env: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()  # always with a value: a bare name would take the host's
     workdir: str = ""
     user: str = ""
     labels: Pairs = ()
@@ -66,7 +66,7 @@ def defaults(config: object) -> Defaults:
     return Defaults(
         entrypoint=_words(config, "Entrypoint"),
         command=_words(config, "Cmd"),
-        env=tuple(item for item in _words(config, "Env") if item.partition("=")[0]),
+        env=tuple(item for item in _words(config, "Env") if item.find("=") > 0),
         workdir=_text(config, "WorkingDir"),
         user=_text(config, "User"),
         labels=tuple((key, str(value)) for key, value in _object(config, "Labels").items()),

@@ -24,7 +24,7 @@ def _image_of(text: Document) -> Document:
 
 
 def _users(store: Store, image: Image) -> list[Document]:
-    return [text for text in store.all() if _image_of(text).get("id") == image.id]
+    return [text for text in store.all() if _image_of(text).get("id") == f"sha256:{image.id}"]
 
 
 def remove_image(images: Images, store: Store, reference: str, *, force: bool) -> Iterator[str]:

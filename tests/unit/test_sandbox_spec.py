@@ -15,7 +15,8 @@ from sandbox.codec import decode, encode
 from sandbox.errors import SandboxError
 from sandbox.limit_files import weight_of_shares
 from sandbox.limits import UNLIMITED, Limits, Throttle, limits, parse_size
-from sandbox.spec import Spec, Tmpfs, Volume, environment, parse_tmpfs, parse_volume
+from sandbox.spec import Spec, environment
+from sandbox.volumes.wanted import Tmpfs, Volume, parse_mount, parse_tmpfs, parse_volume
 
 
 @pytest.mark.parametrize(
@@ -111,20 +112,78 @@ def test_limits_out_of_range(given: dict[str, object]) -> None:
         ("/a:/b", Volume("/a", "/b")),
         ("/a:/b/:ro", Volume("/a", "/b", read_only=True)),
         ("./a:/b//c:rw", Volume("/here/./a", "/b/c")),
+        ("/a:/b:rslave,ro,z", Volume("/a", "/b", read_only=True, propagation="rslave")),
+        ("name:/b", Volume("/v/name/_data", "/b", name="name")),
+        ("name:/b:ro,nocopy", Volume("/v/name/_data", "/b", read_only=True, name="name", copy=False)),
+        ("/b", Volume("/v/new/_data", "/b", name="new", anonymous=True)),
     ],
 )
 def test_volumes(text: str, volume: Volume) -> None:
-    """A volume is a path of the host and one of the container; one that starts with a dot is completed."""
-    assert parse_volume(text, lambda path: path if path.startswith("/") else f"/here/{path}") == volume
+    """A volume is a path of the host, a name or nothing, and a path of the container; a dot is completed."""
+    completed = parse_volume(text, lambda path: path if path.startswith("/") else f"/here/{path}", volume_path)
+    assert completed == volume
+
+
+def volume_path(name: str) -> str:
+    """Name the directory of a volume."""
+    return f"/v/{name or 'new'}/_data"
 
 
 @pytest.mark.parametrize(
-    "text", ["/a", "name:/b", "/a:b", "/a:/", "/a:/proc", "/a:/sys/fs", "/a:/../b", "/a:/b:x", "/a:/b:ro,rw"]
-)
+    "text",
+    ["a", "n!:/b", "x:/b", "/a:b", "/a:/", "/a:/proc", "/a:/sys/fs", "/a:/../b", "/a:/b:x", "/a:/b:ro,rw", "/a:ro",
+     ":/b", "/a:/b:nocopy", "/a:/b:shared", "/a:/b:slave,private", "a:/b:ro:c"],
+)  # fmt: skip
 def test_volumes_that_are_refused(text: str) -> None:
-    """A name, a relative target, the root and the kernel's own filesystems are no mount points."""
+    """A bad name, a relative target, the root, the kernel's own filesystems and unknown modes are refused."""
     with pytest.raises(SandboxError, match="invalid"):
-        parse_volume(text, str)
+        parse_volume(text, str, volume_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "mount"),
+    [
+        ("type=bind,source=/a,target=/b", Volume("/a", "/b")),
+        ("type=bind,src=/a,dst=/b,readonly", Volume("/a", "/b", read_only=True)),
+        ('type=bind,"src=/a,b",dst=/b,ro=false', Volume("/a,b", "/b")),
+        ("type=bind,src=/a,dst=/b,bind-propagation=rslave", Volume("/a", "/b", propagation="rslave")),
+        ("type=bind,src=/a,dst=/b,bind-nonrecursive", Volume("/a", "/b", recursion="disabled")),
+        ("type=bind,src=/a,dst=/b,bind-recursive=writable,ro",
+         Volume("/a", "/b", read_only=True, recursion="writable")),
+        ("target=/b", Volume("/v/new/_data", "/b", name="new", anonymous=True)),
+        ("type=volume,src=n1,dst=/b,volume-nocopy", Volume("/v/n1/_data", "/b", name="n1", copy=False)),
+        ("type=tmpfs,dst=/b", Tmpfs("/b", data="mode=1777")),
+        ("type=tmpfs,dst=/b,tmpfs-size=1m,tmpfs-mode=700,ro",
+         Tmpfs("/b", ("ro", "nosuid", "nodev", "noexec"), "size=1048576,mode=700")),
+    ],
+)  # fmt: skip
+def test_mounts(text: str, mount: Volume | Tmpfs) -> None:
+    """--mount says in words what -v and --tmpfs say in signs."""
+    assert parse_mount(text, str, volume_path) == mount
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("type=volume", "target is required"),
+        ("type=foo,dst=/x", "mount type unknown"),
+        ("type=volume,dst=/x,foo=1", "unexpected key 'foo'"),
+        ("type=bind,dst=/x", "Source must not be empty"),
+        ("type=bind,src=/a,dst=x", "must be absolute"),
+        ("type=bind,src=/a,dst=/x,volume-nocopy", "does not fit"),
+        ("type=tmpfs,src=/a,dst=/x", "source does not fit"),
+        ("type=bind,src=/a,dst=/x,readonly=perhaps", "invalid value for readonly"),
+        ("type=bind,src=/a,dst=/x,bind-propagation=shared", "invalid value 'shared'"),
+        ("type=tmpfs,dst=/x,tmpfs-mode=9", "octal"),
+        ("type=tmpfs,dst=/x,tmpfs-size=x", "invalid size"),
+        ('type=bind,"src=/a', "quotes"),
+        ("type,dst=/x", "key=value"),
+    ],
+)
+def test_mounts_that_are_refused(text: str, reason: str) -> None:
+    """Each mistake in --mount is told in Docker's words."""
+    with pytest.raises(SandboxError, match=reason):
+        parse_mount(text, str, volume_path)
 
 
 def test_tmpfs_options() -> None:

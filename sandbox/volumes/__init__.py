@@ -1,0 +1,1 @@
+"""Volumes: directories that outlive the containers they are mounted in."""
