@@ -23,6 +23,13 @@ VERBS = {
     "restart": "starting",
     "attach": "starting",
     "wait": "ending",
+    "rename": "keeping",
+    "prune": "keeping",
+    "top": "watching",
+    "stats": "watching",
+    "events": "watching",
+    "info": "about",
+    "version": "about",
     "pause": "ending",
     "unpause": "ending",
     "exec": "running",
@@ -66,6 +73,13 @@ Usage: sandbox [--root DIR] COMMAND ...
   kill     send a signal to a container
   rm       remove containers
   inspect  show all that is known of a container, as JSON
+  rename   give a container another name
+  prune    remove all containers that do not run
+  top      show the processes of a container
+  stats    show what containers use (ctop)
+  events   show what happens to containers
+  info     show how many there are, and what this machine has
+  version  show the versions of the sandbox, Python and the kernel
   port     show where the ports of a container are published
   network  create, ls, inspect, rm, prune: networks of containers
   update   change the limits of containers, running or not

@@ -19,18 +19,15 @@ from sandbox.codec import encode
 from sandbox.errors import SandboxError
 from sandbox.limits import host_config
 from sandbox.network import document as network
-from sandbox.network.ports import column
 from sandbox.rootfs import MASKED, READ_ONLY, Layout
 from sandbox.spec import Spec
 from sandbox.state import Document
-from sandbox.times import ago, seconds_of, timestamp
+from sandbox.times import timestamp
 
-__all__ = ["new", "places_of", "private", "ps_table", "render", "table", "timestamp"]
+__all__ = ["new", "places_of", "private", "render", "table", "timestamp"]
 
 NEVER = "0001-01-01T00:00:00Z"
 PLACEHOLDER = re.compile(r"\{\{\s*(json\s+)?\.([\w.]*)\s*\}\}")
-SHORT_ID = 12
-COMMAND_WIDTH = 20
 
 
 def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
@@ -197,46 +194,11 @@ def render(document: Document, template: str) -> str:
     return text
 
 
-def _since(text: str, now: float) -> str:
-    return ago(now - seconds_of(text))
-
-
-def status(document: Document, now: float) -> str:
-    """Write the STATUS column: `Up 3 seconds`, `Exited (137) 2 hours ago`, `Created`."""
-    state = document["State"]
-    if state["Status"] == "running":
-        return f"Up {_since(state['StartedAt'], now)}"
-    if state["Status"] == "exited":
-        return f"Exited ({state['ExitCode']}) {_since(state['FinishedAt'], now)} ago"
-    return str(state["Status"]).capitalize()
-
-
 def printable(text: str) -> str:
     """Escape what a terminal would obey: a container chooses its command line."""
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode() for letter in text
     )
-
-
-def ps_table(documents: Sequence[Document], now: float, *, whole: bool) -> list[list[str]]:
-    """Return the header and the rows of `sandbox ps`."""
-    rows = [["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]]
-    for document in documents:
-        command = printable(" ".join(document["Config"]["Cmd"]))
-        if not whole and len(command) > COMMAND_WIDTH:
-            command = command[: COMMAND_WIDTH - 1] + "…"
-        rows.append(
-            [
-                document["Id"] if whole else document["Id"][:SHORT_ID],
-                printable(document["Config"]["Image"]),
-                f'"{command}"',
-                f"{_since(document['Created'], now)} ago",
-                status(document, now),
-                column(document["NetworkSettings"]["Ports"]) if document["State"]["Running"] else "",
-                document["Name"],
-            ]
-        )
-    return rows
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

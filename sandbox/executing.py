@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sandbox import attributes, cgroup, channel, document, init, security
+from sandbox import attributes, cgroup, channel, document, events, init, security
 from sandbox.attributes import Attributes
 from sandbox.codec import decode
 from sandbox.errors import SandboxError
@@ -22,7 +22,7 @@ __all__ = ["ExecOptions", "execute"]
 
 @dataclass(frozen=True, slots=True)
 class ExecOptions:
-    """What `sandbox exec` adds to what the container has."""
+    """What `sandbox exec` adds to what the container has; a `quiet` one is no event."""
 
     argv: tuple[str, ...]
     env: tuple[str, ...] = ()
@@ -31,6 +31,7 @@ class ExecOptions:
     interactive: bool = False
     tty: bool = False
     detach: bool = False
+    quiet: bool = False
 
 
 def execute(store: Store, name: str, options: ExecOptions, host_environment: Mapping[str, str]) -> int:
@@ -64,6 +65,11 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
             running = launch(lambda end, parent: init.joiner(plan, end, parent), tty=program.tty)
         except channel.Closed:
             raise SandboxError(f"container {name} ended while it was entered", 1) from None
+        if not options.quiet:
+            events.of_container(store.root, text, f"exec_start: {' '.join(options.argv)}")
         if options.detach:
             return 0
-        return attend(running.pid, running.pidfd, running.console, interactive=options.interactive)
+        code = attend(running.pid, running.pidfd, running.console, interactive=options.interactive)
+        if not options.quiet:
+            events.of_container(store.root, text, "exec_die", exitCode=str(code))
+        return code

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from sandbox import cgroup, channel, document, init, names, syscalls
+from sandbox import cgroup, channel, document, events, init, names, syscalls
 from sandbox.errors import SandboxError
 from sandbox.liveness import boot_id, start_time
 from sandbox.network.connection import Connection, begin
@@ -41,6 +41,7 @@ def create(prepared: Prepared, store: Store) -> None:
     text = prepared.document
     text["Cgscope"].update(ourselves())
     store.add(text, names.invent)
+    events.of_container(store.root, text, "create")
     try:
         _check_layers(prepared, store)
         _make_files(prepared)

@@ -1,67 +1,132 @@
-"""`sandbox logs`: the records of a detached container, its own streams on ours."""
+"""`sandbox logs`: the records of a container, its own streams on ours."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import BinaryIO
 
 from sandbox import terminal
 from sandbox.errors import NoSuchContainer, SandboxError
 from sandbox.liveness import has_monitor
-from sandbox.state import Store
+from sandbox.log_file import files
+from sandbox.state import Document, Store
+from sandbox.times import seconds_of
 
-__all__ = ["show"]
+__all__ = ["Shown", "show"]
 
 POLL_SECONDS = 0.1
 STREAMS = {"stdout": 1, "stderr": 2}
-Record = dict[str, Any]
 
 
-def show(store: Store, name: str, *, follow: bool, tail: int | None, timestamps: bool) -> int:
-    """Write a container's records to the streams they came from; returns 0.
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What of a log is shown: the last `tail` records, of a time (seconds since 1970), with or without their times."""
 
-    With `tail` the last so many; with `follow` goes on until the container has ended.
-    """
+    follow: bool = False
+    tail: int | None = None
+    timestamps: bool = False
+    since: float = 0.0
+    until: float | None = None
+
+    def wants(self, record: Document) -> bool:
+        """Tell whether a record is of that time."""
+        if not self.since and self.until is None:
+            return True
+        said = seconds_of(record["time"])
+        return self.since <= said and (self.until is None or said <= self.until)
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nothing can come any more that is to be shown."""
+        return self.until is not None and time.time() > self.until
+
+
+def show(store: Store, name: str, shown: Shown) -> int:
+    """Write a container's records to the streams they came from; returns 0."""
     text = store.find(name)
     path = text["LogPath"]
     if not path:
-        raise SandboxError(f"container {name} was run in the foreground: its output was not kept", 1)
+        raise SandboxError("configured logging driver does not support reading", 1)
+    if not os.path.exists(path) and text["State"]["Running"]:
+        raise SandboxError(f"container {name} is run with --rm in the foreground: its output is not kept", 1)
+    reader = _Reader(path)
     try:
-        file = open(path, "rb")  # noqa: SIM115  closed below
-    except FileNotFoundError:
-        return 0
-    with file:
-        records: Iterator[Record] = _records(file)
-        kept = records if tail is None else iter(deque(records, maxlen=tail))
-        for record in kept:
-            _write(record, timestamps=timestamps)
-        while follow:
+        records = (record for record in reader.records() if shown.wants(record))
+        for record in records if shown.tail is None else deque(records, maxlen=shown.tail):
+            _write(record, timestamps=shown.timestamps)
+        while shown.follow:
             # Looked at before the file is: what it said last is there once it has ended.
-            ended = _ended(store, text["Id"])
-            for record in _records(file):
-                _write(record, timestamps=timestamps)
-            if ended:
+            over = shown.is_over or _ended(store, text["Id"])
+            for record in reader.records():
+                if shown.wants(record):
+                    _write(record, timestamps=shown.timestamps)
+            if over:
                 break
             time.sleep(POLL_SECONDS)
+    finally:
+        reader.close()
     return 0
 
 
-def _records(file: Any) -> Iterator[Record]:  # noqa: ANN401  a binary file
-    """Yield the whole records from where the file is; what is half written is left for the next time."""
-    while True:
-        position = file.tell()
-        line = file.readline()
-        if not line.endswith(b"\n"):
-            file.seek(position)
-            return
-        yield json.loads(line)
+class _Reader:
+    """Reads a log that is being written, and goes on in the next file when it has been rotated."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._older = files(path)[:-1]
+
+    def records(self) -> Iterator[Document]:
+        """Yield the records that are there and were not yielded yet."""
+        while self._older:
+            with open(self._older.pop(0), "rb") as older:
+                yield from self._whole(older)
+        while (file := self._open()) is not None:
+            yield from self._whole(file)
+            if not self._is_rotated(file):
+                return
+            yield from self._whole(file)  # what came between the two looks
+            self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _open(self) -> BinaryIO | None:
+        if self._file is None:
+            try:
+                self._file = open(self._path, "rb")  # noqa: SIM115  close() does
+            except FileNotFoundError:
+                return None
+        return self._file
+
+    def _is_rotated(self, file: BinaryIO) -> bool:
+        try:
+            return os.stat(self._path).st_ino != os.fstat(file.fileno()).st_ino
+        except FileNotFoundError:
+            return False
+
+    @staticmethod
+    def _whole(file: BinaryIO) -> Iterator[Document]:
+        """Yield the whole records from where the file is; what is half written is left for the next time."""
+        while True:
+            position = file.tell()
+            line = file.readline()
+            if not line.endswith(b"\n"):
+                file.seek(position)
+                return
+            yield json.loads(line)
 
 
-def _write(record: Record, *, timestamps: bool) -> None:
+def _write(record: Document, *, timestamps: bool) -> None:
     data = record["log"].encode(errors="surrogateescape")
     if timestamps:
         data = record["time"].encode() + b" " + data
@@ -74,4 +139,4 @@ def _ended(store: Store, name: str) -> bool:
         text = store.load(name)
     except NoSuchContainer:
         return True
-    return text["State"]["Status"] != "running" or not has_monitor(text)
+    return not text["State"]["Running"] or not has_monitor(text)

@@ -92,7 +92,7 @@ def _probe(store: Store, container: str, command: tuple[str, ...], output: int) 
         from sandbox.executing import ExecOptions, execute  # noqa: PLC0415
 
         try:
-            code = execute(store, container, ExecOptions(command), os.environ)
+            code = execute(store, container, ExecOptions(command, quiet=True), os.environ)
         except SandboxError as error:
             os.write(2, describe(error).encode(errors="replace"))
             code = error.exit_code

@@ -117,6 +117,17 @@ class Store:
             else:
                 return name
 
+    def claim_name(self, container: str, name: str) -> None:
+        """Give a container one more name; SandboxError when it is taken."""
+        with self.lock():
+            self._take_name(container, name, str)
+
+    def free_name(self, container: str, name: str) -> None:
+        """Take a name from the container that has it."""
+        with self.lock(), contextlib.suppress(FileNotFoundError):
+            if os.readlink(f"{self.root}/names/{name}") == container:
+                os.unlink(f"{self.root}/names/{name}")
+
     def save(self, document: Document) -> None:
         """Replace a container's document, atomically."""
         path = f"{self.directory(document['Id'])}/state.json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from sandbox.commands.output import complain, say_line
@@ -18,9 +17,15 @@ __all__ = ["inspect", "inspect_parser", "logs", "logs_parser", "ps", "ps_parser"
 def ps_parser() -> Parser:
     """Return the parser of `sandbox ps`."""
     parser = new_parser("ps", "[OPTIONS]", "List containers; cleans up after launchers that were killed.")
-    parser.add_argument("-a", "--all", action="store_true", help="also those that have ended")
-    parser.add_argument("-q", "--quiet", action="store_true", help="only their ids")
-    parser.add_argument("--no-trunc", action="store_true", help="whole ids and commands")
+    add = parser.add_argument
+    add("-a", "--all", action="store_true", help="also those that do not run")
+    add("-q", "--quiet", action="store_true", help="only their ids")
+    add("-n", "--last", type=int, default=-1, metavar="N", help="the last N that were made, running or not")
+    add("-l", "--latest", action="store_true", help="the last that was made, running or not")
+    filters = "status, name, id, label, exited, health, ancestor, before, since, volume, network"
+    add("-f", "--filter", action="append", default=[], metavar="KEY=VALUE", help=filters)
+    add("--format", default="", metavar="TEMPLATE", help="such as '{{.Names}} {{.Status}}', 'table {{.ID}}', json")
+    add("--no-trunc", action="store_true", help="whole ids and commands")
     return parser
 
 
@@ -30,38 +35,54 @@ def ps(words: list[str], store: Store) -> int:
     arguments = parser.parse_args(words)
     import time  # noqa: PLC0415
 
-    from sandbox import document  # noqa: PLC0415
+    from sandbox import ps  # noqa: PLC0415
     from sandbox.reconcile import reconcile  # noqa: PLC0415
 
-    shown = [text for text in reconcile(store) if arguments.all or text["State"]["Status"] == "running"]
-    rows = document.ps_table(shown, time.time(), whole=arguments.no_trunc)
-    if arguments.quiet:
-        sys.stdout.write("".join(f"{row[0]}\n" for row in rows[1:]))
-    else:
-        say_line(document.table(rows))
+    last = 1 if arguments.latest else arguments.last
+    shown = ps.choose(reconcile(store), arguments.filter)
+    everything = last >= 0 or any(text.startswith(("status=", "exited=")) for text in arguments.filter)
+    if not (arguments.all or everything):
+        shown = [text for text in shown if text["State"]["Running"]]
+    shown = shown[:last] if last > 0 else shown
+    template = arguments.format or ("{{.ID}}" if arguments.quiet else ps.DEFAULT_FORMAT)
+    if text := ps.listing(shown, template, time.time(), whole=arguments.no_trunc):
+        say_line(text)
     return 0
 
 
 def logs_parser() -> Parser:
     """Return the parser of `sandbox logs`."""
-    parser = new_parser("logs", "[OPTIONS] CONTAINER", "Show what a detached container has said.")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
-    parser.add_argument("-n", "--tail", default="all", metavar="N", help="only the last N lines")
-    parser.add_argument("-t", "--timestamps", action="store_true", help="with the time of each line")
-    parser.add_argument("container")
+    parser = new_parser("logs", "[OPTIONS] CONTAINER", "Show what a container has said.")
+    add = parser.add_argument
+    add("-f", "--follow", action="store_true", help="go on until it ends")
+    add("-n", "--tail", default="all", metavar="N", help="only the last N lines")
+    add("-t", "--timestamps", action="store_true", help="with the time of each line")
+    add("--since", default="", metavar="TIME", help="from then on: a date, seconds since 1970, or 10m ago")
+    add("--until", default="", metavar="TIME", help="until then")
+    add("container")
     return parser
 
 
 def logs(words: list[str], store: Store) -> int:
-    """Show what a detached container has said."""
+    """Show what a container has said."""
     parser = logs_parser()
     arguments = parser.parse_args(words)
     if arguments.tail != "all" and not arguments.tail.lstrip("-").isdecimal():
         parser.error(f"--tail: invalid number of lines: {arguments.tail!r}")
-    from sandbox import logs  # noqa: PLC0415
+    import time  # noqa: PLC0415
 
-    tail = None if arguments.tail == "all" or arguments.tail.startswith("-") else int(arguments.tail)
-    return logs.show(store, arguments.container, follow=arguments.follow, tail=tail, timestamps=arguments.timestamps)
+    from sandbox import logs  # noqa: PLC0415
+    from sandbox.times import moment  # noqa: PLC0415
+
+    now = time.time()
+    shown = logs.Shown(
+        follow=arguments.follow,
+        tail=None if arguments.tail == "all" or arguments.tail.startswith("-") else int(arguments.tail),
+        timestamps=arguments.timestamps,
+        since=moment(arguments.since, now, "--since") if arguments.since else 0.0,
+        until=moment(arguments.until, now, "--until") if arguments.until else None,
+    )
+    return logs.show(store, arguments.container, shown)
 
 
 def inspect_parser() -> Parser:

@@ -1,0 +1,101 @@
+"""`sandbox top`, `stats` and `events`: what containers do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from sandbox.commands.output import ending_with_one, say_line
+from sandbox.errors import SandboxError
+from sandbox.parsing import Parser, new_parser, parse_up_to_program
+
+if TYPE_CHECKING:
+    from sandbox.state import Store
+
+__all__ = ["events", "events_parser", "stats", "stats_parser", "top", "top_parser"]
+
+
+def top_parser() -> Parser:
+    """Return the parser of `sandbox top`."""
+    text = "Show the processes of a container, as this machine's ps does."
+    parser = new_parser("top", "CONTAINER [PS OPTIONS]", text)
+    parser.add_argument("container")
+    return parser
+
+
+def top(words: list[str], store: Store) -> int:
+    """Show the processes of a container."""
+    parser = top_parser()
+    arguments = parse_up_to_program(parser, words, "options")
+    from sandbox import upkeep  # noqa: PLC0415
+
+    say_line(upkeep.top(store, arguments.container, arguments.options))
+    return 0
+
+
+def stats_parser() -> Parser:
+    """Return the parser of `sandbox stats`."""
+    text = "Show what containers use: ctop, of these or all running ones."
+    parser = new_parser("stats", "[OPTIONS] [CONTAINER...]", text)
+    parser.add_argument("--no-stream", action="store_true", help="one table, then end")
+    parser.add_argument("--format", default="table", choices=["table", "json"], help="json: ctop's document")
+    parser.add_argument("containers", nargs="*", metavar="CONTAINER")
+    return parser
+
+
+def stats(words: list[str], store: Store) -> int:
+    """Show what containers use."""
+    parser = stats_parser()
+    arguments = parser.parse_args(words)
+    from sandbox.reconcile import reconcile  # noqa: PLC0415
+
+    running = [text for text in reconcile(store) if text["State"]["Pid"] > 0]
+    if arguments.containers:
+        running = [store.find(name) for name in arguments.containers]
+    for text in running:
+        if text["State"]["Pid"] <= 0:
+            raise SandboxError(f"container {text['Name']} is not running", 1)
+    if not running:
+        raise SandboxError("no container is running", 1)
+    command = [sys.executable, "-m", "inspector.ctop", "-p", ",".join(str(text["State"]["Pid"]) for text in running)]
+    if arguments.format == "json":
+        command.append("--json" if arguments.no_stream else "--jsonl")
+    elif arguments.no_stream:
+        command.append("--once")
+    elif not os.isatty(1):
+        command.append("-b")
+    sys.stdout.flush()
+    os.execv(command[0], command)  # noqa: S606
+
+
+def events_parser() -> Parser:
+    """Return the parser of `sandbox events`."""
+    parser = new_parser("events", "[OPTIONS]", "Show what happens to containers, as it happens.")
+    add = parser.add_argument
+    add("--since", default="", metavar="TIME", help="also what happened since: a date, seconds since 1970, or 10m ago")
+    add("--until", default="", metavar="TIME", help="end then; without it go on for ever")
+    filters = "container, event, image, label, type"
+    add("-f", "--filter", action="append", default=[], metavar="KEY=VALUE", help=filters)
+    add("--format", default="", metavar="TEMPLATE", help="such as '{{.Action}} {{.Actor.ID}}', or json")
+    return parser
+
+
+def events(words: list[str], store: Store) -> int:
+    """Show what happens to containers."""
+    parser = events_parser()
+    arguments = parser.parse_args(words)
+    import time  # noqa: PLC0415
+
+    from sandbox import event_text, events  # noqa: PLC0415
+    from sandbox.times import moment  # noqa: PLC0415
+
+    now = time.time()
+    with ending_with_one():
+        wanted = event_text.chooser(arguments.filter)
+        since = moment(arguments.since, now, "--since") if arguments.since else now
+        until = moment(arguments.until, now, "--until") if arguments.until else None
+        for event in events.follow(store.root, since, until):
+            if wanted(event):
+                say_line(event_text.line(event, arguments.format))
+    return 0
