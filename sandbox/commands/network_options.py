@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sandbox.network.ports import parse_exposed, parse_ports
 from sandbox.network.settings import DEFAULT, Network, parse_host, parse_rate
 from sandbox.parsing import Arguments, Parser
@@ -28,18 +30,19 @@ def add_network_options(parser: Parser) -> None:
     add("--net-rate", default="", metavar="RATE", help="how fast it may send and receive, such as 10mbit")
 
 
-def network_of(arguments: Arguments) -> Network:
-    """Return the network that the options describe.
+def network_of(arguments: Arguments, image_ports: Sequence[str] = ()) -> Network:
+    """Return the network that the options describe; on one of its own an image's ports are exposed too.
 
     Docker's default is bridge. Here it is none until something asks for more: a start that touches nothing of the
     machine's network is the safer and the faster one.
     """
     wants_link = arguments.publish or arguments.publish_all or arguments.net_rate or arguments.mac_address
     mode = arguments.net or (DEFAULT if wants_link else "none")
+    own = not mode.startswith("container:") and mode != "host"
     return Network(
         mode=DEFAULT if mode == "default" else mode,
         ports=parse_ports(arguments.publish),
-        exposed=parse_exposed(arguments.expose),
+        exposed=parse_exposed([*arguments.expose, *(image_ports if own else ())]),
         publish_all=arguments.publish_all,
         dns=tuple(arguments.dns),
         dns_search=tuple(arguments.dns_search),

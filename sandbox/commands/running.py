@@ -114,7 +114,7 @@ def spec_of(arguments: Arguments, parser: Parser, store: Store) -> Spec:
         privileged=arguments.privileged,
         security=security.parse(arguments.security_opt, privileged=arguments.privileged),
         sharing=sharing_of(arguments),
-        network=network_of(arguments),
+        network=network_of(arguments, source.defaults.ports),
         attributes=attributes_of(arguments),
         limits=Limits(**limit_values(arguments)),
         best_effort_limits=arguments.limits_best_effort,
