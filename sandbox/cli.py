@@ -50,6 +50,7 @@ VERBS = {
     "tag": "images",
     "rmi": "images",
     "rootfs": "files",
+    "oci": "oci",
     "enter": "any_process",
     "freeze": "any_process",
     "thaw": "any_process",
@@ -92,6 +93,7 @@ Usage: sandbox [--root DIR] COMMAND ...
   tag      give an image one more name
   rmi      remove images
   rootfs   copy DEST BIN...: programs and their libraries, as a root filesystem
+  oci      the OCI runtime command line, for Docker, containerd and Podman
 
 Of any process, whoever made its container:
   enter    run a program, or a shell, in its cgroups and namespaces

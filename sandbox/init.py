@@ -60,7 +60,7 @@ class Streams:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What is executed, and as whom."""
+    """What is executed, and as whom. `gate`: a FIFO to wait at, when all is done, for the byte that `start` writes."""
 
     argv: tuple[str, ...]
     env: tuple[str, ...]
@@ -72,6 +72,7 @@ class Program:
     init: bool = False
     die_with_parent: bool = True
     attributes: Attributes = NO_ATTRIBUTES
+    gate: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,8 @@ def run_child(body: Callable[[], NoReturn], channel: Channel) -> NoReturn:
 def first_process(launch: Launch, channel: Channel) -> NoReturn:
     """Be the container's first process: mount, pivot, drop every right that is not granted, start the program."""
     channel.expect(Proceed)
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if launch.program.die_with_parent:
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
     syscalls.join_new_session_keyring()
     if launch.hostname and launch.new_namespaces & syscalls.CLONE_NEWUTS:
@@ -199,10 +201,19 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     channel.send(Ready(path))
     channel.expect(Go)
+    if program.gate >= 0:
+        wait_at(program.gate, channel)
     privileges.seal(program.rights, granted)
     if program.init:
         serve_as_init(lambda: execute(last_step, path, program.argv, environment), channel)
     execute(last_step, path, program.argv, environment)
+
+
+def wait_at(gate: int, channel: Channel) -> None:
+    """End the conversation, and wait until somebody else says that the program is to start."""
+    channel.close()
+    os.dup2(gate, trampoline.CHANNEL)  # its other descriptor, which the last step expects to be open
+    os.read(gate, 1)
 
 
 def reset_signals() -> None:

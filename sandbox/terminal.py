@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from sandbox import syscalls
 
-__all__ = ["adopt", "copy_size", "open_pair", "raw", "write_all", "write_whole"]
+__all__ = ["adopt", "copy_size", "open_pair", "raw", "set_size", "write_all", "write_whole"]
 
 TIOCSPTLCK = 0x40045431
 TIOCGPTPEER = 0x5441
@@ -54,6 +54,11 @@ def copy_size(source: int, master: int) -> None:
     """Give a terminal the rows and columns of another; a source that is no terminal changes nothing."""
     with contextlib.suppress(OSError):
         fcntl.ioctl(master, termios.TIOCSWINSZ, fcntl.ioctl(source, termios.TIOCGWINSZ, bytes(8)))
+
+
+def set_size(master: int, rows: int, columns: int) -> None:
+    """Give a terminal a size (TIOCSWINSZ)."""
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from sandbox.spec import Spec
 from sandbox.state import Store
 from sandbox.subject import Group
 
-__all__ = ["merged", "update"]
+__all__ = ["merged", "update", "write"]
 
 ENDED = ("created", "exited", "dead")
 
@@ -32,7 +32,7 @@ def update(store: Store, name: str, given: dict[str, Any]) -> None:
         before = decode(Spec, text["Cgscope"]["Spec"]).limits
         after = merged(before, given)
         if text["State"]["Status"] not in ENDED:
-            _write(document.places_of(text), before, after)
+            write(document.places_of(text), before, after)
         text["Cgscope"]["Spec"]["limits"] = encode(after)
         text["HostConfig"].update(host_config(after))
 
@@ -48,7 +48,7 @@ def merged(before: Limits, given: dict[str, Any]) -> Limits:
     return replace(before, **given)
 
 
-def _write(places: Sequence[cgroup.Place], before: Limits, after: Limits) -> None:
+def write(places: Sequence[cgroup.Place], before: Limits, after: Limits) -> None:
     """Bring the cgroups of a running container from some limits to others, all of them or none."""
     undo: list[tuple[Group, list[adjust.Write]]] = []
     try:

@@ -20,10 +20,11 @@ STOP_SECONDS = 60.0
 
 
 class Docker:
-    """`docker` with a daemon below one directory; a context manager that starts and stops it."""
+    """`docker` with a daemon below one directory, which has more `options`; a context manager starts and stops it."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, *options: str) -> None:
         self.directory = directory
+        self._options = options
         self.socket = f"unix://{directory}/docker.sock"
         self._daemon: subprocess.Popen[bytes] | None = None
 
@@ -70,7 +71,7 @@ class Docker:
         below = self.directory
         command = ["dockerd", "--data-root", f"{below}/data", "--exec-root", f"{below}/exec", "-H", self.socket]
         command += ["-p", f"{below}/pid", "--iptables=false", "--ip6tables=false", "--ip-forward=false"]
-        command += ["--bridge=none", "--exec-opt", "native.cgroupdriver=cgroupfs"]
+        command += ["--bridge=none", "--exec-opt", "native.cgroupdriver=cgroupfs", *self._options]
         with open(f"{below}/log", "wb") as log:
             self._daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + START_SECONDS

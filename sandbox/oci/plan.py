@@ -1,0 +1,158 @@
+"""From a bundle to what the engine carries out: init.Launch, with the mounts in the bundle's own order."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+
+from sandbox import capabilities, cgroup, init, rootfs, syscalls
+from sandbox.attributes import Attributes, Ulimit, load
+from sandbox.devices import NODES
+from sandbox.errors import SandboxError
+from sandbox.oci.bundle import Bundle, Mount, Process
+from sandbox.oci.options import Options, limits_of, parse_options
+from sandbox.overlays import Root
+from sandbox.privileges import Rights
+from sandbox.seccomp.filters import filter_of
+from sandbox.sharing import Joined
+from sandbox.syscalls import MS_BIND, MS_RDONLY, MS_REC
+
+__all__ = ["launch_of", "program_of"]
+
+FLAGS = {
+    "pid": syscalls.CLONE_NEWPID,
+    "network": syscalls.CLONE_NEWNET,
+    "ipc": syscalls.CLONE_NEWIPC,
+    "uts": syscalls.CLONE_NEWUTS,
+    "cgroup": syscalls.CLONE_NEWCGROUP,
+    "time": syscalls.CLONE_NEWTIME,
+    "user": syscalls.CLONE_NEWUSER,
+    "mount": syscalls.CLONE_NEWNS,
+}
+KERNELS_OWN = ("/proc", "/sys", "/dev")
+DEVICE_KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+# What stands there in every container; a privileged one is given the machine's own.
+PLACED = ("/dev/ptmx", "/dev/console")
+
+
+def launch_of(bundle: Bundle, process: Process, places: Sequence[cgroup.Place], root: str, gate: int) -> init.Launch:
+    """Return how a bundle's container is made; `root` is where filters are kept, `gate` the FIFO that `start` opens."""
+    joined = [one for one in bundle.namespaces if one.path]
+    steps = cgroup.plan(limits_of(bundle.resources), places, all_devices=True)
+    return init.Launch(
+        program=program_of(bundle, process, root, gate),
+        cgroup_steps=steps,
+        new_namespaces=sum(FLAGS[one.kind] for one in bundle.namespaces if not one.path),
+        root=Root(rootfs.Mount("", bundle.root, MS_BIND | MS_REC, "", bundle.root)),
+        mounts=tuple(_steps(bundle, places)),
+        shared=tuple(Joined(_open_namespace(one.path, one.kind), FLAGS[one.kind]) for one in joined),
+        hostname=bundle.hostname,
+        read_only=bundle.read_only,
+    )
+
+
+def _open_namespace(path: str, kind: str) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise SandboxError(f"config.json: linux.namespaces: {kind}: {path}: {error.strerror}", 1) from None
+
+
+def program_of(bundle: Bundle, process: Process, root: str, gate: int = -1) -> init.Program:
+    """Return what is executed, and as whom; also of `exec`, which shares the bundle's filter."""
+    unknown = process.bounding - capabilities.ALL
+    if unknown:
+        raise SandboxError(f"config.json: process.capabilities: unknown {', '.join(sorted(unknown))}", 1)
+    chosen = filter_of(bundle.seccomp, process.bounding, root) if bundle.seccomp else None
+    attributes = Attributes(
+        ulimits=tuple(_ulimit(*limit) for limit in process.rlimits),
+        sysctls=bundle.sysctls,
+        groups=tuple(map(str, process.groups)),
+        oom_score_adj=process.oom_score_adj,
+    )
+    load(attributes)
+    return init.Program(
+        argv=process.args,
+        env=process.env,
+        workdir=process.cwd,
+        user=f"{process.uid}:{process.gid}",
+        rights=Rights(capabilities.mask(process.bounding), process.no_new_privileges, chosen),
+        tty=process.terminal,
+        streams=init.Streams(0, 1, 2),
+        die_with_parent=False,
+        attributes=attributes,
+        gate=gate,
+    )
+
+
+def _ulimit(name: str, soft: int, hard: int) -> Ulimit:
+    plain = name.removeprefix("RLIMIT_").lower()
+    # The kernel's "none" is the largest unsigned number, here as in JSON.
+    return Ulimit(plain, *(-1 if number >= 1 << 63 else number for number in (soft, hard)))
+
+
+def _steps(bundle: Bundle, places: Sequence[cgroup.Place]) -> Iterator[rootfs.Step]:
+    for mount in bundle.mounts:
+        options = parse_options(mount.options, mount.destination)
+        if mount.kind == "cgroup" or (mount.kind == "cgroup2" and not mount.source.startswith("/")):
+            yield from _cgroups(mount.destination, options, places, own=bundle.has("cgroup"))
+        elif options.flags & MS_BIND:
+            yield _bind(bundle, mount, options)
+        else:
+            plain = f"{mount.destination}/".startswith(tuple(f"{path}/" for path in KERNELS_OWN))
+            yield rootfs.Mount(mount.kind, mount.destination, options.flags, options.data, mount.source, plain)
+    yield from _devices(bundle)
+    yield from (rootfs.ReadOnly(path) for path in bundle.readonly)
+    yield from (rootfs.Mask(path) for path in bundle.masked)
+
+
+def _bind(bundle: Bundle, mount: Mount, options: Options) -> rootfs.Bind:
+    source = os.path.join(bundle.directory, mount.source)
+    if not os.path.lexists(source):
+        raise SandboxError(f"config.json: mount {mount.destination}: {source}: no such file or directory", 1)
+    return rootfs.Bind(source, mount.destination, bool(options.flags & MS_RDONLY))
+
+
+def _cgroups(target: str, options: Options, places: Sequence[cgroup.Place], *, own: bool) -> Iterator[rootfs.Step]:
+    """Yield the container's cgroups: a new mount shows them as "/" in a namespace of their own, a bind without one."""
+    if len(places) == 1 and places[0].hierarchy.version != 1:
+        yield _cgroup(places[0], target, options, own=own)
+        return
+    yield rootfs.Mount("tmpfs", target, options.flags & ~MS_RDONLY, "mode=755", "tmpfs")
+    for where in places:
+        names = os.path.basename(where.hierarchy.mountpoint)
+        yield _cgroup(where, f"{target}/{names}", options, own=own)
+        for alias in sorted(where.hierarchy.controllers - {names}) if "," in names else ():
+            yield rootfs.Link(f"{target}/{alias}", names)
+    if options.flags & MS_RDONLY:
+        yield rootfs.ReadOnly(target)
+
+
+def _cgroup(where: cgroup.Place, target: str, options: Options, *, own: bool) -> rootfs.Step:
+    if not own:
+        return rootfs.Bind(where.directory, target, bool(options.flags & MS_RDONLY), own=True)
+    if where.hierarchy.version != 1:
+        return rootfs.Mount("cgroup2", target, options.flags, "", "cgroup")
+    names = sorted(where.hierarchy.controllers)
+    data = ",".join(["none", *names] if names[0].startswith("name=") else names)
+    return rootfs.Mount("cgroup", target, options.flags, data, "cgroup")
+
+
+def _devices(bundle: Bundle) -> Iterator[rootfs.Step]:
+    """Yield the nodes that every container has, those of the bundle, and the links beside them."""
+    given = {str(each.get("path")): each for each in bundle.devices}
+    for name, major, minor in NODES:
+        if f"/dev/{name}" not in given:
+            yield rootfs.Node(f"/dev/{name}", stat.S_IFCHR, major, minor)
+    for path, each in given.items():
+        if path in PLACED:
+            continue
+        kind = DEVICE_KINDS.get(str(each.get("type")))
+        if kind is None or not path.startswith("/") or ".." in path.split("/"):
+            raise SandboxError(f"config.json: linux.devices: {path!r} is no device", 1)
+        mode = each.get("fileMode")
+        yield rootfs.Node(path, kind, int(each.get("major", 0)), int(each.get("minor", 0)),
+                          0o666 if mode is None else int(mode) & 0o777)  # fmt: skip
+    for path, text in rootfs.LINKS:
+        yield rootfs.Link(path, text)

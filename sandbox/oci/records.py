@@ -1,0 +1,137 @@
+"""What is known of a runtime's containers: one directory each below its root, as runc has it.
+
+<root>/<id>/state.json   the spec's state, and what finds processes and cgroups again
+<root>/<id>/config.json  the bundle's as it was at `create`: what is changed there later has no effect
+<root>/<id>/gate         a FIFO; its first byte starts the program
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from typing import Any
+
+from sandbox import document
+from sandbox.cgroup import Place
+from sandbox.errors import SandboxError
+from sandbox.liveness import boot_id, start_time
+
+__all__ = ["Record", "Records"]
+
+ID = re.compile(r"[\w+.-]{1,1024}", re.ASCII)
+State = dict[str, Any]
+
+
+class Record:
+    """One container, as it was found; `save` writes what was changed in `state`."""
+
+    def __init__(self, directory: str, state: State) -> None:
+        self.directory = directory
+        self.state = state
+
+    @property
+    def pid(self) -> int:
+        """The first process, on this machine."""
+        return int(self.state["pid"])
+
+    @property
+    def gate(self) -> str:
+        """Where the program waits for `start`."""
+        return f"{self.directory}/gate"
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """The container's cgroups."""
+        return document.places_of(self.state)
+
+    @places.setter
+    def places(self, found: tuple[Place, ...]) -> None:
+        self.private.update(document.private(found, 0, rootless=False))
+
+    @property
+    def private(self) -> State:
+        """What only we need: cgroups, those of their parents that were made, the resources that were asked for."""
+        found: State = self.state["Cgscope"]
+        return found
+
+    def status(self) -> str:
+        """Return creating, created, running or stopped; a paused one is running here."""
+        if not self.pid:
+            return "creating"
+        if self.private["BootId"] != boot_id() or start_time(self.pid) != self.private["StartTime"]:
+            return "stopped"
+        return "created" if os.path.exists(self.gate) else "running"
+
+    def born(self, pid: int) -> None:
+        """Record the first process."""
+        self.state["pid"] = pid
+        self.private.update(StartTime=start_time(pid), BootId=boot_id())
+        self.save()
+
+    def save(self) -> None:
+        """Replace the record, atomically."""
+        path = f"{self.directory}/state.json"
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
+            file.write(json.dumps(self.state))
+        os.replace(f"{path}.new", path)
+
+    def remove(self) -> None:
+        """Forget the container."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def spoken(self) -> State:
+        """Return the state as the spec has it: for `state`, and for hooks."""
+        keys = ("ociVersion", "id", "bundle", "annotations")
+        told = {"status": self.status(), "pid": self.pid}
+        if told["status"] == "stopped":
+            told["pid"] = 0
+        return {**{key: self.state[key] for key in keys}, **told}
+
+
+class Records:
+    """The containers below one root."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def add(self, ident: str, bundle: str) -> Record:
+        """Reserve an id; SandboxError when it is taken or none."""
+        directory = self._directory(ident)
+        os.makedirs(self.root, mode=0o700, exist_ok=True)
+        try:
+            os.mkdir(directory, 0o700)
+        except FileExistsError:
+            raise SandboxError(f"container with id exists: {ident}", 1) from None
+        record = Record(directory, {"ociVersion": "1.0.2", "id": ident, "pid": 0, "bundle": bundle, "annotations": {},
+                                    "Cgscope": {"Cgroups": [], "MadeCgroups": [], "Resources": {}}})  # fmt: skip
+        record.save()
+        return record
+
+    def load(self, ident: str) -> Record:
+        """Return a container; SandboxError when there is none."""
+        directory = self._directory(ident)
+        try:
+            with open(f"{directory}/state.json", encoding="utf-8") as file:
+                state = json.load(file)
+        except FileNotFoundError:
+            raise SandboxError(f"container does not exist: {ident}", 1) from None
+        except (ValueError, OSError) as error:
+            raise SandboxError(f"{directory}/state.json: {error}", 1) from None
+        return Record(directory, state)
+
+    def all(self) -> list[Record]:
+        """Return all containers, by id."""
+        found = []
+        with contextlib.suppress(FileNotFoundError):
+            for name in sorted(os.listdir(self.root)):
+                with contextlib.suppress(SandboxError):
+                    found.append(self.load(name))
+        return found
+
+    def _directory(self, ident: str) -> str:
+        if not ID.fullmatch(ident) or ident in (".", ".."):
+            raise SandboxError(f"invalid id {ident!r}: only letters, digits and _+-. are allowed", 1)
+        return f"{self.root}/{ident}"

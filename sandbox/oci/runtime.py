@@ -1,0 +1,291 @@
+"""The operations of the runtime: create, start, kill, delete, exec and what else its callers ask for.
+
+    create   makes everything, up to the program's execve; the first process waits at a FIFO, and is its caller's
+             to reap, as ours is gone by then
+    start    writes the FIFO's one byte
+    delete   takes down what is left
+
+https://github.com/opencontainers/runtime-spec/blob/main/runtime.md
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from inspector.kernel.cgroups import read_hierarchies
+from inspector.kernel.host import Host
+from sandbox import cgroup, devices, freezer, init, terminal, updating
+from sandbox.errors import SandboxError
+from sandbox.launch import Running, launch
+from sandbox.limits import Limits
+from sandbox.oci import bundle as bundles
+from sandbox.oci import hooks, options, plan
+from sandbox.oci.records import Record, Records
+from sandbox.signals import exit_code
+
+__all__ = ["Ends", "create", "delete", "execute", "kill", "pause", "processes", "resume", "start", "update", "wait"]
+
+LOWEST_DESCRIPTOR = 64
+DEFAULT_PARENT = "/cgscope-oci"
+IN_THE_CONTAINER = ("createContainer", "startContainer")
+
+
+class Ends(NamedTuple):
+    """Where the caller wants to hear of a new process: files, "" for none."""
+
+    console_socket: str = ""
+    pid_file: str = ""
+
+
+def create(records: Records, ident: str, directory: str, ends: Ends) -> None:
+    """Make a container from a bundle, up to its program's start; on an error nothing is left."""
+    bundle = bundles.read(directory)
+    process = bundle.process
+    if process is None:
+        raise SandboxError("config.json: process is missing", 1)
+    _check(bundle, process.terminal, ends)
+    record = records.add(ident, bundle.directory)
+    made: list[str] = []
+    places: tuple[cgroup.Place, ...] = ()
+    try:
+        shutil.copyfile(f"{bundle.directory}/config.json", f"{record.directory}/config.json")
+        places = _places(bundle, ident)
+        record.places = places
+        record.state.update(ociVersion=bundle.version, annotations=dict(bundle.annotations))
+        record.private["Resources"] = dict(bundle.resources)
+        os.mkfifo(record.gate, 0o600)
+        gate = _open_gate(record.gate)
+        wanted = plan.launch_of(bundle, process, places, records.root, gate)
+        made = cgroup.apply(wanted.cgroup_steps, cgroup.CREATE)
+        record.private["MadeCgroups"] = [path for path in made if path not in {where.directory for where in places}]
+        record.save()
+        running = launch(
+            lambda end, parent: init.joiner(wanted, end, parent),
+            lambda pid: _born(record, bundle, pid),
+            lambda: _limit(bundle, wanted, places),
+            tty=process.terminal,
+        )
+        _hand_out(running, process, ends, ident)
+    except BaseException:
+        _undo(record, places, made)
+        raise
+
+
+def _open_gate(path: str) -> int:
+    """Open both ends of the FIFO, so that it never ends, on a descriptor that nothing else is put on."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, LOWEST_DESCRIPTOR)
+    finally:
+        os.close(fd)
+
+
+def _check(bundle: bundles.Bundle, tty: bool, ends: Ends) -> None:
+    for name in IN_THE_CONTAINER:
+        if bundle.hooks[name]:
+            raise SandboxError(f"config.json: hooks.{name} is not supported", 1)
+    if tty and not ends.console_socket:
+        raise SandboxError("a terminal is asked for: --console-socket says where it is to be sent", 1)
+    if not os.path.isdir(bundle.root):
+        raise SandboxError(f"config.json: root.path {bundle.root}: no such directory", 1)
+
+
+def _places(bundle: bundles.Bundle, ident: str) -> tuple[cgroup.Place, ...]:
+    parent, _, name = (bundle.cgroups_path.rstrip("/") or f"{DEFAULT_PARENT}/{ident}").rpartition("/")
+    places = cgroup.place(read_hierarchies(Host()), parent, name, None)
+    if pids := cgroup.pids(places):
+        raise SandboxError(f"container's cgroup is not empty: {len(pids)} process(es) in {parent}/{name}", 1)
+    return places
+
+
+def _born(record: Record, bundle: bundles.Bundle, pid: int) -> None:
+    record.born(pid)
+    for name in ("prestart", "createRuntime"):
+        hooks.run(name, bundle.hooks[name], {**record.spoken(), "status": "creating"})
+
+
+def _limit(bundle: bundles.Bundle, wanted: init.Launch, places: tuple[cgroup.Place, ...]) -> None:
+    cgroup.apply(wanted.cgroup_steps, cgroup.LIMIT)
+    rules = options.device_rules(bundle.resources)
+    if rules is not None:
+        restrict(places, rules)
+
+
+def restrict(places: tuple[cgroup.Place, ...], rules: tuple[devices.Rule, ...]) -> None:
+    """Let the container use only these devices."""
+    for where in places:
+        if where.hierarchy.version == 1 and "devices" in where.hierarchy.controllers:
+            cgroup.write(f"{where.directory}/devices.deny", "a")
+            for rule in rules:
+                cgroup.write(f"{where.directory}/devices.allow", str(rule))
+            return
+    for where in places:
+        if where.hierarchy.version != 1:
+            devices.attach(where.directory, rules)
+            return
+
+
+def _hand_out(running: Running, process: bundles.Process, ends: Ends, name: str) -> None:
+    """Give the caller the terminal and the PID of a new process."""
+    if running.console is not None:
+        rows, columns = process.console
+        if rows and columns:
+            terminal.set_size(running.console, rows, columns)
+        _send(ends.console_socket, running.console, name)
+    if ends.pid_file:
+        with open(f"{ends.pid_file}.new", "w", encoding="ascii") as file:
+            file.write(str(running.pid))
+        os.replace(f"{ends.pid_file}.new", ends.pid_file)
+
+
+def _send(path: str, console: int, name: str) -> None:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+            peer.connect(path)
+            socket.send_fds(peer, [name.encode()], [console])
+    except OSError as error:
+        raise SandboxError(f"console socket {path}: {error.strerror}", 1) from None
+
+
+def _undo(record: Record, places: tuple[cgroup.Place, ...], made: list[str]) -> None:
+    with contextlib.suppress(SandboxError, OSError):
+        if record.status() != "stopped" and record.pid:
+            _signal(record, signal.SIGKILL)
+    with contextlib.suppress(SandboxError, OSError):
+        cgroup.remove(places, made)
+    record.remove()
+
+
+def start(records: Records, ident: str) -> None:
+    """Let a created container's program begin."""
+    record = records.load(ident)
+    if record.status() != "created":
+        raise SandboxError(f"cannot start a container that is {record.status()}", 1)
+    try:
+        gate = os.open(record.gate, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise SandboxError(f"container {ident} does not wait to be started: {error.strerror}", 1) from None
+    try:
+        os.write(gate, b"0")
+    finally:
+        os.close(gate)
+    os.unlink(record.gate)
+    hooks.run("poststart", _bundle(record).hooks["poststart"], record.spoken())
+
+
+def _bundle(record: Record) -> bundles.Bundle:
+    """Return what the container was made of: the configuration of then, with the bundle's directory."""
+    return replace(bundles.read(record.directory), directory=record.state["bundle"])
+
+
+def _signal(record: Record, number: int) -> None:
+    """Signal the first process, and no other that has its number by now."""
+    try:
+        pidfd = os.pidfd_open(record.pid)
+    except OSError:
+        raise SandboxError("container not running", 1) from None
+    try:
+        if record.status() == "stopped":
+            raise SandboxError("container not running", 1)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, number)
+    finally:
+        os.close(pidfd)
+
+
+def wait(records: Records, ident: str) -> int:
+    """Wait for the end of a container that this process made, and return its exit code."""
+    return exit_code(os.waitpid(records.load(ident).pid, 0)[1])
+
+
+def kill(records: Records, ident: str, number: int, *, everything: bool) -> None:
+    """Send a signal to the first process, or to all."""
+    record = records.load(ident)
+    if everything:
+        for pid in cgroup.pids(record.places):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return
+    if record.status() not in ("created", "running"):
+        raise SandboxError("container not running", 1)
+    _signal(record, number)
+
+
+def delete(records: Records, ident: str, *, force: bool) -> None:
+    """Remove a container that has ended; with `force` also one that has not, or none."""
+    try:
+        record = records.load(ident)
+    except SandboxError:
+        if force:
+            return
+        raise
+    status = record.status()
+    if status in ("created", "running", "creating") and not force:
+        raise SandboxError(f"cannot delete container {ident} that is not stopped: {status}", 1)
+    told = {**record.spoken(), "status": "stopped", "pid": 0}
+    after = _bundle(record).hooks["poststop"] if os.path.exists(f"{record.directory}/config.json") else ()
+    cgroup.kill(record.places)
+    cgroup.remove(record.places, record.private["MadeCgroups"])
+    record.remove()
+    hooks.run("poststop", after, told)
+
+
+def execute(records: Records, ident: str, document: object, ends: Ends, *, detach: bool) -> int:
+    """Run one more program in a container; returns its exit code, or 0 at once with `detach`."""
+    record = records.load(ident)
+    process = bundles.parse_process(document)
+    if record.status() not in ("created", "running"):
+        raise SandboxError(f"cannot exec in a {record.status()} container", 1)
+    if process.terminal and not ends.console_socket:
+        raise SandboxError("a terminal is asked for: --console-socket says where it is to be sent", 1)
+    steps = tuple(step for step in cgroup.plan(Limits(), record.places) if step.phase == cgroup.JOIN)
+    program = plan.program_of(_bundle(record), process, records.root)
+    wanted = init.Launch(program, steps, join=(record.pid, os.pidfd_open(record.pid)))
+    running = launch(lambda end, parent: init.joiner(wanted, end, parent), tty=process.terminal)
+    _hand_out(running, process, ends, ident)
+    return 0 if detach else exit_code(os.waitpid(running.pid, 0)[1])
+
+
+def processes(records: Records, ident: str) -> list[int]:
+    """Return the PIDs of all processes of a container."""
+    return sorted(cgroup.pids(records.load(ident).places))
+
+
+def pause(records: Records, ident: str) -> None:
+    """Stop all processes of a container."""
+    freezer.freeze(_running(records, ident).pid, force=True)
+
+
+def resume(records: Records, ident: str) -> None:
+    """Let them go on."""
+    freezer.thaw(_running(records, ident).pid, force=True)
+
+
+def _running(records: Records, ident: str) -> Record:
+    record = records.load(ident)
+    if record.status() not in ("created", "running"):
+        raise SandboxError("container not running", 1)
+    return record
+
+
+def update(records: Records, ident: str, resources: Mapping[str, Any]) -> None:
+    """Change the limits of a container: those named, the others stay."""
+    record = _running(records, ident)
+    before = record.private["Resources"]
+    after = {**before, **{key: {**_object(before.get(key)), **_object(value)} if isinstance(value, dict) else value
+                          for key, value in resources.items()}}  # fmt: skip
+    updating.write(record.places, options.limits_of(before), options.limits_of(after))
+    record.private["Resources"] = after
+    record.save()
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
