@@ -49,6 +49,10 @@ VERBS = {
     "history": "images",
     "tag": "images",
     "rmi": "images",
+    "volume": "volumes",
+    "diff": "copying",
+    "cp": "copying",
+    "export": "copying",
     "rootfs": "files",
     "oci": "oci",
     "enter": "any_process",
@@ -84,6 +88,10 @@ Usage: sandbox [--root DIR] COMMAND ...
   port     show where the ports of a container are published
   network  create, ls, inspect, rm, prune: networks of containers
   update   change the limits of containers, running or not
+  diff     show what a container changed in its root filesystem
+  cp       copy files between a container and this machine
+  export   write a container's files as an archive
+  volume   create, ls, inspect, rm, prune
 
   load     bring in images from an archive of `docker save`, or an OCI layout
   import   make an image of a root filesystem's archive

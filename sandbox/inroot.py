@@ -32,12 +32,13 @@ def root_directory(path: str = "/") -> Iterator[int]:
         os.close(fd)
 
 
-def in_root_open(root: int, path: str, flags: int = os.O_PATH, *, links: bool = True) -> int:
-    """Open an existing `path` below the descriptor `root`, close-on-exec; without `links` a link in it is ELOOP.
+def in_root_open(root: int, path: str, flags: int = os.O_PATH, *, links: bool = True, mounts: bool = True) -> int:
+    """Open an existing `path` below the descriptor `root`, close-on-exec.
 
-    Raises OSError with the path as it is called inside.
+    Without `links` a link in it is ELOOP, without `mounts` a mount point in it is EXDEV. Raises OSError with the
+    path as it is called inside.
     """
-    resolve = IN_ROOT | (0 if links else syscalls.RESOLVE_NO_SYMLINKS)
+    resolve = IN_ROOT | (0 if links else syscalls.RESOLVE_NO_SYMLINKS) | (0 if mounts else syscalls.RESOLVE_NO_XDEV)
     return syscalls.openat2(root, path or ".", flags, resolve)
 
 

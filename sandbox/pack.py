@@ -42,22 +42,26 @@ class Entry(NamedTuple):
     stat: os.stat_result
 
 
-def walk(top: int) -> Iterator[Entry]:
-    """Yield everything below the directory `top`, sorted, a directory before what is in it."""
-    waiting: list[Entry] = _entries(top, "")
+def walk(top: int, *, mounts: bool = True) -> Iterator[Entry]:
+    """Yield everything below the directory `top`, sorted, a directory before what is in it.
+
+    Without `mounts` what is mounted below it is not entered.
+    """
+    waiting: list[Entry] = _entries(top, "", mounts=mounts)
     while waiting:
         entry = waiting.pop()
         yield entry
         if stat.S_ISDIR(entry.stat.st_mode):
-            waiting += _entries(top, entry.path)
+            waiting += _entries(top, entry.path, mounts=mounts)
 
 
-def _entries(top: int, path: str) -> list[Entry]:
+def _entries(top: int, path: str, *, mounts: bool) -> list[Entry]:
     """Return what a directory holds, the last name first; one that is gone holds nothing."""
     try:
-        fd = in_root_open(top, path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, links=False)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+        fd = in_root_open(top, path, flags, links=False, mounts=mounts)
     except OSError as error:
-        if error.errno in GONE:
+        if error.errno in (*GONE, errno.EXDEV):
             return []
         raise
     try:
@@ -72,60 +76,78 @@ def _entries(top: int, path: str) -> list[Entry]:
         os.close(fd)
 
 
-def pack(fd: int, name: str, *, same_device: bool = False) -> Iterator[bytes]:
+def pack(fd: int, name: str, *, mounts: bool = True) -> Iterator[bytes]:
     """Yield an archive of what `fd` (O_PATH) is: under `name` itself, and of a directory all that is in it.
 
-    `name` "." puts the content of a directory at the archive's root. With `same_device` what is mounted stays out.
+    `name` "." puts the content of a directory at the archive's root. Without `mounts` a mount point is as empty as
+    it is without the mount.
     """
     links: dict[tuple[int, int], str] = {}
     found = os.fstat(fd)
-    yield from _member(fd, "" if stat.S_ISDIR(found.st_mode) else None, name, found, links)
+    yield from _member(os.dup(fd), name, found, links)
     if stat.S_ISDIR(found.st_mode):
-        for entry in walk(fd):
-            if not same_device or entry.stat.st_dev == found.st_dev:
-                yield from _member(fd, entry.path, f"{name}/{entry.path}", entry.stat, links)
+        for entry in walk(fd, mounts=mounts):
+            own = _open(fd, entry.path, mounts=mounts)
+            if own is not None:
+                yield from _member(own, f"{name}/{entry.path}", entry.stat, links)
+            elif not mounts and stat.S_IFMT(entry.stat.st_mode) in (stat.S_IFDIR, stat.S_IFREG):
+                yield _mount_point(f"{name}/{entry.path}", entry.stat)
     yield bytes(2 * BLOCK)
 
 
-def _member(
-    top: int, path: str | None, name: str, found: os.stat_result, links: dict[tuple[int, int], str]
-) -> Iterator[bytes]:
-    """Yield one member: the file at `path` below the directory `top`, or `top` itself where the path is None."""
-    member = tarfile.TarInfo(name)
-    kind = KINDS.get(stat.S_IFMT(found.st_mode))
-    if kind is None or is_whiteout(found):
-        return  # a socket is nothing without the process behind it
-    member.type, member.mode = kind, stat.S_IMODE(found.st_mode)
-    member.uid, member.gid = found.st_uid, found.st_gid
-    member.pax_headers = {"mtime": f"{found.st_mtime_ns // 1_000_000_000}.{found.st_mtime_ns % 1_000_000_000:09d}"}
-    member.devmajor, member.devminor = os.major(found.st_rdev), os.minor(found.st_rdev)
-    identity = (found.st_dev, found.st_ino)
-    if kind != tarfile.DIRTYPE and found.st_nlink > 1:
-        if identity in links:
-            member.type, member.linkname = tarfile.LNKTYPE, links[identity]
-            yield _header(member)
-            return
-        links[identity] = name
+def _open(top: int, path: str, *, mounts: bool) -> int | None:
+    """Open a file of the tree; None when it is gone, or a mount point that is not to be entered."""
     try:
-        own = os.dup(top) if path is None else in_root_open(top, path, os.O_PATH | os.O_NOFOLLOW, links=False)
+        return in_root_open(top, path, os.O_PATH | os.O_NOFOLLOW, links=False, mounts=mounts)
     except OSError as error:
-        if error.errno in GONE:
-            return
+        if error.errno in (*GONE, errno.EXDEV):
+            return None
         raise
+
+
+def _mount_point(name: str, found: os.stat_result) -> bytes:
+    member = tarfile.TarInfo(name)
+    is_directory = stat.S_ISDIR(found.st_mode)
+    member.type, member.mode = (tarfile.DIRTYPE, 0o755) if is_directory else (tarfile.REGTYPE, 0o644)
+    return _header(member)
+
+
+def _member(own: int, name: str, found: os.stat_result, links: dict[tuple[int, int], str]) -> Iterator[bytes]:
+    """Yield one member, of the file that `own` (O_PATH; closed here) was opened as."""
     try:
+        kind = KINDS.get(stat.S_IFMT(found.st_mode))
+        if kind is None or is_whiteout(found):
+            return  # a socket is nothing without the process behind it
+        member = _described(name, kind, found)
+        identity = (found.st_dev, found.st_ino)
+        if kind != tarfile.DIRTYPE and found.st_nlink > 1:
+            if identity in links:
+                member.type, member.linkname = tarfile.LNKTYPE, links[identity]
+                yield _header(member)
+                return
+            links[identity] = name
         if kind == tarfile.SYMTYPE:
             member.linkname = os.readlink("", dir_fd=own)
         if kind in (tarfile.REGTYPE, tarfile.DIRTYPE):
-            member.pax_headers |= {
-                f"SCHILY.xattr.{key}": value.decode("utf-8", "surrogateescape")
-                for key, value in read_attributes(own).items()
-            }
+            attributes = read_attributes(own).items()
+            found_there = {f"SCHILY.xattr.{key}": value.decode("utf-8", "surrogateescape") for key, value in attributes}
+            member.pax_headers = {**member.pax_headers, **found_there}
         if kind == tarfile.REGTYPE:
             yield from _file(own, member, identity)
         else:
             yield _header(member)
     finally:
         os.close(own)
+
+
+def _described(name: str, kind: bytes, found: os.stat_result) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.mode = kind, stat.S_IMODE(found.st_mode)
+    member.uid, member.gid = found.st_uid, found.st_gid
+    whole, rest = divmod(found.st_mtime_ns, 1_000_000_000)
+    member.pax_headers = {"mtime": f"{whole}.{rest:09d}"}
+    member.devmajor, member.devminor = os.major(found.st_rdev), os.minor(found.st_rdev)
+    return member
 
 
 def _header(member: tarfile.TarInfo) -> bytes:

@@ -20,7 +20,7 @@ from sandbox.sharing import joined
 from sandbox.spec import Spec, environment
 from sandbox.state import Document, Store
 
-__all__ = ["Prepared", "prepare", "prepare_again"]
+__all__ = ["Prepared", "prepare", "prepare_again", "root_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +70,13 @@ def prepare_again(text: Document, store: Store) -> Prepared:
 
 def _compute(spec: Spec, store: Store, container: str, known: Document | None) -> Prepared:
     rootless = os.geteuid() != 0
-    lowers, like = _made_of(spec, store)
     for volume in spec.volumes:
         if not volume.name and not os.path.lexists(volume.source):
             raise SandboxError(f"invalid volume: {volume.source}: no such file or directory")
         if volume.name and volume.copy:
             import sandbox.filling  # noqa: F401, PLC0415  from here on nothing is imported in the child
-    directory = store.directory(container)
-    files = preparing.own_files(spec.network, store, container)
-    layout = rootfs.Layout(lowers, f"{directory}/upper", f"{directory}/work", f"{directory}/merged", *files)
     host = Host()
+    layout, root, layers, pieces = root_of(spec, store, container, host, rootless=rootless)
     places = cgroup.place(
         read_hierarchies(host), spec.cgroup_parent, container, read_cgroup(host, "self") if rootless else None
     )
@@ -93,7 +90,6 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
     attributes.load(spec.attributes)
     shared = tuple(joined(spec.sharing, store, container))
     rights = security.rights(spec.security, spec.capabilities, store.root)
-    root, layers, pieces = _root(host, layout, directory, like, rootless=rootless)
     launch = init.Launch(
         program=init.Program(
             spec.argv,
@@ -125,7 +121,7 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
         hostname=spec.hostname,
         read_only=spec.read_only,
     )
-    text = known or document.new(replace(spec, limits=limits), container, layout, directory)
+    text = known or document.new(replace(spec, limits=limits), container, layout, store.directory(container))
     text["Cgscope"].update(document.private(places, rights.capabilities, rootless=rootless))
     warnings = [f"cannot limit {name} here: the container runs without that limit" for name in lost]
     if memory := cgroup.located("memory", places):
@@ -151,6 +147,17 @@ def _limits(spec: Spec, places: Sequence[cgroup.Place]) -> tuple[Limits, list[st
     if limits.pids is None and "pids" not in lost and cgroup.located("pids", places):
         limits = replace(limits, pids=DEFAULT_PIDS)
     return limits, lost
+
+
+def root_of(
+    spec: Spec, store: Store, container: str, host: Host, *, rootless: bool
+) -> tuple[rootfs.Layout, Root, list[Layer], list[rootfs.Step]]:
+    """Return where a container's files are, the mount that is its root, and what that consists of."""
+    lowers, like = _made_of(spec, store)
+    directory = store.directory(container)
+    files = preparing.own_files(spec.network, store, container)
+    layout = rootfs.Layout(lowers, f"{directory}/upper", f"{directory}/work", f"{directory}/merged", *files)
+    return (layout, *_root(host, layout, directory, like, rootless=rootless))
 
 
 def _made_of(spec: Spec, store: Store) -> tuple[tuple[str, ...], str]:

@@ -22,7 +22,7 @@ from typing import IO, Any, NamedTuple, cast
 
 from sandbox.errors import SandboxError
 from sandbox.inroot import host_path, in_root_open, make_directories
-from sandbox.metadata import Metadata, is_whiteout, nanoseconds, set_metadata
+from sandbox.metadata import CAPABILITY, Metadata, is_whiteout, nanoseconds, set_metadata
 from sandbox.removal import remove_tree
 from sandbox.tarstream import members, place, shown
 
@@ -39,13 +39,15 @@ class Rules(NamedTuple):
     """How members become files.
 
     `whiteouts`: it is an image's layer. `own_ids`: keep the members' owners; without it all is
-    `owner`'s. `rootless`: neither owners nor devices can be made. `replace`: a directory may take
+    `owner`'s, and nobody else's program runs as him: set-uid bits are dropped. `devices`: make them.
+    `rootless`: neither owners nor devices can be made. `replace`: a directory may take
     the place of something else, and the other way round.
     """
 
     whiteouts: bool = False
     own_ids: bool = True
     owner: tuple[int, int] = (0, 0)
+    devices: bool = True
     rootless: bool = False
     replace: bool = True
 
@@ -204,15 +206,9 @@ class Unpacker:
     def _hard_link(self, parent: int, name: str, member: tarfile.TarInfo) -> None:
         target = place(member.linkname)
         folder, _, old = target.rpartition("/")
+        fd = make_directories(self._root, self._inside(folder))
         try:
-            fd = in_root_open(self._root, self._inside(folder), os.O_PATH | os.O_DIRECTORY)
-        except FileNotFoundError:
-            raise SandboxError(f"hard link {shown(member.name)}: {shown(target)} is not in this archive") from None
-        try:
-            try:
-                found = os.lstat(old or ".", dir_fd=fd)
-            except FileNotFoundError:
-                raise SandboxError(f"hard link {shown(member.name)}: {shown(target)} is not in this archive") from None
+            found = os.lstat(old or ".", dir_fd=fd)
             if stat.S_ISDIR(found.st_mode) or is_whiteout(found):
                 raise SandboxError(f"hard link {shown(member.name)} to {shown(target)}, which is no file: refused")
             with contextlib.suppress(FileNotFoundError):
@@ -220,13 +216,15 @@ class Unpacker:
                     return
             self._clear(parent, name)
             os.link(old, name, src_dir_fd=fd, dst_dir_fd=parent, follow_symlinks=False)
+        except FileNotFoundError:
+            raise SandboxError(f"hard link {shown(member.name)}: {shown(target)} is not in this archive") from None
         finally:
             os.close(fd)
 
     def _node(self, parent: int, name: str, path: str, member: tarfile.TarInfo) -> None:
         if not member.isfifo() and (member.devmajor, member.devminor) == (0, 0):
             raise SandboxError(f"the archive's member {shown(path)} is device 0:0, overlayfs's whiteout: refused")
-        if not member.isfifo() and self._rules.rootless:
+        if not member.isfifo() and (self._rules.rootless or not self._rules.devices):
             self.lost["devices"] += 1
             return
         self._clear(parent, name)
@@ -286,7 +284,10 @@ class Unpacker:
             if key.startswith(XATTR)
         }
         when = nanoseconds(member.pax_headers.get("mtime", member.mtime))
-        self.lost.update(set_metadata(fd, Metadata(self._owner(member), member.mode & 0o7777, when, attributes)))
+        mode = member.mode & (0o7777 if self._rules.own_ids else 0o1777)
+        if not self._rules.own_ids:
+            attributes.pop(CAPABILITY, None)
+        self.lost.update(set_metadata(fd, Metadata(self._owner(member), mode, when, attributes)))
 
     def _finish_name(self, parent: int, name: str, member: tarfile.TarInfo) -> None:
         """Do the same for what cannot be opened: a link, a device, a FIFO."""

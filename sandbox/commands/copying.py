@@ -1,0 +1,163 @@
+"""`sandbox diff`, `cp` and `export`: what a container changed, and files in and out of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from sandbox.commands.output import ending_with_one, say_line
+from sandbox.errors import SandboxError
+from sandbox.parsing import Arguments, Parser, new_parser
+
+if TYPE_CHECKING:
+    from sandbox.state import Store
+
+__all__ = ["cp", "cp_parser", "diff", "diff_parser", "export", "export_parser"]
+
+STREAM = "-"
+
+
+def diff_parser() -> Parser:
+    """Return the parser of `sandbox diff`."""
+    text = "Show what a container added (A), changed (C) and deleted (D) in its root filesystem."
+    parser = new_parser("diff", "CONTAINER", text)
+    parser.add_argument("container", metavar="CONTAINER")
+    return parser
+
+
+def diff(words: list[str], store: Store) -> int:
+    """Show what a container changed."""
+    arguments = diff_parser().parse_args(words)
+    from sandbox.document import printable  # noqa: PLC0415
+    from sandbox.view import changes_of  # noqa: PLC0415
+
+    with ending_with_one():
+        for change in changes_of(store, arguments.container):
+            say_line(f"{change.kind} {printable(change.path)}")
+    return 0
+
+
+def export_parser() -> Parser:
+    """Return the parser of `sandbox export`."""
+    text = "Write a container's root filesystem, without what is mounted in it, as an archive."
+    parser = new_parser("export", "[-o FILE] CONTAINER", text)
+    parser.add_argument("-o", "--output", default=STREAM, metavar="FILE", help="the archive (default: standard output)")
+    parser.add_argument("container", metavar="CONTAINER")
+    return parser
+
+
+def export(words: list[str], store: Store) -> int:
+    """Write a container's files as an archive."""
+    arguments = export_parser().parse_args(words)
+    from sandbox.pack import pack, write_to  # noqa: PLC0415
+    from sandbox.view import container_root  # noqa: PLC0415
+
+    with ending_with_one():
+        if arguments.output == STREAM:
+            _refuse_terminal(1)
+            with container_root(store, arguments.container, volumes=False) as (root, _):
+                write_to(1, pack(root, ".", mounts=False))
+            return 0
+        # The file before the container's root is ours, and whole or not at all.
+        with open(f"{arguments.output}.new", "wb", buffering=0) as file:
+            try:
+                with container_root(store, arguments.container, volumes=False) as (root, _):
+                    write_to(file.fileno(), pack(root, ".", mounts=False))
+            except BaseException:
+                os.unlink(f"{arguments.output}.new")
+                raise
+        os.replace(f"{arguments.output}.new", arguments.output)
+    return 0
+
+
+def _refuse_terminal(fd: int) -> None:
+    if os.isatty(fd):
+        raise SandboxError("an archive is not for a terminal: redirect it", 1)
+
+
+def cp_parser() -> Parser:
+    """Return the parser of `sandbox cp`."""
+    usage = "[OPTIONS] CONTAINER:PATH PATH|- | PATH|- CONTAINER:PATH"
+    text = "Copy files between a container, running or not, and this machine; - is an archive."
+    parser = new_parser("cp", usage, text)
+    add = parser.add_argument
+    add("-a", "--archive", action="store_true", help="keep the owners, when copying out too")
+    add("-L", "--follow-link", action="store_true", help="copy what a link leads to, not the link")
+    add("-q", "--quiet", action="store_true", help="say nothing, as without it")
+    add("source", metavar="SOURCE")
+    add("target", metavar="TARGET")
+    return parser
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Return the container ("" for the host) and the path that an operand names."""
+    name, colon, path = text.partition(":")
+    if not colon or text.startswith(("/", ".")) or "/" in name:
+        return "", text
+    return name, path
+
+
+def cp(words: list[str], store: Store) -> int:
+    """Copy files in or out."""
+    arguments = cp_parser().parse_args(words)
+    source, path = _split(arguments.source)
+    target, into = _split(arguments.target)
+    with ending_with_one():
+        if source and target:
+            raise SandboxError("copying between containers is not supported", 1)
+        if not source and not target:
+            raise SandboxError("one of the two must be CONTAINER:PATH", 1)
+        if not path or not into:
+            raise SandboxError("a path must not be empty", 1)
+        lost = _copy_out(store, source, path, arguments) if source else _copy_in(store, target, into, arguments)
+    if lost:
+        text = ", ".join(f"{kind} of {count} files" for kind, count in sorted(lost.items()))
+        sys.stderr.write(f"sandbox: warning: not copied: {text}\n")
+    return 0
+
+
+def _here(path: str) -> str:
+    """Complete a path of this machine; what stands at its end matters, so it is not shortened."""
+    return path if path.startswith("/") else f"{os.getcwd()}/{path}"
+
+
+def _copy_out(store: Store, container: str, path: str, arguments: Arguments) -> Counter[str]:
+    from sandbox.copying import Place, copy, pack_source  # noqa: PLC0415
+    from sandbox.inroot import root_directory  # noqa: PLC0415
+    from sandbox.pack import write_to  # noqa: PLC0415
+    from sandbox.unpack import Rules  # noqa: PLC0415
+    from sandbox.view import container_root  # noqa: PLC0415
+
+    if arguments.target == STREAM:
+        _refuse_terminal(1)
+    here = _here(arguments.target)
+    rules = Rules(own_ids=arguments.archive, owner=(os.geteuid(), os.getegid()), devices=False, replace=False,
+                  rootless=os.geteuid() != 0)  # fmt: skip
+    with root_directory() as host, container_root(store, container) as (root, _):
+        place = Place(root, f"/{path.lstrip('/')}", container)
+        if arguments.target != STREAM:
+            return copy(place, Place(host, here), rules, follow_link=arguments.follow_link)
+        with pack_source(place, follow_link=arguments.follow_link) as pieces:
+            write_to(1, pieces)
+    return Counter()
+
+
+def _copy_in(store: Store, container: str, path: str, arguments: Arguments) -> Counter[str]:
+    from sandbox.copying import Place, copy, unpack_into  # noqa: PLC0415
+    from sandbox.inroot import root_directory  # noqa: PLC0415
+    from sandbox.tarstream import archive_errors, plain  # noqa: PLC0415
+    from sandbox.unpack import Rules  # noqa: PLC0415
+    from sandbox.view import container_root  # noqa: PLC0415
+
+    if arguments.source == STREAM:
+        _refuse_terminal(0)
+    here = _here(arguments.source)
+    rules = Rules(replace=False, rootless=os.geteuid() != 0)
+    with root_directory() as host, container_root(store, container) as (root, _):
+        place = Place(root, f"/{path.lstrip('/')}", container)
+        if arguments.source != STREAM:
+            return copy(Place(host, here), place, rules, follow_link=arguments.follow_link)
+        with open(0, "rb", buffering=0, closefd=False) as file, archive_errors("standard input"):
+            return unpack_into(plain(file), place, rules)

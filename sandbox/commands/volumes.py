@@ -1,0 +1,127 @@
+"""`sandbox volume`: directories that outlive the containers they are mounted in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandbox.commands.output import each, ending_with_one, say_line
+from sandbox.errors import SandboxError
+from sandbox.parsing import Arguments, Parser, new_parser
+
+if TYPE_CHECKING:
+    from sandbox.state import Store
+
+__all__ = ["volume", "volume_parser"]
+
+
+def volume_parser() -> Parser:
+    """Return the parser of `sandbox volume`."""
+    parser = new_parser("volume", "COMMAND ...", "Make, list, show and remove volumes.")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND", parser_class=Parser)
+    create = commands.add_parser("create", help="make a volume, and print its name")
+    create.add_argument("--label", action="append", default=[], metavar="K[=V]", help="a label")
+    create.add_argument("name", nargs="?", default="", metavar="NAME")
+    listing = commands.add_parser("ls", help="list volumes")
+    listing.add_argument("-q", "--quiet", action="store_true", help="only their names")
+    filters = "dangling=true|false, name=TEXT, label=K[=V]"
+    listing.add_argument("-f", "--filter", action="append", default=[], metavar="K=V", help=filters)
+    inspect = commands.add_parser("inspect", help="show all that is known of volumes, as JSON")
+    inspect.add_argument("-f", "--format", default="", metavar="TEXT", help="such as '{{.Mountpoint}}'")
+    inspect.add_argument("volumes", nargs="+", metavar="VOLUME")
+    removal = commands.add_parser("rm", help="remove volumes that no container has")
+    removal.add_argument("-f", "--force", action="store_true", help="one that is not there is no error")
+    removal.add_argument("volumes", nargs="+", metavar="VOLUME")
+    prune = commands.add_parser("prune", help="remove the volumes without a name that no container has")
+    prune.add_argument("-a", "--all", action="store_true", help="those with a name too")
+    prune.add_argument("-f", "--force", action="store_true", help="do not ask: we never do")
+    return parser
+
+
+def volume(words: list[str], store: Store) -> int:
+    """Work with volumes."""
+    arguments = volume_parser().parse_args(words)
+    actions = {"create": _create, "ls": _list, "inspect": _inspect, "rm": _remove, "prune": _prune}
+    return actions[arguments.action](arguments, store)
+
+
+def _create(arguments: Arguments, store: Store) -> int:
+    import time  # noqa: PLC0415
+
+    from sandbox.lifecycle import pairs  # noqa: PLC0415
+    from sandbox.times import timestamp  # noqa: PLC0415
+    from sandbox.volumes.store import Volumes  # noqa: PLC0415
+
+    with ending_with_one():
+        labels = dict(pairs(arguments.label, "label"))
+        created = timestamp(time.time())
+        say_line(Volumes(store.root).create(arguments.name, created, labels, anonymous=not arguments.name))
+    return 0
+
+
+def _list(arguments: Arguments, store: Store) -> int:
+    from sandbox.document import table  # noqa: PLC0415
+    from sandbox.volumes.store import Volumes, users_of  # noqa: PLC0415
+
+    with ending_with_one():
+        kept = Volumes(store.root)
+        used = users_of(store)
+        names = kept.names()
+        for wanted in arguments.filter:
+            key, _, value = wanted.partition("=")
+            if key == "dangling" and value in ("true", "false", "1", "0"):
+                names = [name for name in names if (name not in used) == (value in ("true", "1"))]
+            elif key == "name":
+                names = [name for name in names if value in name]
+            elif key == "label":
+                names = [name for name in names if _has_label(kept.document(name)["Labels"] or {}, value)]
+            else:
+                raise SandboxError(f"invalid filter {wanted!r}", 1)
+    if arguments.quiet:
+        for name in names:
+            say_line(name)
+    else:
+        say_line(table([["DRIVER", "VOLUME NAME"], *(["local", name] for name in names)]))
+    return 0
+
+
+def _has_label(labels: dict[str, str], wanted: str) -> bool:
+    key, equals, value = wanted.partition("=")
+    return key in labels and (not equals or labels[key] == value)
+
+
+def _inspect(arguments: Arguments, store: Store) -> int:
+    import json  # noqa: PLC0415
+
+    from sandbox.document import render  # noqa: PLC0415
+    from sandbox.volumes.store import Volumes  # noqa: PLC0415
+
+    with ending_with_one():
+        documents = [Volumes(store.root).document(name) for name in arguments.volumes]
+        for document in documents if arguments.format else []:
+            say_line(render(document, arguments.format))
+    if not arguments.format:
+        say_line(json.dumps(documents, indent=4))
+    return 0
+
+
+def _remove(arguments: Arguments, store: Store) -> int:
+    from sandbox.volumes.store import NoSuchVolume, Volumes  # noqa: PLC0415
+
+    def action(name: str) -> None:
+        try:
+            Volumes(store.root).remove(name, store)
+        except NoSuchVolume:
+            if not arguments.force:
+                raise
+
+    return each(arguments.volumes, action)
+
+
+def _prune(arguments: Arguments, store: Store) -> int:
+    from sandbox.volumes.store import Volumes  # noqa: PLC0415
+
+    with ending_with_one():
+        gone = Volumes(store.root).prune(store, named=arguments.all)
+    for line in ["Deleted Volumes:", *gone] if gone else ["no volume is unused"]:
+        say_line(line)
+    return 0

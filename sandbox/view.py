@@ -1,0 +1,97 @@
+"""A container's files, seen from here: as its processes see them, or mounted for us where it has none.
+
+What is mounted for us is so in a mount namespace of this process, for its
+lifetime: on the host nothing is mounted, and nothing is left. The host's files stay in
+sight beside it. Paths are resolved in the descriptor that is given, by in_root_open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from inspector.kernel.host import Host
+from sandbox import mounting, namespaces, syscalls
+from sandbox.changes import Change, changes
+from sandbox.codec import decode
+from sandbox.errors import SandboxError
+from sandbox.liveness import is_running
+from sandbox.prepare import root_of
+from sandbox.rootfs import Bind, Step
+from sandbox.spec import Spec
+from sandbox.state import Document, Store
+
+__all__ = ["changes_of", "container_root"]
+
+
+@contextlib.contextmanager
+def container_root(store: Store, name: str, *, volumes: bool = True) -> Iterator[tuple[int, bool]]:
+    """Open a container's root, with its `volumes`; tell whether it runs, which mounts all that it has."""
+    text = store.find(name)
+    if text["State"]["Running"]:
+        fd = _root_of_process(text)
+        if fd is not None:
+            try:
+                yield fd, True
+            finally:
+                os.close(fd)
+            return
+    with store.locked(text["Id"]) as text:  # nobody starts it meanwhile: a layer is not mounted twice
+        if text["State"]["Running"]:
+            raise SandboxError(f"container {name} is being started: try again", 1)
+        target = _mount(store, text, volumes=volumes)
+        fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield fd, False
+        finally:
+            os.close(fd)
+
+
+def _root_of_process(text: Document) -> int | None:
+    """Open the root directory of a container's first process; None when that is gone."""
+    try:
+        fd = os.open(f"/proc/{text['State']['Pid']}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    if is_running(text):  # what was opened is what is checked
+        return fd
+    os.close(fd)
+    return None
+
+
+def _be_alone() -> None:
+    """Move into namespaces in which this process may mount, and reach what belongs to the container's users."""
+    if os.geteuid() != 0:
+        namespaces.enter_user_namespace()
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+
+
+def _mount(store: Store, text: Document, *, volumes: bool) -> str:
+    spec = decode(Spec, text["Cgscope"]["Spec"])
+    rootless = os.geteuid() != 0
+    layout, root, _, pieces = root_of(spec, store, text["Id"], Host(), rootless=rootless)
+    wanted = sorted(spec.volumes if volumes else (), key=lambda volume: volume.target.count("/"))
+    there = [volume for volume in wanted if os.path.lexists(volume.source)]
+    steps: list[Step] = [*pieces, *(Bind(each.source, each.target, each.read_only) for each in there)]
+    _be_alone()
+    mounting.apply(root, steps)
+    return layout.merged
+
+
+def changes_of(store: Store, name: str) -> list[Change]:
+    """Return what a container changed of its root filesystem."""
+    text = store.find(name)
+    spec = decode(Spec, text["Cgscope"]["Spec"])
+    rootless = os.geteuid() != 0
+    layout, root, layers, _ = root_of(spec, store, text["Id"], Host(), rootless=rootless)
+    if rootless:
+        namespaces.enter_user_namespace()
+    made_for_mounts = root.skeleton.path if root.skeleton else ""
+    found = []
+    for layer in layers:
+        # A root in pieces: each is an overlay on a directory of its own.
+        inside = layer.like.removeprefix(layout.lowers[-1].rstrip("/")) if len(layers) > 1 else ""
+        lowers = [path for path in layer.lowers if path != made_for_mounts]
+        found += [change._replace(path=f"{inside}{change.path}") for change in changes(layer.upper, lowers)]
+    return found
