@@ -76,7 +76,7 @@ CPU_PANELS = [
     graph("CPU", "CPU used in user mode and in the kernel, and the effective limit. 1 is one core.", "short",
           Query(f"sum({rate('container_cpu_user_seconds_total')})", "user"),
           Query(f"sum({rate('container_cpu_system_seconds_total')})", "kernel"),
-          Query(f"min({of('container_cpu_limit_cores')})", "limit"), link=CPU, axis="cores", stack=True,
+          Query(f"sum({of('container_cpu_limit_cores')})", "limit"), link=CPU, axis="cores", stack=True,
           limit="limit", width=8),
     graph("Throttled", "Share of the periods in which a quota stopped it: its own, and that of a cgroup above it, "
           "which its own counters do not show.", "percentunit",
@@ -97,7 +97,7 @@ MEMORY = [
           Query(f"sum({of('container_memory_unreclaimable_bytes')})", "cannot be reclaimed"),
           Query(f"sum({of('container_memory_working_set_bytes')})", "working set"),
           Query(f"sum({of('container_memory_usage_bytes')})", "charged"),
-          Query(f"min({of('container_memory_limit_bytes')})", "limit"), link=PRESSURE, limit="limit", width=8),
+          Query(f"sum({of('container_memory_limit_bytes')})", "limit"), link=PRESSURE, limit="limit", width=8),
     graph("Its parts", "Anonymous memory (heaps and stacks), page cache and swap.", "bytes",
           Query(f"sum({of('container_memory_rss')})", "anonymous"), Query(f"sum({of('container_memory_cache')})",
           "cache"),
@@ -115,7 +115,7 @@ MEMORY = [
          link=PRESSURE, width=8),
     graph("Tasks", "Threads and processes; fork fails at the limit.", "short",
           Query(f"sum({of('container_threads')})", "threads"), Query(f"sum({of('container_processes')})", "processes"),
-          Query(f"min({of('container_pids_limit')})", "limit"), link=PRESSURE, limit="limit", width=8),
+          Query(f"sum({of('container_pids_limit')})", "limit"), link=PRESSURE, limit="limit", width=8),
 ]  # fmt: skip
 
 DISK = [
