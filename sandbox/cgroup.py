@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 
 from inspector.kernel.cgroups import Hierarchy, Membership, ancestors, parse_pids, path_in
 from inspector.kernel.host import Host
-from sandbox import devices, limit_files
+from sandbox import limit_files
+from sandbox.devices import DEFAULT_RULES, Rule, attach, parse_rule
 from sandbox.errors import SandboxError, describe
 from sandbox.limits import FIELDS, Limits
 
@@ -104,7 +105,9 @@ def place(
     return tuple(found)
 
 
-def plan(limits: Limits, places: Sequence[Place], *, all_devices: bool = False) -> tuple[Step, ...]:
+def plan(
+    limits: Limits, places: Sequence[Place], *, all_devices: bool = False, devices: Iterable[Rule] = ()
+) -> tuple[Step, ...]:
     """Return all steps for a container with these limits, in order.
 
     Raises SandboxError for a limit whose controller is in none of the places.
@@ -114,7 +117,7 @@ def plan(limits: Limits, places: Sequence[Place], *, all_devices: bool = False) 
         steps += _create(where, limits)
     steps += [Step(JOIN, "write", f"{where.directory}/{JOIN_FILE[where.hierarchy.version]}", "0") for where in places]
     if not all_devices:
-        steps += _device_steps(places)
+        steps += _device_steps(places, [*DEFAULT_RULES, *devices])
     for controller in limit_files.CONTROLLERS:
         steps += _limit_steps(controller, limits, places)
     return tuple(steps)
@@ -140,17 +143,17 @@ def _create(where: Place, limits: Limits) -> Iterator[Step]:
         parent = directory
 
 
-def _device_steps(places: Sequence[Place]) -> Iterator[Step]:
-    """Allow the usual devices only: CAP_MKNOD, which is Docker's default, would open the host's disks."""
+def _device_steps(places: Sequence[Place], rules: Sequence[Rule]) -> Iterator[Step]:
+    """Allow these devices only: CAP_MKNOD, which is Docker's default, would open the host's disks."""
     for where in places:
         if where.hierarchy.version == 1 and "devices" in where.hierarchy.controllers:
             yield Step(LIMIT, "write", f"{where.directory}/devices.deny", "a")
-            for rule in devices.DEFAULT_RULES:
+            for rule in rules:
                 yield Step(LIMIT, "write", f"{where.directory}/devices.allow", str(rule))
             return
     for where in places:
         if where.hierarchy.version != 1:  # v2 has a program for each cgroup in place of a controller
-            yield Step(LIMIT, "devices", where.directory, "default")
+            yield Step(LIMIT, "devices", where.directory, ", ".join(map(str, rules)))
             return
 
 
@@ -225,7 +228,7 @@ def _do(step: Step, made: list[str]) -> None:
         elif step.action == "copy":
             _copy_if_empty(step.value, step.path)
         elif step.action == "devices":
-            devices.attach(step.path, devices.DEFAULT_RULES)
+            attach(step.path, map(parse_rule, step.value.split(", ")))
         else:
             write(step.path, step.value)
     except OSError:

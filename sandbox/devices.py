@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sandbox import syscalls
 
-__all__ = ["DEFAULT_RULES", "NODES", "Rule", "attach", "program"]
+__all__ = ["DEFAULT_RULES", "NODES", "Rule", "attach", "parse_rule", "program"]
 
 # name, major, minor: what every program expects in /dev (runc libcontainer/specconv AllowedDevices).
 NODES = (
@@ -44,6 +44,13 @@ class Rule(NamedTuple):
     def __str__(self) -> str:
         major, minor = ("*" if number is None else number for number in (self.major, self.minor))
         return f"{self.kind} {major}:{minor} {self.access}"
+
+
+def parse_rule(text: str) -> Rule:
+    """Return the rule that a line of devices.list or devices.allow stands for, such as `c 1:3 rwm`."""
+    kind, numbers, access = text.split(" ")
+    major, minor = (None if number == "*" else int(number) for number in numbers.split(":"))
+    return Rule(kind, major, minor, access)
 
 
 DEFAULT_RULES = (
@@ -103,9 +110,10 @@ def body_first(tests: list[tuple[int, int]], body: list[bytes], jump: int, skip:
 
 def attach(directory: str, rules: Iterable[Rule]) -> None:
     """Load the program and attach it to a v2 cgroup; needs CAP_BPF and CAP_NET_ADMIN or CAP_SYS_ADMIN."""
-    code, keep_code = syscalls.buffer_address(program(rules))
+    assembled = program(rules)
+    code, keep_code = syscalls.buffer_address(assembled)
     license_text, keep_license = syscalls.buffer_address(b"Apache-2.0\0")
-    count = len(program(rules)) // 8
+    count = len(assembled) // 8
     attributes = struct.pack("<IIQQIIQII16s", TYPE_CGROUP_DEVICE, count, code, license_text, 0, 0, 0, 0, 0, b"cgscope")
     loaded = syscalls.bpf(PROG_LOAD, attributes)
     del keep_code, keep_license

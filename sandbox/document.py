@@ -16,6 +16,7 @@ from inspector.kernel.cgroups import Hierarchy
 from sandbox import attributes, lifecycle
 from sandbox.cgroup import Place
 from sandbox.codec import encode
+from sandbox.device_options import as_document
 from sandbox.errors import SandboxError
 from sandbox.limits import host_config
 from sandbox.network import document as network
@@ -82,6 +83,7 @@ def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
             "CapAdd": list(spec.cap_add),
             "CapDrop": list(spec.cap_drop),
             "Privileged": spec.privileged,
+            "Devices": as_document(spec.devices),
             "SecurityOpt": list(spec.security.options) or None,
             "MaskedPaths": list(MASKED) if spec.security.system_paths else [],
             "ReadonlyPaths": list(READ_ONLY) if spec.security.system_paths else [],

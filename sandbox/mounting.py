@@ -71,6 +71,8 @@ def mount_root(root: Root) -> None:
 
 
 def _make_skeleton(skeleton: Skeleton) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(skeleton.path, 0o700)
     syscalls.mount("tmpfs", skeleton.path, "tmpfs", syscalls.MS_NOSUID, "mode=755,nr_inodes=16,size=64k")
     with root_directory(skeleton.path) as root:
         for folder in skeleton.folders:
@@ -238,12 +240,14 @@ def _finish_bind(fd: int, step: Bind) -> None:
 def _node(root: int, step: Node) -> None:
     if step.bind:
         with _target(root, step.path, file=True) as fd:
-            syscalls.mount(step.path, host_path(fd), None, MS_BIND)
+            syscalls.mount(step.source or step.path, host_path(fd), None, MS_BIND)
         return
     with _target(root, os.path.dirname(step.path)) as parent:
         name = os.path.basename(step.path)
         with contextlib.suppress(FileExistsError):
             os.mknod(name, step.kind | step.mode, os.makedev(step.major, step.minor), dir_fd=parent)
+            if step.owner != (0, 0):
+                os.chown(name, *step.owner, dir_fd=parent, follow_symlinks=False)
 
 
 def _expand(root: int, path: str) -> list[str]:

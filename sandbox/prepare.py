@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ from inspector.kernel.host import Host
 from inspector.kernel.mounts import read_mountinfo
 from sandbox import attributes, cgroup, document, init, limit_files, namespaces, rootfs, security, syscalls
 from sandbox.codec import decode
+from sandbox.devices import Rule
 from sandbox.errors import SandboxError
 from sandbox.limits import DEFAULT_PIDS, Limits
 from sandbox.network import preparing
@@ -90,6 +90,7 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
     attributes.load(spec.attributes)
     shared = tuple(joined(spec.sharing, store, container))
     rights = security.rights(spec.security, spec.capabilities, store.root)
+    nodes, rules = _devices(spec, rootless=rootless)
     launch = init.Launch(
         program=init.Program(
             spec.argv,
@@ -102,7 +103,7 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
             spec.init,
             attributes=spec.attributes,
         ),
-        cgroup_steps=cgroup.plan(limits, places, all_devices=spec.privileged or rootless),
+        cgroup_steps=cgroup.plan(limits, places, all_devices=spec.privileged or rootless, devices=rules),
         new_namespaces=namespaces.own(spec),
         shared=shared,
         sharing=spec.sharing,
@@ -113,7 +114,7 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
             layout,
             places,
             rootless=rootless,
-            host_devices=host_devices() if spec.privileged and not rootless else (),
+            host_devices=nodes,
             pieces=pieces,
             over=_over(spec, store, host),
             shared_ipc=next((one.pidfd for one in shared if one.flag == syscalls.CLONE_NEWIPC), None),
@@ -192,13 +193,14 @@ def _root(
     return root._replace(skeleton=missing), [whole], []
 
 
-def host_devices() -> Iterator[rootfs.Node]:
-    """Yield the devices directly in the host's /dev, for a privileged container."""
-    with os.scandir("/dev") as entries:
-        for entry in entries:
-            found = entry.stat(follow_symlinks=False)
-            if stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
-                if entry.name in ("ptmx", "console"):
-                    continue
-                major, minor = os.major(found.st_rdev), os.minor(found.st_rdev)
-                yield rootfs.Node(entry.path, stat.S_IFMT(found.st_mode), major, minor, stat.S_IMODE(found.st_mode))
+def _devices(spec: Spec, *, rootless: bool) -> tuple[list[rootfs.Node], list[Rule]]:
+    """Return the devices that a container gets besides the usual ones, and the rules that let it use them."""
+    if not (spec.devices or spec.privileged):
+        return [], []
+    from sandbox import host_devices  # noqa: PLC0415  rare
+
+    given = host_devices.chosen(spec.devices, rootless=rootless)
+    nodes = {each.node.path: each.node for each in given}
+    if spec.privileged and not rootless:
+        nodes = {node.path: node for node in host_devices.everything()} | nodes
+    return list(nodes.values()), [each.rule for each in given]

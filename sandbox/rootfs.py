@@ -123,7 +123,7 @@ class Directory(NamedTuple):
 
 
 class Node(NamedTuple):
-    """A device; in a user namespace the host's own node is bound, as none can be made."""
+    """A device; in a user namespace the host's own node, `source`, is bound, as none can be made."""
 
     path: str
     kind: int
@@ -131,6 +131,8 @@ class Node(NamedTuple):
     minor: int
     mode: int = 0o666
     bind: bool = False
+    owner: tuple[int, int] = (0, 0)
+    source: str = ""
 
     def __str__(self) -> str:
         return f"{'bind  ' if self.bind else 'mknod '} {self.path} {self.major}:{self.minor}"
@@ -190,7 +192,7 @@ def plan(
 ) -> tuple[Step, ...]:
     """Return what is mounted on the root, in order; first its `pieces`, when it is not one overlay.
 
-    `host_devices` are those of a privileged container; `over` comes after /proc and /sys.
+    `host_devices` come besides the usual ones; `over` comes after /proc and /sys.
     """
     # proc can be mounted by the owner of the PID namespace only, sysfs by that of the network namespace.
     shared_proc = rootless and spec.sharing.pid == "host"
@@ -237,9 +239,12 @@ def _volume(volume: Volume) -> Bind:
 
 def _dev(*, rootless: bool, host_devices: Iterable[Node]) -> Iterator[Step]:
     yield Mount("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k", "tmpfs")
+    given = list(host_devices)
+    taken = {node.path for node in given}
     for name, major, minor in NODES:
-        yield Node(f"/dev/{name}", stat.S_IFCHR, major, minor, bind=rootless)
-    yield from host_devices
+        if f"/dev/{name}" not in taken:
+            yield Node(f"/dev/{name}", stat.S_IFCHR, major, minor, bind=rootless)
+    yield from given
     # gid 5 is tty on every distribution; a user namespace with one id has no such group.
     group = "" if rootless else ",gid=5"
     data = f"newinstance,ptmxmode=0666,mode=0620{group}"

@@ -47,6 +47,7 @@ def add_container_options(parser: Parser) -> None:
     add("-u", "--user", default="", metavar="USER[:GROUP]", help="name or number, by the container's passwd")
     add("--cap-add", action="append", default=[], metavar="CAP", help="grant a capability, or ALL")
     add("--cap-drop", action="append", default=[], metavar="CAP", help="take a capability, or ALL")
+    add("--device", action="append", default=[], metavar="HOST[:CTR][:rwm]", help="a device, or a directory of some")
     options = "seccomp=FILE|unconfined, no-new-privileges, systempaths=unconfined"
     add("--security-opt", action="append", default=[], metavar="OPT", help=options)
     add("--privileged", action="store_true", help="all capabilities and devices, nothing masked")
@@ -92,7 +93,7 @@ def run(words: list[str], store: Store) -> int:
 
 def spec_of(arguments: Arguments, parser: Parser, store: Store) -> Spec:
     """Return the container that the options of `run` describe."""
-    from sandbox import capabilities, security, spec  # noqa: PLC0415
+    from sandbox import capabilities, device_options, security, spec  # noqa: PLC0415
     from sandbox.limits import Limits  # noqa: PLC0415
 
     source = source_of(arguments, parser, store)
@@ -112,6 +113,7 @@ def spec_of(arguments: Arguments, parser: Parser, store: Store) -> Spec:
         cap_add=tuple(arguments.cap_add),
         cap_drop=tuple(arguments.cap_drop),
         privileged=arguments.privileged,
+        devices=tuple(map(device_options.parse_device, arguments.device)),
         security=security.parse(arguments.security_opt, privileged=arguments.privileged),
         sharing=sharing_of(arguments),
         network=network_of(arguments, source.defaults.ports),
