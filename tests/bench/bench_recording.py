@@ -25,7 +25,7 @@ from inspector.schema import Document
 from tests.unit.documents import container, document
 
 DAY = 86400
-TICKS = 600
+TICKS = 1200  # so many that it does not matter how full the last page is
 PAGE = 4096
 START = 1_700_100_000.0
 
@@ -84,6 +84,7 @@ class Made:
     waited: int = 0
     anon: int = 20000 * PAGE
     file: int = 30000 * PAGE
+    peak: int = 0
     received: int = 0
     sent: int = 0
     written: int = 0
@@ -120,6 +121,7 @@ class Made:
     def _totals(self) -> dict[str, Any]:
         path = f"/system.slice/docker-{self.name}.scope"
         usage = self.anon + self.file + 500 * PAGE
+        self.peak = max(self.peak, usage)
         quota = self.sort.quota
         cpu = {"usage_seconds": self.usage / 1e6, "user_seconds": self.user / 1e6, "quota_us": quota,
                "system_seconds": (self.usage - self.user) / 1e6, "limit_cores": quota and quota / 100000,
@@ -129,7 +131,7 @@ class Made:
                "pressure_some_seconds": self.waited / 1e6}  # fmt: skip
         memory = {"usage_bytes": usage, "working_set_bytes": usage - 20000 * PAGE, "anon_bytes": self.anon,
                   "file_bytes": self.file, "unreclaimable_bytes": self.anon + 400 * PAGE,
-                  "peak_bytes": usage + (64 << 20), "limit_bytes": 1 << 30, "limit_set_by": path,
+                  "peak_bytes": self.peak, "limit_bytes": 1 << 30, "limit_set_by": path,
                   "own_limit_bytes": 1 << 30}  # fmt: skip
         network = {"receive_bytes": self.received, "transmit_bytes": self.sent}
         return container(

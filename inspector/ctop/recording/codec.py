@@ -1,7 +1,7 @@
 """Ticks as bytes: a head in JSON, then the columns that changed, in one deflate stream from one whole picture on. Pure.
 
     length of the next | deflate(length of head | head | which columns | which containers
-                                 | for each column: shift, and the lengths of its numbers) | the numbers' bits
+                                 | for each column: shift, whether it falls too) | the numbers' bits
 
 Head: t taken_at, s interval_seconds, h what is new of host, d of the rest; o the order of the containers, as runs
 of the order before and null for a new one; a what is new of each about; x the values that no rule gives.
@@ -28,6 +28,7 @@ from inspector.ctop.recording.columns import (
 )
 from inspector.ctop.recording.packing import pack, read_varint, unpack, varint
 from inspector.ctop.recording.picture import EMPTY, About, Picture, abouts_of, are_apart, reordered
+from inspector.ctop.recording.prefix import Codes
 from inspector.schema import Document
 
 __all__ = ["MOST_BYTES", "Decoder", "Encoder"]
@@ -56,12 +57,14 @@ class Encoder:
         self._places: dict[str, int] = {}
         self._raw: dict[str, tuple[Any, ...]] = {}
         self._deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
+        self._codes = Codes()
 
     def encode(self, document: Document, *, whole: bool) -> bytes:
         """Return one tick; a `whole` one can be read without those before."""
         if whole:
             self._last, self._places, self._raw = EMPTY, {}, {}
             self._deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
+            self._codes = Codes()
         containers = document["containers"]
         places = {container["id"]: place for place, container in enumerate(containers)}
         before = [self._places.get(container["id"]) for container in containers]
@@ -74,7 +77,7 @@ class Encoder:
             head |= {"o": _runs(before)} if moved else {}
             head |= {"a": found} if (found := _news(old.abouts, picture.abouts)) else {}
         text = _dumps(head).encode()
-        columns, tail = pack(old.numbers, picture.numbers, whole=whole)
+        columns, tail = pack(old.numbers, picture.numbers, self._codes, whole=whole)
         body = b"".join((varint(len(text)), text, columns))
         if len(body) > MOST_BYTES:
             raise ValueError(f"a tick of {len(body)} bytes is more than a recording takes")
@@ -125,6 +128,7 @@ class Decoder:
         self._lookup = lookup
         self._inflate = zlib.decompressobj(-15)
         self._names: tuple[str, ...] = COLUMNS
+        self._codes = Codes()
         self.last = EMPTY
 
     def decode(self, data: bytes) -> Picture:
@@ -144,6 +148,7 @@ class Decoder:
         head = json.loads(body[start : start + length])
         old = self.last
         if "n" in head:
+            self._codes = Codes()
             self._names = tuple(map(str, head["c"]))
             old = EMPTY._replace(numbers={name: [] for name in dict.fromkeys((*COLUMNS, *self._names))})
             stills = map(self._lookup, head["n"])
@@ -155,7 +160,7 @@ class Decoder:
             abouts = list(old.abouts)
             for place, news in head.get("a", {}).items():
                 abouts[int(place)] = {**abouts[int(place)], **news}
-        numbers = unpack(body, start + length, tail, old.numbers, self._names, whole="n" in head)
+        numbers = unpack(body, start + length, tail, old.numbers, self._names, self._codes, whole="n" in head)
         top = {**old.head, **head.get("d", {})}
         top |= {"taken_at": head["t"], "interval_seconds": head["s"]}
         top["host"] = {**old.head.get("host", {}), **head.get("h", {})}

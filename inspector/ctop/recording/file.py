@@ -27,13 +27,13 @@ VERSION_AT, APPLICATION_AT = 60, 68
 APPLICATION = 0x63677363
 """What PRAGMA application_id says: "cgsc"."""
 
-SCHEMA = 1  # of the tables, and of what recording.columns and recording.codec make of a tick
+SCHEMA = 2  # of the tables, and of what recording.columns and recording.codec make of a tick
 TABLES = (
     "CREATE TABLE tick (id INTEGER PRIMARY KEY, base INTEGER NOT NULL, taken_at REAL NOT NULL, data BLOB NOT NULL)",
     "CREATE TABLE about (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
 )
 LOG_PAGES = 100  # which it may take beside the file, a minute or two
-PAGE = 16384  # a tick takes a kilobyte: little is left over at a page's end
+PAGE = 16384  # a tick takes a kilobyte or two: little is left over at a page's end
 
 
 class RecordingError(InspectorError):

@@ -8,10 +8,11 @@ from itertools import accumulate, compress
 from operator import add, or_, sub
 
 from inspector.ctop.recording.columns import COLUMNS, EXPECTED
+from inspector.ctop.recording.prefix import END, Codes
 
 __all__ = ["pack", "read_varint", "unpack", "varint"]
 
-PAGE_SHIFT = 12
+PAGE_SHIFT, FALLS = 12, 0x80
 TOTAL, USER = "cpu.usage_seconds", "cpu.user_seconds"
 
 
@@ -28,11 +29,14 @@ def _expected(name: str, changes: Mapping[str, list[int]], old: Mapping[str, Seq
     return expected
 
 
-def pack(old: Mapping[str, list[int]], new: Mapping[str, list[int]], *, whole: bool) -> tuple[bytes, bytes]:
+def pack(
+    old: Mapping[str, list[int]], new: Mapping[str, list[int]], codes: Codes, *, whole: bool
+) -> tuple[bytes, bytes]:
     """Write the columns that changed, as differences from what was expected, of the containers that changed.
 
-    Two parts: which columns and containers, and of each number how long it is in bits, for the deflate stream; and
-    those bits without the first, in which there is nothing left to compress.
+    Two parts: which columns and containers, and of each column its shift and whether it falls too, for the deflate
+    stream; and the numbers' bits, in which there is nothing left to compress. Of a whole picture, in which much is
+    the same, how long its numbers are is in the first part.
     """
     changes = {name: list(map(sub, new[name], old[name])) for name in COLUMNS if new[name] is not old[name]}
     changes = {name: column for name, column in changes.items() if any(column)}
@@ -49,18 +53,25 @@ def pack(old: Mapping[str, list[int]], new: Mapping[str, list[int]], *, whole: b
     places = sum(1 << place for place, changed in enumerate(active) if changed)
     parts = [varint(mask), places.to_bytes(len(new[TOTAL]) // 8 + 1, "little")]
     bits = ["1"]
-    for column in left.values():
+    for name, column in left.items():
         shift = 0 if reduce(or_, column) & ((1 << PAGE_SHIFT) - 1) else PAGE_SHIFT
-        chosen = [one >> shift for one in compress(column, active)]
-        plain = [one << 1 if one >= 0 else (-one << 1) - 1 for one in chosen]
-        parts += bytes((shift,)), bytes(map(int.bit_length, plain))
-        bits += [bin(one)[3:] for one in plain if one > 1]
+        plain = [one >> shift for one in compress(column, active)]
+        falls = min(plain) < 0
+        if falls:
+            plain = [one << 1 if one >= 0 else (-one << 1) - 1 for one in plain]
+        parts.append(bytes((shift | FALLS * falls,)))
+        if whole:
+            parts.append(bytes(map(int.bit_length, plain)))
+            bits += [bin(one)[3:] for one in plain if one > 1]
+        else:
+            bits.append(codes.write((name, falls), plain))
+    codes.end_tick()
     tail = "".join(bits)
     return b"".join(parts), int(tail, 2).to_bytes((len(tail) + 7) // 8, "big")
 
 
 def unpack(
-    body: bytes, at: int, tail: bytes, old: Mapping[str, list[int]], names: Sequence[str], *, whole: bool
+    body: bytes, at: int, tail: bytes, old: Mapping[str, list[int]], names: Sequence[str], codes: Codes, *, whole: bool
 ) -> dict[str, list[int]]:
     """Return the columns that `pack` wrote; ValueError when they are cut off."""
     mask, at = read_varint(body, at)
@@ -68,7 +79,7 @@ def unpack(
     size = count // 8 + 1
     places, at = int.from_bytes(body[at : at + size], "little"), at + size
     active = [place for place in range(count) if places >> place & 1]
-    bits, position = bin(int.from_bytes(tail, "big"))[3:], 0
+    bits, position = bin(int.from_bytes(tail, "big"))[3:] + END, 0
     changes: dict[str, list[int]] = {}
     for bit, name in enumerate(names):
         expected = _expected(name, changes, old)
@@ -76,19 +87,31 @@ def unpack(
             if expected and any(expected):
                 changes[name] = expected
             continue
-        shift = min(body[at], PAGE_SHIFT)
+        shift, falls = min(body[at] & ~FALLS, PAGE_SHIFT), bool(body[at] & FALLS)
+        at += 1
+        if whole:
+            lengths, at = body[at : at + len(active)], at + len(active)
+            plain, position = _plain(lengths, bits, position)
+        else:
+            plain, position = codes.read((name, falls), bits, position, len(active))
         column = [0] * count
-        lengths, at = body[at + 1 : at + 1 + len(active)], at + 1 + len(active)
-        for place, length in zip(active, lengths, strict=True):
-            if length:
-                value = int("1" + bits[position : position + length - 1], 2)
-                position += length - 1
-                column[place] = ((value >> 1) ^ -(value & 1)) << shift
+        for place, value in zip(active, plain, strict=True):
+            column[place] = ((value >> 1) ^ -(value & 1) if falls else value) << shift
         column = list(accumulate(column)) if whole else column
         changes[name] = list(map(add, column, expected)) if expected else column
-    if position != len(bits):
+    codes.end_tick()
+    if position != len(bits) - len(END):
         raise ValueError("its numbers are cut off")
     return {name: list(map(add, column, changes[name])) if name in changes else column for name, column in old.items()}
+
+
+def _plain(lengths: bytes, bits: str, position: int) -> tuple[list[int], int]:
+    """Return the numbers that are so many bits long, and the place behind them."""
+    plain = []
+    for length in lengths:
+        plain.append(int("1" + bits[position : position + length - 1], 2) if length else 0)
+        position += max(length - 1, 0)
+    return plain, position
 
 
 def varint(value: int) -> bytes:
