@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from sandbox.commands.output import each, say_line
@@ -59,6 +60,8 @@ def network(words: list[str], store: Store) -> int:
     if action == "create":
         if len(names) != 1:
             parser.error("network create needs one name")
+        if os.geteuid() != 0:
+            raise SandboxError("network create needs root: nothing could be connected to it", 1)
         say_line(
             manage.create(
                 store, names[0], subnet=arguments.subnet, gateway=arguments.gateway, internal=arguments.internal

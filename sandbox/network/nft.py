@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 
 from sandbox.errors import SandboxError
 
@@ -53,7 +52,7 @@ table ip {link} {{
 
 def apply(text: str) -> None:
     """Give a script to nft, which does all of it or nothing; SandboxError with the reason."""
-    program = shutil.which("nft", path=_search())
+    program = _find("nft")
     if program is None:
         raise SandboxError("nft is not installed, which makes a bridge's rules (apt-get install nftables)")
     code, _, errors = _run([program, "-f", "-"], text)
@@ -62,8 +61,11 @@ def apply(text: str) -> None:
         raise SandboxError(f"cannot make a bridge's rules: {reason}")
 
 
-def _search() -> str:
-    return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+def _find(name: str) -> str | None:
+    """Return the path of a program, on PATH or where root's are; importing shutil for it would take 2 ms."""
+    folders = [*os.environ.get("PATH", "").split(":"), "/usr/sbin", "/sbin"]
+    paths = (f"{folder}/{name}" for folder in folders if folder.startswith("/"))
+    return next((path for path in paths if os.access(path, os.X_OK)), None)
 
 
 def take_down(link: str) -> None:
@@ -75,13 +77,13 @@ def take_down(link: str) -> None:
 def forbids_forwarding() -> list[str]:
     """Return the base chains of others that drop what is forwarded unless a rule of theirs allows it."""
     found = []
-    if program := shutil.which("nft", path=_search()):
+    if program := _find("nft"):
         _, listed, _ = _run([program, "list", "chains"], "")
         found += dropping_chains(listed)
     with contextlib.suppress(OSError):
         with open("/proc/net/ip_tables_names", encoding="ascii") as file:
             has_filter = "filter" in file.read().split()
-        program = shutil.which("iptables-legacy", path=_search()) if has_filter else None
+        program = _find("iptables-legacy") if has_filter else None
         if program and "-P FORWARD DROP" in _run([program, "-S", "FORWARD"], "")[1]:
             found.append("iptables-legacy FORWARD")
     return found

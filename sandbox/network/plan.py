@@ -1,7 +1,7 @@
 """The steps that connect a container to a bridge, as data; plumber.py carries them out.
 
     host                                        container
-    bridge cgscope0, 172.30.0.1/16
+    bridge cgscope-12ab34c, 172.30.0.1/16
       veth cgv<id> ---------------------------- eth0, 172.30.0.2/16, default via 172.30.0.1
       tbf: what the container receives
       ingress -> ifb cgi<id>, tbf: what it sends

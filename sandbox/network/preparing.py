@@ -35,9 +35,14 @@ def resolve(network: Network, hostname: str, store: Store) -> tuple[Network, str
 
 def own_files(network: Network, store: Store, container: str) -> tuple[str, str, str]:
     """Return where hostname, hosts and resolv.conf are kept: with a shared network they are the other container's."""
-    directory = store.directory(network.container or container)
-    resolver = "" if network.mode == "none" and not network.dns and not network.dns_search else "resolv.conf"
-    return f"{directory}/hostname", f"{directory}/hosts", f"{directory}/{resolver}" if resolver else ""
+    if network.container:
+        from sandbox.network.sharing import find_owner  # noqa: PLC0415
+
+        owner = find_owner(store, network.container)
+        return owner["HostnamePath"], owner["HostsPath"], owner["ResolvConfPath"]
+    directory = store.directory(container)
+    has_resolver = network.mode != "none" or network.dns or network.dns_search
+    return f"{directory}/hostname", f"{directory}/hosts", f"{directory}/resolv.conf" if has_resolver else ""
 
 
 def plan(network: Network, store: Store, container: str) -> list[str]:

@@ -21,11 +21,9 @@ from sandbox.codec import decode, encode
 from sandbox.errors import SandboxError
 from sandbox.network.addresses import Subnet, choose_subnet, parse_routes, parse_subnet, to_text
 from sandbox.network.netlink import link_index
-from sandbox.network.settings import DEFAULT
 
-__all__ = ["ROUTES", "Lease", "Networks", "Record", "new_link"]
+__all__ = ["ROUTES", "Lease", "Networks", "Record"]
 
-DEFAULT_LINK = "cgscope0"
 LINK = "cgscope-"  # with 7 more letters this is as long as a name may be
 ROUTES = "/proc/net/route"
 
@@ -135,8 +133,8 @@ class Networks:
         if subnet is not None:
             self.refuse_overlap(subnet, name)
         chosen = subnet or choose_subnet(self.taken())
-        link = DEFAULT_LINK if name == DEFAULT and not link_index(DEFAULT_LINK) else new_link()
-        blank = Record(name, os.urandom(32).hex(), time.time(), link, "", "", chosen=subnet is None, internal=internal)
+        identity, now = os.urandom(32).hex(), time.time()
+        blank = Record(name, identity, now, new_link(), "", "", chosen=subnet is None, internal=internal)
         made = blank.with_subnet(chosen)
         return replace(made, gateway=gateway) if gateway else made
 
@@ -144,11 +142,10 @@ class Networks:
         """Return the subnets that a new one must keep clear of: of routes, and of networks but the one named."""
         return [subnet for _, subnet in self.occupied(but)]
 
-    def occupied(self, but: str = "") -> list[tuple[str, Subnet]]:
+    def occupied(self, but: str) -> list[tuple[str, Subnet]]:
         """Return the subnets in use with what uses them."""
-        own = {record.link for record in self.all() if record.name == but}
         records = [(f"network {each.name}", each.range) for each in self.all() if each.name != but]
-        return records + [(f"the route of {link}", subnet) for link, subnet in _routes() if link not in own]
+        return records + [(f"the route of {link}", subnet) for link, subnet in _routes()]
 
     def refuse_overlap(self, subnet: Subnet, name: str) -> None:
         """Refuse a subnet in which another network, or a route of this machine, has an address."""
@@ -159,7 +156,7 @@ class Networks:
 
 
 def new_link() -> str:
-    """Return a name for a bridge that no interface has."""
+    """Return a name for a bridge; by chance, as several state roots share the machine's interfaces."""
     while True:
         name = f"{LINK}{os.urandom(4).hex()[:7]}"
         if not link_index(name):

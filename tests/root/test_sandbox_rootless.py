@@ -90,6 +90,20 @@ def test_background_exec_and_terminal(user: User) -> None:
     assert user("rm", "-f", "mine").returncode == 0
 
 
+def test_networks(user: User) -> None:
+    """A user's container can share the network of another of his; one of its own on a bridge needs root."""
+    done = user("run", "-d", "--name", "owner", "--rootfs", "/", "sleep", "60")
+    assert done.returncode == 0, done.stderr
+    script = "readlink /proc/self/ns/net /proc/self/ns/user; hostname; id -u"
+    shared = user("run", "--rm", "--net", "container:owner", "--rootfs", "/", "--", "sh", "-c", script)
+    assert shared.stdout == user("exec", "owner", "sh", "-c", script).stdout, shared.stderr
+    for words in (["-p", "4000:80"], ["--net", "mine"], ["--net-rate", "1mbit"]):
+        done = user("run", "--rm", *words, "--rootfs", "/", "true")
+        assert (done.returncode, done.stderr.count("\n"), "needs root" in done.stderr) == (125, 1, True)
+    assert user("network", "create", "mine").returncode == 1
+    assert user("rm", "-f", "owner").returncode == 0
+
+
 def test_what_is_missing_is_said(user: User) -> None:
     """A limit needs root or a delegated cgroup: it is refused, or given up with a warning when that was asked for."""
     done = user("run", "--rm", "--cpu-quota", "20000", "--rootfs", "/", "true")
