@@ -185,6 +185,7 @@ def test_a_new_certificate_and_a_new_user_without_a_restart(files: Path, tmp_pat
         assert ssl.get_server_certificate(("127.0.0.1", exporter.port)) == certificate.read_text()
         config.unlink()
         assert curl(exporter, renewed, "-u", "a:new", "-o", "/dev/null", certificate="") == (0, "200")
+        until(lambda: len(exporter.lines("the web configuration stays as it was")) >= 2, "the lines")
         assert len(exporter.lines("the web configuration stays as it was")) == 2
 
 

@@ -110,7 +110,7 @@ def _is_kernel_thread(pid: str) -> bool:
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return bool(int(file.read().rpartition(")")[2].split()[6]) & 0x00200000)
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

@@ -109,8 +109,13 @@ def as_stored(pages: Sequence[str], end: float) -> str:
 def pages_fixture(sandbox: Sandbox, tmp_path: Path) -> list[str]:
     """Ask the exporter a few times, while containers are throttled, by themselves and from above, and one is killed."""
     log = tmp_path / "exporter.log"
-    with CpuGroup(PARENT) as parent, running([*EXPORTER, "--web.listen-address=127.0.0.1:0"], log):
+    with (
+        CpuGroup(PARENT) as parent,
+        ExitStack() as stack,
+        running([*EXPORTER, "--web.listen-address=127.0.0.1:0"], log),
+    ):
         parent.set_quota(20000)
+        stack.callback(sandbox, "rm", "-f", BELOW, check=False)  # before the group it is in
         sandbox.start(BUSY, "--cpu-quota", "20000", "--memory", "64m", "--pids-limit", "50", *BUSY_LOOP)
         sandbox.start(BELOW, "--cgroup-parent", parent.path, *BUSY_LOOP)
         until(lambda: "/metrics" in log.read_text(), "the exporter")
@@ -122,7 +127,6 @@ def pages_fixture(sandbox: Sandbox, tmp_path: Path) -> list[str]:
             if number == SCRAPES // 2:
                 sandbox("run", "--name", HUNGRY, "--rootfs", "/", "--memory", "16m", "--", *EAT, check=False)
             time.sleep(APART)  # the kernel's counters move between two pages
-        sandbox("rm", "-f", BELOW)  # before the group it is in
         return pages
 
 

@@ -270,8 +270,8 @@ CONTRAST = r"""(() => {
 
 def stands_out(page: Page) -> None:
     """See that all text does, as soon as the page is live: it pales when it has waited for the exporter."""
-    page.wait("document.getElementById('status').textContent === 'live' && !document.body.matches('.stale')")
-    assert page.run(CONTRAST) == []
+    live = "document.getElementById('status').textContent === 'live' && !document.body.matches('.stale')"
+    assert page.wait(f"{live} && {{pale: {CONTRAST}}}")["pale"] == []
 
 
 def test_every_text_stands_out(page: Page) -> None:

@@ -24,7 +24,7 @@ from tests.unit.test_exporter_promtool import EXCEPTIONS
 
 pytestmark = pytest.mark.root
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 LIMITS = ("--cpu-period", "100000", "--cpu-quota", "20000", "--memory", "64m", "--pids-limit", "50")
 
 Query = Callable[[str], list[dict[str, str]]]

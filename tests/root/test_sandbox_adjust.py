@@ -170,5 +170,5 @@ def test_a_cgroup_shared_with_the_caller(sandbox: Sandbox) -> None:
         assert done.stdout.startswith("pids: none -> 99; effective 99, set by itself")
         assert cgroups.read(f"{directory}/pids.max").strip() == "99"
     finally:
-        assert sandboxing.wait_for(lambda: not cgroups.read(f"{directory}/cgroup.procs"), 20)
+        assert sandboxing.wait_for(lambda: not cgroups.read(f"{directory}/cgroup.procs"))
         os.rmdir(directory)

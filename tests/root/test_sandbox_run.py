@@ -104,7 +104,7 @@ def test_rootfs_that_is_a_file(sandbox: Sandbox) -> None:
 
 def test_first_process_is_another_outside(sandbox: Sandbox) -> None:
     """PID 1 inside is an ordinary PID outside, and both are listed in its status."""
-    sandbox("run", "-d", "--name", "numbers", "--rootfs", "/", "sleep", "60")
+    sandbox("run", "-d", "--name", "numbers", "--rootfs", "/", "sleep", "600")
     pid = sandbox.pid("numbers")
     assert sandboxing.status(pid, "NSpid").split() == [str(pid), "1"]
     assert sandbox("exec", "numbers", "readlink", "/proc/1/exe").stdout.strip().endswith("/sleep")
@@ -112,8 +112,8 @@ def test_first_process_is_another_outside(sandbox: Sandbox) -> None:
 
 def test_namespaces_are_its_own(sandbox: Sandbox) -> None:
     """Every namespace differs from this machine's, unless it is asked to share it."""
-    sandbox("run", "-d", "--name", "own", "--rootfs", "/", "sleep", "60")
-    sandbox("run", "-d", "--name", "shares", "--pid", "host", "--net", "host", "--rootfs", "/", "sleep", "60")
+    sandbox("run", "-d", "--name", "own", "--rootfs", "/", "sleep", "600")
+    sandbox("run", "-d", "--name", "shares", "--pid", "host", "--net", "host", "--rootfs", "/", "sleep", "600")
     ours = sandboxing.namespaces("self")
     own, shares = (sandboxing.namespaces(sandbox.pid(name)) for name in ("own", "shares"))
     assert {kind for kind in ours if own[kind] == ours[kind]} == set()
@@ -269,7 +269,7 @@ def test_environment_user_and_directory(sandbox: Sandbox) -> None:
 
 def test_default_hostname_is_the_short_id(sandbox: Sandbox) -> None:
     """Without --hostname a container is called by the first twelve digits of its id."""
-    container = sandbox("run", "-d", "--rootfs", "/", "sleep", "60").stdout.strip()
+    container = sandbox("run", "-d", "--rootfs", "/", "sleep", "600").stdout.strip()
     assert sandbox("exec", container, "hostname").stdout.strip() == container[:12]
 
 

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 __all__ = ["Browser", "Page"]
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 OPTIONS = (
     "--headless=new", "--remote-debugging-pipe", "--no-first-run", "--disable-gpu", "--hide-scrollbars",
     "--no-sandbox",  # root has no user to be confined as; the pages are our own
@@ -30,6 +30,10 @@ OPTIONS = (
     # Whatever it would still ask of the world: only loopback has an answer.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
+
+
+class Refused(AssertionError):
+    """The browser refused a call, or an expression threw."""
 
 
 class Browser:
@@ -61,10 +65,10 @@ class Browser:
         with contextlib.suppress(OSError, AssertionError):
             self.call("Browser.close")
         try:
-            self._process.wait(10)
+            self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait()
         os.close(self._write)
         os.close(self._read)
 
@@ -82,7 +86,8 @@ class Browser:
         while self._number not in self._answers:
             assert self.listen(deadline - time.monotonic()), f"Chromium did not answer {method}"
         answer = self._answers.pop(self._number)
-        assert "error" not in answer, f"{method}: {answer['error']}"
+        if "error" in answer:
+            raise Refused(f"{method}: {answer['error']}")
         result: dict[str, Any] = answer["result"]
         return result
 
@@ -140,18 +145,24 @@ class Page:
     def run(self, expression: str) -> Any:  # noqa: ANN401
         """Return the value of a JavaScript expression; a promise is waited for, an exception fails the test."""
         answer = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in answer, f"{expression}: {answer['exceptionDetails']}"
+        if "exceptionDetails" in answer:
+            raise Refused(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
     def wait(self, expression: str, seconds: float = PATIENCE) -> Any:  # noqa: ANN401
-        """Wait until an expression is true, and return its value."""
+        """Wait until an expression is true, and return its value; while the page is not there yet it may throw."""
         deadline = time.monotonic() + seconds
         # An element would come as an empty object.
         expression = f"((value) => value instanceof Node || value)({expression})"
-        while not (value := self.run(expression)):
-            assert time.monotonic() < deadline, f"waited in vain for {expression}; {self.complaints()}"
+        while True:
+            why: object = None
+            try:
+                if value := self.run(expression):
+                    return value
+            except Refused as error:
+                why = error
+            assert time.monotonic() < deadline, f"waited in vain for {expression}; {why}; {self.complaints()}"
             self._browser.listen(0.05)
-        return value
 
     def press(self, key: str, *, shift: bool = False) -> None:
         """Press a key: a character, or a name such as "Tab", "Enter", "ArrowDown"."""
