@@ -75,11 +75,15 @@ COLOUR_OF_SEVERITY = {"critical": "bad", "warning": "warn", "info": "dim"}
 
 
 class Stem(NamedTuple):
-    """What stands before and behind a name in the tree; `dim` for a row that is only there for what is below it."""
+    """What stands before and behind a name in the tree; `dim` for a row that is only there for what is below it.
+
+    `above` is how the name begins, a path that the row above has already said.
+    """
 
     before: str = ""
     behind: str = ""
     dim: bool = False
+    above: str = ""
 
 
 class Scene(NamedTuple):
@@ -187,8 +191,8 @@ def ratio(figure: Figure, warn: float, bad: float) -> Show:
 
 def name(container: Container, scene: Scene) -> Cell:
     """Name; in the tree behind its branch."""
-    shown = text.safe(container["name"]) or text.UNKNOWN
     stem = scene.stems.get(container["id"])
+    shown = text.safe(container["name"].removeprefix(stem.above) if stem else container["name"]) or text.UNKNOWN
     return (f"{stem.before}{shown}{stem.behind}" if stem else shown), ""
 
 

@@ -51,10 +51,11 @@ def tree(containers: Iterable[Container], selection: Selection, scene: Scene, fo
     wanted = _with_ancestors(children, matched)
     rows: list[Container] = []
     stems: dict[str, Stem] = {}
-    for one, before, below in _walk(children, wanted, selection, scene, folded):
+    for one, before, below, path in _walk(children, wanted, selection, scene, folded):
         rows.append(one)
         behind = f" ({below})" if one["id"] in folded and below else ""
-        stems[one["id"]] = Stem(before, behind, dim=bool(selection.words) and one["id"] not in matched)
+        dim = bool(selection.words) and one["id"] not in matched
+        stems[one["id"]] = Stem(before, behind, dim=dim, above=path if one["kind"] == "cgroup" else "")
     return Tree(rows, stems, children.keys())
 
 
@@ -74,8 +75,11 @@ def _children(candidates: list[Container], *, every: bool) -> Children:
 
 
 def _path(container: Container) -> str:
-    """Return the deepest of its cgroups: where hierarchies differ, the one that says most."""
-    return max(container["cgroups"].values(), key=lambda path: path.count("/"), default="").rstrip("/")
+    """Return the path it is known by, or else the deepest of its cgroups, which says most. The root is ""."""
+    paths = [path.rstrip("/") for path in container["cgroups"].values()]
+    if container["id"] in paths:
+        return container["id"]
+    return max(paths, key=lambda path: path.count("/"), default="")
 
 
 def _parent(one: Container, known: Mapping[str, Container], paths: Mapping[str, str], *, every: bool) -> str:
@@ -101,7 +105,10 @@ def _in_circle(key: str, above: Mapping[str, str]) -> bool:
 
 
 def _slices(children: Children) -> None:
-    """Put what stands alone, and has neighbours in its directory, below a row for that directory."""
+    """Put what stands alone, and has neighbours in its directory, below a row for that directory.
+
+    Its name ends with a slash, as no cgroup's does: one of the same path may be shown too, below what made it.
+    """
     beside: Children = {}
     for one in children.get(ROOT, ()):
         beside.setdefault(_path(one).rpartition("/")[0] if not is_group(one) else "", []).append(one)
@@ -109,7 +116,7 @@ def _slices(children: Children) -> None:
     for path, rows in beside.items():
         if path and len(rows) > 1:
             children[SLICE + path] = rows
-            alone.append(_group(SLICE + path, rows, path))
+            alone.append(_group(SLICE + path, rows, f"{path}/"))
         else:
             alone += rows
     children[ROOT] = alone
@@ -146,22 +153,27 @@ def _with_ancestors(children: Children, matched: Collection[str]) -> set[str]:
 
 def _walk(
     children: Children, wanted: Collection[str], selection: Selection, scene: Scene, folded: Collection[str]
-) -> Iterator[tuple[Container, str, int]]:
-    """Yield the rows from top to bottom, with what stands before each name and how many are right below it."""
+) -> Iterator[tuple[Container, str, int, str]]:
+    """Yield the rows from top to bottom: what stands before each name, how many are right below it, where it is.
+
+    The last is the path of the row above, if that is a cgroup's.
+    """
 
     def below(key: str) -> list[Container]:
         rows = [one for one in children.get(key, ()) if one["id"] in wanted]
         return ordered(rows, selection, scene) if len(rows) > 1 else rows
 
-    waiting = [(one, "", "") for one in reversed(below(ROOT))]
+    waiting = [(one, "", "", "") for one in reversed(below(ROOT))]
     while waiting:
-        one, before, lead = waiting.pop()
+        one, before, lead, above = waiting.pop()
         rows = below(one["id"])
         fold = "" if not rows else "+ " if one["id"] in folded else ""
-        yield one, before + fold, len(rows)
+        yield one, before + fold, len(rows), above
         if one["id"] not in folded:
             last = len(rows) - 1
+            path = one["name"].rstrip("/") + "/" if one["kind"] == "cgroup" else ""
             waiting += reversed([
-                (row, lead + ("└─ " if index == last else "├─ "), lead + ("   " if index == last else "│  "))
+                (row, lead + ("└─ " if index == last else "├─ "), lead + ("   " if index == last else "│  "),
+                 path)
                 for index, row in enumerate(rows)
             ])  # fmt: skip

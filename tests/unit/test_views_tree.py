@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inspector.schema import Container
-from inspector.views.cells import Scene
+from inspector.views.cells import Scene, name
 from inspector.views.header import header
 from inspector.views.selection import Selection
 from inspector.views.tree import is_group, tree
@@ -18,7 +18,9 @@ def lines(rows: list[Container], selection: Selection = BY_NAME, *folded: str) -
     shown = []
     for one in made.rows:
         stem = made.stems[one["id"]]
-        text = f"{stem.before}{one['name']}{stem.behind}"
+        text = one["name"].removeprefix(stem.above)
+        assert name(one, Scene(stems=made.stems)) == (f"{stem.before}{text}{stem.behind}", "")
+        text = f"{stem.before}{text}{stem.behind}"
         shown.append(f"[{text}]" if stem.dim else text)
     return shown
 
@@ -79,7 +81,35 @@ def test_services_and_cgroups_by_path() -> None:
     ]  # fmt: skip
     assert lines(rows) == ["web"]
     assert lines(rows, Selection(every=True, sort="name")) == [
-        "/system.slice", "├─ nginx", "└─ web", "batch", "└─ job",
+        "/system.slice/", "├─ nginx", "└─ web", "batch", "└─ job",
+    ]  # fmt: skip
+
+
+def group(path: str, **others: str) -> Container:
+    """Return a control group as it is called on a machine, with its paths in other hierarchies."""
+    return container(path, kind="cgroup", id=path) | {"cgroups": {"cpu": path, **others}}
+
+
+def test_a_path_is_not_said_twice() -> None:
+    """Below a cgroup or a directory of them only the rest of a path is shown, and of a container its name."""
+    rows = [group("/jobs"), group("/jobs/one"), group("/jobs/one/deep"), group("/apps/a"), group("/apps/b"),
+            at("/jobs/one/c", "/jobs/one/web")]  # fmt: skip
+    assert lines(rows, Selection(every=True, sort="name")) == [
+        "/apps/", "├─ a", "└─ b", "/jobs", "└─ one", "   ├─ deep", "   └─ /jobs/one/web",
+    ]  # fmt: skip
+
+
+def test_hierarchies_that_differ() -> None:
+    """The root of one hierarchy is no deeper than a path in another; a cgroup and a directory have not one name."""
+    rows = [group("/api", cpu="/", memory="/api"), group("/api/x", cpu="/", memory="/api/x"),
+            group("/api/y", cpu="/", memory="/api/y")]  # fmt: skip
+    assert lines(rows, Selection(every=True, sort="name")) == ["/api", "├─ x", "└─ y"]
+    rows = [group("/api", cpu="/elsewhere/deep", memory="/api"), group("/api/x"), group("/api/y")]
+    assert lines(rows, Selection(every=True, sort="name")) == ["/api", "├─ x", "└─ y"]
+    rows = [group("/api") | {"parent": ident("web")}, group("/api/x"), group("/apps/x"), group("/apps/y"),
+            container("/apps", parent=ident("web")), at("/else", "web")]  # fmt: skip
+    assert lines(rows, Selection(every=True, sort="name")) == [
+        "/apps/", "├─ x", "└─ y", "web", "├─ /api", "│  └─ x", "└─ /apps",
     ]  # fmt: skip
 
 
