@@ -9,12 +9,13 @@ not of all processes.
 
 from __future__ import annotations
 
+import errno
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from inspector.absence import Absence
 from inspector.kernel.cgroup_tree import Tree
-from inspector.kernel.cgroups import Hierarchy, locate, members_of, path_in, read_cgroup_counts
+from inspector.kernel.cgroups import Hierarchy, locate, members_of, path_in, read_cgroup_counts, read_descendants
 from inspector.kernel.controllers import RESOURCES
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import read_root_mount
@@ -25,7 +26,6 @@ from inspector.kernel.process import (
     list_pids,
     parse_stat,
     read_cmdline,
-    read_stat,
 )
 from inspector.kernel.system import System, read_system
 from inspector.model import Census, Group, Identity, Leader, Process
@@ -34,6 +34,7 @@ from inspector.viewpoint import Viewpoint
 __all__ = ["Collector"]
 
 YOUNG_SECONDS = 2.0  # a runtime has moved its process into cgroups and namespaces by then
+GONE = (errno.ENOENT, errno.ENODEV)
 REFRESH_SECONDS = 10.0  # then every process is looked at anew
 # Of a leader: itself, its group's members, the paths of its cgroups, and who is in them.
 Cohabitants = tuple[Leader, tuple[int, ...], frozenset[str], dict[str, frozenset[int]]]
@@ -55,12 +56,14 @@ class Collector:
         self._denied: set[int] = set()
         self._young: set[int] = set()
         self._unsettled: set[int] = set()
+        self._looked: dict[int, Stat] = {}  # the processes that were looked at at this tick
         self._refreshing = False
         self._refreshed = float("-inf")
         self._uptime = 0.0
         self._trees: dict[int, Tree] = {}  # by index of the hierarchy, those whose members matter most first
-        self._counts: dict[int, int | None] = {}  # by index of the hierarchy: how many cgroups this machine has there
+        self._counts: dict[int, int | None] = {}  # by index of the hierarchy: how many cgroups the kernel counts there
         self._groups: dict[str, Group] = {}
+        self._gone = False  # a cgroup that we know is not there any more
         self._changed: set[str] = set()  # the paths of the groups that came, went or have other members at this tick
         self._places: dict[str, list[tuple[Hierarchy, str]]] = {}
         self._glances: dict[int, tuple[bytes, Stat]] = {}
@@ -86,10 +89,12 @@ class Collector:
             if hierarchies != self._viewpoint.hierarchies:
                 self._trees = {}
             self.located = self._locate_all()
+            self.host.anchor(dict.fromkeys(hierarchy.mountpoint for hierarchy, _ in self.located.values()))
             # A PID can be another process's by now, and a process in other namespaces.
             self._known.clear()
         self._listed.clear()
         self._starters.clear()
+        self._looked.clear()
         return system, self._refreshing
 
     def end(self, leaders: Iterable[Leader]) -> None:
@@ -113,8 +118,7 @@ class Collector:
             del self._known[pid]
         again = self._young & present
         self._young = set()
-        for pid in (present - self._known.keys()) | again:
-            self._look_at(pid)
+        self._look_at((present - self._known.keys()) | again)
         self._unsettled = again | self._young
         processes = {pid: process for pid, process in self._known.items() if process is not None}
         if processes != self._processes:
@@ -133,7 +137,7 @@ class Collector:
 
     def ended(self, process: Process) -> bool:
         """Tell whether a group's first process has ended, reaped by its parent or not yet (a zombie)."""
-        stat = self._glance(process.pid)
+        stat = self._looked.get(process.pid) or self._glance(process.pid)
         return stat is None or stat.state in "ZX"
 
     def _glance(self, pid: int) -> Stat | None:
@@ -147,70 +151,95 @@ class Collector:
             self._glances[pid] = data, stat
         return stat
 
-    def _look_at(self, pid: int) -> None:
-        subject = f"process {pid}"
-        stat = self._attempt(subject, read_stat, self.host, pid)
-        self._known.pop(pid, None)
-        self._denied.discard(pid)
-        if stat is None:
-            return
-        if stat.is_kernel_thread:
-            self._known[pid] = None
-            return
-        found = self._attempt(subject, read_namespaces, self.host, pid, ("pid", "mnt")) or {}
-        if subject in self._absence.denied:
-            self._denied.add(pid)
-        if self._uptime - stat.starttime_ticks / CLOCK_TICKS < YOUNG_SECONDS:
-            self._young.add(pid)
-        self._known[pid] = Process(
-            pid, stat.starttime_ticks, stat.ppid, stat.comm, found.get("pid"), found.get("mnt")
-        )
+    def _look_at(self, pids: Collection[int]) -> None:
+        """Look at processes that are new to us, or young."""
+        for pid, data in zip(pids, self.host.read_each(f"/proc/{pid}/stat" for pid in pids), strict=True):
+            subject = f"process {pid}"
+            stat = self._attempt(subject, _parsed_stat, data)
+            self._known.pop(pid, None)
+            self._denied.discard(pid)
+            if stat is None:
+                continue
+            if stat.is_kernel_thread:
+                self._known[pid] = None
+                continue
+            found = self._attempt(subject, read_namespaces, self.host, pid, ("pid", "mnt")) or {}
+            if subject in self._absence.denied:
+                self._denied.add(pid)
+            if self._uptime - stat.starttime_ticks / CLOCK_TICKS < YOUNG_SECONDS:
+                self._young.add(pid)
+            self._looked[pid] = stat
+            self._known[pid] = Process(
+                pid, stat.starttime_ticks, stat.ppid, stat.comm, found.get("pid"), found.get("mnt")
+            )
 
     def _update_groups(self) -> None:
         """Bring the cgroups and their members up to date; nothing changes in `_groups` when nothing has changed."""
         known = self._groups if self._trees and not self._trees_changed() else self._list_groups()
+        self._gone = False
+        found = self._members_changed(known)
+        if self._gone:  # and perhaps another in its place
+            for tree in self._trees.values():
+                tree.update(leaves=True)
+            known = self._list_groups()
+            found = self._members_changed(known)
+        self._changed = found.keys() | (known.keys() ^ self._groups.keys())
+        if self._changed or known is not self._groups:
+            self._groups = {**known, **found}
+
+    def _members_changed(self, known: Mapping[str, Group]) -> dict[str, Group]:
+        """Return the groups that have other members than at the last tick."""
         found = {}
+        self._list(places[0] for places in self._places.values())
         for path, group in known.items():
             members = (self._members(*place) for place in self._places[path])
             # On v1 a process may be in this cgroup of one hierarchy and not of another: the first with any counts.
             there = next(filter(None, members), ())
             if there != group.members:
                 found[path] = group._replace(members=there)
-        self._changed = found.keys() | (known.keys() ^ self._groups.keys())
-        if self._changed or known is not self._groups:
-            self._groups = {**known, **found}
+        return found
 
     def _trees_changed(self) -> bool:
         """Look for cgroups that came or went.
 
-        At a refresh in every directory of every hierarchy. In between, a first
-        child of a leaf is looked for in the first hierarchy, as who makes groups
-        within groups makes them there too, and in those whose number of cgroups
-        on this machine is another than it was: one read instead of one a leaf.
+        At a refresh in every directory of every hierarchy. In between nothing is looked for where the kernel counts
+        as many as we know (whether those are still there, reading their members tells). Else, a first child of a
+        leaf is looked for in the first hierarchy, as who makes groups within groups makes them there too, and in
+        those whose count is another than it was (on v1 it includes what was removed and is not yet freed).
         """
-        first, *others = self._trees
-        anew = self._trees[first].update(leaves=True)
-        counts = self._attempt("/proc/cgroups", read_cgroup_counts, self.host) or {}
-        changes = []
-        for index in others:
-            controllers = self._viewpoint.hierarchies[index].controllers
-            count = next((counts[name] for name in controllers if name in counts), None)
-            moved = count != self._counts.get(index)
-            self._counts[index] = count
-            changes.append(self._trees[index].update(leaves=anew or moved or self._refreshing))
-        return anew or any(changes)
+        first = next(iter(self._trees))
+        before, self._counts = self._counts, self._count()
+        changed = False
+        for index, tree in self._trees.items():
+            count = self._counts[index]
+            moved = index == first or count != before.get(index)
+            leaves = self._refreshing or changed or (moved and count != len(tree.paths))
+            changed |= tree.update(leaves=leaves, count=count)
+        return changed
+
+    def _count(self) -> dict[int, int | None]:
+        """Read how many cgroups each hierarchy has; None where nothing tells."""
+        machine = self._attempt("/proc/cgroups", read_cgroup_counts, self.host) or {}
+        counts: dict[int, int | None] = {}
+        for index in self._trees:
+            hierarchy = self._viewpoint.hierarchies[index]
+            counts[index] = next((machine[name] for name in hierarchy.controllers if name in machine), None)
+            if hierarchy.version == 2:  # noqa: PLR2004  what is below the mount, which may be a part of the machine's
+                below = self._attempt("cgroup.stat", read_descendants, self.host, hierarchy.mountpoint)
+                counts[index] = None if below is None else below + 1
+        return counts
 
     def _list_groups(self) -> dict[str, Group]:
+        hierarchies = self._viewpoint.hierarchies
         if not self._trees:
-            reported = self._reported_hierarchies()
-            self._trees = {index: Tree(self.host, self._viewpoint.hierarchies[index]) for index in reported}
-            for tree in self._trees.values():
-                tree.update(leaves=True)
+            self._trees = {index: Tree(self.host, hierarchies[index]) for index in self._reported_hierarchies()}
+            self._counts = self._count()
+            for index, tree in self._trees.items():
+                tree.update(leaves=True, count=self._counts[index])
         found: dict[str, list[int]] = {}
         for index, tree in self._trees.items():
             for path in tree.paths:
                 found.setdefault(path, []).append(index)
-        hierarchies = self._viewpoint.hierarchies
         self._places = {path: [(hierarchies[index], path) for index in indexes] for path, indexes in found.items()}
         return {
             path: Group(path, frozenset(indexes), self._groups[path].members if path in self._groups else ())
@@ -221,11 +250,25 @@ class Collector:
         directory = hierarchy.directory(path)
         if directory is None:
             return ()
-        known = self._listed.get(directory)
-        if known is None:
-            known = self._attempt(f"cgroup {path!r}", members_of, self.host, hierarchy, directory) or ()
-            self._listed[directory] = known
-        return known
+        if directory not in self._listed:
+            self._list([(hierarchy, path)])
+        return self._listed[directory]
+
+    def _list(self, places: Iterable[tuple[Hierarchy, str]]) -> None:
+        """Read who is in some cgroups."""
+        wanted = {
+            directory: (hierarchy, path)
+            for hierarchy, path in places
+            if (directory := hierarchy.directory(path)) is not None and directory not in self._listed
+        }
+        read = members_of(self.host, ((hierarchy, directory) for directory, (hierarchy, _) in wanted.items()))
+        for (directory, (_, path)), members in zip(wanted.items(), read, strict=True):
+            if isinstance(members, tuple):
+                self._listed[directory] = members
+            else:
+                self._absence.account(f"cgroup {path!r}", members)
+                self._gone |= isinstance(members, OSError) and members.errno in GONE
+                self._listed[directory] = ()
 
     def _reported_hierarchies(self) -> list[int]:
         """Return the hierarchies that carry a resource we report, those whose members matter most first."""
@@ -252,9 +295,10 @@ class Collector:
         parent = processes.get(process.ppid)
         command, directory = self._started_by(parent.pid) if parent else ("", "")
         root, kept_in = self._attempt(subject, read_root_mount, host, pid) or (None, "")
+        spaces = {"pid": process.pid_ns, "mnt": process.mnt_ns} if pid in self._looked else {}
         return Leader(
             process=process,
-            namespaces=self._attempt(subject, read_namespaces, host, pid) or {},
+            namespaces=self._attempt(subject, read_namespaces, host, pid, known=spaces) or {},
             membership=membership,
             root=root,
             parent_cmdline=command,
@@ -280,22 +324,27 @@ class Collector:
         known = self._cohabitants.get(leader.process.identity)
         if known and known[0] is leader and known[1] == members and self._changed.isdisjoint(known[2]):
             return known[3]
-        true_roots = self._viewpoint.own.true_roots
-        read: dict[tuple[int, str], frozenset[int]] = {}
-        same: dict[frozenset[int], frozenset[int]] = {}  # in most hierarchies the same ones: kept once
-        found: dict[str, frozenset[int]] = {}
+        wanted = {}
         for resource, (hierarchy, index) in self.located.items():
             path = path_in(hierarchy, leader.membership)
-            if path is None or (path == "/" and index in true_roots):  # the machine's own, whoever is in it
-                continue
-            place = index, path
-            if place not in read:
-                there = frozenset(self._members(hierarchy, path))
-                read[place] = same.setdefault(there, there)
-            found[resource] = read[place]
-        paths = frozenset(path for _, path in read)
+            # Not the machine's own, whoever is in it.
+            if path is not None and not (path == "/" and index in self._viewpoint.own.true_roots):
+                wanted[resource] = hierarchy, path
+        self._list(wanted.values())
+        same: dict[frozenset[int], frozenset[int]] = {}  # in most hierarchies the same ones: kept once
+        found = {}
+        for resource, place in wanted.items():
+            there = frozenset(self._members(*place))
+            found[resource] = same.setdefault(there, there)
+        paths = frozenset(path for _, path in wanted.values())
         self._cohabitants[leader.process.identity] = leader, members, paths, found
         return found
+
+
+def _parsed_stat(data: bytes | OSError) -> Stat:
+    if isinstance(data, OSError):
+        raise data
+    return parse_stat(data)
 
 
 def _is(process: Process, stat: Stat) -> bool:

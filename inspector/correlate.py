@@ -156,7 +156,7 @@ def _plain_groups(census: Census, matches: Mapping[str, Match]) -> list[Candidat
     for path, group in census.groups.items():
         if not group.members:
             continue
-        line = list(ancestors(path))
+        line = ancestors(path)
         inside = next((place for place, above in reversed(list(enumerate(line))) if above in matches), -1)
         for above in line[inside + 1 :]:
             below.setdefault(above, []).extend(group.members)
@@ -317,4 +317,4 @@ def _own_path(grounds: Grounds, resource: str, index: int, path: str) -> str | N
         return None
     # An outsider seen from within a PID namespace is 0. Without its first process among them, nothing was learnt.
     there = grounds.there.get(resource, frozenset())
-    return path if grounds.alone or (pid in there and there <= set(candidate.members)) else None
+    return path if grounds.alone or (pid in there and there.issubset(candidate.members)) else None

@@ -76,30 +76,36 @@ class Meter:
 
     def begin(self, located: Mapping[str, tuple[Hierarchy, int]], *, refresh: bool) -> None:
         """Start a tick; at a refresh, files that did not exist are looked for again."""
-        if located != self._located:
+        if located != self._located:  # the same paths are other files now
             self._located, self._wanted = located, {}
             self._plans.clear()
         if refresh:
             for sheet in self._sheets.values():
                 sheet.retry()
 
-    def open(self, wanted: Mapping[Key, bool]) -> None:
+    def open(self, wanted: Mapping[Key, bool], *, counters: bool = False) -> None:
         """Open the files that `figures` reads and that are not open yet, which takes far longer than to read them."""
-        if wanted == self._wanted:
-            return
-        self._arrange(wanted)
+        if wanted != self._wanted:
+            self._arrange(wanted)
         for sheet in self._sheets.values():
-            if not sheet.is_open:
-                sheet.read(lambda *_: None)  # what cannot be read is told of by figures
+            try:
+                sheet.open(counters=counters)
+            except OSError:  # what cannot be read is told of by figures
+                sheet.close()
 
-    def figures(self, wanted: Mapping[Key, bool]) -> tuple[dict[Key, Reading], dict[Key, int]]:
-        """Read resources of cgroups, in full (True) or their limits alone, and the inodes that identify them."""
+    def figures(
+        self, wanted: Mapping[Key, bool], *, counters: bool = False
+    ) -> tuple[dict[Key, Reading], dict[Key, int]]:
+        """Read resources of cgroups, in full (True) or their limits alone, and the inodes that identify them.
+
+        With `counters`, of that what is counted alone.
+        """
         if wanted != self._wanted:
             self._arrange(wanted)
         readings: dict[Key, Reading] = {}
         inodes: dict[Key, int] = {}
         for sheet in self._sheets.values():
-            sheet.read(self._account)
+            sheet.read(self._account, counters=counters)
             readings.update(sheet.readings)
             inodes.update(sheet.inodes)
         return readings, inodes

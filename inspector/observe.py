@@ -38,6 +38,7 @@ Seen = tuple[
 # hugetlb is read on demand only: few use it, and its files are many.
 # Nobody asks for these.
 SELDOM = frozenset({"cpuset.effective_mems", "cpuset.mems.effective"})
+COUNTED = ("cpuacct", "io", "pressure")
 WATCHED = ("cpu", "cpuacct", "cpuset", "memory", "pids", "io", "pressure", "freezer")
 
 
@@ -104,7 +105,12 @@ class Observer:
         with uncollected():
             return self._observe()
 
-    def _observe(self) -> Observation:
+    def begin(self) -> Observation:
+        """Observe the machine for the sake of the rates at the next tick: of the figures, what is counted alone."""
+        with uncollected():
+            return self._observe(counters=True)
+
+    def _observe(self, *, counters: bool = False) -> Observation:
         self._absence.begin()
         system, refresh = self._collector.begin()
         census = self._collector.census()
@@ -117,10 +123,10 @@ class Observer:
         # The figures come last and together, so that they belong to one moment.
         shown = self._containers(census, found, leaders)
         # While files are being opened the clock goes on: the last figures would be later than taken_at, rates too low.
-        self._meter.open(self._wanted)
+        self._meter.open(self._wanted, counters=counters)
         taken_at, monotonic = time.time(), time.monotonic()
-        readings, inodes = self._meter.figures(self._wanted)
-        shown = self._owners(shown, readings)
+        readings, inodes = self._meter.figures(self._wanted, counters=counters)
+        shown = self._owners(shown, readings, COUNTED if counters else WATCHED)
         observation = Observation(
             taken_at=taken_at,
             monotonic=monotonic,
@@ -179,10 +185,12 @@ class Observer:
         true = (name for name in self._watched if name in located and located[name][1] in own.true_roots)
         return _wanted(shown, self._watched) | {(name, "/"): True for name in true}
 
-    def _owners(self, shown: tuple[Container, ...], readings: Mapping[Key, Reading]) -> tuple[Container, ...]:
-        """Give up the resources that the cgroups turned out not to account."""
+    def _owners(
+        self, shown: tuple[Container, ...], readings: Mapping[Key, Reading], read: tuple[str, ...]
+    ) -> tuple[Container, ...]:
+        """Give up the resources that the cgroups turned out not to account, of those that were read."""
         if self._owning is None or self._owning[0] != readings.keys():
-            self._owning = readings.keys(), tuple(_without_absent(one, readings) for one in shown)
+            self._owning = readings.keys(), tuple(_without_absent(one, readings, read) for one in shown)
         return self._owning[1]
 
     def _leaders(self, census: Census, found: Iterable[Candidate]) -> dict[Identity, Leader]:
@@ -247,7 +255,7 @@ def _wanted(shown: Iterable[Container], watched: Iterable[str]) -> dict[Key, boo
     return wanted | {(name, one.cgroups[name]): True for one in shown for name in watched if name in one.owned}
 
 
-def _without_absent(one: Container, readings: Mapping[Key, Reading]) -> Container:
+def _without_absent(one: Container, readings: Mapping[Key, Reading], read: tuple[str, ...]) -> Container:
     """Give up the resources a cgroup does not account: on v2 a controller may not be enabled for it."""
-    owned = frozenset(name for name in one.owned if name not in WATCHED or (name, one.cgroups[name]) in readings)
+    owned = frozenset(name for name in one.owned if name not in read or (name, one.cgroups[name]) in readings)
     return one if owned == one.owned else one._replace(owned=owned)

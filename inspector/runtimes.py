@@ -46,6 +46,9 @@ PATTERNS = tuple(
     )
 )
 
+# One of these is in every path that a pattern matches: most others are told by that.
+WORDS = ("cgscope", "docker", "libpod", "crio", "nerdctl", "containerd", "pod", "lxc", "machine", "flatpak", "snap")
+
 # Where the writable layer of an overlay lies, for the reader that is itself in the container and sees no path.
 LAYERS = (
     ("sandbox", re.compile(rf"/containers/(?P<id>{HEX})/upper$", re.ASCII)),
@@ -78,6 +81,8 @@ POD = re.compile(
 @lru_cache(maxsize=8192)  # every cgroup is asked about at every tick
 def match(path: str) -> Match | None:
     """Tell which runtime made the cgroup `path` itself (not one above or below it)."""
+    if not any(word in path for word in WORDS):
+        return None
     for runtime, pattern in PATTERNS:
         found = pattern.search(path)
         if found:

@@ -35,6 +35,19 @@ SETTINGS = frozenset(
         "pids.max",
     }
 )
+# What is counted: of a look of which nothing is told but the rates from it on, that is all there is to read.
+COUNTERS = frozenset(
+    {
+        "blkio.throttle.io_service_bytes_recursive",
+        "cpu.pressure",
+        "cpu.stat",
+        "cpuacct.stat",
+        "cpuacct.usage",
+        "io.pressure",
+        "io.stat",
+        "memory.pressure",
+    }
+)
 
 
 @lru_cache(1024)
@@ -54,7 +67,7 @@ class Use(NamedTuple):
 class Planned(NamedTuple):
     """A control file that is read of many cgroups."""
 
-    hierarchy: Hierarchy
+    tree: int
     name: str
     uses: tuple[Use, ...]
 
@@ -63,27 +76,31 @@ class Plan:
     """Which files are read of a cgroup, for which resources: made once for all cgroups that are read alike."""
 
     def __init__(self, uses: Iterable[tuple[str, Hierarchy, ControlFile]], *, thrifty: bool = False) -> None:
-        planned: dict[tuple[Hierarchy, str], list[Use]] = {}
-        self.trees: dict[str, Hierarchy] = {}  # by resource
+        trees: dict[Hierarchy, int] = {}
+        planned: dict[tuple[int, str], list[Use]] = {}
+        self.tree_of: dict[str, int] = {}  # by resource
         self.slots: dict[str, list[int]] = {}
         for slot, (resource, hierarchy, file) in enumerate(uses):
-            self.trees[resource] = hierarchy
+            tree = self.tree_of[resource] = trees.setdefault(hierarchy, len(trees))
             self.slots.setdefault(resource, []).append(slot)
-            planned.setdefault((hierarchy, file.name), []).append(Use(slot, resource, file.parse))
+            planned.setdefault((tree, file.name), []).append(Use(slot, resource, file.parse))
+        self._trees = tuple(trees)
         self.size = sum(map(len, self.slots.values()))
         self.files = tuple(Planned(*place, tuple(uses)) for place, uses in planned.items())
-        # By their places in `files`: those that are read at every tick, and those that are not.
+        # By their places in `files`: those that are read at every tick, counters and others, and those that are not.
         self.seldom = [place for place, file in enumerate(self.files) if thrifty and file.name in SETTINGS]
-        self.often = [place for place in range(len(self.files)) if place not in self.seldom]
+        self.counters = [place for place, file in enumerate(self.files) if file.name in COUNTERS]
+        self.others = [p for p in range(len(self.files)) if p not in self.seldom and p not in self.counters]
         self._shared: dict[tuple[int, ...], tuple[int, ...]] = {}
 
-    def paths(self, group: str) -> dict[int, str]:
+    def paths(self, group: str, places: Iterable[int] | None = None) -> dict[int, str]:
         """Return where the files of a cgroup are, by their places in `files`; none outside what is mounted."""
-        directories = {tree: tree.directory(group) for tree in {*self.trees.values()}}
+        directories = [tree.directory(group) for tree in self._trees]
+        files = self.files
         return {
-            place: f"{directory}/{file.name}"
-            for place, file in enumerate(self.files)
-            if (directory := directories[file.hierarchy]) is not None
+            place: f"{directory}/{files[place].name}"
+            for place in (range(len(files)) if places is None else places)
+            if (directory := directories[files[place].tree]) is not None
         }
 
     def share(self, places: Iterable[int]) -> tuple[int, ...]:
@@ -99,8 +116,8 @@ class Sheet:
     so the inode that identifies it, a file's, is looked up only then.
     """
 
-    __slots__ = ("_bundle", "_failed", "_host", "_keys", "_opened", "_path", "_plan", "_settings", "_texts", "_values",
-                 "inodes", "readings")  # fmt: skip
+    __slots__ = ("_bundle", "_failed", "_host", "_inodes", "_is_whole", "_keys", "_opened", "_path", "_plan",
+                 "_settings", "_texts", "_values", "inodes", "readings")  # fmt: skip
 
     def __init__(self, host: Host, path: str, keys: Iterable[Key], plan: Plan) -> None:
         self._host = host
@@ -108,27 +125,41 @@ class Sheet:
         self._keys = tuple(keys)
         self._plan = plan
         self._bundle: Bundle | None = None
+        self._is_whole = False  # not the counters alone
         self._opened: tuple[int, ...] = ()  # places in the plan's files: those of the bundle, then the settings
         self._settings: list[bytes] = []
         self._texts: list[bytes] = []
         self._values: list[Values] = []  # by the plan's slots
         self._failed: dict[str, OSError | ParseError] = {}
+        self._inodes: dict[int, int] = {}  # by place of the hierarchy
         self.readings: dict[Key, Reading] = {}
         self.inodes: dict[Key, int] = {}
 
-    @property
-    def is_open(self) -> bool:
-        """True once its files have been opened."""
-        return self._bundle is not None
+    def open(self, *, counters: bool = False) -> None:
+        """Open the files that are read at every tick, or of those the counters alone; what is open stays so.
 
-    def read(self, account: Callable[[str, OSError | ParseError], None]) -> None:
+        They are not read, as this takes far longer: one that opens may refuse yet.
+        """
+        if self._is_whole or (counters and self._bundle):
+            return
+        plan = self._plan
+        self._add([*(() if self._bundle else plan.counters), *(() if counters else plan.others)])
+        if not counters:
+            paths = plan.paths(self._path, plan.seldom)
+            settings, unread = self._read_each(paths.values())
+            self._fail(unread)
+            self._settings = [*settings.values()]
+            self._opened = plan.share([*self._opened, *(place for place in paths if paths[place] in settings)])
+            self._is_whole = True
+
+    def read(self, account: Callable[[str, OSError | ParseError], None], *, counters: bool = False) -> None:
         """Bring `readings` and `inodes` up to date; both are empty when the cgroup is gone."""
         try:
-            texts = [*self._bundle.read(), *self._settings] if self._bundle else self._open()
-        except OSError:  # gone, perhaps with another one of its name in its place; or a file that became unreadable
+            texts = self._read(counters)
+        except OSError:  # gone, perhaps with another one of its name in its place; or a file that is not readable
             self.close()
             try:
-                texts = self._open()
+                texts = self._read_readable(counters)
             except OSError as error:
                 self.close()
                 account(f"cgroup {self._path!r}", error)
@@ -142,13 +173,17 @@ class Sheet:
         """Close the files and forget what they said."""
         if self._bundle:
             self._bundle.close()
-        self._bundle = None
+        self._bundle, self._is_whole = None, False
         self._opened = ()
-        for known in (self._texts, self._settings, self._values, self._failed, self.readings, self.inodes):
+        for known in (self._texts, self._settings, self._values, self._failed):
             known.clear()
+        for told in (self._inodes, self.readings, self.inodes):
+            told.clear()
 
     def retry(self) -> None:
         """Look for files that were not there or not readable, and for settings that were changed."""
+        if not self._is_whole:
+            return
         paths = self._plan.paths(self._path)
         if any(self._host.access(path) for place, path in paths.items() if place not in self._opened):
             self.close()
@@ -159,39 +194,55 @@ class Sheet:
             else:
                 self._settings = [*settings.values()]
 
-    def _open(self) -> list[bytes]:
-        plan, paths = self._plan, self._plan.paths(self._path)
-        often, seldom = ([place for place in places if place in paths] for places in (plan.often, plan.seldom))
-        self._bundle, unopened = self._host.bundle(paths[place] for place in often)
-        settings, unread = self._read_each(paths[place] for place in seldom)
-        unopened |= unread
-        opened = [place for place in often if paths[place] not in unopened]
-        try:
-            texts = self._bundle.read()
-        except OSError:  # one of them cannot be read, or all: the others are opened without it
-            unopened |= self._read_each(paths[place] for place in opened)[1]
-            self._bundle.close()
-            opened = [place for place in opened if paths[place] not in unopened]
-            self._bundle, _ = self._host.bundle(paths[place] for place in opened)
-            texts = self._bundle.read()
-        self._failed = {
-            name: error for name, error in unopened.items() if not isinstance(error, FileNotFoundError)
-        }
-        self.inodes = self._inodes(self._bundle, opened)
-        self._settings = [*settings.values()]
-        self._opened = plan.share([*opened, *(place for place in seldom if paths[place] in settings)])
-        self._values = [NOTHING] * plan.size
-        return [*texts, *self._settings]
+    def _add(self, places: Iterable[int]) -> None:
+        paths = self._plan.paths(self._path, places)
+        self._bundle, failed = self._host.bundle(paths.values(), self._bundle)
+        self._fail(failed)
+        opened = (place for place, path in paths.items() if path not in failed) if failed else paths
+        self._opened = self._plan.share([*self._opened, *opened])
+        self._values = self._values or [NOTHING] * self._plan.size
+        self._identify(self._bundle)
 
-    def _inodes(self, bundle: Bundle, opened: list[int]) -> dict[Key, int]:
+    def _fail(self, failed: dict[str, OSError]) -> None:
+        if failed:
+            self._failed |= {n: error for n, error in failed.items() if not isinstance(error, FileNotFoundError)}
+
+    def _identify(self, bundle: Bundle) -> None:
         """Identify the cgroup by a file of each directory: the kernel numbers them as it does cgroups.
 
-        By the last one, which on v2 is part of every cgroup, whatever its controllers.
+        By the first one, which on v2 is a counter that every cgroup has, whatever its controllers.
         """
-        last = {self._plan.files[place].hierarchy: number for number, place in enumerate(opened)}
-        inodes = {tree: bundle.inode(number) for tree, number in last.items()}
-        trees = self._plan.trees
-        return {key: inodes[trees[key[0]]] for key in self._keys if trees.get(key[0]) in inodes}
+        files, known = self._plan.files, self._inodes
+        for number, place in enumerate(self._opened):
+            if (tree := files[place].tree) not in known:
+                known[tree] = bundle.inode(number)
+        trees = self._plan.tree_of
+        self.inodes = {key: known[trees[key[0]]] for key in self._keys if trees.get(key[0]) in known}
+
+    def _read(self, counters: bool) -> list[bytes]:
+        if not self._is_whole:
+            self.open(counters=counters)
+        texts = self._bundle.read() if self._bundle else []
+        return [*texts, *self._settings] if self._settings else texts
+
+    def _read_readable(self, counters: bool) -> list[bytes]:
+        """Open all there is, and read what can be read."""
+        self.open(counters=counters)
+        try:
+            return self._read(counters)
+        except OSError:
+            kept = self._opened[: len(self._opened) - len(self._settings)]
+            settings = self._opened[len(kept) :]
+        paths = self._plan.paths(self._path, kept)
+        _, refused = self._read_each(paths.values())
+        if self._bundle:
+            self._bundle.close()
+        self._bundle, self._opened = None, ()
+        self._inodes.clear()
+        self._fail(refused)
+        self._add(place for place, path in paths.items() if path not in refused)
+        self._opened = self._plan.share([*self._opened, *settings])
+        return self._read(counters)
 
     def _read_each(self, paths: Iterable[str]) -> tuple[dict[str, bytes], dict[str, OSError]]:
         """Return what each of some files says, and why those cannot be read that cannot."""
@@ -208,7 +259,7 @@ class Sheet:
         changed: set[str] = set()
         before = self._texts
         for number, (place, text) in enumerate(zip(self._opened, texts, strict=True)):
-            if before and text == before[number]:
+            if number < len(before) and text == before[number]:
                 texts[number] = before[number]  # which lies among others that stay
             else:
                 changed.update(self._take(place, text))

@@ -136,7 +136,7 @@ def _is_set(group: Group, directory: str = "") -> bool:
 def _frozen_ancestor(group: Group) -> str:
     """Return the cgroup above that keeps this one frozen, or ""."""
     hierarchy = group.place.hierarchy
-    for path in list(ancestors(group.place.path, hierarchy.root))[1:]:
+    for path in ancestors(group.place.path, hierarchy.root)[1:]:
         directory = hierarchy.directory(path)
         if directory is not None and os.path.isdir(directory) and _is_set(group, directory):
             return printable(path)

@@ -33,7 +33,7 @@ def _run(argv: Sequence[str] | None) -> int:
     if sys.stdout is None:
         sys.stderr.write("ctop: stdout is closed\n")
         return 1
-    with uncollected():
+    with uncollected(lasting=True):
         from inspector.ctop import elsewhere, once, options  # noqa: PLC0415  an interrupt while importing is one too
 
         asked = options.parse(argv, terminal=_is_terminal())
@@ -53,7 +53,7 @@ def _run(argv: Sequence[str] | None) -> int:
         elif asked.lines != 1:
             once.print_table(source, asked, sys.stdout)
         else:
-            with uncollected():
+            with uncollected(lasting=True):
                 (once.print_document if asked.output == "json" else once.print_table)(source, asked, sys.stdout)
         sys.stdout.flush()
     return 0

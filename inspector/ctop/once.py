@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from typing import TextIO
@@ -28,7 +27,9 @@ def print_table(source: Source, options: Options, file: TextIO) -> None:
 
 def _print_table(document: Document, options: Options, file: TextIO) -> None:
     """Print one table."""
-    from inspector.views.table import print_lines, table  # noqa: PLC0415  --json needs none of that
+    import shutil  # noqa: PLC0415  --json needs none of that
+
+    from inspector.views.table import print_lines, table  # noqa: PLC0415
     from inspector.views.tree import tree  # noqa: PLC0415
 
     scene = scene_of(document, options.cpu, options.memory)

@@ -25,17 +25,18 @@ class Tree:
         self._links: dict[str, int] = {}
         self.paths: tuple[str, ...] = ()
 
-    def update(self, *, leaves: bool) -> bool:
+    def update(self, *, leaves: bool, count: int | None = None) -> bool:
         """Bring `paths` up to date, parents first; True when it was listed anew.
 
         Without `leaves` only directories that had children are looked at: a
-        first child of another one is missed then.
+        first child of another one is missed then, and that one is gone. `count`
+        is how many the kernel counts, if it tells.
         """
         if self._links and self._same(leaves=leaves):
             return False
         # Counted before it is listed: what comes in between makes a difference next time.
         self._links.clear()
-        self.paths = tuple(walk(self._host, self._hierarchy, self._links))
+        self.paths = tuple(walk(self._host, self._hierarchy, self._links, count))
         return True
 
     def _same(self, *, leaves: bool) -> bool:

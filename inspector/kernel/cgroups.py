@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import groupby
 from typing import NamedTuple
 
 from inspector.errors import ParseError
@@ -27,10 +28,12 @@ __all__ = [
     "parse_cgroup",
     "parse_cgroup_counts",
     "parse_controllers",
+    "parse_descendants",
     "parse_pids",
     "path_in",
     "read_cgroup",
     "read_cgroup_counts",
+    "read_descendants",
     "read_hierarchies",
     "walk",
 ]
@@ -139,6 +142,23 @@ def read_cgroup_counts(host: Host) -> dict[str, int]:
     return parse_cgroup_counts(host.read("/proc/cgroups"))
 
 
+# nr_descendants 3
+# nr_subsys_cpu 4
+# nr_dying_descendants 0
+def parse_descendants(data: bytes) -> int:
+    """Parse cgroup.stat of v2: how many cgroups there are below one."""
+    for line in data.split(b"\n"):
+        name, _, value = line.partition(b" ")
+        if name == b"nr_descendants" and value.isdigit():
+            return int(value)
+    raise ParseError("cgroup.stat", data)
+
+
+def read_descendants(host: Host, directory: str) -> int:
+    """Read how many cgroups there are below a v2 one (cgroup.stat)."""
+    return parse_descendants(host.read_kept(f"{directory}/cgroup.stat"))
+
+
 # cpuset cpu io memory hugetlb pids rdma misc
 def parse_controllers(data: bytes) -> frozenset[str]:
     """Parse cgroup.controllers or cgroup.subtree_control: names separated by blanks."""
@@ -221,24 +241,32 @@ def directory_of(hierarchies: Iterable[Hierarchy], controller: str, membership: 
     return hierarchy.directory(path) if hierarchy and path is not None else None
 
 
-def ancestors(path: str, root: str = "/") -> Iterator[str]:
-    """Yield a cgroup path and its ancestors up to and including `root`, the innermost first."""
-    while True:
-        yield path
-        # The parent of "/../x" is "/..", whose own ancestors have no names here.
-        if path in (root, "/") or not path or path.endswith("/.."):
-            return
+@lru_cache(maxsize=4096)  # asked about each cgroup many times a tick
+def ancestors(path: str, root: str = "/") -> tuple[str, ...]:
+    """Return a cgroup path and its ancestors up to and including `root`, the innermost first."""
+    found = [path]
+    # The parent of "/../x" is "/..", whose own ancestors have no names here.
+    while path not in (root, "/", "") and not path.endswith("/.."):
         path = path.rpartition("/")[0] or "/"
+        found.append(path)
+    return tuple(found)
 
 
-def members_of(host: Host, hierarchy: Hierarchy, directory: str) -> tuple[int, ...]:
-    """Read the processes directly in a cgroup (cgroup.procs); those of its children are not among them.
+def members_of(
+    host: Host, places: Iterable[tuple[Hierarchy, str]]
+) -> Iterator[tuple[int, ...] | OSError | ParseError]:
+    """Yield the processes directly in cgroups (cgroup.procs of a directory), or why they are not known.
 
-    v1's file is opened anew each time: a kept descriptor goes on returning its
-    first list for up to a second (kernel/cgroup/cgroup-v1.c, the pidlist cache).
+    Those of a cgroup's children are not among them. v1's file is opened anew each time: a kept descriptor goes on
+    returning its first list for up to a second (kernel/cgroup/cgroup-v1.c, the pidlist cache).
     """
-    path = f"{directory}/cgroup.procs"
-    return parse_pids(host.read(path) if hierarchy.version == 1 else host.read_kept(path))
+    for version, some in groupby(places, key=lambda place: place[0].version):
+        paths = (f"{directory}/cgroup.procs" for _, directory in some)
+        for text in host.read_each(paths) if version == 1 else map(host.try_kept, paths):
+            try:
+                yield text if isinstance(text, OSError) else parse_pids(text)
+            except ParseError as error:
+                yield error
 
 
 def hidden_tasks(host: Host, hierarchy: Hierarchy, path: str) -> int:
@@ -256,24 +284,34 @@ def hidden_tasks(host: Host, hierarchy: Hierarchy, path: str) -> int:
     return int(counted) - sum(map(len, lists))
 
 
-def walk(host: Host, hierarchy: Hierarchy, links: dict[str, int] | None = None) -> Iterator[str]:
+def walk(
+    host: Host, hierarchy: Hierarchy, links: dict[str, int] | None = None, count: int | None = None
+) -> Iterator[str]:
     """Yield the path of every cgroup of a hierarchy, parents first; one that vanishes meanwhile is left out.
 
-    `links` is filled with the link count of each one's directory: a leaf's is 2, and it need not be listed.
+    `links` is filled with the link count of each one's directory: a leaf's is 2, and it need not be listed. Once there
+    are as many as the kernel counted (`count`), all that is left are leaves, and are not looked at.
     """
     stack = [hierarchy.root]
+    found = 1
     while stack:
         path = stack.pop()
         directory = hierarchy.directory(path)
         if directory is None:
             continue
+        if found == count and path != hierarchy.root:
+            if links is not None:
+                links[directory] = LEAF_LINKS
+            yield path
+            continue
         try:
-            count = host.links(directory)
-            names = host.subdirectories(directory) if count != LEAF_LINKS else []
+            linked = host.links(directory)
+            names = host.subdirectories(directory) if linked != LEAF_LINKS else []
         except OSError:
             continue
         if links is not None:
-            links[directory] = count
+            links[directory] = linked
         yield path
         prefix = "" if path == "/" else path
         stack.extend(f"{prefix}/{name}" for name in names)
+        found += len(names)

@@ -9,6 +9,9 @@ Files that are read at every tick are kept open and read with pread(fd, n, 0):
 identity: a kept /proc/<pid>/stat answers ESRCH once its process is gone, and
 a kept control file answers ENODEV once its cgroup is removed, even when a
 process or cgroup of the same name has come since.
+
+To open a control file costs more than to read it, and a quarter of that is the
+way to where its hierarchy is mounted: that is walked once (Host.anchor).
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import errno
 import os
 import resource
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Self
 
 from inspector.kernel.directory import OPEN_DIRECTORY, Directory, Entry, get_attribute, to_entry
@@ -28,6 +31,7 @@ CHUNK = 16384
 # A seq_file of many records (cgroup.procs) hands out a page at a time; a read
 # this far below a page has met the end, so no second read is needed to see it.
 SURELY_WHOLE = 2048
+AT_ONCE = 64  # as many are closed by one system call
 SPARE_DESCRIPTORS = 256  # for all else that the process opens: an exporter has up to 128 connections
 GONE = (errno.ENODEV, errno.ESRCH, errno.ESTALE)
 MOST_BYTES = 64 << 20  # no kernel file is longer: mountinfo of 100,000 mounts has 20 MB
@@ -36,7 +40,7 @@ OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class Bundle:
-    """Files that are read together at every tick; made by Host.bundle().
+    """Files that are read together at every tick; made by Host.bundle(), and more of them added there.
 
     Kept open, their reading costs one pread(2) each. Only for files of a single
     record, as a cgroup's control files are: a read that leaves room is whole.
@@ -44,29 +48,40 @@ class Bundle:
 
     __slots__ = ("_descriptors", "_host", "_places")
 
-    def __init__(self, host: Host, places: list[str], descriptors: list[int]) -> None:
+    def __init__(self, host: Host) -> None:
         self._host = host
-        self._descriptors: list[int] | None = descriptors  # None once closed
-        self._places = places  # where they are, should they not be kept open
+        self._descriptors: list[int] | None = []  # None once closed
+        self._places: list[str] = []  # where those are that are not kept open: behind the others
+
+    @property
+    def is_kept(self) -> bool:
+        """True while all of them are kept open."""
+        return not self._places
+
+    def add(self, descriptors: Iterable[int], places: Iterable[str] = ()) -> int:
+        """Take more files, kept open or not; return how many are."""
+        self._descriptors = [*(self._descriptors or ()), *descriptors]
+        self._places += places
+        return len(self._descriptors)
 
     def read(self) -> list[bytes]:
         """Return what each says now; OSError of the first that fails, ENODEV when its cgroup is gone."""
-        if self._places:
-            texts = [_read_once(place) for place in self._places]
-        elif self._descriptors is None:
+        if self._descriptors is None:
             raise OSError(errno.ENODEV, "closed")
-        else:
-            pread = os.pread
-            texts = [pread(descriptor, CHUNK, 0) for descriptor in self._descriptors]
+        pread = os.pread
+        texts = [pread(descriptor, CHUNK, 0) for descriptor in self._descriptors]
+        if self._places:
+            texts += [_read_once(place) for place in self._places]
         if texts and len(max(texts, key=len)) >= CHUNK:
             return [self._whole(number) if len(text) >= CHUNK else text for number, text in enumerate(texts)]
         return texts
 
     def _whole(self, number: int) -> bytes:
         """Return a file that is longer than others."""
-        if self._descriptors:
-            return _drain(self._descriptors[number], 0)
-        descriptor = os.open(self._places[number], OPEN)
+        where = self._where(number)
+        if isinstance(where, int):
+            return _drain(where, 0)
+        descriptor = os.open(where, OPEN)
         try:
             return _drain(descriptor)
         finally:
@@ -74,14 +89,21 @@ class Bundle:
 
     def inode(self, number: int) -> int:
         """Return the inode of one of them, by its number among those that opened."""
-        return os.stat(self._descriptors[number] if self._descriptors else self._places[number]).st_ino
+        return os.stat(self._where(number)).st_ino
+
+    def _where(self, number: int) -> int | str:
+        kept = self._descriptors or ()
+        return kept[number] if number < len(kept) else self._places[number - len(kept)]
 
     def close(self) -> None:
         """Close them; twice is once."""
-        for descriptor in self._descriptors or ():
-            os.close(descriptor)
-        self._descriptors = None
         self._host.released(self)
+        _close(self.let_go())
+
+    def let_go(self) -> list[int]:
+        """Return what is to be closed, for somebody else to do so."""
+        left, self._descriptors = self._descriptors or [], None
+        return left
 
 
 def _read_once(place: str) -> bytes:
@@ -91,6 +113,17 @@ def _read_once(place: str) -> bytes:
         return os.read(fd, CHUNK)
     finally:
         os.close(fd)
+
+
+def _close(descriptors: list[int]) -> None:
+    """Close descriptors and empty their list: those that follow one another by one close_range(2)."""
+    descriptors.sort()
+    while descriptors:
+        last = descriptors.pop()
+        first = last
+        while descriptors and descriptors[-1] == first - 1:
+            first = descriptors.pop()
+        os.closerange(first, last + 1)
 
 
 def _drain(fd: int, offset: int | None = None) -> bytes:
@@ -123,6 +156,8 @@ class Host:
             if target is not None and target.rstrip("/") != prefix
         ]
         self._plain = not self.root and not self._mounted
+        self._anchors: dict[str, int] = {}  # by the path from here, which ends with "/"
+        self._above_anchors = ""  # the beginning that these have in common
         self._kept: dict[str, int] = {}
         self._bundles: dict[Bundle, int] = {}  # with how many descriptors each keeps
         self._bundled = 0
@@ -161,21 +196,71 @@ class Host:
                 return target + path[len(prefix) :]
         return self.root + path
 
+    def anchor(self, directories: Iterable[str]) -> None:
+        """Open what lies below these directories from there from now on, and no longer from others given before."""
+        _close(list(self._anchors.values()))
+        self._anchors.clear()
+        for place in map(self.path, directories):
+            try:
+                self._anchors[f"{place}/"] = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError:  # whoever reads there is told
+                continue
+        self._above_anchors = os.path.commonprefix(list(self._anchors))  # noqa: RUF071  of text
+
+    def _anchor(self, place: str) -> tuple[str, int | None]:
+        """Return the anchor above a place: its path and descriptor, or nothing."""
+        if place.startswith(self._above_anchors):
+            for top, descriptor in self._anchors.items():
+                if place.startswith(top):
+                    return top, descriptor
+        return "", None
+
+    def _open(self, path: str) -> int:
+        place = self.path(path)
+        top, descriptor = self._anchor(place)
+        try:
+            return os.open(place[len(top) :], OPEN, dir_fd=descriptor)
+        except OSError as error:
+            error.filename = place
+            raise
+
     def read(self, path: str) -> bytes:
         """Return the whole content of a file.
 
         Not for mountinfo, whose lines may be longer than what SURELY_WHOLE leaves: see read_long_lines.
         """
-        fd = os.open(self.path(path), OPEN)
+        fd = self._open(path)
         try:
             data = os.read(fd, CHUNK)
             return data if len(data) < SURELY_WHOLE else data + _drain(fd)
         finally:
             os.close(fd)
 
+    def read_each(self, paths: Iterable[str]) -> Iterator[bytes | OSError]:
+        """Yield what read() would return of each, or why there is nothing: cheaper than one by one."""
+        top, anchor = "", None
+        opened: list[int] = []
+        try:
+            for path in paths:
+                place = self.path(path)
+                if not top or not place.startswith(top):
+                    top, anchor = self._anchor(place)
+                try:
+                    descriptor = os.open(place[len(top) :], OPEN, dir_fd=anchor)
+                    opened.append(descriptor)
+                    data = os.read(descriptor, CHUNK)
+                    yield data if len(data) < SURELY_WHOLE else data + _drain(descriptor)
+                except OSError as error:
+                    error.filename = error.filename and place  # read(2) has none
+                    yield error
+                if len(opened) >= AT_ONCE:
+                    _close(opened)
+        finally:
+            _close(opened)
+
     def read_long_lines(self, path: str) -> bytes:
         """Return the whole content of a file where a read may end early: before a line that did not fit."""
-        fd = os.open(self.path(path), OPEN)
+        fd = self._open(path)
         try:
             return _drain(fd)
         finally:
@@ -183,7 +268,7 @@ class Host:
 
     def read_prefix(self, path: str, size: int) -> bytes:
         """Return at most the first `size` bytes, for files a process controls the length of; waits for no FIFO."""
-        fd = os.open(self.path(path), OPEN)
+        fd = self._open(path)
         try:
             return os.read(fd, size)
         finally:
@@ -242,7 +327,7 @@ class Host:
             if len(self._kept) + self._bundled >= self._descriptor_limit():
                 data = self._read_this_tick[path] = self.read(path)
                 return data
-            fd = self._kept[path] = os.open(self.path(path), OPEN)
+            fd = self._kept[path] = self._open(path)
         try:
             data = os.pread(fd, CHUNK, 0)
             if len(data) >= SURELY_WHOLE:
@@ -254,24 +339,41 @@ class Host:
         self._read_this_tick[path] = data
         return data
 
-    def bundle(self, paths: Iterable[str]) -> tuple[Bundle, dict[str, OSError]]:
-        """Open files that will be read together at every tick; tell why those that would not open did not."""
-        descriptors: dict[str, int] = {}
+    def try_kept(self, path: str) -> bytes | OSError:
+        """Return what read_kept does, or why there is nothing."""
+        try:
+            return self.read_kept(path)
+        except OSError as error:
+            return error
+
+    def bundle(self, paths: Iterable[str], more: Bundle | None = None) -> tuple[Bundle, dict[str, OSError]]:
+        """Open files that will be read together at every tick, `more` than before; tell why some did not open."""
+        opened: list[int] = []
+        places: list[str] = []
         failed: dict[str, OSError] = {}
+        top, anchor = "", None
         for path in paths:
+            place = self.path(path)
+            if not top or not place.startswith(top):  # those of a directory come together
+                top, anchor = self._anchor(place)
             try:
-                descriptors[path] = os.open(self.path(path), OPEN)
+                opened.append(os.open(place[len(top) :], OPEN, dir_fd=anchor))
             except OSError as error:
+                error.filename = place
                 failed[path] = error
-        fits = len(self._kept) + self._bundled + len(descriptors) <= self._descriptor_limit()
-        if not fits:
-            for descriptor in descriptors.values():
-                os.close(descriptor)
-        places = [] if fits else [self.path(path) for path in descriptors]
-        made = Bundle(self, places, [*descriptors.values()] if fits else [])
-        self._bundles[made] = len(descriptors) if fits else 0
-        self._bundled += self._bundles[made]
-        return made, failed
+            else:
+                places.append(place)
+        bundle = more or Bundle(self)
+        before = self._bundles.pop(bundle, 0)
+        self._bundled -= before
+        if bundle.is_kept and self.can_keep(self._bundled + before + len(opened)):
+            count = bundle.add(opened)
+        else:
+            _close(opened)
+            count = bundle.add((), places)
+        self._bundles[bundle] = count
+        self._bundled += count
+        return bundle, failed
 
     def can_keep(self, files: float) -> bool:
         """Tell whether so many files in bundles can be kept open, beside the single ones that are kept now."""
@@ -296,15 +398,17 @@ class Host:
 
     def close(self) -> None:
         """Close every kept file; the Host stays usable."""
-        for path in list(self._kept):
-            self.forget(path)
-        for bundle in list(self._bundles):
-            bundle.close()
-        self._read_this_tick.clear()
+        descriptors = [*self._kept.values(), *self._anchors.values()]
+        for bundle in self._bundles:
+            descriptors += bundle.let_go()
+        for known in (self._kept, self._anchors, self._bundles, self._read_this_tick):
+            known.clear()
+        self._bundled = 0
+        _close(descriptors)
 
     def open_fd(self, path: str) -> int:
         """Open a file and return its descriptor, which never blocks; the caller closes it."""
-        return os.open(self.path(path), OPEN)
+        return self._open(path)
 
     def readlink(self, path: str) -> str:
         """Return a symbolic link's text (undecodable bytes as surrogate escapes)."""
@@ -316,7 +420,9 @@ class Host:
 
     def links(self, path: str) -> int:
         """Return a link count: of a directory, two more than it has directories in it (1: not counted there)."""
-        return os.stat(self.path(path)).st_nlink
+        place = self.path(path)
+        top, anchor = self._anchor(place)
+        return os.stat(place[len(top) :], dir_fd=anchor).st_nlink
 
     def subdirectories(self, path: str) -> list[str]:
         """Return the names of a directory's directories."""

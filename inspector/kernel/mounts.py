@@ -29,6 +29,8 @@ __all__ = [
 
 # Not 9p and virtiofs, behind which is the machine that ours runs on.
 REMOTE = frozenset(("nfs", "nfs4", "cifs", "smb3", "ceph", "afs", "lustre", "gfs2", "ocfs2", "beegfs", "orangefs"))
+# The lines of mounts at these two places.
+ROOT = re.compile(rb"^[^ \n]* [^ \n]* [^ \n]* [^ \n]* (/|/etc/hostname)(?: .*|$)", re.MULTILINE)
 OCTAL = re.compile(r"\\([0-7]{3})")
 LAYER = re.compile(r"(?:\\.|[^:\\])+", re.DOTALL)
 # Since Linux 6.8 (fsconfig(2)): a layer an option, its path as it stands, top to bottom.
@@ -151,11 +153,8 @@ def read_root_mount(host: Host, pid: int | str) -> tuple[Mount | None, str]:
     Of several mounts at one place the last one made lies on top. Docker, Podman and our sandbox bind a file of
     the directory they keep for the container to /etc/hostname.
     """
-    found: dict[bytes, Mount] = {}
-    for line in reversed(host.read_long_lines(f"/proc/{pid}/mountinfo").split(b"\n")):
-        place = line.split(b" ", 5)[4:5]
-        if place in ([b"/"], [b"/etc/hostname"]) and place[0] not in found:
-            found[place[0]] = parse_mountinfo(line)[0]
+    lines = {found[1]: found[0] for found in ROOT.finditer(host.read_long_lines(f"/proc/{pid}/mountinfo"))}
+    found = {place: parse_mountinfo(line)[0] for place, line in lines.items()}
     hostname = found.get(b"/etc/hostname")
     return found.get(b"/"), hostname.root.rpartition("/")[0] if hostname else ""
 

@@ -6,7 +6,7 @@ import fcntl
 import os
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from inspector.errors import ParseError
@@ -63,8 +63,10 @@ def read_namespace(host: Host, pid: int | str, kind: str) -> int:
     return parse_namespace(host.readlink(f"/proc/{pid}/ns/{kind}"))[1]
 
 
-def read_namespaces(host: Host, pid: int | str, types: Iterable[str] = NAMESPACES) -> dict[str, int]:
-    """Read the inode numbers of a process's namespaces by kind.
+def read_namespaces(
+    host: Host, pid: int | str, types: Iterable[str] = NAMESPACES, known: Mapping[str, int | None] | None = None
+) -> dict[str, int]:
+    """Read the inode numbers of a process's namespaces by kind; not those that are `known` by now.
 
     A kind that this kernel lacks is left out, as are those a zombie no longer
     has. Other errors are raised: EACCES without CAP_SYS_PTRACE over the
@@ -74,7 +76,7 @@ def read_namespaces(host: Host, pid: int | str, types: Iterable[str] = NAMESPACE
     missing: OSError | None = None
     for kind in types:
         try:
-            found[kind] = read_namespace(host, pid, kind)
+            found[kind] = (known.get(kind) if known else None) or read_namespace(host, pid, kind)
         except FileNotFoundError as error:
             missing = error
     if missing is not None and not host.access(f"/proc/{pid}/ns"):

@@ -111,7 +111,7 @@ def peek(descriptor: int) -> bytes:
 
 
 def opened(root: str, ticks: int) -> list[str]:
-    """Return the files that the last of some ticks opens, taken down by an audit hook in a child of its own."""
+    """Return the files that the last of some ticks opens, by their whole paths; taken down in a child of its own."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -119,7 +119,13 @@ def opened(root: str, ticks: int) -> list[str]:
         observer = Observer(Host(root))
         for _ in range(ticks - 1):
             observer.tick()
-        sys.addaudithook(lambda event, details: paths.append(str(details[0])) if event == "open" else None)
+        truly = os.open
+
+        def noted(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+            paths.append(path if dir_fd is None else os.path.join(os.readlink(f"/proc/self/fd/{dir_fd}"), path))
+            return truly(path, flags, mode, dir_fd=dir_fd)
+
+        os.open = noted  # type: ignore[assignment]
         observer.tick()
         with os.fdopen(writer, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write("\0".join(path for path in paths if path.startswith("/") and os.path.isfile(path)))

@@ -12,7 +12,16 @@ from typing import Any
 import psutil
 import pytest
 
-from inspector.kernel.cgroups import directory_of, locate, members_of, path_in, read_cgroup, read_hierarchies, walk
+from inspector.kernel.cgroups import (
+    Hierarchy,
+    directory_of,
+    locate,
+    members_of,
+    path_in,
+    read_cgroup,
+    read_hierarchies,
+    walk,
+)
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import read_mountinfo
 from inspector.kernel.namespaces import read_namespaces
@@ -139,6 +148,13 @@ def test_mounts_as_findmnt_lists_them(host: Host) -> None:
         )  # fmt: skip
 
 
+def members(host: Host, hierarchy: Hierarchy, directory: str) -> tuple[int, ...]:
+    """Return who is in one cgroup."""
+    (found,) = members_of(host, [(hierarchy, directory)])
+    assert isinstance(found, tuple)
+    return found
+
+
 def test_cgroups_as_the_files_say(host: Host) -> None:
     """For each hierarchy we find ourselves among the members of the directory our membership leads to."""
     hierarchies = read_hierarchies(host)
@@ -151,7 +167,7 @@ def test_cgroups_as_the_files_say(host: Host) -> None:
         assert directory is not None
         with open(f"{directory}/cgroup.procs", encoding="ascii") as file:
             assert str(os.getpid()) in file.read().split()
-        assert os.getpid() in members_of(host, hierarchy, directory)
+        assert os.getpid() in members(host, hierarchy, directory)
         assert path in set(walk(host, hierarchy))
 
 
@@ -169,11 +185,11 @@ def test_a_kept_file_tells_of_a_new_member(host: Host) -> None:
     hierarchy = read_hierarchies(host)[0]
     directory = hierarchy.directory(path_in(hierarchy, read_cgroup(host, "self")) or "/")
     assert directory is not None
-    before = members_of(host, hierarchy, directory)
+    before = members(host, hierarchy, directory)
     host.end_tick()
     with subprocess.Popen(["sleep", "60"]) as child:
         try:
-            assert child.pid in members_of(host, hierarchy, directory)
+            assert child.pid in members(host, hierarchy, directory)
             assert child.pid not in before
         finally:
             child.kill()

@@ -23,6 +23,7 @@ from inspector.kernel.cgroups import (
     walk,
 )
 from tests.fakehost import FakeHost
+from tests.unit.opening import Recording
 
 
 def test_membership_of_a_hybrid_process() -> None:
@@ -170,6 +171,22 @@ def test_ancestors_end_at_the_root() -> None:
     assert list(ancestors("/../x/y")) == ["/../x/y", "/../x", "/.."]
 
 
+def test_a_walk_ends_with_the_last_that_the_kernel_counted(tmp_path: Path) -> None:
+    """Once all are found, those left are leaves and are not looked at; one too many in the count costs no more."""
+    fake = FakeHost(tmp_path, "v2").process(7, cgroups="/a/b").process(8, cgroups="/a/c")
+    with Recording(fake.root) as host:
+        (hierarchy,) = read_hierarchies(host)
+        every = set(walk(host, hierarchy))
+        assert every == {"/", "/a", "/a/b", "/a/c"}
+        for count, leaves in ((4, 0), (5, 2), (None, 2)):
+            links: dict[str, int] = {}
+            host.opened.clear()
+            assert set(walk(host, hierarchy, links, count)) == every
+            looked = {path.rpartition("/")[2] for path in host.opened}
+            assert len(looked & {"b", "c"}) == leaves
+            assert {path.rpartition("/")[2] for path, linked in links.items() if linked == 2} == {"b", "c"}
+
+
 @pytest.mark.parametrize("layout", ["v1", "v2"])
 def test_walk_and_members(tmp_path: Path, layout: str) -> None:
     """Every cgroup is walked, parents first, and knows its own processes only."""
@@ -178,8 +195,11 @@ def test_walk_and_members(tmp_path: Path, layout: str) -> None:
         hierarchy = locate(read_hierarchies(host), "memory")
         assert hierarchy is not None
         assert list(walk(host, hierarchy)) == ["/", "/a", "/a/b"]
-        assert members_of(host, hierarchy, f"{hierarchy.mountpoint}/a") == (8,)
-        assert members_of(host, hierarchy, f"{hierarchy.mountpoint}/a/b") == (7,)
+        places = [(hierarchy, f"{hierarchy.mountpoint}{path}") for path in ("/a", "/a/b", "/gone")]
+        *members, gone = members_of(host, places)
+        assert members == [(8,), (7,)]
+        assert isinstance(gone, FileNotFoundError)
+        assert gone.filename == f"{tmp_path}{hierarchy.mountpoint}/gone/cgroup.procs"
 
 
 def test_walk_leaves_out_what_vanishes(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import subprocess
@@ -200,6 +201,58 @@ def test_nothing_is_inherited(host: Host, tmp_path: Path) -> None:
     ours = [fd for fd in kept if os.readlink(f"/proc/self/fd/{fd}") == str(tmp_path / "f")]
     assert len(ours) == 1
     assert not os.get_inheritable(ours[0])
+
+
+def test_below_an_anchor(host: Host, tmp_path: Path) -> None:
+    """What lies below an anchor is opened from there, in every way; an error names the whole path."""
+    for place in ("a", "b", "a2"):
+        (tmp_path / place / "x").mkdir(parents=True)
+        (tmp_path / place / "x/f").write_text(place)
+    host.anchor(["/a", "/b", "/nowhere"])
+    paths = ["/a/x/f", "/a2/x/f", "/b/x/f"]
+    assert [host.read(path) for path in paths] == [b"a", b"a2", b"b"]
+    assert list(host.read_each(paths)) == [b"a", b"a2", b"b"]
+    assert host.bundle(paths)[0].read() == [b"a", b"a2", b"b"]
+    assert host.links("/a/x") == 2
+    for path in ("/a/gone", "/nowhere/f"):
+        with pytest.raises(FileNotFoundError) as error:
+            host.read(path)
+        assert error.value.filename == f"{tmp_path}{path}"
+        (failed,) = host.bundle([path])[1].values()
+        assert (failed.filename, failed.errno) == (f"{tmp_path}{path}", errno.ENOENT)
+    (tmp_path / "a").rename(tmp_path / "away")
+    assert host.read("/a/x/f") == b"a"
+    host.anchor(["/b"])
+    with pytest.raises(FileNotFoundError):
+        host.read("/a/x/f")
+    host.close()
+    assert host.read("/b/x/f") == b"b"
+
+
+def test_each_of_many_files(host: Host, tmp_path: Path) -> None:
+    """Many files at once are what they are one by one, or why they are not; nothing is left open."""
+    for number in range(200):
+        (tmp_path / f"{number}").write_bytes(b"x" * number * 100)
+    paths = [f"/{number}" for number in (*range(150), 999, *range(150, 200))]
+    found = list(host.read_each(paths))
+    assert isinstance(found.pop(150), FileNotFoundError)
+    assert [len(text) for text in found if isinstance(text, bytes)] == [number * 100 for number in range(200)]
+    assert kept_descriptors(tmp_path) == set()
+
+
+def test_more_files_to_those_that_are_open(host: Host, tmp_path: Path) -> None:
+    """A bundle takes more files, also when they cannot be kept open beside the others, in the order they came."""
+    for name in "abcd":
+        (tmp_path / name).write_text(name)
+    bundle, _ = host.bundle(["/a"])
+    host._limit = 2  # noqa: SLF001  the real limit can only be lowered for good
+    for more in (["/b", "/c"], ["/d"]):
+        assert host.bundle(more, bundle) == (bundle, {})
+    assert bundle.read() == [b"a", b"b", b"c", b"d"]
+    assert kept_descriptors(tmp_path) == {"a"}
+    assert bundle.inode(3) == (tmp_path / "d").stat().st_ino
+    bundle.close()
+    assert kept_descriptors(tmp_path) == set()
 
 
 def test_directories(host: Host, tmp_path: Path) -> None:

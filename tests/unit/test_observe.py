@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from inspector.document import document
 from inspector.kernel.controllers import Cpu, CpuUsage, Memory
 from inspector.kernel.host import Host
 from inspector.model import Key
 from inspector.observe import Observer
 from tests.fakehost import FakeHost
 from tests.unit.observing import ID, OTHER, limited, look, one, own, seen
+from tests.unit.opening import Recording
+from tests.unit.parts import SYSTEM
 
 LAYOUTS = ("v1", "v2", "hybrid")
 OVERLAY = "30 1 0:50 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/var/lib/docker/overlay2/x/diff,workdir=/w\n"
@@ -272,11 +275,56 @@ def test_the_first_look_reads_its_figures_last(tmp_path: Path, monkeypatch: pyte
         observer = Observer(host)
         opened = observer._meter.open  # noqa: SLF001  the moment between opening and reading is seen from there alone
 
-        def slow(wanted: Mapping[Key, bool]) -> None:
-            opened(wanted)
+        def slow(wanted: Mapping[Key, bool], *, counters: bool) -> None:
+            opened(wanted, counters=counters)
             usage.write_text("usage_usec 5000000\nuser_usec 1\nsystem_usec 1\n")
 
         monkeypatch.setattr(observer._meter, "open", slow)  # noqa: SLF001
         reading = observer.tick().readings["cpuacct", path]
     assert isinstance(reading, CpuUsage)
     assert reading.usage_us == 5_000_000
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_begins_a_rate_is_what_is_counted(tmp_path: Path, layout: str) -> None:
+    """After a look at the counters alone the document is the same as after a look at everything."""
+    fake = limited(tmp_path, layout, f"/docker/{ID}").process(100, cgroups=f"/docker/{ID}", namespaces=own(1))
+    fake.process(200, namespaces=own(2), utime=10)  # without a cgroup of its own
+    (stat,) = tmp_path.rglob(f"{ID}/cpu.stat")
+    earlier = stat.read_text()
+    documents = []
+    for begin in (Observer.tick, Observer.begin):
+        stat.write_text(earlier)
+        fake.process(200, namespaces=own(2), utime=10)
+        with fake.open() as host:
+            observer = Observer(host)
+            before = begin(observer)._replace(monotonic=100.0, system=SYSTEM)
+            stat.write_text(earlier.replace("throttled 5", "throttled 7").replace("periods 10", "periods 14"))
+            fake.process(200, namespaces=own(2), utime=60)
+            after = observer.tick()._replace(monotonic=101.0, taken_at=0.0, system=SYSTEM)
+            documents.append(document(before, after))
+    assert ("memory", f"/docker/{ID}") not in before.readings
+    assert ("memory", f"/docker/{ID}") in after.readings
+    assert documents[0] == documents[1]
+    cpu = {one["id"]: one["cpu"] for one in documents[1]["containers"]}
+    assert cpu[ID]["throttled_ratio"] == 0.5
+    assert cpu["pid-4026540002"]["usage_cores"] == 0.5
+
+
+def test_a_group_in_the_place_of_another_is_seen_at_the_next_tick(tmp_path: Path) -> None:
+    """A cgroup that was made when another was removed is found although there are as many as before."""
+    fake = limited(tmp_path, "v1", "/old").process(100, cgroups="/old").process(101, cgroups="/old")
+    names = [name for hierarchy in fake.hierarchies for name in hierarchy.controllers]
+    fake.file("/proc/cgroups", "".join(f"{name}\t1\t2\t1\n" for name in names))
+    with Recording(fake.root) as host:
+        observer = Observer(host)
+        observer.tick()
+        host.opened.clear()
+        observer.tick()
+        assert "/sys/fs/cgroup/cpu,cpuacct/old" not in host.opened  # as many as the kernel counts: not looked at
+        for old in list(tmp_path.glob("sys/fs/cgroup/*/old")):
+            shutil.rmtree(old)
+        limited(tmp_path, "v1", "/new").process(100, cgroups="/new").process(101, cgroups="/new")
+        tick = observer.tick()
+    assert one(tick, "/new").members == (100, 101)
+    assert tick.problems == ()

@@ -55,6 +55,7 @@ PARSERS: dict[str, tuple[Parser, bytes]] = {
         b"36 35 98:0 / /m rw - overlay o rw,lowerdir+=/a,lowerdir+=/b\\134\n",
     ),
     "cgroup": (cgroups.parse_cgroup, b"4:cpu,cpuacct:/docker/ab\n1:name=systemd:/\n0::/\n"),
+    "cgroup.stat": (cgroups.parse_descendants, b"nr_descendants 3\nnr_dying_descendants 0\n"),
     "/proc/cgroups": (cgroups.parse_cgroup_counts, b"#subsys_name\thierarchy\tnum\tenabled\ncpu\t1\t203\t1\n"),
     "cgroup.controllers": (cgroups.parse_controllers, b"cpuset cpu io\n"),
     "cgroup.procs": (cgroups.parse_pids, b"1\n22\n"),
