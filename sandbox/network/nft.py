@@ -12,7 +12,7 @@ import re
 
 from sandbox.errors import SandboxError
 
-__all__ = ["apply", "dropping_chains", "forbids_forwarding", "ruleset", "take_down"]
+__all__ = ["apply", "dropping_chains", "filters_bridges", "forbids_forwarding", "ruleset", "take_down"]
 
 PREFIX = "cgscope"
 CHAIN = re.compile(
@@ -87,6 +87,15 @@ def forbids_forwarding() -> list[str]:
         if program and "-P FORWARD DROP" in _run([program, "-S", "FORWARD"], "")[1]:
             found.append("iptables-legacy FORWARD")
     return found
+
+
+def filters_bridges() -> bool:
+    """Tell whether also what stays on a bridge goes through the rules for what is forwarded (br_netfilter)."""
+    try:
+        with open("/proc/sys/net/bridge/bridge-nf-call-iptables", "rb") as file:
+            return file.read().strip() == b"1"
+    except OSError:
+        return False
 
 
 def dropping_chains(listed: str) -> list[str]:

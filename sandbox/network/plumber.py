@@ -82,8 +82,7 @@ def _be_plumber(plan: Plan, networks: Networks, end: channel.Channel, parent: in
 
 def _connect_host(plan: Plan, namespace: int) -> None:
     with Netlink() as netlink:
-        if not link_index(plan.bridge.link):
-            _make_bridge(netlink, plan.bridge)
+        _make_bridge(netlink, plan.bridge)
         netlink.delete_link(plan.veth.host)  # of a start that was killed
         _make_veth(netlink, plan.veth, namespace)
         if plan.rate:
@@ -91,23 +90,23 @@ def _connect_host(plan: Plan, namespace: int) -> None:
 
 
 def _make_bridge(netlink: Netlink, bridge: Bridge) -> None:
-    """Make a bridge with its address and rules: all of it or nothing, as without rules it would not be closed.
+    """Make a bridge where there is none, and see to it that it has its address and rules, and then is up.
 
-    Its hardware address is given: it would change with its ports otherwise.
+    Each time: who made it may have been killed before it was complete, and a firewall that is loaded anew takes
+    our rules along. Its hardware address is given: it would change with its ports otherwise.
     """
-    info = {"attrs": [("IFLA_INFO_KIND", "bridge")]}
-    attributes = [("IFLA_IFNAME", bridge.link), ("IFLA_ADDRESS", bridge.mac), ("IFLA_MTU", bridge.mtu)]
-    netlink.add_link(f"make the bridge {bridge.link}", [*attributes, ("IFLA_LINKINFO", info)])
-    try:
-        address, _, prefix = bridge.address.partition("/")
-        netlink.add_address(f"address of {bridge.link}", link_index(bridge.link), address, int(prefix))
-        if not bridge.internal and not forwards():
-            with contextlib.suppress(OSError), open(FORWARD, "wb") as file:
-                file.write(b"1")
-        nft.apply(nft.ruleset(bridge.link, bridge.subnet, internal=bridge.internal))
-    except BaseException:
-        netlink.delete_link(bridge.link)
-        raise
+    if not link_index(bridge.link):
+        info = {"attrs": [("IFLA_INFO_KIND", "bridge")]}
+        attributes = [("IFLA_IFNAME", bridge.link), ("IFLA_ADDRESS", bridge.mac), ("IFLA_MTU", bridge.mtu)]
+        netlink.add_link(f"make the bridge {bridge.link}", [*attributes, ("IFLA_LINKINFO", info)], up=False)
+    index = link_index(bridge.link)
+    address, _, prefix = bridge.address.partition("/")
+    netlink.add_address(f"address of {bridge.link}", index, address, int(prefix))
+    if not bridge.internal and not forwards():
+        with contextlib.suppress(OSError), open(FORWARD, "wb") as file:
+            file.write(b"1")
+    nft.apply(nft.ruleset(bridge.link, bridge.subnet, internal=bridge.internal))
+    netlink.change_link(f"bring up {bridge.link}", index)
 
 
 def forwards() -> bool:
@@ -161,6 +160,5 @@ def remove_links(*names: str) -> None:
 
 def remove_bridge(link: str) -> None:
     """Delete a bridge and its rules."""
-    if link_index(link):
-        remove_links(link)
-        nft.take_down(link)
+    remove_links(link)
+    nft.take_down(link)

@@ -69,8 +69,9 @@ def warnings(network: Network) -> list[str]:
     if not plumber.forwards():
         found.append("net.ipv4.ip_forward is 0: it is set to 1, and stays so")
     if chains := nft.forbids_forwarding():
+        reaches = "neither another container nor anything" if nft.filters_bridges() else "nothing"
         found.append(
             f"others' rules drop what is forwarded ({', '.join(chains)}): unless a rule there allows it, the container "
-            "reaches nothing beyond this machine; its published ports work all the same"
+            f"reaches {reaches} beyond this machine; its published ports work all the same"
         )
     return found

@@ -275,10 +275,17 @@ def test_many_at_once(bed: NetworkBed) -> None:
     assert (bed.links(), bed.tables(), leases(bed)) == (set(), "", [])
 
 
-def test_after_a_monitor_was_killed(bed: NetworkBed) -> None:
-    """Whatever a killed monitor leaves of links, rules, addresses and ports, the next command cleans up."""
-    bed.httpd("web", "-p", "4000:80", "--net-rate", "10mbit")
+def test_after_something_was_killed(bed: NetworkBed) -> None:
+    """A restarted program answers on its port; what a killed monitor leaves, the next command cleans up."""
+    bed.httpd("web", "-p", "4000:80", "--net-rate", "10mbit", "--restart", "always")
+    assert bed.get("127.0.0.1", 4000)
+    os.kill(bed.pid("web"), signal.SIGKILL)
+    assert wait_for(lambda: bed.inspect("web")["RestartCount"] > 0)
+    assert bed.get("127.0.0.1", 4000)
     assert len(bed.links()) == 3
+    bed.namespace.run("nft", "flush", "ruleset")
+    bed("run", "--rm", "--net", "bridge", "--rootfs", "/", "true")
+    assert "cgscope-" in bed.tables()
     monitor = bed.inspect("web")["Cgscope"]["Monitor"]["Pid"]
     os.kill(monitor, signal.SIGKILL)
     assert wait_for(lambda: not os.path.exists(f"/proc/{monitor}"))
