@@ -7,11 +7,10 @@ and decompressing it takes less time than writing it again.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from exporter.pieces import GzipStream, deflate
+from exporter.pieces import GzipStream, deflate, inflate
 
 __all__ = ["Block", "Page"]
 
@@ -42,7 +41,7 @@ class Block:
     def plain(self) -> bytes:
         """Return the lines."""
         plain = self._plain  # read once: another thread may be about to settle it
-        return plain if plain is not None else zlib.decompressobj(-zlib.MAX_WBITS).decompress(self._packed)
+        return plain if plain is not None else inflate(self._packed, self.size)
 
     def packed(self) -> bytes:
         """Return them as a piece of a gzip stream."""
