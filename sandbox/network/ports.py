@@ -19,7 +19,7 @@ Bindings = Mapping[str, Sequence[Mapping[str, str]] | None]
 
 HIGHEST = 65535
 PROTOCOLS = ("tcp", "udp")
-RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+RANGE = r"(\d{1,5})(?:-(\d{1,5}))?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def _is_address(text: str) -> bool:
 
 
 def _range(text: str, complaint: str, lowest: int) -> tuple[int, int]:
-    match = RANGE.fullmatch(text) if text.isascii() else None
+    match = re.fullmatch(RANGE, text) if text.isascii() else None
     if match is None:
         raise SandboxError(complaint)
     first, last = int(match[1]), int(match[2] or match[1])

@@ -17,10 +17,11 @@ __all__ = ["BUILT_IN", "DEFAULT", "Network", "check_network_name", "parse_host",
 DEFAULT = "bridge"
 BUILT_IN = (DEFAULT, "host", "none")
 CONTAINER = "container:"
-NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
-HOST = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,252}[a-zA-Z0-9_])?\.?")
-RATE = re.compile(r"(\d+(?:\.\d{1,6})?) ?([kmgt]?)(?:bit|bps)?", re.IGNORECASE)
+# Not compiled before they are used: each would cost every start up to a millisecond.
+NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
+MAC = r"[0-9a-f]{2}(:[0-9a-f]{2}){5}"
+HOST = r"[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,252}[a-zA-Z0-9_])?\.?"
+RATE = r"(\d+(?:\.\d{1,6})?) ?([kmgtKMGT]?)(?i:bit|bps)?"
 LOWEST_RATE, HIGHEST_RATE = 8_000, 32_000_000_000  # bits a second: tbf counts bytes in 32 bits
 GROUP_ADDRESS = 0x01
 
@@ -48,7 +49,7 @@ class Network:
         """Refuse what cannot be, or cannot be together."""
         if self.mode == CONTAINER:
             raise SandboxError("invalid container format container:<name|id>")
-        if not self.container and not NAME.fullmatch(self.mode):
+        if self.mode not in BUILT_IN and not self.container and not re.fullmatch(NAME, self.mode):
             raise SandboxError(f"invalid network {self.mode!r}: none, host, container:NAME or the name of a network")
         self._check_values()
         if self.container:
@@ -65,9 +66,9 @@ class Network:
             if not _is_ip(address):
                 raise SandboxError(f"{address} is not an ip address")
         for name in (*self.dns_search, *self.aliases):
-            if name != "." and not HOST.fullmatch(name):
+            if name != "." and not re.fullmatch(HOST, name):
                 raise SandboxError(f"{name!r} is not a valid domain or host name")
-        if self.mac and (not MAC.fullmatch(self.mac) or int(self.mac[:2], 16) & GROUP_ADDRESS):
+        if self.mac and (not re.fullmatch(MAC, self.mac) or int(self.mac[:2], 16) & GROUP_ADDRESS):
             raise SandboxError(f"{self.mac} is not a valid mac address")
         if self.address and not _is_ip(self.address, (socket.AF_INET,)):
             raise SandboxError(f"invalid IPv4 address: {self.address}")
@@ -118,7 +119,7 @@ def _is_ip(text: str, families: tuple[int, ...] = (socket.AF_INET, socket.AF_INE
 
 def check_network_name(name: str) -> None:
     """Refuse a name that no network can be given."""
-    if not NAME.fullmatch(name):
+    if not re.fullmatch(NAME, name):
         raise SandboxError(f"invalid network name {name!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed", 1)
 
 
@@ -126,7 +127,7 @@ def parse_host(text: str) -> str:
     """Check an `--add-host` NAME:IP (or NAME=IP) and return it with a colon; `host-gateway` is the bridge's address."""
     name, separator, address = text.partition("=" if "=" in text else ":")
     address = address.removeprefix("[").removesuffix("]")
-    if not separator or not HOST.fullmatch(name):
+    if not separator or not re.fullmatch(HOST, name):
         raise SandboxError(f"bad format for add-host: {text!r}")
     if address != "host-gateway" and not _is_ip(address):
         raise SandboxError(f"invalid IP address in add-host: {address!r}")
@@ -135,7 +136,7 @@ def parse_host(text: str) -> str:
 
 def parse_rate(text: str) -> int:
     """Return the bits a second of `10mbit`, `1.5gbit`, `64000`; units are powers of 1000, as tc's."""
-    match = RATE.fullmatch(text) if text.isascii() else None
+    match = re.fullmatch(RATE, text) if text.isascii() else None
     if match is None:
         raise SandboxError(f"invalid rate: {text!r}: such as 500kbit, 10mbit, 1gbit")
     from decimal import Decimal  # noqa: PLC0415
