@@ -32,12 +32,12 @@ class Probe:
         self._loop, self._done, self._timeout = loop, done, timeout
         self._begun, self._said = time.time(), b""
         self._output, theirs = os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
+        self.pid = os.fork()
+        if self.pid == 0:
             _probe(store, container, command, theirs)
         os.close(theirs)
         os.set_blocking(self._output, False)
-        self._pidfd = os.pidfd_open(self._pid)
+        self._pidfd = os.pidfd_open(self.pid)
         self._timer: Timer | None = loop.after(timeout, self._too_long)
         loop.watch(self._output, self._listen)
         loop.watch(self._pidfd, self._ended)
@@ -74,7 +74,7 @@ class Probe:
             self._timer = None
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        status = os.waitpid(self._pid, 0)[1]
+        status = os.waitpid(self.pid, 0)[1]
         for fd in (self._output, self._pidfd):
             self._loop.unwatch(fd)
             os.close(fd)

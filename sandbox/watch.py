@@ -224,6 +224,29 @@ class Watch:
                 text["Cgscope"]["Stopped"] = True
             signal.pidfd_send_signal(self._handed["pidfd"], signal.SIGKILL)
 
+    # Processes that become our children, as we are the subreaper: those of a probe that was killed, and with the
+    # host's PID namespace the container's own orphans. Until they are reaped their PID namespace cannot end.
+
+    def _reap_orphans(self) -> None:
+        reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+
+        def reap() -> None:
+            with contextlib.suppress(BlockingIOError):
+                os.read(reading, CHUNK)
+            self._reap()
+
+        self._loop.watch(reading, reap)
+
+    def _reap(self) -> None:
+        ours = {self._handed["pid"], self._probe.pid if self._probe else 0}
+        with contextlib.suppress(ChildProcessError):
+            while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if found.si_pid in ours:  # whoever waits for that one comes here again
+                    return
+                os.waitpid(found.si_pid, 0)
+
     # Its health.
 
     def _begin_checks(self) -> None:
@@ -247,6 +270,7 @@ class Watch:
     def _checked(self, begun: float, code: int, output: str) -> None:
         assert self._checks is not None  # noqa: S101
         self._probe = None
+        self._reap()
         changed = self._checks.record(begun, time.time(), code, output)
         text = self._record_health()
         if changed and text is not None:
@@ -267,6 +291,7 @@ class Watch:
             if pending is not None:
                 pending.cancel()
         self._probe = self._timer = None
+        self._reap()
 
 
 def main(root: str, container: str, handed: Handed) -> None:
