@@ -14,7 +14,7 @@ from exporter.pieces import GzipStream, deflate, inflate
 
 __all__ = ["Block", "Page"]
 
-PIECE = 256 << 10
+PIECE = 128 << 10
 """Bytes that are sent at a time."""
 WORTH_PACKING = 4096
 STORED = 512
