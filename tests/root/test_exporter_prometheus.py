@@ -168,9 +168,9 @@ def test_prometheus_sees_limited_containers(query: Query, exporter: str, sandbox
     Docker's has the name and the image that Docker gave.
     """
     with ExitStack() as stack:
-        ids = {"busy": sandbox.start("busy", *LIMITS, *BUSY_LOOP)}
+        ids = {"prom-ours": sandbox.start("prom-ours", *LIMITS, *BUSY_LOOP)}
         ids["prom-busy"] = stack.enter_context(docker.running("prom-busy", *LIMITS, IMAGE, *BUSY_LOOP))
-        for pid in (sandbox.pid("busy"), docker.pid("prom-busy")):
+        for pid in (sandbox.pid("prom-ours"), docker.pid("prom-busy")):
             stack.enter_context(favoured(path_of(pid, "cpu")))
         for name, id_ in ids.items():
             check(query, name, id_)
@@ -178,7 +178,7 @@ def test_prometheus_sees_limited_containers(query: Query, exporter: str, sandbox
         page = get(f"{exporter}/metrics")
         done = run(["promtool", "check", "metrics"], text=page, check=False)
         assert {line.partition(" ")[0] for line in done.stderr.splitlines()} <= EXCEPTIONS.keys()
-        sandbox("rm", "-f", "busy")
+        sandbox("rm", "-f", "prom-ours")
     for name in ids:
         check_gone(query, name)
 
