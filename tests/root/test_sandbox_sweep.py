@@ -1,0 +1,141 @@
+"""SIGKILL at any system call of a launcher or a monitor: the next command finds a clean state, and nothing is left.
+
+Some of the calls are tried; CGSCOPE_SWEEP=1 tries all of them (minutes).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.root import sandboxing
+from tests.testbed.commands import REPOSITORY, SANDBOX, Sandbox
+
+pytestmark = pytest.mark.root
+
+EVERYTHING = bool(os.environ.get("CGSCOPE_SWEEP"))
+RUN = ("run", "-d", "--name", "swept", "--rootfs", "/", "sleep", "3600")
+# How many calls there are, roughly, of which some, a few past the end among them, are tried.
+LAUNCHER_CALLS, MONITOR_CALLS, END_CALLS = 220, 600, 900
+
+
+def some(calls: int, count: int) -> list[int]:
+    """Return which calls are tried: all, or about as many as `count`, and always the first."""
+    return list(range(1, calls, 1 if EVERYTHING else max(calls // count, 1)))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_of_it(sandbox: Sandbox) -> Iterator[None]:
+    """Compare what there is before and after each test."""
+    before = sandboxing.cgroup_directories()
+    yield
+    sandbox.close()
+    sandboxing.check_nothing_left(sandbox, before)
+
+
+def strace(*arguments: str, kill_at: int) -> list[str]:
+    """Return a command that kills a process at one of its system calls."""
+    return ["strace", "-qq", "-o", "/dev/null", "-e", f"inject=all:signal=KILL:when={kill_at}", *arguments]
+
+
+def settle(sandbox: Sandbox, before: set[str]) -> None:
+    """Fail unless what there is after the kill is whole: a container that runs can be entered, any can be removed."""
+    sandboxing.wait_for(lambda: not starting(sandbox))
+    for name in sandbox("ps", "-aq", "--no-trunc").stdout.split():
+        state = sandbox.inspect(name)["State"]
+        assert state["Status"] in ("running", "exited", "created"), state
+        if state["Running"]:
+            assert sandbox("exec", name, "echo", "whole").stdout == "whole\n"
+        sandbox("rm", "-f", name)
+    sandboxing.check_nothing_left(sandbox, before)
+
+
+def starting(sandbox: Sandbox) -> bool:
+    """Tell whether a container is still being made or started by somebody who lives."""
+    found = sandbox("ps", "-a", "--format", "{{.State}}").stdout.split()
+    return "creating" in found
+
+
+def children(pid: int) -> list[int]:
+    """Return the children of a process."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(word) for word in file.read().split()]
+
+
+def is_stopped(pid: int) -> bool:
+    """Tell whether a process has stopped itself."""
+    try:
+        return sandboxing.status(pid, "State").startswith("T")
+    except (OSError, KeyError):
+        return False
+
+
+def is_traced(pid: int) -> bool:
+    """Tell whether a tracer is attached, or the process is gone."""
+    try:
+        return sandboxing.status(pid, "TracerPid") != "0"
+    except (OSError, KeyError):
+        return True
+
+
+def calls_of_a_launcher(sandbox: Sandbox) -> int:
+    """Return how many system calls `sandbox run -d` makes."""
+    trace = os.path.join(os.path.dirname(sandbox.root), "trace")
+    subprocess.run(["strace", "-o", trace, *SANDBOX, *RUN], env=sandbox.env, check=True, capture_output=True)
+    sandbox("rm", "-f", "swept")
+    with open(trace, encoding="utf-8", errors="replace") as file:
+        return sum(1 for _ in file)
+
+
+def test_a_launcher_killed_anywhere(sandbox: Sandbox) -> None:
+    """The launcher of a detached container dies at one of its last system calls, from before the fork to the end."""
+    before = sandboxing.cgroup_directories()
+    total = calls_of_a_launcher(sandbox)
+    for back in some(LAUNCHER_CALLS, 6):
+        subprocess.run(
+            strace(*SANDBOX, *RUN, kill_at=total - back), env=sandbox.env, capture_output=True, check=False, timeout=120
+        )
+        settle(sandbox, before)
+
+
+@pytest.mark.parametrize("created", [False, True])
+def test_a_monitor_killed_anywhere_in_a_start(sandbox: Sandbox, *, created: bool) -> None:
+    """The monitor dies at one of its system calls, from its fork to beyond the program's start, by run and by start."""
+    before = sandboxing.cgroup_directories()
+    for call in some(MONITOR_CALLS, 4):
+        arguments: tuple[str, ...] = RUN
+        if created:
+            sandbox("create", *RUN[2:])
+            arguments = ("start", "swept")
+        command = [sys.executable, "-m", "tests.root.stopping_monitor", *arguments]
+        with subprocess.Popen(
+            command, env=sandbox.env, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as launcher:
+            assert sandboxing.wait_for(lambda: any(map(is_stopped, children(launcher.pid))))  # noqa: B023
+            (monitor,) = children(launcher.pid)
+            with subprocess.Popen(strace("-p", str(monitor), kill_at=call), stderr=subprocess.DEVNULL) as tracer:
+                assert sandboxing.wait_for(lambda: is_traced(monitor))  # noqa: B023
+                os.kill(monitor, signal.SIGCONT)
+                launcher.wait(timeout=120)
+                settle(sandbox, before)
+                tracer.wait(timeout=120)
+
+
+def test_a_monitor_killed_anywhere_in_an_end(sandbox: Sandbox) -> None:
+    """The monitor dies at one of its system calls after its program has ended: the end is recorded, or found out."""
+    before = sandboxing.cgroup_directories()
+    for call in some(END_CALLS, 5):
+        sandbox(*RUN)
+        monitor = sandbox.inspect("swept")["Cgscope"]["Monitor"]["Pid"]
+        with subprocess.Popen(strace("-p", str(monitor), kill_at=call), stderr=subprocess.DEVNULL) as tracer:
+            assert sandboxing.wait_for(lambda: is_traced(monitor))  # noqa: B023
+            sandbox("kill", "swept", check=False)
+            tracer.wait(timeout=120)
+        state = sandbox.inspect("swept")["State"]
+        assert (state["Status"], state["ExitCode"]) == ("exited", 137)
+        settle(sandbox, before)
