@@ -5,8 +5,8 @@ The form and its errors are Docker's (docker/cli opts, cli/command/container/opt
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from sandbox.errors import SandboxError
 
@@ -15,8 +15,7 @@ __all__ = ["Device", "as_document", "parse_device"]
 LETTERS = "rwm"
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """A device, or a directory with some; `access` holds of r, w and m (mknod)."""
 
     source: str
@@ -47,9 +46,9 @@ def _is_access(text: str) -> bool:
     return bool(text) and set(text) <= set(LETTERS) and len(set(text)) == len(text)
 
 
-def as_document(devices: tuple[Device, ...]) -> list[dict[str, Any]]:
-    """Return inspect's HostConfig.Devices."""
+def as_document(devices: Iterable[str]) -> list[dict[str, Any]]:
+    """Return inspect's HostConfig.Devices for devices as they are written."""
     return [
         {"PathOnHost": each.source, "PathInContainer": each.target, "CgroupPermissions": each.access}
-        for each in devices
+        for each in map(parse_device, devices)
     ]

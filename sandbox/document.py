@@ -16,7 +16,6 @@ from inspector.kernel.cgroups import Hierarchy
 from sandbox import attributes, lifecycle
 from sandbox.cgroup import Place
 from sandbox.codec import encode
-from sandbox.device_options import as_document
 from sandbox.errors import SandboxError
 from sandbox.limits import host_config
 from sandbox.network import document as network
@@ -83,7 +82,7 @@ def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
             "CapAdd": list(spec.cap_add),
             "CapDrop": list(spec.cap_drop),
             "Privileged": spec.privileged,
-            "Devices": as_document(spec.devices),
+            "Devices": _devices(spec),
             "SecurityOpt": list(spec.security.options) or None,
             "MaskedPaths": list(MASKED) if spec.security.system_paths else [],
             "ReadonlyPaths": list(READ_ONLY) if spec.security.system_paths else [],
@@ -143,6 +142,14 @@ def ended(code: int, now: float, error: str = "", *, out_of_memory: bool = False
         "Error": error,
         "FinishedAt": timestamp(now),
     }
+
+
+def _devices(spec: Spec) -> list[dict[str, Any]]:
+    if not spec.devices:
+        return []
+    from sandbox.device_options import as_document  # noqa: PLC0415  rare
+
+    return as_document(spec.devices)
 
 
 def _mounts(spec: Spec) -> list[dict[str, Any]]:

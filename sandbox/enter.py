@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from inspector.errors import ParseError
 from inspector.kernel.cgroups import Hierarchy, Membership, path_in, read_cgroup
@@ -143,7 +143,7 @@ def _rights(status: Status, *, ids: bool) -> Rights:
     bounding, no_new_privileges = status.capabilities.get("bounding", 0), bool(status.no_new_privs)
     filtered = status.seccomp == FILTERED and (ids or no_new_privileges)
     chosen = Security(BUILTIN if filtered else UNCONFINED, no_new_privileges)
-    return replace(rights(chosen, capabilities.names(bounding), default_root()), capabilities=bounding)
+    return rights(chosen, capabilities.names(bounding), default_root())._replace(capabilities=bounding)
 
 
 def _is_frozen(subject: Subject) -> bool:

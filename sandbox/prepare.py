@@ -198,8 +198,9 @@ def _devices(spec: Spec, *, rootless: bool) -> tuple[list[rootfs.Node], list[Rul
     if not (spec.devices or spec.privileged):
         return [], []
     from sandbox import host_devices  # noqa: PLC0415  rare
+    from sandbox.device_options import parse_device  # noqa: PLC0415
 
-    given = host_devices.chosen(spec.devices, rootless=rootless)
+    given = host_devices.chosen(map(parse_device, spec.devices), rootless=rootless)
     nodes = {each.node.path: each.node for each in given}
     if spec.privileged and not rootless:
         nodes = {node.path: node for node in host_devices.everything()} | nodes

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sandbox import capabilities, syscalls
 from sandbox.errors import SandboxError
@@ -22,8 +22,7 @@ INSTRUCTION = 8  # bytes of a struct sock_filter
 SYS_ADMIN = capabilities.mask(["SYS_ADMIN"])
 
 
-@dataclass(frozen=True, slots=True)
-class Rights:
+class Rights(NamedTuple):
     """What a program may do: capabilities (a mask), which of them setuid programs can gain, and a filter of calls."""
 
     capabilities: int

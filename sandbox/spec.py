@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sandbox.attributes import Attributes
-from sandbox.device_options import Device
 from sandbox.errors import SandboxError
 from sandbox.images.origin import Origin
 from sandbox.lifecycle import Lifecycle
@@ -47,7 +46,7 @@ class Spec:
     cap_drop: tuple[str, ...] = ()
     privileged: bool = False
     security: Security = field(default_factory=Security)
-    devices: tuple[Device, ...] = ()
+    devices: tuple[str, ...] = ()
     sharing: Sharing = field(default_factory=Sharing)
     network: Network = field(default_factory=Network)
     attributes: Attributes = field(default_factory=Attributes)

@@ -93,7 +93,7 @@ def run(words: list[str], store: Store) -> int:
 
 def spec_of(arguments: Arguments, parser: Parser, store: Store) -> Spec:
     """Return the container that the options of `run` describe."""
-    from sandbox import capabilities, device_options, security, spec  # noqa: PLC0415
+    from sandbox import capabilities, security, spec  # noqa: PLC0415
     from sandbox.limits import Limits  # noqa: PLC0415
 
     source = source_of(arguments, parser, store)
@@ -113,7 +113,7 @@ def spec_of(arguments: Arguments, parser: Parser, store: Store) -> Spec:
         cap_add=tuple(arguments.cap_add),
         cap_drop=tuple(arguments.cap_drop),
         privileged=arguments.privileged,
-        devices=tuple(map(device_options.parse_device, arguments.device)),
+        devices=tuple(arguments.device),
         security=security.parse(arguments.security_opt, privileged=arguments.privileged),
         sharing=sharing_of(arguments),
         network=network_of(arguments, source.defaults.ports),

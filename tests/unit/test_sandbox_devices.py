@@ -29,7 +29,7 @@ def test_a_device_as_it_is_written(text: str, device: Device) -> None:
     """A second part is another path or what may be done, a third what may be done."""
     assert parse_device(text) == device
     shown = {"PathOnHost": device.source, "PathInContainer": device.target, "CgroupPermissions": device.access}
-    assert as_document((device,)) == [shown]
+    assert as_document([text]) == [shown]
 
 
 @pytest.mark.parametrize(
