@@ -119,8 +119,8 @@ class _Attached:
         self._code: int | None = MONITOR_KILLED
         self._typing = how.stdin
         self._outlet = Outlet(loop, end.detach(), self._type_again, loop.stop)
+        self._outlet.read_with(self._show)  # first: a short program's end may be there already, and its monitor gone
         self._outlet.write(b"J" + json.dumps({"stdin": how.stdin}).encode())
-        self._outlet.read_with(self._show)
         loop.watch(caught, self._pass_signals)
         self._type_again()
         self._send_size()
@@ -135,6 +135,9 @@ class _Attached:
         try:
             data = os.read(self._outlet.fd, LARGEST + 1)
         except BlockingIOError:
+            return
+        except ConnectionResetError:  # told once, where words of ours were not read; what was said to us is still there
+            self._show()
             return
         except OSError:
             data = b""

@@ -85,8 +85,7 @@ class Outlet:
             except OSError as error:
                 if error.errno not in GONE:
                     raise
-                self.close()
-                self._broken()
+                self._lose()
                 return
             self._size -= count
             self._waiting.popleft()
@@ -98,6 +97,17 @@ class Outlet:
             self._tell_loop()
         if was_full and not self.full:
             self._drained()
+
+    def _lose(self) -> None:
+        """Give up writing to who is gone; what was said before that is still read, up to its end."""
+        if self._read is None:
+            self.close()
+            self._broken()
+            return
+        self._waiting.clear()
+        self._size = 0
+        self._end = True
+        self._tell_loop()
 
     def _tell_loop(self) -> None:
         if not self.closed:
