@@ -25,7 +25,7 @@ from tests.archive import HOSTS, loads, unpack
 from tests.testbed.commands import REPOSITORY
 from tests.testbed.exporter import Running, running, until
 
-STOPS_WITHIN = 60.0
+STOPS_WITHIN = 120.0
 
 
 @pytest.fixture(name="machine", scope="module")
@@ -46,7 +46,7 @@ def exporter_fixture(machine: str, tmp_path_factory: pytest.TempPathFactory) -> 
 def scrape(exporter: Running, path: str = "/metrics") -> tuple[int, bytes]:
     """Return status and body of a GET."""
     try:
-        with urlopen(exporter.url + path, timeout=60) as answer:  # noqa: S310  our own http://127.0.0.1
+        with urlopen(exporter.url + path, timeout=120) as answer:  # noqa: S310  our own http://127.0.0.1
             return answer.status, answer.read()
     except HTTPError as error:
         with error:
@@ -55,7 +55,7 @@ def scrape(exporter: Running, path: str = "/metrics") -> tuple[int, bytes]:
 
 def connect(exporter: Running) -> socket.socket:
     """Connect to it."""
-    return socket.create_connection(("127.0.0.1", exporter.port), timeout=60)
+    return socket.create_connection(("127.0.0.1", exporter.port), timeout=120)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_what_is_not_there_or_not_allowed(exporter: Running, method: str, path: 
     """Each has its status and one line in the log, printable and short."""
     # Not every line that is new: those of the start come after the one that says where it listens.
     before = len(exporter.lines("status="))
-    connection = http.client.HTTPConnection("127.0.0.1", exporter.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", exporter.port, timeout=120)
     connection.request(method, path)
     assert connection.getresponse().status == status
     connection.close()
@@ -210,11 +210,11 @@ def test_several_addresses(machine: str, tmp_path: Path) -> None:
         match = re.search(r"metrics at (http://\[::1\]:\d+)/", line)
         assert match
         for url in (match[1], exporter.url):
-            with urlopen(f"{url}/healthz", timeout=60) as answer:  # noqa: S310  our own http://[::1]
+            with urlopen(f"{url}/healthz", timeout=120) as answer:  # noqa: S310  our own http://[::1]
                 assert answer.read() == b"ok\n"
         taken = f"--web.listen-address=127.0.0.1:{exporter.port}"
         command = [sys.executable, "-m", "exporter.cli", "--web.listen-address=127.0.0.1:0", taken]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=REPOSITORY)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=REPOSITORY)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
         assert "Address already in use" in done.stderr
 
@@ -256,7 +256,7 @@ def test_sockets_that_systemd_passes(machine: str, tmp_path: Path) -> None:
 def test_no_sockets_from_systemd(tmp_path: Path) -> None:
     """Started by hand, --web.systemd-socket is one line and 1."""
     command = [sys.executable, "-m", "exporter.cli", "--web.systemd-socket"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=REPOSITORY)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=REPOSITORY)
     expected = "cgscope-exporter: --web.systemd-socket: systemd has passed no socket\n"
     assert (done.returncode, done.stderr) == (1, expected)
     assert tmp_path.exists()

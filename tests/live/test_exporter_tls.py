@@ -117,7 +117,7 @@ def test_a_wrong_certificate(exporter: Running, files: Path, certificate: str, r
 def test_plain_http_to_the_port(exporter: Running, files: Path) -> None:
     """It fails at once, with one line, and the next client is served."""
     before = len(exporter.lines("http request"))
-    with socket.create_connection(("127.0.0.1", exporter.port), timeout=60) as sock:
+    with socket.create_connection(("127.0.0.1", exporter.port), timeout=120) as sock:
         sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"200" not in sock.recv(100)
     until(lambda: len(exporter.lines("http request")) > before, "the line")
@@ -130,7 +130,7 @@ def test_guessing_passwords_does_not_hold_up_who_knows_one(exporter: Running, fi
     context.load_cert_chain(files / "client.crt", files / "client.key")
 
     def ask(password: str) -> int:
-        connection = http.client.HTTPSConnection("localhost", exporter.port, timeout=60, context=context)
+        connection = http.client.HTTPSConnection("localhost", exporter.port, timeout=120, context=context)
         given = base64.b64encode(f"prometheus:{password}".encode()).decode()
         connection.request("GET", "/healthz", headers={"Authorization": f"Basic {given}"})
         status = connection.getresponse().status
@@ -152,7 +152,7 @@ def test_idle_handshakes_and_connections(exporter: Running, files: Path) -> None
     idle: list[socket.socket] = []
     try:
         for number in range(400):
-            sock = socket.create_connection(("127.0.0.1", exporter.port), timeout=60)
+            sock = socket.create_connection(("127.0.0.1", exporter.port), timeout=120)
             idle.append(sock if number % 4 else context.wrap_socket(sock, server_hostname="localhost"))
         assert curl(exporter, files, "-u", "prometheus:secret", "-o", "/dev/null") == (0, "200")
     finally:
@@ -211,7 +211,7 @@ def prometheus_fixture(exporter: Running, files: Path, tmp_path: Path) -> Iterat
             until(lambda: b"Server is ready" in log.read_bytes(), "Prometheus")
             yield f"http://{address}"
             process.terminate()
-            assert process.wait(60) == 0
+            assert process.wait(120) == 0
         finally:
             process.kill()
 
@@ -220,7 +220,7 @@ def test_prometheus_over_tls_with_a_password(prometheus: str, exporter: Running)
     """A real Prometheus scrapes it with certificate and password, and nothing is refused meanwhile."""
 
     def query(expression: str) -> list[float]:
-        with urlopen(f"{prometheus}/api/v1/query?{urlencode({'query': expression})}", timeout=60) as answer:  # noqa: S310
+        with urlopen(f"{prometheus}/api/v1/query?{urlencode({'query': expression})}", timeout=120) as answer:  # noqa: S310
             return [float(one["value"][1]) for one in json.loads(answer.read())["data"]["result"]]
 
     refused = len(exporter.lines("status=40"))

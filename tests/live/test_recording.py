@@ -54,7 +54,7 @@ def test_without_a_terminal_it_records_until_a_signal(tmp_path: Path, end: signa
     ) as child:
         before = waiting(path, 3)
         child.send_signal(end)
-        out, err = child.communicate(timeout=60)
+        out, err = child.communicate(timeout=120)
     assert (out, err) == (b"", b"")
     assert child.returncode == (-end if end == signal.SIGKILL else 0)
     with Recording(str(path)) as recording:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from tests.testbed.commands import Sandbox
 from tests.testbed.leaks import cgroup_mounts
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 NAMESPACES = ("mnt", "uts", "ipc", "net", "pid", "cgroup")
 
 

@@ -26,7 +26,7 @@ def said(name: str, *words: str) -> None:
         lines = {"".join(text for text, _ in line) for line in logs.lines()}
         return lines >= set(words)
 
-    assert sandboxing.wait_for(there, 60), (logs.problem, logs.lines()[-5:])
+    assert sandboxing.wait_for(there), (logs.problem, logs.lines()[-5:])
 
 
 def test_podman() -> None:

@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux (apt-get install tmux)"),
 ]
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 AIMED = r"y/n  send SIGTERM to process (\d+) "
 KINDS = ("mnt", "uts", "ipc", "net", "pid", "cgroup", "user")
 

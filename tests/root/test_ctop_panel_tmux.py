@@ -54,7 +54,7 @@ def page(sandbox: Sandbox, tmp_path: Path) -> Iterator[Tmux]:
         terminal.press("Enter", until=r"^ +PID +INSIDE ")
         pid = sandbox.pid(NAME)
         # Until then the program has not made all that it is going to.
-        assert wait_for(lambda: len(os.listdir(f"/proc/{pid}/task")) == 2 and "sleep" in names_below(pid), 90.0)
+        assert wait_for(lambda: len(os.listdir(f"/proc/{pid}/task")) == 2 and "sleep" in names_below(pid))
         yield terminal
     finally:
         terminal.close()
@@ -147,8 +147,8 @@ def test_an_end_for_lack_of_memory(page: Tmux, sandbox: Sandbox) -> None:
     """A container that is killed while its page is open stays on it, and the page says when and why."""
     pid = sandbox.pid(NAME)
     Path(f"/proc/{pid}/root/root/grow").touch()
-    assert wait_for(lambda: sandbox.inspect(NAME)["State"]["Status"] == "exited", 90.0)
+    assert wait_for(lambda: sandbox.inspect(NAME)["State"]["Status"] == "exited")
     page.wait(r"^ENDED at \d\d:\d\d:\d\d: \S+ \(pid \d+\) was killed for lack of memory \(OOM\)")
     page.wait(rf"^{NAME}  sandbox container ")
     page.press("2", until=r"^MEMORY +working set ")
-    page.press("Escape", until=r"no containers found")
+    page.press("Escape", until=r"nothing matches the filter")

@@ -397,4 +397,4 @@ def test_a_real_container(browser: Browser, sandbox: Sandbox, tmp_path: Path) ->
         assert page.complaints() == []
         page.close()
         exporter.process.terminate()
-        assert exporter.process.wait(60) == 0
+        assert exporter.process.wait(120) == 0

@@ -24,7 +24,7 @@ from tests.unit.test_exporter_promtool import EXCEPTIONS
 
 pytestmark = pytest.mark.root
 
-PATIENCE = 300.0
+PATIENCE = 180.0
 LIMITS = ("--cpu-period", "100000", "--cpu-quota", "20000", "--memory", "64m", "--pids-limit", "50")
 
 Query = Callable[[str], list[dict[str, str]]]
@@ -32,7 +32,7 @@ Query = Callable[[str], list[dict[str, str]]]
 
 def get(url: str) -> str:
     """Return what is at a URL of ours on loopback."""
-    with urlopen(url, timeout=60) as answer:  # noqa: S310  always http://127.0.0.1
+    with urlopen(url, timeout=120) as answer:  # noqa: S310  always http://127.0.0.1
         return str(answer.read().decode())
 
 
@@ -56,7 +56,7 @@ def running(command: list[str], log: Path) -> Iterator[None]:
         try:
             yield
             process.terminate()
-            assert process.wait(60) == 0, log.read_text()
+            assert process.wait(120) == 0, log.read_text()
         finally:
             process.kill()
 

@@ -22,7 +22,7 @@ from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
 
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 120.0
 # "server" is a name of its own for a program that waits: what comm and command line show.
 SHELLS = ("dash", "bash", "busybox sh")
 ENDINGS = ("while :; do sleep 1; done", "tail -f /dev/null", "sleep infinity")

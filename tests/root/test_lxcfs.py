@@ -30,7 +30,7 @@ MEMORY = 64 << 20
 QUOTA_US = 50_000
 FILES = ("meminfo", "cpuinfo", "uptime", "stat", "swaps", "loadavg")
 SLACK = 4 << 20  # a process or two come and go between the two readings
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 
 
 @pytest.fixture(params=[(), ("--enable-cfs",)], ids=["default", "cfs"])

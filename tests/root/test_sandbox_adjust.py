@@ -118,7 +118,7 @@ def test_memory_that_is_in_use(sandbox: Sandbox) -> None:
         with open(f"/proc/{pid}/status", encoding="ascii") as file:
             return any(line.startswith("RssAnon:") and int(line.split()[1]) > 48 << 10 for line in file)
 
-    assert sandboxing.wait_for(used, 60)
+    assert sandboxing.wait_for(used)
     done = sandbox_of("limit", pid, "--memory", "16m")
     assert (done.returncode, done.stdout) == (1, "")
     assert "cannot get it below" in done.stderr or "cannot be given back" in done.stderr

@@ -190,7 +190,7 @@ class Terminal:
         """Type on the keyboard."""
         os.write(self._fd, text.encode())
 
-    def wait_for(self, text: str, seconds: float = 60) -> bool:
+    def wait_for(self, text: str, seconds: float = 120) -> bool:
         """Wait until the screen has shown a text since the last call."""
         deadline = time.monotonic() + seconds
         while text not in self.seen:

@@ -219,7 +219,7 @@ def test_signals_are_passed_on(sandbox: Sandbox) -> None:
         assert run.stdout.readline() == b"usr1\n"
         run.send_signal(signal.SIGTERM)
         assert run.stdout.readline() == b"term\n"
-        assert run.wait(60) == 7
+        assert run.wait(120) == 7
 
 
 def test_a_program_that_ignores_term_is_killed_at_the_third(sandbox: Sandbox) -> None:
@@ -233,7 +233,7 @@ def test_a_program_that_ignores_term_is_killed_at_the_third(sandbox: Sandbox) ->
             run.send_signal(signal.SIGTERM)
             # Two that come before the first is taken are one.
             assert sandboxing.wait_for(lambda: not int(sandboxing.status(run.pid, "ShdPnd"), 16))
-        assert run.wait(60) == 137
+        assert run.wait(120) == 137
 
 
 def test_default_signal_dispositions(sandbox: Sandbox) -> None:

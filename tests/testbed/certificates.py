@@ -34,4 +34,4 @@ class Authority:
         return ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{name}.key")
 
     def _openssl(self, *arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=self.directory, check=True, capture_output=True, timeout=60)
+        subprocess.run(["openssl", *arguments], cwd=self.directory, check=True, capture_output=True, timeout=120)

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from tests.testbed.commands import BUSY_LOOP
+from tests.testbed.leaks import remove_cgroups
 
 PERIOD_US = 100_000
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 
 
 def read(path: str) -> str:
@@ -117,21 +118,20 @@ class CpuGroup:
         return hierarchy("cpu")[0] + self.path
 
     def __enter__(self) -> Self:
+        self._remove(0)  # what a run that was killed has left
         os.mkdir(self.directory)
         return self
+
+    def _remove(self, seconds: float) -> None:
+        remove_cgroups([directory for directory, _, _ in os.walk(self.directory)], seconds)
 
     def __exit__(self, *exception: object) -> None:
         for worker in self.workers:
             worker.send_signal(signal.SIGKILL)
             worker.wait()
         # A process that has ended leaves its cgroup a moment later.
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
-                os.rmdir(self.directory)
-                return
-            time.sleep(0.05)
-        os.rmdir(self.directory)
+        self._remove(PATIENCE_SECONDS)
+        assert not os.path.exists(self.directory), f"{self.directory} is still in use"
 
     def child(self, name: str) -> CpuGroup:
         """Return a group below this one; on v2 the cpu controller is passed on to it."""

@@ -27,7 +27,7 @@ def run(
     command: list[str],
     *,
     check: bool = True,
-    timeout: float = 120,
+    timeout: float = 180,
     text: str | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Completed:
@@ -74,7 +74,7 @@ class Sandbox:
         self.root = root
         self.env = {**os.environ, "CGSCOPE_ROOT": root}
 
-    def __call__(self, *arguments: str, check: bool = True, timeout: float = 120, text: str | None = None) -> Completed:
+    def __call__(self, *arguments: str, check: bool = True, timeout: float = 180, text: str | None = None) -> Completed:
         """Run `sandbox ARGUMENTS`."""
         return run([*SANDBOX, *arguments], check=check, timeout=timeout, text=text, env=self.env)
 

@@ -15,8 +15,8 @@ from tests.testbed import leaks
 from tests.testbed.commands import Completed, run
 
 IMAGE = "busybox"
-START_SECONDS = 120.0  # an emulated machine takes most of a minute
-STOP_SECONDS = 60.0
+START_SECONDS = 180.0  # an emulated machine takes most of a minute
+STOP_SECONDS = 120.0
 
 
 class Docker:
@@ -28,7 +28,7 @@ class Docker:
         self.socket = f"unix://{directory}/docker.sock"
         self._daemon: subprocess.Popen[bytes] | None = None
 
-    def __call__(self, *arguments: str, check: bool = True, timeout: float = 120) -> Completed:
+    def __call__(self, *arguments: str, check: bool = True, timeout: float = 180) -> Completed:
         """Run `docker ARGUMENTS` against this daemon."""
         return run(["docker", "-H", self.socket, *arguments], check=check, timeout=timeout)
 
@@ -56,8 +56,8 @@ class Docker:
 
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            for container in self("ps", "-aq", check=False, timeout=60).stdout.split():
-                self("rm", "-f", container, check=False, timeout=60)
+            for container in self("ps", "-aq", check=False, timeout=120).stdout.split():
+                self("rm", "-f", container, check=False, timeout=120)
         if self._daemon is not None:
             self._daemon.send_signal(signal.SIGTERM)
             try:

@@ -14,7 +14,7 @@ from tests.testbed.commands import EXPORTER, REPOSITORY
 
 __all__ = ["Running", "running", "until"]
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def make_root(directory: str) -> str:
     return directory
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 90) -> None:
+def until(condition: Callable[[], object], what: str, seconds: float = 120) -> None:
     """Wait for a condition; the test fails with `what` when it does not come true."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -87,7 +87,7 @@ def started(command: Sequence[str], log: str) -> Iterator[subprocess.Popen[bytes
 
 def _await_end(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
     try:
-        process.wait(60)
+        process.wait(120)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -34,7 +34,7 @@ class Tmux:
     def __call__(self, *argv: str) -> str:
         """Run a command of tmux; return what it prints."""
         done = subprocess.run(["tmux", "-u", "-S", self._socket, *argv], check=True, capture_output=True, text=True,
-                              env=self._env, timeout=60)  # fmt: skip
+                              env=self._env, timeout=120)  # fmt: skip
         return done.stdout
 
     def press(self, *keys: str, until: Sought | None = None) -> None:
@@ -88,7 +88,7 @@ class Tmux:
 
     def close(self) -> None:
         """End the server and what runs in it."""
-        subprocess.run(["tmux", "-S", self._socket, "kill-server"], check=False, capture_output=True, timeout=60)
+        subprocess.run(["tmux", "-S", self._socket, "kill-server"], check=False, capture_output=True, timeout=120)
 
 
 def _function(sought: Sought) -> Callable[[str], object]:
