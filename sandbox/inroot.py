@@ -58,7 +58,7 @@ def follow(root: int, path: str) -> str:
     for _ in range(MOST_LINKS):
         try:
             parent, name = open_parent(root, path)
-        except SandboxError:  # it ends with dots or is the root itself: no link
+        except (SandboxError, FileNotFoundError):  # it ends with dots, is the root itself, or its directory is missing
             return path
         try:
             target = os.readlink(name, dir_fd=parent)

@@ -177,8 +177,6 @@ def _make_files(prepared: Prepared) -> None:
         is_directory = layer.like == layout.lowers[-1] and not prepared.spec.image.id
         _dress(layer, rootless=prepared.launch.user_namespace, open_to_all=is_directory)
     root = prepared.launch.root
-    if root is not None and root.skeleton is not None:
-        os.mkdir(root.skeleton.path, 0o700)
     if root is not None and root.directory:
         os.mkdir(root.directory, 0o700)
         for number, path in enumerate(prepared.layers[0].lowers):

@@ -211,7 +211,8 @@ def test_pieces_of_a_root_with_mounts(tmp_path: object) -> None:
         os.makedirs(f"{tmp_path}/{name}")
     os.symlink("usr/bin", f"{tmp_path}/bin")
     open(f"{tmp_path}/file", "w").close()
-    layers, steps = pieces.split(LAYOUT._replace(lowers=(f"{tmp_path}",)), {f"{tmp_path}/proc", f"{tmp_path}/var/lib/data"})
+    layout = LAYOUT._replace(lowers=(f"{tmp_path}",))
+    layers, steps = pieces.split(layout, {f"{tmp_path}/proc", f"{tmp_path}/var/lib/data"})
     assert [layer.like.removeprefix(f"{tmp_path}") for layer in layers] == ["/usr", "/var/log"]
     paths = [step.target if isinstance(step, rootfs.Mount | rootfs.Bind) else str(step[0]) for step in steps]
     assert list(zip([type(step).__name__ for step in steps], paths, strict=True)) == [
