@@ -99,11 +99,11 @@ class Actions:
     def _confirm_signal(self, aim: Aim, number: int, name: str) -> Asking:
         def send() -> None:
             try:
-                self._runner.signal(aim.pid, aim.started_ticks, number)
+                remark = self._runner.signal(aim.pid, aim.started_ticks, number)
             except NotDone as error:
                 self._stage.say(safe(str(error)), "bad")
             else:
-                self._stage.say(f"{name} sent to process {aim.pid}")
+                self._stage.say(f"{name} sent to process {aim.pid}{remark and f': {remark}'}", "warn" if remark else "")
 
         return Question(f"send {name} to {aim.whom}", send)
 

@@ -27,7 +27,7 @@ KEYS = (
     Key("home,g", "edge(-1)", "Home g", "first row"),
     Key("end,G", "edge(1)", "End G", "last row"),
     Key("left", "sideways(-8)", "Left", "in a container's page: scroll to the left, or the tab before"),
-    Key("right", "sideways(8)", "Right", "in it: scroll to the right, to the end of long lines, or the next tab"),
+    Key("right", "sideways(8)", "Right", "in it: scroll to the right, along long lines, or the next tab"),
     Key("enter,o", "open", "Enter o", "the page of a container, with the keys below"),
     Key("escape", "back", "Esc", "back to the table; in the table: clear the filter"),
     Key("slash,f,f4,backslash", "filter", "/ f F4 \\", "filter: words a|b /regex/ runtime:docker finding:throttled"),
@@ -45,7 +45,7 @@ KEYS = (
     Key("greater_than_sign", "beside(1)", ">", "sort by the column to the right"),
     Key("r,I", "reverse", "r I", "reverse the order; a click on a title sorts, a second one reverses"),
     Key("0", "cpu", "0", "CPU% of one core, of the effective limit, of the host"),
-    Key("m", "memory", "m", "MEM is the working set, all usage, anonymous, or what cannot be reclaimed"),
+    Key("m", "memory", "m", "MEM is the working set, all usage, anonymous, or not reclaimable"),
     Key("f9", "signal", "F9", "send a signal; in a container's page to the process under the cursor"),
     Key("z", "freeze", "z", "freeze all processes of a container, or let them go on"),
     Key("L", "limits", "L", "change a limit of CPU, memory or tasks while it runs"),
@@ -72,20 +72,25 @@ PANEL_KEYS = (
     Key("1,2,3,4,5,6,7,8", "", "1 to 8", "a tab; also Tab and Shift-Tab, or a click on its title"),
     Key("t,f5", "", "t F5", "processes as a tree, or as a list"),
     Key("H", "", "H", "the threads of the processes too"),
-    Key("P,M,T,N", "", "P M T N", "processes by CPU, memory, CPU time in all, PID; s F6 the next of them"),
+    Key("P,M,T,N", "", "P M T N", "processes by CPU, memory, CPU time, PID; s F6 the next of them"),
     Key("r,I", "", "r I", "the other way round; a click on a title sorts too"),
     Key("c", "", "c", "filesystem: read what it changed of its image, or stop reading"),
 )
 """The keys of a container's page, which come before those of the table: inspector.ctop.panel."""
 
 LEGEND = """\
-CPU%        CPU time as a share of one core (200% is two cores busy), of the limit or of the host
-LIMIT       effective CPU limit in cores, the least of its own and its ancestors' quotas and cpusets
+CPU%        CPU time as a share of one core (200%: two cores busy)
+            or with 0 of the limit, or of the host
+LIMIT       effective CPU limit in cores: the least of the quotas and
+            cpusets of its own and its ancestors
 THROTTLED   share of the quota's periods in which it was made to wait
-MEM         working set: memory used less inactive page cache; beside it the effective limit
-MEM BAR     share of the limit: █ cannot be reclaimed, ▒ the rest of it, · is free
-HIST        last samples, the newest on the right; full at the limit, or without one at the most
-▲ ● i       worst finding: critical, warning, information; below the table in words
+MEM         working set: memory used less inactive page cache;
+            beside it the effective limit
+MEM BAR     share of the limit: █ not reclaimable, ▒ the rest, · free
+HIST        last samples, the newest on the right; full at the limit,
+            or without one at the most there was
+▲ ● i       worst finding: critical, warning, information; below the
+            table in words; = is paused
 ^           an ancestor cgroup sets this limit, or throttles it
 -           not known (rates need two samples);  none: there is no limit
 PIDS        tasks: processes and their threads

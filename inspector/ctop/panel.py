@@ -220,7 +220,7 @@ class Panel:
 
     def finding(self) -> Line:
         """Return the worst finding, which its own tab shows whole; of a container that ended what says why."""
-        if self.ended_at is not None and self._closeup.ended_by:
+        if self.ended_at is not None and self._closeup.ended_by and self.tab != FINDINGS:
             return [("evidence  ", "dim"), (safe("; ".join(self._closeup.ended_by)), "")]
         found = every_finding(self.container, self._closeup) if self.container and self.tab != FINDINGS else []
         if not found:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from inspector.errors import InspectorError, ParseError
 from inspector.kernel.host import Host
-from inspector.kernel.process import read_stat
+from inspector.kernel.process import Status, read_stat, read_status
 
 if TYPE_CHECKING:
     from textual.app import App
 
-__all__ = ["Done", "NotDone", "Runner", "SandboxRunner"]
+__all__ = ["Done", "NotDone", "Runner", "SandboxRunner", "remark_on"]
 
 PATIENCE_SECONDS = 60.0
 MOST_TEXT = 4096
@@ -48,8 +48,11 @@ class Runner(Protocol):
     def in_front(self, app: App[None], words: Sequence[str]) -> Done:
         """Run `sandbox WORDS` on the terminal, which is the application's again afterwards."""
 
-    def signal(self, pid: int, started_ticks: int, number: int) -> None:
-        """Send a signal to the process that started at that time, and to no other that has its PID; or NotDone."""
+    def signal(self, pid: int, started_ticks: int, number: int) -> str:
+        """Send a signal to the process that started at that time, and to no other that has its PID; or NotDone.
+
+        Returns what there is to know of it, or "".
+        """
 
 
 class SandboxRunner:
@@ -76,6 +79,8 @@ class SandboxRunner:
         """Run `sandbox WORDS` on the terminal; what it says of itself comes back, not what its program says."""
         try:
             with app.suspend():
+                sys.stdout.write(f"sandbox {' '.join(words[:2])}: exit, or Ctrl-D, comes back to ctop\n")
+                sys.stdout.flush()
                 process = subprocess.Popen(  # noqa: S603  our own program
                     [*_program(), *words], stderr=subprocess.PIPE, env=_environment(os.environ)
                 )
@@ -87,7 +92,7 @@ class SandboxRunner:
             return Done(INTERRUPTED, "interrupted")
         return Done(process.returncode, _one_line(said))
 
-    def signal(self, pid: int, started_ticks: int, number: int) -> None:
+    def signal(self, pid: int, started_ticks: int, number: int) -> str:
         """Send a signal by a pidfd, after its process is known to be the one that is meant."""
         try:
             pidfd = os.pidfd_open(pid)
@@ -96,8 +101,10 @@ class SandboxRunner:
         except OSError as error:
             raise NotDone(f"process {pid}: {error.strerror}") from None
         try:
-            if read_stat(Host(), pid).starttime_ticks != started_ticks:
+            host = Host()
+            if read_stat(host, pid).starttime_ticks != started_ticks:
                 raise NotDone(f"process {pid} has ended: that PID is another process's by now")
+            remark = remark_on(read_status(host, pid), number)
             signal.pidfd_send_signal(pidfd, number)
         except (ProcessLookupError, FileNotFoundError):
             raise NotDone(f"process {pid} has ended") from None
@@ -107,6 +114,18 @@ class SandboxRunner:
             raise NotDone(f"process {pid}: {error}") from None
         finally:
             os.close(pidfd)
+        return remark
+
+
+def remark_on(status: Status, number: int) -> str:
+    """Say when the kernel drops a signal: the first process of a PID namespace gets what it has a handler for.
+
+    Of those above the namespace it also gets SIGKILL and SIGSTOP (pid_namespaces(7)).
+    """
+    is_first = len(status.ns_pids) > 1 and status.ns_pids[-1] == 1
+    if not is_first or number in (signal.SIGKILL, signal.SIGSTOP) or status.caught is None:
+        return ""
+    return "" if status.caught >> (number - 1) & 1 else "dropped, as PID 1 has no handler for it"
 
 
 @contextlib.contextmanager

@@ -244,11 +244,19 @@ class State:
             return row(self.shown[index], self._placed, self._scene)
         if self.document is None:
             return []
-        why = hint(self.document) if not self.selection.words else "; Esc clears the filter"
+        if self.selection.words:
+            return [("nothing matches the filter", "warn"), ("; Esc clears it", "")]
+        why = hint(self.document)
         return [("no containers found", "warn"), (why.replace("ctop -a", "the key a"), "")]
 
     def finding(self) -> Line:
-        """Return the worst finding of the chosen container, or without one who sets its limits."""
-        chosen = self.shown[self._cursor : self._cursor + 1]
-        lines = finding_lines(chosen)
-        return lines[0] if lines else limits_line(chosen[0]) if chosen else []
+        """Return the worst finding of the chosen container, or without one who sets its limits.
+
+        The row under the cursor says whose: a narrow terminal has no room for its name as well.
+        """
+        if not self.shown:
+            return []
+        chosen = self.shown[self._cursor]
+        paused: Line = [("paused   ", "warn")] if chosen["state"] == "paused" else []
+        lines = finding_lines([chosen], named=False)
+        return lines[0] if lines else paused + limits_line(chosen)

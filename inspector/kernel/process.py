@@ -94,8 +94,9 @@ class Status(NamedTuple):
     """Who a process is and what it may do. `capabilities` maps a set's name to its bit mask.
 
     `ns_pids` goes from the reader's PID namespace to the process's own. Ids are
-    real, effective, saved, filesystem. None: this kernel does not tell (a kernel
-    thread or a zombie has no `rss_anon_bytes` either).
+    real, effective, saved, filesystem. `caught` are the signals it has handlers
+    for, as a mask. None: this kernel does not tell (a kernel thread or a zombie
+    has no `rss_anon_bytes` either).
     """
 
     name: str
@@ -110,6 +111,7 @@ class Status(NamedTuple):
     no_new_privs: bool | None
     seccomp: int | None
     seccomp_filters: int | None
+    caught: int | None = None
 
 
 class IdRange(NamedTuple):
@@ -182,6 +184,7 @@ def parse_status(data: bytes) -> Status:
             no_new_privs=int(fields["NoNewPrivs"]) != 0 if "NoNewPrivs" in fields else None,
             seccomp=int(fields["Seccomp"]) if "Seccomp" in fields else None,
             seccomp_filters=int(fields["Seccomp_filters"]) if "Seccomp_filters" in fields else None,
+            caught=_mask(fields["SigCgt"]) if "SigCgt" in fields else None,
         )
     except (ValueError, KeyError) as error:
         raise ParseError("/proc/<pid>/status", data) from error

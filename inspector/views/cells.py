@@ -69,6 +69,7 @@ NEAR, FULL = 0.75, 0.9
 THROTTLED, BADLY_THROTTLED = 0.01, 0.25
 WAITING, BADLY_WAITING = 0.1, 0.4
 SEVERITY = {"critical": 2, "warning": 1, "info": 0}
+PAUSED = "="
 MARKS = {"critical": "▲", "warning": "●", "info": "i"}
 COLOUR_OF_STATE = {"running": "", "paused": "warn", "hollow": "bad"}
 COLOUR_OF_SEVERITY = {"critical": "bad", "warning": "warn", "info": "dim"}
@@ -304,18 +305,20 @@ def _worst(container: Container) -> Finding | None:
 
 
 def mark(container: Container, _: Scene) -> Cell:
-    """Mark of its worst finding."""
+    """Mark of its worst finding; without one that asks for attention, that it is paused."""
     worst = _worst(container)
+    if container["state"] == "paused" and (worst is None or worst["severity"] == "info"):
+        return PAUSED, "warn"
     if worst is None:
         return "", ""
     return MARKS.get(worst["severity"], "i"), COLOUR_OF_SEVERITY.get(worst["severity"], "")
 
 
 def note(container: Container, scene: Scene) -> Cell:
-    """Mark and code of its worst finding, and how many more there are."""
-    worst = _worst(container)
-    if worst is None:
-        return "", ""
-    more = f" +{len(container['findings']) - 1}" if len(container["findings"]) > 1 else ""
+    """Mark and code of its worst finding, or that it is paused, and how many more there are."""
     shown, meaning = mark(container, scene)
-    return f"{shown} {text.safe(worst['code'])}{more}", meaning
+    worst, others = _worst(container), len(container["findings"])
+    if shown != PAUSED:
+        others -= 1
+    code = "paused" if shown == PAUSED else worst["code"] if worst else ""
+    return f"{shown} {text.safe(code)}{f' +{others}' if others > 0 else ''}".strip(), meaning

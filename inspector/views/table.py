@@ -65,14 +65,14 @@ def hint(document: Document) -> str:
     return "; ctop -a also shows services and control groups"
 
 
-def finding_lines(containers: Iterable[Container]) -> list[Line]:
-    """Return a line for each finding, the worst first."""
+def finding_lines(containers: Iterable[Container], *, named: bool = True) -> list[Line]:
+    """Return a line for each finding, the worst first; `named` says whose it is."""
     found = [(finding, container) for container in containers for finding in container["findings"]]
     found.sort(key=lambda pair: -SEVERITY.get(pair[0]["severity"], 0))
     return [
         [
             (f"{safe(finding['severity']):<9}", COLOUR_OF_SEVERITY.get(finding["severity"], "")),
-            (f"{safe(container['name'])}: {safe(finding['text'])}", ""),
+            (f"{safe(container['name'])}: " * named + safe(finding["text"]), ""),
         ]
         for finding, container in found
     ]

@@ -22,9 +22,9 @@ from inspector.ctop.lines import Bar, Lines
 from inspector.ctop.logfiles import find, parse_line
 from inspector.ctop.logs import MOST_LINES, Logs
 from inspector.ctop.options import parse
-from inspector.ctop.runner import Done, NotDone, SandboxRunner
+from inspector.ctop.runner import Done, NotDone, SandboxRunner, remark_on
 from inspector.kernel.host import Host
-from inspector.kernel.process import read_stat
+from inspector.kernel.process import parse_status, read_stat
 from inspector.schema import Document
 from tests.unit.documents import container, document, process
 from tests.unit.liveview import until
@@ -60,7 +60,7 @@ class Notes:
         self.ran: list[tuple[str, ...]] = []
         self.signals: list[tuple[int, int, int]] = []
         self.answer = Done(0, "done as told")
-        self.problem = ""
+        self.problem = self.remark = ""
 
     def run(self, words: Sequence[str]) -> Done:
         """Take note."""
@@ -72,11 +72,12 @@ class Notes:
         assert app.is_running
         return self.run(words)
 
-    def signal(self, pid: int, started_ticks: int, number: int) -> None:
+    def signal(self, pid: int, started_ticks: int, number: int) -> str:
         """Take note."""
         if self.problem:
             raise NotDone(self.problem)
         self.signals.append((pid, started_ticks, number))
+        return self.remark
 
 
 def screen(app: Ctop) -> str:
@@ -225,6 +226,38 @@ def test_a_shell(key: str) -> None:
         assert "the shell in web ended with exit code 3" in screen(app)
 
     assert acting(test).ran == [("enter", "4242", "--started", str(TICKS))] * 2
+
+
+@pytest.mark.parametrize(
+    ("ns_pids", "caught", "number", "is_dropped"),
+    [
+        ("4242 1", 0, signal.SIGTERM, True),
+        ("4242 1", 0, signal.SIGKILL, False),
+        ("4242 1", 0, signal.SIGSTOP, False),
+        ("4242 1", 1 << signal.SIGTERM - 1, signal.SIGTERM, False),
+        ("4242 1", 1 << signal.SIGTERM - 1, signal.SIGINT, True),
+        ("4242 7", 0, signal.SIGTERM, False),
+        ("1", 0, signal.SIGTERM, False),
+    ],
+)
+def test_a_signal_that_the_kernel_drops(ns_pids: str, caught: int, number: int, *, is_dropped: bool) -> None:
+    """The first process of a PID namespace gets only what it has a handler for, SIGKILL and SIGSTOP."""
+    status = parse_status(
+        f"Name:\tx\nTgid:\t4242\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nNSpid:\t{ns_pids}\nThreads:\t1\n"
+        f"SigCgt:\t{caught:016x}\n".encode()
+    )
+    assert ("no handler" in remark_on(status, number)) == is_dropped
+
+
+def test_a_dropped_signal_is_said() -> None:
+    """Whoever sent it learns why nothing happens."""
+
+    async def test(app: Ctop, notes: Notes, pilot: Pilot[None]) -> None:
+        notes.remark = "dropped, as PID 1 has no handler for it"
+        await pilot.press("f9", "enter", "y")
+        assert "SIGTERM sent to process 4242: dropped, as PID 1 has no handler for it" in screen(app)
+
+    acting(test)
 
 
 ACTS = ("f9", "z", "L", "E")

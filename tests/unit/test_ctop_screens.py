@@ -19,8 +19,10 @@ from rich.color import ColorSystem
 from rich.style import Style
 
 from inspector.ctop.app import Ctop
+from inspector.ctop.keys import help_lines
 from inspector.ctop.options import parse
 from inspector.schema import Container, Document
+from inspector.views.text import width_of
 from tests.unit.documents import MIB, container, document
 from tests.unit.liveview import Fake, screen, until
 
@@ -194,6 +196,11 @@ def test_colours_are_the_terminals_own_sixteen() -> None:
         assert text.count("^[[") == len(SIXTEEN.findall(text))
     assert not re.search(r"\^\[\[(\d+;)*([34][0-8]|9\d|10\d)[;m]", plain)
     assert re.search(r"[\[;]7[;m]", plain)
+
+
+def test_help_fits_80_columns() -> None:
+    """No line of the help is cut off."""
+    assert max(sum(width_of(text) for text, _ in line) for line in help_lines()) <= 80
 
 
 def test_ascii_is_ascii() -> None:

@@ -111,7 +111,7 @@ def test_patterns_and_alternatives_while_typing() -> None:
         assert names(app) == ["db"]
         await pilot.press("ctrl+u", *"finding:throttled", "enter")
         assert names(app) == []
-        assert "Esc clears the filter" in screen(app)
+        assert "Esc clears it" in screen(app)
 
     live(test)
 
@@ -316,7 +316,7 @@ def test_sparklines_bars_and_notes_where_there_is_room() -> None:
         await until(pilot, lambda: "CPU HIST" not in screen(app))
         row = next(line for line in screen(app).splitlines() if line.startswith("web"))
         assert row.endswith(" ▲")
-        assert "critical web: throttled in 98% of its periods" in " ".join(screen(app).split())
+        assert "critical throttled in 98% of its periods" in " ".join(screen(app).split())
 
     live(test, of=document(container("web", findings=FINDINGS)), size=(120, 40))
 
