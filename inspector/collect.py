@@ -65,7 +65,7 @@ class Collector:
         self._groups: dict[str, Group] = {}
         self._gone = False  # a cgroup that we know is not there any more
         self._changed: set[str] = set()  # the paths of the groups that came, went or have other members at this tick
-        self._places: dict[str, list[tuple[Hierarchy, str]]] = {}
+        self._places: dict[str, list[Hierarchy]] = {}
         self._glances: dict[int, tuple[bytes, Stat]] = {}
         self._processes: dict[int, Process] = {}
         self._cohabitants: dict[Identity, Cohabitants] = {}
@@ -104,6 +104,7 @@ class Collector:
             del self._cohabitants[identity]
         for pid in self._glances.keys() - {pid for pid, _ in self._leaders}:
             del self._glances[pid]
+        self._listed.clear()
 
     def census(self) -> Census:
         """List the processes and the cgroups; either mapping is the last tick's own when nothing in it has changed."""
@@ -190,9 +191,9 @@ class Collector:
     def _members_changed(self, known: Mapping[str, Group]) -> dict[str, Group]:
         """Return the groups that have other members than at the last tick."""
         found = {}
-        self._list(places[0] for places in self._places.values())
+        self._list((hierarchies[0], path) for path, hierarchies in self._places.items())
         for path, group in known.items():
-            members = (self._members(*place) for place in self._places[path])
+            members = (self._members(hierarchy, path) for hierarchy in self._places[path])
             # On v1 a process may be in this cgroup of one hierarchy and not of another: the first with any counts.
             there = next(filter(None, members), ())
             if there != group.members:
@@ -236,14 +237,16 @@ class Collector:
             self._counts = self._count()
             for index, tree in self._trees.items():
                 tree.update(leaves=True, count=self._counts[index])
-        found: dict[str, list[int]] = {}
+        indexes: dict[str, tuple[int, ...]] = {}
         for index, tree in self._trees.items():
             for path in tree.paths:
-                found.setdefault(path, []).append(index)
-        self._places = {path: [(hierarchies[index], path) for index in indexes] for path, indexes in found.items()}
+                indexes[path] = (*indexes.get(path, ()), index)
+        # Most are in the same hierarchies: what says so is kept once.
+        alike = {places: ([hierarchies[index] for index in places], frozenset(places)) for places in indexes.values()}
+        self._places = {path: alike[places][0] for path, places in indexes.items()}
         return {
-            path: Group(path, frozenset(indexes), self._groups[path].members if path in self._groups else ())
-            for path, indexes in found.items()
+            path: Group(path, alike[places][1], self._groups[path].members if path in self._groups else ())
+            for path, places in indexes.items()
         }
 
     def _members(self, hierarchy: Hierarchy, path: str) -> tuple[int, ...]:

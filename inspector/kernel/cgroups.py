@@ -7,6 +7,7 @@ tuple of hierarchies. cgroup v1 is many, v2 is one, a hybrid host has both.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import groupby
@@ -106,7 +107,6 @@ def _controllers(text: bytes) -> list[str]:
 def parse_cgroup(data: bytes) -> Membership:
     """Parse /proc/<pid>/cgroup: `id:controllers:path` a line. A path may hold any byte but NUL and newline."""
     paths: dict[str, str] = {}
-    known: dict[bytes, str] = {}  # on v1 one path stands in many lines: it is kept once
     for line in data.split(b"\n"):
         if not line:
             continue
@@ -115,7 +115,7 @@ def parse_cgroup(data: bytes) -> Membership:
             raise ParseError("/proc/<pid>/cgroup", line)
         # The kernel's " (deleted)" behind a cgroup that was removed under a zombie stays: a live one may be called so,
         # and without it would be taken for its neighbour. Nothing is found under the path of a removed one.
-        path = known.setdefault(fields[2], fields[2].decode(errors="surrogateescape"))
+        path = sys.intern(fields[2].decode(errors="surrogateescape"))
         for controller in _controllers(fields[1]):
             paths[controller] = path
     return Membership(paths)
@@ -313,5 +313,6 @@ def walk(
             links[directory] = linked
         yield path
         prefix = "" if path == "/" else path
-        stack.extend(f"{prefix}/{name}" for name in names)
+        # A path stands in each hierarchy of v1 and with each process in it: it is kept once.
+        stack.extend(sys.intern(f"{prefix}/{name}") for name in names)
         found += len(names)
