@@ -6,13 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.root.sandboxing import wait_for
 from tests.testbed.commands import REPOSITORY, SANDBOX, run
+from tests.testbed.image_archives import docker_archive, entry, link, tar
 from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
@@ -133,3 +136,36 @@ def test_entering_what_is_ones_own(user: User) -> None:
     done = user("freeze", pid)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert user("rm", "-f", "own").returncode == 0
+
+
+def test_images_and_files(user: User) -> None:
+    """A user's images lose what needs root, and that is said; run, diff, cp, volumes and removal work as for root."""
+    need("busybox")
+    program = Path(str(shutil.which("busybox"))).read_bytes()
+    lost = [entry("dev2/null", kind=tarfile.CHRTYPE, devmajor=1, devminor=3), entry("etc/f", b"f", uid=33, mode=0o640)]
+    names = [link(f"bin/{name}", "busybox") for name in ("sh", "ls", "cat", "rm", "mkdir", "chmod", "sleep")]
+    base = tar([entry("bin/busybox", program, mode=0o755), *names, entry("gone/f", b"x"), *lost])
+    archive = Path(user.home, "image.tar")
+    archive.write_bytes(docker_archive([base, tar([entry(".wh.gone")])]))
+    done = user("load", "-i", str(archive))
+    assert (done.returncode, done.stdout) == (0, "Loaded image: made:1\n"), done.stderr
+    assert "not kept in this image, as this needs root: devices of 1 files, owners of 1 files" in done.stderr
+    script = "rm -r /etc/f; mkdir -p /made/closed; chmod 0 /made/closed; echo v > /v/f; ls -d /gone || sleep 100"
+    done = user("run", "-d", "--name", "mine", "-v", "vol:/v", "made:1", "sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    wanted = ["C /etc", "D /etc/f", "A /made", "A /made/closed", "A /v"]
+    assert wait_for(lambda: user("diff", "mine").stdout.splitlines() == wanted)
+    out = Path(user.home, "out")
+    for running in (True, False):
+        done = user("cp", "mine:/v/f", str(out))
+        assert (done.returncode, done.stderr, out.read_text(), out.stat().st_uid) == (0, "", "v\n", USER)
+        assert user("cp", str(out), "mine:/made/in").returncode == 0
+        assert user("diff", "mine").stdout.splitlines() == sorted([*wanted, "A /made/in"], key=lambda line: line[2:])
+        if running:
+            user("kill", "mine")
+    assert user("start", "mine").returncode == 0
+    assert user("exec", "mine", "cat", "/made/in").stdout == "v\n"
+    assert user("rm", "-f", "mine").returncode == 0
+    assert user("volume", "prune", "-a").stdout.split() == ["Deleted", "Volumes:", "vol"]
+    assert user("rmi", "made:1").returncode == 0
+    assert os.listdir(f"{user.home}/cgscope/layers") == []
