@@ -12,6 +12,7 @@ is the channel: it is closed by the program's start, or gets the error number.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import struct
@@ -79,8 +80,9 @@ def _memory() -> int | None:
     for flags in (MFD_EXEC, 0):
         try:
             return os.memfd_create("start", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | flags)
-        except OSError:  # a flag that this kernel does not know, or vm.memfd_noexec
-            continue
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # vm.memfd_noexec forbids it
+                return None
     return None
 
 

@@ -110,8 +110,12 @@ def _write(path: str, made_from: bytes, made: Filter) -> None:
     """Keep a filter: the file appears whole or not at all."""
     with contextlib.suppress(FileExistsError):
         os.mkdir(os.path.dirname(path), 0o700)
-    new = f"{path}.{os.getpid()}"
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    new = f"{path}.new"
+    try:
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:  # somebody is writing it, or was killed at that: the next start finds neither
+        os.unlink(new)
+        return
     try:
         data = struct.pack(HEADER, len(made_from), len(made.program), made.flags) + made_from + made.program
         written = os.write(fd, data)

@@ -351,3 +351,15 @@ def test_the_numbers_are_the_kernels(architecture: Architecture) -> None:
         defined = {name: int(number) for name, number in re.findall(r"#define __NR_(\w+) (\d+)", file.read())}
     assert len(defined) > 300
     assert {name: TABLES[architecture].get(name) for name in defined} == defined
+
+
+def test_a_write_that_was_cut_short_is_made_up_for(tmp_path: os.PathLike[str]) -> None:
+    """What a killed launcher left of a filter's file is not used, nor in the way for long."""
+    root, text = str(tmp_path), filters.builtin_profile()
+    made = filters.filter_of(text, capabilities.DEFAULT, root)
+    (name,) = os.listdir(f"{root}/seccomp")
+    os.rename(f"{root}/seccomp/{name}", f"{root}/seccomp/{name}.new")
+    assert filters.filter_of(text, capabilities.DEFAULT, root) == made
+    assert os.listdir(f"{root}/seccomp") == []
+    assert filters.filter_of(text, capabilities.DEFAULT, root) == made
+    assert os.listdir(f"{root}/seccomp") == [name]
