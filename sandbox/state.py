@@ -17,10 +17,10 @@ import contextlib
 import fcntl
 import json
 import os
-import stat
 from collections.abc import Callable, Iterator
 
 from sandbox.errors import NoSuchContainer, SandboxError
+from sandbox.removal import remove_tree
 
 __all__ = ["Document", "Store", "default_root"]
 
@@ -225,23 +225,3 @@ class Store:
         for name in os.listdir(f"{self.root}/names"):
             if not os.path.isdir(self.directory(os.readlink(f"{self.root}/names/{name}"))):
                 os.unlink(f"{self.root}/names/{name}")
-
-
-def remove_tree(directory: str) -> None:
-    """Remove a directory whatever is in it: overlayfs leaves a work directory with no permission at all."""
-    import shutil  # noqa: PLC0415  2 ms that starting a container does not need
-
-    def unlock(_function: object, path: str, _error: object) -> None:
-        parent = os.path.dirname(path)
-        for locked in (parent, path):
-            with contextlib.suppress(OSError):
-                if stat.S_ISDIR(os.lstat(locked).st_mode):
-                    os.chmod(locked, stat.S_IRWXU)
-        if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path, ignore_errors=True)
-        with contextlib.suppress(FileNotFoundError, IsADirectoryError, PermissionError):
-            os.unlink(path)
-
-    shutil.rmtree(directory, onerror=unlock)
-    if os.path.lexists(directory):
-        shutil.rmtree(directory)

@@ -58,6 +58,9 @@ class Volumes:
         fd = os.open(f"{self._top}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
+            for name in os.listdir(self._top):
+                if name.startswith(NEW):  # of a command that was killed
+                    remove_tree(f"{self._top}/{name}")
             yield
         finally:
             os.close(fd)
@@ -68,7 +71,6 @@ class Volumes:
         with self._lock():
             if not os.path.isdir(f"{self._top}/{name}"):
                 new = f"{self._top}/{NEW}{name}"
-                remove_tree(new)  # of a command that was killed
                 os.mkdir(new, 0o700)
                 os.mkdir(f"{new}/_data")
                 os.chmod(f"{new}/_data", 0o755)  # noqa: S103  for the container's users; ours stop at the root's 0700
