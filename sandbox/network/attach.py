@@ -170,10 +170,11 @@ def _release(networks: Networks, root: str, gone: Callable[[str], bool]) -> None
             leaving = [lease for key, lease in record.leases.items() if gone(key)]
             if not leaving:
                 continue
-            plumber.remove_links(*(link for lease in leaving for link in (lease.veth, lease.ifb)))
             left = replace(record, leases={key: each for key, each in record.leases.items() if not gone(key)})
-            if not left.leases:
-                plumber.remove_bridge(record.link)
+            if left.leases:
+                plumber.remove_links(*(link for lease in leaving for link in (lease.veth, lease.ifb)))
+            else:
+                plumber.remove_bridge(record.link, record.group)
             networks.save(left)
             _tell_members(root, left)
 

@@ -24,7 +24,7 @@ SHORT_ID = 12
 
 
 class Bridge(NamedTuple):
-    """A bridge of the host with its address, and its nft table; made when it is not there."""
+    """A bridge of the host with its address, and its nft table; all interfaces of the host are of one group."""
 
     link: str
     mac: str
@@ -32,6 +32,7 @@ class Bridge(NamedTuple):
     subnet: str
     internal: bool
     mtu: int
+    group: int
 
     def __str__(self) -> str:
         return f"bridge {self.link} {self.address} of {self.subnet}{' internal' if self.internal else ''}"
@@ -95,7 +96,7 @@ def plan(record: Record, lease: Lease, rate_bits: int, mtu: int) -> Plan:
     """Return the steps for one container."""
     prefix = record.range.prefix
     mac = mac_of(to_number(record.gateway))
-    bridge = Bridge(record.link, mac, f"{record.gateway}/{prefix}", record.subnet, record.internal, mtu)
+    bridge = Bridge(record.link, mac, f"{record.gateway}/{prefix}", record.subnet, record.internal, mtu, record.group)
     rate = None
     if rate_bits:
         speed = rate_bits // 8

@@ -84,9 +84,9 @@ def _connect_host(plan: Plan, namespace: int) -> None:
     with Netlink() as netlink:
         _make_bridge(netlink, plan.bridge)
         netlink.delete_link(plan.veth.host)  # of a start that was killed
-        _make_veth(netlink, plan.veth, namespace)
+        _make_veth(netlink, plan.veth, plan.bridge.group, namespace)
         if plan.rate:
-            _limit(netlink, plan.rate)
+            _limit(netlink, plan.rate, plan.bridge.group)
 
 
 def _make_bridge(netlink: Netlink, bridge: Bridge) -> None:
@@ -98,7 +98,8 @@ def _make_bridge(netlink: Netlink, bridge: Bridge) -> None:
     if not link_index(bridge.link):
         info = {"attrs": [("IFLA_INFO_KIND", "bridge")]}
         attributes = [("IFLA_IFNAME", bridge.link), ("IFLA_ADDRESS", bridge.mac), ("IFLA_MTU", bridge.mtu)]
-        netlink.add_link(f"make the bridge {bridge.link}", [*attributes, ("IFLA_LINKINFO", info)], up=False)
+        attributes += [("IFLA_GROUP", bridge.group), ("IFLA_LINKINFO", info)]
+        netlink.add_link(f"make the bridge {bridge.link}", attributes, up=False)
     index = link_index(bridge.link)
     address, _, prefix = bridge.address.partition("/")
     netlink.add_address(f"address of {bridge.link}", index, address, int(prefix))
@@ -118,22 +119,24 @@ def forwards() -> bool:
         return False
 
 
-def _make_veth(netlink: Netlink, veth: Veth, namespace: int) -> None:
+def _make_veth(netlink: Netlink, veth: Veth, group: int, namespace: int) -> None:
     peer = [("IFLA_IFNAME", INSIDE), ("IFLA_ADDRESS", veth.mac), ("IFLA_MTU", veth.mtu)]
     data = {"attrs": [("VETH_INFO_PEER", {"attrs": [*peer, ("IFLA_NET_NS_FD", namespace)]})]}
     info = {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", data)]}
     attributes = [("IFLA_IFNAME", veth.host), ("IFLA_MASTER", link_index(veth.bridge)), ("IFLA_MTU", veth.mtu)]
-    netlink.add_link(f"make the interface {veth.host}", [*attributes, ("IFLA_LINKINFO", info)])
+    attributes += [("IFLA_GROUP", group), ("IFLA_LINKINFO", info)]
+    netlink.add_link(f"make the interface {veth.host}", attributes)
 
 
-def _limit(netlink: Netlink, rate: Rate) -> None:
+def _limit(netlink: Netlink, rate: Rate, group: int) -> None:
     """Limit what the container receives on its veth, and what it sends on an ifb that the veth's input goes through."""
     host = link_index(rate.host)
     speed = (rate.bytes_per_second, rate.burst, rate.queue)
     netlink.limit_rate("--net-rate: tbf (CONFIG_NET_SCH_TBF)", host, *speed)
     netlink.delete_link(rate.ifb)
     info = {"attrs": [("IFLA_INFO_KIND", "ifb")]}
-    netlink.add_link("--net-rate: ifb (CONFIG_IFB)", [("IFLA_IFNAME", rate.ifb), ("IFLA_LINKINFO", info)])
+    attributes = [("IFLA_IFNAME", rate.ifb), ("IFLA_GROUP", group), ("IFLA_LINKINFO", info)]
+    netlink.add_link("--net-rate: ifb (CONFIG_IFB)", attributes)
     ifb = link_index(rate.ifb)
     netlink.limit_rate("--net-rate: tbf (CONFIG_NET_SCH_TBF)", ifb, *speed)
     needed = "CONFIG_NET_SCH_INGRESS, CONFIG_NET_CLS_U32, CONFIG_NET_ACT_MIRRED"
@@ -158,7 +161,8 @@ def remove_links(*names: str) -> None:
                 netlink.delete_link(name)
 
 
-def remove_bridge(link: str) -> None:
-    """Delete a bridge and its rules."""
-    remove_links(link)
+def remove_bridge(link: str, group: int) -> None:
+    """Delete a bridge with all that is on it, and its rules."""
+    with Netlink() as netlink:
+        netlink.delete_group(group)
     nft.take_down(link)

@@ -54,6 +54,11 @@ class Record:
     leases: dict[str, Lease] = field(default_factory=dict)
 
     @property
+    def group(self) -> int:
+        """Return the number that the kernel's interfaces of this network have in common."""
+        return int(self.link.removeprefix(LINK), 16) or 1
+
+    @property
     def range(self) -> Subnet:
         """Return the subnet as numbers."""
         return parse_subnet(self.subnet)
