@@ -16,7 +16,7 @@ from inspector.ctop.runner import Done, NotDone, Runner
 from inspector.kernel.process import CLOCK_TICKS
 from inspector.schema import Container, Document
 from inspector.views.layout import Line
-from inspector.views.text import byte_size, cores, fit, safe, width_of
+from inspector.views.text import UNKNOWN, byte_size, cores, count, fit, safe, width_of
 
 __all__ = ["Actions", "Aim", "SignalMenu", "aim_at"]
 
@@ -116,12 +116,15 @@ class Actions:
     def limits(self, aim: Aim) -> Asking:
         """Ask which limit to change."""
         cpu, memory, pids = aim.container["cpu"], aim.container["memory"], aim.container["pids"]
+        limits = cores(cpu["limit_cores"]), byte_size(memory["limit_bytes"]), count(pids["limit"])
+        # Called as it is typed here.
+        now_cpus, now_memory, now_pids = ("none" if limit == UNKNOWN else limit for limit in limits)
         return Choice(
             f"limits of {aim.name}",
             {
-                "c": ("cpus", lambda: self._limit(aim, CPUS, "cpus", cores(cpu["limit_cores"]), "such as 0.5")),
-                "m": ("memory", lambda: self._limit(aim, SIZE, "memory", byte_size(memory["limit_bytes"]), "512m")),
-                "p": ("tasks", lambda: self._limit(aim, COUNT, "pids", str(pids["limit"] or "-"), "such as 100")),
+                "c": ("cpus", lambda: self._limit(aim, CPUS, "cpus", now_cpus, "such as 0.5")),
+                "m": ("memory", lambda: self._limit(aim, SIZE, "memory", now_memory, "512m")),
+                "p": ("tasks", lambda: self._limit(aim, COUNT, "pids", now_pids, "such as 100")),
             },
         )
 

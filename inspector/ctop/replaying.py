@@ -20,7 +20,7 @@ class Replaying(Acting):
     """What the keys of time do. `stored` is the source, where it is of what was."""
 
     stored: Stored | None = None
-    time_hint = "Space play/hold  [ ] step  { } minute  b time  Enter detail  / filter  ? help"
+    time_hint = "Space play/hold  [ ] step  { } minute  b time  Enter detail  ? help"
 
     def prepare_replay(self, source: Source) -> None:
         """Say what is shown."""

@@ -249,6 +249,19 @@ def test_a_signal_that_the_kernel_drops(ns_pids: str, caught: int, number: int, 
     assert ("no handler" in remark_on(status, number)) == is_dropped
 
 
+def test_no_limit_is_called_none() -> None:
+    """Where there is no limit the question says so in the word that is typed for it."""
+
+    async def test(app: Ctop, _: Notes, pilot: Pilot[None]) -> None:
+        for key, what in (("c", "cpus"), ("m", "memory"), ("p", "pids")):
+            await pilot.press("L", key)
+            assert f"{what} of web (now none)" in screen(app)
+            await pilot.press("escape")
+
+    bare = {"cpu": {"limit_cores": None}, "memory": {"limit_bytes": None}, "pids": {"limit": None}}
+    acting(test, of=document(container("web", **bare)))
+
+
 def test_a_dropped_signal_is_said() -> None:
     """Whoever sent it learns why nothing happens."""
 
