@@ -43,6 +43,7 @@ VERBS = {
     "rm": "ending",
     "update": "updating",
     "load": "images",
+    "save": "images",
     "import": "images",
     "images": "images",
     "image": "images",
@@ -94,6 +95,7 @@ Usage: sandbox [--root DIR] COMMAND ...
   volume   create, ls, inspect, rm, prune
 
   load     bring in images from an archive of `docker save`, or an OCI layout
+  save     write images as an archive, for us and for Docker
   import   make an image of a root filesystem's archive
   images   list images
   image    ls, inspect, rm, tag, history, prune

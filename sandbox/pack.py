@@ -18,12 +18,14 @@ from typing import Any, NamedTuple
 
 from sandbox.errors import SandboxError
 from sandbox.inroot import host_path, in_root_open
+from sandbox.lowers import is_opaque
 from sandbox.metadata import is_whiteout, read_attributes
 
-__all__ = ["Entry", "Stream", "pack", "walk", "write_to"]
+__all__ = ["Entry", "Stream", "pack", "pack_layer", "walk", "write_to"]
 
 CHUNK = 1 << 20
 BLOCK = 512
+OPAQUE = ".wh..wh..opq"
 GONE = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO)
 KINDS = {
     stat.S_IFREG: tarfile.REGTYPE,
@@ -74,6 +76,28 @@ def _entries(top: int, path: str, *, mounts: bool) -> list[Entry]:
         return found
     finally:
         os.close(fd)
+
+
+def pack_layer(fd: int, *, root: bool) -> Iterator[bytes]:
+    """Yield the archive of an image's layer from the directory overlayfs has it in; `root`: it tells of "/" too."""
+    links: dict[tuple[int, int], str] = {}
+    if root:
+        yield from _member(os.dup(fd), ".", os.fstat(fd), links)
+    if is_opaque(host_path(fd)):
+        yield _header(tarfile.TarInfo(OPAQUE))
+    for entry in walk(fd):
+        folder, name = os.path.split(entry.path)
+        if is_whiteout(entry.stat):
+            yield _header(tarfile.TarInfo(os.path.join(folder, f".wh.{name}")))
+            continue
+        own = _open(fd, entry.path, mounts=True)
+        if own is None:
+            continue
+        opaque = stat.S_ISDIR(entry.stat.st_mode) and is_opaque(host_path(own))
+        yield from _member(own, entry.path, entry.stat, links)
+        if opaque:
+            yield _header(tarfile.TarInfo(f"{entry.path}/{OPAQUE}"))
+    yield bytes(2 * BLOCK)
 
 
 def pack(fd: int, name: str, *, mounts: bool = True) -> Iterator[bytes]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sandbox.commands.output import ending_with_one, say_line
+from sandbox.commands.output import ending_with_one, refuse_terminal, say_line, write_archive
 from sandbox.errors import SandboxError
 from sandbox.parsing import Arguments, Parser, new_parser
 
@@ -51,30 +52,16 @@ def export_parser() -> Parser:
 def export(words: list[str], store: Store) -> int:
     """Write a container's files as an archive."""
     arguments = export_parser().parse_args(words)
-    from sandbox.pack import pack, write_to  # noqa: PLC0415
+    from sandbox.pack import pack  # noqa: PLC0415
     from sandbox.view import container_root  # noqa: PLC0415
 
+    def pieces() -> Iterator[bytes]:
+        with container_root(store, arguments.container, volumes=False) as (root, _):
+            yield from pack(root, ".", mounts=False)
+
     with ending_with_one():
-        if arguments.output == STREAM:
-            _refuse_terminal(1)
-            with container_root(store, arguments.container, volumes=False) as (root, _):
-                write_to(1, pack(root, ".", mounts=False))
-            return 0
-        # The file before the container's root is ours, and whole or not at all.
-        with open(f"{arguments.output}.new", "wb", buffering=0) as file:
-            try:
-                with container_root(store, arguments.container, volumes=False) as (root, _):
-                    write_to(file.fileno(), pack(root, ".", mounts=False))
-            except BaseException:
-                os.unlink(f"{arguments.output}.new")
-                raise
-        os.replace(f"{arguments.output}.new", arguments.output)
+        write_archive(arguments.output, pieces)
     return 0
-
-
-def _refuse_terminal(fd: int) -> None:
-    if os.isatty(fd):
-        raise SandboxError("an archive is not for a terminal: redirect it", 1)
 
 
 def cp_parser() -> Parser:
@@ -132,7 +119,7 @@ def _copy_out(store: Store, container: str, path: str, arguments: Arguments) -> 
     from sandbox.view import container_root  # noqa: PLC0415
 
     if arguments.target == STREAM:
-        _refuse_terminal(1)
+        refuse_terminal(1)
     here = _here(arguments.target)
     rules = Rules(own_ids=arguments.archive, owner=(os.geteuid(), os.getegid()), devices=False, replace=False,
                   rootless=os.geteuid() != 0)  # fmt: skip
@@ -153,7 +140,7 @@ def _copy_in(store: Store, container: str, path: str, arguments: Arguments) -> C
     from sandbox.view import container_root  # noqa: PLC0415
 
     if arguments.source == STREAM:
-        _refuse_terminal(0)
+        refuse_terminal(0)
     here = _here(arguments.source)
     rules = Rules(replace=False, rootless=os.geteuid() != 0)
     with root_directory() as host, container_root(store, container) as (root, _):

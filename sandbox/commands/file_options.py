@@ -75,6 +75,9 @@ def source_of(arguments: Arguments, parser: Parser, store: Store) -> Source:
 
 def mounts_of(arguments: Arguments, source: Source, store: Store) -> tuple[tuple[Volume, ...], tuple[Tmpfs, ...]]:
     """Return what is mounted: what is asked for, then other containers' volumes, then those that the image wants."""
+    asked = (arguments.volume, arguments.mount, arguments.volumes_from, arguments.tmpfs, source.defaults.volumes)
+    if not any(asked):
+        return (), ()
     from sandbox.volumes import wanted  # noqa: PLC0415
     from sandbox.volumes.store import Volumes, volumes_from  # noqa: PLC0415
 

@@ -1,11 +1,11 @@
-"""The verbs for images: `load`, `import`, `images`, `image`, `history`, `tag`, `rmi`."""
+"""The verbs for images: `load`, `save`, `import`, `images`, `image`, `history`, `tag`, `rmi`."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
 
-from sandbox.commands.output import each, ending_with_one, say_line
+from sandbox.commands.output import each, ending_with_one, say_line, write_archive
 from sandbox.parsing import Arguments, Parser, new_parser
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ __all__ = [
     "load_parser",
     "rmi",
     "rmi_parser",
+    "save",
+    "save_parser",
     "tag",
     "tag_parser",
 ]
@@ -58,6 +60,41 @@ def load(words: list[str], store: Store) -> int:
             if not arguments.quiet:
                 say_line(f"Loaded image{' ID' if name.startswith('sha256:') else ''}: {name}")
     return 0
+
+
+def save_parser() -> Parser:
+    """Return the parser of `sandbox save`."""
+    parser = new_parser("save", "[-o FILE] IMAGE...", "Write images as an archive that `docker load` takes too.")
+    parser.add_argument("-o", "--output", default="-", metavar="FILE", help="the archive (default: standard output)")
+    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    return parser
+
+
+def save(words: list[str], store: Store) -> int:
+    """Write images as an archive."""
+    arguments = save_parser().parse_args(words)
+    from sandbox.images.saving import save as pieces_of  # noqa: PLC0415
+
+    with ending_with_one():
+        kept = _images(store)
+        wanted: dict[str, set[str]] = {}
+        for name in arguments.images:
+            found = kept.find(name)
+            wanted.setdefault(found.id, set()).update(each for each in found.names if each == _as_name(name))
+        chosen = [(kept.load(image), sorted(names)) for image, names in wanted.items()]
+        write_archive(arguments.output, lambda: pieces_of(kept, chosen))
+    return 0
+
+
+def _as_name(reference: str) -> str:
+    """Return the name of an image that a reference is, "" for one that is an id."""
+    from sandbox.errors import SandboxError  # noqa: PLC0415
+    from sandbox.images.reference import normalise  # noqa: PLC0415
+
+    try:
+        return normalise(reference)
+    except SandboxError:
+        return ""
 
 
 def import_parser() -> Parser:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from sandbox.errors import SandboxError, describe
 
-__all__ = ["complain", "each", "ending_with_one", "say_line"]
+__all__ = ["complain", "each", "ending_with_one", "refuse_terminal", "say_line", "write_archive"]
 
 
 def complain(error: BaseException) -> None:
@@ -36,6 +37,29 @@ def ending_with_one() -> Iterator[None]:
         yield
     except (SandboxError, OSError) as error:
         raise SandboxError(describe(error), 1) from None
+
+
+def refuse_terminal(fd: int) -> None:
+    """Refuse a terminal where an archive is to be read or written."""
+    if os.isatty(fd):
+        raise SandboxError("an archive is not for a terminal: redirect it, or give a file", 1)
+
+
+def write_archive(path: str, pieces: Callable[[], Iterator[bytes]]) -> None:
+    """Write an archive to a file, whole or not at all, or for "-" to standard output."""
+    from sandbox.pack import write_to  # noqa: PLC0415
+
+    if path == "-":
+        refuse_terminal(1)
+        write_to(1, pieces())
+        return
+    with open(f"{path}.new", "wb", buffering=0) as file:
+        try:
+            write_to(file.fileno(), pieces())
+        except BaseException:
+            os.unlink(f"{path}.new")
+            raise
+    os.replace(f"{path}.new", path)
 
 
 def each(names: Sequence[str], action: Callable[[str], None], *, name_it: bool = True) -> int:

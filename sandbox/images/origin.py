@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sandbox.errors import SandboxError
 
@@ -38,8 +38,7 @@ class Origin:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Defaults:
+class Defaults(NamedTuple):
     """What an image says of its containers, checked: it comes from anywhere."""
 
     entrypoint: tuple[str, ...] = ()

@@ -240,6 +240,21 @@ def test_the_store_is_closed_to_others(sandbox: Sandbox, tmp_path: Path) -> None
         assert stat.S_IMODE(os.stat(f"{sandbox.root}/{name}").st_mode) == 0o700
 
 
+def test_docker_loads_what_we_save(sandbox: Sandbox, docker: Docker, tmp_path: Path) -> None:
+    """An image that was saved here runs in Docker, with its whiteouts."""
+    layers = busybox_layer(entry("gone", b"x")), tar([entry(".wh.gone"), entry("f", b"f")])
+    load(sandbox, tmp_path, *layers, Cmd=["ls", "/"])
+    path = str(tmp_path / "saved.tar")
+    sandbox("save", "-o", path, "made:1")
+    try:
+        assert docker("load", "-i", path).stdout == "Loaded image: made:1\n"
+        listed = docker("run", "--rm", "--network", "none", "made:1").stdout.split()
+        assert listed == sandbox("run", "--rm", "made:1").stdout.split()
+        assert ("f" in listed, "gone" in listed) == (True, False)
+    finally:
+        docker("rmi", "-f", "made:1", check=False)
+
+
 def test_export_and_import(sandbox: Sandbox, tmp_path: Path) -> None:
     """What a container wrote goes to an archive and to an image made of that; what was mounted in it does not."""
     load(sandbox, tmp_path, busybox_layer())

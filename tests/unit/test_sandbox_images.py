@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import os
+import stat
 import subprocess
 import sys
 import tarfile
@@ -24,6 +25,7 @@ from sandbox.images.changes import apply_change
 from sandbox.images.listing import human_size
 from sandbox.images.reference import normalise, split
 from sandbox.images.store import Images, NoSuchImage
+from sandbox.lowers import is_opaque
 from sandbox.state import Store
 from tests.testbed.commands import REPOSITORY, SANDBOX
 from tests.testbed.image_archives import config_of, docker_archive, entry, folder, link, oci_archive, sha256, tar
@@ -204,6 +206,46 @@ def test_import(call: Call, tmp_path: Path, root: str) -> None:
         code, out, err = call("import", *words)
         assert (code, out, err.count("\n")) == (1, "", 1)
     assert len(kept(root)) == 2
+
+
+def layer_trees(images: Images, name: str) -> list[list[tuple[object, ...]]]:
+    """Return what is in each layer of an image: path, kind, mode, data or target."""
+    found = []
+    for layer in images.find(name).layers:
+        top = images.layer_path(layer)
+        entries: list[tuple[object, ...]] = []
+        for path in sorted(Path(top).rglob("*")):
+            seen = path.lstat()
+            data = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+            target = os.readlink(path) if path.is_symlink() else ""
+            when = None if stat.S_ISCHR(seen.st_mode) else seen.st_mtime  # a whiteout has none of its own
+            entries.append((str(path.relative_to(top)), seen.st_mode, seen.st_rdev, when, data, target))
+            entries.append((is_opaque(str(path)) if path.is_dir() and not path.is_symlink() else None,))
+        found.append(entries)
+    return found
+
+
+def test_save(call: Call, tmp_path: Path, root: str) -> None:
+    """What is saved can be loaded: the same layers, whiteouts and opaque directories too; saving twice is the same."""
+    more = tar([entry(".wh.bin"), folder("d"), entry("d/.wh..wh..opq"), entry("d/f", b"x", mtime=1.5), link("l", "/x")])
+    call("load", "-i", write(tmp_path, docker_archive([ONE, TWO, more], config={"Cmd": ["sh"]})))
+    paths = [str(tmp_path / name) for name in ("one.tar", "two.tar")]
+    for path in paths:
+        assert call("save", "-o", path, "made:1")[0] == 0
+    assert Path(paths[0]).read_bytes() == Path(paths[1]).read_bytes()
+    before = layer_trees(Images(root), "made:1")
+    call("rmi", "made:1")
+    assert call("load", "-i", paths[0])[1] == "Loaded image: made:1\n"
+    images = Images(root)
+    assert layer_trees(images, "made:1") == before
+    assert (images.find("made:1").config["config"], len(kept(root))) == ({"Cmd": ["sh"]}, 4)
+    assert images.layer(images.find("made:1").layers[0]).root
+    identifier = images.find("made:1").id
+    assert call("save", "-o", paths[0], identifier[:12])[0] == 0
+    call("rmi", "made:1")
+    assert call("load", "-i", paths[0])[1] == f"Loaded image ID: sha256:{identifier}\n"
+    assert call("save", "-o", paths[1], "none")[::2] == (1, "sandbox: no such image: none\n")
+    assert sorted(os.listdir(tmp_path)) == ["archive.tar", "one.tar", "state", "two.tar"]
 
 
 def test_tags_and_removal(call: Call, tmp_path: Path, root: str) -> None:
