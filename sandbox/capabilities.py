@@ -9,7 +9,7 @@ from inspector.kernel.process import CAPABILITIES
 from sandbox import syscalls
 from sandbox.errors import SandboxError
 
-__all__ = ["ALL", "DEFAULT", "NAMES", "bounding_set", "drop_bounding", "mask", "names", "select", "set_thread"]
+__all__ = ["ALL", "DEFAULT", "NAMES", "bounding_set", "drop_bounding", "mask", "names", "raise_ambient", "select"]
 
 NAMES = tuple(name.removeprefix("CAP_") for name in CAPABILITIES)
 ALL = frozenset(NAMES)
@@ -21,6 +21,7 @@ DEFAULT = frozenset(
     }
 )
 HIGHEST_POSSIBLE = 63
+PR_CAP_AMBIENT_RAISE = 2
 
 
 def _parse(names: Iterable[str]) -> frozenset[str]:
@@ -84,6 +85,8 @@ def drop_bounding(keep: int) -> None:
             syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
 
 
-def set_thread(wanted: int) -> None:
-    """Make `wanted` the permitted and effective set; inheritable (CVE-2022-24769) and ambient stay empty."""
-    syscalls.capset(wanted, wanted, 0)
+def raise_ambient(wanted: int) -> None:
+    """Make each of `wanted` ambient: kept by programs that are no root's (PR_CAP_AMBIENT)."""
+    for number in range(HIGHEST_POSSIBLE + 1):
+        if wanted >> number & 1:
+            syscalls.prctl(syscalls.PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number)

@@ -173,7 +173,7 @@ def entered(entry: Entry, opened: Opened, channel: Channel) -> NoReturn:
     opened.close()
     syscalls.close_on_exec_from(3)
     last_step = trampoline.prepare(channel.fileno())
-    granted = privileges.drop(user, entry.rights) if entry.ids else 0
+    granted = privileges.drop(user, entry.rights) if entry.ids else privileges.Sets(0, 0)
     path, argv = _program(entry.argv, user.shell, environment["PATH"])
     selfexec.refuse(path, opened.own_program)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)

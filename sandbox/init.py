@@ -48,6 +48,10 @@ NO_ATTRIBUTES = Attributes()
 NOTHING_SHARED = Sharing()
 
 
+def nothing() -> None:
+    """Do nothing, where something can be done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Streams:
     """Descriptors that become 0, 1 and 2; NULL is the container's /dev/null. `owned`: ours, not the caller's."""
@@ -73,11 +77,12 @@ class Program:
     die_with_parent: bool = True
     attributes: Attributes = NO_ATTRIBUTES
     gate: int = -1
+    at_start: Callable[[], None] = nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Everything the child needs, computed before the fork.
+    """Everything the child needs, computed before the fork. `before_pivot` is called when all is mounted.
 
     `join` is the process whose namespaces are entered (`exec`); without it new ones are made.
     """
@@ -93,6 +98,7 @@ class Launch:
     hostname: str = ""
     read_only: bool = False
     join: tuple[int, int] | None = None
+    before_pivot: Callable[[], None] = nothing
 
 
 def joiner(launch: Launch, channel: Channel, parent: int) -> NoReturn:
@@ -164,8 +170,12 @@ def first_process(launch: Launch, channel: Channel) -> NoReturn:
     attributes.set_sysctls(launch.program.attributes)
     assert launch.root is not None  # noqa: S101
     mounting.apply(launch.root, launch.mounts)
-    mounting.enter(launch.root.target, read_only=launch.read_only)
+    launch.before_pivot()
+    mounting.enter(launch.root.target)
     os.umask(0o022)
+    if launch.read_only:
+        make_workdir(launch.program.workdir)
+        mounting.make_root_read_only()
     start(launch.program, channel, console=True)
 
 
@@ -203,6 +213,7 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
     channel.expect(Go)
     if program.gate >= 0:
         wait_at(program.gate, channel)
+    program.at_start()
     privileges.seal(program.rights, granted)
     if program.init:
         serve_as_init(lambda: execute(last_step, path, program.argv, environment), channel)

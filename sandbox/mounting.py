@@ -20,7 +20,7 @@ from sandbox.overlays import Root, Skeleton
 from sandbox.rootfs import SAFE, Bind, Directory, Foreign, Link, Mask, Mount, Node, Step
 from sandbox.syscalls import MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT
 
-__all__ = ["apply", "enter", "mount_root"]
+__all__ = ["apply", "enter", "make_root_read_only", "mount_root"]
 
 MOUNT_ATTR_RDONLY = 1
 PROPAGATIONS = ("private", "rprivate", "slave", "rslave")
@@ -89,7 +89,7 @@ def _make_skeleton(skeleton: Skeleton) -> None:
                 os.utime(folder.path, ns=(folder.mtime_ns, folder.mtime_ns), dir_fd=root)
 
 
-def enter(root: str, *, read_only: bool) -> None:
+def enter(root: str) -> None:
     """Make `root` the only filesystem there is: pivot_root onto itself, then drop the old one below it."""
     old = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -100,8 +100,11 @@ def enter(root: str, *, read_only: bool) -> None:
         os.chdir("/")
     finally:
         os.close(old)
-    if read_only:
-        syscalls.mount(None, "/", None, MS_REMOUNT | MS_BIND | MS_RDONLY)
+
+
+def make_root_read_only() -> None:
+    """Let nothing be written to the root; what is mounted in it stays as it is."""
+    syscalls.mount(None, "/", None, MS_REMOUNT | MS_BIND | MS_RDONLY)
 
 
 def _do(root: int, step: Step) -> None:
@@ -218,7 +221,7 @@ def _bind(root: int, step: Bind) -> None:
             fill(root, step.target, step.source)
         with _target(root, step.target, plain=step.own, file=file, user=not step.own) as fd:
             syscalls.mount(host_path(source), host_path(fd), None, MS_BIND | (MS_REC if step.below else 0))
-        if step.read_only or step.propagation:
+        if step.read_only or step.propagation or step.attributes:
             fd = in_root_open(root, step.target)
             try:
                 _finish_bind(fd, step)
@@ -230,6 +233,8 @@ def _bind(root: int, step: Bind) -> None:
 
 def _finish_bind(fd: int, step: Bind) -> None:
     """Set the attributes of a bind mount, which come with a second call."""
+    if step.attributes:
+        syscalls.set_mount_attributes(fd, step.attributes, recursive=step.below)
     if step.read_only:
         syscalls.set_mount_attributes(fd, MOUNT_ATTR_RDONLY, recursive=step.below and step.read_only_below)
     if step.propagation in PROPAGATIONS:

@@ -16,18 +16,31 @@ from sandbox.errors import SandboxError
 from sandbox.seccomp.filters import Filter, load
 from sandbox.users import User
 
-__all__ = ["Rights", "drop", "seal"]
+__all__ = ["Rights", "Sets", "drop", "seal"]
 
 INSTRUCTION = 8  # bytes of a struct sock_filter
 SYS_ADMIN = capabilities.mask(["SYS_ADMIN"])
 
 
+class Sets(NamedTuple):
+    """The sets of a thread by themselves, as masks (capabilities(7))."""
+
+    effective: int
+    permitted: int
+    inheritable: int = 0  # other than nothing only where it is asked for: CVE-2022-24769
+    ambient: int = 0
+
+
 class Rights(NamedTuple):
-    """What a program may do: capabilities (a mask), which of them setuid programs can gain, and a filter of calls."""
+    """What a program may do: capabilities (a mask), which of them setuid programs can gain, and a filter of calls.
+
+    The capabilities bound it, and are in force for root. `sets` says otherwise, set by set.
+    """
 
     capabilities: int
     no_new_privileges: bool = False
     filter: Filter | None = None
+    sets: Sets | None = None
 
     def describe(self) -> list[str]:
         """Return what `--dry-run` says of it besides the capabilities."""
@@ -36,15 +49,15 @@ class Rights(NamedTuple):
         return [*lines, f"seccomp {size} instructions" if size else "seccomp unconfined"]
 
 
-def drop(user: User, rights: Rights) -> int:
+def drop(user: User, rights: Rights) -> Sets:
     """Take the user's ids and let go of the other capabilities: from the bounding set, and for all but root in force.
 
-    Returns the mask of those in force after seal().
+    Returns those in force after seal().
     """
     keep = rights.capabilities & capabilities.bounding_set()
     capabilities.drop_bounding(keep)
     until_seal = SYS_ADMIN if rights.filter and not rights.no_new_privileges else 0
-    if until_seal:
+    if until_seal or rights.sets:
         syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)  # execve takes it back
     try:
         if not _setgroups_denied():
@@ -57,12 +70,21 @@ def drop(user: User, rights: Rights) -> int:
                 f"user {user.uid}:{user.gid} does not exist here: without root only one id, 0, can be mapped"
             ) from None
         raise
-    granted = keep if user.uid == 0 else 0
-    capabilities.set_thread(granted | until_seal)
+    granted = _granted(user, rights, keep)
+    syscalls.capset(granted.effective | until_seal, granted.permitted | until_seal, granted.inheritable)
+    capabilities.raise_ambient(granted.ambient)
     return granted
 
 
-def seal(rights: Rights, granted: int) -> None:
+def _granted(user: User, rights: Rights, keep: int) -> Sets:
+    if rights.sets is None:
+        return Sets(keep, keep) if user.uid == 0 else Sets(0, 0)
+    effective, permitted, inheritable, ambient = (mask & keep for mask in rights.sets)
+    # The kernel's own rules: nothing is in force that is not permitted, nothing ambient that cannot be inherited.
+    return Sets(effective & permitted, permitted, inheritable, ambient & permitted & inheritable)
+
+
+def seal(rights: Rights, granted: Sets) -> None:
     """Load the filter; only execve is to follow, as anything else may be forbidden now. `granted`: what drop() said."""
     if rights.no_new_privileges:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
@@ -71,7 +93,7 @@ def seal(rights: Rights, granted: int) -> None:
     load(rights.filter)
     if not rights.no_new_privileges:
         try:
-            capabilities.set_thread(granted)
+            syscalls.capset(granted.effective, granted.permitted, granted.inheritable)
         except OSError:
             raise SandboxError(
                 "the seccomp profile forbids capset, with which the last right is given up: allow it there, or add"

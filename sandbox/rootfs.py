@@ -96,7 +96,7 @@ class Bind(NamedTuple):
     """A file or directory of the host on `target`; `own`: /proc and /sys themselves.
 
     `below`: with what is mounted below it; `read_only_below`: that is read-only too. `fill`: what the root has there
-    is copied into it first, when it is empty.
+    is copied into it first, when it is empty. `attributes`: MOUNT_ATTR_* besides.
     """
 
     source: str
@@ -107,6 +107,7 @@ class Bind(NamedTuple):
     read_only_below: bool = True
     propagation: str = ""
     fill: bool = False
+    attributes: int = 0
 
     def __str__(self) -> str:
         notes = [" read-only"] * self.read_only + [" filled from the image"] * self.fill

@@ -196,6 +196,8 @@ def _exec_parser() -> Parser:
     add("-t", "--tty", action="store_true", help="give it a terminal")
     add("-u", "--user", default="", metavar="UID[:GID]", help="as whom")
     add("-e", "--env", action="append", default=[], metavar="K=V", help="an environment variable")
+    add("-c", "--cap", action="append", default=[], metavar="CAP", help="one more capability")
+    add("--no-new-privs", action="store_true", help="nothing it executes gains rights")
     add("--cwd", default="", metavar="DIR", help="where it starts")
     add("--preserve-fds", type=int, default=0, metavar="N", help="only 0: no descriptor is handed on")
     add("id")
@@ -219,6 +221,12 @@ def _process(arguments: Arguments, records: Records) -> dict[str, Any]:
     config = _read(f"{records.load(arguments.id).directory}/config.json")
     process: dict[str, Any] = {**config["process"], "args": arguments.command, "terminal": arguments.tty}
     process["env"] = [*process.get("env", []), *arguments.env]
+    if arguments.cap:
+        given = {key: list(names) for key, names in process.get("capabilities", {}).items()}
+        for key in ("bounding", "effective", "permitted", "inheritable", "ambient"):
+            given[key] = [*given.get(key, []), *arguments.cap]
+        process["capabilities"] = given
+    process["noNewPrivileges"] = process.get("noNewPrivileges", False) or arguments.no_new_privs
     if arguments.cwd:
         process["cwd"] = arguments.cwd
     if arguments.user:

@@ -13,14 +13,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.capabilities import ALL, mask
 from sandbox.errors import SandboxError
+from sandbox.privileges import Sets
 
 __all__ = ["Bundle", "Hook", "Mount", "Namespace", "Process", "parse", "parse_process", "read"]
 
 LARGEST_FILE = 16 << 20
 KINDS = ("mount", "pid", "network", "ipc", "uts", "user", "cgroup", "time")
 HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
-UNSUPPORTED = ("intelRdt", "personality", "mountLabel", "timeOffsets")
+SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
+OF_A_PROCESS = ("scheduler", "ioPriority", "execCPUAffinity")
+UNSUPPORTED = ("intelRdt", "personality", "mountLabel", "timeOffsets", "memoryPolicy", "netDevices")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class Process:
     terminal: bool
     console: tuple[int, int]
     bounding: frozenset[str]
+    sets: Sets
     rlimits: tuple[tuple[str, int, int], ...]
     oom_score_adj: int | None
     no_new_privileges: bool
@@ -79,6 +84,7 @@ class Bundle:
     read_only: bool
     process: Process | None
     hostname: str
+    domainname: str
     mounts: tuple[Mount, ...]
     namespaces: tuple[Namespace, ...]
     hooks: Mapping[str, tuple[Hook, ...]]
@@ -182,6 +188,7 @@ def parse(document: object, directory: str) -> Bundle:
         read_only=root.get("readonly", bool, False),
         process=None if process is None else parse_process(process),
         hostname=top.text("hostname"),
+        domainname=_domainname(top, linux),
         mounts=tuple(map(_mount, top.objects("mounts"))),
         namespaces=_namespaces(linux),
         hooks=_hooks(top.object("hooks")),
@@ -194,6 +201,13 @@ def parse(document: object, directory: str) -> Bundle:
         readonly=linux.texts("readonlyPaths"),
         annotations=dict(top.pairs("annotations")),
     )
+
+
+def _domainname(top: _Reader, linux: _Reader) -> str:
+    name = top.text("domainname")
+    if name and dict(linux.pairs("sysctl")).get("kernel.domainname", name) != name:
+        raise SandboxError("config.json: domainname and linux.sysctl kernel.domainname are not the same", 1)
+    return name
 
 
 def _cgroups_path(path: str) -> str:
@@ -244,6 +258,9 @@ def parse_process(document: object) -> Process:
     """Check the `process` of a configuration, or of `exec --process`."""
     entry = _Reader(document, "process")
     user, console = entry.object("user"), entry.object("consoleSize")
+    for key in OF_A_PROCESS:
+        if entry.value.get(key):
+            raise SandboxError(f"config.json: process.{key} is not supported", 1)
     args, cwd = entry.texts("args"), entry.text("cwd")
     if not args or not args[0]:
         raise SandboxError("config.json: process.args is empty", 1)
@@ -252,7 +269,7 @@ def parse_process(document: object) -> Process:
     env = entry.texts("env")
     if not all("=" in item for item in env):
         raise SandboxError("config.json: process.env has an entry without '='", 1)
-    capabilities = entry.object("capabilities")
+    capabilities = {name: _capabilities(entry.object("capabilities"), name) for name in SETS}
     limits = [(each.text("type"), each.get("soft", int, 0), each.get("hard", int, 0)) for each in
               entry.objects("rlimits")]  # fmt: skip
     groups = user.get("additionalGids", list, [])
@@ -266,11 +283,19 @@ def parse_process(document: object) -> Process:
         groups=tuple(groups),
         terminal=entry.get("terminal", bool, False),
         console=(console.get("height", int, 0), console.get("width", int, 0)),
-        bounding=frozenset(name.removeprefix("CAP_") for name in capabilities.texts("bounding")),
+        bounding=capabilities["bounding"],
+        sets=Sets(*(mask(capabilities[name]) for name in SETS[1:])),
         rlimits=tuple(limits),
         oom_score_adj=entry.get("oomScoreAdj", int, None),
         no_new_privileges=entry.get("noNewPrivileges", bool, False),
     )
+
+
+def _capabilities(entry: _Reader, name: str) -> frozenset[str]:
+    found = frozenset(each.removeprefix("CAP_") for each in entry.texts(name))
+    if unknown := found - ALL:
+        raise SandboxError(f"config.json: process.capabilities.{name}: unknown {', '.join(sorted(unknown))}", 1)
+    return found
 
 
 def _check_all(values: list[Any], good: Callable[[Any], bool], where: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.capabilities import NAMES
-from sandbox.oci.bundle import KINDS
+from sandbox.oci.bundle import HOOKS, KINDS
 from sandbox.oci.options import FLAGS, PRIVATE
 
 __all__ = ["features"]
@@ -16,7 +16,7 @@ def features() -> dict[str, Any]:
     return {
         "ociVersionMin": "1.0.0",
         "ociVersionMax": "1.2.0",
-        "hooks": ["prestart", "createRuntime", "poststart", "poststop"],
+        "hooks": list(HOOKS),
         "mountOptions": sorted({*FLAGS, *PRIVATE}),
         "linux": {
             "namespaces": sorted(KINDS),

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.oci.bundle import Hook
 
-__all__ = ["run"]
+__all__ = ["Inside", "run"]
 
 LONGEST_TEXT = 2000
 
 
-def run(name: str, hooks: Iterable[Hook], state: dict[str, Any]) -> None:
-    """Run hooks one after the other; SandboxError for one that fails, with what it said."""
+class Inside:
+    """The hooks that the first process itself runs: before the root is left, and just before its program."""
+
+    def __init__(self, hooks: Mapping[str, tuple[Hook, ...]], state: dict[str, Any]) -> None:
+        self._hooks = hooks
+        self._state = {**state, "status": "created"}
+
+    def before_pivot(self) -> None:
+        """Run createContainer: in the container's namespaces, with the runtime's files."""
+        # Its PID as the runtime knows it: /proc is still the machine's.
+        self._state["pid"] = int(os.readlink("/proc/self"))
+        run("createContainer", self._hooks["createContainer"], self._state)
+
+    def at_start(self) -> None:
+        """Run startContainer: in the container."""
+        run("startContainer", self._hooks["startContainer"], self._state, directory="/")
+
+
+def run(name: str, hooks: Iterable[Hook], state: dict[str, Any], directory: str = "") -> None:
+    """Run hooks one after the other, in the bundle's directory; SandboxError for one that fails, with what it said."""
     for hook in hooks:
         where = f"hook {name} {hook.path}"
         try:
@@ -24,8 +43,8 @@ def run(name: str, hooks: Iterable[Hook], state: dict[str, Any]) -> None:
                 hook.args or (hook.path,),
                 executable=hook.path,
                 input=json.dumps(state).encode(),
-                env=dict(item.partition("=")[::2] for item in hook.env),
-                cwd=state["bundle"],
+                env=dict(item.partition("=")[::2] for item in hook.env) if hook.env else None,
+                cwd=directory or state["bundle"],
                 capture_output=True,
                 timeout=hook.timeout or None,
                 check=False,

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from sandbox import capabilities, cgroup, init, rootfs, syscalls
 from sandbox.attributes import Attributes, Ulimit, load
 from sandbox.devices import NODES
 from sandbox.errors import SandboxError
 from sandbox.oci.bundle import Bundle, Mount, Process
+from sandbox.oci.hooks import Inside
 from sandbox.oci.options import Options, limits_of, parse_options
 from sandbox.overlays import Root
 from sandbox.privileges import Rights
 from sandbox.seccomp.filters import filter_of
 from sandbox.sharing import Joined
-from sandbox.syscalls import MS_BIND, MS_RDONLY, MS_REC
+from sandbox.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC
 
 __all__ = ["launch_of", "program_of"]
 
@@ -32,16 +33,20 @@ FLAGS = {
 }
 KERNELS_OWN = ("/proc", "/sys", "/dev")
 DEVICE_KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+# What a bind mount can be told beside ro: MOUNT_ATTR_* of mount_setattr(2).
+ATTRIBUTES = {MS_NOSUID: 2, MS_NODEV: 4, MS_NOEXEC: 8}
 # What stands there in every container; a privileged one is given the machine's own.
 PLACED = ("/dev/ptmx", "/dev/console")
 
 
-def launch_of(bundle: Bundle, process: Process, places: Sequence[cgroup.Place], root: str, gate: int) -> init.Launch:
+def launch_of(
+    bundle: Bundle, process: Process, places: Sequence[cgroup.Place], root: str, gate: int, inside: Inside
+) -> init.Launch:
     """Return how a bundle's container is made; `root` is where filters are kept, `gate` the FIFO that `start` opens."""
     joined = [one for one in bundle.namespaces if one.path]
     steps = cgroup.plan(limits_of(bundle.resources), places, all_devices=True)
     return init.Launch(
-        program=program_of(bundle, process, root, gate),
+        program=program_of(bundle, process, root, gate, inside.at_start),
         cgroup_steps=steps,
         new_namespaces=sum(FLAGS[one.kind] for one in bundle.namespaces if not one.path),
         root=Root(rootfs.Mount("", bundle.root, MS_BIND | MS_REC, "", bundle.root)),
@@ -49,6 +54,7 @@ def launch_of(bundle: Bundle, process: Process, places: Sequence[cgroup.Place], 
         shared=tuple(Joined(_open_namespace(one.path, one.kind), FLAGS[one.kind]) for one in joined),
         hostname=bundle.hostname,
         read_only=bundle.read_only,
+        before_pivot=inside.before_pivot,
     )
 
 
@@ -59,15 +65,15 @@ def _open_namespace(path: str, kind: str) -> int:
         raise SandboxError(f"config.json: linux.namespaces: {kind}: {path}: {error.strerror}", 1) from None
 
 
-def program_of(bundle: Bundle, process: Process, root: str, gate: int = -1) -> init.Program:
+def program_of(
+    bundle: Bundle, process: Process, root: str, gate: int = -1, at_start: Callable[[], None] = init.nothing
+) -> init.Program:
     """Return what is executed, and as whom; also of `exec`, which shares the bundle's filter."""
-    unknown = process.bounding - capabilities.ALL
-    if unknown:
-        raise SandboxError(f"config.json: process.capabilities: unknown {', '.join(sorted(unknown))}", 1)
     chosen = filter_of(bundle.seccomp, process.bounding, root) if bundle.seccomp else None
+    domain = (("kernel.domainname", bundle.domainname),) if bundle.domainname else ()
     attributes = Attributes(
         ulimits=tuple(_ulimit(*limit) for limit in process.rlimits),
-        sysctls=bundle.sysctls,
+        sysctls=(*bundle.sysctls, *domain),
         groups=tuple(map(str, process.groups)),
         oom_score_adj=process.oom_score_adj,
     )
@@ -77,12 +83,13 @@ def program_of(bundle: Bundle, process: Process, root: str, gate: int = -1) -> i
         env=process.env,
         workdir=process.cwd,
         user=f"{process.uid}:{process.gid}",
-        rights=Rights(capabilities.mask(process.bounding), process.no_new_privileges, chosen),
+        rights=Rights(capabilities.mask(process.bounding), process.no_new_privileges, chosen, process.sets),
         tty=process.terminal,
         streams=init.Streams(0, 1, 2),
         die_with_parent=False,
         attributes=attributes,
         gate=gate,
+        at_start=at_start,
     )
 
 
@@ -111,7 +118,9 @@ def _bind(bundle: Bundle, mount: Mount, options: Options) -> rootfs.Bind:
     source = os.path.join(bundle.directory, mount.source)
     if not os.path.lexists(source):
         raise SandboxError(f"config.json: mount {mount.destination}: {source}: no such file or directory", 1)
-    return rootfs.Bind(source, mount.destination, bool(options.flags & MS_RDONLY))
+    attributes = sum(bit for flag, bit in ATTRIBUTES.items() if options.flags & flag)
+    read_only, below = bool(options.flags & MS_RDONLY), bool(options.flags & MS_REC)
+    return rootfs.Bind(source, mount.destination, read_only, below=below, read_only_below=False, attributes=attributes)
 
 
 def _cgroups(target: str, options: Options, places: Sequence[cgroup.Place], *, own: bool) -> Iterator[rootfs.Step]:
@@ -141,7 +150,10 @@ def _cgroup(where: cgroup.Place, target: str, options: Options, *, own: bool) ->
 
 def _devices(bundle: Bundle) -> Iterator[rootfs.Step]:
     """Yield the nodes that every container has, those of the bundle, and the links beside them."""
-    given = {str(each.get("path")): each for each in bundle.devices}
+    dev = [mount for mount in bundle.mounts if mount.destination == "/dev"]
+    if dev and {"bind", "rbind"} & {dev[-1].kind, *dev[-1].options}:
+        return  # the machine's own, which has them all
+    given = {os.path.normpath(str(each.get("path"))): each for each in bundle.devices}
     for name, major, minor in NODES:
         if f"/dev/{name}" not in given:
             yield rootfs.Node(f"/dev/{name}", stat.S_IFCHR, major, minor)

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from inspector.kernel.cgroups import read_hierarchies
 from inspector.kernel.host import Host
 from sandbox import cgroup, devices, freezer, init, terminal, updating
+from sandbox.commands.output import complain
 from sandbox.errors import SandboxError
 from sandbox.launch import Running, launch
 from sandbox.limits import Limits
@@ -35,7 +36,6 @@ __all__ = ["Ends", "create", "delete", "execute", "kill", "pause", "processes", 
 
 LOWEST_DESCRIPTOR = 64
 DEFAULT_PARENT = "/cgscope-oci"
-IN_THE_CONTAINER = ("createContainer", "startContainer")
 
 
 class Ends(NamedTuple):
@@ -63,7 +63,8 @@ def create(records: Records, ident: str, directory: str, ends: Ends) -> None:
         record.private["Resources"] = dict(bundle.resources)
         os.mkfifo(record.gate, 0o600)
         gate = _open_gate(record.gate)
-        wanted = plan.launch_of(bundle, process, places, records.root, gate)
+        inside = hooks.Inside(bundle.hooks, record.spoken())
+        wanted = plan.launch_of(bundle, process, places, records.root, gate, inside)
         made = cgroup.apply(wanted.cgroup_steps, cgroup.CREATE)
         record.private["MadeCgroups"] = [path for path in made if path not in {where.directory for where in places}]
         record.save()
@@ -89,9 +90,6 @@ def _open_gate(path: str) -> int:
 
 
 def _check(bundle: bundles.Bundle, tty: bool, ends: Ends) -> None:
-    for name in IN_THE_CONTAINER:
-        if bundle.hooks[name]:
-            raise SandboxError(f"config.json: hooks.{name} is not supported", 1)
     if tty and not ends.console_socket:
         raise SandboxError("a terminal is asked for: --console-socket says where it is to be sent", 1)
     if not os.path.isdir(bundle.root):
@@ -178,7 +176,11 @@ def start(records: Records, ident: str) -> None:
     finally:
         os.close(gate)
     os.unlink(record.gate)
-    hooks.run("poststart", _bundle(record).hooks["poststart"], record.spoken())
+    try:
+        hooks.run("poststart", _bundle(record).hooks["poststart"], record.spoken())
+    except SandboxError:
+        delete(records, ident, force=True)
+        raise
 
 
 def _bundle(record: Record) -> bundles.Bundle:
@@ -233,9 +235,14 @@ def delete(records: Records, ident: str, *, force: bool) -> None:
     told = {**record.spoken(), "status": "stopped", "pid": 0}
     after = _bundle(record).hooks["poststop"] if os.path.exists(f"{record.directory}/config.json") else ()
     cgroup.kill(record.places)
+    freezer.let_go(record.places)  # on v1 what is frozen does not even die
     cgroup.remove(record.places, record.private["MadeCgroups"])
     record.remove()
-    hooks.run("poststop", after, told)
+    for hook in after:
+        try:
+            hooks.run("poststop", (hook,), told)
+        except SandboxError as error:  # as the specification wants it: a warning
+            complain(error)
 
 
 def execute(records: Records, ident: str, document: object, ends: Ends, *, detach: bool) -> int:

@@ -211,13 +211,14 @@ def test_hooks(runtime: Runtime) -> None:
         script = f"echo {name} $(grep -o '\"status\": \"[a-z]*\"') >> {log}"
         return [{"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"]}]
 
-    names = ("prestart", "createRuntime", "poststart", "poststop")
+    names = ("prestart", "createRuntime", "createContainer", "poststart", "poststop")
     runtime.set("hooks", value={name: hook(name) for name in names})
     create(runtime, "hooked")
     runtime("start", "hooked")
     runtime("delete", "--force", "hooked")
     told = [line.replace('"status": ', "").replace('"', "").split() for line in log.read_text().splitlines()]
-    assert told == [["prestart", "creating"], ["createRuntime", "creating"], ["poststart", "running"],
+    assert told == [["prestart", "creating"], ["createRuntime", "creating"],
+                    ["createContainer", "created"], ["poststart", "running"],
                     ["poststop", "stopped"]]  # fmt: skip
     runtime.set("hooks", value={"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", "echo no >&2; exit 3"]}]})
     failed = create(runtime, "failed", check=False)
@@ -263,7 +264,8 @@ def test_a_terminal_is_sent_to_the_console_socket(runtime: Runtime) -> None:
         (("linux", "namespaces"), [{"type": "mount"}, {"type": "uts", "path": "/dev/null"}], "Invalid argument"),
         (("linux", "resources"), {"memory": {"limit": "x"}}, "linux.resources"),
         (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_JUMP"}, "seccomp"),
-        (("hooks",), {"createContainer": [{"path": "/bin/true"}]}, "hooks.createContainer is not supported"),
+        (("hooks",), {"createContainer": [{"path": "/bin/false"}]}, "hook createContainer /bin/false: exit code 1"),
+        (("process", "scheduler"), {"policy": "SCHED_FIFO"}, "process.scheduler is not supported"),
     ],
 )
 def test_what_cannot_be_made(runtime: Runtime, path: tuple[str, ...], value: object, text: str) -> None:
