@@ -65,7 +65,7 @@ def set_size(master: int, rows: int, columns: int) -> None:
 def raw(fd: int) -> Iterator[None]:
     """Put the user's terminal into raw mode, and back whatever happens."""
     before = termios.tcgetattr(fd)
-    tty.setraw(fd)
+    tty.setraw(fd, termios.TCSADRAIN)  # what is typed ahead is not lost
     try:
         yield
     finally:

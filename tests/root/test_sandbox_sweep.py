@@ -116,7 +116,7 @@ def test_a_monitor_killed_anywhere_in_a_start(sandbox: Sandbox, *, created: bool
         with subprocess.Popen(
             command, env=sandbox.env, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as launcher:
-            assert sandboxing.wait_for(lambda: any(map(is_stopped, children(launcher.pid))))  # noqa: B023
+            assert sandboxing.wait_for(lambda: any(map(is_stopped, children(launcher.pid))))
             (monitor,) = children(launcher.pid)
             with subprocess.Popen(strace("-p", str(monitor), kill_at=call), stderr=subprocess.DEVNULL) as tracer:
                 assert sandboxing.wait_for(lambda: is_traced(monitor))  # noqa: B023

@@ -1,0 +1,385 @@
+"""Containers through their states: created, running, paused, restarting, exited; and what the verbs say of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.root import sandboxing
+from tests.root.test_sandbox_lifecycle import start
+from tests.testbed.commands import SANDBOX, Sandbox
+
+pytestmark = pytest.mark.root
+
+LARGEST_MONITOR_KB = 12 * 1024
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_of_it(sandbox: Sandbox) -> Iterator[None]:
+    """Compare what there is before and after each test."""
+    before = sandboxing.cgroup_directories()
+    yield
+    sandbox.close()
+    sandboxing.check_nothing_left(sandbox, before)
+
+
+def state(sandbox: Sandbox, name: str) -> str:
+    """Return a container's status."""
+    return sandbox("inspect", "-f", "{{.State.Status}}", name).stdout.strip()
+
+
+def wait_for_state(sandbox: Sandbox, name: str, status: str) -> None:
+    """Wait until a container has a status."""
+    assert sandboxing.wait_for(lambda: state(sandbox, name) == status), state(sandbox, name)
+
+
+def complaint(sandbox: Sandbox, *arguments: str, code: int = 1) -> str:
+    """Run a command that must fail with one line, and return that."""
+    done = sandbox(*arguments, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done
+    return done.stderr
+
+
+def events(sandbox: Sandbox, *arguments: str) -> list[str]:
+    """Return what has happened so far, by name."""
+    shown = sandbox("events", "--since", "1h", "--until", "0s", "--format", "{{.Action}}", *arguments)
+    return shown.stdout.splitlines()
+
+
+def test_create_start_and_start_again(sandbox: Sandbox) -> None:
+    """B100, B110: nothing runs or is mounted before the start; what was written is there after a second one."""
+    cgroups = sandboxing.cgroup_directories()
+    script = "cat /kept 2>/dev/null; echo again >> /kept; exit 3"
+    container = sandbox("create", "--name", "made", "--rootfs", "/", "sh", "-c", script).stdout.strip()
+    assert len(container) == 64
+    assert not [line for line in sandboxing.mounts() if sandbox.root in line]
+    assert not [path for path in sandboxing.cgroup_directories() - cgroups if container in path]
+    found = sandbox.inspect("made")["State"]
+    assert (found["Status"], found["Running"], found["Pid"]) == ("created", False, 0)
+    assert "is not running" in complaint(sandbox, "exec", "made", "true")
+    assert sandbox("wait", "made").stdout == "0\n"
+    for _ in range(2):
+        assert sandbox("start", "made").stdout == "made\n"
+        assert sandbox("wait", "made").stdout == "3\n"
+    assert sandbox("logs", "made").stdout == "again\n"
+    assert sandbox("start", "-a", "made", check=False).returncode == 3
+    assert "no such container" in complaint(sandbox, "start", "nobody")
+    assert [event for event in events(sandbox) if not event.startswith("exec")] == ["create", *["start", "die"] * 3]
+
+
+def test_a_start_that_fails_changes_nothing(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
+    """A container whose volume is gone stays created, and starts when it is there again."""
+    volume = os.path.join(tmp_path, "volume")
+    os.mkdir(volume)
+    sandbox("create", "--name", "made", "-v", f"{volume}:/mnt", "--rootfs", "/", "true")
+    os.rmdir(volume)
+    complaint(sandbox, "start", "made", code=125)
+    assert state(sandbox, "made") == "created"
+    os.mkdir(volume)
+    sandbox("start", "made")
+    assert sandbox("wait", "made").stdout == "0\n"
+    sandbox("create", "--name", "missing", "--rootfs", "/", "no-such-program")
+    assert "no-such-program" in complaint(sandbox, "start", "missing", code=127)
+    assert state(sandbox, "missing") == "created"
+
+
+@pytest.mark.vm
+def test_pause(sandbox: Sandbox) -> None:
+    """B097, B095: a paused container stands still, cannot be entered, goes on, and can be stopped and removed."""
+    start(sandbox, "still", "sh", "-c", "while :; do echo x; sleep 0.02; done")
+    assert sandboxing.wait_for(lambda: sandbox("logs", "still").stdout != "")
+    assert sandbox("pause", "still").stdout == "still\n"
+    assert sandbox.inspect("still")["State"]["Status"] == "paused"
+    assert "(Paused)" in sandbox("ps").stdout
+    assert "is paused" in complaint(sandbox, "exec", "still", "true")
+    assert "already paused" in complaint(sandbox, "pause", "still")
+    assert "paused" in complaint(sandbox, "start", "still")
+    said = sandbox("logs", "still").stdout
+    time.sleep(0.2)
+    assert sandbox("logs", "still").stdout == said
+    assert sandbox("unpause", "still").stdout == "still\n"
+    assert sandboxing.wait_for(lambda: len(sandbox("logs", "still").stdout) > len(said))
+    assert "not paused" in complaint(sandbox, "unpause", "still")
+    sandbox("pause", "still")
+    sandbox("stop", "-t", "1", "still")
+    assert state(sandbox, "still") == "exited"
+    sandbox("start", "still")
+    sandbox("pause", "still")
+    sandbox("rm", "-f", "still")
+    assert "no such container" in complaint(sandbox, "pause", "still")
+
+
+def test_wait_and_restart(sandbox: Sandbox) -> None:
+    """B012: wait tells the code of what ended, is ending, or is removed meanwhile; restart gives a new process."""
+    start(sandbox, "kept", "sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.02; done")
+    start(sandbox, "gone", "--rm", "sh", "-c", "until [ -e /go ]; do sleep 0.02; done; exit 9")
+    with subprocess.Popen([*SANDBOX, "wait", "gone"], env=sandbox.env, stdout=subprocess.PIPE) as waiting:
+        time.sleep(0.2)
+        sandbox("exec", "gone", "touch", "/go")
+        assert waiting.communicate(timeout=60)[0] == b"9\n"
+    assert sandboxing.wait_for(lambda: sandbox("logs", "kept").stdout == "ready\n")
+    before = sandbox.pid("kept")
+    assert sandbox("restart", "kept").stdout == "kept\n"
+    assert sandbox.pid("kept") not in (0, before)
+    assert sandboxing.wait_for(lambda: sandbox("logs", "kept").stdout == "ready\nready\n")
+    sandbox("stop", "kept")
+    assert sandbox("wait", "kept").stdout == "7\n"
+
+
+def test_stop_signals_and_patience(sandbox: Sandbox) -> None:
+    """B094, B096: the stop signal is the container's or the command's; another command is served meanwhile."""
+    script = "trap 'exit 1' TERM; trap 'exit 2' USR1; trap 'exit 3' HUP; echo ready; while :; do sleep 0.02; done"
+    start(sandbox, "own", "--stop-signal", "SIGUSR1", "sh", "-c", script)
+    assert sandboxing.wait_for(lambda: sandbox("logs", "own").stdout == "ready\n")
+    sandbox("stop", "own")
+    sandbox("start", "own")
+    assert sandboxing.wait_for(lambda: sandbox("logs", "own").stdout == "ready\nready\n")
+    assert sandbox.inspect("own")["State"]["ExitCode"] == 0
+    sandbox("stop", "-s", "HUP", "own")
+    assert sandbox("wait", "own").stdout == "3\n"
+    script = "trap '' TERM; echo ready; until [ -e /go ]; do sleep 0.02; done; exit 5"
+    start(sandbox, "deaf", "--stop-timeout", "300", "sh", "-c", script)
+    assert sandboxing.wait_for(lambda: sandbox("logs", "deaf").stdout == "ready\n")
+    with subprocess.Popen([*SANDBOX, "stop", "deaf"], env=sandbox.env, stdout=subprocess.PIPE) as stopping:
+        assert sandboxing.wait_for(lambda: "kill" in events(sandbox, "--filter", "container=deaf"))
+        assert sandbox("exec", "deaf", "touch", "/go").returncode == 0
+        assert stopping.communicate(timeout=60)[0] == b"deaf\n"
+    assert sandbox.inspect("deaf")["State"]["ExitCode"] == 5
+    start(sandbox, "mute", "sleep", "60")
+    assert "resorting to SIGKILL" in sandbox("stop", "-t", "1", "mute").stderr
+    assert "is not running" in complaint(sandbox, "kill", "deaf")
+    assert "invalid signal" in complaint(sandbox, "kill", "-s", "SIG42", "deaf")
+    complaint(sandbox, "run", "--stop-signal", "NOSUCH", "--rootfs", "/", "true", code=125)
+
+
+def test_restart_policies(sandbox: Sandbox) -> None:
+    """B108: on-failure:N gives up after N, always goes on until it is stopped, by hand or while it waits."""
+    start(sandbox, "fails", "--restart", "on-failure:2", "sh", "-c", "echo run; exit 3")
+    start(sandbox, "forever", "--restart", "always", "sh", "-c", "echo run")
+    wait_for_state(sandbox, "fails", "exited")
+    found = sandbox.inspect("fails")
+    assert (found["RestartCount"], found["State"]["ExitCode"]) == (2, 3)
+    assert sandbox("logs", "fails").stdout == "run\n" * 3
+    wait_for_state(sandbox, "forever", "restarting")
+    assert sandboxing.wait_for(lambda: "Restarting (0)" in sandbox("ps").stdout)
+    assert sandboxing.wait_for(lambda: sandbox.inspect("forever")["RestartCount"] >= 3)
+    sandbox("stop", "forever")
+    assert state(sandbox, "forever") == "exited"
+    start(sandbox, "killed", "--restart", "always", "sleep", "60")
+    sandbox("kill", "killed")
+    assert state(sandbox, "killed") == "exited"
+    # By the machine's start: what was always to run comes back, what had been stopped by hand and is not, does not.
+    start(sandbox, "unless", "--restart", "unless-stopped", "sleep", "60")
+    sandbox("stop", "-t", "0", "unless")
+    assert sandbox("start", "--all").stdout.split() == ["forever", "killed"]
+    sandbox("rm", "-f", "forever", "killed")
+    for text in ("on-failure:x", "sometimes"):
+        complaint(sandbox, "run", "--restart", text, "--rootfs", "/", "true", code=125)
+    assert "both --restart and --rm" in complaint(
+        sandbox, "run", "--rm", "--restart", "always", "--rootfs", "/", "true", code=125
+    )
+
+
+def test_health(sandbox: Sandbox) -> None:
+    """B108: healthy, unhealthy, healthy again; a probe that takes too long is -1, and is killed in the container."""
+    check = "[ ! -e /slow ] || sleep 60; echo probed; test -e /ok"
+    options = ("--health-cmd", check, "--health-interval", "50ms", "--health-retries", "2", "--health-timeout", "2s")
+    start(sandbox, "patient", *options, "sleep", "60")
+
+    def health() -> str:
+        return str(sandbox.inspect("patient")["State"]["Health"]["Status"])
+
+    assert sandboxing.wait_for(lambda: health() == "unhealthy")
+    assert "(unhealthy)" in sandbox("ps").stdout
+    assert sandbox("ps", "-q", "--filter", "health=unhealthy").stdout != ""
+    sandbox("exec", "patient", "touch", "/ok")
+    assert sandboxing.wait_for(lambda: health() == "healthy")
+    sandbox("exec", "patient", "touch", "/slow")
+    assert sandboxing.wait_for(lambda: sandbox.inspect("patient")["State"]["Health"]["Log"][-1]["ExitCode"] == -1)
+    found = sandbox.inspect("patient")["State"]["Health"]["Log"]
+    assert found[-1]["Output"] == "Health check exceeded timeout (2s): "[:-2]
+    assert {"probed\n"} == {entry["Output"] for entry in found if entry["ExitCode"] == 0}
+    monitor = sandbox.inspect("patient")["Cgscope"]["Monitor"]["Pid"]
+    assert int(sandboxing.status(monitor, "VmRSS").split()[0]) < LARGEST_MONITOR_KB
+    sandbox("stop", "-t", "0", "patient")
+    assert {"health_status: healthy", "health_status: unhealthy"} <= set(events(sandbox))
+
+
+def test_a_monitor_is_small(sandbox: Sandbox) -> None:
+    """A detached container's monitor stays below 12 MiB, also after it has restarted its program."""
+    start(sandbox, "small", "--restart", "always", "sh", "-c", "sleep 0.1; [ -e /done ] && sleep 60; touch /done")
+    assert sandboxing.wait_for(lambda: sandbox.inspect("small")["RestartCount"] == 1)
+    wait_for_state(sandbox, "small", "running")
+    monitor = sandbox.inspect("small")["Cgscope"]["Monitor"]["Pid"]
+    small = lambda: int(sandboxing.status(monitor, "VmRSS").split()[0]) < LARGEST_MONITOR_KB  # noqa: E731
+    assert sandboxing.wait_for(small), sandboxing.status(monitor, "VmRSS")
+
+
+def test_rename_prune_and_filters(sandbox: Sandbox) -> None:
+    """A name can be changed and its old one taken; prune removes what does not run, after a question."""
+    start(sandbox, "runs", "-l", "tier=web", "sleep", "60")
+    sandbox("run", "--name", "ended", "-l", "tier=db", "--rootfs", "/", "true")
+    sandbox("create", "--name", "made", "--rootfs", "/", "true")
+    sandbox("rename", "runs", "renamed")
+    assert "already in use" in complaint(sandbox, "rename", "renamed", "made")
+    assert "same name" in complaint(sandbox, "rename", "made", "made")
+    assert "no such container" in complaint(sandbox, "inspect", "-f", "{{.Id}}", "runs")
+    assert sandbox("ps", "--format", '{{.Names}} {{.Label "tier"}}').stdout == "renamed web\n"
+    assert sandbox("ps", "-n", "2", "--format", "{{.Names}}").stdout == "made\nended\n"
+    assert sandbox("ps", "-l", "-q", "--no-trunc").stdout.strip() == sandbox.inspect("made")["Id"]
+    assert sandbox("ps", "--filter", "label=tier=db", "--filter", "status=exited", "-q").stdout != ""
+    assert "sleep 60" in sandbox("top", "renamed").stdout
+    assert sandbox("top", "renamed", "-eo", "pid,comm").stdout.split() == [
+        "PID", "COMMAND", str(sandbox.pid("renamed")), "sleep",
+    ]
+    assert "Are you sure" in sandbox("prune", text="n\n").stdout
+    assert state(sandbox, "ended") == "exited"
+    assert sandbox("prune", "-f", "--filter", "label=tier=db").stdout.startswith("Deleted Containers:\n")
+    assert state(sandbox, "made") == "created"
+    assert "Total reclaimed space: " in sandbox("prune", text="y\n").stdout
+    assert sandbox("ps", "-a", "--format", "{{.Names}}").stdout == "renamed\n"
+
+
+def test_files_of_options(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
+    """B102: --cidfile must not exist and goes with a failed start; environment and labels come from files."""
+    files = {name: os.path.join(tmp_path, name) for name in ("id", "env", "labels")}
+    with open(files["env"], "w", encoding="utf-8") as file:
+        file.write("# c\nONE=1\nTWO=2\n")
+    with open(files["labels"], "w", encoding="utf-8") as file:
+        file.write("a=b\n")
+    options = ("--cidfile", files["id"], "--env-file", files["env"], "-e", "TWO=3", "--label-file", files["labels"])
+    done = sandbox("run", "--name", "told", *options, "--rootfs", "/", "sh", "-c", "echo $ONE $TWO")
+    assert done.stdout == "1 3\n"
+    with open(files["id"], encoding="ascii") as file:
+        assert file.read() == sandbox.inspect("told")["Id"]
+    assert sandbox.inspect("told")["Config"]["Labels"] == {"a": "b"}
+    assert "container ID file found" in complaint(sandbox, "run", *options, "--rootfs", "/", "true", code=125)
+    os.unlink(files["id"])
+    complaint(sandbox, "run", "--cidfile", files["id"], "--rootfs", "/", "no-such-program", code=127)
+    assert not os.path.exists(files["id"])
+
+
+def test_logs_by_time_and_size(sandbox: Sandbox) -> None:
+    """B101: output in the foreground is kept too, streams apart, long lines whole, by time, rotated, or not at all."""
+    script = "echo out; echo err >&2; head -c 33000 /dev/zero | tr '\\0' x; echo; sleep 0.5; echo late"
+    done = sandbox("run", "--name", "said", "--rootfs", "/", "sh", "-c", script)
+    kept = sandbox("logs", "said")
+    assert (kept.stdout, kept.stderr) == (done.stdout, done.stderr) == ("out\n" + "x" * 33000 + "\nlate\n", "err\n")
+    late = sandbox("logs", "-t", "--tail", "1", "said").stdout.split()
+    assert late[1] == "late"
+    assert sandbox("logs", "--since", late[0], "said").stdout == "late\n"
+    assert sandbox("logs", "--until", "1h", "said").stdout == ""
+    assert sandbox("logs", "-f", "said").stdout == kept.stdout
+    bounds = ("--log-opt", "max-size=20k", "--log-opt", "max-file=2")
+    sandbox("run", "--name", "bounded", *bounds, "--rootfs", "/", "seq", "10000")
+    lines = sandbox("logs", "bounded").stdout.split()
+    assert 100 < len(lines) < 1000
+    assert lines == [str(number) for number in range(10001 - len(lines), 10001)]
+    sandbox("run", "--name", "silent", "--log-driver", "none", "--rootfs", "/", "echo", "x")
+    assert "does not support reading" in complaint(sandbox, "logs", "silent")
+
+
+def test_a_slow_reader(sandbox: Sandbox) -> None:
+    """B101: who reads slowly loses nothing and hinders no other command; who stops reading ends its container."""
+    command = [*SANDBOX, "run", "--name", "much", "--rootfs", "/", "seq", "400000"]
+    with subprocess.Popen(command, env=sandbox.env, stdout=subprocess.PIPE) as running:
+        assert sandboxing.wait_for(lambda: sandbox("ps", "-q").stdout != "" or running.poll() is not None)
+        time.sleep(0.3)
+        assert sandbox("inspect", "-f", "{{.Name}}", "much").stdout == "much\n"
+        assert running.stdout is not None
+        assert running.stdout.read() == b"".join(b"%d\n" % number for number in range(1, 400001))
+        assert running.wait(timeout=60) == 0
+    script = "while :; do echo y; done"
+    pipeline = f"{' '.join(SANDBOX)} run --name endless --rootfs / sh -c '{script}' | head -1"
+    assert subprocess.run(["sh", "-c", pipeline], env=sandbox.env, capture_output=True, check=True).stdout == b"y\n"
+    wait_for_state(sandbox, "endless", "exited")
+
+
+@pytest.mark.vm
+def test_out_of_memory_in_the_background(sandbox: Sandbox) -> None:
+    """A detached program that wants too much is killed: 137, OOMKilled, and an event."""
+    start(sandbox, "hungry", "--memory", "32m", "python3", "-c", "x = bytearray(200 << 20)")
+    assert sandbox("wait", "hungry").stdout == "137\n"
+    assert sandbox.inspect("hungry")["State"]["OOMKilled"] is True
+    assert "oom" in events(sandbox)
+
+
+def test_after_a_reboot(sandbox: Sandbox) -> None:
+    """What ran when the machine went down has exited; it can be started again, with what it had written."""
+    container = start(sandbox, "old", "--restart", "always", "sh", "-c", "echo up >> /ups; sleep 60")
+    sandboxing.wait_for(lambda: sandbox("exec", "old", "cat", "/ups", check=False).stdout == "up\n")
+    path = os.path.join(sandbox.root, "containers", container, "state.json")
+    with open(path, encoding="utf-8") as file:
+        document = json.load(file)
+    os.kill(document["Cgscope"]["Monitor"]["Pid"], signal.SIGKILL)
+    assert sandboxing.wait_for(lambda: not os.path.exists(f"/proc/{document['State']['Pid']}"))
+    document["Cgscope"]["BootId"] = "another"
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(document, file)
+    found = sandbox.inspect("old")["State"]
+    assert (found["Status"], found["ExitCode"], found["Pid"]) == ("exited", 255, 0)
+    assert sandbox("start", "--all").stdout == "old\n"
+    assert sandboxing.wait_for(lambda: sandbox("exec", "old", "cat", "/ups", check=False).stdout == "up\nup\n")
+
+
+def test_many_at_once(sandbox: Sandbox) -> None:
+    """B109: 20 commands that make, enter and remove at the same time do not hinder one another."""
+    start(sandbox, "shared", "sleep", "120")
+    commands = [("run", "-d", "--rootfs", "/", "sleep", "120")] * 6 + [("run", "--rm", "--rootfs", "/", "true")] * 5
+    commands += [("exec", "shared", "true")] * 5 + [("ps", "-a")] * 4
+    running = [
+        subprocess.Popen([*SANDBOX, *command], env=sandbox.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for command in commands
+    ]
+    ended = [process.communicate(timeout=300) for process in running]
+    assert [process.returncode for process in running] == [0] * 20, [error for _, error in ended]
+    ids = sandbox("ps", "-q", "--no-trunc").stdout.split()
+    assert len(set(ids)) == 7
+    removing = [subprocess.Popen([*SANDBOX, "rm", "-f", one], env=sandbox.env, stdout=subprocess.PIPE) for one in ids]
+    for process in removing:
+        process.communicate(timeout=300)
+        assert process.returncode == 0
+    assert sandbox("ps", "-aq").stdout == ""
+
+
+def test_a_thousand_containers(sandbox: Sandbox) -> None:
+    """A thousand created containers are listed and found; `ps` reads each once."""
+    container = sandbox("create", "--name", "first", "--rootfs", "/", "true").stdout.strip()
+    directory = os.path.join(sandbox.root, "containers")
+    with open(os.path.join(directory, container, "state.json"), encoding="utf-8") as file:
+        text = file.read()
+    for number in range(1000):
+        other = f"{number:064x}"
+        os.mkdir(os.path.join(directory, other))
+        os.symlink(other, os.path.join(sandbox.root, "names", f"copy{number}"))
+        with open(os.path.join(directory, other, "state.json"), "w", encoding="utf-8") as file:
+            file.write(text.replace(container, other).replace('"first"', f'"copy{number}"'))
+    assert len(sandbox("ps", "-aq").stdout.split()) == 1001
+    assert sandbox("inspect", "-f", "{{.Name}}", "copy999").stdout == "copy999\n"
+    assert sandbox("prune", "-f").stdout.count("\n") == 1001 + 3
+
+
+def test_a_state_directory_that_cannot_be_used(tmp_path: os.PathLike[str]) -> None:
+    """A full disk, or a state directory that cannot be written, is one line and 125; nothing is left."""
+    path = os.path.join(tmp_path, "full")
+    os.mkdir(path)
+    root = Sandbox(os.path.join(path, "state"))
+    script = (
+        f"mount -t tmpfs -o size=64k,nr_inodes=64 none {path} && mkdir {path}/state && "
+        f"head -c 64k /dev/zero > {path}/filler; {' '.join(SANDBOX)} run -d --rootfs / true; echo $?; ls {path}/state; "
+        f"rm {path}/filler; mount -o remount,ro {path}; {' '.join(SANDBOX)} create --rootfs / true; echo $?"
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script], env=root.env, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.split()[0] == "125", done
+    assert done.stdout.split()[-1] == "125", done
+    assert len(done.stderr.splitlines()) == 2, done.stderr
+    assert "No space left" in done.stderr
+    assert "Read-only file system" in done.stderr
