@@ -1,16 +1,22 @@
 """The network of containers: bridges, addresses, published ports, names.
 
-Only `none` and `host` need nothing of it; a start without a network imports `settings` alone.
+A start without a network of its own imports the first four alone.
 
     settings.py   what was asked for, checked; pure
     ports.py      `-p`: parsed, and as Docker shows it; pure
+    document.py   the network's part of `inspect`; pure
+    connection.py a container's network, from its start to its end
+    preparing.py  what is known of it before: whose it is, what is missing here, the plan
+    sharing.py    `--net container:ID`
+    attach.py     those with a link of their own: ports, address, names, links in order, and back
     addresses.py  subnets and addresses that are free; pure
     registry.py   the networks of a state root, and who has which address, under a lock
     plan.py       the steps that connect a container, as data
+    plumber.py    the process that carries them out
     netlink.py    one rtnetlink request after another (pyroute2 encodes them)
-    plumber.py    the process that carries the plan out
     nft.py        the rules of a bridge, as text, and what others' rules forbid
     names.py      /etc/hosts and /etc/resolv.conf
-    proxy.py      passes what reaches a published port on to the container
-    attach.py     all of it in the right order, and back
+    listening.py  the sockets of published ports
+    proxy.py      passes what reaches them on to the container
+    manage.py     `sandbox network`
 """
