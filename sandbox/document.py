@@ -66,7 +66,7 @@ def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
             "Tty": spec.tty,
             "OpenStdin": spec.interactive,
             "Env": list(spec.env),
-            **spec.image.document(spec.argv),
+            **spec.image.document(spec.argv, spec.network.exposed),
             "Image": spec.image.name or spec.rootfs,
             "WorkingDir": spec.workdir,
             **lifecycle.config(spec.lifecycle),

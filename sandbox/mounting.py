@@ -16,8 +16,9 @@ from collections.abc import Collection, Iterator
 from sandbox import syscalls
 from sandbox.errors import SandboxError
 from sandbox.inroot import follow, host_path, in_root_open, make_directories, root_directory
-from sandbox.overlays import Root, Skeleton
+from sandbox.overlays import Root
 from sandbox.rootfs import SAFE, Bind, Directory, Foreign, Link, Mask, Mount, Node, Step
+from sandbox.stacking import mount_root
 from sandbox.syscalls import MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT
 
 __all__ = ["apply", "enter", "make_root_read_only", "mount_root"]
@@ -50,43 +51,6 @@ def _named(error: OSError, step: Step) -> OSError:
         return error
     path = step.target if isinstance(step, Mount | Bind) else step.path
     return OSError(error.errno, error.strerror, path)
-
-
-def mount_root(root: Root) -> None:
-    """Mount a root and the layer of mount points in it. Changes the working directory where layers need it."""
-    if root.skeleton is not None:
-        _make_skeleton(root.skeleton)
-    if root.directory:
-        os.chdir(root.directory)
-    mount = root.mount
-    try:
-        syscalls.mount(mount.source, mount.target, mount.fstype, mount.flags, mount.data)
-    except OSError as error:
-        hint = ""
-        if error.errno == errno.EINVAL:
-            hint = ": the filesystem of the state directory cannot hold an overlay's upper layer, choose another --root"
-        elif error.errno == errno.ELOOP:
-            hint = ": the state directory and the rootfs overlap"
-        raise OSError(error.errno, f"{error.strerror}{hint}", root.target) from None
-
-
-def _make_skeleton(skeleton: Skeleton) -> None:
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(skeleton.path, 0o700)
-    syscalls.mount("tmpfs", skeleton.path, "tmpfs", syscalls.MS_NOSUID, "mode=755,nr_inodes=16,size=64k")
-    with root_directory(skeleton.path) as root:
-        for folder in skeleton.folders:
-            os.mkdir(folder.path, dir_fd=root)
-        for path in skeleton.files:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=root))
-        for path, text in skeleton.links:
-            os.symlink(text, path, dir_fd=root)
-        for folder in skeleton.folders:
-            with contextlib.suppress(OSError):  # without root all belongs to one user
-                os.chown(folder.path, *folder.owner, dir_fd=root)
-            os.chmod(folder.path, folder.mode, dir_fd=root)
-            if folder.mtime_ns is not None:
-                os.utime(folder.path, ns=(folder.mtime_ns, folder.mtime_ns), dir_fd=root)
 
 
 def enter(root: str) -> None:

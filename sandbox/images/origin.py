@@ -28,13 +28,13 @@ class Origin:
     entrypoint: tuple[str, ...] | None = None
     ports: tuple[str, ...] = ()
 
-    def document(self, argv: Sequence[str]) -> dict[str, Any]:
-        """Return the part of Docker's Config."""
+    def document(self, argv: Sequence[str], exposed: Sequence[str] = ()) -> dict[str, Any]:
+        """Return the part of Docker's Config; `exposed` are the ports of the command line."""
         command = list(argv[len(self.entrypoint or ()) :])
         entrypoint = None if self.entrypoint is None else list(self.entrypoint)
         found: dict[str, Any] = {"Cmd": command, "Entrypoint": entrypoint}
-        if self.ports:
-            found["ExposedPorts"] = {port: {} for port in self.ports}
+        if ports := sorted({*self.ports, *exposed}):
+            found["ExposedPorts"] = {port: {} for port in ports}
         return found
 
 

@@ -66,6 +66,19 @@ def test_binds(sandbox: Sandbox, image: str, tmp_path: Path) -> None:
     assert (sorted(os.listdir(inner)), sorted(os.listdir(outer))) == (["file", "new"], ["file", "y"])
 
 
+def test_a_source_that_is_gone(sandbox: Sandbox, image: str, tmp_path: Path) -> None:
+    """A container whose bound directory was removed does not start, which is told in one line, and can be removed."""
+    (tmp_path / "gone").mkdir()
+    sandbox("create", "--name", "made", "-v", f"{tmp_path}/gone:/x", image, "true")
+    (tmp_path / "gone").rmdir()
+    done = sandbox("start", "made", check=False)
+    assert (done.returncode != 0, done.stderr.count("\n")) == (True, 1)
+    assert "no such file or directory" in done.stderr
+    sandbox("rm", "made")
+    done = sandbox("create", "-v", f"{tmp_path}/gone:/x", image, "true", check=False)
+    assert (done.returncode, done.stderr.count("\n"), sandbox("ps", "-aq").stdout) == (125, 1, "")
+
+
 def test_mounts_below_a_bind(sandbox: Sandbox, image: str, tmp_path: Path) -> None:
     """What is mounted below a source comes along, read-only with it; left out, or left writable, where asked."""
     top = tmp_path / "top"

@@ -180,7 +180,7 @@ def test_order_of_the_users_mounts() -> None:
     assert [step for step in steps if isinstance(step, rootfs.Bind) and step.target == "/etc/hosts"] == [
         rootfs.Bind("/x", "/etc/hosts", propagation="rprivate")
     ]
-    assert steps.index(rootfs.Bind("/h", "/a/b/c")) < steps.index(rootfs.Mask("/proc/kcore"))
+    assert steps.index(rootfs.Bind("/h", "/a/b/c", propagation="rprivate")) < steps.index(rootfs.Mask("/proc/kcore"))
 
 
 def test_the_store_is_hidden_where_it_shows() -> None:
