@@ -23,6 +23,7 @@ __all__ = ["Collector", "Column", "Group", "Printer", "Row", "Source"]
 # Any: each group knows what its own source is.
 Source = Callable[["Sight"], Sequence[Any]]
 NOTHING = Block(b"")
+BATCH = 256  # lines
 Values = tuple[float | None, ...]
 Parts = Callable[[Any], Iterable[tuple[str, Any]]]
 
@@ -140,7 +141,7 @@ class Printer:
     def _of_parts(self, labels: tuple[str, ...], sources: Sequence[Any]) -> list[Block]:
         """Write the columns of several samples a subject: one of each part."""
         assert self.group.parts is not None  # noqa: S101  for the type checker
-        columns: list[list[str]] = [[] for _ in self._gets]
+        columns = [_Lines() for _ in self._gets]
         rows = list(zip(self._frames, self._gets, columns, strict=True))
         for label, source in zip(labels, sources, strict=True):
             for more, part in self.group.parts(source) if source is not None else ():
@@ -148,16 +149,41 @@ class Printer:
                     value = get(part)
                     if value is not None:
                         column.append(f"{head}{label}{more}{tail}{value}\n")
-        blocks = (Block("".join(column).encode()) for column in columns)
+            for column in columns:
+                column.trim()
+        blocks = (column.block() for column in columns)
         return list(blocks) if self._labels else [block.settle() for block in blocks]
 
 
-def _column(frame: tuple[str, str], subjects: Iterable[str], values: Iterable[float | None]) -> Block:
+class _Lines(list[str]):
+    """Lines that become a block, a batch after the other: thousands of strings at once leave memory full of holes."""
+
+    __slots__ = ("_batches",)
+
+    def __init__(self) -> None:
+        self._batches: list[bytes] = []
+
+    def trim(self) -> None:
+        """Join the lines so far, when they are many."""
+        if len(self) >= BATCH:
+            self._batches.append("".join(self).encode())
+            self.clear()
+
+    def block(self) -> Block:
+        """Return all of them."""
+        return Block(b"".join([*self._batches, "".join(self).encode()]))
+
+
+def _column(frame: tuple[str, str], subjects: Sequence[str], values: Sequence[float | None]) -> Block:
     """Write a line for each subject that has a value."""
     head, tail = frame
-    lines = [
-        f"{head}{labels}{tail}{value}\n"
-        for labels, value in zip(subjects, values, strict=True)
-        if value is not None
-    ]  # fmt: skip
-    return Block("".join(lines).encode())
+    lines = _Lines()
+    for start in range(0, len(subjects), BATCH):
+        some = slice(start, start + BATCH)
+        lines += [
+            f"{head}{labels}{tail}{value}\n"
+            for labels, value in zip(subjects[some], values[some], strict=True)
+            if value is not None
+        ]
+        lines.trim()
+    return lines.block()
