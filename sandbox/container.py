@@ -12,20 +12,25 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from sandbox import channel, events, init, launch
-from sandbox.attach import Attaching, attach, program_of
 from sandbox.errors import SandboxError
 from sandbox.foreground import attend
 from sandbox.liveness import has_monitor
-from sandbox.monitor import Undo, be_monitor
 from sandbox.prepare import Prepared, prepare_again
 from sandbox.signals import blocked_signals
 from sandbox.spec import Spec
 from sandbox.state import Document, Store
 from sandbox.teardown import destroy, finish, settle, take_down
 
+if TYPE_CHECKING:
+    from sandbox.attach import Attaching
+
 __all__ = ["comes_back", "create", "run", "start"]
+
+# What undoes a start, and what records it and returns that.
+Undo = Callable[[], None]
 
 
 def create(prepared: Prepared, store: Store) -> str:
@@ -48,6 +53,8 @@ def run(prepared: Prepared, store: Store, keys: bytes = b"") -> int:
     with blocked_signals():
         if _needs_no_monitor(prepared.spec):
             return _run_in_foreground(prepared, store, establish)
+        from sandbox.attach import Attaching  # noqa: PLC0415  not where we are the monitor
+
         how = Attaching(stdin=prepared.spec.interactive, tty=prepared.spec.tty, keys=keys)
         code = _start(prepared, store, establish, None if prepared.spec.detach else how)
         if prepared.spec.detach:
@@ -131,6 +138,9 @@ def _run_in_foreground(prepared: Prepared, store: Store, establish: Callable[[],
 
 def _start(prepared: Prepared, store: Store, establish: Callable[[], Undo], how: Attaching | None) -> int:
     """Fork the monitor; it starts the program only while we are there to say so, and we stay attached or leave."""
+    from sandbox.attach import attach, program_of  # noqa: PLC0415
+    from sandbox.monitor import be_monitor  # noqa: PLC0415
+
     ours, theirs = channel.pair()
     end, their_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) if how else (None, None)
     sys.stdout.flush()

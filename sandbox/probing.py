@@ -1,4 +1,7 @@
-"""Runs a health check: a child of the monitor that enters the container as `sandbox exec` does, and is timed."""
+"""Checks a container's health beside its monitor's other work.
+
+A probe is a child of the monitor that enters the container as `sandbox exec` does, and is timed.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,79 @@ import signal
 import time
 from collections.abc import Callable
 
-from sandbox import health
+from sandbox import events, health
+from sandbox.errors import NoSuchContainer
 from sandbox.loop import Loop, Timer
-from sandbox.state import Store
+from sandbox.state import Document, Store
 
-__all__ = ["Probe"]
+__all__ = ["Checker", "Probe"]
+
+TYPE_CHECKING = False  # importing it from typing would be a twentieth of a small monitor's memory
+if TYPE_CHECKING:
+    from typing import Any
 
 LARGEST = 4096
+
+
+class Checker:
+    """The checks of one run of a container; `reap` is called when a probe has ended."""
+
+    def __init__(
+        self, loop: Loop, store: Store, container: str, config: dict[str, Any], reap: Callable[[], object]
+    ) -> None:
+        self._loop, self._store, self._container, self._reap = loop, store, container, reap
+        self._checks = health.Checks(config, time.time())
+        self._probe: Probe | None = None
+        self._timer: Timer | None = None
+
+    @property
+    def pid(self) -> int:
+        """Return the process of the probe that runs, or 0."""
+        return 0 if self._probe is None else self._probe.pid
+
+    def begin(self) -> None:
+        """Say that the container is starting, and check it from now on."""
+        self._record()
+        self._wait()
+
+    def end(self) -> None:
+        """Check no more."""
+        if self._probe is not None:
+            self._probe.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._probe = self._timer = None
+
+    def _wait(self) -> None:
+        self._timer = self._loop.after(self._checks.pause(time.time()), self._check)
+
+    def _check(self) -> None:
+        try:
+            paused = self._store.load(self._container)["State"]["Paused"]
+        except NoSuchContainer:  # being removed
+            return
+        if paused:  # a probe would stand still as all in it does
+            self._wait()
+            return
+        checks = self._checks
+        self._probe = Probe(self._loop, self._store, self._container, checks.command, checks.timeout, self._done)
+
+    def _done(self, begun: float, code: int, output: str) -> None:
+        self._probe = None
+        self._reap()
+        changed = self._checks.record(begun, time.time(), code, output)
+        text = self._record()
+        if changed and text is not None:
+            events.of_container(self._store.root, text, f"health_status: {self._checks.status}")
+        self._wait()
+
+    def _record(self) -> Document | None:
+        try:
+            with self._store.changing(self._container) as text:
+                text["State"]["Health"] = self._checks.document()
+        except (NoSuchContainer, OSError):  # a full disk
+            return None
+        return text
 
 
 class Probe:

@@ -18,16 +18,16 @@ import struct
 import time
 from functools import partial
 
-from sandbox import events, health
+from sandbox import health
 from sandbox.attachments import Attachments
 from sandbox.errors import NoSuchContainer
 from sandbox.log_file import Log, options
-from sandbox.loop import Loop, Timer
+from sandbox.loop import Loop
 from sandbox.outlet import Outlet
-from sandbox.probing import Probe
+from sandbox.probing import Checker
 from sandbox.restart import Restarts
 from sandbox.signals import exit_code
-from sandbox.state import Document, Store
+from sandbox.state import Store
 
 __all__ = ["Watch", "main", "run", "services"]
 
@@ -84,9 +84,9 @@ class Watch:
         )
         if handed["launcher"] is not None:
             self._attached.adopt(socket.socket(fileno=handed["launcher"]))
-        self._checks: health.Checks | None = None
-        self._probe: Probe | None = None
-        self._timer: Timer | None = None
+        self._checker: Checker | None = None
+        if health.enabled(self._config.get("Healthcheck")):
+            self._checker = Checker(self._loop, self._store, container, self._config["Healthcheck"], self._reap)
         self._waiting = False
 
     def serve(self) -> Handed | None:
@@ -97,7 +97,8 @@ class Watch:
         for fd in self._sources:
             os.set_blocking(fd, False)
         self._listen()
-        self._begin_checks()
+        if self._checker is not None:
+            self._checker.begin()
         end_services = services(self._loop, handed)
         error = ""
         try:
@@ -109,7 +110,9 @@ class Watch:
         code = exit_code(os.waitpid(handed["pid"], 0)[1])
         os.close(pidfd)
         end_services()
-        self._end_checks()
+        if self._checker is not None:
+            self._checker.end()
+        self._reap()
         self._read_the_rest()
         return self._after(code, error)
 
@@ -240,58 +243,12 @@ class Watch:
         self._loop.watch(reading, reap)
 
     def _reap(self) -> None:
-        ours = {self._handed["pid"], self._probe.pid if self._probe else 0}
+        ours = {self._handed["pid"], self._checker.pid if self._checker else 0}
         with contextlib.suppress(ChildProcessError):
             while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 if found.si_pid in ours:  # whoever waits for that one comes here again
                     return
                 os.waitpid(found.si_pid, 0)
-
-    # Its health.
-
-    def _begin_checks(self) -> None:
-        if health.enabled(self._config.get("Healthcheck")):
-            self._checks = health.Checks(self._config["Healthcheck"], time.time())
-            self._record_health()
-            self._wait_for_check()
-
-    def _wait_for_check(self) -> None:
-        assert self._checks is not None  # noqa: S101
-        self._timer = self._loop.after(self._checks.pause(time.time()), self._check)
-
-    def _check(self) -> None:
-        assert self._checks is not None  # noqa: S101
-        if self._store.load(self._container)["State"]["Paused"]:  # a probe would stop as all in it has
-            self._wait_for_check()
-            return
-        checks = self._checks
-        self._probe = Probe(self._loop, self._store, self._container, checks.command, checks.timeout, self._checked)
-
-    def _checked(self, begun: float, code: int, output: str) -> None:
-        assert self._checks is not None  # noqa: S101
-        self._probe = None
-        self._reap()
-        changed = self._checks.record(begun, time.time(), code, output)
-        text = self._record_health()
-        if changed and text is not None:
-            events.of_container(self._store.root, text, f"health_status: {self._checks.status}")
-        self._wait_for_check()
-
-    def _record_health(self) -> Document | None:
-        assert self._checks is not None  # noqa: S101
-        try:
-            with self._store.changing(self._container) as text:
-                text["State"]["Health"] = self._checks.document()
-        except (NoSuchContainer, OSError):  # a full disk
-            return None
-        return text
-
-    def _end_checks(self) -> None:
-        for pending in (self._probe, self._timer):
-            if pending is not None:
-                pending.cancel()
-        self._probe = self._timer = None
-        self._reap()
 
 
 def main(root: str, container: str, handed: Handed) -> None:

@@ -331,7 +331,8 @@ def test_after_a_reboot(sandbox: Sandbox) -> None:
 def test_many_at_once(sandbox: Sandbox) -> None:
     """B109: 20 commands that make, enter and remove at the same time do not hinder one another."""
     start(sandbox, "shared", "sleep", "120")
-    commands = [("run", "-d", "--rootfs", "/", "sleep", "120")] * 6 + [("run", "--rm", "--rootfs", "/", "true")] * 5
+    commands: list[tuple[str, ...]] = [("run", "-d", "--rootfs", "/", "sleep", "120")] * 6
+    commands += [("run", "--rm", "--rootfs", "/", "true")] * 5
     commands += [("exec", "shared", "true")] * 5 + [("ps", "-a")] * 4
     running = [
         subprocess.Popen([*SANDBOX, *command], env=sandbox.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

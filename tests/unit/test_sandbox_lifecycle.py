@@ -19,7 +19,8 @@ from sandbox.errors import SandboxError
 from sandbox.limits import Limits
 from sandbox.loop import Loop
 from sandbox.outlet import LIMIT, Outlet
-from sandbox.spec import Spec, Volume
+from sandbox.spec import Spec
+from sandbox.volumes.wanted import Volume
 
 SECOND = 10**9
 
@@ -370,7 +371,8 @@ def test_a_spec_there_and_back() -> None:
         tty=True,
     )
     assert decode(Spec, json.loads(json.dumps(encode(spec)))) == spec
-    for bad in ({}, {"rootfs": 3, "argv": ["x"]}, {"rootfs": "/", "argv": ["x"], "tty": "yes"}, [], None):
+    wrong: list[object] = [{}, {"rootfs": 3, "argv": ["x"]}, {"rootfs": "/", "argv": ["x"], "tty": "yes"}, [], None]
+    for bad in wrong:
         with pytest.raises(SandboxError):
             decode(Spec, bad)
 
