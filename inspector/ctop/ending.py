@@ -94,13 +94,15 @@ class Ends:
 
     def _figures(self, one: Container, seen: Observation) -> list[str]:
         """Say what its own cgroups counted while it was watched, as far as that can end a program."""
-        told = []
         memory = seen.readings.get(("memory", one.cgroups.get("memory", ""))) if "memory" in one.owned else None
         pids = seen.readings.get(("pids", one.cgroups.get("pids", ""))) if "pids" in one.owned else None
         kills = memory.oom_kills if isinstance(memory, Memory) else None
-        if kills is not None:
-            more = kills - self._counted.setdefault("oom_kill", kills)
-            told += [f"memory.events: {more} OOM kills while it was watched"] if more > 0 else []
+        hits = pids.limit_hits if isinstance(pids, Pids) else None
+        told = [
+            f"{file}: {now - self._counted[file]} {what} while it was watched"
+            for file, now, what in (("memory.events", kills, "OOM kills"), ("pids.events", hits, "forks refused"))
+            if now is not None and now > self._counted.setdefault(file, now)
+        ]
         if isinstance(pids, Pids) and pids.limit is not None and (pids.current or 0) >= pids.limit:
             told.append(f"at its limit of {pids.limit} tasks in the last sample")
         return told

@@ -208,6 +208,28 @@ def test_a_file_that_makes_no_sense_is_no_answer(tmp_path: Path) -> None:
         assert closer.look(Ask(ID, END, PATH, 1.0), None, seen).ended == "why is not known"
 
 
+def test_what_its_cgroups_counted_last(tmp_path: Path) -> None:
+    """OOM kills and refused forks while it was watched are told of, and that it had as many tasks as it may have."""
+    fake = machine(tmp_path).file("/dev/kmsg", "")
+
+    def counted(kills: int, hits: int, tasks: int) -> None:
+        fake.cgroup("", PATH, {"memory.events": f"max 0\noom 0\noom_kill {kills}\n", "pids.events": f"max {hits}\n",
+                               "pids.current": f"{tasks}\n"})  # fmt: skip
+
+    counted(1, 5, 2)
+    with fake.open() as host:
+        observer, closer = Observer(host), Closer(host)
+        closer.look(Ask(ID, frozenset()), None, observer.tick())
+        counted(3, 9, 50)
+        seen = observer.tick()
+        closer.look(Ask(ID, frozenset()), None, seen)
+        told = closer.look(Ask(ID, END, PATH, 1.0), None, seen)
+    assert told.ended_by[-3:] == (
+        "memory.events: 2 OOM kills while it was watched", "pids.events: 4 forks refused while it was watched",
+        "at its limit of 50 tasks in the last sample",
+    )  # fmt: skip
+
+
 def test_the_first_process_is_held(tmp_path: Path) -> None:
     """A container without a runtime's file: how its first process ended is the kernel's to tell; nothing stays open."""
     before = len(os.listdir("/proc/self/fd"))
