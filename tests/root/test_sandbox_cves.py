@@ -84,9 +84,14 @@ def test_cve_2016_9962(sandbox: Sandbox) -> None:
     # Without a filter: the right that loading it needs, kept to the end, would hide the process as well.
     options = ("--security-opt", "seccomp=unconfined")
     sandbox("run", "-d", "--name", "spy", *options, "--rootfs", "/", "python3", "-c", SPY)
-    for _ in range(6):
-        sandbox("exec", "spy", "sleep", "0.1")
-    assert sandboxing.wait_for(lambda: "exe /usr/bin/" in sandbox("logs", "spy").stdout)  # it does see what it may
+
+    def looked() -> bool:
+        """Join it; it does see what it may, once it looks."""
+        for _ in range(6):
+            sandbox("exec", "spy", "sleep", "0.1")
+        return "exe /usr/bin/" in sandbox("logs", "spy").stdout
+
+    assert sandboxing.wait_for(looked)
     sandbox("exec", "spy", "touch", "/stop")
     assert sandboxing.wait_for(lambda: sandbox.inspect("spy")["State"]["Status"] == "exited")
     programs = {line.split(" ", 1)[1] for line in sandbox("logs", "spy").stdout.splitlines()}
@@ -132,7 +137,10 @@ def test_cve_2021_30465_and_2024_45310(sandbox: Sandbox, directory: str, tmp_pat
     assert sandboxing.wait_for(lambda: os.path.lexists(os.path.join(directory, "target")))
     mounts = ("-v", f"{directory}:/v", "-v", f"{volume}:/v/target/made/here")
     script = "cut -d' ' -f5 /proc/self/mountinfo | grep made/here"
-    codes = [sandbox(*RUN, "/", *mounts, "sh", "-c", script, check=False).returncode for _ in range(12)]
+    codes: list[int] = []
+    deadline = time.monotonic() + sandboxing.PATIENCE_SECONDS
+    while len(codes) < 12 or (0 not in codes and time.monotonic() < deadline):
+        codes.append(sandbox(*RUN, "/", *mounts, "sh", "-c", script, check=False).returncode)
     assert set(codes) <= {0, 125}
     assert 0 in codes
     assert os.listdir(outside) == []

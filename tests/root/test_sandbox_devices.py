@@ -92,7 +92,8 @@ def test_the_program_of_v2(group: str, tmp_path: os.PathLike[str]) -> None:
     rules = (devices.Rule("c", 1, 5, "rwm"), devices.Rule("c", 1, 7, "r"), devices.Rule("c", None, None, "m"))
     devices.attach(group, rules)
     reading, writing = os.pipe()
-    if os.fork() == 0:
+    child = os.fork()
+    if child == 0:
         with open(f"{group}/cgroup.procs", "w", encoding="ascii") as file:
             file.write("0")
         for name, flags in (("zero", os.O_RDWR), ("full", os.O_RDONLY), ("full", os.O_WRONLY), ("null", os.O_RDONLY)):
@@ -111,7 +112,7 @@ def test_the_program_of_v2(group: str, tmp_path: os.PathLike[str]) -> None:
             os.write(writing, f"{name} {answer}\n".encode())
         os._exit(0)
     os.close(writing)
-    os.wait()
+    os.waitpid(child, 0)
     with open(reading, encoding="ascii") as file:
         answers = dict(line.split() for line in file)
     assert answers == {

@@ -45,7 +45,8 @@ def test_another_containers(sandbox: Sandbox) -> None:
     first = sandbox.pid("first")
     options = ("--pid", "container:first", "--ipc", "container:first")
     done = sandbox("run", "--rm", "--rootfs", "/", *options, "sh", "-c",
-                   "until cat /dev/shm/words; do sleep 0.1; done; tr '\\0' ' ' < /proc/1/cmdline")  # fmt: skip
+                   "until grep -q ^sleep /proc/1/cmdline; do sleep 0.1; done; "
+                   "cat /dev/shm/words; tr '\\0' ' ' < /proc/1/cmdline")  # fmt: skip
     assert done.stdout.splitlines() == ["said", "sleep 1000 "]
     sandbox.start("second", *options, "sleep", "1001")
     second = sandbox.pid("second")
