@@ -31,7 +31,7 @@ def reconcile(store: Store) -> list[Document]:
         return []
     with store.lock():
         store.remove_remains()
-    found = store.all()
+    found = store.all(lambda error: sys.stderr.write(f"sandbox: warning: {describe(error)}\n"))
     orphans = [text for text in found if _is_orphan(text)]
     for text in orphans:
         try:

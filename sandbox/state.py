@@ -81,11 +81,11 @@ class Store:
             os.close(fd)
 
     @contextlib.contextmanager
-    def changing(self, container: str) -> Iterator[Document]:
+    def changing(self, container: str, *, durable: bool = False) -> Iterator[Document]:
         """Yield a container's document as it is now, to be changed, and save it; nobody else changes it meanwhile."""
         with self.locked(container) as document:
             yield document
-            self.save(document)
+            self.save(document, durable=durable)
 
     def exists(self) -> bool:
         """Tell whether any container was ever made here."""
@@ -128,12 +128,18 @@ class Store:
             if os.readlink(f"{self.root}/names/{name}") == container:
                 os.unlink(f"{self.root}/names/{name}")
 
-    def save(self, document: Document) -> None:
-        """Replace a container's document, atomically."""
+    def save(self, document: Document, *, durable: bool = False) -> None:
+        """Replace a container's document, atomically; a `durable` one is on the disk when this returns.
+
+        What is not waits in memory: a machine that loses its power loses its running containers anyway.
+        """
         path = f"{self.directory(document['Id'])}/state.json"
         text = json.dumps(document)  # in one go: with `indent`, or to a file, it takes ten times as long
         with open(f"{path}.new", "w", encoding="utf-8") as file:
             file.write(text)
+            if durable:
+                file.flush()
+                os.fdatasync(file.fileno())
         os.replace(f"{path}.new", path)
 
     def load(self, container: str) -> Document:
@@ -158,12 +164,19 @@ class Store:
             return []
         return [name for name in names if len(name) == ID_LENGTH]
 
-    def all(self) -> list[Document]:
-        """Return every container's document, the newest first; one that is being made or removed is left out."""
+    def all(self, unreadable: Callable[[SandboxError], object] = lambda _: None) -> list[Document]:
+        """Return every container's document, the newest first; one that is being made or removed is left out.
+
+        `unreadable` is told of each that is damaged: it does not hide the others.
+        """
         documents = []
         for container in self.ids():
-            with contextlib.suppress(NoSuchContainer):
+            try:
                 documents.append(self.load(container))
+            except NoSuchContainer:
+                continue
+            except SandboxError as error:
+                unreadable(error)
         return sorted(documents, key=lambda document: str(document["Created"]), reverse=True)
 
     def find(self, name: str) -> Document:

@@ -51,7 +51,7 @@ def destroy(store: Store, text: Document, *, volumes: bool = False) -> None:
 
 def settle(store: Store, container: str, status: str, error: str = "", code: int | None = None) -> None:
     """Say that nobody looks after a container any more, and what it is: created, or exited as before."""
-    with store.changing(container) as text:
+    with store.changing(container, durable=True) as text:
         text["Cgscope"]["Monitor"] = None
         text["State"].update(Status=status, Running=False, Restarting=False, Pid=0, Error=error)
         if code is not None:
@@ -76,7 +76,7 @@ def finish(store: Store, container: str, code: int, error: str = "", restart: in
     if text["HostConfig"]["AutoRemove"]:
         destroy(store, text)
         return
-    with contextlib.suppress(NoSuchContainer), store.changing(container) as text:
+    with contextlib.suppress(NoSuchContainer), store.changing(container, durable=restart is None) as text:
         text["State"].update(document.ended(code, time.time(), error, out_of_memory=out_of_memory))
         text["NetworkSettings"] = disconnected(text["NetworkSettings"])
         if restart is None:

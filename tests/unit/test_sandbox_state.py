@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from itertools import cycle
 
 import pytest
@@ -73,6 +75,35 @@ def test_a_document_is_replaced_whole(store: Store) -> None:
         file.write('{"Id": ')
     with pytest.raises(SandboxError, match=r"state\.json"):
         store.load(ONE)
+    damaged: list[str] = []
+    assert [found["Id"] for found in store.all(lambda error: damaged.append(str(error)))] == [TWO]
+    assert len(damaged) == 1
+
+
+def test_changes_of_one_container_wait_for_each_other(store: Store) -> None:
+    """Who changes a document has it alone, whoever changes another; what is removed cannot be changed."""
+    with store.changing(ONE) as one, store.changing(TWO, durable=True) as two:
+        one["More"], two["More"] = 1, 2
+        script = "import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+        locking = subprocess.run([sys.executable, "-c", script, store.directory(ONE)], capture_output=True, check=False)
+        assert b"BlockingIOError" in locking.stderr
+    assert (store.load(ONE)["More"], store.load(TWO)["More"]) == (1, 2)
+    store.remove(ONE, "one")
+    with pytest.raises(NoSuchContainer), store.changing(ONE):
+        pass
+
+
+def test_a_name_is_changed_in_two_steps(store: Store) -> None:
+    """The new name is taken before the old one is free, and neither can be another's meanwhile."""
+    store.claim_name(ONE, "other")
+    assert store.find("one")["Id"] == store.find("other")["Id"] == ONE
+    with pytest.raises(SandboxError, match="already in use"):
+        store.claim_name(TWO, "one")
+    store.free_name(TWO, "one")
+    assert store.find("one")["Id"] == ONE
+    store.free_name(ONE, "one")
+    with pytest.raises(NoSuchContainer):
+        store.find("one")
 
 
 def test_messages() -> None:
