@@ -200,13 +200,26 @@ def test_any_profile_means_what_it_says(rules: list[dict[str, Any]], calls: list
             assert ask(program, name, *arguments) == wanted, (name, arguments)
 
 
+def apart(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out rules with conditions for a call that has others: libseccomp 2.5 sometimes allows too much then.
+
+    With `a != 1 and b != 0` and `a != 2 and c & 5 == 0` for one call, a = 0, b = 0, c = 5 is allowed.
+    """
+    kept: list[dict[str, Any]] = []
+    for rule in rules:
+        others = [other for other in kept if {*other["names"]} & {*rule["names"]}]
+        if not rule["args"] or not any(other["args"] for other in others):
+            kept.append(rule)
+    return kept
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     action=st.sampled_from(ACTIONS), default=st.sampled_from(["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"]), data=st.data()
 )
 def test_libseccomp_makes_the_same_of_it(action: str, default: str, data: st.DataObject) -> None:
     """Where the rules agree on the action, so that their order means nothing, libseccomp's filter answers the same."""
-    rules = data.draw(rules_of(st.just(action)))
+    rules = apart(data.draw(rules_of(st.just(action))))
     found = profile(
         defaultAction=default,
         syscalls=rules,
