@@ -52,7 +52,8 @@ def be_monitor(
     """Be a container's monitor, from its start to its end.
 
     `establish` records us as its monitor, and returns what undoes that when it does not start. `attached` is the
-    launcher's connection when it stays to show the output: then it waits for us, and we need not be small.
+    launcher's connection when it stays to show the output: then it waits for us, and we need not be small, unless it
+    can leave by the detach keys.
     """
     undo: Undo = lambda: None  # noqa: E731
     try:
@@ -72,7 +73,7 @@ def be_monitor(
         undo()
         launcher.send_error(error)
         os._exit(1)
-    _watch(store, prepared.document["Id"], handed, small=attached is None)
+    _watch(store, prepared.document["Id"], handed, small=attached is None or prepared.spec.tty)
 
 
 def start_again(store: Store, container: str, again: Handed) -> NoReturn:

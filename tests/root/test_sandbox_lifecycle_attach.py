@@ -15,6 +15,7 @@ from tests.testbed.commands import SANDBOX, Sandbox
 
 pytestmark = pytest.mark.root
 
+LARGEST_MONITOR_KB = 12 * 1024
 SHELL = ("-it", "--rootfs", "/", "sh")
 
 
@@ -35,7 +36,9 @@ def test_left_by_keys_and_attached_again(sandbox: Sandbox) -> None:
     assert first.wait_for("first")
     first.type("\x10\x11")
     assert first.end() == 0
-    assert sandbox.inspect("shell")["State"]["Running"] is True
+    found = sandbox.inspect("shell")
+    assert found["State"]["Running"] is True
+    assert int(sandboxing.status(found["Cgscope"]["Monitor"]["Pid"], "VmRSS").split()[0]) < LARGEST_MONITOR_KB
     one, two = Terminal(sandbox, "attach", "shell"), Terminal(sandbox, "attach", "--detach-keys", "ctrl-x", "shell")
     assert sandboxing.wait_for(lambda: sandbox("events", "--since", "1h", "--until", "0s").stdout.count("attach ") == 2)
     # Typed again until both are shown what comes: an attachment is served when the monitor comes to it.
