@@ -107,6 +107,10 @@ def with_image(life: Lifecycle, image: Defaults) -> Lifecycle:
     """Return a lifecycle with what the image says where the command line says nothing."""
     from sandbox.lifecycle import from_image  # noqa: PLC0415
 
+    if image.stop_signal and not life.stop_signal:
+        from sandbox.signals import number_of  # noqa: PLC0415
+
+        number_of(image.stop_signal, 125)
     labels = tuple({**dict(image.labels), **dict(life.labels)}.items())
     health = from_image(life.health, image.health)
     return replace(life, labels=labels, stop_signal=life.stop_signal or image.stop_signal, health=health)

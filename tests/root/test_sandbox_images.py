@@ -167,6 +167,27 @@ def test_images_that_are_refused(sandbox: Sandbox, tmp_path: Path, words: tuple[
     assert (done.returncode, done.stdout, done.stderr.count("\n"), text in done.stderr) == (125, "", 1, True)
 
 
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ({"Cmd": "true"}, "Cmd is not a list of words"),
+        ({"Cmd": ["true"], "Env": [5]}, "Env is not a list of words"),
+        ({"Cmd": ["true"], "StopSignal": "SIGNOPE"}, "invalid signal"),
+        ({"Cmd": ["true"], "Volumes": {"/proc": {}}}, "the container's own"),
+        ({"Cmd": ["true"], "Volumes": {"relative": {}}}, "must be absolute"),
+        ({"Cmd": ["true"], "Healthcheck": {"Test": "true"}}, "its Healthcheck"),
+        ({"Cmd": ["tr\0ue"]}, "NUL byte"),
+    ],
+)
+def test_configurations_that_are_refused(sandbox: Sandbox, tmp_path: Path, config: dict[str, Any], text: str) -> None:
+    """An image whose configuration makes no sense is refused with 125, in one line, and leaves nothing."""
+    load(sandbox, tmp_path, tar([]), **config)
+    done = sandbox("run", "made:1", check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (125, "", 1)
+    assert text in done.stderr
+    assert sandbox("ps", "-aq").stdout == sandbox("volume", "ls", "-q").stdout == ""
+
+
 def test_a_hundred_and_twenty_layers(sandbox: Sandbox, tmp_path: Path) -> None:
     """Layers whose paths do not fit into a page of mount options are stacked in order; "/" looks as it is told."""
     layers = [busybox_layer(folder("./", mode=0o555))]
