@@ -115,6 +115,31 @@ def test_cve_2019_5736(sandbox: Sandbox, directory: str) -> None:
     assert refused
 
 
+def test_cve_2018_15664(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
+    """`cp` into a directory that becomes a link while it is walked writes inside, or nothing."""
+    outside, file = os.path.join(tmp_path, "outside"), os.path.join(tmp_path, "file")
+    os.mkdir(outside)
+    with open(file, "w", encoding="ascii") as new:
+        new.write("new")
+    program = f"import os\nos.mkdir('/v')\n{EXCHANGE}"
+    sandbox("run", "-d", "--name", "swap", "--rootfs", "/", "python3", "-c", program, outside)
+    upper = sandbox.inspect("swap")["GraphDriver"]["Data"]["UpperDir"]
+    assert sandboxing.wait_for(lambda: os.path.lexists(f"{upper}/v/target"))
+    codes = [sandbox("cp", file, "swap:/v/target/copied", check=False).returncode for _ in range(12)]
+    assert 0 in codes
+    assert os.listdir(outside) == []
+
+
+def test_cve_2019_14271(sandbox: Sandbox) -> None:
+    """`cp` loads no library by the container's name service: it looks up no name there."""
+    sandbox("run", "-d", "--name", "source", "--rootfs", "/", "sleep", "1000")
+    env = {**sandbox.env, "LD_DEBUG": "files"}
+    command = [*SANDBOX, "cp", "-a", "source:/etc/passwd", "-"]
+    done = subprocess.run(command, env=env, cwd=REPOSITORY, capture_output=True, check=True, timeout=120)
+    assert b"generating link map" in done.stderr  # the loader does tell
+    assert b"libnss" not in done.stderr
+
+
 @pytest.mark.parametrize("link", ["proc", "sys", "dev"])
 def test_cve_2019_19921_and_2026_41579(sandbox: Sandbox, rootfs: str, link: str) -> None:
     """An image whose /proc, /sys or /dev is a link (CVE-2019-16884, -2023-27561, -28642) is refused."""
