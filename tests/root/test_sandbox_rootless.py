@@ -93,6 +93,19 @@ def test_background_exec_and_terminal(user: User) -> None:
     assert user("rm", "-f", "mine").returncode == 0
 
 
+def test_the_same_walls(user: User) -> None:
+    """A user's container has the filter too, kept in his own directory, and writes no cgroup (CVE-2023-25809)."""
+    script = "grep -E '^(Seccomp|NoNewPrivs):' /proc/self/status; unshare -U true; find /sys/fs/cgroup -writable"
+    for options, expected in (((), "0"), (("--security-opt", "no-new-privileges"), "1")):
+        done = user("run", "--rm", *options, "--rootfs", "/", "--", "sh", "-c", script)
+        assert done.stdout.split() == ["NoNewPrivs:", expected, "Seccomp:", "2"], done.stderr
+        assert "Operation not permitted" in done.stderr
+    done = user("run", "--rm", "--security-opt", "seccomp=unconfined", "--rootfs", "/", "unshare", "-U", "true")
+    assert done.returncode == 0, done.stderr
+    assert os.stat(f"{user.home}/cgscope/seccomp").st_mode & 0o077 == 0
+    assert os.listdir(f"{user.home}/cgscope/seccomp") != []
+
+
 def test_networks(user: User) -> None:
     """A user's container can share the network of another of his; one of its own on a bridge needs root."""
     done = user("run", "-d", "--name", "owner", "--rootfs", "/", "sleep", "60")
