@@ -40,6 +40,11 @@ def call_32(number: int, *arguments: int) -> str:
     return "ok" if result >= 0 else errno.errorcode[-result]
 
 
+def call_x32(number: int, *arguments: int) -> str:
+    """Make the call as a program of the x32 kind does."""
+    return call(number | 0x40000000, *arguments)
+
+
 def apart(number: int) -> str:
     """Make a call in a child, which may not survive it."""
     child = os.fork()
@@ -56,7 +61,7 @@ def main(kind: str, *calls: str) -> None:
     if kind == "all":
         answers = {str(number): apart(number) for number in range(HIGHEST) if number not in SKIPPED}
     else:
-        way = {"64": call, "32": call_32, "x32": lambda number, *rest: call(number | 0x40000000, *rest)}[kind]
+        way = {"64": call, "32": call_32, "x32": call_x32}[kind]
         answers = {text: way(*(int(word, 0) for word in text.split(","))) for text in calls}
     sys.stdout.write(json.dumps(answers) + "\n")
 

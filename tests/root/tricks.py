@@ -52,7 +52,8 @@ def opened(path: str, flags: int = os.O_WRONLY) -> Trick:
     def trick() -> object:
         if not os.path.exists(path):
             return "absent"
-        return os.close(os.open(path, flags))
+        os.close(os.open(path, flags))
+        return None
 
     return trick
 
@@ -74,7 +75,8 @@ def node(kind: int, major: int, minor: int) -> Trick:
     def trick() -> object:
         path = f"/tmp/node-{kind}-{major}-{minor}"  # noqa: S108  the container's own
         os.mknod(path, kind | 0o600, os.makedev(major, minor))
-        return os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+        return None
 
     return trick
 
