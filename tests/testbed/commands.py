@@ -99,7 +99,8 @@ class Sandbox:
 
     def close(self) -> None:
         """Kill and remove every container of this state directory."""
-        listed = self("ps", "-a", "-q", check=False).stdout.split()
-        for container in listed:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self("rm", "-f", container, check=False)
+        directory = f"{self.root}/containers"
+        if not os.path.isdir(directory) or not os.listdir(directory):
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self("rm", "-f", *self("ps", "-a", "-q", check=False).stdout.split(), check=False)
