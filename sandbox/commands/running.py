@@ -61,6 +61,7 @@ def add_container_options(parser: Parser) -> None:
     add_lifecycle_options(parser)
     add("--init", action="store_true", help="a small PID 1 that reaps orphans and passes signals on")
     add("--dry-run", action="store_true", help="print what would be done, and do nothing")
+    add("--explain", action="store_true", help="tell each system call as it is done, and why, on standard error")
 
 
 def prepare_from(arguments: Arguments, parser: Parser, store: Store) -> Prepared:
@@ -87,6 +88,10 @@ def run(words: list[str], store: Store) -> int:
     if arguments.dry_run:
         say_line(prepared.describe())
         return 0
+    if arguments.explain:
+        from sandbox import explain  # noqa: PLC0415
+
+        explain.start()
     with write_id(arguments.cidfile, prepared.document["Id"]):
         return container.run(prepared, store, keys)
 
