@@ -9,6 +9,7 @@ from importlib.metadata import version as version_of
 
 from inspector.kernel.cgroups import read_hierarchies
 from inspector.kernel.host import Host
+from sandbox.images.store import Images
 from sandbox.reconcile import reconcile
 from sandbox.state import Store
 
@@ -35,6 +36,7 @@ def info(store: Store) -> dict[str, object]:
         "ContainersRunning": sum(text["State"]["Running"] and not text["State"]["Paused"] for text in found),
         "ContainersPaused": statuses.count("paused"),
         "ContainersStopped": sum(not text["State"]["Running"] for text in found),
+        "Images": len(Images(store.root).ids()),
         "Driver": "overlay2",
         "LoggingDriver": "json-file",
         "CgroupDriver": "cgroupfs",
