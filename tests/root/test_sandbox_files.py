@@ -23,6 +23,8 @@ from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
 
+PATIENCE = 240.0  # a container's shell forks a dozen times, and each look at it is a process of ours
+
 
 @pytest.fixture(autouse=True)
 def nothing_left_of_it(sandbox: Sandbox) -> Iterator[None]:
@@ -171,7 +173,7 @@ def test_diff_is_dockers(sandbox: Sandbox, image: str, docker: Docker, tmp_path:
         docker("rmi", "-f", image, check=False)
     sandbox("run", "--name", "ours", *mounts, image, "sh", "-c", busy)
     sandbox("run", "-d", "--name", "ours2", image, "sh", "-c", f"{WRITES}$b touch /t; sleep 100")
-    assert sandboxing.wait_for(lambda: sandbox("exec", "ours2", "ls", "/t", check=False).returncode == 0)
+    assert sandboxing.wait_for(lambda: sandbox("exec", "ours2", "ls", "/t", check=False).returncode == 0, PATIENCE)
     sandbox("exec", "ours2", "rm", "/t")
     got = [sorted(sandbox("diff", name).stdout.split("\n")) for name in ("ours", "ours2")]
     assert got == wanted
@@ -222,23 +224,23 @@ def test_cp_is_dockers(sandbox: Sandbox, image: str, docker: Docker, tmp_path: P
     os.chown(host / "f", 33, 44)
     os.chmod(host / "f", 0o4711)  # noqa: S103  set-uid
     os.symlink("f", host / "l")
-    docker("load", "-i", str(tmp_path / "made.tar"))
     find = "/bin/busybox find /x /y /relative -exec /bin/busybox stat -c '%n %a %u %g %F %N' {} +"
     results = {}
     for name, command in (("ours", sandbox), ("its", docker)):
+        docker("load", "-i", str(tmp_path / "made.tar"))
         out = tmp_path / name / "out"
         out.mkdir(parents=True)
         network = ("--network", "none")
         command("run", "-d", "--name", "c1", *network, image, "sh", "-c", f"{CONTENT}$b touch /ready; sleep 300")
         try:
-            assert sandboxing.wait_for(functools.partial(_is_ready, command, "c1"))
+            assert sandboxing.wait_for(functools.partial(_is_ready, command, "c1"), PATIENCE)
             words = [text.format(h=host, o=out).split() for text in (*INTO, *OUT)]
             codes = [command("cp", *each, check=False).returncode for each in words]
             inside = command("exec", "c1", "sh", "-c", find).stdout
             results[name] = (dict(zip((*INTO, *OUT), codes, strict=True)), inside.splitlines(), listing(out))
         finally:
             command("rm", "-f", "c1", check=False)
-    docker("rmi", "-f", image, check=False)
+            docker("rmi", "-f", image, check=False)
     assert results["ours"] == results["its"]
 
 
@@ -280,7 +282,7 @@ while :; do $b mv /work/dir /work/t; $b mv /work/link /work/dir; $b mv /work/dir
 done
 """
     sandbox("run", "-d", "--name", "racer", image, "sh", "-c", swap)
-    assert sandboxing.wait_for(lambda: _is_ready(sandbox, "racer"))
+    assert sandboxing.wait_for(lambda: _is_ready(sandbox, "racer"), PATIENCE)
     target = tmp_path / "outside/got"
     for number in range(8):
         sandbox("cp", "racer:/work/dir/secret", str(target), check=False)

@@ -266,14 +266,15 @@ def test_docker_loads_what_we_save(sandbox: Sandbox, docker: Docker, tmp_path: P
     layers = busybox_layer(entry("gone", b"x")), tar([entry(".wh.gone"), entry("f", b"f")])
     load(sandbox, tmp_path, *layers, Cmd=["ls", "/"])
     path = str(tmp_path / "saved.tar")
-    sandbox("save", "-o", path, "made:1")
+    sandbox("tag", "made:1", "saved:1")
+    sandbox("save", "-o", path, "saved:1")
     try:
-        assert docker("load", "-i", path).stdout == "Loaded image: made:1\n"
-        listed = docker("run", "--rm", "--network", "none", "made:1").stdout.split()
+        assert docker("load", "-i", path).stdout == "Loaded image: saved:1\n"
+        listed = docker("run", "--rm", "--network", "none", "saved:1").stdout.split()
         assert listed == sandbox("run", "--rm", "made:1").stdout.split()
         assert ("f" in listed, "gone" in listed) == (True, False)
     finally:
-        docker("rmi", "-f", "made:1", check=False)
+        docker("rmi", "-f", "saved:1", check=False)
 
 
 def test_export_and_import(sandbox: Sandbox, tmp_path: Path) -> None:
