@@ -9,7 +9,7 @@ import pytest
 
 from tests.testbed.commands import Sandbox
 
-pytestmark = [pytest.mark.root, pytest.mark.vm]
+pytestmark = pytest.mark.root
 
 OPTIONS = (
     "--ulimit", "nofile=100:200", "--ulimit", "core=0", "--sysctl", "net.core.somaxconn=77",
@@ -26,6 +26,7 @@ ASKS = (
 )
 
 
+@pytest.mark.vm
 def test_as_the_program_sees_them(sandbox: Sandbox) -> None:
     """B046, B048, B049, B058: what was asked for is what the program has, and what `exec` adds has it too."""
     before = [Path(path).read_text() for path in SETTINGS]

@@ -116,7 +116,6 @@ def create(runtime: Runtime, name: str, *options: str, check: bool = True) -> Co
     return runtime("create", "--bundle", str(runtime.bundle), *options, name, check=check)
 
 
-@pytest.mark.vm
 def test_the_life_of_a_container(runtime: Runtime) -> None:
     """B122, B123: created, running, stopped, gone; what does not fit a status is refused and changes nothing."""
     pid_file = runtime.directory / "pid"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.testbed.commands import Sandbox
 
-pytestmark = [pytest.mark.root, pytest.mark.vm]
+pytestmark = pytest.mark.root
 
 KINDS = ("mnt", "pid", "ipc", "uts", "net", "cgroup", "user", "time")
 
@@ -27,6 +27,7 @@ def test_a_container_by_itself(sandbox: Sandbox) -> None:
     assert [config[key] for key in ("PidMode", "IpcMode", "UTSMode", "CgroupnsMode")] == ["", "private", "", "private"]
 
 
+@pytest.mark.vm
 def test_this_machines(sandbox: Sandbox) -> None:
     """B076: --pid, --ipc, --uts and --cgroupns host: each is this machine's, host name and cgroup paths with it."""
     sandbox.start("open", "--pid", "host", "--ipc", "host", "--uts", "host", "--cgroupns", "host", "sleep", "1000")
