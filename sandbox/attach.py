@@ -117,6 +117,7 @@ class _Attached:
         self._keys = DetachKeys(how.keys if how.tty else b"")
         self._impatience = 0
         self._code: int | None = MONITOR_KILLED
+        self._cut_off = False
         self._typing = how.stdin
         self._outlet = Outlet(loop, end.detach(), self._type_again, loop.stop)
         self._outlet.read_with(self._show)  # first: a short program's end may be there already, and its monitor gone
@@ -129,6 +130,8 @@ class _Attached:
         """Serve until the container has ended or we have left."""
         self._loop.run()
         self._outlet.close()
+        if self._cut_off:
+            raise SandboxError("the container's monitor was killed, or we read too slowly for it", MONITOR_KILLED)
         return self._code
 
     def _show(self) -> None:
@@ -151,6 +154,8 @@ class _Attached:
             return
         if kind == b"x":
             self._code = json.loads(text)["code"]
+        else:
+            self._cut_off = True
         self._loop.stop()
 
     def _type_again(self) -> None:

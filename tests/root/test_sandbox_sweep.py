@@ -1,6 +1,6 @@
 """SIGKILL at any system call of a launcher or a monitor: the next command finds a clean state, and nothing is left.
 
-Some of the calls are tried; CGSCOPE_SWEEP=1 tries all of them (minutes).
+Some of the calls are tried; CGSCOPE_SWEEP=40 tries as many in each test, CGSCOPE_SWEEP=all every one of them.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from tests.testbed.commands import REPOSITORY, SANDBOX, Sandbox
 
 pytestmark = pytest.mark.root
 
-EVERYTHING = bool(os.environ.get("CGSCOPE_SWEEP"))
+SWEEP = os.environ.get("CGSCOPE_SWEEP", "")
 RUN = ("run", "-d", "--name", "swept", "--rootfs", "/", "sleep", "3600")
 # How many calls there are, roughly, of which some, a few past the end among them, are tried.
 LAUNCHER_CALLS, MONITOR_CALLS, END_CALLS = 220, 600, 900
 
 
 def some(calls: int, count: int) -> list[int]:
-    """Return which calls are tried: all, or about as many as `count`, and always the first."""
-    return list(range(1, calls, 1 if EVERYTHING else max(calls // count, 1)))
+    """Return which calls are tried: about as many as `count`, and always the first."""
+    count = calls if SWEEP == "all" else int(SWEEP or count)
+    return list(range(1, calls, max(calls // count, 1)))
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,9 @@ def settle(sandbox: Sandbox, before: set[str]) -> None:
         state = sandbox.inspect(name)["State"]
         assert state["Status"] in ("running", "exited", "created"), state
         if state["Running"]:
-            assert sandbox("exec", name, "echo", "whole").stdout == "whole\n"
+            # Its monitor may still be on its way to the call at which it dies.
+            entered = sandbox("exec", name, "echo", "whole", check=False).stdout == "whole\n"
+            assert entered or sandbox.inspect(name)["State"]["Status"] == "exited"
         sandbox("rm", "-f", name)
     sandboxing.check_nothing_left(sandbox, before)
 
