@@ -289,7 +289,7 @@ def test_after_something_was_killed(bed: NetworkBed) -> None:
     assert "cgscope-" in bed.tables()
     monitor = bed.inspect("web")["Cgscope"]["Monitor"]["Pid"]
     os.kill(monitor, signal.SIGKILL)
-    assert wait_for(lambda: not os.path.exists(f"/proc/{monitor}"))
+    assert wait_for(lambda: not os.path.exists(f"/proc/{monitor}/exe"))  # a zombie has none
     bed("ps")
     assert (bed.links(), bed.tables(), leases(bed)) == (set(), "", [])
     bed("start", "web")
