@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -rs
 # These need nothing of the machine, so two run at a time; the others need it for themselves.
 UNIT := tests/unit tests/test_*.py -n 2 --dist loadfile -p no:rerunfailures
 # Real daemons and terminals: a second chance, which the summary tells of (CONTRIBUTING.md).
-REST := --ignore=tests/unit --ignore-glob='tests/test_*.py' --reruns 1 -rsR --rerun-show-tracebacks
+REST := --ignore=tests/unit --ignore-glob='tests/test_*.py' -p no:xdist --reruns 1 -rsR --rerun-show-tracebacks
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -27,5 +27,5 @@ export TMPDIR=/run/tmp CGSCOPE_ROOT=/run/cgscope CGSCOPE_VM=1
 export PYTHONDONTWRITEBYTECODE=1
 export PATH="$(dirname "$python"):/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-"$python" -m pytest -m vm --reruns 1 -rsR --rerun-show-tracebacks tests/root "$@" < /dev/null 2>&1
+"$python" -m pytest -m vm -p no:xdist --reruns 1 -rsR --rerun-show-tracebacks tests/root "$@" < /dev/null 2>&1
 echo "cgscope-vm: pytest exited with $?"
