@@ -220,14 +220,17 @@ class Collector:
 
     def _count(self) -> dict[int, int | None]:
         """Read how many cgroups each hierarchy has; None where nothing tells."""
-        machine = self._attempt("/proc/cgroups", read_cgroup_counts, self.host) or {}
+        machine: dict[str, int] | None = None
         counts: dict[int, int | None] = {}
         for index in self._trees:
             hierarchy = self._viewpoint.hierarchies[index]
-            counts[index] = next((machine[name] for name in hierarchy.controllers if name in machine), None)
             if hierarchy.version == 2:  # noqa: PLR2004  what is below the mount, which may be a part of the machine's
                 below = self._attempt("cgroup.stat", read_descendants, self.host, hierarchy.mountpoint)
                 counts[index] = None if below is None else below + 1
+                continue
+            if machine is None:
+                machine = self._attempt("/proc/cgroups", read_cgroup_counts, self.host) or {}
+            counts[index] = next((machine[name] for name in hierarchy.controllers if name in machine), None)
         return counts
 
     def _list_groups(self) -> dict[str, Group]:

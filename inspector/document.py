@@ -14,7 +14,7 @@ from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Cpu, Cpuset, CpuUsage, Freezer, Io, Memory, Pids, Pressure
 from inspector.kernel.mounts import Mount, overlay_layers
 from inspector.kernel.process import CLOCK_TICKS
-from inspector.limits import limits_of, quota_cores
+from inspector.limits import limits_of
 from inspector.model import Container, Observation, Process, ProcessDetail
 from inspector.rates import Interval, grown
 
@@ -97,6 +97,7 @@ class _Writer:
         self.after = interval.after
         self.one = one
         self.sharers = sharers
+        self.pressure = self.read("pressure", Pressure)
         self.limits = limits_of(
             self.after.readings, one.cgroups, self.after.located, self.after.own.true_roots, self.after.system.cpus
         )
@@ -161,7 +162,7 @@ class _Writer:
             user, system = rates or (None, None)
             cores = sum(rates) if rates else None
         throttled, inherited, by = self.throttling()
-        pressure = self.read("pressure", Pressure)
+        pressure = self.pressure
         return {
             "source": "processes" if own is None else "cgroup",
             "cpuset": self.cpuset(),
@@ -202,15 +203,11 @@ class _Writer:
 
     def throttling(self) -> tuple[float | None, float | None, str | None]:
         """Return the share of periods throttled by the own quota, by the worst ancestor's, and who throttles most."""
-        path = self.one.cgroups.get("cpu")
-        if path is None:
-            return None, None, None
-        ratios = {
-            above: ratio
-            for above in ancestors(path)
-            if isinstance(cpu := self.after.readings.get(("cpu", above)), Cpu) and quota_cores(cpu) is not None
-            if (ratio := self.interval.ratio("throttled_periods", "periods", "cpu", above)) is not None
-        }
+        path = self.one.cgroups.get("cpu", "")
+        quotas = [place for place, quota in self.limits["cpu"].chain if quota is not None]
+        ratio = self.interval.ratio
+        shares = [(above, ratio("throttled_periods", "periods", "cpu", above)) for above in quotas]
+        ratios = {above: share for above, share in shares if share is not None}
         own = ratios.get(path) if "cpu" in self.one.owned else None
         inherited = max((ratio for above, ratio in ratios.items() if own is None or above != path), default=None)
         worst = max(ratios, key=lambda above: ratios[above], default=None)
@@ -221,7 +218,7 @@ class _Writer:
         return None if share is None else min(1.0, share)
 
     def memory(self) -> schema.Memory:
-        memory, limit, pressure = self.read("memory", Memory), self.limits["memory"], self.read("pressure", Pressure)
+        memory, limit, pressure = self.read("memory", Memory), self.limits["memory"], self.pressure
         own = self.path("memory") is not None
         tally = self.after.tallies.get(self.one.id)
         anon = memory.anon_bytes if own else tally.anon_bytes if tally else None
@@ -257,7 +254,7 @@ class _Writer:
         }
 
     def io(self) -> schema.Io:
-        io, pressure, path = self.read("io", Io), self.read("pressure", Pressure), self.path("io")
+        io, pressure, path = self.read("io", Io), self.pressure, self.path("io")
         return {
             "read_bytes": io.read_bytes,
             "write_bytes": io.write_bytes,

@@ -47,18 +47,18 @@ def chain_of(
     readings: Readings, resource: str, kind: type[R], path: str, root: str = "/"
 ) -> tuple[tuple[str, R], ...]:
     """Return the readings of a resource along the ancestors, the innermost first."""
-    found = ((above, readings.get((resource, above))) for above in ancestors(path, root))
-    return tuple((above, reading) for above, reading in found if isinstance(reading, kind))
+    found = [(above, readings.get((resource, above))) for above in ancestors(path, root)]
+    return tuple([(above, reading) for above, reading in found if isinstance(reading, kind)])
 
 
 def effective(values: Iterable[tuple[str, float | None]], *, hidden: bool = False) -> Limit:
     """Return the least value and its cgroup; of two equal ones the innermost, as it is the one to change."""
     chain = tuple(values)
-    least: tuple[str, float] | None = None
+    least, setter = None, None
     for path, value in chain:
-        if value is not None and (least is None or value < least[1]):
-            least = (path, value)
-    return Limit(least[1] if least else None, least[0] if least else None, chain, hidden)
+        if value is not None and (least is None or value < least):
+            least, setter = value, path
+    return Limit(least, setter, chain, hidden)
 
 
 def quota_cores(cpu: Cpu) -> float | None:
@@ -80,7 +80,7 @@ def cpuset_limit(chain: tuple[tuple[str, Cpuset], ...], cpus: int, *, hidden: bo
     The kernel has already cut each group's set down to its ancestors', so the
     innermost value is the effective one; the outermost group with it set it.
     """
-    counts = tuple((path, _count(reading.cpus)) for path, reading in chain)
+    counts = tuple([(path, _count(reading.cpus)) for path, reading in chain])
     if not counts or counts[0][1] is None or counts[0][1] >= cpus:
         return Limit(None, None, counts, hidden)
     value = counts[0][1]
@@ -100,7 +100,7 @@ def cpu_limit(quota: Limit, cpuset: Limit) -> Limit:
 
 
 def _memory_limit(chain: tuple[tuple[str, Memory], ...], *, hidden: bool) -> Limit:
-    limit = effective(((path, reading.limit_bytes) for path, reading in chain), hidden=hidden)
+    limit = effective([(path, reading.limit_bytes) for path, reading in chain], hidden=hidden)
     # v1 tells the least limit of all ancestors, also of those we cannot see.
     above = chain[0][1].hierarchical_limit_bytes if chain else None
     if above is not None and (limit.value is None or above < limit.value):
@@ -130,10 +130,10 @@ def limits_of(
     cpuset = cpuset_limit(sets, cpus, hidden=sets_hidden)
     least: Callable[..., Limit] = effective
     return {
-        "cpu": cpu_limit(least(((path, quota_cores(cpu)) for path, cpu in quota), hidden=hidden), cpuset),
+        "cpu": cpu_limit(least([(path, quota_cores(cpu)) for path, cpu in quota], hidden=hidden), cpuset),
         "cpuset": cpuset,
         "memory": _memory_limit(memory, hidden=memory_hidden),
-        "pids": least(((path, reading.limit) for path, reading in pids), hidden=pids_hidden),
+        "pids": least([(path, reading.limit) for path, reading in pids], hidden=pids_hidden),
     }
 
 

@@ -47,6 +47,7 @@ UNSHOWN = frozenset(
         "memory.min",
         "memory.soft_limit_in_bytes",
         "memory.swap.max",
+        "pids.events",
     }
 )
 

@@ -15,7 +15,6 @@ from inspector.collect import Collector
 from inspector.correlate import Candidate, Verdicts, candidates, containers
 from inspector.garbage import uncollected
 from inspector.hollow import Memory, hollow, remember
-from inspector.kernel.cgroup_in_full import IN_FULL
 from inspector.kernel.cgroups import Hierarchy, ancestors
 from inspector.kernel.controllers import Reading
 from inspector.kernel.host import Host
@@ -73,9 +72,7 @@ class Observer:
         self._most_processes = most_processes
         self._absence = Absence()
         self._collector = Collector(host, self._absence, refresh_seconds=refresh_seconds)
-        self._meter = Meter(host, self._absence, omit=SELDOM, files=IN_FULL) if in_full else Meter(
-            host, self._absence, omit=UNSHOWN
-        )
+        self._meter = _meter_in_full(host, self._absence) if in_full else Meter(host, self._absence, omit=UNSHOWN)
         self._in_full = in_full
         self._watched = (*WATCHED, *sorted(more))
         self._health = health
@@ -241,6 +238,12 @@ class Observer:
         focused, most = self.focused, self._most_processes
         wanted = (one for one in shown if self.processes or one.id in focused)
         return {one.id: self._meter.details(one.members[:most], processes) for one in wanted}
+
+
+def _meter_in_full(host: Host, absence: Absence) -> Meter:
+    from inspector.kernel.cgroup_in_full import IN_FULL  # noqa: PLC0415  only the exporter needs it
+
+    return Meter(host, absence, omit=SELDOM, files=IN_FULL)
 
 
 def _wanted(shown: Iterable[Container], watched: Iterable[str]) -> dict[Key, bool]:

@@ -8,36 +8,39 @@ counter that fell gives None, never zero.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from inspector.kernel.controllers import Reading
 from inspector.kernel.process import CLOCK_TICKS
-from inspector.model import Observation
+from inspector.model import Key, Observation
 
 __all__ = ["Interval"]
 
 
-class Interval(NamedTuple):
-    """Two observations of one machine; without a `before` every rate is None."""
+class Interval:
+    """Two observations of one machine; without a `before` every rate is None.
 
-    before: Observation | None
-    after: Observation
+    `seconds` is the time between the two, None when there is no time to divide by.
+    """
 
-    @property
-    def seconds(self) -> float | None:
-        """Return the time between the two, or None when there is no time to divide by."""
-        if self.before is None or self.after.monotonic <= self.before.monotonic:
-            return None
-        return self.after.monotonic - self.before.monotonic
+    __slots__ = ("_sides", "after", "before", "seconds")
+
+    def __init__(self, before: Observation | None, after: Observation) -> None:
+        self.before = before
+        self.after = after
+        seconds = after.monotonic - before.monotonic if before is not None else 0.0
+        self.seconds = seconds if seconds > 0 else None
+        self._sides: dict[Key, tuple[Reading | None, Reading | None]] = {}
 
     def delta(self, resource: str, path: str | None, name: str) -> int | None:
         """Return by how much a counter of a cgroup grew."""
         if self.before is None or path is None:
             return None
         key = (resource, path)
-        if self.before.inodes.get(key) != self.after.inodes.get(key):
-            return None
-        before, after = self.before.readings.get(key), self.after.readings.get(key)
-        return grown(getattr(before, name, None), getattr(after, name, None))
+        sides = self._sides.get(key)
+        if sides is None:
+            same = self.before.inodes.get(key) == self.after.inodes.get(key)
+            sides = (self.before.readings.get(key), self.after.readings.get(key)) if same else (None, None)
+            self._sides[key] = sides
+        return grown(getattr(sides[0], name, None), getattr(sides[1], name, None))
 
     def per_second(self, resource: str, path: str | None, name: str) -> float | None:
         """Return a counter's growth a second."""
@@ -45,8 +48,7 @@ class Interval(NamedTuple):
 
     def over_time(self, grown_by: float | None) -> float | None:
         """Divide a growth by the time between the two observations."""
-        seconds = self.seconds
-        return None if grown_by is None or seconds is None else grown_by / seconds
+        return None if grown_by is None or self.seconds is None else grown_by / self.seconds
 
     def ratio(self, part: str, whole: str, resource: str, path: str | None) -> float | None:
         """Return one counter's growth as a share of another's: throttled periods of periods."""

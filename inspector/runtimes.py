@@ -23,10 +23,11 @@ class Match(NamedTuple):
     path: str
 
 
-# The last component of the path, or the last two, as each runtime writes them.
+# The last component of the path, or the last two, as each runtime writes them. Compiled when the first path needs it:
+# that takes longer than all else that is done at a start.
 # Sources: moby daemon (cgroupfs and systemd drivers), containerd's ctr (/<namespace>/<id>), libpod, lxc, machined.
 PATTERNS = tuple(
-    (runtime, re.compile(rf"(?:^|/){pattern}\Z", re.ASCII))
+    (runtime, rf"(?:^|/){pattern}\Z")
     for runtime, pattern in (
         ("sandbox", rf"cgscope/(?P<id>{HEX})"),
         ("docker", rf"docker/(?P<id>{HEX})"),
@@ -51,17 +52,17 @@ WORDS = ("cgscope", "docker", "libpod", "crio", "nerdctl", "containerd", "pod", 
 
 # Where the writable layer of an overlay lies, for the reader that is itself in the container and sees no path.
 LAYERS = (
-    ("sandbox", re.compile(rf"/containers/(?P<id>{HEX})/upper$", re.ASCII)),
-    ("docker", re.compile(r"/overlay2/[^/]+/diff$")),
-    ("podman", re.compile(r"/containers/storage/overlay/[^/]+/diff$")),
-    ("containerd", re.compile(r"/io\.containerd\.snapshotter\.v1\.overlayfs/snapshots/[0-9]+/fs$")),
+    ("sandbox", rf"/containers/(?P<id>{HEX})/upper$"),
+    ("docker", r"/overlay2/[^/]+/diff$"),
+    ("podman", r"/containers/storage/overlay/[^/]+/diff$"),
+    ("containerd", r"/io\.containerd\.snapshotter\.v1\.overlayfs/snapshots/[0-9]+/fs$"),
 )
 
 # The directory that the runtime keeps for the container, and binds files of into it.
 DIRECTORIES = (
-    ("sandbox", re.compile(rf"/cgscope[^/]*/containers/(?P<id>{HEX})\Z", re.ASCII)),
-    ("docker", re.compile(rf"/docker/containers/(?P<id>{HEX})\Z", re.ASCII)),
-    ("podman", re.compile(rf"/overlay-containers/(?P<id>{HEX})/userdata\Z", re.ASCII)),
+    ("sandbox", rf"/cgscope[^/]*/containers/(?P<id>{HEX})\Z"),
+    ("docker", rf"/docker/containers/(?P<id>{HEX})\Z"),
+    ("podman", rf"/overlay-containers/(?P<id>{HEX})/userdata\Z"),
 )
 
 # The program whose child is the first process of a container that no cgroup's name gives away.
@@ -73,9 +74,7 @@ COMMANDS = {
     "systemd-nspawn": "nspawn",
     "unshare": "unshare",
 }
-POD = re.compile(
-    r"/(?:[^/]*-)?pod(?P<uid>[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})(?:\.slice)?/", re.ASCII
-)
+POD = r"/(?:[^/]*-)?pod(?P<uid>[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})(?:\.slice)?/"
 
 
 @lru_cache(maxsize=8192)  # every cgroup is asked about at every tick
@@ -84,7 +83,7 @@ def match(path: str) -> Match | None:
     if not any(word in path for word in WORDS):
         return None
     for runtime, pattern in PATTERNS:
-        found = pattern.search(path)
+        found = re.search(pattern, path)
         if found:
             return Match(runtime, found["id"], path)
     return None
@@ -93,7 +92,7 @@ def match(path: str) -> Match | None:
 def by_layer(upper: str) -> tuple[str, str | None] | None:
     """Tell the runtime, and the id where the path holds it, from an overlay's upper directory."""
     for runtime, pattern in LAYERS:
-        found = pattern.search(upper)
+        found = re.search(pattern, upper)
         if found:
             return runtime, found.groupdict().get("id")
     return None
@@ -101,8 +100,8 @@ def by_layer(upper: str) -> tuple[str, str | None] | None:
 
 def by_directory(directory: str) -> tuple[str, str] | None:
     """Tell the runtime and the id from the directory that the container's /etc/hostname comes from."""
-    for runtime, pattern in DIRECTORIES:
-        found = pattern.search(directory)
+    for runtime, pattern in DIRECTORIES if directory else ():
+        found = re.search(pattern, directory)
         if found:
             return runtime, found["id"]
     return None
@@ -115,5 +114,5 @@ def by_command(*names: str) -> str | None:
 
 def pod_uid(path: str) -> str | None:
     """Return the uid of the Kubernetes pod a cgroup is in; the systemd driver writes "_" for its "-"."""
-    found = POD.search(path)
+    found = re.search(POD, path)
     return found["uid"].replace("_", "-") if found else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -92,6 +92,7 @@ class Plan:
         self.counters = [place for place, file in enumerate(self.files) if file.name in COUNTERS]
         self.others = [p for p in range(len(self.files)) if p not in self.seldom and p not in self.counters]
         self._shared: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._firsts: dict[tuple[int, ...], list[tuple[int, int]]] = {}
 
     def paths(self, group: str, places: Iterable[int] | None = None) -> dict[int, str]:
         """Return where the files of a cgroup are, by their places in `files`; none outside what is mounted."""
@@ -107,6 +108,16 @@ class Plan:
         """Return places as a tuple, the same one for all cgroups that have the same files."""
         found = tuple(places)
         return self._shared.setdefault(found, found)
+
+    def firsts(self, places: tuple[int, ...]) -> list[tuple[int, int]]:
+        """Return the hierarchies that some files are in, each with the number of its first file among them."""
+        known = self._firsts.get(places)
+        if known is None:
+            numbers: dict[int, int] = {}
+            for number, place in enumerate(places):
+                numbers.setdefault(self.files[place].tree, number)
+            known = self._firsts[places] = list(numbers.items())
+        return known
 
 
 class Sheet:
@@ -212,9 +223,9 @@ class Sheet:
 
         By the first one, which on v2 is a counter that every cgroup has, whatever its controllers.
         """
-        files, known = self._plan.files, self._inodes
-        for number, place in enumerate(self._opened):
-            if (tree := files[place].tree) not in known:
+        known = self._inodes
+        for tree, number in self._plan.firsts(self._opened):
+            if tree not in known:
                 known[tree] = bundle.inode(number)
         trees = self._plan.tree_of
         self.inodes = {key: known[trees[key[0]]] for key in self._keys if trees.get(key[0]) in known}
@@ -257,35 +268,33 @@ class Sheet:
     def _parse(self, texts: list[bytes]) -> None:
         """Parse what changed, and make the readings of those resources anew."""
         changed: set[str] = set()
-        before = self._texts
+        before, values, files = self._texts, self._values, self._plan.files
+        known = len(before)
         for number, (place, text) in enumerate(zip(self._opened, texts, strict=True)):
-            if number < len(before) and text == before[number]:
+            if number < known and text == before[number]:
                 texts[number] = before[number]  # which lies among others that stay
-            else:
-                changed.update(self._take(place, text))
+                continue
+            if self._failed:
+                self._failed.pop(self._name(place), None)
+            for slot, resource, parse in files[place].uses:
+                changed.add(resource)
+                try:
+                    values[slot] = _parsed(parse, text) if len(text) < SHORT else parse(text)
+                except ParseError as error:
+                    values[slot] = NOTHING
+                    self._failed[self._name(place)] = error
         self._texts = texts
+        slots = self._plan.slots
         for key in self._keys:
             if (resource := key[0]) not in changed:
                 continue
-            values: dict[str, Any] = {}
-            for slot in self._plan.slots[resource]:
-                values.update(self._values[slot])
-            if values:
-                self.readings[key] = RESOURCES[resource](**values)
+            told: dict[str, Any] = {}
+            for slot in slots[resource]:
+                told.update(values[slot])
+            if told:
+                self.readings[key] = RESOURCES[resource](**told)
             else:
                 self.readings.pop(key, None)
-
-    def _take(self, place: int, text: bytes) -> Iterator[str]:
-        """Parse one file; yields the resources that it belongs to."""
-        if self._failed:
-            self._failed.pop(self._name(place), None)
-        for slot, resource, parse in self._plan.files[place].uses:
-            try:
-                self._values[slot] = _parsed(parse, text) if len(text) < SHORT else parse(text)
-            except ParseError as error:
-                self._values[slot] = NOTHING
-                self._failed[self._name(place)] = error
-            yield resource
 
     def _name(self, place: int) -> str:
         return self._plan.paths(self._path)[place]

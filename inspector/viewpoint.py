@@ -26,8 +26,7 @@ from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount, read_mountinfo, read_root_mount, root_identity
 from inspector.kernel.namespaces import is_initial, read_namespaces
 from inspector.kernel.process import list_pids, read_stat
-from inspector.model import Own
-from inspector.told import read_told
+from inspector.model import Own, Told
 
 __all__ = ["Viewpoint"]
 
@@ -97,9 +96,14 @@ class Viewpoint:
             hidden_ancestors=outside or unmounted or any(index not in true_roots for index, _, _ in tops),
             true_roots=true_roots,
             hostname=hostname.decode(errors="surrogateescape").strip(),
-            told=read_told(host, self._absence, kept_in, own_first=isolated) if inside else None,
+            told=self._told(kept_in, isolated) if inside else None,
             crowded=isolated and self._is_crowded(membership, true_roots),
         )
+
+    def _told(self, kept_in: str, isolated: bool) -> Told | None:
+        from inspector.told import read_told  # noqa: PLC0415  only who is in a container
+
+        return read_told(self._host, self._absence, kept_in, own_first=isolated)
 
     def _is_crowded(self, membership: Membership, true_roots: frozenset[int]) -> bool:
         """Tell whether our v1 cgroup holds tasks outside our PID namespace, by its count of all of them.

@@ -8,6 +8,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, NoReturn
 
 from inspector.command import Version, add_socket
@@ -21,6 +22,7 @@ from inspector.views.selection import SORTS, Selection, sort_key
 __all__ = ["Options", "parse", "parser"]
 
 SHORTEST, LONGEST = 0.1, 86400.0
+COLUMNS_OF_HELP = 80
 SELDOM = 5.0  # for a Prometheus, which itself looks every some seconds
 
 HELP = """\
@@ -136,7 +138,8 @@ def parser() -> argparse.ArgumentParser:
         "--json or --jsonl a live view; ? there lists its keys.",
         epilog=HELP.format(fields=len(FIELDS), columns="\n".join(map(_explained, COLUMNS)))
         + "\n" + FILTER_SYNTAX.format(keys=", ".join(FILTER_KEYS)),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        # Each argument makes one, which would ask for the terminal's width; --help is by the one below.
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=COLUMNS_OF_HELP),
         allow_abbrev=False,
     )
     made.add_argument("--once", action="store_true", help="print one table and exit")
@@ -168,6 +171,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--no-config", dest="config", action="store_false",
                         help="leave out what the key S of the live view has saved")
     made.add_argument("--version", action=Version, nargs=0, help="show program's version number and exit")
+    made.formatter_class = argparse.RawDescriptionHelpFormatter
     return made  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import struct
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from inspector.errors import ParseError
@@ -50,6 +51,7 @@ LINK = re.compile(r"([a-z]+):\[([0-9]{1,20})\]", re.ASCII)
 
 
 # A link's text: "mnt:[4026531832]"
+@lru_cache(4096)  # most processes share theirs with others
 def parse_namespace(text: str) -> tuple[str, int]:
     """Parse the text of a namespace link: its kind and its inode number."""
     match = LINK.fullmatch(text)
