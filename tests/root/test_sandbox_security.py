@@ -9,12 +9,13 @@ import json
 import os
 import platform
 import shutil
+import sys
 from typing import Any
 
 import pytest
 
 from tests.root import sandboxing
-from tests.testbed.commands import REPOSITORY, Sandbox
+from tests.testbed.commands import REPOSITORY, SANDBOX, Completed, Sandbox, run
 from tests.testbed.docker import IMAGE, Docker
 
 pytestmark = [
@@ -273,3 +274,28 @@ def test_dry_run_tells_of_it(sandbox: Sandbox) -> None:
     lines = sandbox(*run, "--security-opt", "no-new-privileges", "true").stdout.splitlines()
     assert "no_new_privs" in lines
     assert any(line.startswith("seccomp ") and line.endswith(" instructions") for line in lines)
+
+
+WITHOUT_SECCOMP = """
+import os, sys
+from sandbox.capabilities import ALL
+from sandbox.seccomp.filters import filter_of, load
+profile = '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["seccomp"], "action": "SCMP_ACT_ERRNO"}]}'
+load(filter_of(profile, ALL, ""))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_where_no_filter_can_be_loaded(sandbox: Sandbox) -> None:
+    """It is said in one line, with the way to go without, and nothing is left; without a filter it runs."""
+
+    def under_a_kernel_without(*options: str) -> Completed:
+        words = [*SANDBOX, "run", "--rm", *options, "--rootfs", "/", "true"]
+        return run([sys.executable, "-c", WITHOUT_SECCOMP, *words], check=False, env=sandbox.env)
+
+    done = under_a_kernel_without()
+    assert (done.returncode, len(done.stderr.splitlines())) == (125, 1)
+    assert "this kernel cannot load a seccomp filter" in done.stderr
+    assert "--security-opt seccomp=unconfined" in done.stderr
+    assert sandbox("ps", "-aq").stdout == ""
+    assert under_a_kernel_without("--security-opt", "seccomp=unconfined").returncode == 0
