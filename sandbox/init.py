@@ -167,6 +167,7 @@ def first_process(launch: Launch, channel: Channel) -> NoReturn:
         socket.sethostname(launch.hostname)
     if launch.new_namespaces & syscalls.CLONE_NEWNET:
         namespaces.loopback_up()
+        namespaces.let_users_serve()
     attributes.set_sysctls(launch.program.attributes)
     assert launch.root is not None  # noqa: S101
     mounting.apply(launch.root, launch.mounts)

@@ -299,3 +299,15 @@ def test_where_no_filter_can_be_loaded(sandbox: Sandbox) -> None:
     assert "--security-opt seccomp=unconfined" in done.stderr
     assert sandbox("ps", "-aq").stdout == ""
     assert under_a_kernel_without("--security-opt", "seccomp=unconfined").returncode == 0
+
+
+def test_users_serve_and_ping(sandbox: Sandbox) -> None:
+    """Any user of a network of its own binds port 80 and opens a ping socket, as in Docker (B047)."""
+    program = (
+        "import socket; socket.create_server(('127.0.0.1', 80));"
+        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP); print('both')"
+    )
+    assert sandbox("run", "--rm", "-u", "1000", "--rootfs", "/", PYTHON, "-c", program).stdout == "both\n"
+    options = ("--sysctl", "net.ipv4.ip_unprivileged_port_start=1024")
+    done = sandbox("run", "--rm", "-u", "1000", *options, "--rootfs", "/", PYTHON, "-c", program, check=False)
+    assert (done.returncode, "PermissionError" in done.stderr) == (1, True)
