@@ -150,41 +150,41 @@ def test_what_an_image_says_of_its_containers(sandbox: Sandbox, saved: str) -> N
     assert sandbox("volume", "ls", "-q").stdout == ""
 
 
-@pytest.mark.parametrize(
-    ("words", "text"),
-    [
-        (("none:1", "true"), "Unable to find image 'none:1'"),
-        (("BAD", "true"), "must be lowercase"),
-        (("a b", "true"), "invalid reference format"),
-        ((), "no image"),
-        (("made:1",), "no command specified"),
-    ],
+REFUSED: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("none:1", "true"), "Unable to find image 'none:1'"),
+    (("BAD", "true"), "must be lowercase"),
+    (("a b", "true"), "invalid reference format"),
+    ((), "no image"),
+    (("made:1",), "no command specified"),
 )
-def test_images_that_are_refused(sandbox: Sandbox, tmp_path: Path, words: tuple[str, ...], text: str) -> None:
+SENSELESS: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"Cmd": "true"}, "Cmd is not a list of words"),
+    ({"Cmd": ["true"], "Env": [5]}, "Env is not a list of words"),
+    ({"Cmd": ["true"], "StopSignal": "SIGNOPE"}, "invalid signal"),
+    ({"Cmd": ["true"], "Volumes": {"/proc": {}}}, "the container's own"),
+    ({"Cmd": ["true"], "Volumes": {"relative": {}}}, "must be absolute"),
+    ({"Cmd": ["true"], "Healthcheck": {"Test": "true"}}, "its Healthcheck"),
+    ({"Cmd": ["tr\0ue"]}, "NUL byte"),
+)
+
+
+def test_images_that_are_refused(sandbox: Sandbox, tmp_path: Path) -> None:
     """A missing image, what is no name, and an image without a command end with 125, in one line."""
-    load(sandbox, tmp_path, busybox_layer())
-    done = sandbox("run", "--rm", *words, check=False)
-    assert (done.returncode, done.stdout, done.stderr.count("\n"), text in done.stderr) == (125, "", 1, True)
+    load(sandbox, tmp_path, tar([]))
+    for words, text in REFUSED:
+        done = sandbox("run", *words, check=False)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (125, "", 1)
+        assert text in done.stderr
+    assert sandbox("ps", "-aq").stdout == ""
 
 
-@pytest.mark.parametrize(
-    ("config", "text"),
-    [
-        ({"Cmd": "true"}, "Cmd is not a list of words"),
-        ({"Cmd": ["true"], "Env": [5]}, "Env is not a list of words"),
-        ({"Cmd": ["true"], "StopSignal": "SIGNOPE"}, "invalid signal"),
-        ({"Cmd": ["true"], "Volumes": {"/proc": {}}}, "the container's own"),
-        ({"Cmd": ["true"], "Volumes": {"relative": {}}}, "must be absolute"),
-        ({"Cmd": ["true"], "Healthcheck": {"Test": "true"}}, "its Healthcheck"),
-        ({"Cmd": ["tr\0ue"]}, "NUL byte"),
-    ],
-)
-def test_configurations_that_are_refused(sandbox: Sandbox, tmp_path: Path, config: dict[str, Any], text: str) -> None:
+def test_configurations_that_are_refused(sandbox: Sandbox, tmp_path: Path) -> None:
     """An image whose configuration makes no sense is refused with 125, in one line, and leaves nothing."""
-    load(sandbox, tmp_path, tar([]), **config)
-    done = sandbox("run", "made:1", check=False)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (125, "", 1)
-    assert text in done.stderr
+    for config, text in SENSELESS:
+        load(sandbox, tmp_path, tar([]), **config)
+        done = sandbox("run", "made:1", check=False)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (125, "", 1)
+        assert text in done.stderr
     assert sandbox("ps", "-aq").stdout == sandbox("volume", "ls", "-q").stdout == ""
 
 
