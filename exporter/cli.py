@@ -59,8 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     observe = Shared(observer.tick)
     own = not arguments.once and not arguments.web_disable_exporter_metrics
     scraper = Scraper(host, observe, selection, own=own)
-    with host:
-        return _print(scraper) if arguments.once else _serve(arguments, scraper, observer, observe)
+    if arguments.once:
+        with host:
+            return _print(scraper)
+    # Closed by the process's end alone: when the server has stopped, a look that nobody waits for any more may still
+    # be under way in a thread, and a file that both close is the second time somebody else's.
+    return _serve(arguments, scraper, observer, observe)
 
 
 def _stop(_: int, __: FrameType | None) -> NoReturn:

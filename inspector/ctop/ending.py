@@ -114,9 +114,9 @@ class Ends:
         self._counted, self._before = {}, ()
 
     def _let_go(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-        self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def told(self, ask: Ask, now: float) -> Closeup:
         """Say why it ended; as long as more may come the part "end" is not answered, and will be asked again."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from inspector.schema import Document
@@ -103,6 +104,7 @@ class KernelSource:
         self._before: Observation | None = None
         self._earlier: Observation | None = None
         self._closer: Closer | None = None
+        self._is_reading = False
         self._names: Names | None = None
         self._pids, self._uid = pids, uid
         if socket is not None:
@@ -121,31 +123,34 @@ class KernelSource:
 
     def begin(self) -> None:
         """Take the first sample: what is counted alone."""
-        self._before = self._observer.begin()
+        with self._reading():
+            self._before = self._observer.begin()
 
     def __call__(self) -> Document:
         """Take one sample and return the document of the time since the one before."""
         from inspector.document import document  # noqa: PLC0415
 
-        after = self._observer.tick()
-        if self._names is not None:
-            after = self._names.named(after)
-        result = document(self._before, after)
-        if self._pids or self._uid is not None:
-            from inspector.ctop.only import only  # noqa: PLC0415  only who asks for it
+        with self._reading():
+            after = self._observer.tick()
+            if self._names is not None:
+                after = self._names.named(after)
+            result = document(self._before, after)
+            if self._pids or self._uid is not None:
+                from inspector.ctop.only import only  # noqa: PLC0415  only who asks for it
 
-            result = only(self._host, after, result, self._pids, self._uid)
-        self._earlier, self._before = self._before, after
-        return result
+                result = only(self._host, after, result, self._pids, self._uid)
+            self._earlier, self._before = self._before, after
+            return result
 
     def closeup(self, ask: Ask) -> Closeup:
         """Look closely at one container of the last sample."""
         from inspector.ctop.closer import Closer  # noqa: PLC0415  only the live view's page of a container needs it
 
-        self._closer = self._closer or Closer(self._host)
-        if self._before is None:
-            self._before = self._observer.tick()
-        return self._closer.look(ask, self._earlier, self._before)
+        with self._reading():
+            self._closer = self._closer or Closer(self._host)
+            if self._before is None:
+                self._before = self._observer.tick()
+            return self._closer.look(ask, self._earlier, self._before)
 
     def changes(self, container: str) -> Walk:
         """Start to walk what a container of the last sample changed of its image."""
@@ -156,7 +161,17 @@ class KernelSource:
     def __enter__(self) -> Self:
         return self
 
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        self._is_reading = True
+        try:
+            yield
+        finally:
+            self._is_reading = False
+
     def __exit__(self, *_: object) -> None:
+        if self._is_reading:  # another thread, which the sampler has waited for in vain: the process's end closes all
+            return
         if self._closer is not None:
             self._closer.close()
         self._host.close()

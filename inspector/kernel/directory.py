@@ -80,8 +80,8 @@ class Directory:
     def close(self) -> None:
         """Close it; twice is once."""
         if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+            descriptor, self._fd = self._fd, -1  # first: Ctrl-C may come right behind the call, and it be closed again
+            os.close(descriptor)
 
 
 def get_attribute(path: str, key: str) -> bytes | None:

@@ -146,6 +146,9 @@ class Host:
     `procfs` and `sysfs` replace root/proc and root/sys (an exporter in a
     container has them mounted elsewhere). Every method raises the OSError of
     its system call unchanged. Use it as a context manager, or call close().
+
+    Not for two threads at once where files are kept open (bundle, read_kept, anchor, end_tick, close): who closes
+    it while another reads closes numbers that are other files by then.
     """
 
     def __init__(self, root: str = "/", *, procfs: str | None = None, sysfs: str | None = None) -> None:
@@ -198,14 +201,15 @@ class Host:
 
     def anchor(self, directories: Iterable[str]) -> None:
         """Open what lies below these directories from there from now on, and no longer from others given before."""
-        _close(list(self._anchors.values()))
-        self._anchors.clear()
+        anchors = {}
         for place in map(self.path, directories):
             try:
-                self._anchors[f"{place}/"] = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                anchors[f"{place}/"] = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             except OSError:  # whoever reads there is told
                 continue
-        self._above_anchors = os.path.commonprefix(list(self._anchors))  # noqa: RUF071  of text
+        before, self._anchors = self._anchors, anchors
+        self._above_anchors = os.path.commonprefix(list(anchors))  # noqa: RUF071  of text
+        _close(list(before.values()))
 
     def _anchor(self, place: str) -> tuple[str, int | None]:
         """Return the anchor above a place: its path and descriptor, or nothing."""

@@ -126,5 +126,5 @@ class KernelLog:
     def close(self) -> None:
         """Close the log; the next look reads it from its start."""
         if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+            descriptor, self._fd = self._fd, None
+            os.close(descriptor)

@@ -298,3 +298,51 @@ def test_plain_http_to_a_port_with_tls_and_the_other_way_round(exporter: Running
     assert scrape(exporter, "/healthz")[0] == 200
     until(lambda: len(exporter.lines("status=400")) > before, "the line")
     assert len(exporter.lines("status=400")) == before + 1
+
+
+LOOKING = """
+import sys, threading
+from exporter import cli
+from inspector.kernel.host import Host
+from inspector.observe import Observer
+
+over, tick, close = threading.Event(), Observer.tick, Host.close
+
+def slow(self):
+    if tick(self) and sys.argv.pop() == "second":
+        sys.stderr.write("looking\\n")
+        over.wait(100)
+    return tick(self)
+
+def closed(self):
+    sys.stderr.write("closed in a look\\n")
+    close(self)
+
+Observer.tick, Host.close = slow, closed
+code = cli.main(sys.argv[1:3])
+sys.stderr.write("main is over\\n")
+over.set()
+sys.exit(code)
+"""
+
+
+def test_a_look_that_outlives_the_server(machine: str, tmp_path: Path) -> None:
+    """SIGTERM in the middle of a stream's look: its files are not closed under it by another thread."""
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", LOOKING, "--web.listen-address=127.0.0.1:0", machine, "second", "first"]
+    with log.open("wb") as stderr, subprocess.Popen(command, stderr=stderr, cwd=REPOSITORY) as process:
+        try:
+            until(lambda: "metrics at " in log.read_text(), "the exporter")
+            match = re.search(r"metrics at http://([\d.]+):(\d+)/", log.read_text())
+            assert match, log.read_text()
+            with socket.create_connection((match[1], int(match[2])), timeout=120) as sock:
+                sock.sendall(b"GET /api/v1/stream?interval=0.5 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                until(lambda: "looking\n" in log.read_text(), "the second look")
+                process.terminate()
+                assert process.wait(STOPS_WITHIN) == 0, log.read_text()
+        finally:
+            process.kill()
+    text = log.read_text()
+    assert "main is over\n" in text
+    assert "closed" not in text
+    assert "Traceback" not in text

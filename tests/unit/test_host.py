@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from inspector.kernel.host import SPARE_DESCRIPTORS, Host
+from inspector.kernel.kmsg import KernelLog
 
 
 @pytest.fixture
@@ -227,6 +228,38 @@ def test_below_an_anchor(host: Host, tmp_path: Path) -> None:
         host.read("/a/x/f")
     host.close()
     assert host.read("/b/x/f") == b"b"
+
+
+def test_who_is_interrupted_closes_once(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C comes right behind the system call: what is closed once more afterwards is somebody else's by then."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "f").write_bytes(b"")
+
+    def interrupted(call: Callable[..., None]) -> Callable[..., None]:
+        def close(*descriptors: int) -> None:
+            call(*descriptors)
+            raise KeyboardInterrupt
+
+        return close
+
+    log, directory = KernelLog(Host(str(tmp_path))), host.directory("/tree")
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "kmsg").write_bytes(b"")
+    assert list(log.records()) == []
+    host.anchor(["/tree"])
+    bundle, _ = host.bundle(["/f"])
+    closes: list[Callable[[], None]] = [log.close, directory.close, bundle.close, lambda: host.anchor([]), host.close]
+    for close in closes:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "close", interrupted(os.close))
+            patched.setattr(os, "closerange", interrupted(os.closerange))
+            with contextlib.suppress(KeyboardInterrupt):
+                close()
+    others = [os.open(os.devnull, os.O_RDONLY) for _ in range(10)]
+    for close in closes:
+        close()
+    for descriptor in others:
+        os.close(descriptor)  # EBADF, were it closed
 
 
 def test_each_of_many_files(host: Host, tmp_path: Path) -> None:
