@@ -194,7 +194,13 @@ FUNCTIONS: dict[tuple[str, str], Callable[[Locals], Told]] = {
     ("sandbox.namespaces", "loopback_up"): _fixed(
         "ioctl(SIOCSIFFLAGS, lo, IFF_UP)", "a new network has nothing but lo, and that is down"
     ),
+    ("sandbox.namespaces", "let_users_serve"): _fixed(
+        "write /proc/sys/net/ipv4/ip_unprivileged_port_start", "the ports of its own network are open to all its users"
+    ),
     ("sandbox.privileges", "drop"): _drop,
+    ("sandbox.trampoline", "prepare"): _fixed(
+        "memfd_create(); fcntl(F_ADD_SEALS)", "the last step before the program is one nobody can write (CVE-2019-5736)"
+    ),
     ("sandbox.terminal", "open_pair"): _fixed(
         "open('/dev/pts/ptmx'); ioctl(TIOCGPTPEER)", "a terminal of its own devpts"
     ),
