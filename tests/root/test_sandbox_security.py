@@ -133,6 +133,9 @@ def test_dockers_answers(sandbox: Sandbox, docker: Docker) -> None:
     mounts = [option for path in ("/usr", "/lib", "/lib64") for option in ("-v", f"{os.path.realpath(path)}:{path}:ro")]
     run = ("run", "--rm", "--network", "none", "--security-opt", f"seccomp={PROFILE}", *mounts, *BIND, IMAGE)
     theirs = json.loads(docker(*run, PYTHON, "/probe.py", "all").stdout)
+    lines = docker(*run, "cat", "/proc/self/status").stdout.splitlines()
+    status = {key: value for key, _, value in (line.partition(":\t") for line in lines)}
+    assert state_of(sandbox).items() <= status.items()
     ours = probe(sandbox, "all")
     newest_of_libseccomp = 450  # 2.5.4
     assert len(ours) > 480
