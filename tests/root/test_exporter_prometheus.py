@@ -80,14 +80,14 @@ def exporting(log: Path, *options: str) -> Iterator[str]:
 
 @contextmanager
 def asking(directory: Path, exporter: str) -> Iterator[Query]:
-    """Run Prometheus, scraping the exporter each second; gives a function that asks it.
+    """Run Prometheus, scraping the exporter every two seconds; gives a function that asks it.
 
     The answer is a list of results: their labels, and the value under the key "value".
     """
     need("prometheus")
     config = directory / "prometheus.yml"
     example = Path(REPOSITORY, "dashboards", "prometheus.yml").read_text()
-    config.write_text(example.replace("127.0.0.1:10071", exporter.removeprefix("http://")).replace("15s", "1s"))
+    config.write_text(example.replace("127.0.0.1:10071", exporter.removeprefix("http://")).replace("15s", "2s"))
     port = free_port()
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={directory / 'data'}",
                f"--web.listen-address=127.0.0.1:{port}"]  # fmt: skip
@@ -115,7 +115,7 @@ def exporter_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(name="query", scope="module")
 def query_fixture(tmp_path_factory: pytest.TempPathFactory, exporter: str) -> Iterator[Query]:
-    """Start Prometheus, scraping the exporter each second; gives a function that asks it."""
+    """Start Prometheus, scraping the exporter every two seconds; gives a function that asks it."""
     with asking(tmp_path_factory.mktemp("prometheus"), exporter) as query:
         yield query
 
@@ -131,7 +131,7 @@ def check(query: Query, name: str, id_: str) -> None:
     """See the container's limits, and over ten seconds its use, as Prometheus stored them."""
     who = f'{{name="{name}",image!=""}}'
     # A busy machine may miss scrapes, or keep from the loop what it is allowed: for a while, not for ever.
-    until(lambda: query(f"count_over_time(container_cpu_usage_seconds_total{who}[15s]) > 9"), "ten scrapes")
+    until(lambda: query(f"count_over_time(container_cpu_usage_seconds_total{who}[15s]) > 4"), "five scrapes")
     share = f"rate(container_cpu_usage_seconds_total{who}[10s])"
     until(lambda: query(f"{share} > 0.18 < 0.22"), "a fifth of a core")
     [used] = answer(query, share)
