@@ -190,15 +190,17 @@ class Collector:
 
     def _members_changed(self, known: Mapping[str, Group]) -> dict[str, Group]:
         """Return the groups that have other members than at the last tick."""
-        found = {}
-        self._list((hierarchies[0], path) for path, hierarchies in self._places.items())
-        for path, group in known.items():
-            members = (self._members(hierarchy, path) for hierarchy in self._places[path])
-            # On v1 a process may be in this cgroup of one hierarchy and not of another: the first with any counts.
-            there = next(filter(None, members), ())
-            if there != group.members:
-                found[path] = group._replace(members=there)
-        return found
+        there: dict[str, tuple[int, ...]] = {}
+        left, rank = list(known), 0
+        # On v1 a process may be in this cgroup of one hierarchy and not of another: the first with any counts.
+        while left:
+            self._list((self._places[path][rank], path) for path in left)
+            there.update((path, self._members(self._places[path][rank], path)) for path in left)
+            rank += 1
+            left = [path for path in left if not there[path] and rank < len(self._places[path])]
+        return {
+            path: group._replace(members=there[path]) for path, group in known.items() if there[path] != group.members
+        }
 
     def _trees_changed(self) -> bool:
         """Look for cgroups that came or went.
