@@ -53,7 +53,8 @@ def show(store: Store, name: str, shown: Shown) -> int:
     path = text["LogPath"]
     if not path:
         raise SandboxError("configured logging driver does not support reading", 1)
-    if not os.path.exists(path) and text["State"]["Running"]:
+    # Of one in the background the file may be about to be made: its monitor has just begun.
+    if not os.path.exists(path) and text["State"]["Running"] and text["HostConfig"]["AutoRemove"]:
         raise SandboxError(f"container {name} is run with --rm in the foreground: its output is not kept", 1)
     reader = _Reader(path)
     try:
