@@ -90,8 +90,8 @@ def test_a_trick_fails(answers: tuple[Answers, Answers], name: str) -> None:
 def test_a_second_root_alone_is_no_wall(tmp_path: os.PathLike[str]) -> None:
     """The control of the trick with fchdir: out of a mere chroot it leads to the machine's own root."""
     program = (
-        "import os, sys; before = os.stat('/'); os.chroot(sys.argv[1]); from_inside = os.open('/', os.O_RDONLY);"
-        "os.mkdir('x'); os.chroot('x'); os.fchdir(from_inside); [os.chdir('..') for _ in range(64)]; os.chroot('.');"
+        "import os, sys; before = os.stat('/'); os.chroot(sys.argv[1]); os.chdir('/'); inside = os.open('.', 0);"
+        "os.mkdir('x'); os.chroot('x'); os.fchdir(inside); [os.chdir('..') for _ in range(64)]; os.chroot('.');"
         "print(os.path.samestat(os.stat('/'), before))"
     )
     done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
