@@ -16,6 +16,7 @@ import signal
 import socket
 import struct
 import time
+from collections.abc import Callable
 from functools import partial
 
 from sandbox import health
@@ -100,6 +101,7 @@ class Watch:
         if self._checker is not None:
             self._checker.begin()
         end_services = services(self._loop, handed)
+        end_reaping = self._reap_orphans()
         error = ""
         try:
             self._loop.run()
@@ -112,6 +114,7 @@ class Watch:
         end_services()
         if self._checker is not None:
             self._checker.end()
+        end_reaping()
         self._reap()
         self._read_the_rest()
         return self._after(code, error)
@@ -230,7 +233,8 @@ class Watch:
     # Processes that become our children, as we are the subreaper: those of a probe that was killed, and with the
     # host's PID namespace the container's own orphans. Until they are reaped their PID namespace cannot end.
 
-    def _reap_orphans(self) -> None:
+    def _reap_orphans(self) -> Callable[[], None]:
+        """Reap them as they end; returns what ends that."""
         reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
@@ -240,7 +244,16 @@ class Watch:
                 os.read(reading, CHUNK)
             self._reap()
 
+        def end() -> None:
+            self._loop.unwatch(reading)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.close(reading)
+            os.close(writing)
+
         self._loop.watch(reading, reap)
+        self._reap()  # those that ended before we could be told
+        return end
 
     def _reap(self) -> None:
         ours = {self._handed["pid"], self._checker.pid if self._checker else 0}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.root import sandboxing
 from tests.testbed.commands import Sandbox
 
 pytestmark = pytest.mark.root
@@ -25,6 +26,17 @@ def test_a_container_by_itself(sandbox: Sandbox) -> None:
     assert shared(sandbox.pid("alone"), "self") == {"user", "time"}
     config = sandbox.inspect("alone")["HostConfig"]
     assert [config[key] for key in ("PidMode", "IpcMode", "UTSMode", "CgroupnsMode")] == ["", "private", "", "private"]
+
+
+def test_orphans_on_this_machines_processes(sandbox: Sandbox) -> None:
+    """Without a PID namespace a container's orphans become its monitor's children: it reaps them while it runs."""
+    script = "for n in 1 2 3 4 5 6 7 8 9; do (sleep 0.1 &); done; echo made; exec sleep 1000"
+    sandbox.start("parent", "--pid", "host", "sh", "-c", script)
+    assert sandboxing.wait_for(lambda: sandbox("logs", "parent").stdout == "made\n")
+    pid = sandbox.pid("parent")
+    monitor = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1]
+    children = Path(f"/proc/{monitor}/task/{monitor}/children")
+    assert sandboxing.wait_for(lambda: children.read_text().split() == [str(pid)]), children.read_text()
 
 
 @pytest.mark.vm
