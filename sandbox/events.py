@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     Event = dict
 
-__all__ = ["Event", "append", "follow", "of_container"]
+__all__ = ["Event", "append", "follow", "of_container", "whole_lines"]
 
 FILE = "events.jsonl"
 LARGEST = 1 << 20
@@ -101,14 +101,20 @@ def _chosen(path: str, since: float, until: float | None) -> Iterator[Event]:
         yield from _wanted(file, since, until)
 
 
-def _wanted(file: Any, since: float, until: float | None) -> Iterator[Event]:  # noqa: ANN401  a binary file
-    """Yield the events of a time from where the file is; a line that is not whole yet is left for the next time."""
+def whole_lines(file: Any) -> Iterator[bytes]:  # noqa: ANN401  a binary file
+    """Yield the lines from where the file is; one that is not whole yet is left for the next time."""
     while True:
         position = file.tell()
         line = file.readline()
         if not line.endswith(b"\n"):
             file.seek(position)
             return
+        yield line
+
+
+def _wanted(file: Any, since: float, until: float | None) -> Iterator[Event]:  # noqa: ANN401  a binary file
+    """Yield the events of a time from where the file is."""
+    for line in whole_lines(file):
         with contextlib.suppress(ValueError, KeyError, TypeError):
             event = json.loads(line)
             if since <= event["timeNano"] / 1e9 and (until is None or event["timeNano"] / 1e9 <= until):

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from sandbox import terminal
 from sandbox.errors import NoSuchContainer, SandboxError
+from sandbox.events import whole_lines
 from sandbox.liveness import has_monitor
 from sandbox.log_file import files
 from sandbox.state import Document, Store
@@ -117,14 +118,8 @@ class _Reader:
 
     @staticmethod
     def _whole(file: BinaryIO) -> Iterator[Document]:
-        """Yield the whole records from where the file is; what is half written is left for the next time."""
-        while True:
-            position = file.tell()
-            line = file.readline()
-            if not line.endswith(b"\n"):
-                file.seek(position)
-                return
-            yield json.loads(line)
+        """Yield the whole records from where the file is."""
+        return map(json.loads, whole_lines(file))
 
 
 def _write(record: Document, *, timestamps: bool) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from sandbox.errors import NoSuchContainer, SandboxError
 from sandbox.removal import remove_tree
 
-__all__ = ["Document", "Store", "default_root"]
+__all__ = ["Document", "Store", "default_root", "replace_document"]
 
 TYPE_CHECKING = False  # importing it from typing would be a twentieth of a small monitor's memory
 if TYPE_CHECKING:
@@ -43,6 +43,17 @@ def default_root() -> str:
         return "/var/lib/cgscope"
     data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
     return os.path.join(data, "cgscope")
+
+
+def replace_document(path: str, document: Document, *, durable: bool = False) -> None:
+    """Replace a file by a document as JSON, whole or not at all; a `durable` one is on the disk when this returns."""
+    text = json.dumps(document)  # in one go: with `indent`, or to a file, it takes ten times as long
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        file.write(text)
+        if durable:
+            file.flush()
+            os.fdatasync(file.fileno())
+    os.replace(f"{path}.new", path)
 
 
 class Store:
@@ -133,14 +144,7 @@ class Store:
 
         What is not waits in memory: a machine that loses its power loses its running containers anyway.
         """
-        path = f"{self.directory(document['Id'])}/state.json"
-        text = json.dumps(document)  # in one go: with `indent`, or to a file, it takes ten times as long
-        with open(f"{path}.new", "w", encoding="utf-8") as file:
-            file.write(text)
-            if durable:
-                file.flush()
-                os.fdatasync(file.fileno())
-        os.replace(f"{path}.new", path)
+        replace_document(f"{self.directory(document['Id'])}/state.json", document, durable=durable)
 
     def load(self, container: str) -> Document:
         """Return the document of a full id; NoSuchContainer when it is gone."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
-import os
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import IO, Any, Self, cast
 
 from sandbox.errors import SandboxError
 
-__all__ = ["Hashed", "archive_errors", "is_plain", "members", "open_archive", "place", "plain", "shown", "size_of"]
+__all__ = ["Hashed", "archive_errors", "is_plain", "members", "open_archive", "place", "plain", "shown"]
 
 CHUNK = 1 << 20
 LARGEST_HEADER = 1 << 20
@@ -209,8 +208,3 @@ def place(name: str) -> str:
     if "\0" in name:
         raise SandboxError(f"the archive's member {shown(name)} has a NUL byte in its name")
     return "/".join(parts)
-
-
-def size_of(file: IO[bytes]) -> int:
-    """Return a file's size in bytes."""
-    return os.fstat(file.fileno()).st_size

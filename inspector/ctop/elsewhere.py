@@ -32,11 +32,6 @@ class Where(NamedTuple):
     uid: int | None = None
     match: tuple[str, ...] = ()
 
-    @property
-    def is_here(self) -> bool:
-        """Whether it is this machine, now."""
-        return self.replay is None and self.connect is None and self.prometheus is None
-
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sandbox.errors import SandboxError
 
-__all__ = ["Bindings", "Port", "bindings", "column", "lines", "parse_exposed", "parse_ports"]
+__all__ = ["Bindings", "Port", "bindings", "column", "is_address", "lines", "parse_exposed", "parse_ports"]
 
 # Docker's: {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "4000"}], "53/udp": None}, None for one that is only exposed.
 Bindings = Mapping[str, Sequence[Mapping[str, str]] | None]
@@ -78,13 +78,14 @@ def _split(rest: str, text: str) -> tuple[str, str, str]:
     address, _, host = before.rpartition(":")
     if address.startswith("[") and address.endswith("]"):
         address = address[1:-1]
-    if address and not _is_address(address):
+    if address and not is_address(address):
         raise SandboxError(f"invalid IP address: {address} (in {text!r})")
     return address, host, container
 
 
-def _is_address(text: str) -> bool:
-    for family in (socket.AF_INET, socket.AF_INET6):
+def is_address(text: str, families: tuple[int, ...] = (socket.AF_INET, socket.AF_INET6)) -> bool:
+    """Tell whether a text is an IP address of one of these families."""
+    for family in families:
         try:
             socket.inet_pton(family, text)
         except (OSError, ValueError):

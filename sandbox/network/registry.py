@@ -21,6 +21,7 @@ from sandbox.codec import decode, encode
 from sandbox.errors import SandboxError
 from sandbox.network.addresses import Subnet, choose_subnet, parse_routes, parse_subnet, to_text
 from sandbox.network.netlink import link_index
+from sandbox.state import replace_document
 
 __all__ = ["ROUTES", "Lease", "Networks", "Record"]
 
@@ -123,10 +124,7 @@ class Networks:
 
     def save(self, record: Record) -> None:
         """Write a network, whole or not at all; with the lock held."""
-        path = f"{self.directory}/{record.name}.json"
-        with open(f"{path}.new", "w", encoding="utf-8") as file:
-            json.dump(encode(record), file)
-        os.replace(f"{path}.new", path)
+        replace_document(f"{self.directory}/{record.name}.json", encode(record))
 
     def remove(self, record: Record) -> None:
         """Forget a network; with the lock held."""

@@ -10,7 +10,7 @@ import socket
 from dataclasses import dataclass
 
 from sandbox.errors import SandboxError
-from sandbox.network.ports import Port
+from sandbox.network.ports import Port, is_address
 
 __all__ = ["BUILT_IN", "DEFAULT", "Network", "check_network_name", "parse_host", "parse_rate"]
 
@@ -63,14 +63,14 @@ class Network:
 
     def _check_values(self) -> None:
         for address in self.dns:
-            if not _is_ip(address):
+            if not is_address(address):
                 raise SandboxError(f"{address} is not an ip address")
         for name in (*self.dns_search, *self.aliases):
             if name != "." and not re.fullmatch(HOST, name):
                 raise SandboxError(f"{name!r} is not a valid domain or host name")
         if self.mac and (not re.fullmatch(MAC, self.mac) or int(self.mac[:2], 16) & GROUP_ADDRESS):
             raise SandboxError(f"{self.mac} is not a valid mac address")
-        if self.address and not _is_ip(self.address, (socket.AF_INET,)):
+        if self.address and not is_address(self.address, (socket.AF_INET,)):
             raise SandboxError(f"invalid IPv4 address: {self.address}")
 
     @property
@@ -107,16 +107,6 @@ class Network:
                 raise SandboxError(f"conflicting options: {option} and --net {self.mode}: it has no interface")
 
 
-def _is_ip(text: str, families: tuple[int, ...] = (socket.AF_INET, socket.AF_INET6)) -> bool:
-    for family in families:
-        try:
-            socket.inet_pton(family, text)
-        except (OSError, ValueError):
-            continue
-        return True
-    return False
-
-
 def check_network_name(name: str) -> None:
     """Refuse a name that no network can be given."""
     if not re.fullmatch(NAME, name):
@@ -129,7 +119,7 @@ def parse_host(text: str) -> str:
     address = address.removeprefix("[").removesuffix("]")
     if not separator or not re.fullmatch(HOST, name):
         raise SandboxError(f"bad format for add-host: {text!r}")
-    if address != "host-gateway" and not _is_ip(address):
+    if address != "host-gateway" and not is_address(address):
         raise SandboxError(f"invalid IP address in add-host: {address!r}")
     return f"{name}:{address}"
 

@@ -18,6 +18,7 @@ from sandbox import document
 from sandbox.cgroup import Place
 from sandbox.errors import SandboxError
 from sandbox.liveness import boot_id, start_time
+from sandbox.state import replace_document
 
 __all__ = ["Record", "Records"]
 
@@ -73,10 +74,7 @@ class Record:
 
     def save(self) -> None:
         """Replace the record, atomically."""
-        path = f"{self.directory}/state.json"
-        with open(f"{path}.new", "w", encoding="utf-8") as file:
-            file.write(json.dumps(self.state))
-        os.replace(f"{path}.new", path)
+        replace_document(f"{self.directory}/state.json", self.state)
 
     def remove(self) -> None:
         """Forget the container."""
