@@ -47,7 +47,6 @@ UNSHOWN = frozenset(
         "memory.min",
         "memory.soft_limit_in_bytes",
         "memory.swap.max",
-        "pids.events",
     }
 )
 
