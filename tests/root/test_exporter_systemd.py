@@ -26,6 +26,9 @@ pytestmark = pytest.mark.root
 
 DEPLOY = Path(REPOSITORY, "exporter", "deploy")
 UNITS = "/etc/systemd/system"
+# Where the checkout and its Python are in there: not in /tmp or /home, which the unit closes, wherever they are here.
+SOURCE, ENVIRONMENT = "/opt/cgscope/source", "/opt/cgscope/environment"
+PYTHON = f"{ENVIRONMENT}/bin/python3"
 # What would wait for a network that this machine has not, or ask its first user for a name.
 QUIET = ("systemd.firstboot=off", *(f"systemd.mask={name}.service" for name in (
     "systemd-networkd", "systemd-networkd-wait-online", "nftables",
@@ -47,8 +50,8 @@ FILES = {
         [Service]
         Type=oneshot
         StandardError=append:/check/errors
-        Environment=PYTHONPATH={REPOSITORY} PYTHONDONTWRITEBYTECODE=1
-        ExecStart={sys.executable} /check/check.py
+        Environment=PYTHONPATH={SOURCE} PYTHONDONTWRITEBYTECODE=1
+        ExecStart={PYTHON} /check/check.py
         ExecStopPost=/usr/bin/systemctl --force --force poweroff
         """,
 }
@@ -100,14 +103,15 @@ def told_fixture(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (here / "check" / "check.py").write_text(textwrap.dedent(CHECK))
     program = here / "cgscope-exporter"
     program.write_text(
-        f'#!/bin/sh\nPYTHONDONTWRITEBYTECODE=1 PYTHONPATH={REPOSITORY} exec {sys.executable} -m exporter.cli "$@"\n'
+        f'#!/bin/sh\nPYTHONDONTWRITEBYTECODE=1 PYTHONPATH={SOURCE} exec {PYTHON} -m exporter.cli "$@"\n'
     )
     program.chmod(0o755)
     for name, text in FILES.items():
         (here / name).write_text(textwrap.dedent(text))
     shipped = [DEPLOY / f"cgscope-exporter.{kind}" for kind in ("service", "socket")]
     binds = [f"--bind-ro={one}:{UNITS}/{one.name}" for one in (*shipped, *(here / name for name in FILES))]
-    binds += [f"--bind-ro={one}" for one in {REPOSITORY, sys.prefix, sys.base_prefix} if not one.startswith("/usr")]
+    binds += [f"--bind-ro={REPOSITORY}:{SOURCE}", f"--bind-ro={sys.prefix}:{ENVIRONMENT}"]
+    binds += [] if sys.base_prefix.startswith("/usr") else [f"--bind-ro={sys.base_prefix}"]
     binds += [f"--bind-ro={program}:/opt/cgscope/bin/cgscope-exporter", f"--bind={here}/check:/check"]
     machine = ["systemd-nspawn", "--quiet", "--directory=/", "--volatile=yes", "--machine=cgscope-systemd",
                "--register=no", "--keep-unit", "--private-network", *binds, "--boot"]  # fmt: skip
