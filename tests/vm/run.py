@@ -34,7 +34,7 @@ REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__f
 GUEST = os.path.join(REPOSITORY, "tests", "vm", "guest.sh")
 UP = "cgscope-vm: up"
 DONE = "cgscope-vm: pytest exited with "
-TIMEOUT_SECONDS = 900
+TIMEOUT_SECONDS = 1800  # beside the tests on this kernel
 MEMORY = "2G"
 UNUSED = {"mypy", "mypyc", "pip", "setuptools", "test", "idlelib", "tkinter", "lib2to3", "ensurepip", "bench"}
 
