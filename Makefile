@@ -23,10 +23,10 @@ help: ## print this help
 demo: $(VENV)/.installed ## install into .venv, then show one limited container from outside and from inside
 	@bash tests/demo/demo.sh
 
-# The virtual machine is slow, and the tests on this kernel wait more than they work: side by side, its output last.
+# The virtual machine is slow, and many tests on this kernel wait more than they work: side by side, its output last.
 test: packages check ## install what the tests need, then run all of them: here, and in a VM with cgroup v2
-	@$(PYTEST) $(UNIT) $(ARGS) $(CHOSEN)
 	@$(BIN)/python -m tests.vm.run $(ARGS) > $(VENV)/.vm-output 2>&1 & guest=$$!; trap 'kill $$guest; exit 130' INT TERM; \
+	$(PYTEST) $(UNIT) $(ARGS) $(CHOSEN) || { code=$$?; kill $$guest; exit $$code; }; \
 	$(PYTEST) $(REST) $(ARGS) $(CHOSEN) || { code=$$?; kill $$guest; exit $$code; }; \
 	wait $$guest $(CHOSEN); code=$$?; cat $(VENV)/.vm-output; exit $$code
 
