@@ -30,6 +30,7 @@ __all__ = [
     "Place",
     "Step",
     "apply",
+    "device_steps",
     "kill",
     "located",
     "oom_kills",
@@ -117,7 +118,7 @@ def plan(
         steps += _create(where, limits)
     steps += [Step(JOIN, "write", f"{where.directory}/{JOIN_FILE[where.hierarchy.version]}", "0") for where in places]
     if not all_devices:
-        steps += _device_steps(places, [*DEFAULT_RULES, *devices])
+        steps += device_steps(places, [*DEFAULT_RULES, *devices])
     for controller in limit_files.CONTROLLERS:
         steps += _limit_steps(controller, limits, places)
     return tuple(steps)
@@ -143,7 +144,7 @@ def _create(where: Place, limits: Limits) -> Iterator[Step]:
         parent = directory
 
 
-def _device_steps(places: Sequence[Place], rules: Sequence[Rule]) -> Iterator[Step]:
+def device_steps(places: Sequence[Place], rules: Sequence[Rule]) -> Iterator[Step]:
     """Allow these devices only: CAP_MKNOD, which is Docker's default, would open the host's disks."""
     for where in places:
         if where.hierarchy.version == 1 and "devices" in where.hierarchy.controllers:

@@ -103,7 +103,7 @@ def _record_start(prepared: Prepared, store: Store, container: str, confirm: Cal
 def launch(
     joiner: Callable[[channel.Channel, int], NoReturn],
     born: Callable[[int], None] = lambda _: None,
-    ready: Callable[[], None] = lambda: None,
+    ready: Callable[[], object] = lambda: None,
     *,
     tty: bool,
 ) -> Running:

@@ -100,6 +100,13 @@ def _parser(name: str, usage: str, text: str) -> Parser:
     return new_parser(f"oci {name}", usage, text)
 
 
+def _id(name: str, text: str, words: list[str]) -> str:
+    """Parse the words of a verb that takes a container's id and nothing else."""
+    parser = _parser(name, "ID", text)
+    parser.add_argument("id")
+    return str(parser.parse_args(words).id)
+
+
 def _add_ends(parser: Parser) -> None:
     parser.add_argument("--console-socket", default="", metavar="SOCKET", help="where a terminal's master is sent")
     parser.add_argument("--pid-file", default="", metavar="FILE", help="where the PID is written")
@@ -148,18 +155,15 @@ def _run(words: list[str], records: Records) -> int:
 
 
 def _start(words: list[str], records: Records) -> int:
-    parser = _parser("start", "ID", "Start the program of a created container.")
-    parser.add_argument("id")
     from sandbox.oci import runtime  # noqa: PLC0415
 
-    runtime.start(records, parser.parse_args(words).id)
+    runtime.start(records, _id("start", "Start the program of a created container.", words))
     return 0
 
 
 def _state(words: list[str], records: Records) -> int:
-    parser = _parser("state", "ID", "Print the state of a container as JSON.")
-    parser.add_argument("id")
-    say_line(json.dumps(records.load(parser.parse_args(words).id).spoken(), indent=2))
+    ident = _id("state", "Print the state of a container as JSON.", words)
+    say_line(json.dumps(records.load(ident).spoken(), indent=2))
     return 0
 
 
@@ -259,20 +263,16 @@ def _ps(words: list[str], records: Records) -> int:
 
 
 def _pause(words: list[str], records: Records) -> int:
-    parser = _parser("pause", "ID", "Stop all processes of a container.")
-    parser.add_argument("id")
     from sandbox.oci import runtime  # noqa: PLC0415
 
-    runtime.pause(records, parser.parse_args(words).id)
+    runtime.pause(records, _id("pause", "Stop all processes of a container.", words))
     return 0
 
 
 def _resume(words: list[str], records: Records) -> int:
-    parser = _parser("resume", "ID", "Let the processes of a container go on.")
-    parser.add_argument("id")
     from sandbox.oci import runtime  # noqa: PLC0415
 
-    runtime.resume(records, parser.parse_args(words).id)
+    runtime.resume(records, _id("resume", "Let the processes of a container go on.", words))
     return 0
 
 

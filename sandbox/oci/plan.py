@@ -12,7 +12,7 @@ from sandbox.devices import NODES
 from sandbox.errors import SandboxError
 from sandbox.oci.bundle import Bundle, Mount, Process
 from sandbox.oci.hooks import Inside
-from sandbox.oci.options import Options, limits_of, parse_options
+from sandbox.oci.options import Options, device_rules, limits_of, parse_options
 from sandbox.overlays import Root
 from sandbox.privileges import Rights
 from sandbox.seccomp.filters import filter_of
@@ -45,6 +45,9 @@ def launch_of(
     """Return how a bundle's container is made; `root` is where filters are kept, `gate` the FIFO that `start` opens."""
     joined = [one for one in bundle.namespaces if one.path]
     steps = cgroup.plan(limits_of(bundle.resources), places, all_devices=True)
+    rules = device_rules(bundle.resources)
+    if rules is not None:
+        steps = (*steps, *cgroup.device_steps(places, rules))
     return init.Launch(
         program=program_of(bundle, process, root, gate, inside.at_start),
         cgroup_steps=steps,

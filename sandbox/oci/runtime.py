@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from inspector.kernel.cgroups import read_hierarchies
 from inspector.kernel.host import Host
-from sandbox import cgroup, devices, freezer, init, terminal, updating
+from sandbox import cgroup, freezer, init, terminal, updating
 from sandbox.commands.output import complain
 from sandbox.errors import SandboxError
 from sandbox.launch import Running, launch
@@ -71,7 +71,7 @@ def create(records: Records, ident: str, directory: str, ends: Ends) -> None:
         running = launch(
             lambda end, parent: init.joiner(wanted, end, parent),
             lambda pid: _born(record, bundle, pid),
-            lambda: _limit(bundle, wanted, places),
+            lambda: cgroup.apply(wanted.cgroup_steps, cgroup.LIMIT),
             tty=process.terminal,
         )
         _hand_out(running, process, ends, ident)
@@ -108,27 +108,6 @@ def _born(record: Record, bundle: bundles.Bundle, pid: int) -> None:
     record.born(pid)
     for name in ("prestart", "createRuntime"):
         hooks.run(name, bundle.hooks[name], {**record.spoken(), "status": "creating"})
-
-
-def _limit(bundle: bundles.Bundle, wanted: init.Launch, places: tuple[cgroup.Place, ...]) -> None:
-    cgroup.apply(wanted.cgroup_steps, cgroup.LIMIT)
-    rules = options.device_rules(bundle.resources)
-    if rules is not None:
-        restrict(places, rules)
-
-
-def restrict(places: tuple[cgroup.Place, ...], rules: tuple[devices.Rule, ...]) -> None:
-    """Let the container use only these devices."""
-    for where in places:
-        if where.hierarchy.version == 1 and "devices" in where.hierarchy.controllers:
-            cgroup.write(f"{where.directory}/devices.deny", "a")
-            for rule in rules:
-                cgroup.write(f"{where.directory}/devices.allow", str(rule))
-            return
-    for where in places:
-        if where.hierarchy.version != 1:
-            devices.attach(where.directory, rules)
-            return
 
 
 def _hand_out(running: Running, process: bundles.Process, ends: Ends, name: str) -> None:
