@@ -14,6 +14,13 @@ from inspector.schema import Container, Document
 from inspector.views.sparkline import sparkline
 from tests.unit.documents import container, document
 
+#: What the view's state makes, and the documents it is given. The bounded caches of `rich` and of the cells, which
+#: fill slower or faster with the tests that ran before, are in other files.
+OF_THE_VIEW = [
+    tracemalloc.Filter(inclusive=True, filename_pattern=made)
+    for made in ("*/inspector/ctop/*", "*/tests/unit/documents.py")
+]
+
 
 def at(second: float, *containers: Container) -> Document:
     """Return a document of a moment."""
@@ -112,7 +119,8 @@ def test_a_day_of_the_view_leaks_nothing() -> None:
             state.move_to(tick % 7)
             if tick % 90 == 0:
                 gc.collect()  # what is held, not what waits to be collected
-                sizes.append(tracemalloc.get_traced_memory()[0])
+                held = tracemalloc.take_snapshot().filter_traces(OF_THE_VIEW)
+                sizes.append(sum(trace.size for trace in held.traces))
                 counts.append((len(state.history), len(state.folded), len(state.shown)))
     finally:
         tracemalloc.stop()
