@@ -9,7 +9,6 @@ import signal
 import socket
 import struct
 import termios
-from dataclasses import dataclass
 from fcntl import ioctl
 
 from sandbox import terminal
@@ -20,6 +19,7 @@ from sandbox.loop import Loop
 from sandbox.outlet import Outlet
 from sandbox.signals import caught_signals
 from sandbox.state import Document, Store
+from sandbox.value import Value
 
 __all__ = ["DETACH_KEYS", "Attaching", "DetachKeys", "attach", "connect", "nudge", "parse_keys", "program_of"]
 
@@ -28,8 +28,7 @@ STREAMS = {b"o": 1, b"r": 2}
 MONITOR_KILLED = 137
 
 
-@dataclass(frozen=True, slots=True)
-class Attaching:
+class Attaching(Value):
     """How to attach: whether we type, pass signals on, and what leaves it (bytes; nothing: no key does)."""
 
     stdin: bool = True

@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.limits import parse_size
 from sandbox.users import User, group_id
+from sandbox.value import Value, replace
 
 __all__ = [
     "Attributes",
@@ -45,8 +45,7 @@ IPC_SYSCTLS = frozenset(
 SYSCTL = re.compile(r"[a-z0-9_]+(\.[a-zA-Z0-9_-]+)+")
 
 
-@dataclass(frozen=True, slots=True)
-class Ulimit:
+class Ulimit(Value):
     """One resource limit of getrlimit(2); UNLIMITED is none."""
 
     name: str
@@ -54,8 +53,7 @@ class Ulimit:
     hard: int
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(Value):
     """What `run` was told of a program's surroundings; bytes."""
 
     ulimits: tuple[Ulimit, ...] = ()

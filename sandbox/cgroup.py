@@ -15,7 +15,6 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 
 from inspector.kernel.cgroups import Hierarchy, Membership, ancestors, parse_pids, path_in
 from inspector.kernel.host import Host
@@ -23,6 +22,7 @@ from sandbox import limit_files
 from sandbox.devices import DEFAULT_RULES, Rule, attach, parse_rule
 from sandbox.errors import SandboxError, describe
 from sandbox.limits import FIELDS, Limits
+from sandbox.value import Value, replace
 
 __all__ = [
     "JOIN",
@@ -50,8 +50,7 @@ REMOVAL_SECONDS = 5.0
 CREATE_ATTEMPTS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Value):
     """The container's cgroup in one hierarchy; `base` is the part that was there before us."""
 
     hierarchy: Hierarchy
@@ -60,8 +59,7 @@ class Place:
     base: str = "/"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Value):
     """One thing to do. `action`: mkdir, copy (value from the parent's file), enable, write, or devices."""
 
     phase: str

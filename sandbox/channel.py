@@ -26,58 +26,52 @@ from __future__ import annotations
 
 import json
 import socket
-from dataclasses import asdict, dataclass
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
+from sandbox.codec import encode
 from sandbox.errors import SandboxError, describe, not_executed
+from sandbox.value import Value
 
 __all__ = ["Born", "Channel", "Closed", "Console", "Failed", "Go", "Message", "Proceed", "Ready", "pair"]
 
 LARGEST_MESSAGE = 65536
+ERROR_BYTES = 4  # the whole of a NotExecuted
 
 
-@dataclass(frozen=True, slots=True)
-class Born:
+class Born(Value):
     """The first process exists; `pid` is its number in the sender's PID namespace."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Proceed:
+class Proceed(Value):
     """The monitor has recorded the process and is its parent now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Console:
+class Console(Value):
     """The master of the container's terminal comes with this message."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Value):
     """Everything is set up; nothing but the execve of `path` is left."""
 
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Go:
+class Go(Value):
     """The limits are written: start the program."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Value):
     """What went wrong on the other side, as the user shall read it."""
 
     text: str
     exit_code: int = 125
 
 
-@dataclass(frozen=True, slots=True)
-class NotExecuted:
+class NotExecuted(Value):
     """The program could not be executed: the kernel's error, which comes as four bytes."""
 
-    BYTES: ClassVar = 4
     number: int
 
 
@@ -98,7 +92,7 @@ class Channel:
 
     def send(self, message: Message, fd: int | None = None) -> None:
         """Send one message, with a descriptor if there is one; a peer that is gone is Closed."""
-        data = json.dumps({"kind": type(message).__name__, **asdict(message)}).encode()
+        data = json.dumps({"kind": type(message).__name__, **encode(message)}).encode()
         try:
             socket.send_fds(self._socket, [data], [] if fd is None else [fd])
         except (BrokenPipeError, ConnectionResetError):
@@ -158,7 +152,7 @@ class Channel:
             return None, []
         if not data:
             return None, []
-        if len(data) == NotExecuted.BYTES:
+        if len(data) == ERROR_BYTES:
             return NotExecuted(-int.from_bytes(data, "little", signed=True)), descriptors
         fields = json.loads(data)
         message: Message = KINDS[fields.pop("kind")](**fields)

@@ -1,29 +1,30 @@
-"""A container's spec as JSON and back: frozen dataclasses of plain values, by their own type hints.
+"""A container's spec as JSON and back: frozen values of plain ones, by their own type hints.
 
 What `create` was told is kept in the container's document, and `start` makes
 the same container of it. Known are str, int, float, bool, None, unions with
-None, tuple, frozenset, list, dict with string keys, and dataclasses of these.
+None, tuple, frozenset, list, dict with string keys, and values of these.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
-from typing import Any, TypeVar
-
 from sandbox.errors import SandboxError
+from sandbox.value import Value, defaults, fields
 
 __all__ = ["decode", "encode"]
 
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 
 def encode(value: Any) -> Any:  # noqa: ANN401  any of the types above
     """Return a value as what json can write; a field that has its default is left out."""
-    if dataclasses.is_dataclass(value):
-        given = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
-        return {field.name: encode(found) for field, found in given if not _is_default(field, found)}
+    if isinstance(value, Value):
+        usual = defaults(type(value))
+        given = ((name, getattr(value, name)) for name in fields(type(value)))
+        return {name: encode(found) for name, found in given if not (name in usual and _is_same(usual[name], found))}
     if isinstance(value, frozenset | set):
         return sorted(encode(item) for item in value)
     if isinstance(value, tuple | list):
@@ -33,12 +34,12 @@ def encode(value: Any) -> Any:  # noqa: ANN401  any of the types above
     return value
 
 
-def _is_default(field: dataclasses.Field[Any], value: object) -> bool:
-    return field.default is not dataclasses.MISSING and type(value) is type(field.default) and value == field.default
+def _is_same(one: object, other: object) -> bool:
+    return type(one) is type(other) and one == other
 
 
 def decode(kind: type[T], data: object) -> T:
-    """Return the dataclass `kind` that was encoded as `data`; SandboxError when it is not one."""
+    """Return the value of `kind` that was encoded as `data`; SandboxError when it is not one."""
     try:
         made: T = _decode(kind, data)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
@@ -47,8 +48,11 @@ def decode(kind: type[T], data: object) -> T:
 
 
 def _decode(kind: Any, data: Any) -> Any:  # noqa: ANN401, PLR0911  a case a type
+    import types  # noqa: PLC0415  a start of a new container only encodes
+    import typing  # noqa: PLC0415
+
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+    if isinstance(kind, type) and issubclass(kind, Value):
         hints = typing.get_type_hints(kind)
         return kind(**{name: _decode(hints[name], value) for name, value in data.items() if name in hints})
     if origin in (types.UnionType, typing.Union):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from inspector.errors import ParseError
 from inspector.kernel.cgroups import Hierarchy, Membership, path_in, read_cgroup
@@ -28,6 +27,7 @@ from sandbox.signals import blocked_signals
 from sandbox.spec import PATH
 from sandbox.state import default_root
 from sandbox.subject import FAILED, Subject, hold
+from sandbox.value import Value
 
 __all__ = ["NAMESPACES", "Wish", "differing", "enter", "joins"]
 
@@ -48,8 +48,7 @@ FILTERED = 2  # the Seccomp line of /proc/<pid>/status, SECCOMP_MODE_FILTER
 ALL = (1 << 64) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Value):
     """What `sandbox enter` was told. No `namespaces` are all of them; no `argv` is the container's shell."""
 
     pid: int

@@ -13,13 +13,13 @@ import errno
 import os
 import signal
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import NoReturn
 
 from sandbox import cgroup, init, privileges, selfexec, syscalls, terminal, trampoline, users
 from sandbox.channel import Channel, Console, Go, Proceed, Ready
 from sandbox.errors import CommandNotFound, SandboxError
 from sandbox.subject import FAILED, has_ended
+from sandbox.value import Value
 
 __all__ = ["Entry", "entered", "entrant", "join", "shells"]
 
@@ -27,8 +27,7 @@ NO_LOGIN = ("/nologin", "/false", "/true", "/sync")
 PATH_ONLY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Value):
     """What is entered and how, all of it known before the fork.
 
     `flags` are the namespaces to join, by kind. `its_place`: its root and
@@ -51,8 +50,7 @@ class Entry:
     tty: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Value):
     """What was opened or looked at outside, for use inside. -1: nothing."""
 
     root: int

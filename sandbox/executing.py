@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from sandbox import attributes, cgroup, channel, document, events, init, security
 from sandbox.attributes import Attributes
@@ -16,12 +15,12 @@ from sandbox.liveness import open_running
 from sandbox.signals import blocked_signals
 from sandbox.spec import environment
 from sandbox.state import Store
+from sandbox.value import Value
 
 __all__ = ["ExecOptions", "execute"]
 
 
-@dataclass(frozen=True, slots=True)
-class ExecOptions:
+class ExecOptions(Value):
     """What `sandbox exec` adds to what the container has; a `quiet` one is no event."""
 
     argv: tuple[str, ...]

@@ -16,7 +16,6 @@ import socket
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NoReturn
 
 from sandbox import (
@@ -39,6 +38,7 @@ from sandbox.inroot import in_root_open, make_directories, root_directory
 from sandbox.overlays import Root
 from sandbox.privileges import Rights
 from sandbox.sharing import Joined, Sharing, write_time_offsets
+from sandbox.value import Value
 
 __all__ = ["Launch", "Program", "Streams", "descend", "joiner"]
 
@@ -52,8 +52,7 @@ def nothing() -> None:
     """Do nothing, where something can be done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Streams:
+class Streams(Value):
     """Descriptors that become 0, 1 and 2; NULL is the container's /dev/null. `owned`: ours, not the caller's."""
 
     stdin: int = NULL
@@ -62,8 +61,7 @@ class Streams:
     owned: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Value):
     """What is executed, and as whom. `gate`: a FIFO to wait at, when all is done, for the byte that `start` writes."""
 
     argv: tuple[str, ...]
@@ -80,8 +78,7 @@ class Program:
     at_start: Callable[[], None] = nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(Value):
     """Everything the child needs, computed before the fork. `before_pivot` is called when all is mounted.
 
     `join` is the process whose namespaces are entered (`exec`); without it new ones are made.

@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from sandbox import cgroup, channel, document, events, init, names, syscalls
@@ -19,12 +18,12 @@ from sandbox.prepare import Prepared
 from sandbox.state import Document, Store
 from sandbox.teardown import destroy
 from sandbox.times import timestamp
+from sandbox.value import Value, replace
 
 __all__ = ["Running", "create", "launch", "ourselves", "start"]
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(Value):
     """A program that runs, as its parent knows it."""
 
     pid: int

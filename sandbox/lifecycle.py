@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from sandbox import log_file
 from sandbox.errors import SandboxError
 from sandbox.times import parse_duration
+from sandbox.value import Value, fields
 
 __all__ = [
     "Healthcheck",
@@ -26,8 +26,7 @@ MILLISECOND = 1_000_000
 Pairs = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Healthcheck:
+class Healthcheck(Value):
     """Docker's Config.Healthcheck; durations in nanoseconds, 0 and an empty test are "the default"."""
 
     test: tuple[str, ...] = ()
@@ -50,8 +49,7 @@ class Healthcheck:
         return {key: value for key, value in told.items() if value}
 
 
-@dataclass(frozen=True, slots=True)
-class Lifecycle:
+class Lifecycle(Value):
     """What of a container concerns its starts and ends. `stop_timeout` is seconds, None Docker's ten."""
 
     labels: Pairs = ()
@@ -138,7 +136,7 @@ def from_image(given: Healthcheck | None, image: dict[str, Any] | None) -> Healt
     its = Healthcheck(tuple(test), *numbers)
     if given is None:
         return its
-    chosen = {name: getattr(given, name) or getattr(its, name) for name in Healthcheck.__dataclass_fields__}
+    chosen = {name: getattr(given, name) or getattr(its, name) for name in fields(Healthcheck)}
     return Healthcheck(**chosen)
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from sandbox.errors import SandboxError
+from sandbox.value import Value
 
 __all__ = [
     "DEFAULT_PERIOD_US",
@@ -49,8 +49,7 @@ THROTTLE_KEYS = {
 HUGE_PAGE = re.compile(r"[1-9]\d{0,4}[KMGT]B")
 
 
-@dataclass(frozen=True, slots=True)
-class Throttle:
+class Throttle(Value):
     """A bound for one device: `kind` is read_bps, write_bps, read_iops or write_iops; bytes or operations a second."""
 
     kind: str
@@ -59,8 +58,7 @@ class Throttle:
     rate: int
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Value):
     """Upper bounds of a container; None is "not told", UNLIMITED lifts one. Microseconds, bytes, processes.
 
     `memory_swap_bytes` is memory and swap together, as Docker counts it; None is twice the memory.

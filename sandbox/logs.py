@@ -8,7 +8,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from sandbox import terminal
@@ -18,6 +17,7 @@ from sandbox.liveness import has_monitor
 from sandbox.log_file import files
 from sandbox.state import Document, Store
 from sandbox.times import seconds_of
+from sandbox.value import Value
 
 __all__ = ["Shown", "show"]
 
@@ -25,8 +25,7 @@ POLL_SECONDS = 0.1
 STREAMS = {"stdout": 1, "stderr": 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Value):
     """What of a log is shown: the last `tail` records, of a time (seconds since 1970), with or without their times."""
 
     follow: bool = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from inspector.kernel.cgroups import read_cgroup, read_hierarchies
 from inspector.kernel.host import Host
@@ -19,12 +18,12 @@ from sandbox.overlays import Layer, Root, overlay, skeleton
 from sandbox.sharing import joined
 from sandbox.spec import Spec, environment
 from sandbox.state import Document, Store
+from sandbox.value import Value, replace
 
 __all__ = ["Prepared", "prepare", "prepare_again", "root_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Value):
     """A container that could be made: all its data, and nothing done yet."""
 
     spec: Spec

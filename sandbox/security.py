@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 from sandbox import capabilities
 from sandbox.errors import SandboxError
 from sandbox.privileges import Rights
 from sandbox.seccomp.filters import builtin_profile, filter_of
+from sandbox.value import Value, replace
 
 __all__ = ["BUILTIN", "UNCONFINED", "Security", "of_document", "parse", "rights", "rights_of"]
 
@@ -22,8 +22,7 @@ LARGEST_PROFILE = 1 << 20
 BOOLEANS = {"": True, "true": True, "1": True, "false": False, "0": False}
 
 
-@dataclass(frozen=True, slots=True)
-class Security:
+class Security(Value):
     """`seccomp` is "builtin", "unconfined" or a profile itself; `system_paths`: /proc and /sys are guarded.
 
     `options` are as the user gave them, with the profile in place of its path.

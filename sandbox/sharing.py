@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from sandbox import syscalls
 from sandbox.errors import NoSuchContainer, SandboxError
 from sandbox.liveness import open_running
 from sandbox.state import Store
+from sandbox.value import Value
 
 __all__ = ["CONTAINER", "Joined", "Sharing", "hold", "joined", "sharing", "write_time_offsets"]
 
@@ -33,8 +33,7 @@ FLAGS = {
 OFFSET = re.compile(r"(monotonic|boottime)=(-?\d{1,10})")
 
 
-@dataclass(frozen=True, slots=True)
-class Sharing:
+class Sharing(Value):
     """One word a namespace: "" is its own, host is this machine's, container:ID another container's.
 
     `time_offsets` are seconds that its clocks are ahead; with any it has a time namespace (time_namespaces(7)).

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from sandbox.attributes import Attributes
 from sandbox.errors import SandboxError
@@ -14,6 +13,7 @@ from sandbox.limits import Limits
 from sandbox.network.settings import Network
 from sandbox.security import Security
 from sandbox.sharing import Sharing
+from sandbox.value import Value
 from sandbox.volumes.wanted import Tmpfs, Volume
 
 __all__ = [
@@ -27,13 +27,12 @@ HOSTNAME = re.compile(r"[a-zA-Z0-9._-]{1,64}")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-@dataclass(frozen=True, slots=True)
-class Spec:
+class Spec(Value):
     """One container: everything `sandbox run` was told, with defaults filled in."""
 
     rootfs: str
     argv: tuple[str, ...]
-    image: Origin = field(default_factory=Origin)
+    image: Origin = Origin()
     name: str = ""
     hostname: str = ""
     env: tuple[str, ...] = ()
@@ -45,15 +44,15 @@ class Spec:
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     privileged: bool = False
-    security: Security = field(default_factory=Security)
+    security: Security = Security()
     devices: tuple[str, ...] = ()
-    sharing: Sharing = field(default_factory=Sharing)
-    network: Network = field(default_factory=Network)
-    attributes: Attributes = field(default_factory=Attributes)
-    limits: Limits = field(default_factory=Limits)
+    sharing: Sharing = Sharing()
+    network: Network = Network()
+    attributes: Attributes = Attributes()
+    limits: Limits = Limits()
     best_effort_limits: bool = False
     cgroup_parent: str = "/cgscope"
-    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    lifecycle: Lifecycle = Lifecycle()
     init: bool = False
     read_only: bool = False
     lxcfs: bool = False

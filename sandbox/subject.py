@@ -10,7 +10,6 @@ import errno
 import os
 import select
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from inspector.errors import ParseError
 from inspector.kernel.cgroups import Hierarchy, Membership, locate, path_in, read_cgroup, read_hierarchies
@@ -21,6 +20,7 @@ from inspector.kernel.process import Stat, read_stat
 from sandbox import cgroup
 from sandbox.document import printable
 from sandbox.errors import SandboxError
+from sandbox.value import Value
 
 __all__ = ["Group", "Subject", "container_top", "hold"]
 
@@ -28,8 +28,7 @@ LARGEST_PID = 1 << 22
 FAILED = 1  # the exit code of what cannot be done to this process
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Value):
     """A process that lived when all of this was read. `mounts` are its own, their roots as we see them."""
 
     pid: int
@@ -64,8 +63,7 @@ class Subject:
         return Group(controller, cgroup.Place(hierarchy, top, directory))
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Value):
     """A container's cgroup for one controller."""
 
     controller: str

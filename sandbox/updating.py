@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -20,6 +19,7 @@ from sandbox.limits import UNLIMITED, Limits, host_config
 from sandbox.spec import Spec
 from sandbox.state import Store
 from sandbox.subject import Group
+from sandbox.value import replace
 
 __all__ = ["merged", "update", "write"]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sandbox.errors import SandboxError
 from sandbox.inroot import in_root_open, root_directory
+from sandbox.value import Value
 
 __all__ = ["User", "group_id", "look_up", "read_users"]
 
@@ -21,8 +21,7 @@ PASSWD_FIELDS = 6
 GROUP_FIELDS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Value):
     """The ids a program runs with, its home and its shell ("" where no entry tells one)."""
 
     uid: int

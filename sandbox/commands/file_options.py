@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import SandboxError
 from sandbox.parsing import Arguments, Parser
+from sandbox.value import replace
 
 if TYPE_CHECKING:
     from sandbox.images.origin import Defaults, Origin

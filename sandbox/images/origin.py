@@ -8,18 +8,17 @@ that is given drops the image's command as well, and an empty one both.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sandbox.errors import SandboxError
+from sandbox.value import Value
 
 __all__ = ["Defaults", "Origin", "command", "defaults"]
 
 Pairs = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Value):
     """The image, and what of its configuration is nobody else's concern. Without an `id` it was a directory."""
 
     id: str = ""

@@ -7,7 +7,6 @@ import fcntl
 import socket
 import struct
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import replace
 from typing import Any
 
 from sandbox.errors import SandboxError
@@ -18,6 +17,7 @@ from sandbox.network.document import connected
 from sandbox.network.plan import Plan, links_of, plan
 from sandbox.network.registry import ROUTES, Lease, Networks, Record
 from sandbox.network.settings import DEFAULT, Network
+from sandbox.value import replace
 
 __all__ = ["Linked", "connect", "plan_for", "release", "sweep"]
 

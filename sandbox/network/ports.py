@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from sandbox.errors import SandboxError
+from sandbox.value import Value
 
 __all__ = ["Bindings", "Port", "bindings", "column", "is_address", "lines", "parse_exposed", "parse_ports"]
 
@@ -22,8 +22,7 @@ PROTOCOLS = ("tcp", "udp")
 RANGE = r"(\d{1,5})(?:-(\d{1,5}))?"
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
+class Port(Value):
     """One port of the container on one of the host; 0 is any that is free, up to `last` the first that is free.
 
     An empty `host_ip` is every address of the host.

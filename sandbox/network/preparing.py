@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 from sandbox.errors import SandboxError
 from sandbox.network.settings import DEFAULT, Network
 from sandbox.state import Store
+from sandbox.value import replace
 
 __all__ = ["own_files", "plan", "resolve", "warnings"]
 

@@ -15,13 +15,13 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 
 from sandbox.codec import decode, encode
 from sandbox.errors import SandboxError
 from sandbox.network.addresses import Subnet, choose_subnet, parse_routes, parse_subnet, to_text
 from sandbox.network.netlink import link_index
 from sandbox.state import replace_document
+from sandbox.value import Value, replace
 
 __all__ = ["ROUTES", "Lease", "Networks", "Record"]
 
@@ -29,8 +29,7 @@ LINK = "cgscope-"  # with 7 more letters this is as long as a name may be
 ROUTES = "/proc/net/route"
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Value):
     """A container's place on a network. `veth` is the host's end of its pair; `ifb` of its rate limit, or ""."""
 
     address: str
@@ -40,8 +39,7 @@ class Lease:
     names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Value):
     """One network. `chosen`: its subnet was not asked for by name, so it may be another the next time."""
 
     name: str
@@ -50,9 +48,9 @@ class Record:
     link: str
     subnet: str
     gateway: str
+    leases: dict[str, Lease]
     chosen: bool = True
     internal: bool = False
-    leases: dict[str, Lease] = field(default_factory=dict)
 
     @property
     def group(self) -> int:
@@ -137,7 +135,7 @@ class Networks:
             self.refuse_overlap(subnet, name)
         chosen = subnet or choose_subnet(self.taken())
         identity, now = os.urandom(32).hex(), time.time()
-        blank = Record(name, identity, now, new_link(), "", "", chosen=subnet is None, internal=internal)
+        blank = Record(name, identity, now, new_link(), "", "", {}, chosen=subnet is None, internal=internal)
         made = blank.with_subnet(chosen)
         return replace(made, gateway=gateway) if gateway else made
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 import socket
-from dataclasses import dataclass
 
 from sandbox.errors import SandboxError
 from sandbox.network.ports import Port, is_address
+from sandbox.value import Value
 
 __all__ = ["BUILT_IN", "DEFAULT", "Network", "check_network_name", "parse_host", "parse_rate"]
 
@@ -26,8 +26,7 @@ LOWEST_RATE, HIGHEST_RATE = 8_000, 32_000_000_000  # bits a second: tbf counts b
 GROUP_ADDRESS = 0x01
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(Value):
     """One container's network.
 
     `mode` is none, host, container:ID, or the name of a network; `rate_bits` is bits a second, 0 for no limit.

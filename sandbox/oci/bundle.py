@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sandbox.capabilities import ALL, mask
 from sandbox.errors import SandboxError
 from sandbox.privileges import Sets
+from sandbox.value import Value
 
 __all__ = ["Bundle", "Hook", "Mount", "Namespace", "Process", "parse", "parse_process", "read"]
 
@@ -27,16 +27,14 @@ OF_A_PROCESS = ("scheduler", "ioPriority", "execCPUAffinity")
 UNSUPPORTED = ("intelRdt", "personality", "mountLabel", "timeOffsets", "memoryPolicy", "netDevices")
 
 
-@dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(Value):
     """One of the container's own, or with a path an existing one."""
 
     kind: str
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Value):
     """One of `mounts`, as it is written."""
 
     destination: str
@@ -45,8 +43,7 @@ class Mount:
     options: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(Value):
     """A program that is run at one point of a container's life; `timeout` in seconds, 0 for none."""
 
     path: str
@@ -55,8 +52,7 @@ class Hook:
     timeout: float = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(Value):
     """What is started, and as whom. Capability names are without CAP_; `console` is rows and columns."""
 
     args: tuple[str, ...]
@@ -74,8 +70,7 @@ class Process:
     no_new_privileges: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(Value):
     """A whole config.json; `seccomp` is the profile as JSON, "" for none, `resources` is as it is written."""
 
     version: str

@@ -17,7 +17,6 @@ import shutil
 import signal
 import socket
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from inspector.kernel.cgroups import read_hierarchies
@@ -31,6 +30,7 @@ from sandbox.oci import bundle as bundles
 from sandbox.oci import hooks, options, plan
 from sandbox.oci.records import Record, Records
 from sandbox.signals import exit_code
+from sandbox.value import replace
 
 __all__ = ["Ends", "create", "delete", "execute", "kill", "pause", "processes", "resume", "start", "update", "wait"]
 

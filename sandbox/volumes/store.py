@@ -15,11 +15,11 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.removal import remove_tree
+from sandbox.value import replace
 from sandbox.volumes.wanted import Volume, check_volume_name
 
 __all__ = ["NoSuchVolume", "Volumes", "named_volumes", "users_of", "volumes_from"]

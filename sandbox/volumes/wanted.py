@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sandbox.errors import SandboxError
+from sandbox.value import Value
 
 __all__ = ["Tmpfs", "Volume", "check_volume_name", "parse_mount", "parse_tmpfs", "parse_volume", "target_of"]
 
@@ -24,8 +24,7 @@ SWITCHES = ("readonly", "bind-nonrecursive", "volume-nocopy")
 VALUES = ("type", "source", "target", "bind-propagation", "bind-recursive", "tmpfs-size", "tmpfs-mode", "consistency")
 
 
-@dataclass(frozen=True, slots=True)
-class Volume:
+class Volume(Value):
     """A file or directory of the host, bound into the container; with a `name` it is a volume of ours.
 
     `recursion` tells of what is mounted below the source: "enabled" (bound too, read-only too), "writable"
@@ -59,8 +58,7 @@ class Volume:
         return f"{self.name or self.source}:{self.target}{':ro' if self.read_only else ''}"
 
 
-@dataclass(frozen=True, slots=True)
-class Tmpfs:
+class Tmpfs(Value):
     """A filesystem in memory (`--tmpfs target[:options]`): mount flags by name, and options tmpfs itself reads."""
 
     target: str

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from argparse import Namespace
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +24,7 @@ from sandbox.network.registry import Lease, Networks, Record
 from sandbox.network.settings import Network, parse_host, parse_rate
 from sandbox.parsing import new_parser
 from sandbox.state import Store
+from sandbox.value import replace
 from tests.testbed.commands import REPOSITORY
 
 CONTAINER = "0123456789abcdef" * 4
@@ -256,7 +256,7 @@ def test_addresses_are_given_out_once() -> None:
 
 def record(**changes: Any) -> Record:  # noqa: ANN401
     """Return a network."""
-    fields: dict[str, Any] = {"subnet": "172.30.0.0/16", "gateway": "172.30.0.1", **changes}
+    fields: dict[str, Any] = {"subnet": "172.30.0.0/16", "gateway": "172.30.0.1", "leases": {}, **changes}
     return Record("mine", "a" * 64, 0.0, "cgscope-1234567", **fields)
 
 
