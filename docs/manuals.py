@@ -25,6 +25,8 @@ from inspector import nsinspect
 from inspector.ctop import options as ctop_options
 from inspector.ctop.keys import KEYS, PANEL_KEYS
 from sandbox import cli
+from sandbox.full_parsing import full
+from sandbox.parsing import Parser
 
 __all__ = ["made", "main", "parsers"]
 
@@ -68,7 +70,8 @@ SEE = {
 
 def _verb_parser(name: str) -> argparse.ArgumentParser:
     module = import_module(f"sandbox.commands.{cli.VERBS[name]}")
-    return cast("argparse.ArgumentParser", getattr(module, f"{name}_parser")())
+    made = getattr(module, f"{name}_parser")()
+    return full(made) if isinstance(made, Parser) else cast("argparse.ArgumentParser", made)
 
 
 def sandbox_parser() -> argparse.ArgumentParser:

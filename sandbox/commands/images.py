@@ -9,8 +9,13 @@ from sandbox.commands.output import each, ending_with_one, say_line, write_archi
 from sandbox.parsing import Arguments, Parser, new_parser
 
 if TYPE_CHECKING:
+    from typing import TypeVar
+
+    from sandbox.full_parsing import FullParser
     from sandbox.images.store import Images
     from sandbox.state import Store
+
+    AnyParser = TypeVar("AnyParser", Parser, FullParser)
 
 __all__ = [
     "history",
@@ -127,7 +132,7 @@ def images_parser() -> Parser:
     return _add_listing(parser)
 
 
-def _add_listing(parser: Parser) -> Parser:
+def _add_listing(parser: AnyParser) -> AnyParser:
     parser.add_argument("-a", "--all", action="store_true", help="all of them, as without it")
     parser.add_argument("-q", "--quiet", action="store_true", help="only their ids")
     parser.add_argument("--no-trunc", action="store_true", help="whole ids")
@@ -169,7 +174,7 @@ def rmi_parser() -> Parser:
     return _add_removal(new_parser("rmi", "[-f] IMAGE...", "Remove images, by name or id."))
 
 
-def _add_removal(parser: Parser) -> Parser:
+def _add_removal(parser: AnyParser) -> AnyParser:
     parser.add_argument("-f", "--force", action="store_true", help="also one that stopped containers were made of")
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     return parser
@@ -198,7 +203,7 @@ def tag_parser() -> Parser:
     return _add_tagging(new_parser("tag", "IMAGE NAME[:TAG]", "Give an image one more name."))
 
 
-def _add_tagging(parser: Parser) -> Parser:
+def _add_tagging(parser: AnyParser) -> AnyParser:
     parser.add_argument("image", metavar="IMAGE")
     parser.add_argument("name", metavar="NAME")
     return parser
@@ -220,7 +225,7 @@ def history_parser() -> Parser:
     return _add_history(new_parser("history", "[OPTIONS] IMAGE", "Show the steps that an image was made in."))
 
 
-def _add_history(parser: Parser) -> Parser:
+def _add_history(parser: AnyParser) -> AnyParser:
     parser.add_argument("--no-trunc", action="store_true", help="whole ids and commands")
     parser.add_argument("image", metavar="IMAGE")
     return parser
@@ -245,10 +250,13 @@ def _history(arguments: Arguments, store: Store) -> int:
     return 0
 
 
-def image_parser() -> Parser:
+def image_parser() -> FullParser:
     """Return the parser of `sandbox image`."""
-    parser = new_parser("image", "COMMAND ...", "Work with images; each command is also one of its own, but inspect.")
-    commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND", parser_class=Parser)
+    from sandbox.full_parsing import new_full_parser  # noqa: PLC0415
+
+    text = "Work with images; each command is also one of its own, but inspect."
+    parser = new_full_parser("image", "COMMAND ...", text)
+    commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
     _add_listing(commands.add_parser("ls", help="list images"))
     inspect = commands.add_parser("inspect", help="show all that is known of images, as JSON")
     inspect.add_argument("-f", "--format", default="", metavar="TEXT", help="such as '{{.Id}}'")
@@ -262,7 +270,7 @@ def image_parser() -> Parser:
 
 def image(words: list[str], store: Store) -> int:
     """Work with images."""
-    arguments = image_parser().parse_args(words)
+    arguments = image_parser().parse_args(words, Arguments())
     actions = {"ls": _list, "inspect": _inspect, "rm": _remove, "tag": _tag, "history": _history, "prune": _prune}
     return actions[arguments.action](arguments, store)
 

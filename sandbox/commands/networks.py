@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from sandbox.commands.output import each, say_line
 from sandbox.errors import SandboxError
-from sandbox.parsing import Parser, new_parser
+from sandbox.parsing import Arguments, Parser, new_parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sandbox.full_parsing import FullParser
     from sandbox.state import Store
 
 __all__ = ["network", "network_parser", "port", "port_parser"]
@@ -25,12 +26,14 @@ ACTIONS = """\
 """
 
 
-def network_parser() -> Parser:
+def network_parser() -> FullParser:
     """Return the parser of `sandbox network`."""
     usage = "create|ls|inspect|rm|prune [OPTIONS] [NETWORK...]"
-    parser = new_parser("network", usage, f"Networks of containers.\n\n{ACTIONS}")
     from argparse import RawDescriptionHelpFormatter  # noqa: PLC0415
 
+    from sandbox.full_parsing import new_full_parser  # noqa: PLC0415
+
+    parser = new_full_parser("network", usage, f"Networks of containers.\n\n{ACTIONS}")
     parser.formatter_class = RawDescriptionHelpFormatter
     parser.add_argument("action", choices=["create", "ls", "list", "inspect", "rm", "remove", "prune"])
     parser.add_argument("networks", nargs="*", metavar="NETWORK")
@@ -49,7 +52,7 @@ def network_parser() -> Parser:
 def network(words: list[str], store: Store) -> int:
     """Make, list, show and remove networks."""
     parser = network_parser()
-    arguments = parser.parse_intermixed_args(words)
+    arguments = parser.parse_intermixed_args(words, Arguments())
     from sandbox.network import manage  # noqa: PLC0415
     from sandbox.reconcile import reconcile  # noqa: PLC0415
 

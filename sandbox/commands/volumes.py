@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING
 
 from sandbox.commands.output import each, ending_with_one, say_line
 from sandbox.errors import SandboxError
-from sandbox.parsing import Arguments, Parser, new_parser
+from sandbox.parsing import Arguments
 
 if TYPE_CHECKING:
+    from sandbox.full_parsing import FullParser
     from sandbox.state import Store
 
 __all__ = ["volume", "volume_parser"]
 
 
-def volume_parser() -> Parser:
+def volume_parser() -> FullParser:
     """Return the parser of `sandbox volume`."""
-    parser = new_parser("volume", "COMMAND ...", "Make, list, show and remove volumes.")
-    commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND", parser_class=Parser)
+    from sandbox.full_parsing import new_full_parser  # noqa: PLC0415
+
+    parser = new_full_parser("volume", "COMMAND ...", "Make, list, show and remove volumes.")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
     create = commands.add_parser("create", help="make a volume, and print its name")
     create.add_argument("--label", action="append", default=[], metavar="K[=V]", help="a label")
     create.add_argument("name", nargs="?", default="", metavar="NAME")
@@ -39,7 +42,7 @@ def volume_parser() -> Parser:
 
 def volume(words: list[str], store: Store) -> int:
     """Work with volumes."""
-    arguments = volume_parser().parse_args(words)
+    arguments = volume_parser().parse_args(words, Arguments())
     actions = {"create": _create, "ls": _list, "inspect": _inspect, "rm": _remove, "prune": _prune}
     return actions[arguments.action](arguments, store)
 

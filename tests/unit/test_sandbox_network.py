@@ -7,7 +7,6 @@ import ipaddress
 import os
 import subprocess
 import sys
-from argparse import Namespace
 from typing import Any
 
 import pytest
@@ -35,7 +34,7 @@ def options(*words: str) -> Network:
     """Return the network of a command line."""
     parser = new_parser("run", "", "")
     add_network_options(parser)
-    found: Namespace = parser.parse_args(words)
+    found = parser.parse_args(list(words))
     return network_of(found)
 
 
