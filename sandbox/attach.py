@@ -29,12 +29,13 @@ MONITOR_KILLED = 137
 
 
 class Attaching(Value):
-    """How to attach: whether we type, pass signals on, and what leaves it (bytes; nothing: no key does)."""
+    """How to attach: whether we type, pass signals on, what leaves it (bytes; nothing: no key does), what is shown."""
 
     stdin: bool = True
     signals: bool = True
     tty: bool = False
     keys: bytes = b"\x10\x11"
+    shown: frozenset[int] = frozenset((1, 2))
 
 
 def parse_keys(text: str) -> bytes:
@@ -146,7 +147,8 @@ class _Attached:
         kind, text = data[:1], data[1:]
         if kind in STREAMS:
             try:
-                terminal.write_whole(STREAMS[kind], text)
+                if STREAMS[kind] in self._how.shown:
+                    terminal.write_whole(STREAMS[kind], text)
             except BrokenPipeError:  # nobody reads us: we end as by the signal, and so does what is ours
                 self._code = 128 + signal.SIGPIPE
                 self._loop.stop()

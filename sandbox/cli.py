@@ -152,7 +152,7 @@ def _dispatch(words: list[str]) -> int:
         say_line(f"sandbox {version('cgscope')}")
         return 0
     if words[0] not in VERBS:
-        raise SandboxError(f"{words[0]!r} is not a sandbox command (see sandbox --help)")
+        raise SandboxError(f"{words[0]!r} is not a sandbox command (see sandbox --help)", 1)
     from sandbox.state import Store, default_root  # noqa: PLC0415
 
     module = import_module(f"sandbox.commands.{VERBS[words[0]]}")

@@ -41,8 +41,11 @@ def create(prepared: Prepared, store: Store) -> str:
     return str(prepared.document["Id"])
 
 
-def run(prepared: Prepared, store: Store, keys: bytes = b"") -> int:
-    """Make a container and start its program; returns its exit code, or 0 at once with -d, whose id is printed."""
+def run(prepared: Prepared, store: Store, how: Attaching | None = None) -> int:
+    """Make a container and start its program; returns its exit code, or 0 at once with -d, whose id is printed.
+
+    `how` is given where we are attached in another way than to all of it.
+    """
     _warn(prepared)
     container = prepared.document["Id"]
 
@@ -51,11 +54,11 @@ def run(prepared: Prepared, store: Store, keys: bytes = b"") -> int:
         return lambda: _quietly(lambda: destroy(store, store.load(container)))
 
     with blocked_signals():
-        if _needs_no_monitor(prepared.spec):
+        if how is None and _needs_no_monitor(prepared.spec):
             return _run_in_foreground(prepared, store, establish)
         from sandbox.attach import Attaching  # noqa: PLC0415  not where we are the monitor
 
-        how = Attaching(stdin=prepared.spec.interactive, tty=prepared.spec.tty, keys=keys)
+        how = how or Attaching(stdin=prepared.spec.interactive)
         code = _start(prepared, store, establish, None if prepared.spec.detach else how)
         if prepared.spec.detach:
             sys.stdout.write(f"{container}\n")

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+import contextlib
+from typing import Any, NoReturn
 
-from sandbox.errors import SandboxError
-from sandbox.parsing import Parser, new_parser
+from sandbox.parsing import Parser, boolean, new_parser, wrong
 
 __all__ = ["FullParser", "full", "new_full_parser"]
 
+NOTHING = "--\0"  # the option that a flag with `=false` is
+
 
 class FullParser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line and end with 125, as Docker's do."""
+    """An ArgumentParser with Docker's habits: errors of one line, and flags as `--flag=true`, `--flag=false`."""
 
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong with the command line."""
-        raise SandboxError(f"{message} (see {self.prog} --help)")
+        raise wrong(self.prog, message)
+
+    def _parse_optional(self, arg_string: str) -> Any:  # noqa: ANN401  argparse's own, which differs by version
+        name, equals, value = arg_string.partition("=")
+        if equals and isinstance(self._option_string_actions.get(name), argparse._StoreTrueAction):  # noqa: SLF001
+            with contextlib.suppress(ValueError):
+                return super()._parse_optional(name if boolean(value) else NOTHING)
+        return super()._parse_optional(arg_string)
 
 
 def full(parser: Parser) -> FullParser:
@@ -26,6 +35,7 @@ def full(parser: Parser) -> FullParser:
     )
     for names, how in parser.declared:
         made.add_argument(*names, **how)
+    made.add_argument(NOTHING, action="store_true", dest=argparse.SUPPRESS, help=argparse.SUPPRESS)
     made.set_defaults(**parser.defaults)
     return made
 

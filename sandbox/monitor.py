@@ -102,6 +102,7 @@ def _leave_the_terminal() -> None:
 
 def _start(prepared: Prepared, store: Store, listener: int, confirm: Callable[[], None]) -> Handed:
     """Start the program, its output coming to us; returns what is to be watched."""
+    store.reserve(prepared.document["Id"])
     stdin, out, err = init.NULL, init.NULL, init.NULL
     outputs: dict[str, int] = {}
     typed = None

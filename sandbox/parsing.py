@@ -14,11 +14,34 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-__all__ = ["REMAINDER", "Arguments", "Parser", "new_parser", "parse_up_to_program", "read_plainly"]
+__all__ = [
+    "REMAINDER",
+    "Arguments",
+    "Parser",
+    "boolean",
+    "new_parser",
+    "parse_up_to_program",
+    "read_plainly",
+    "wrong",
+]
 
 REMAINDER = "..."  # argparse.REMAINDER
 MANY = 1 << 30
+TRUE, FALSE = ("1", "t", "true"), ("0", "f", "false")  # as Go's strconv.ParseBool
+MISSING = "the following arguments are required"  # argparse's words
 FEWEST_AND_MOST = {None: (0, 0), "?": (0, 1), "*": (0, MANY), "+": (1, MANY), REMAINDER: (0, MANY)}
+
+
+def boolean(text: str) -> bool:
+    """Return what `true` or `false` means; ValueError for anything else."""
+    if text.lower() not in TRUE + FALSE:
+        raise ValueError(f"true or false, not {text!r}")
+    return text.lower() in TRUE
+
+
+def wrong(prog: str, message: str) -> SandboxError:
+    """Return what is wrong with a command line, with Docker's exit code: 1 where something is missing, else 125."""
+    return SandboxError(f"{message} (see {prog} --help)", 1 if message.startswith(("no ", MISSING)) else 125)
 
 
 class Arguments:
@@ -59,7 +82,7 @@ class Parser:
 
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong with the command line."""
-        raise SandboxError(f"{message} (see {self.prog} --help)")
+        raise wrong(self.prog, message)
 
 
 def new_parser(name: str, usage: str, text: str) -> Parser:
@@ -116,6 +139,14 @@ class _Argument:
         if self._choices is not None and found not in self._choices:
             raise _NotPlain
         return found
+
+
+def _truth(value: str | None) -> bool:
+    """Return what a flag says: alone, or as Docker has it with `=true` or `=false`."""
+    try:
+        return value is None or boolean(value)
+    except ValueError:
+        raise _NotPlain from None
 
 
 def _is_operand(word: str) -> bool:
@@ -181,8 +212,8 @@ class _Reader:
     def _take(self, option: _Argument, value: str | None, words: list[str], at: int) -> int:
         """Keep an option, whose value is the next word when it is not given; returns where it goes on."""
         self._missing.discard(option.dest)
-        if option.action == "store_true" and value is None:
-            self.found[option.dest] = True
+        if option.action == "store_true":
+            self.found[option.dest] = _truth(value)
             return at + 1
         if option.action not in ("store", "append") or option.nargs:
             raise _NotPlain

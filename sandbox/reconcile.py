@@ -8,6 +8,8 @@ started; and what ran has ended, as the kernel kills it with its monitor.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 
@@ -21,12 +23,14 @@ from sandbox.teardown import destroy, take_down
 
 __all__ = ["reconcile"]
 
+UNPACKING = "new-"  # sandbox.images.store.NEW
 KILLED = 137
 REBOOTED = 255
 
 
 def reconcile(store: Store) -> list[Document]:
     """Clean up, and return the documents of the containers that there are, the newest first."""
+    _sweep_images(store)
     if not store.exists():
         return []
     with store.lock():
@@ -42,6 +46,16 @@ def reconcile(store: Store) -> list[Document]:
             sys.stderr.write(f"sandbox: warning: cannot clean up {text['Name']}: {describe(error)}\n")
     connection.sweep(store)
     return store.all() if orphans else found
+
+
+def _sweep_images(store: Store) -> None:
+    """Remove what loads of images that were killed have left."""
+    with contextlib.suppress(FileNotFoundError):
+        if any(name.startswith(UNPACKING) for name in os.listdir(f"{store.root}/images")):
+            from sandbox.images.store import Images  # noqa: PLC0415  rare
+            from sandbox.images.usage import layers_in_use  # noqa: PLC0415
+
+            Images(store.root).clean(lambda: layers_in_use(store))
 
 
 def _is_orphan(text: Document) -> bool:

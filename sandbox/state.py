@@ -3,6 +3,7 @@
     <root>/lock                       flock: held while names are given and taken, never while anybody waits
     <root>/containers/<id>/           flock: held while this container's document is changed
     <root>/containers/<id>/state.json the document of `sandbox inspect`
+    <root>/containers/<id>/state.json.spare  room for one more of it, so that an end is recorded on a full disk too
     <root>/containers/<id>/upper, work, merged, hostname, hosts, log.jsonl
     <root>/names/<name> -> <id>       who has a name; a symbolic link is made atomically
 
@@ -14,6 +15,7 @@ Who holds both locks has taken the store's last.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
 else:
     Document = dict
 ID_LENGTH = 64
+SPARE = ".spare"
+# What a document may grow by while its container runs: five results of health checks of 4,096 characters.
+GROWTH_BYTES = 24 << 10
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def default_root() -> str:
@@ -46,14 +52,37 @@ def default_root() -> str:
 
 
 def replace_document(path: str, document: Document, *, durable: bool = False) -> None:
-    """Replace a file by a document as JSON, whole or not at all; a `durable` one is on the disk when this returns."""
-    text = json.dumps(document)  # in one go: with `indent`, or to a file, it takes ten times as long
-    with open(f"{path}.new", "w", encoding="utf-8") as file:
-        file.write(text)
+    """Replace a file by a document as JSON, whole or not at all; a `durable` one is on the disk when this returns.
+
+    Where the disk is full it goes into the room that reserve() has made for it.
+    """
+    text = json.dumps(document).encode()  # in one go: with `indent`, or to a file, it takes ten times as long
+    try:
+        _write(f"{path}.new", os.O_CREAT | os.O_TRUNC, text, durable=durable)
+    except OSError as error:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{path}.new")
+        if error.errno not in FULL or not os.path.exists(f"{path}{SPARE}"):
+            raise
+        _write(f"{path}{SPARE}", 0, text, durable=durable)
+        # What is replaced is the next spare: were its blocks free for an instant, somebody else would have them.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{path}.old")
+        os.link(path, f"{path}.old")
+        os.replace(f"{path}{SPARE}", path)
+        os.replace(f"{path}.old", f"{path}{SPARE}")
+    else:
+        os.replace(f"{path}.new", path)
+
+
+def _write(path: str, flags: int, data: bytes, *, durable: bool) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o600)
+    with open(fd, "wb") as file:
+        file.write(data)
+        file.truncate()
+        file.flush()
         if durable:
-            file.flush()
-            os.fdatasync(file.fileno())
-    os.replace(f"{path}.new", path)
+            os.fdatasync(fd)
 
 
 class Store:
@@ -145,6 +174,15 @@ class Store:
         What is not waits in memory: a machine that loses its power loses its running containers anyway.
         """
         replace_document(f"{self.directory(document['Id'])}/state.json", document, durable=durable)
+
+    def reserve(self, container: str) -> None:
+        """Make sure that whatever becomes of a container can be recorded: OSError when the disk is full."""
+        path = f"{self.directory(container)}/state.json"
+        fd = os.open(f"{path}{SPARE}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(fd, 0, os.stat(path).st_size + GROWTH_BYTES)
+        finally:
+            os.close(fd)
 
     def load(self, container: str) -> Document:
         """Return the document of a full id; NoSuchContainer when it is gone."""

@@ -61,6 +61,7 @@ __all__ = [
     "prctl",
     "set_mount_attributes",
     "setns",
+    "syncfs",
     "umount",
     "unshare",
 ]
@@ -195,6 +196,11 @@ def mount(source: str | None, target: str, fstype: str | None, flags: int = 0, d
 def umount(target: str, flags: int = 0) -> None:
     """Unmount (umount2(2))."""
     _check(_libc.umount2(os.fsencode(target), flags), "umount", target)
+
+
+def syncfs(fd: int) -> None:
+    """Put all that was written to a file's filesystem on its disk (syncfs(2))."""
+    _check(_libc.syncfs(fd), "syncfs")
 
 
 def unshare(flags: int) -> None:

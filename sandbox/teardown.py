@@ -8,7 +8,7 @@ import signal
 import time
 
 from sandbox import cgroup, document, events
-from sandbox.errors import NoSuchContainer
+from sandbox.errors import NoSuchContainer, describe
 from sandbox.liveness import is_running
 from sandbox.network import connection
 from sandbox.network.document import disconnected
@@ -68,7 +68,10 @@ def finish(store: Store, container: str, code: int, error: str = "", restart: in
     except NoSuchContainer:  # removed by force meanwhile
         return
     out_of_memory = cgroup.oom_kills(document.places_of(text)) > 0  # while there is a counter
-    take_down(store, text)
+    try:
+        take_down(store, text)
+    except OSError as problem:  # a full disk: the next command sweeps up, the end is recorded now
+        error = error or describe(problem)
     if out_of_memory:
         events.of_container(store.root, text, "oom")
     ran = time.time() - seconds_of(text["State"]["StartedAt"])

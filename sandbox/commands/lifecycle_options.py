@@ -63,7 +63,7 @@ def lifecycle_of(arguments: Arguments) -> Lifecycle:
         stop_timeout=arguments.stop_timeout,
         log_driver=arguments.log_driver,
         log_options=lifecycle.pairs(arguments.log_opt, "log option"),
-        stdin_once=arguments.interactive and not arguments.detach,
+        stdin_once=arguments.interactive and not arguments.detach and "stdin" in (arguments.attach or ("stdin",)),
     )
 
 

@@ -13,14 +13,17 @@ from sandbox.commands.network_options import add_network_options, network_of
 from sandbox.commands.output import say_line
 from sandbox.commands.sharing_options import add_sharing_options, sharing_of
 from sandbox.errors import SandboxError
-from sandbox.parsing import Arguments, Parser, new_parser, parse_up_to_program
+from sandbox.parsing import Arguments, Parser, boolean, new_parser, parse_up_to_program
 
 if TYPE_CHECKING:
+    from sandbox.attach import Attaching
     from sandbox.prepare import Prepared
     from sandbox.spec import Spec
     from sandbox.state import Store
 
 __all__ = ["add_container_options", "exec", "exec_parser", "prepare_from", "run", "run_parser", "spec_of"]
+
+STREAMS = ("stdin", "stdout", "stderr")
 
 
 def run_parser() -> Parser:
@@ -30,6 +33,8 @@ def run_parser() -> Parser:
     parser.add_argument("-d", "--detach", action="store_true", help="in the background; prints the container's id")
     keys = "what leaves it and lets it go on (with -t; default ctrl-p,ctrl-q)"
     parser.add_argument("--detach-keys", default="", metavar="KEYS", help=keys)
+    signals = "pass signals on to it (default true); one that is not ends us, and it goes on"
+    parser.add_argument("--sig-proxy", type=boolean, default=True, metavar="true|false", help=signals)
     return parser
 
 
@@ -39,6 +44,8 @@ def add_container_options(parser: Parser) -> None:
     add_file_options(parser)
     add("-i", "--interactive", action="store_true", help="give it our standard input")
     add("-t", "--tty", action="store_true", help="give it a terminal")
+    streams = "only stdin, stdout or stderr (all of them otherwise)"
+    add("-a", "--attach", action="append", default=[], type=str.lower, choices=STREAMS, metavar="STREAM", help=streams)
     add("--rm", action="store_true", help="remove the container when it ends")
     add("--name", default="", help="its name; one is invented otherwise")
     add("-h", "--hostname", default="", help="its host name (default: its short id)")
@@ -77,13 +84,11 @@ def run(words: list[str], store: Store) -> int:
     arguments = parse_up_to_program(parser, words, "command")
     from sandbox import container  # noqa: PLC0415
 
+    if arguments.attach and arguments.detach:
+        raise SandboxError("conflicting options: cannot specify both --attach and --detach", 1)
     if arguments.interactive and arguments.tty and not arguments.detach and not os.isatty(0):
         raise SandboxError("the input device is not a TTY", 1)
-    keys = b""
-    if arguments.tty and not arguments.detach:
-        from sandbox.attach import DETACH_KEYS, parse_keys  # noqa: PLC0415
-
-        keys = parse_keys(arguments.detach_keys or DETACH_KEYS)
+    how = _attaching(arguments)
     prepared = prepare_from(arguments, parser, store)
     if arguments.dry_run:
         say_line(prepared.describe())
@@ -93,7 +98,23 @@ def run(words: list[str], store: Store) -> int:
 
         explain.start()
     with write_id(arguments.cidfile, prepared.document["Id"]):
-        return container.run(prepared, store, keys)
+        return container.run(prepared, store, how)
+
+
+def _attaching(arguments: Arguments) -> Attaching | None:
+    """Return how `run` attaches; None where that is to all of a program without a terminal, or to nothing."""
+    if arguments.detach or not (arguments.tty or arguments.attach or not arguments.sig_proxy):
+        return None
+    from sandbox.attach import DETACH_KEYS, Attaching, parse_keys  # noqa: PLC0415
+
+    names = arguments.attach or STREAMS
+    return Attaching(
+        stdin=arguments.interactive and "stdin" in names,
+        signals=arguments.sig_proxy,
+        tty=arguments.tty,
+        keys=parse_keys(arguments.detach_keys or DETACH_KEYS),
+        shown=frozenset(number for number, name in enumerate(STREAMS) if number and name in names),
+    )
 
 
 def spec_of(arguments: Arguments, parser: Parser, store: Store) -> Spec:

@@ -10,7 +10,7 @@ from sandbox.commands.lifecycle_options import write_id
 from sandbox.commands.output import each, say_line
 from sandbox.commands.running import add_container_options, prepare_from
 from sandbox.errors import SandboxError
-from sandbox.parsing import Parser, new_parser, parse_up_to_program
+from sandbox.parsing import Parser, boolean, new_parser, parse_up_to_program
 
 if TYPE_CHECKING:
     from sandbox.state import Store
@@ -78,7 +78,7 @@ def start(words: list[str], store: Store) -> int:
     if arguments.all:
         names = [text["Name"] for text in reversed(found) if container.comes_back(text)]
     elif not names:
-        parser.error("give a container, or --all")
+        parser.error("no container: give one, or --all")
     if not (arguments.attach or arguments.interactive):
         return each(names, lambda name: _start_one(store, name))
     if len(names) > 1:
@@ -132,7 +132,7 @@ def attach_parser() -> Parser:
     add = parser.add_argument
     add("--no-stdin", action="store_true", help="only look")
     add("--detach-keys", default="", metavar="KEYS", help=KEYS_HELP)
-    add("--sig-proxy", default="true", metavar="true|false", help="pass signals on to it (default true)")
+    add("--sig-proxy", type=boolean, default=True, metavar="true|false", help="pass signals on to it (default true)")
     add("container")
     return parser
 
@@ -141,8 +141,6 @@ def attach(words: list[str], store: Store) -> int:
     """Attach to a container in the background."""
     parser = attach_parser()
     arguments = parser.parse_args(words)
-    if arguments.sig_proxy.lower() not in ("true", "false", "1", "0"):
-        parser.error(f"--sig-proxy: true or false, not {arguments.sig_proxy!r}")
     from sandbox import attach, events  # noqa: PLC0415
     from sandbox.reconcile import reconcile  # noqa: PLC0415
 
@@ -159,7 +157,7 @@ def attach(words: list[str], store: Store) -> int:
     how = attach.Attaching(
         stdin=stdin,
         tty=tty,
-        signals=arguments.sig_proxy.lower() in ("true", "1"),
+        signals=arguments.sig_proxy,
         keys=attach.parse_keys(arguments.detach_keys or attach.DETACH_KEYS),
     )
     end = attach.connect(store, text)

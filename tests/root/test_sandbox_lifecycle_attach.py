@@ -137,6 +137,46 @@ def test_signals_reach_the_program(sandbox: Sandbox) -> None:
         assert running.stdout.read() == "told\n"
 
 
+SAYS = ("sh", "-c", "echo out; echo err >&2; cat; exit 3")
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (("-a", "stdout"), ("out\n", "")),
+        (("-a", "stderr"), ("", "err\n")),
+        (("-a", "STDOUT", "-a", "stdin", "-i"), ("out\ntyped", "")),
+        (("-a", "stdin", "-i"), ("", "")),
+    ],
+)
+def test_some_of_the_streams(sandbox: Sandbox, options: tuple[str, ...], shown: tuple[str, str]) -> None:
+    """`run -a` shows and gives what is named, keeps all in the log, and ends with the program's code, as Docker's."""
+    done = sandbox("run", "--name", "some", *options, "--rootfs", "/", *SAYS, check=False, text="typed")
+    assert (done.returncode, (done.stdout, done.stderr)) == (3, shown)
+    kept = sandbox("logs", "some")
+    assert (kept.stdout.startswith("out\n"), kept.stderr) == (True, "err\n")
+
+
+def test_streams_that_cannot_be(sandbox: Sandbox) -> None:
+    """`run -a` knows three names, and does not go with -d."""
+    for options, code in ((("-a", "all"), 125), (("-d", "-a", "stdout"), 1), (("--sig-proxy=maybe",), 125)):
+        done = sandbox("run", *options, "--rootfs", "/", "true", check=False)
+        assert (done.returncode, len(done.stderr.splitlines())) == (code, 1)
+
+
+def test_signals_that_are_not_passed_on(sandbox: Sandbox) -> None:
+    """`run --sig-proxy=false` ends by a signal of its own, also with --rm, and its container goes on."""
+    command = [*SANDBOX, "run", "--rm", "--name", "goes-on", "--sig-proxy=false", "--rootfs", "/"]
+    with subprocess.Popen(
+        [*command, "sh", "-c", "echo up; sleep 600"], env=sandbox.env, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "up\n"
+        running.terminate()
+        assert running.wait(timeout=60) == 143
+    assert sandbox.inspect("goes-on")["State"]["Running"] is True
+
+
 def _catches(pid: int, number: int) -> bool:
     """Tell whether a process has a handler for a signal."""
     return bool(int(sandboxing.status(pid, "SigCgt"), 16) & 1 << (number - 1))

@@ -383,6 +383,33 @@ def test_a_thousand_containers(sandbox: Sandbox) -> None:
     assert sandbox("prune", "-f").stdout.count("\n") == 1001 + 3
 
 
+FILLED = """
+mount -t tmpfs -o size=2m none $PLACE; mkdir $PLACE/state $PLACE/volume; export CGSCOPE_ROOT=$PLACE/state
+run() { $SANDBOX run -d --name $1 -v $PLACE/volume:/v --rootfs / sh -c "until [ -e /v/$1 ]; do sleep 0.05; done; $2"; }
+run ends "exit 7"; run asked "trap 'exit 8' TERM; touch /v/ready; while :; do sleep 0.05; done"
+until [ -e $PLACE/volume/ready ]; do touch $PLACE/volume/asked; sleep 0.05; done
+touch $PLACE/volume/ends
+cat /dev/zero > $PLACE/filler 2>/dev/null
+$SANDBOX stop -t 60 asked; $SANDBOX wait ends asked
+$SANDBOX inspect -f '{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}' ends asked
+cat /dev/zero >> $PLACE/filler 2>/dev/null; $SANDBOX start ends; echo $?
+rm $PLACE/filler; $SANDBOX start ends; $SANDBOX rm -f ends asked; ls $PLACE/state/containers
+"""
+
+
+def test_a_disk_that_is_full_at_the_end(tmp_path: os.PathLike[str]) -> None:
+    """What becomes of a container is recorded where the disk has filled meanwhile; what cannot be is not started."""
+    place = os.path.join(tmp_path, "place")
+    os.mkdir(place)
+    env = {**os.environ, "PLACE": place, "SANDBOX": " ".join(SANDBOX)}
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", FILLED], env=env, capture_output=True, text=True, check=False, timeout=300
+    )
+    lines = done.stdout.splitlines()[2:]
+    assert lines == ["asked", "7", "8", "exited 7 ", "exited 8 ", "125", "ends", "ends", "asked"], done
+    assert [line.endswith("No space left on device") for line in done.stderr.splitlines()] == [True], done
+
+
 def test_a_state_directory_that_cannot_be_used(tmp_path: os.PathLike[str]) -> None:
     """A full disk, or a state directory that cannot be written, is one line and 125; nothing is left."""
     path = os.path.join(tmp_path, "full")

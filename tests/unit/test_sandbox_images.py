@@ -360,14 +360,16 @@ cli.main(["--root", sys.argv[1], "load", "-i", sys.argv[2]])
 
 
 @pytest.mark.parametrize("when", range(5))
-def test_a_load_that_is_killed(call: Call, tmp_path: Path, root: str, when: int) -> None:
+@pytest.mark.parametrize("command", ["images", "ps"])
+def test_a_load_that_is_killed(call: Call, tmp_path: Path, root: str, when: int, command: str) -> None:
     """A load that is killed at any of its steps leaves only what the next command removes; then it works."""
     archive = write(tmp_path, docker_archive([ONE, TWO]))
     done = subprocess.run([sys.executable, "-c", KILLED, root, archive, str(when)], cwd=REPOSITORY, check=False)
     assert done.returncode == -9
     assert any(name.startswith("new-") for name in kept(root))
-    assert call("images")[:2] == (0, "REPOSITORY   TAG   IMAGE ID   CREATED   SIZE\n")
+    assert call(command)[0] == 0
     assert kept(root) == []
+    assert call("images")[:2] == (0, "REPOSITORY   TAG   IMAGE ID   CREATED   SIZE\n")
     assert call("load", "-i", archive)[:2] == (0, "Loaded image: made:1\n")
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from sandbox import cli
 from sandbox.channel import Born, Closed, Console, Go, Ready, pair
+from sandbox.commands.running import run_parser
 from sandbox.errors import CommandNotFound, NoSuchContainer, SandboxError
+from sandbox.parsing import parse_up_to_program
 from sandbox.state import Document, Store
 
 ONE, TWO = "ab" * 32, "ac" * 32
@@ -150,12 +152,15 @@ def test_long_errors_fit() -> None:
         ([], 125),
         (["--help"], 0),
         (["run", "--help"], 0),
-        (["nosuch"], 125),
+        (["nosuch"], 1),
         (["run", "--rootfs", "/"], 125),
         (["run", "true"], 125),
         (["run", "--rootfs", "/", "--cpu-quota", "x", "true"], 125),
-        (["exec"], 125),
-        (["stop"], 125),
+        (["run"], 1),
+        (["exec"], 1),
+        (["exec", "nobody"], 1),
+        (["stop"], 1),
+        (["stop", "--no-such", "x"], 125),
         (["rm", "nobody"], 1),
         (["rm", "-f", "nobody"], 0),
         (["logs", "nobody"], 1),
@@ -172,7 +177,7 @@ def test_exit_codes_of_the_command_line(
     words: list[str],
     code: int,
 ) -> None:
-    """Usage errors are one line and 125, a container that does not exist is 1."""
+    """Bad options are one line and 125, missing words and a container that does not exist are 1, as with Docker."""
     monkeypatch.setenv("CGSCOPE_ROOT", os.path.join(tmp_path, "state"))
     try:
         got = cli.main(words)
@@ -190,6 +195,18 @@ def test_options_end_where_the_command_begins(tmp_path: os.PathLike[str], capsys
     assert cli.main([*root, "run", "--rootfs", "/", "--dry-run", "echo", "--rm", "-d", "--"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "exec   'echo' '--rm' '-d' '--'"
     assert not os.path.exists(os.path.join(tmp_path, "state"))
+
+
+@pytest.mark.parametrize(("words", "flags"), [
+    (["--rm=true", "-i=1", "img", "--rm=false"], (True, True, False)),
+    (["--rm=false", "-i=F", "-t=T", "img"], (False, False, True)),
+    (["--rm", "-it", "img", "-t=false"], (True, True, True)),
+])  # fmt: skip
+def test_flags_with_a_value(words: list[str], flags: tuple[bool, ...]) -> None:
+    """A flag may be followed by `=true` or `=false`, as in Docker; a program keeps its own."""
+    arguments = parse_up_to_program(run_parser(), words, "command")
+    assert (arguments.rm, arguments.interactive, arguments.tty) == flags
+    assert arguments.command == words[words.index("img") :]
 
 
 def test_sockets_close_on_exec() -> None:
