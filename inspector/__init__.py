@@ -14,9 +14,7 @@ that a program that needs one kernel file does not pay for the rest.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from inspector.errors import InspectorError, NoSuchContainer, NoSuchProcess, ParseError
     from inspector.fields import FIELDS, Field
@@ -52,4 +50,6 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.limits import parse_size
 from sandbox.users import User, group_id
 from sandbox.value import Value, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "Attributes",
@@ -42,7 +45,7 @@ DEFAULT_SHM = 64 << 20
 IPC_SYSCTLS = frozenset(
     f"kernel.{name}" for name in ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
 )
-SYSCTL = re.compile(r"[a-z0-9_]+(\.[a-zA-Z0-9_-]+)+")
+SYSCTL = r"[a-z0-9_]+(\.[a-zA-Z0-9_-]+)+"
 
 
 class Ulimit(Value):
@@ -104,7 +107,7 @@ def _bound(text: str, value: str) -> int:
 def _sysctl(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     name = name.replace("/", ".")
-    if not equals or not SYSCTL.fullmatch(name) or "\n" in value or "\0" in value:
+    if not equals or not re.fullmatch(SYSCTL, name) or "\n" in value or "\0" in value:
         raise SandboxError(f"invalid sysctl {text!r}: the form is net.core.somaxconn=1024")
     if name not in IPC_SYSCTLS and not name.startswith(("net.", "fs.mqueue.")):
         raise SandboxError(f"sysctl '{name}' is not allowed: it is this machine's, not a namespace's")

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import TypeVar
 
 from sandbox.codec import encode
 from sandbox.errors import SandboxError, describe, not_executed
@@ -76,7 +75,11 @@ class NotExecuted(Value):
 
 
 Message = Born | Proceed | Console | Ready | Go | Failed | NotExecuted
-M = TypeVar("M", Born, Proceed, Console, Ready, Go)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    M = TypeVar("M", Born, Proceed, Console, Ready, Go)
 KINDS = {kind.__name__: kind for kind in (Born, Proceed, Console, Ready, Go, Failed)}
 
 

@@ -7,6 +7,10 @@ None, tuple, frozenset, list, dict with string keys, and values of these.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+from types import NoneType, UnionType
+
 from sandbox.errors import SandboxError
 from sandbox.value import Value, defaults, fields
 
@@ -47,25 +51,29 @@ def decode(kind: type[T], data: object) -> T:
     return made
 
 
-def _decode(kind: Any, data: Any) -> Any:  # noqa: ANN401, PLR0911  a case a type
-    import types  # noqa: PLC0415  a start of a new container only encodes
-    import typing  # noqa: PLC0415
+def _hints(kind: type[Value]) -> dict[str, Any]:
+    """Return the types of a class's fields: typing.get_type_hints(), without typing."""
+    names = vars(sys.modules[kind.__module__])
+    return {name: eval(text, names) for name, text in kind.__annotations__.items()}  # noqa: S307  our own source
 
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if isinstance(kind, type) and issubclass(kind, Value):
-        hints = typing.get_type_hints(kind)
+
+def _decode(kind: Any, data: Any) -> Any:  # noqa: ANN401, PLR0911  a case a type
+    origin: Any = getattr(kind, "__origin__", None)
+    inner: tuple[Any, ...] = getattr(kind, "__args__", ())
+    if origin is None and isinstance(kind, type) and issubclass(kind, Value):
+        hints = _hints(kind)
         return kind(**{name: _decode(hints[name], value) for name, value in data.items() if name in hints})
-    if origin in (types.UnionType, typing.Union):
+    if isinstance(kind, UnionType):
         if data is None:
             return None
-        return _decode(next(each for each in inner if each is not types.NoneType), data)
+        return _decode(next(each for each in inner if each is not NoneType), data)
     if origin is tuple:
         if len(inner) == 2 and inner[1] is Ellipsis:  # noqa: PLR2004
             return tuple(_decode(inner[0], item) for item in data)
         return tuple(_decode(each, item) for each, item in zip(inner, data, strict=True))
     if origin in (frozenset, set, list):
         return origin(_decode(inner[0], item) for item in data)
-    if origin is not None and issubclass(origin, typing.Mapping):
+    if origin is not None and issubclass(origin, Mapping):
         return {key: _decode(inner[1], item) for key, item in data.items()}
     if isinstance(kind, type) and not isinstance(data, kind) and not (kind is float and isinstance(data, int)):
         raise TypeError(f"{data!r} is no {kind.__name__}")

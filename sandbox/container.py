@@ -12,7 +12,6 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from sandbox import channel, events, init, launch
 from sandbox.errors import SandboxError
@@ -24,6 +23,7 @@ from sandbox.spec import Spec
 from sandbox.state import Document, Store
 from sandbox.teardown import destroy, finish, settle, take_down
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.attach import Attaching
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable
-from typing import NamedTuple
 
+from inspector.kernel.named import NamedTuple
 from sandbox import syscalls
 
 __all__ = ["DEFAULT_RULES", "NODES", "Rule", "attach", "parse_rule", "program"]

@@ -10,7 +10,6 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from inspector.kernel.cgroups import Hierarchy
 from sandbox import attributes, lifecycle
@@ -24,10 +23,14 @@ from sandbox.spec import Spec
 from sandbox.state import Document
 from sandbox.times import timestamp
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 __all__ = ["new", "places_of", "private", "render", "table", "timestamp"]
 
 NEVER = "0001-01-01T00:00:00Z"
-PLACEHOLDER = re.compile(r"\{\{\s*(json\s+)?\.([\w.]*)\s*\}\}")
+PLACEHOLDER = r"\{\{\s*(json\s+)?\.([\w.]*)\s*\}\}"
 
 
 def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
@@ -197,8 +200,8 @@ def render(document: Document, template: str) -> str:
             return str(found).lower()
         return json.dumps(found) if isinstance(found, dict | list) else "<nil>" if found is None else str(found)
 
-    text = PLACEHOLDER.sub(value, template)
-    if "{{" in text and "{{" in PLACEHOLDER.sub("", template):
+    text = re.sub(PLACEHOLDER, value, template)
+    if "{{" in text and "{{" in re.sub(PLACEHOLDER, "", template):
         raise SandboxError("--format: only {{.Key.Key}} and {{json .Key}} are understood", 1)
     return text
 

@@ -16,7 +16,6 @@ import socket
 import stat
 import sys
 from collections.abc import Callable
-from typing import NoReturn
 
 from sandbox import (
     attributes,
@@ -39,6 +38,10 @@ from sandbox.overlays import Root
 from sandbox.privileges import Rights
 from sandbox.sharing import Joined, Sharing, write_time_offsets
 from sandbox.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 __all__ = ["Launch", "Program", "Streams", "descend", "joiner"]
 

@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from typing import NoReturn
 
 from sandbox import cgroup, channel, document, events, init, names, syscalls
 from sandbox.errors import SandboxError
@@ -19,6 +18,10 @@ from sandbox.state import Document, Store
 from sandbox.teardown import destroy
 from sandbox.times import timestamp
 from sandbox.value import Value, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 __all__ = ["Running", "create", "launch", "ourselves", "start"]
 

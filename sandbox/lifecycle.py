@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
-from sandbox import log_file
 from sandbox.errors import SandboxError
 from sandbox.times import parse_duration
 from sandbox.value import Value, fields
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "Healthcheck",
@@ -64,7 +66,10 @@ class Lifecycle(Value):
 
     def __post_init__(self) -> None:
         """Refuse a log that cannot be kept."""
-        log_file.check_options(self.log_driver, dict(self.log_options))
+        if self.log_options or self.log_driver != "json-file":
+            from sandbox import log_file  # noqa: PLC0415
+
+            log_file.check_options(self.log_driver, dict(self.log_options))
 
     @property
     def needs_monitor(self) -> bool:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
-from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "DEFAULT_PERIOD_US",
@@ -38,15 +40,16 @@ BLKIO_WEIGHT_RANGE = (10, 1_000)
 MINIMUM_QUOTA_US = 1_000
 MINIMUM_MEMORY = 6 * 1024 * 1024
 LARGEST = 2**63 - 1
-SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([bkmgtp])?(?:i?b)?", re.IGNORECASE)
-CPU_LIST = re.compile(r"\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*")
+# Not compiled before they are used, as in network/settings.py.
+SIZE = r"(?i)(\d+(?:\.\d+)?) ?([bkmgtp])?(?:i?b)?"
+CPU_LIST = r"\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*"
 THROTTLE_KEYS = {
     "read_bps": "BlkioDeviceReadBps",
     "write_bps": "BlkioDeviceWriteBps",
     "read_iops": "BlkioDeviceReadIOps",
     "write_iops": "BlkioDeviceWriteIOps",
 }
-HUGE_PAGE = re.compile(r"[1-9]\d{0,4}[KMGT]B")
+HUGE_PAGE = r"[1-9]\d{0,4}[KMGT]B"
 
 
 class Throttle(Value):
@@ -140,9 +143,11 @@ def host_config(limits: Limits) -> dict[str, Any]:
 
 def parse_size(text: str) -> int:
     """Return the bytes of `64m`, `1.5g`, `6291456`; units are powers of 1024, in any case, with or without b."""
-    match = SIZE.fullmatch(text)
+    match = re.fullmatch(SIZE, text)
     if not match or not text.isascii():
         raise SandboxError(f"invalid size: {text!r}")
+    from decimal import Decimal  # noqa: PLC0415  most starts have no use for it
+
     scale = 1024 ** ("bkmgtp".index(match[2].lower()) if match[2] else 0)
     size = int(Decimal(match[1]) * scale)
     if size > LARGEST:
@@ -183,7 +188,7 @@ def values(  # noqa: PLR0913  one for each option of `run`
     if burst < 0:
         raise SandboxError(f"--cpu-burst {burst}: not less than 0")
     for option, text in (("--cpuset-cpus", cpuset_cpus), ("--cpuset-mems", cpuset_mems)):
-        if text and not CPU_LIST.fullmatch(text):
+        if text and not re.fullmatch(CPU_LIST, text):
             raise SandboxError(f"invalid value {text!r} for {option}: the form is 0-3 or 0,1")
     _check_range("--cpu-shares", shares, SHARES_RANGE)
     _check_range("--blkio-weight", blkio_weight, BLKIO_WEIGHT_RANGE)
@@ -197,7 +202,7 @@ def values(  # noqa: PLR0913  one for each option of `run`
         "cpuset_cpus": cpuset_cpus,
         "cpuset_mems": cpuset_mems,
         "memory_bytes": _memory(memory, "limit"),
-        "memory_swap_bytes": UNLIMITED if memory_swap == "-1" else parse_size(memory_swap or "0") or None,
+        "memory_swap_bytes": UNLIMITED if memory_swap == "-1" else _size(memory_swap),
         "memory_reservation_bytes": _memory(memory_reservation, "reservation"),
         "memory_swappiness": None if memory_swappiness == UNLIMITED else memory_swappiness,
         "oom_kill_disable": oom_kill_disable,
@@ -229,6 +234,8 @@ def _cpu(cpus: str, quota: int, period: int, host_cpus: int) -> tuple[int, int]:
 
 def _quota_of_cpus(text: str, host_cpus: int) -> tuple[int, int]:
     """Translate `--cpus 0.5` to a quota of a 100 ms period; `--cpus 0` is no limit."""
+    from decimal import Decimal, InvalidOperation  # noqa: PLC0415
+
     try:
         cpus = Decimal(text)
     except InvalidOperation:
@@ -240,11 +247,16 @@ def _quota_of_cpus(text: str, host_cpus: int) -> tuple[int, int]:
     return int(cpus * DEFAULT_PERIOD_US), DEFAULT_PERIOD_US if cpus else 0
 
 
+def _size(text: str) -> int | None:
+    """Return the bytes of an option; None where nothing is limited."""
+    return parse_size(text) or None if text else None
+
+
 def _memory(text: str, what: str) -> int | None:
-    size = parse_size(text) if text else 0
-    if 0 < size < MINIMUM_MEMORY:
+    size = _size(text)
+    if size and size < MINIMUM_MEMORY:
         raise SandboxError(f"Minimum memory {what} allowed is 6MB")
-    return size or None
+    return size
 
 
 def _check_range(option: str, value: int, allowed: tuple[int, int]) -> None:
@@ -255,6 +267,6 @@ def _check_range(option: str, value: int, allowed: tuple[int, int]) -> None:
 
 def _huge_pages(text: str) -> tuple[str, int]:
     size, equals, amount = text.partition("=")
-    if not equals or not HUGE_PAGE.fullmatch(size):
+    if not equals or not re.fullmatch(HUGE_PAGE, size):
         raise SandboxError(f"invalid limit of huge pages {text!r}: the form is 2MB=64m")
     return size, parse_size(amount)

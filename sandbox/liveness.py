@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.kernel.process import read_stat
 from sandbox.state import Document
 
-__all__ = ["boot_id", "has_monitor", "is_running", "open_running", "start_time"]
+__all__ = ["age", "boot_id", "has_monitor", "is_running", "open_running", "start_time"]
 
 
 def boot_id() -> str:
@@ -24,6 +25,12 @@ def start_time(pid: int) -> int | None:
     except (OSError, ParseError):
         return None
     return None if found.state in ("Z", "X") else found.starttime_ticks
+
+
+def age(text: Document) -> float:
+    """Return for how long the container that a document of this boot tells of has run, in seconds."""
+    started = text["Cgscope"]["StartTime"] or 0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
 
 
 def _alive(pid: int, started: int | None, boot: str) -> bool:

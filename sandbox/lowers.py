@@ -11,8 +11,8 @@ import errno
 import os
 import stat
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from inspector.kernel.named import NamedTuple
 from sandbox.inroot import host_path, in_root_open, root_directory
 from sandbox.metadata import is_whiteout
 

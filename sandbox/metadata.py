@@ -6,8 +6,8 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
+from inspector.kernel.named import NamedTuple
 from sandbox.inroot import host_path
 
 __all__ = ["CAPABILITY", "Metadata", "is_whiteout", "nanoseconds", "read_attributes", "set_metadata"]

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from inspector.kernel.named import NamedTuple
 from sandbox.lowers import find
 from sandbox.rootfs import Mount
 

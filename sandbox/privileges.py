@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import NamedTuple
 
+from inspector.kernel.named import NamedTuple
 from sandbox import capabilities, syscalls
 from sandbox.errors import SandboxError
 from sandbox.seccomp.filters import Filter, load

@@ -12,8 +12,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
+from inspector.kernel.named import NamedTuple
 from sandbox.cgroup import Place
 from sandbox.devices import NODES
 from sandbox.spec import Spec

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
 
 from sandbox import capabilities
 from sandbox.errors import SandboxError
 from sandbox.privileges import Rights
 from sandbox.seccomp.filters import builtin_profile, filter_of
 from sandbox.value import Value, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["BUILTIN", "UNCONFINED", "Security", "of_document", "parse", "rights", "rights_of"]
 

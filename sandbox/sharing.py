@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
+from inspector.kernel.named import NamedTuple
 from sandbox import syscalls
 from sandbox.errors import NoSuchContainer, SandboxError
 from sandbox.liveness import open_running
@@ -30,7 +30,7 @@ FLAGS = {
     "uts": syscalls.CLONE_NEWUTS,
     "cgroup": syscalls.CLONE_NEWCGROUP,
 }
-OFFSET = re.compile(r"(monotonic|boottime)=(-?\d{1,10})")
+OFFSET = r"(monotonic|boottime)=(-?\d{1,10})"
 
 
 class Sharing(Value):
@@ -66,7 +66,7 @@ def sharing(*, time_offsets: Iterable[str] = (), **modes: str) -> Sharing:
             raise SandboxError(f"--{kind}: invalid {kind.upper()} mode: {mode!r}")
     offsets = {}
     for text in time_offsets:
-        match = OFFSET.fullmatch(text)
+        match = re.fullmatch(OFFSET, text)
         if not match or not text.isascii():
             raise SandboxError(f"invalid time offset {text!r}: the form is monotonic=SECONDS or boottime=SECONDS")
         offsets[match[1]] = int(match[2])

@@ -22,8 +22,9 @@ __all__ = [
     "environment",
 ]
 
-NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-HOSTNAME = re.compile(r"[a-zA-Z0-9._-]{1,64}")
+NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
+HOSTNAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+LONGEST_HOSTNAME = 64  # bytes, __NEW_UTS_LEN
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -70,7 +71,7 @@ class Spec(Value):
         """Refuse what no kernel could make a container of."""
         if self.name:
             check_name(self.name)
-        if self.hostname and not HOSTNAME.fullmatch(self.hostname):
+        if len(self.hostname) > LONGEST_HOSTNAME or not HOSTNAME.issuperset(self.hostname):
             raise SandboxError(f"invalid hostname: {self.hostname!r}")
         if not self.argv or not self.argv[0]:
             raise SandboxError("no command: give the program to start after the options")
@@ -88,7 +89,7 @@ class Spec(Value):
 
 def check_name(name: str) -> None:
     """Refuse a container name that Docker refuses."""
-    if not NAME.fullmatch(name):
+    if not re.fullmatch(NAME, name):
         raise SandboxError(f"invalid container name {name!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, two at least")
 
 

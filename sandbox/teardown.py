@@ -9,11 +9,10 @@ import time
 
 from sandbox import cgroup, document, events
 from sandbox.errors import NoSuchContainer, describe
-from sandbox.liveness import is_running
+from sandbox.liveness import age, is_running
 from sandbox.network import connection
 from sandbox.network.document import disconnected
 from sandbox.state import Document, Store
-from sandbox.times import seconds_of
 
 __all__ = ["destroy", "finish", "settle", "take_down"]
 
@@ -74,8 +73,7 @@ def finish(store: Store, container: str, code: int, error: str = "", restart: in
         error = error or describe(problem)
     if out_of_memory:
         events.of_container(store.root, text, "oom")
-    ran = time.time() - seconds_of(text["State"]["StartedAt"])
-    events.of_container(store.root, text, "die", exitCode=str(code), execDuration=str(int(max(ran, 0))))
+    events.of_container(store.root, text, "die", exitCode=str(code), execDuration=str(int(age(text))))
     if text["HostConfig"]["AutoRemove"]:
         destroy(store, text)
         return

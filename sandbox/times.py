@@ -11,10 +11,9 @@ __all__ = ["ago", "format_duration", "moment", "parse_duration", "seconds_of", "
 
 UNITS = (("week", 604800), ("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 SCALE = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
-STAMP = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d{1,9})?)?)?(Z|[+-]\d\d:\d\d)?", re.ASCII
-)
+# Not compiled before they are used, as in network/settings.py.
+PART = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)"
+STAMP = r"(?a)(\d{4})-(\d\d)-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d{1,9})?)?)?(Z|[+-]\d\d:\d\d)?"
 
 
 def timestamp(seconds: float) -> str:
@@ -25,7 +24,7 @@ def timestamp(seconds: float) -> str:
 
 def seconds_of(text: str) -> float:
     """Return the time that RFC 3339, or the beginning of it, says; without a zone it is local. ValueError otherwise."""
-    match = STAMP.fullmatch(text)
+    match = re.fullmatch(STAMP, text)
     if not match:
         raise ValueError(f"no time: {text!r}")
     year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
@@ -34,7 +33,7 @@ def seconds_of(text: str) -> float:
     fraction, zone = float(match[7] or 0), match[8]
     if zone is None:
         return time.mktime((year, month, day, hour, minute, second, 0, 0, -1)) + fraction
-    import calendar  # noqa: PLC0415  a monitor has no use for it
+    import calendar  # noqa: PLC0415  neither a start nor a monitor has a use for it
 
     offset = 0 if zone == "Z" else int(zone[0] + "1") * (int(zone[1:3]) * 3600 + int(zone[4:6]) * 60)
     return calendar.timegm((year, month, day, hour, minute, second)) - offset + fraction
@@ -43,7 +42,7 @@ def seconds_of(text: str) -> float:
 def parse_duration(text: str) -> float:
     """Return the seconds of Go's `1h2m3s`, `1.5s`, `500ms` or `0`; ValueError otherwise."""
     rest = text[1:] if text[:1] in ("+", "-") else text
-    parts = PART.findall(rest)
+    parts = re.findall(PART, rest)
     if rest != "0" and (not parts or "".join(number + unit for number, unit in parts) != rest):
         raise ValueError(f"invalid duration {text!r}: the form is 1h2m3s, 1.5s or 500ms")
     total = sum(float(number) * SCALE[unit] for number, unit in parts)

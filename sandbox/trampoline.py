@@ -16,7 +16,10 @@ import errno
 import fcntl
 import os
 import struct
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 __all__ = ["CHANNEL", "become", "image", "prepare"]
 

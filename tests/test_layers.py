@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -274,3 +275,15 @@ def test_a_slow_import_is_seen_through_other_modules() -> None:
     sources = {"a": "import a.b", "a.b": "from a.c import f\ndef g():\n    import rich", "a.c": "import textual"}
     assert loaded_at_start("a", sources)["textual"] == "a.c"
     assert "rich" not in loaded_at_start("a", sources)
+
+
+def test_a_start_imports_nothing_slow() -> None:
+    """What `sandbox run` and `exec` import for a plain start is without the libraries that took most of its time."""
+    names = ("cli", "commands.running", "container", "executing")
+    code = f"import sys, {', '.join(f'sandbox.{name}' for name in names)}; print(*sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": REPOSITORY}
+    command = [sys.executable, "-S", "-c", code]
+    loaded = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()
+    slow = {"argparse", "asyncio", "dataclasses", "datetime", "decimal", "inspect", "subprocess", "tempfile", "typing"}
+    assert "sandbox.prepare" in loaded
+    assert slow.isdisjoint(loaded)

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import groupby
-from typing import NamedTuple
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount, read_mountinfo
+from inspector.kernel.named import NamedTuple
 
 __all__ = [
     "LEAF_LINKS",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
+
+from inspector.kernel.named import NamedTuple
 
 __all__ = ["OPEN_DIRECTORY", "Directory", "Entry", "get_attribute", "to_entry"]
 

@@ -21,9 +21,12 @@ import os
 import resource
 import stat
 from collections.abc import Iterable, Iterator
-from typing import Self
 
 from inspector.kernel.directory import OPEN_DIRECTORY, Directory, Entry, get_attribute, to_entry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["Bundle", "Directory", "Entry", "Host"]
 

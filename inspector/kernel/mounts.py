@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
+from inspector.kernel.named import NamedTuple
 
 __all__ = [
     "Mount",
@@ -30,9 +30,10 @@ __all__ = [
 # Not 9p and virtiofs, behind which is the machine that ours runs on.
 REMOTE = frozenset(("nfs", "nfs4", "cifs", "smb3", "ceph", "afs", "lustre", "gfs2", "ocfs2", "beegfs", "orangefs"))
 # The lines of mounts at these two places.
-ROOT = re.compile(rb"^[^ \n]* [^ \n]* [^ \n]* [^ \n]* (/|/etc/hostname)(?: .*|$)", re.MULTILINE)
-OCTAL = re.compile(r"\\([0-7]{3})")
-LAYER = re.compile(r"(?:\\.|[^:\\])+", re.DOTALL)
+# Not compiled before they are used: a start of a container reads none of what they are for.
+ROOT = rb"(?m)^[^ \n]* [^ \n]* [^ \n]* [^ \n]* (/|/etc/hostname)(?: .*|$)"
+OCTAL = r"\\([0-7]{3})"
+LAYER = r"(?s)(?:\\.|[^:\\])+"
 # Since Linux 6.8 (fsconfig(2)): a layer an option, its path as it stands, top to bottom.
 ONE_LAYER = ("lowerdir+", "datadir+")
 FIXED_FIELDS = 6
@@ -107,7 +108,7 @@ def _parse_line(line: bytes) -> Mount:
 
 def unescape(text: str) -> str:
     """Undo the kernel's octal escapes (seq_escape in fs/seq_file.c)."""
-    return OCTAL.sub(lambda match: chr(int(match[1], 8)), text) if "\\" in text else text
+    return re.sub(OCTAL, lambda match: chr(int(match[1], 8)), text) if "\\" in text else text
 
 
 def _options(text: str) -> dict[str, str]:
@@ -137,7 +138,7 @@ def overlay_layers(mount: Mount) -> Overlay | None:
 @lru_cache(1024)  # asked for at every tick, of mounts that stay the same
 def _layers(lower: str, upper: str | None, work: str | None) -> Overlay:
     return Overlay(
-        lower=tuple(map(_unescape_layer, LAYER.findall(lower))),
+        lower=tuple(map(_unescape_layer, re.findall(LAYER, lower))),
         upper=None if upper is None else _unescape_layer(upper),
         work=None if work is None else _unescape_layer(work),
     )
@@ -153,7 +154,7 @@ def read_root_mount(host: Host, pid: int | str) -> tuple[Mount | None, str]:
     Of several mounts at one place the last one made lies on top. Docker, Podman and our sandbox bind a file of
     the directory they keep for the container to /etc/hostname.
     """
-    lines = {found[1]: found[0] for found in ROOT.finditer(host.read_long_lines(f"/proc/{pid}/mountinfo"))}
+    lines = {found[1]: found[0] for found in re.finditer(ROOT, host.read_long_lines(f"/proc/{pid}/mountinfo"))}
     found = {place: parse_mountinfo(line)[0] for place, line in lines.items()}
     hostname = found.get(b"/etc/hostname")
     return found.get(b"/"), hostname.root.rpartition("/")[0] if hostname else ""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import NamedTuple
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
+from inspector.kernel.named import NamedTuple
 
 __all__ = [
     "CAPABILITIES",

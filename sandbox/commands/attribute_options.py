@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sandbox.parsing import Arguments, Parser
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.attributes import Attributes
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
+from inspector.kernel.named import NamedTuple
 from sandbox.errors import SandboxError
 from sandbox.parsing import Arguments, Parser
 from sandbox.value import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.images.origin import Defaults, Origin
     from sandbox.lifecycle import Lifecycle

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError, describe
 from sandbox.parsing import Arguments, Parser
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.lifecycle import Lifecycle
 

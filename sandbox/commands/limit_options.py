@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.limits import LARGEST, UNLIMITED, Throttle, parse_size, values
 from sandbox.parsing import Arguments, Parser
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["add_changeable", "add_fixed", "limit_values"]
 

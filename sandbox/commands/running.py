@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from sandbox.commands.attribute_options import add_attribute_options, attributes_of
 from sandbox.commands.file_options import add_file_options, mounts_of, source_of, with_image
@@ -15,6 +14,7 @@ from sandbox.commands.sharing_options import add_sharing_options, sharing_of
 from sandbox.errors import SandboxError
 from sandbox.parsing import Arguments, Parser, boolean, new_parser, parse_up_to_program
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.attach import Attaching
     from sandbox.prepare import Prepared

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sandbox.errors import SandboxError
 from sandbox.parsing import Arguments, Parser
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.sharing import Sharing
 

@@ -8,10 +8,14 @@ that is given drops the image's command as well, and an empty one both.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
+from inspector.kernel.named import NamedTuple
 from sandbox.errors import SandboxError
 from sandbox.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Defaults", "Origin", "command", "defaults"]
 

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any
 
 from sandbox.network.document import unconnected
 from sandbox.network.settings import Network
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from sandbox.rootfs import Layout
     from sandbox.sharing import Joined
     from sandbox.spec import Spec

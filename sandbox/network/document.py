@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from sandbox.network.ports import bindings
 from sandbox.network.settings import DEFAULT, Network
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from sandbox.network.listening import Listener
     from sandbox.network.registry import Lease, Record
 

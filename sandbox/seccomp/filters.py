@@ -14,8 +14,8 @@ import os
 import stat
 import struct
 from collections.abc import Collection
-from typing import NamedTuple
 
+from inspector.kernel.named import NamedTuple
 from sandbox import syscalls
 from sandbox.errors import SandboxError
 

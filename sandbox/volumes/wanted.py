@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.value import Value
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 __all__ = ["Tmpfs", "Volume", "check_volume_name", "parse_mount", "parse_tmpfs", "parse_volume", "target_of"]
 
-NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", re.ASCII)
+NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
 TMPFS_FLAGS = frozenset({"ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec"})
 TMPFS_DATA = frozenset({"size", "mode", "uid", "gid", "nr_inodes", "nr_blocks"})
 PROPAGATIONS = ("private", "rprivate", "slave", "rslave")
@@ -80,7 +83,7 @@ def target_of(path: str, option: str) -> str:
 
 def check_volume_name(name: str) -> str:
     """Return the name of a volume; SandboxError for what Docker refuses as one."""
-    if not NAME.fullmatch(name):
+    if not re.fullmatch(NAME, name):
         raise SandboxError(
             f"{name!r} includes invalid characters for a volume name, only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed: "
             "to mount a directory of the host give its absolute path"
