@@ -388,8 +388,8 @@ mount -t tmpfs -o size=2m none $PLACE; mkdir $PLACE/state $PLACE/volume; export 
 run() { $SANDBOX run -d --name $1 -v $PLACE/volume:/v --rootfs / sh -c "until [ -e /v/$1 ]; do sleep 0.05; done; $2"; }
 run ends "exit 7"; run asked "trap 'exit 8' TERM; touch /v/ready; while :; do sleep 0.05; done"
 until [ -e $PLACE/volume/ready ]; do touch $PLACE/volume/asked; sleep 0.05; done
-touch $PLACE/volume/ends
 cat /dev/zero > $PLACE/filler 2>/dev/null
+touch $PLACE/volume/ends
 $SANDBOX stop -t 60 asked; $SANDBOX wait ends asked
 $SANDBOX inspect -f '{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}' ends asked
 cat /dev/zero >> $PLACE/filler 2>/dev/null; $SANDBOX start ends; echo $?
