@@ -143,13 +143,18 @@ class Printer:
         assert self.group.parts is not None  # noqa: S101  for the type checker
         columns = [_Lines() for _ in self._gets]
         rows = list(zip(self._frames, self._gets, columns, strict=True))
-        for label, source in zip(labels, sources, strict=True):
-            for more, part in self.group.parts(source) if source is not None else ():
-                for (head, tail), get, column in rows:
-                    value = get(part)
-                    if value is not None:
-                        column.append(f"{head}{label}{more}{tail}{value}\n")
-            for column in columns:
+        for start in range(0, len(labels), BATCH):
+            some = slice(start, start + BATCH)
+            parts = [
+                (label + more, part)
+                for label, source in zip(labels[some], sources[some], strict=True)
+                if source is not None
+                for more, part in self.group.parts(source)
+            ]
+            for (head, tail), get, column in rows:
+                column += [
+                    f"{head}{label}{tail}{value}\n" for label, part in parts if (value := get(part)) is not None
+                ]
                 column.trim()
         blocks = (column.block() for column in columns)
         return list(blocks) if self._labels else [block.settle() for block in blocks]

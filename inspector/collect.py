@@ -194,8 +194,8 @@ class Collector:
         left, rank = list(known), 0
         # On v1 a process may be in this cgroup of one hierarchy and not of another: the first with any counts.
         while left:
-            self._list((self._places[path][rank], path) for path in left)
-            there.update((path, self._members(self._places[path][rank], path)) for path in left)
+            found = self._list([(self._places[path][rank], path) for path in left])
+            there.update(zip(left, found, strict=True))
             rank += 1
             left = [path for path in left if not there[path] and rank < len(self._places[path])]
         return {
@@ -254,20 +254,13 @@ class Collector:
             for path, places in indexes.items()
         }
 
-    def _members(self, hierarchy: Hierarchy, path: str) -> tuple[int, ...]:
-        directory = hierarchy.directory(path)
-        if directory is None:
-            return ()
-        if directory not in self._listed:
-            self._list([(hierarchy, path)])
-        return self._listed[directory]
-
-    def _list(self, places: Iterable[tuple[Hierarchy, str]]) -> None:
-        """Read who is in some cgroups."""
+    def _list(self, places: Collection[tuple[Hierarchy, str]]) -> list[tuple[int, ...]]:
+        """Return who is in some cgroups, each read once a tick; nobody in one that is not mounted here, or gone."""
+        directories = [hierarchy.directory(path) for hierarchy, path in places]
         wanted = {
-            directory: (hierarchy, path)
-            for hierarchy, path in places
-            if (directory := hierarchy.directory(path)) is not None and directory not in self._listed
+            directory: place
+            for directory, place in zip(directories, places, strict=True)
+            if directory is not None and directory not in self._listed
         }
         read = members_of(self.host, ((hierarchy, directory) for directory, (hierarchy, _) in wanted.items()))
         for (directory, (_, path)), members in zip(wanted.items(), read, strict=True):
@@ -277,6 +270,7 @@ class Collector:
                 self._absence.account(f"cgroup {path!r}", members)
                 self._gone |= isinstance(members, OSError) and members.errno in GONE
                 self._listed[directory] = ()
+        return [() if directory is None else self._listed[directory] for directory in directories]
 
     def _reported_hierarchies(self) -> list[int]:
         """Return the hierarchies that carry a resource we report, those whose members matter most first."""
@@ -338,11 +332,10 @@ class Collector:
             # Not the machine's own, whoever is in it.
             if path is not None and not (path == "/" and index in self._viewpoint.own.true_roots):
                 wanted[resource] = hierarchy, path
-        self._list(wanted.values())
         same: dict[frozenset[int], frozenset[int]] = {}  # in most hierarchies the same ones: kept once
         found = {}
-        for resource, place in wanted.items():
-            there = frozenset(self._members(*place))
+        for resource, members_there in zip(wanted, self._list(wanted.values()), strict=True):
+            there = frozenset(members_there)
             found[resource] = same.setdefault(there, there)
         paths = frozenset(path for _, path in wanted.values())
         self._cohabitants[leader.process.identity] = leader, members, paths, found

@@ -193,15 +193,14 @@ class Meter:
         Not kept open: such a descriptor would keep the namespace alive.
         """
         found: dict[int, tuple[bytes, tuple[Interface, ...]]] = {}
-        for inode, pid in pids.items():
-            subject = f"process {pid}"
-            text = self._attempt(subject, self.host.read, f"/proc/{pid}/net/dev")
+        texts = self.host.read_each(f"/proc/{pid}/net/dev" for pid in pids.values())
+        for (inode, pid), text in zip(pids.items(), texts, strict=True):
             known = self._interfaces.get(inode)
-            if text is None:
-                continue
-            if known is not None and known[0] == text:
+            if isinstance(text, OSError):
+                self._account(f"process {pid}", text)
+            elif known is not None and known[0] == text:
                 found[inode] = known
-            elif (parsed := self._attempt(subject, parse_net_dev, text)) is not None:
+            elif (parsed := self._attempt(f"process {pid}", parse_net_dev, text)) is not None:
                 found[inode] = text, parsed
         self._interfaces = found
         return {inode: interfaces for inode, (_, interfaces) in found.items()}

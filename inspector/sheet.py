@@ -30,8 +30,14 @@ SETTINGS = frozenset(
         "cpu.weight",
         "cpuset.cpus.effective",
         "cpuset.effective_cpus",
+        "memory.high",
         "memory.limit_in_bytes",
+        "memory.low",
         "memory.max",
+        "memory.memsw.limit_in_bytes",
+        "memory.min",
+        "memory.soft_limit_in_bytes",
+        "memory.swap.max",
         "pids.max",
     }
 )
