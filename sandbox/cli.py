@@ -90,7 +90,7 @@ Usage: sandbox [--root DIR] COMMAND ...
   info     show how many there are, and what this machine has
   version  show the versions of the sandbox, Python and the kernel
   port     show where the ports of a container are published
-  network  create, ls, inspect, rm, prune: networks of containers
+  network  create, ls, inspect, connect, disconnect, rm, prune: networks of containers
   update   change the limits of containers, running or not
   diff     show what a container changed in its root filesystem
   cp       copy files between a container and this machine

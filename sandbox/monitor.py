@@ -36,7 +36,7 @@ Undo = Callable[[], None]
 
 
 def hand_over(prepared: Prepared, running: Running) -> Handed:
-    """Return what watch.services() needs of this container, as JSON; "descriptors" lists those that stay open."""
+    """Return what watch.py needs of this container, as JSON; "descriptors" lists those that stay open."""
     del prepared  # each concern adds its part here
     ports = running.network.handed() if running.network is not None else None
     return {"descriptors": [fd for fd, *_ in ports["listeners"]] if ports else [], "ports": ports}

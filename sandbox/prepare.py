@@ -127,7 +127,7 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
     if memory := cgroup.located("memory", places):
         ignored = limit_files.ignored(memory.hierarchy.version, limits)
         warnings += [f"{option} is discarded: cgroup v2 has nothing of the kind" for option in ignored]
-    warnings += preparing.warnings(spec.network)
+    warnings += preparing.warnings(spec.network, store)
     return Prepared(spec, text, layout, places, launch, tuple(layers), tuple(warnings))
 
 

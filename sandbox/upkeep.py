@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from sandbox import cgroup, document, events, ps
 from sandbox.errors import NoSuchContainer, SandboxError
+from sandbox.network import connection
 from sandbox.reconcile import reconcile
 from sandbox.spec import check_name
 from sandbox.state import Document, Store
@@ -34,6 +35,7 @@ def rename(store: Store, name: str, new: str) -> None:
         store.claim_name(text["Id"], new)
         text["Name"] = new
     store.free_name(text["Id"], old)
+    connection.rename(store, text["Id"], old, new)
     events.of_container(store.root, text, "rename", oldName=old)
 
 

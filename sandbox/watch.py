@@ -30,12 +30,14 @@ from sandbox.restart import Restarts
 from sandbox.signals import exit_code
 from sandbox.state import Store
 
-__all__ = ["Watch", "main", "run", "services"]
+__all__ = ["Watch", "main", "proxy", "run"]
 
 TYPE_CHECKING = False  # importing it from typing would be a twentieth of a small monitor's memory
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from sandbox.network.proxy import Proxy
 
     Handed = dict[str, Any]
 
@@ -45,13 +47,13 @@ TIOCSWINSZ = 0x5414
 END_OF_INPUT = b"\x04"
 
 
-def services(loop: Loop, handed: Handed) -> Callable[[], None]:
-    """Add what else is served beside a running container, of what monitor.hand_over() left; returns what ends that."""
+def proxy(loop: Loop, handed: Handed) -> Proxy | None:
+    """Serve the published ports of a running container, if it has any, of what monitor.hand_over() left."""
     if handed["ports"] is None:
-        return lambda: None
+        return None
     from sandbox.network.proxy import Proxy  # noqa: PLC0415
 
-    return Proxy(handed["ports"], loop).close
+    return Proxy(handed["ports"], loop)
 
 
 class Watch:
@@ -89,6 +91,7 @@ class Watch:
         if health.enabled(self._config.get("Healthcheck")):
             self._checker = Checker(self._loop, self._store, container, self._config["Healthcheck"], self._reap)
         self._waiting = False
+        self._proxy: Proxy | None = None
 
     def serve(self) -> Handed | None:
         """Serve until the program has ended; returns None after the final end, or what starts it again."""
@@ -100,7 +103,7 @@ class Watch:
         self._listen()
         if self._checker is not None:
             self._checker.begin()
-        end_services = services(self._loop, handed)
+        self._proxy = proxy(self._loop, handed)
         end_reaping = self._reap_orphans()
         error = ""
         try:
@@ -111,7 +114,9 @@ class Watch:
         self._loop.unwatch(pidfd)
         code = exit_code(os.waitpid(handed["pid"], 0)[1])
         os.close(pidfd)
-        end_services()
+        if self._proxy is not None:
+            self._proxy.close()
+            self._proxy = None
         if self._checker is not None:
             self._checker.end()
         end_reaping()
@@ -158,9 +163,12 @@ class Watch:
         return text["State"]["Status"] == "restarting" and not text["Cgscope"].get("Stopped")
 
     def _look_again(self) -> None:
-        """Somebody has changed the document: a container that waits for its restart may be stopped."""
+        """Somebody has changed the document: the container may be stopped while it waits for its restart, or moved."""
         if self._waiting and not self._waits_to_be_started():
             self._loop.stop()
+        if self._proxy is not None:
+            with contextlib.suppress(NoSuchContainer):
+                self._proxy.move(self._store.load(self._container)["NetworkSettings"]["IPAddress"])
 
     # The program's output and input.
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sandbox.network.ports import parse_exposed, parse_ports
-from sandbox.network.settings import DEFAULT, Network, parse_host, parse_rate
+from sandbox.network.settings import DEFAULT, Endpoint, Network, parse_host, parse_rate
 from sandbox.parsing import Arguments, Parser
 
-__all__ = ["add_network_options", "network_of"]
+TYPE_CHECKING = False  # importing typing for it would cost a start a millisecond
+if TYPE_CHECKING:
+    from sandbox.full_parsing import FullParser
+
+__all__ = ["add_endpoint_options", "add_network_options", "network_of"]
 
 
 def add_network_options(parser: Parser) -> None:
@@ -25,9 +29,16 @@ def add_network_options(parser: Parser) -> None:
     add("--dns-search", action="append", default=[], metavar="DOMAIN", help="a search domain; `.` is none")
     add("--add-host", action="append", default=[], metavar="NAME:IP", help="a line for /etc/hosts")
     add("--mac-address", default="", metavar="MAC", help="hardware address of eth0")
-    add("--ip", default="", metavar="IP", help="its address, on a network that was created")
-    add("--network-alias", action="append", default=[], metavar="NAME", help="one more name on such a network")
+    add_endpoint_options(parser, "--network-alias")
     add("--net-rate", default="", metavar="RATE", help="how fast it may send and receive, such as 10mbit")
+
+
+def add_endpoint_options(parser: Parser | FullParser, alias: str) -> None:
+    """Add what may be asked for on a network that was created."""
+    add = parser.add_argument
+    add("--ip", default="", metavar="IP", help="its address, on a network that was created")
+    add("--ip6", default="", metavar="IP", help="its IPv6 address, on one with --ipv6")
+    add(alias, dest="aliases", action="append", default=[], metavar="NAME", help="one more name on such a network")
 
 
 def network_of(arguments: Arguments, image_ports: Sequence[str] = ()) -> Network:
@@ -38,17 +49,19 @@ def network_of(arguments: Arguments, image_ports: Sequence[str] = ()) -> Network
     """
     wants_link = arguments.publish or arguments.publish_all or arguments.net_rate or arguments.mac_address
     mode = arguments.net or (DEFAULT if wants_link else "none")
+    mode = DEFAULT if mode == "default" else mode
     own = not mode.startswith("container:") and mode != "host"
+    mac = arguments.mac_address.lower().replace("-", ":")
+    endpoint = Endpoint(mode, arguments.ip, arguments.ip6, mac, tuple(arguments.aliases))
+    has_endpoint = Network(mode).has_link or endpoint != Endpoint(mode)
     return Network(
-        mode=DEFAULT if mode == "default" else mode,
+        mode=mode,
+        endpoints=(endpoint,) if has_endpoint else (),
         ports=parse_ports(arguments.publish),
         exposed=parse_exposed([*arguments.expose, *(image_ports if own else ())]),
         publish_all=arguments.publish_all,
         dns=tuple(arguments.dns),
         dns_search=tuple(arguments.dns_search),
         hosts=tuple(map(parse_host, arguments.add_host)),
-        mac=arguments.mac_address.lower().replace("-", ":"),
-        address=arguments.ip,
-        aliases=tuple(arguments.network_alias),
         rate_bits=parse_rate(arguments.net_rate) if arguments.net_rate else 0,
     )

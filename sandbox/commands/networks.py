@@ -5,100 +5,157 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sandbox.commands.output import each, say_line
+from sandbox.commands.network_options import add_endpoint_options
+from sandbox.commands.output import each, ending_with_one, say_line
 from sandbox.errors import SandboxError
 from sandbox.parsing import Arguments, Parser, new_parser
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sandbox.full_parsing import FullParser
     from sandbox.state import Store
 
 __all__ = ["network", "network_parser", "port", "port_parser"]
 
-ACTIONS = """\
-  create   make a network of its own subnet
-  ls       list networks
-  inspect  show all that is known of networks, as JSON
-  rm       remove networks that no container is on
-  prune    remove all such networks
-"""
+ALIASES = {"list": "ls", "remove": "rm"}
 
 
 def network_parser() -> FullParser:
     """Return the parser of `sandbox network`."""
-    usage = "create|ls|inspect|rm|prune [OPTIONS] [NETWORK...]"
-    from argparse import RawDescriptionHelpFormatter  # noqa: PLC0415
-
     from sandbox.full_parsing import new_full_parser  # noqa: PLC0415
 
-    parser = new_full_parser("network", usage, f"Networks of containers.\n\n{ACTIONS}")
-    parser.formatter_class = RawDescriptionHelpFormatter
-    parser.add_argument("action", choices=["create", "ls", "list", "inspect", "rm", "remove", "prune"])
-    parser.add_argument("networks", nargs="*", metavar="NETWORK")
-    add = parser.add_argument
-    add("-d", "--driver", default="bridge", choices=["bridge"], help="create: the kind (bridge)")
-    add("--subnet", default="", metavar="SUBNET", help="create: such as 172.30.0.0/16; one that is free otherwise")
-    add("--gateway", default="", metavar="IP", help="create: the bridge's address; the subnet's first otherwise")
-    add("--internal", action="store_true", help="create: it leads nowhere else")
-    add("-q", "--quiet", action="store_true", help="ls: only ids")
-    add("--no-trunc", action="store_true", help="ls: whole ids")
-    add("--format", default="", metavar="TEMPLATE", help="inspect: such as '{{.Id}}'")
-    add("-f", "--force", action="store_true", help="rm, prune: no question and no error")
+    text = "Make, list, show and remove networks, and bring containers onto them."
+    parser = new_full_parser("network", "COMMAND ...", text)
+    commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND", prog="sandbox network")
+    _add_create(commands.add_parser("create", help="make a network of its own subnet, and print its id"))
+    listing = commands.add_parser("ls", aliases=["list"], help="list networks")
+    listing.add_argument("-q", "--quiet", action="store_true", help="only ids")
+    listing.add_argument("--no-trunc", action="store_true", help="whole ids")
+    filters = "name=TEXT, id=ID, driver=NAME, type=custom|builtin, label=K[=V]"
+    listing.add_argument("-f", "--filter", action="append", default=[], metavar="K=V", help=filters)
+    listing.add_argument("--format", default="", metavar="TEMPLATE", help="such as '{{.Name}}'")
+    inspect = commands.add_parser("inspect", help="show all that is known of networks, as JSON")
+    inspect.add_argument("-f", "--format", default="", metavar="TEMPLATE", help="such as '{{.Id}}'")
+    inspect.add_argument("networks", nargs="+", metavar="NETWORK")
+    removal = commands.add_parser("rm", aliases=["remove"], help="remove networks that no container is on")
+    removal.add_argument("-f", "--force", action="store_true", help="one that is not there is no error")
+    removal.add_argument("networks", nargs="+", metavar="NETWORK")
+    prune = commands.add_parser("prune", help="remove all networks that no container is on")
+    prune.add_argument("-f", "--force", action="store_true", help="do not ask: we never do")
+    joining = commands.add_parser("connect", help="bring a container onto one more network")
+    add_endpoint_options(joining, "--alias")
+    leaving = commands.add_parser("disconnect", help="take a container off a network")
+    leaving.add_argument("-f", "--force", action="store_true", help="one that is not on it is no error")
+    for parser_of_both in (joining, leaving):
+        parser_of_both.add_argument("network", metavar="NETWORK")
+        parser_of_both.add_argument("container", metavar="CONTAINER")
     return parser
 
 
+def _add_create(parser: FullParser) -> None:
+    add = parser.add_argument
+    add("-d", "--driver", default="bridge", choices=["bridge"], help="the kind (bridge)")
+    subnets = "such as 172.30.0.0/16, and with --ipv6 fd00:1::/64; those that are free otherwise"
+    add("--subnet", action="append", default=[], metavar="SUBNET", help=subnets)
+    add("--gateway", action="append", default=[], metavar="IP", help="the bridge's address; a subnet's first otherwise")
+    add("--ipv6", action="store_true", help="with IPv6 beside IPv4")
+    add("--internal", action="store_true", help="it leads nowhere else")
+    add("-o", "--opt", action="append", default=[], metavar="K=V", help="com.docker.network.driver.mtu=N")
+    add("--label", action="append", default=[], metavar="K[=V]", help="a label")
+    add("name", metavar="NETWORK")
+
+
 def network(words: list[str], store: Store) -> int:
-    """Make, list, show and remove networks."""
-    parser = network_parser()
-    arguments = parser.parse_intermixed_args(words, Arguments())
-    from sandbox.network import manage  # noqa: PLC0415
+    """Make, list, show and remove networks, and bring containers onto them."""
+    arguments = network_parser().parse_args(words, Arguments())
     from sandbox.reconcile import reconcile  # noqa: PLC0415
 
     reconcile(store)
-    action, names = arguments.action, arguments.networks
-    if action in ("ls", "list", "prune") and names:
-        parser.error(f"network {action} takes no name")
-    if action == "create":
-        if len(names) != 1:
-            parser.error("network create needs one name")
-        if os.geteuid() != 0:
-            raise SandboxError("network create needs root: nothing could be connected to it", 1)
+    actions = {
+        "create": _create,
+        "ls": _list,
+        "inspect": _inspect,
+        "rm": _remove,
+        "prune": _prune,
+        "connect": _connect,
+        "disconnect": _disconnect,
+    }
+    return actions[ALIASES.get(arguments.action, arguments.action)](arguments, store)
+
+
+def _create(arguments: Arguments, store: Store) -> int:
+    from sandbox.lifecycle import pairs  # noqa: PLC0415
+    from sandbox.network import manage  # noqa: PLC0415
+
+    if os.geteuid() != 0:
+        raise SandboxError("network create needs root: nothing could be connected to it", 1)
+    with ending_with_one():
         say_line(
             manage.create(
-                store, names[0], subnet=arguments.subnet, gateway=arguments.gateway, internal=arguments.internal
+                store,
+                arguments.name,
+                subnets=arguments.subnet,
+                gateways=arguments.gateway,
+                ipv6=arguments.ipv6,
+                internal=arguments.internal,
+                mtu=manage.parse_options(arguments.opt),
+                labels=pairs(arguments.label, "label"),
             )
         )
-        return 0
-    if action in ("ls", "list"):
-        say_line(manage.listing(store, quiet=arguments.quiet, whole=arguments.no_trunc))
-        return 0
-    if action == "prune":
-        for name in manage.prune(store):
-            say_line(name)
-        return 0
-    if not names:
-        parser.error(f"network {action} needs a name")
-    if action == "inspect":
-        return _inspect(store, names, arguments.format)
-    return each(names, _remover(store, force=arguments.force))
+    return 0
 
 
-def _remover(store: Store, *, force: bool) -> Callable[[str], None]:
+def _list(arguments: Arguments, store: Store) -> int:
+    from sandbox.network import manage  # noqa: PLC0415
+
+    text = manage.listing(
+        store, arguments.filter, arguments.format, quiet=arguments.quiet, whole=arguments.no_trunc
+    )
+    if text:
+        say_line(text)
+    return 0
+
+
+def _prune(_: Arguments, store: Store) -> int:
+    from sandbox.network import manage  # noqa: PLC0415
+
+    for name in manage.prune(store):
+        say_line(name)
+    return 0
+
+
+def _connect(arguments: Arguments, store: Store) -> int:
+    from sandbox.network import live  # noqa: PLC0415
+    from sandbox.network.settings import Endpoint  # noqa: PLC0415
+
+    with ending_with_one():
+        aliases = tuple(arguments.aliases)
+        endpoint = Endpoint(arguments.network, arguments.ip, arguments.ip6, aliases=aliases)
+        live.connect(store, endpoint, arguments.container)
+    return 0
+
+
+def _disconnect(arguments: Arguments, store: Store) -> int:
+    from sandbox.network import live  # noqa: PLC0415
+
+    with ending_with_one():
+        live.disconnect(store, arguments.network, arguments.container, force=arguments.force)
+    return 0
+
+
+def _remove(arguments: Arguments, store: Store) -> int:
     from sandbox.network import manage  # noqa: PLC0415
 
     def remove(name: str) -> None:
         try:
             manage.remove(store, name)
         except SandboxError as error:
-            if not force or not str(error).endswith("not found"):
+            if not arguments.force or not str(error).endswith("not found"):
                 raise
 
-    return remove
+    return each(arguments.networks, remove)
 
 
-def _inspect(store: Store, names: list[str], template: str) -> int:
+def _inspect(arguments: Arguments, store: Store) -> int:
     import json  # noqa: PLC0415
 
     from sandbox.commands.output import complain  # noqa: PLC0415
@@ -106,15 +163,15 @@ def _inspect(store: Store, names: list[str], template: str) -> int:
     from sandbox.network import manage  # noqa: PLC0415
 
     found, code = [], 0
-    for name in names:
+    for name in arguments.networks:
         try:
             found.append(manage.inspect(store, name))
         except SandboxError as error:
             complain(error)
             code = 1
-    if template:
+    if arguments.format:
         for text in found:
-            say_line(render(text, template))
+            say_line(render(text, arguments.format))
     else:
         say_line(json.dumps(found, indent=4))
     return code

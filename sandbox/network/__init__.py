@@ -8,7 +8,9 @@ A start without a network of its own imports the first four alone.
     connection.py a container's network, from its start to its end
     preparing.py  what is known of it before: whose it is, what is missing here, the plan
     sharing.py    `--net container:ID`
-    attach.py     those with a link of their own: ports, address, names, links in order, and back
+    attach.py     those with links of their own: ports, addresses, names, links in order, and back
+    members.py    who is on which network: places leased and given back, and told to the others
+    live.py       `network connect` and `disconnect`
     addresses.py  subnets and addresses that are free; pure
     registry.py   the networks of a state root, and who has which address, under a lock
     plan.py       the steps that connect a container, as data

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sandbox.spec import Spec
     from sandbox.state import Document, Store
 
-__all__ = ["Connection", "begin", "release", "sweep"]
+__all__ = ["Connection", "begin", "release", "rename", "sweep"]
 
 
 class Connection:
@@ -66,17 +66,20 @@ def begin(spec: Spec, text: Document, store: Store, layout: Layout) -> Connectio
         from sandbox.network.sharing import open_shared  # noqa: PLC0415
 
         return Connection(network, (open_shared(store, network.container, rootless=os.geteuid() != 0),))
+    if network.has_link:
+        from sandbox.network.attach import connect  # noqa: PLC0415
+        from sandbox.network.members import Guest  # noqa: PLC0415
+
+        return connect(store.root, Guest(text["Id"], text["Name"], spec.hostname), network, layout)
     from sandbox.network import names  # noqa: PLC0415
 
     if network.mode != "none" or network.dns or network.dns_search:
         names.write(layout.resolv_file, names.resolv_conf(names.read_resolvers(), network))
-    if network.has_link:
-        from sandbox.network.attach import connect  # noqa: PLC0415
-
-        return connect(store.root, text["Id"], network, spec.hostname, text["Name"], layout.hosts_file)
-    own = "" if network.mode == "host" else "127.0.1.1"
-    base = names.read_hosts() if network.mode == "host" else names.LOCAL
-    names.write(layout.hosts_file, names.hosts(spec.hostname, own, network.hosts, base=base))
+    if network.mode == "host":
+        hosts = names.hosts(network.hosts, base=names.read_hosts())
+    else:
+        hosts = names.hosts(network.hosts, own=("127.0.1.1", names.called(spec.hostname)))
+    names.write(layout.hosts_file, hosts)
     return Connection(network)
 
 
@@ -95,3 +98,14 @@ def sweep(store: Store) -> None:
         from sandbox.network import attach  # noqa: PLC0415
 
         attach.sweep(store.root, frozenset(store.ids()))
+
+
+def rename(store: Store, container: str, old: str, new: str) -> None:
+    """Tell those on a network with a container that it has another name."""
+    if os.path.isdir(f"{store.root}/networks"):
+        from sandbox.network import members  # noqa: PLC0415
+        from sandbox.network.registry import Networks  # noqa: PLC0415
+
+        networks = Networks(store.root)
+        with networks.lock():
+            members.rename(networks, container, old, new)

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sandbox.network.ports import bindings
-from sandbox.network.settings import DEFAULT, Network
+from sandbox.network.ports import Bindings, bindings
+from sandbox.network.settings import DEFAULT, Endpoint, Network
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from sandbox.network.listening import Listener
-    from sandbox.network.registry import Lease, Record
+    from sandbox.network.registry import Lease, Member, Record
 
 __all__ = ["connected", "disconnected", "host_config", "unconnected"]
+
+NOWHERE = {
+    "Gateway": "",
+    "IPAddress": "",
+    "IPPrefixLen": 0,
+    "IPv6Gateway": "",
+    "GlobalIPv6Address": "",
+    "GlobalIPv6PrefixLen": 0,
+    "MacAddress": "",
+}
 
 
 def host_config(network: Network) -> dict[str, Any]:
@@ -41,42 +50,48 @@ def unconnected(network: Network, pid: int = 0) -> dict[str, Any]:
         "Bridge": "",
         "SandboxKey": f"/proc/{pid}/ns/net" if pid and network.mode != "host" else "",
         "Ports": {} if network.mode == "host" else bindings((), network.exposed),
-        "Gateway": "",
-        "IPAddress": "",
-        "IPPrefixLen": 0,
-        "MacAddress": "",
-        "Networks": {},
+        **NOWHERE,
+        "Networks": {each.network: {**_asked(each), **NOWHERE} for each in network.endpoints},
     }
 
 
-def connected(
-    network: Network, record: Record, lease: Lease, listeners: Sequence[Listener], pid: int
-) -> dict[str, Any]:
-    """Return NetworkSettings of a container that runs on a bridge."""
-    endpoint = {
-        "Gateway": "" if record.internal else record.gateway,
-        "IPAddress": lease.address,
-        "IPPrefixLen": record.range.prefix,
-        "MacAddress": lease.mac,
+def connected(network: Network, members: Sequence[Member], ports: Bindings, pid: int) -> dict[str, Any]:
+    """Return NetworkSettings of a container that runs, with its place on each of its networks."""
+    places = {record.name: _place(record, lease) for record, lease in members}
+    first = members[0].record if members else None
+    asked = {each.network: each for each in network.endpoints}
+    networks = {
+        record.name: {
+            **_asked(asked[record.name]),
+            "Aliases": None if record.name == DEFAULT else list(lease.names),
+            "NetworkID": record.id,
+            **places[record.name],
+        }
+        for record, lease in members
     }
-    member = {
-        "IPAMConfig": {"IPv4Address": network.address} if network.address else None,
-        "Aliases": None if record.name == DEFAULT else list(lease.names),
-        "NetworkID": record.id,
-        **endpoint,
-    }
-    bound = [(each.port.name, each.address, each.number) for each in listeners]
     return {
         **unconnected(network, pid),
-        **endpoint,
-        "Bridge": record.link,
-        "Ports": bindings(bound, network.exposed),
-        "Networks": {record.name: member},
+        **(places[first.name] if first else {}),
+        "Bridge": first.link if first else "",
+        "Ports": ports,
+        "Networks": networks,
     }
+
+
+def _asked(endpoint: Endpoint) -> dict[str, Any]:
+    given = {"IPv4Address": endpoint.address, "IPv6Address": endpoint.address6}
+    asked = {key: value for key, value in given.items() if value}
+    return {"IPAMConfig": asked or None, "Aliases": list(endpoint.aliases) or None}
+
+
+def _place(record: Record, lease: Lease) -> dict[str, Any]:
+    ways = {} if record.internal else {"Gateway": record.gateway, "IPv6Gateway": record.gateway6}
+    found = {"IPAddress": lease.address, "GlobalIPv6Address": lease.address6, "MacAddress": lease.mac}
+    prefixes = zip(("IPPrefixLen", "GlobalIPv6PrefixLen"), (each.prefix for each, _ in record.ranges), strict=False)
+    return {**NOWHERE, **ways, **found, **dict(prefixes)}
 
 
 def disconnected(settings: dict[str, Any]) -> dict[str, Any]:
     """Return NetworkSettings of a container that has ended: it has no address and no port any more."""
-    nothing = {"Gateway": "", "IPAddress": "", "IPPrefixLen": 0, "MacAddress": ""}
-    networks = {name: {**member, **nothing} for name, member in settings["Networks"].items()}
-    return {**settings, **nothing, "SandboxKey": "", "Ports": {}, "Networks": networks}
+    networks = {name: {**member, **NOWHERE} for name, member in settings["Networks"].items()}
+    return {**settings, **NOWHERE, "SandboxKey": "", "Ports": {}, "Networks": networks}

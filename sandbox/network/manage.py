@@ -2,47 +2,139 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sandbox.document import table, timestamp
+from sandbox import events
+from sandbox.document import printable, render, table, timestamp
 from sandbox.errors import SandboxError
-from sandbox.network.addresses import parse_subnet, to_number
+from sandbox.lifecycle import Pairs
+from sandbox.network.addresses import Subnet, local_subnet, parse_subnet
 from sandbox.network.registry import Networks, Record
 from sandbox.network.settings import BUILT_IN, DEFAULT, check_network_name
 from sandbox.state import Store
+from sandbox.value import replace
 
-__all__ = ["create", "inspect", "listing", "prune", "remove"]
+__all__ = ["create", "inspect", "listing", "parse_options", "prune", "remove"]
 
 SHORT_ID = 12
+MTU_OPTIONS = ("com.docker.network.driver.mtu", "mtu")
+SMALLEST_MTU, SMALLEST_IPV6_MTU, LARGEST_MTU = 68, 1280, 65535  # RFC 791, RFC 8200
 
 
-def create(store: Store, name: str, *, subnet: str = "", gateway: str = "", internal: bool = False) -> str:
-    """Record a network and return its id; its bridge is made with its first container."""
+def create(
+    store: Store,
+    name: str,
+    *,
+    subnets: Sequence[str] = (),
+    gateways: Sequence[str] = (),
+    ipv6: bool = False,
+    internal: bool = False,
+    mtu: int = 0,
+    labels: Pairs = (),
+) -> str:
+    """Record a network and return its id; its bridge is made with its first container. `mtu` 0: that of the way out."""
     check_network_name(name)
     if name in BUILT_IN or name == "default":
         raise SandboxError(f"operation is not permitted on predefined {name} network", 1)
-    wanted = parse_subnet(subnet) if subnet else None
-    if gateway:
-        if wanted is None:
-            raise SandboxError("--gateway needs the --subnet that it is in", 1)
-        if to_number(gateway) not in range(wanted.first + 1, wanted.last):
-            raise SandboxError(f"no matching subnet for gateway {gateway}", 1)
+    if ipv6 and not os.path.isdir("/proc/sys/net/ipv6"):
+        raise SandboxError("--ipv6: this machine has no IPv6", 1)
+    if ipv6 and mtu and mtu < SMALLEST_IPV6_MTU:
+        raise SandboxError(f"invalid MTU {mtu}: with IPv6 it is {SMALLEST_IPV6_MTU} at least", 1)
+    subnet, subnet6 = _sorted(subnets, ipv6=ipv6)
+    ways = _gateways(gateways, [each for each in (subnet, subnet6) if each])
     networks = Networks(store.root)
     with networks.lock():
         if networks.load(name) is not None:
             raise SandboxError(f"network with name {name} already exists", 1)
-        record = networks.new(name, wanted, gateway, internal=internal)
-        networks.save(record)
+        record = networks.new(name, subnet, ways.get(subnet, ""))
+        if subnet6:
+            networks.refuse_overlap(subnet6, name)
+            gateway6 = ways.get(subnet6) or subnet6.text(subnet6.first + 1)
+            record = replace(record, subnet6=str(subnet6), gateway6=gateway6)
+        networks.save(replace(record, internal=internal, mtu=mtu, labels=labels))
+    events.append(store.root, "network", "create", record.id, {"name": name, "type": "bridge"})
     return record.id
 
 
-def listing(store: Store, *, quiet: bool, whole: bool) -> str:
-    """Return the table of `network ls`, or the ids alone."""
-    rows = [["NETWORK ID", "NAME", "DRIVER", "SCOPE"]]
-    for each in _all(store):
-        identity = each["Id"] if whole else each["Id"][:SHORT_ID]
-        rows.append([identity, each["Name"], each["Driver"], each["Scope"]])
-    return "\n".join(row[0] for row in rows[1:]) if quiet else table(rows)
+def _sorted(texts: Sequence[str], *, ipv6: bool) -> tuple[Subnet | None, Subnet | None]:
+    """Return the IPv4 subnet, None to choose one, and the IPv6 subnet, None without IPv6."""
+    found: dict[bool, Subnet] = {}
+    for text in texts:
+        if (":" in text) in found:
+            raise SandboxError(f"--subnet {text}: a network has one of each kind, IPv4 and IPv6", 1)
+        found[":" in text] = parse_subnet(text)
+    if True in found and not ipv6:
+        raise SandboxError(f"--subnet {found[True]} needs --ipv6", 1)
+    return found.get(False), found.get(True) or (local_subnet() if ipv6 else None)
+
+
+def _gateways(texts: Sequence[str], subnets: Sequence[Subnet]) -> dict[Subnet | None, str]:
+    """Return the gateway of each subnet that is given one."""
+    found: dict[Subnet | None, str] = {}
+    for text in texts:
+        subnet = next((each for each in subnets if each.holds(text)), None)
+        if subnet is None or subnet in found:
+            raise SandboxError(f"no matching subnet for gateway {text}: it is in a --subnet, one in each", 1)
+        found[subnet] = text
+    return found
+
+
+def parse_options(texts: Iterable[str]) -> int:
+    """Return the MTU that `--opt com.docker.network.driver.mtu=N` asks for, the option that there is; 0 when none."""
+    mtu = 0
+    for text in texts:
+        key, _, value = text.partition("=")
+        if key not in MTU_OPTIONS:
+            raise SandboxError(f"unknown option {key!r}: {MTU_OPTIONS[0]}=N is the one that there is", 1)
+        if not (value.isascii() and value.isdigit() and SMALLEST_MTU <= int(value) <= LARGEST_MTU):
+            raise SandboxError(f"invalid MTU {value!r}: from {SMALLEST_MTU} to {LARGEST_MTU}", 1)
+        mtu = int(value)
+    return mtu
+
+
+def listing(store: Store, filters: Sequence[str] = (), template: str = "", *, quiet: bool, whole: bool) -> str:
+    """Return the table of `network ls`, or the ids alone, or a line a network by a template."""
+    chosen = _all(store)
+    for item in filters:
+        key, equals, value = item.partition("=")
+        if not equals or key not in FILTERS:
+            raise SandboxError(f"invalid filter {item!r}: {', '.join(f'{each}=...' for each in FILTERS)}", 1)
+        chosen = [each for each in chosen if FILTERS[key](each, value)]
+    rows = [_row(each, whole=whole) for each in chosen]
+    if template:
+        return "\n".join(render(row, template) for row in rows)
+    if quiet:
+        return "\n".join(row["ID"] for row in rows)
+    columns = ("ID", "Name", "Driver", "Scope")
+    return table([["NETWORK ID", "NAME", "DRIVER", "SCOPE"], *([row[key] for key in columns] for row in rows)])
+
+
+def _row(network: dict[str, Any], *, whole: bool) -> dict[str, str]:
+    return {
+        "ID": network["Id"] if whole else network["Id"][:SHORT_ID],
+        "Name": network["Name"],
+        "Driver": network["Driver"],
+        "Scope": network["Scope"],
+        "IPv6": str(network["EnableIPv6"]).lower(),
+        "Internal": str(network["Internal"]).lower(),
+        "Labels": ",".join(printable(f"{key}={value}") for key, value in network["Labels"].items()),
+    }
+
+
+def _has_label(network: dict[str, Any], wanted: str) -> bool:
+    key, equals, value = wanted.partition("=")
+    return key in network["Labels"] and (not equals or network["Labels"][key] == value)
+
+
+FILTERS: dict[str, Callable[[dict[str, Any], str], bool]] = {
+    "name": lambda network, value: value in network["Name"],
+    "id": lambda network, value: network["Id"].startswith(value),
+    "driver": lambda network, value: network["Driver"] == value,
+    "type": lambda network, value: value == ("builtin" if network["Name"] in BUILT_IN else "custom"),
+    "label": _has_label,
+}
 
 
 def _all(store: Store) -> list[dict[str, Any]]:
@@ -68,6 +160,7 @@ def _built_in(name: str) -> dict[str, Any]:
         "Internal": False,
         "Containers": {},
         "Options": {},
+        "Labels": {},
     }
 
 
@@ -81,29 +174,29 @@ def inspect(store: Store, name: str) -> dict[str, Any]:
 
 def _document(record: Record, store: Store) -> dict[str, Any]:
     known = set(store.ids())
-    prefix = record.range.prefix
+    lengths = [subnet.prefix for subnet, _ in record.ranges]
+    config = [{"Subnet": str(subnet), "Gateway": gateway} for subnet, gateway in record.ranges]
+    options = {"com.docker.network.bridge.name": record.link}
     return {
         **_built_in(DEFAULT),
         "Name": record.name,
         "Id": record.id,
         "Created": timestamp(record.created),
-        "IPAM": {
-            "Driver": "default",
-            "Options": None,
-            "Config": [{"Subnet": record.subnet, "Gateway": record.gateway}],
-        },
+        "EnableIPv6": bool(record.subnet6),
+        "IPAM": {"Driver": "default", "Options": None, "Config": config},
         "Internal": record.internal,
         "Containers": {
             container: {
                 "Name": lease.names[0] if lease.names else "",
                 "MacAddress": lease.mac,
-                "IPv4Address": f"{lease.address}/{prefix}",
-                "IPv6Address": "",
+                "IPv4Address": f"{lease.address}/{lengths[0]}",
+                "IPv6Address": f"{lease.address6}/{lengths[1]}" if lease.address6 else "",
             }
             for container, lease in record.leases.items()
             if container in known
         },
-        "Options": {"com.docker.network.bridge.name": record.link},
+        "Options": options | ({MTU_OPTIONS[0]: str(record.mtu)} if record.mtu else {}),
+        "Labels": dict(record.labels),
     }
 
 
@@ -117,6 +210,7 @@ def remove(store: Store, name: str) -> None:
         if record.leases:
             raise SandboxError(f"error while removing network: network {name} has active endpoints", 1)
         networks.remove(record)
+    events.append(store.root, "network", "destroy", record.id, {"name": record.name, "type": "bridge"})
 
 
 def prune(store: Store) -> list[str]:
@@ -128,4 +222,5 @@ def prune(store: Store) -> list[str]:
         doomed = [record for record in networks.all() if not record.leases and record.name != DEFAULT]
         for record in doomed:
             networks.remove(record)
+            events.append(store.root, "network", "destroy", record.id, {"name": record.name, "type": "bridge"})
     return [record.name for record in doomed]

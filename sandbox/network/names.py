@@ -1,9 +1,10 @@
 """A container's /etc/hosts and /etc/resolv.conf; pure but for the two readers at the end.
 
 Docker's rules (moby libnetwork/internal/resolvconf): a resolver on a loopback
-address cannot be reached from a network of its own, so it is dropped, and
-when none is left two public ones take its place. The names of the others on a
-network of ours are lines in /etc/hosts, each marked, rewritten as they come and go.
+address cannot be reached from a network of its own, so it is dropped, as one
+with IPv6 is where there is none, and when none is left two public ones take
+their place. What a container with links is called, and the others on a network
+of ours, are lines in /etc/hosts, each marked, rewritten as they come and go.
 """
 
 from __future__ import annotations
@@ -13,7 +14,18 @@ from collections.abc import Iterable, Sequence
 
 from sandbox.network.settings import Network
 
-__all__ = ["LOCAL", "hosts", "read_hosts", "read_resolvers", "resolv_conf", "update_members", "with_members", "write"]
+__all__ = [
+    "LOCAL",
+    "Line",
+    "called",
+    "hosts",
+    "read_hosts",
+    "read_resolvers",
+    "resolv_conf",
+    "update_members",
+    "with_members",
+    "write",
+]
 
 PUBLIC = ("8.8.8.8", "8.8.4.4")
 STUB = "127.0.0.53"  # systemd-resolved's, which tells the true ones in another file
@@ -21,29 +33,34 @@ RESOLVED = "/run/systemd/resolve/resolv.conf"
 LOCAL = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 MARK = "# cgscope network"
 LARGEST = 1 << 20
+Line = tuple[str, Sequence[str]]  # an address and its names
 
 
-def hosts(hostname: str, address: str, extra: Sequence[str] = (), gateway: str = "", base: str = LOCAL) -> str:
-    """Return /etc/hosts: `base`, the `NAME:IP` of --add-host, and the container itself (no address: no line)."""
+def hosts(extra: Sequence[str] = (), gateway: str = "", base: str = LOCAL, own: Line | None = None) -> str:
+    """Return /etc/hosts: `base`, the `NAME:IP` of --add-host, and the container itself."""
     lines = [base if base.endswith("\n") or not base else base + "\n"]
     for entry in extra:
         name, _, given = entry.partition(":")
         lines.append(f"{gateway or '127.0.0.1' if given == 'host-gateway' else given}\t{name}\n")
-    if address:
-        short = hostname.partition(".")[0]
-        lines.append(f"{address}\t{hostname}{f' {short}' if short and short != hostname else ''}\n")
+    if own:
+        lines.append(f"{own[0]}\t{' '.join(own[1])}\n")
     return "".join(lines)
 
 
-def with_members(text: str, members: Iterable[tuple[str, Sequence[str]]]) -> str:
-    """Return /etc/hosts with the marked lines replaced by these: (address, names). Other lines stay as they are."""
+def called(hostname: str) -> tuple[str, ...]:
+    """Return what a container calls itself: its host name, and that without a domain."""
+    return tuple(dict.fromkeys(filter(None, (hostname, hostname.partition(".")[0]))))
+
+
+def with_members(text: str, members: Iterable[Line]) -> str:
+    """Return /etc/hosts with the marked lines replaced by these. Other lines stay as they are."""
     kept = [line for line in text.splitlines(keepends=True) if not line.rstrip().endswith(MARK)]
     if kept and not kept[-1].endswith("\n"):
         kept[-1] += "\n"
     return "".join([*kept, *(f"{address}\t{' '.join(names)}\t{MARK}\n" for address, names in members)])
 
 
-def update_members(path: str, members: Iterable[tuple[str, Sequence[str]]]) -> None:
+def update_members(path: str, members: Iterable[Line]) -> None:
     """Rewrite a container's hosts file in place: it is bound into the container, so it must stay the same file.
 
     What the container made larger than a megabyte is its own from then on.
@@ -59,7 +76,7 @@ def update_members(path: str, members: Iterable[tuple[str, Sequence[str]]]) -> N
             file.truncate()
 
 
-def resolv_conf(host: str, network: Network) -> str:
+def resolv_conf(host: str, network: Network, *, ipv6: bool = True) -> str:
     """Return /etc/resolv.conf from the host's, and --dns and --dns-search."""
     servers: list[str] = []
     search: list[str] = []
@@ -77,12 +94,17 @@ def resolv_conf(host: str, network: Network) -> str:
     if network.dns:
         servers = list(network.dns)
     elif network.has_link:
-        servers = [each for each in servers if not each.startswith("127.") and ":" not in each] or list(PUBLIC)
+        servers = [each for each in servers if _reachable(each, ipv6=ipv6)] or list(PUBLIC)
     if network.dns_search:
         search = [each for each in network.dns_search if each != "."]
     lines = [f"nameserver {each}" for each in servers]
     lines += [f"search {' '.join(search)}"] * bool(search)
     return "\n".join([*lines, *rest, ""])
+
+
+def _reachable(server: str, *, ipv6: bool) -> bool:
+    """Tell whether a resolver of the host may be reached from a network of its own: not over loopback, or one link."""
+    return not server.startswith("127.") and (":" not in server or (ipv6 and server != "::1" and "%" not in server))
 
 
 def read_resolvers() -> str:

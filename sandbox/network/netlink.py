@@ -31,6 +31,7 @@ IFINFOMSG = "=BxHiII"
 ATTRIBUTE = "=HHI"  # length, type, a number
 IFLA_GROUP = 27
 IFF_UP = 0x1
+IFA_F_NODAD = 0x02
 ANSWER_BYTES = 65536
 TC_H_ROOT, TC_H_INGRESS = 0xFFFFFFFF, 0xFFFFFFF1
 INGRESS_HANDLE = 0xFFFF0000
@@ -104,21 +105,26 @@ class Netlink:
                 raise
 
     def add_address(self, what: str, index: int, address: str, prefix: int) -> None:
-        """Give an interface an IPv4 address; one that it has already is no error."""
+        """Give an interface an address; one that it has already is no error.
+
+        An IPv6 address is used at once, and not first looked for at others (IFA_F_NODAD): we know who has it.
+        """
         from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg  # noqa: PLC0415
 
         message = ifaddrmsg()
-        message.update(family=socket.AF_INET, prefixlen=prefix, flags=0, scope=0, index=index)
+        family, flags = (socket.AF_INET6, IFA_F_NODAD) if ":" in address else (socket.AF_INET, 0)
+        message.update(family=family, prefixlen=prefix, flags=flags, scope=0, index=index)
         message["attrs"] = [("IFA_LOCAL", address), ("IFA_ADDRESS", address)]
         self._send(what, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, message)
 
     def add_default_route(self, what: str, gateway: str) -> None:
-        """Send what is for nobody here to `gateway`."""
+        """Send what is for nobody here to `gateway`, in place of where it went before."""
         from pyroute2.netlink.rtnl.rtmsg import rtmsg  # noqa: PLC0415
 
         message = rtmsg()
         # RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST
-        message.update(family=socket.AF_INET, dst_len=0, table=254, proto=3, scope=0, type=1)
+        family = socket.AF_INET6 if ":" in gateway else socket.AF_INET
+        message.update(family=family, dst_len=0, table=254, proto=3, scope=0, type=1)
         message["attrs"] = [("RTA_GATEWAY", gateway)]
         self._send(what, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, message)
 

@@ -9,36 +9,43 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Sequence
 
 from sandbox.errors import SandboxError
 
 __all__ = ["apply", "dropping_chains", "filters_bridges", "forbids_forwarding", "ruleset", "take_down"]
 
 PREFIX = "cgscope"
+LEGACY = (
+    ("/proc/net/ip_tables_names", "iptables-legacy"),
+    ("/proc/net/ip6_tables_names", "ip6tables-legacy"),
+)
 CHAIN = re.compile(
     r"table (?P<table>\S+ (?P<name>\S+)) \{|chain (?P<chain>\S+) \{|type filter hook forward [^;]*; policy drop;"
 )
 
 
-def ruleset(link: str, subnet: str, *, internal: bool) -> str:
+def ruleset(link: str, subnets: Sequence[str], *, internal: bool) -> str:
     """Return the table of a bridge, in place of the one that may be there, in one transaction.
 
     What leaves for elsewhere gets the host's address. In comes only what
     answers: neither another bridge of ours nor the host's neighbours begin.
     """
     outward = f'iifname "{link}" drop' if internal else f'iifname "{link}" accept'
+    sources = (f"{'ip6' if ':' in subnet else 'ip'} saddr {subnet}" for subnet in subnets)
+    leaving = "\n    ".join(f'{source} oifname != "{link}" masquerade' for source in sources)
     masquerade = (
         ""
         if internal
         else f"""
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
-    ip saddr {subnet} oifname != "{link}" masquerade
+    {leaving}
   }}"""
     )
-    return f"""table ip {link} {{ }}
-delete table ip {link}
-table ip {link} {{
+    return f"""table inet {link} {{ }}
+delete table inet {link}
+table inet {link} {{
   chain forward {{
     type filter hook forward priority filter; policy accept;
     iifname "{link}" oifname "{link}" accept
@@ -71,21 +78,22 @@ def _find(name: str) -> str | None:
 def take_down(link: str) -> None:
     """Remove the table of a bridge, if there is one."""
     with contextlib.suppress(SandboxError):
-        apply(f"table ip {link} {{ }}\ndelete table ip {link}\n")
+        apply(f"table inet {link} {{ }}\ndelete table inet {link}\n")
 
 
-def forbids_forwarding() -> list[str]:
+def forbids_forwarding(*, ipv6: bool) -> list[str]:
     """Return the base chains of others that drop what is forwarded unless a rule of theirs allows it."""
     found = []
     if program := _find("nft"):
         _, listed, _ = _run([program, "list", "chains"], "")
-        found += dropping_chains(listed)
-    with contextlib.suppress(OSError):
-        with open("/proc/net/ip_tables_names", encoding="ascii") as file:
-            has_filter = "filter" in file.read().split()
-        program = _find("iptables-legacy") if has_filter else None
-        if program and "-P FORWARD DROP" in _run([program, "-S", "FORWARD"], "")[1]:
-            found.append("iptables-legacy FORWARD")
+        found += dropping_chains(listed, ipv6=ipv6)
+    for names, command in LEGACY[: 1 + ipv6]:
+        with contextlib.suppress(OSError):
+            with open(names, encoding="ascii") as file:
+                has_filter = "filter" in file.read().split()
+            program = _find(command) if has_filter else None
+            if program and "-P FORWARD DROP" in _run([program, "-S", "FORWARD"], "")[1]:
+                found.append(f"{command} FORWARD")
     return found
 
 
@@ -98,15 +106,16 @@ def filters_bridges() -> bool:
         return False
 
 
-def dropping_chains(listed: str) -> list[str]:
+def dropping_chains(listed: str, *, ipv6: bool) -> list[str]:
     """Return the chains of `nft list chains` whose policy drops what is forwarded, as `ip filter FORWARD`."""
+    families = ("ip", "inet", *(["ip6"] if ipv6 else []))
     found, table, name, chain = [], "", "", ""
     for match in CHAIN.finditer(listed):
         if match["table"]:
             table, name = match["table"], match["name"]
         elif match["chain"]:
             chain = match["chain"]
-        elif table.split()[0] in ("ip", "inet") and not name.startswith(PREFIX):
+        elif table.split()[0] in families and not name.startswith(PREFIX):
             found.append(f"{table} {chain}")
     return found
 

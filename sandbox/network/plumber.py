@@ -3,7 +3,7 @@
     monitor                             plumber
     fork -----------------------------> loads pyroute2's messages
     (cgroups, namespaces, first process)
-    Born(pid) + /proc/<pid>/ns/net ---> bridge, veth, rate; enters the namespace: address, route
+    Born(pid) + /proc/<pid>/ns/net ---> bridges, veths, rates; enters the namespace: addresses, routes
          <----------------------------- Ready, or Failed
                                         exit
 
@@ -15,39 +15,36 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Sequence
 from typing import NoReturn
 
 from sandbox import channel, syscalls
 from sandbox.errors import SandboxError
 from sandbox.network import nft
 from sandbox.network.netlink import Netlink, link_index, load_messages
-from sandbox.network.plan import INSIDE, Bridge, Plan, Rate, Veth
+from sandbox.network.plan import Bridge, Inside, Plan, Rate, Veth
 from sandbox.network.registry import Networks
 
-__all__ = ["Plumber", "remove_bridge", "remove_links"]
+__all__ = ["Plumber", "not_forwarding", "remove_bridge", "remove_links", "reroute"]
 
-FORWARD = "/proc/sys/net/ipv4/ip_forward"
+IPV4_FORWARD, IPV6_FORWARD = "ipv4/ip_forward", "ipv6/conf/all/forwarding"
 
 
 class Plumber:
     """Our end: begin early, connect() when the container's first process is there, close() in any case."""
 
-    def __init__(self, plan: Plan, networks: Networks) -> None:
+    def __init__(self, plans: Sequence[Plan], networks: Networks) -> None:
         self._channel, theirs = channel.pair()
         me = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
             self._channel.close()
-            _be_plumber(plan, networks, theirs, me)
+            _be_plumber(plans, networks, theirs, me)
         theirs.close()
 
-    def connect(self, pid: int) -> None:
-        """Connect the network namespace of a process; raises what the kernel refused."""
-        namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self._channel.send(channel.Born(pid), namespace)
-        finally:
-            os.close(namespace)
+    def connect(self, pid: int, namespace: int) -> None:
+        """Connect the network namespace of a process, an open file; raises what the kernel refused."""
+        self._channel.send(channel.Born(pid), namespace)
         try:
             self._channel.expect(channel.Ready)
         except channel.Closed:
@@ -60,7 +57,7 @@ class Plumber:
             os.waitpid(self._pid, 0)
 
 
-def _be_plumber(plan: Plan, networks: Networks, end: channel.Channel, parent: int) -> NoReturn:
+def _be_plumber(plans: Sequence[Plan], networks: Networks, end: channel.Channel, parent: int) -> NoReturn:
     try:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
@@ -68,9 +65,11 @@ def _be_plumber(plan: Plan, networks: Networks, end: channel.Channel, parent: in
         load_messages()
         namespace = end.expect_descriptor(channel.Born)
         with networks.lock():
-            _connect_host(plan, namespace)
+            for plan in plans:
+                _connect_host(plan, namespace)
         syscalls.setns(namespace, syscalls.CLONE_NEWNET)
-        _connect_inside(plan)
+        for plan in plans:
+            _connect_inside(plan.inside)
         end.send(channel.Ready())
     except channel.Closed:  # the start has failed elsewhere
         os._exit(1)
@@ -100,32 +99,58 @@ def _make_bridge(netlink: Netlink, bridge: Bridge) -> None:
         attributes = [("IFLA_IFNAME", bridge.link), ("IFLA_ADDRESS", bridge.mac), ("IFLA_MTU", bridge.mtu)]
         attributes += [("IFLA_GROUP", bridge.group), ("IFLA_LINKINFO", info)]
         netlink.add_link(f"make the bridge {bridge.link}", attributes, up=False)
-    index = link_index(bridge.link)
-    address, _, prefix = bridge.address.partition("/")
-    netlink.add_address(f"address of {bridge.link}", index, address, int(prefix))
-    if not bridge.internal and not forwards():
-        with contextlib.suppress(OSError), open(FORWARD, "wb") as file:
-            file.write(b"1")
-    nft.apply(nft.ruleset(bridge.link, bridge.subnet, internal=bridge.internal))
-    netlink.change_link(f"bring up {bridge.link}", index)
+    _address(netlink, bridge.link, bridge.addresses)
+    if not bridge.internal:
+        for setting in not_forwarding(ipv6=_has_ipv6(bridge.addresses)):
+            with contextlib.suppress(OSError):
+                _write(setting, "1")
+    nft.apply(nft.ruleset(bridge.link, bridge.subnets, internal=bridge.internal))
+    netlink.change_link(f"bring up {bridge.link}", link_index(bridge.link))
 
 
-def forwards() -> bool:
-    """Tell whether this machine passes packets on between its interfaces."""
+def _address(netlink: Netlink, link: str, addresses: Sequence[str]) -> None:
+    """Give a link its addresses, and no others: whoever is on a bridge could advertise itself as everybody's router.
+
+    So router advertisements are not heard (CVE-2020-13401), and without an IPv6 address of ours there is no IPv6.
+    """
+    ipv6 = _has_ipv6(addresses)
+    with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+        _write(f"ipv6/conf/{link}/accept_ra", "0")
+        _write(f"ipv6/conf/{link}/disable_ipv6", "0" if ipv6 else "1")
+    for each in addresses:
+        address, _, prefix = each.partition("/")
+        netlink.add_address(f"address {each} of {link}", link_index(link), address, int(prefix))
+
+
+def _has_ipv6(addresses: Sequence[str]) -> bool:
+    return any(":" in address for address in addresses)
+
+
+def not_forwarding(*, ipv6: bool) -> list[str]:
+    """Return the settings, below /proc/sys/net, that keep this machine from passing packets on between interfaces."""
+    return [setting for setting in (IPV4_FORWARD, IPV6_FORWARD)[: 1 + ipv6] if _read(setting) != "1"]
+
+
+def _read(setting: str) -> str:
     try:
-        with open(FORWARD, "rb") as file:
-            return file.read().strip() == b"1"
+        with open(f"/proc/sys/net/{setting}", encoding="ascii") as file:
+            return file.read().strip()
     except OSError:
-        return False
+        return ""
+
+
+def _write(setting: str, value: str) -> None:
+    with open(f"/proc/sys/net/{setting}", "w", encoding="ascii") as file:
+        file.write(value)
 
 
 def _make_veth(netlink: Netlink, veth: Veth, group: int, namespace: int) -> None:
-    peer = [("IFLA_IFNAME", INSIDE), ("IFLA_ADDRESS", veth.mac), ("IFLA_MTU", veth.mtu)]
+    peer = [("IFLA_IFNAME", veth.inside), ("IFLA_ADDRESS", veth.mac), ("IFLA_MTU", veth.mtu)]
     data = {"attrs": [("VETH_INFO_PEER", {"attrs": [*peer, ("IFLA_NET_NS_FD", namespace)]})]}
     info = {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", data)]}
     attributes = [("IFLA_IFNAME", veth.host), ("IFLA_MASTER", link_index(veth.bridge)), ("IFLA_MTU", veth.mtu)]
     attributes += [("IFLA_GROUP", group), ("IFLA_LINKINFO", info)]
-    netlink.add_link(f"make the interface {veth.host}", attributes)
+    netlink.add_link(f"make the interface {veth.host}, in the container {veth.inside}", attributes)
 
 
 def _limit(netlink: Netlink, rate: Rate, group: int) -> None:
@@ -143,13 +168,26 @@ def _limit(netlink: Netlink, rate: Rate, group: int) -> None:
     netlink.redirect_received(f"--net-rate: redirect to an ifb ({needed})", host, ifb)
 
 
-def _connect_inside(plan: Plan) -> None:
+def _connect_inside(inside: Inside) -> None:
     with Netlink() as netlink:
-        index = link_index(INSIDE)
-        netlink.change_link(f"{INSIDE} of the container", index)
-        netlink.add_address(f"address of {INSIDE}", index, plan.inside.address, plan.inside.prefix)
-        if plan.inside.gateway:
-            netlink.add_default_route("default route of the container", plan.inside.gateway)
+        _address(netlink, inside.link, inside.addresses)
+        netlink.change_link(f"{inside.link} of the container", link_index(inside.link))
+        for gateway in inside.gateways:
+            netlink.add_default_route(f"default route of the container via {gateway}", gateway)
+
+
+def reroute(namespace: int, gateways: Sequence[str]) -> None:
+    """Let default routes in a network namespace lead there; for a process with one thread alone, which comes back."""
+    load_messages()
+    with open("/proc/self/ns/net", "rb") as ours:
+        syscalls.setns(namespace, syscalls.CLONE_NEWNET)
+        try:
+            netlink = Netlink()
+        finally:
+            syscalls.setns(ours.fileno(), syscalls.CLONE_NEWNET)
+    with netlink:
+        for gateway in gateways:
+            netlink.add_default_route(f"default route of the container via {gateway}", gateway)
 
 
 def remove_links(*names: str) -> None:

@@ -29,7 +29,9 @@ def resolve(network: Network, hostname: str, store: Store) -> tuple[Network, str
         if network.mode != DEFAULT:
             from sandbox.network.registry import Networks  # noqa: PLC0415
 
-            network = replace(network, mode=Networks(store.root).find(network.mode, exit_code=125).name)
+            mode = Networks(store.root).find(network.mode, exit_code=125).name
+            endpoints = tuple(replace(each, network=mode) for each in network.endpoints)
+            network = replace(network, mode=mode, endpoints=endpoints)
     return network, hostname
 
 
@@ -50,12 +52,14 @@ def plan(network: Network, store: Store, container: str) -> list[str]:
     if not network.has_link:
         return []
     from sandbox.network.attach import plan_for  # noqa: PLC0415
+    from sandbox.network.members import Guest  # noqa: PLC0415
 
     published = [f"listen {port.host_ip or '*'}:{port.host_port or 'any'} for {port.name}" for port in network.ports]
-    return [*published, *str(plan_for(store.root, container, network)).splitlines()]
+    plans = plan_for(store.root, Guest(container, "", ""), network)
+    return [*published, *(line for each in plans for line in str(each).splitlines())]
 
 
-def warnings(network: Network) -> list[str]:
+def warnings(network: Network, store: Store) -> list[str]:
     """Return what will not work here as it was asked for, a line each."""
     if network.mode == "host" and (network.ports or network.publish_all):
         return ["Published ports are discarded when using host network mode"]
@@ -64,11 +68,13 @@ def warnings(network: Network) -> list[str]:
     if not network.has_link:
         return []
     from sandbox.network import nft, plumber  # noqa: PLC0415
+    from sandbox.network.registry import Networks  # noqa: PLC0415
 
-    found = []
-    if not plumber.forwards():
-        found.append("net.ipv4.ip_forward is 0: it is set to 1, and stays so")
-    if chains := nft.forbids_forwarding():
+    records = map(Networks(store.root).load, (each.network for each in network.endpoints))
+    ipv6 = any(record is not None and record.subnet6 for record in records)
+    settings = plumber.not_forwarding(ipv6=ipv6)
+    found = [f"net.{each.replace('/', '.')} is 0: it is set to 1, and stays so" for each in settings]
+    if chains := nft.forbids_forwarding(ipv6=ipv6):
         reaches = "neither another container nor anything" if nft.filters_bridges() else "nothing"
         found.append(
             f"others' rules drop what is forwarded ({', '.join(chains)}): unless a rule there allows it, the container "

@@ -39,7 +39,10 @@ Ancillary = list[tuple[int, int, bytes]]
 
 
 class Proxy:
-    """The published ports of one container: `handed` is what Linked.handed() left, and the loop serves them."""
+    """The published ports of one container: `handed` is what Linked.handed() left, and the loop serves them.
+
+    A container that was taken off its networks has the address "": who comes is turned away.
+    """
 
     def __init__(self, handed: dict[str, Any], loop: Loop) -> None:
         self._loop = loop
@@ -56,6 +59,14 @@ class Proxy:
             else:
                 self._datagrams.append(_Datagrams(listener, (self._address, port), loop))
         self._accept_more()
+
+    def move(self, address: str) -> None:
+        """Pass what comes from now on to another address."""
+        if address == self._address:
+            return
+        self._address = address
+        for datagrams in self._datagrams:
+            datagrams.move(address)
 
     def close(self) -> None:
         """End every connection and give the ports back."""
@@ -125,7 +136,7 @@ class _Connection:
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             each.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._in, self._out = _Way(client, self._server), _Way(self._server, client)
-        code = self._server.connect_ex(address)
+        code = self._server.connect_ex(address) if address[0] else errno.EHOSTUNREACH
         if code not in (0, errno.EINPROGRESS):
             self._server.close()
             raise OSError(code, os.strerror(code))
@@ -211,6 +222,12 @@ class _Datagrams:
         loop.watch(self._listener.fileno(), self._receive)
         self._timer = loop.after(UDP_SECONDS / 2, self._expire)
 
+    def move(self, address: str) -> None:
+        """Begin anew towards another address."""
+        self._target = (address, self._target[1])
+        for key in list(self._flows):
+            self._end(key)
+
     def close(self) -> None:
         """End every flow and give the port back."""
         self._timer.cancel()
@@ -225,6 +242,8 @@ class _Datagrams:
                 data, ancillary, _, client = self._listener.recvmsg(CHUNK, PKTINFO_BYTES)
             except OSError:  # nothing more, or an ICMP error of an answer
                 return
+            if not self._target[0]:
+                continue
             reply = _reply_from(ancillary)
             key = (client, reply[0][2] if reply else b"")
             try:

@@ -15,32 +15,48 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from sandbox.codec import decode, encode
 from sandbox.errors import SandboxError
-from sandbox.network.addresses import Subnet, choose_subnet, parse_routes, parse_subnet, to_text
+from sandbox.network.addresses import Subnet, choose_subnet, parse_ipv6_routes, parse_routes, parse_subnet
 from sandbox.network.netlink import link_index
 from sandbox.state import replace_document
 from sandbox.value import Value, replace
 
-__all__ = ["ROUTES", "Lease", "Networks", "Record"]
+__all__ = ["ROUTES", "Lease", "Member", "Networks", "Record"]
 
 LINK = "cgscope-"  # with 7 more letters this is as long as a name may be
-ROUTES = "/proc/net/route"
+ROUTES, IPV6_ROUTES = "/proc/net/route", "/proc/net/ipv6_route"
 
 
 class Lease(Value):
-    """A container's place on a network. `veth` is the host's end of its pair; `ifb` of its rate limit, or ""."""
+    """A container's place on a network.
+
+    `veth` is the host's end of its pair, `link` the container's; `ifb` is of its rate limit, or "". `hostname` is
+    what it calls itself, `names` what the others call it.
+    """
 
     address: str
     mac: str
     veth: str
     ifb: str = ""
+    link: str = "eth0"
+    address6: str = ""
+    hostname: str = ""
     names: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Return the one or two that it has."""
+        return tuple(filter(None, (self.address, self.address6)))
 
 
 class Record(Value):
-    """One network. `chosen`: its subnet was not asked for by name, so it may be another the next time."""
+    """One network. `chosen`: its subnet was not asked for by name, so it may be another the next time.
+
+    `mtu` 0 is that of the way out; `subnet6` and `gateway6` are "" without IPv6.
+    """
 
     name: str
     id: str
@@ -51,6 +67,10 @@ class Record(Value):
     leases: dict[str, Lease]
     chosen: bool = True
     internal: bool = False
+    subnet6: str = ""
+    gateway6: str = ""
+    mtu: int = 0
+    labels: tuple[tuple[str, str], ...] = ()
 
     @property
     def group(self) -> int:
@@ -59,12 +79,25 @@ class Record(Value):
 
     @property
     def range(self) -> Subnet:
-        """Return the subnet as numbers."""
+        """Return the IPv4 subnet as numbers."""
         return parse_subnet(self.subnet)
 
+    @property
+    def ranges(self) -> tuple[tuple[Subnet, str], ...]:
+        """Return each subnet as numbers, with its gateway."""
+        both = ((self.subnet, self.gateway), (self.subnet6, self.gateway6))
+        return tuple((parse_subnet(subnet), gateway) for subnet, gateway in both if subnet)
+
     def with_subnet(self, subnet: Subnet) -> Record:
-        """Return the network with another subnet, whose first address is the gateway."""
-        return replace(self, subnet=str(subnet), gateway=to_text(subnet.first + 1))
+        """Return the network with another IPv4 subnet, whose first address is the gateway."""
+        return replace(self, subnet=str(subnet), gateway=subnet.text(subnet.first + 1))
+
+
+class Member(NamedTuple):
+    """A container's place, and the network that it is on."""
+
+    record: Record
+    lease: Lease
 
 
 class Networks:
@@ -129,14 +162,13 @@ class Networks:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{self.directory}/{record.name}.json")
 
-    def new(self, name: str, subnet: Subnet | None = None, gateway: str = "", *, internal: bool = False) -> Record:
+    def new(self, name: str, subnet: Subnet | None = None, gateway: str = "") -> Record:
         """Return a new network, not yet saved; without a subnet one that collides with nothing is chosen."""
         if subnet is not None:
             self.refuse_overlap(subnet, name)
         chosen = subnet or choose_subnet(self.taken())
         identity, now = os.urandom(32).hex(), time.time()
-        blank = Record(name, identity, now, new_link(), "", "", {}, chosen=subnet is None, internal=internal)
-        made = blank.with_subnet(chosen)
+        made = Record(name, identity, now, new_link(), "", "", {}, chosen=subnet is None).with_subnet(chosen)
         return replace(made, gateway=gateway) if gateway else made
 
     def taken(self, but: str = "") -> list[Subnet]:
@@ -145,7 +177,9 @@ class Networks:
 
     def occupied(self, but: str) -> list[tuple[str, Subnet]]:
         """Return the subnets in use with what uses them."""
-        records = [(f"network {each.name}", each.range) for each in self.all() if each.name != but]
+        records = [
+            (f"network {each.name}", subnet) for each in self.all() if each.name != but for subnet, _ in each.ranges
+        ]
         return records + [(f"the route of {link}", subnet) for link, subnet in _routes()]
 
     def refuse_overlap(self, subnet: Subnet, name: str) -> None:
@@ -165,8 +199,8 @@ def new_link() -> str:
 
 
 def _routes() -> list[tuple[str, Subnet]]:
-    try:
-        with open(ROUTES, "rb") as file:
-            return parse_routes(file.read())
-    except FileNotFoundError:  # a kernel without it, or no /proc
-        return []
+    found = []
+    for path, parse in ((ROUTES, parse_routes), (IPV6_ROUTES, parse_ipv6_routes)):
+        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:  # a kernel without it, or no /proc
+            found += parse(file.read())
+    return found

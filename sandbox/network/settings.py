@@ -12,36 +12,61 @@ from sandbox.errors import SandboxError
 from sandbox.network.ports import Port, is_address
 from sandbox.value import Value
 
-__all__ = ["BUILT_IN", "DEFAULT", "Network", "check_network_name", "parse_host", "parse_rate"]
+__all__ = ["BUILT_IN", "DEFAULT", "Endpoint", "Network", "check_network_name", "parse_host", "parse_rate"]
 
 DEFAULT = "bridge"
 BUILT_IN = (DEFAULT, "host", "none")
 CONTAINER = "container:"
 # Not compiled before they are used: each would cost every start up to a millisecond.
-NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
-MAC = r"[0-9a-f]{2}(:[0-9a-f]{2}){5}"
+NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}"
+MAC = r"(?!00:00:00:00:00:00)[0-9a-f]{2}(:[0-9a-f]{2}){5}"
 HOST = r"[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,252}[a-zA-Z0-9_])?\.?"
 RATE = r"(\d+(?:\.\d{1,6})?) ?([kmgtKMGT]?)(?i:bit|bps)?"
 LOWEST_RATE, HIGHEST_RATE = 8_000, 32_000_000_000  # bits a second: tbf counts bytes in 32 bits
 GROUP_ADDRESS = 0x01
 
 
+class Endpoint(Value):
+    """What a container shall have on one network."""
+
+    network: str
+    address: str = ""
+    address6: str = ""
+    mac: str = ""
+    aliases: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        for name in self.aliases:
+            if not re.fullmatch(HOST, name):
+                raise SandboxError(f"{name!r} is not a valid host name")
+        if self.mac and (not re.fullmatch(MAC, self.mac) or int(self.mac[:2], 16) & GROUP_ADDRESS):
+            raise SandboxError(f"{self.mac} is not a valid mac address")
+        if self.address and not is_address(self.address, (socket.AF_INET,)):
+            raise SandboxError(f"invalid IPv4 address: {self.address}")
+        if self.address6 and not is_address(self.address6, (socket.AF_INET6,)):
+            raise SandboxError(f"invalid IPv6 address: {self.address6}")
+        if self.network == DEFAULT and (self.address or self.address6):
+            raise SandboxError("user specified IP address is supported on user defined networks only")
+        if self.network == DEFAULT and self.aliases:
+            raise SandboxError("network-scoped alias is supported only for containers in user defined networks")
+
+
 class Network(Value):
     """One container's network.
 
-    `mode` is none, host, container:ID, or the name of a network; `rate_bits` is bits a second, 0 for no limit.
+    `mode` is none, host, container:ID, or the name of the network that it was made for; `endpoints` are those it is
+    on, one link each; `rate_bits` is bits a second of each link, 0 for no limit.
     """
 
     mode: str = "none"
+    endpoints: tuple[Endpoint, ...] = ()
     ports: tuple[Port, ...] = ()
     exposed: tuple[str, ...] = ()
     publish_all: bool = False
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
-    mac: str = ""
-    address: str = ""
-    aliases: tuple[str, ...] = ()
     rate_bits: int = 0
 
     def __post_init__(self) -> None:
@@ -50,27 +75,16 @@ class Network(Value):
             raise SandboxError("invalid container format container:<name|id>")
         if self.mode not in BUILT_IN and not self.container and not re.fullmatch(NAME, self.mode):
             raise SandboxError(f"invalid network {self.mode!r}: none, host, container:NAME or the name of a network")
-        self._check_values()
+        for address in self.dns:
+            if not is_address(address):
+                raise SandboxError(f"{address} is not an ip address")
+        for name in self.dns_search:
+            if name != "." and not re.fullmatch(HOST, name):
+                raise SandboxError(f"{name!r} is not a valid domain")
         if self.container:
             self._check_shared()
         if not self.has_link:
             self._check_without_link()
-        if self.mode == DEFAULT and self.address:
-            raise SandboxError("user specified IP address is supported on user defined networks only")
-        if self.mode == DEFAULT and self.aliases:
-            raise SandboxError("network-scoped alias is supported only for containers in user defined networks")
-
-    def _check_values(self) -> None:
-        for address in self.dns:
-            if not is_address(address):
-                raise SandboxError(f"{address} is not an ip address")
-        for name in (*self.dns_search, *self.aliases):
-            if name != "." and not re.fullmatch(HOST, name):
-                raise SandboxError(f"{name!r} is not a valid domain or host name")
-        if self.mac and (not re.fullmatch(MAC, self.mac) or int(self.mac[:2], 16) & GROUP_ADDRESS):
-            raise SandboxError(f"{self.mac} is not a valid mac address")
-        if self.address and not is_address(self.address, (socket.AF_INET,)):
-            raise SandboxError(f"invalid IPv4 address: {self.address}")
 
     @property
     def container(self) -> str:
@@ -79,7 +93,7 @@ class Network(Value):
 
     @property
     def has_link(self) -> bool:
-        """Tell whether the container gets an interface of its own on a bridge."""
+        """Tell whether the container may have interfaces of its own on bridges."""
         return self.mode not in ("none", "host") and not self.mode.startswith(CONTAINER)
 
     @property
@@ -93,15 +107,18 @@ class Network(Value):
             (self.exposed, "port exposing and the container type network mode"),
             (self.dns or self.dns_search, "dns and the network mode"),
             (self.hosts, "custom host-to-IP mapping and the network mode"),
-            (self.mac, "mac-address and the network mode"),
+            (any(each.mac for each in self.endpoints), "mac-address and the network mode"),
         )
         for given, text in conflicts:
             if given:
                 raise SandboxError(f"conflicting options: {text}")
 
     def _check_without_link(self) -> None:
-        given = {"--ip": self.address, "--network-alias": self.aliases, "--mac-address": self.mac}
-        for option, value in {**given, "--net-rate": self.rate_bits}.items():
+        given: list[tuple[str, object]] = [("--net-rate", self.rate_bits)]
+        for each in self.endpoints:
+            given += [("--ip", each.address), ("--ip6", each.address6), ("--mac-address", each.mac)]
+            given += [("--network-alias", each.aliases)]
+        for option, value in given:
             if value:
                 raise SandboxError(f"conflicting options: {option} and --net {self.mode}: it has no interface")
 
@@ -109,7 +126,7 @@ class Network(Value):
 def check_network_name(name: str) -> None:
     """Refuse a name that no network can be given."""
     if not re.fullmatch(NAME, name):
-        raise SandboxError(f"invalid network name {name!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed", 1)
+        raise SandboxError(f"invalid network name {name!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, 128 at most", 1)
 
 
 def parse_host(text: str) -> str:

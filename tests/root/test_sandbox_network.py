@@ -258,22 +258,38 @@ def test_beside_rules_that_forbid_forwarding(bed: NetworkBed) -> None:
 
 
 def test_many_at_once(bed: NetworkBed) -> None:
-    """Twenty containers started together have twenty addresses, and leave nothing."""
-    words = [*bed.namespace.entering, *SANDBOX, "run", "-d", "--net", "bridge", "--rootfs", "/", "sleep", "600"]
-    pipe = subprocess.PIPE
-    started = [subprocess.Popen(words, env=bed.env, text=True, stdout=pipe, stderr=pipe) for _ in range(20)]
-    identities = []
-    for process in started:
-        out, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
-        identities.append(out.strip())
-    found = json.loads(bed("inspect", *identities).stdout)
-    given = [each["NetworkSettings"]["IPAddress"] for each in found]
+    """Twenty containers started together have twenty addresses, know each other, and leave nothing."""
+    bed("network", "create", "one")
+    names = [f"n{number}" for number in range(20)]
+    at_once(bed, [["run", "-d", "--name", name, "--net", "one", "--rootfs", "/", "sleep", "600"] for name in names])
+    given = addresses(bed, names)
     assert len(set(given)) == 20
     assert sorted(leases(bed)) == sorted(given)
     assert len(bed.links()) == 21
-    bed("rm", "-f", *identities)
-    assert (bed.links(), bed.tables(), leases(bed)) == (set(), "", [])
+    hosts = bed("exec", "n0", "cat", "/etc/hosts").stdout
+    assert all(f"{address}\t{name} " in hosts for address, name in zip(given[1:], names[1:], strict=True))
+    restarts = [["restart", "-t", "0", name] for name in names[:2]]
+    at_once(bed, [["rm", "-f", *names[2:10]], ["rm", "-f", *names[10:18]], *restarts])
+    left = dict(zip(names[1:2] + names[18:], addresses(bed, names[1:2] + names[18:]), strict=True))
+    hosts = bed("exec", "n0", "cat", "/etc/hosts").stdout
+    assert {line.split()[1]: line.split()[0] for line in hosts.splitlines() if "\tn" in line} == left
+    at_once(bed, [["rm", "-f", name] for name in (*names[:2], *names[18:])])
+    bed("network", "rm", "one")
+    assert (bed.links(), bed.tables()) == (set(), "")
+
+
+def at_once(bed: NetworkBed, commands: list[list[str]]) -> None:
+    """Run commands beside each other; each succeeds."""
+    enter = [*bed.namespace.entering, *SANDBOX]
+    running = [subprocess.Popen([*enter, *words], env=bed.env, text=True, stderr=subprocess.PIPE) for words in commands]
+    for process in running:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+
+
+def addresses(bed: NetworkBed, names: list[str]) -> list[str]:
+    """Return what `inspect` tells."""
+    return [each["NetworkSettings"]["IPAddress"] for each in json.loads(bed("inspect", *names).stdout)]
 
 
 def test_after_something_was_killed(bed: NetworkBed) -> None:
@@ -306,7 +322,7 @@ def test_names_are_resolved(bed: NetworkBed) -> None:
     )  # fmt: skip
     lines = done.stdout.splitlines()
     assert {"nameserver 192.0.2.53", "search a.example", "192.0.2.7\tdb"} <= set(lines)
-    assert [line.split()[1:] for line in lines if "me.example" in line] == [["me.example", "me"]]
+    assert [line.split()[1:3] for line in lines if "me.example" in line] == [["me.example", "me"]]
     assert any(line.endswith("\tout") and not line.startswith("127.") for line in lines)
     assert "link/ether 02:42:ac:11:99:99" in done.stdout
     done = bed("run", "--rm", "--net", "host", "--rootfs", "/", "cat", "/etc/hosts", "/etc/hostname")

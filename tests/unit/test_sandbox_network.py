@@ -17,10 +17,10 @@ from sandbox.codec import decode, encode
 from sandbox.commands.network_options import add_network_options, network_of
 from sandbox.errors import SandboxError
 from sandbox.network import addresses, document, manage, names, nft, ports
-from sandbox.network.plan import links_of, plan
+from sandbox.network.plan import links_of, plans
 from sandbox.network.ports import Port, parse_exposed, parse_ports
-from sandbox.network.registry import Lease, Networks, Record
-from sandbox.network.settings import Network, parse_host, parse_rate
+from sandbox.network.registry import Lease, Member, Networks, Record
+from sandbox.network.settings import Endpoint, Network, parse_host, parse_rate
 from sandbox.parsing import new_parser
 from sandbox.state import Store
 from sandbox.value import replace
@@ -150,7 +150,7 @@ def test_default_network() -> None:
     assert options("-p", "80").mode == "bridge"
     assert options("-P").mode == "bridge"
     assert options("--net-rate", "1mbit").mode == "bridge"
-    assert options("--mac-address", "02-42-AC-11-00-02").mac == "02:42:ac:11:00:02"
+    assert options("--mac-address", "02-42-AC-11-00-02").endpoints == (Endpoint("bridge", mac="02:42:ac:11:00:02"),)
     assert options("-p", "80", "--net", "none").mode == "none"
     assert options("--network", "default").mode == "bridge"
 
@@ -169,8 +169,12 @@ def test_default_network() -> None:
         ("--net bridge --ip 172.30.0.9", "supported on user defined networks only"),
         ("--net bridge --network-alias a", "only for containers in user defined networks"),
         ("--net mine --ip 1.2.3", "invalid IPv4 address"),
+        ("--net mine --ip6 10.0.0.1", "invalid IPv6 address"),
+        ("--net none --ip6 fd00::9", "--ip6 and --net none"),
+        ("--net mine --network-alias a\nb", "not a valid host name"),
         ("--net mine --mac-address 01:00:5e:00:00:01", "not a valid mac address"),
         ("--net mine --mac-address banana", "not a valid mac address"),
+        ("--net mine --mac-address 00:00:00:00:00:00", "not a valid mac address"),
         ("--net a/b", "invalid network"),
         ("--dns banana", "banana is not an ip address"),
         ("--dns-search a..\n", "not a valid domain"),
@@ -211,6 +215,22 @@ def test_routes() -> None:
     assert [(link, str(subnet)) for link, subnet in found] == [("eth0", "192.0.2.0/24"), ("docker0", "172.30.0.0/16")]
 
 
+IPV6_ROUTES = b"""\
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 20010db8000000000000000000000001 \
+00000400 00000001 00000000 00000003     wire
+fd000075000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 \
+00000100 00000001 00000000 00000001 cgscope-1234567
+"""
+
+
+def test_ipv6_routes() -> None:
+    """So is that of IPv6."""
+    (found,) = addresses.parse_ipv6_routes(IPV6_ROUTES)
+    assert (found[0], str(found[1])) == ("cgscope-1234567", "fd00:75::/64")
+    assert not found[1].overlaps(addresses.parse_subnet("10.0.0.0/8"))
+    assert found[1].overlaps(addresses.parse_subnet("fd00:75::/32"))
+
+
 @given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(8, 32)), max_size=20))
 def test_a_chosen_subnet_collides_with_nothing(taken: list[tuple[int, int]]) -> None:
     """The subnet that is chosen shares no address with one that is taken, and is a private one."""
@@ -239,10 +259,10 @@ def test_any_text_is_a_subnet_or_refused(text: str) -> None:
 def test_addresses_are_given_out_once() -> None:
     """The lowest free address is given, a wanted one when it is free, and a full network says so."""
     subnet = addresses.parse_subnet("10.9.8.0/29")
-    taken = {subnet.first + 1}
-    while len(taken) < 6:
+    taken = {"10.9.8.1", "fd00::1"}
+    while len(taken) < 7:
         taken.add(addresses.free_address(subnet, taken))
-    assert sorted(map(addresses.to_text, taken)) == [f"10.9.8.{number}" for number in range(1, 7)]
+    assert sorted(taken) == [*(f"10.9.8.{number}" for number in range(1, 7)), "fd00::1"]
     with pytest.raises(SandboxError, match="no available IPv4 addresses"):
         addresses.free_address(subnet, taken)
     with pytest.raises(SandboxError, match="Address already in use"):
@@ -250,7 +270,11 @@ def test_addresses_are_given_out_once() -> None:
     for outside in ("10.9.9.1", "10.9.8.0", "10.9.8.7"):
         with pytest.raises(SandboxError, match="does not belong"):
             addresses.free_address(subnet, taken, outside)
-    assert addresses.mac_of(addresses.to_number("172.30.0.2")) == "02:42:ac:1e:00:02"
+    assert addresses.mac_of("172.30.0.2") == "02:42:ac:1e:00:02"
+    wide = addresses.parse_subnet("fd00:1::/64")
+    assert addresses.free_address(wide, {"fd00:1::1"}) == "fd00:1::2"
+    assert addresses.free_address(wide, (), "fd00:1:0:0::0a") == "fd00:1::a"
+    assert ipaddress.IPv6Network(str(addresses.local_subnet())).subnet_of(ipaddress.IPv6Network("fd00::/8"))
 
 
 def record(**changes: Any) -> Record:  # noqa: ANN401
@@ -261,28 +285,38 @@ def record(**changes: Any) -> Record:  # noqa: ANN401
 
 def test_the_plan_is_data() -> None:
     """What connects a container is a tuple of steps that --dry-run prints."""
-    veth, ifb = links_of(CONTAINER, rate=True)
-    lease = Lease("172.30.0.2", "02:42:ac:1e:00:02", veth, ifb)
-    assert str(plan(record(), lease, 10_000_000, 1400)).splitlines() == [
+    inside, veth, ifb = links_of(CONTAINER, 0, rate=True)
+    lease = Lease("172.30.0.2", "02:42:ac:1e:00:02", veth, ifb, inside)
+    (first,) = plans([Member(record(), lease)], 10_000_000, 1400)
+    assert str(first).splitlines() == [
         "bridge cgscope-1234567 172.30.0.1/16 of 172.30.0.0/16",
-        "veth   cgv0123456789ab on cgscope-1234567, eth0 02:42:ac:1e:00:02 in the container",
-        "rate   10000000 bit/s on cgv0123456789ab and on cgi0123456789ab",
+        "veth   cgv012345678900 on cgscope-1234567, eth0 02:42:ac:1e:00:02 in the container",
+        "rate   10000000 bit/s on cgv012345678900 and on cgi012345678900",
         "addr   172.30.0.2/16 on eth0, default via 172.30.0.1",
     ]
-    closed = plan(record(internal=True), lease, 0, 1400)
+    shut = record(subnet="172.29.0.0/16", gateway="172.29.0.1", internal=True)
+    both = record(
+        subnet="172.28.0.0/16", gateway="172.28.0.1", subnet6="fd00:1::/64", gateway6="fd00:1::1", mtu=1280
+    )
+    second = replace(lease, address="172.28.0.2", address6="fd00:1::2", link="eth2")
+    members = [Member(shut, lease), Member(record(), lease), Member(both, second)]
+    closed, open_, last = plans(members, 0, 1400)
     assert closed.rate is None
-    assert closed.inside.gateway == ""
-    assert max(map(len, (veth, ifb, record().link))) < IFNAMSIZ
+    assert [each.inside.gateways for each in (closed, open_, last)] == [(), ("172.30.0.1",), ("fd00:1::1",)]
+    assert (closed.bridge.mtu, last.bridge.mtu, last.veth.mtu) == (1400, 1280, 1280)
+    assert last.inside.addresses == ("172.28.0.2/16", "fd00:1::2/64")
+    assert max(map(len, (*links_of(CONTAINER, 99, rate=True), record().link))) < IFNAMSIZ
 
 
 def test_the_rules_are_one_table() -> None:
     """A bridge has a table of its own name: closed to what begins elsewhere, with the host's address to the outside."""
-    text = nft.ruleset("cgscope0", "172.30.0.0/16", internal=False)
+    text = nft.ruleset("cgscope0", ["172.30.0.0/16", "fd00:1::/64"], internal=False)
     tables = [line.split() for line in text.splitlines() if "table" in line.split()]
     assert {line[line.index("table") + 2] for line in tables} == {"cgscope0"}
     assert 'ip saddr 172.30.0.0/16 oifname != "cgscope0" masquerade' in text
+    assert 'ip6 saddr fd00:1::/64 oifname != "cgscope0" masquerade' in text
     assert text.index("ct state established,related accept") < text.index('oifname "cgscope0" drop')
-    internal = nft.ruleset("cgscope0", "172.30.0.0/16", internal=True)
+    internal = nft.ruleset("cgscope0", ["172.30.0.0/16"], internal=True)
     assert "masquerade" not in internal
     assert 'iifname "cgscope0" drop' in internal
 
@@ -316,14 +350,16 @@ table ip cgscope0 {
 
 
 def test_who_forbids_forwarding() -> None:
-    """Only a chain of others, for IPv4, on the forward hook, with a policy of DROP is named."""
-    assert nft.dropping_chains(CHAINS) == ["ip filter FORWARD"]
-    assert nft.dropping_chains("") == []
+    """Only a chain of others on the forward hook with a policy of DROP is named, IPv6's only where it matters."""
+    assert nft.dropping_chains(CHAINS, ipv6=False) == ["ip filter FORWARD"]
+    assert nft.dropping_chains(CHAINS, ipv6=True) == ["ip filter FORWARD", "ip6 filter FORWARD"]
+    assert nft.dropping_chains("", ipv6=True) == []
 
 
 def test_hosts() -> None:
     """/etc/hosts has the container, what --add-host says, and marked lines for the others, which come and go."""
-    text = names.hosts("web.example", "172.30.0.2", ["db:10.0.0.1", "out:host-gateway"], "172.30.0.1")
+    own = ("172.30.0.2", names.called("web.example"))
+    text = names.hosts(["db:10.0.0.1", "out:host-gateway"], "172.30.0.1", own=own)
     assert text.splitlines()[2:] == ["10.0.0.1\tdb", "172.30.0.1\tout", "172.30.0.2\tweb.example web"]
     both = names.with_members(text, [("172.30.0.3", ("db", "abc"))])
     assert both.startswith(text)
@@ -337,7 +373,7 @@ def test_hosts() -> None:
 def test_a_hosts_file_is_rewritten_in_place(tmp_path: os.PathLike[str]) -> None:
     """The file stays the same file, as it is bound into a container; one grown beyond all measure is left alone."""
     path = f"{tmp_path}/hosts"
-    names.write(path, names.hosts("a", "172.30.0.2"))
+    names.write(path, names.hosts(own=("172.30.0.2", "a")))
     inode = os.stat(path).st_ino
     names.update_members(path, [("172.30.0.3", ["b"])])
     with open(path, encoding="utf-8") as file:
@@ -345,7 +381,7 @@ def test_a_hosts_file_is_rewritten_in_place(tmp_path: os.PathLike[str]) -> None:
     names.update_members(path, [])
     assert os.stat(path).st_ino == inode
     with open(path, encoding="utf-8") as file:
-        assert file.read() == names.hosts("a", "172.30.0.2")
+        assert file.read() == names.hosts(own=("172.30.0.2", "a"))
     os.truncate(path, 1 << 30)
     names.update_members(path, [("172.30.0.3", ["b"])])
     assert os.stat(path).st_size == 1 << 30
@@ -365,6 +401,7 @@ options ndots:2
     ("network", "host", "expected"),
     [
         (Network("bridge"), RESOLV, "nameserver 192.0.2.7\nsearch a.example\noptions ndots:2\n"),
+        (Network("bridge"), "nameserver ::1\nnameserver fd00::53\n", "nameserver fd00::53\n"),
         (Network("bridge"), "nameserver 127.0.0.1\n", "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"),
         (Network("bridge", dns=("127.0.0.1",)), RESOLV, "nameserver 127.0.0.1\nsearch a.example\noptions ndots:2\n"),
         (Network("bridge", dns_search=(".",)), "nameserver 192.0.2.7\nsearch a\n", "nameserver 192.0.2.7\n"),
@@ -374,13 +411,19 @@ options ndots:2
 )
 def test_resolv_conf(network: Network, host: str, expected: str) -> None:
     """Resolvers on loopback are dropped where they cannot be reached; --dns and --dns-search take the host's place."""
-    assert names.resolv_conf(host, network) == expected
+    assert names.resolv_conf(host, network, ipv6=True) == expected
+
+
+def test_a_resolver_with_ipv6_alone() -> None:
+    """Where a container has no IPv6 it cannot be asked: the public ones are."""
+    found = names.resolv_conf("nameserver fd00::53\n", Network("bridge"), ipv6=False)
+    assert found == "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"
 
 
 def test_networks_are_recorded(tmp_path: os.PathLike[str]) -> None:
     """A network is made, found by name and by the beginning of its id, listed, shown, and removed when it is empty."""
     store = Store(str(tmp_path))
-    identity = manage.create(store, "mine", subnet="10.99.0.0/24", gateway="10.99.0.254")
+    identity = manage.create(store, "mine", subnets=["10.99.0.0/24"], gateways=["10.99.0.254"])
     networks = Networks(store.root)
     assert networks.find("mine") == networks.find(identity[:12])
     assert networks.find("mine").gateway == "10.99.0.254"
@@ -388,7 +431,20 @@ def test_networks_are_recorded(tmp_path: os.PathLike[str]) -> None:
     with pytest.raises(SandboxError, match="already exists"):
         manage.create(store, "mine")
     with pytest.raises(SandboxError, match="Pool overlaps"):
-        manage.create(store, "other", subnet="10.99.0.128/25")
+        manage.create(store, "other", subnets=["10.99.0.128/25"])
+    manage.create(store, "six", ipv6=True, mtu=1300, labels=(("tier", "front"),))
+    with pytest.raises(SandboxError, match="Pool overlaps"):
+        manage.create(store, "seven", subnets=["fd00::/8"], ipv6=True)
+    assert manage.inspect(store, "six")["Options"]["com.docker.network.driver.mtu"] == "1300"
+    for filters, chosen in (
+        (["type=custom"], "mine six"),
+        (["label=tier=front"], "six"),
+        (["driver=null"], "none"),
+        (["name=i", "type=custom"], "mine six"),
+        ([f"id={identity[:12]}"], "mine"),
+    ):
+        assert manage.listing(store, filters, "{{.Name}}", quiet=False, whole=False).split() == chosen.split()
+    manage.remove(store, "six")
     listed = [line.split()[1:3] for line in manage.listing(store, quiet=False, whole=False).splitlines()[1:]]
     assert listed == [["bridge", "bridge"], ["host", "host"], ["mine", "bridge"], ["none", "null"]]
     lease = Lease("10.99.0.1", "02:42:0a:63:00:01", "cgv0")
@@ -407,22 +463,39 @@ def test_networks_are_recorded(tmp_path: os.PathLike[str]) -> None:
     [
         ("host", {}, "predefined host network"),
         ("a b", {}, "invalid network name"),
-        ("mine", {"subnet": "10.0.0.1/24"}, "it should be 10.0.0.0/24"),
-        ("mine", {"subnet": "10.0.0.0"}, "the form is"),
-        ("mine", {"subnet": "10.0.0.0/31"}, "the prefix is from"),
-        ("mine", {"gateway": "10.0.0.1"}, "--gateway needs the --subnet"),
-        ("mine", {"subnet": "10.0.0.0/24", "gateway": "10.0.1.1"}, "no matching subnet for gateway"),
+        ("a" * 129, {}, "invalid network name"),
+        ("mine", {"subnets": ["10.0.0.1/24"]}, "it should be 10.0.0.0/24"),
+        ("mine", {"subnets": ["10.0.0.0"]}, "the form is"),
+        ("mine", {"subnets": ["10.0.0.0/31"]}, "the prefix is from"),
+        ("mine", {"subnets": ["127.0.0.0/16"]}, "no container's"),
+        ("mine", {"subnets": ["fe80::/64"], "ipv6": True}, "no container's"),
+        ("mine", {"subnets": ["fd00::1/64"], "ipv6": True}, "it should be fd00::/64"),
+        ("mine", {"subnets": ["fd00::/127"], "ipv6": True}, "the prefix is from"),
+        ("mine", {"subnets": ["fd00::/64"]}, "needs --ipv6"),
+        ("mine", {"subnets": ["10.0.0.0/24", "10.1.0.0/24"]}, "one of each kind"),
+        ("mine", {"gateways": ["10.0.0.1"]}, "no matching subnet for gateway"),
+        ("mine", {"subnets": ["10.0.0.0/24"], "gateways": ["10.0.1.1"]}, "no matching subnet for gateway"),
+        ("mine", {"subnets": ["10.0.0.0/24"], "gateways": ["10.0.0.1", "10.0.0.2"]}, "no matching subnet for gateway"),
+        ("mine", {"ipv6": True, "mtu": 1279}, "with IPv6 it is 1280 at least"),
     ],
 )
 def test_bad_networks_are_refused(
-    tmp_path: os.PathLike[str], name: str, changes: dict[str, str], complaint: str
+    tmp_path: os.PathLike[str], name: str, changes: dict[str, Any], complaint: str
 ) -> None:
     """A network that cannot be is refused, and nothing is recorded."""
     store = Store(str(tmp_path))
     with pytest.raises(SandboxError) as refused:
-        manage.create(store, name, **changes)  # type: ignore[arg-type]
+        manage.create(store, name, **changes)
     assert complaint in str(refused.value)
     assert Networks(store.root).all() == []
+
+
+@pytest.mark.parametrize("text", ["mtu=67", "mtu=65536", "mtu=", "mtu=1\u0661", "icc=false", "mtu"])
+def test_bad_options_are_refused(text: str) -> None:
+    """Of --opt only an MTU that the kernel could take is known."""
+    with pytest.raises(SandboxError, match=r"invalid MTU|unknown option"):
+        manage.parse_options([text])
+    assert manage.parse_options(["com.docker.network.driver.mtu=1400"]) == 1400
 
 
 def test_importing_the_fast_path_is_cheap() -> None:

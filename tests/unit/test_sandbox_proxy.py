@@ -171,6 +171,40 @@ def test_datagrams_are_kept_apart() -> None:
                     assert client.recv(65536) == bytes([number]) * 10
 
 
+def test_a_container_that_moves() -> None:
+    """Datagrams and connections go to where the container is: also the next ones of a client that was there before."""
+    other = "127.0.0.2"
+    with socket.create_server((HOME, 0)) as here, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as echo:
+        port = here.getsockname()[1]
+        echo.bind((other, port))
+        (tcp,), (udp,) = (listening.bind([Port(port, protocol, HOME)]) for protocol in ("tcp", "udp"))
+        loop = Loop()
+        handed = [(each.socket.detach(), each.port.protocol, port) for each in (tcp, udp)]
+        proxy = Proxy({"address": "", "listeners": handed}, loop)
+        with socket.create_connection((HOME, tcp.number), PATIENCE_SECONDS) as client:
+            loop.watch(client.fileno(), loop.stop)
+            loop.run()
+            assert client.recv(1) == b""
+            loop.unwatch(client.fileno())
+        proxy.move(HOME)
+        with (
+            socket.create_connection((HOME, tcp.number), PATIENCE_SECONDS),
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking,
+        ):
+            loop.watch(here.fileno(), loop.stop)
+            loop.run()
+            here.accept()[0].close()
+            loop.unwatch(here.fileno())
+            asking.sendto(b"a", (HOME, udp.number))
+            proxy.move(other)
+            asking.sendto(b"b", (HOME, udp.number))
+            loop.watch(echo.fileno(), loop.stop)
+            loop.run()
+            assert echo.recv(10) in (b"a", b"b")
+        proxy.close()
+        loop.close()
+
+
 def test_a_port_that_is_taken() -> None:
     """Binding is all or nothing, and says in Docker's words what is in the way."""
     with socket.create_server((HOME, 0)) as taken:
