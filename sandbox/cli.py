@@ -35,7 +35,7 @@ VERBS = {
     "version": "about",
     "pause": "ending",
     "unpause": "ending",
-    "exec": "running",
+    "exec": "executing",
     "ps": "listing",
     "logs": "listing",
     "inspect": "listing",

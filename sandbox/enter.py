@@ -17,14 +17,14 @@ from inspector.kernel.host import Host
 from inspector.kernel.namespaces import read_namespaces
 from inspector.kernel.process import Status, read_status
 from sandbox import capabilities, cgroup, channel, entering, freezer, syscalls
+from sandbox.conversation import launch
 from sandbox.document import printable
+from sandbox.environment import PATH
 from sandbox.errors import SandboxError
 from sandbox.foreground import attend
-from sandbox.launch import launch
 from sandbox.privileges import Rights
 from sandbox.security import BUILTIN, UNCONFINED, Security, rights
 from sandbox.signals import blocked_signals
-from sandbox.spec import PATH
 from sandbox.state import default_root
 from sandbox.subject import FAILED, Subject, hold
 from sandbox.value import Value

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from sandbox import attributes, cgroup, channel, document, events, init, security
 from sandbox.attributes import Attributes
 from sandbox.codec import decode
+from sandbox.conversation import launch
+from sandbox.environment import environment
 from sandbox.errors import SandboxError
 from sandbox.foreground import attend
-from sandbox.launch import launch
 from sandbox.limits import Limits
 from sandbox.liveness import open_running
 from sandbox.signals import blocked_signals
-from sandbox.spec import environment
 from sandbox.state import Store
 from sandbox.value import Value
 

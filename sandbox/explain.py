@@ -207,7 +207,7 @@ FUNCTIONS: dict[tuple[str, str], Callable[[Locals], Told]] = {
 }
 # What Python itself has as a function, with what it is for in the function of ours that calls it.
 BUILTINS = {
-    ("sandbox.launch", "launch", "fork"): "a process that goes where the container is, and forks its first one",
+    ("sandbox.conversation", "launch", "fork"): "a process that goes where the container is, and forks its first one",
     ("sandbox.init", "descend", "fork"): "the first to be born in the new PID namespace: in there it is process 1",
     ("sandbox.init", "descend", "setsid"): "no terminal and no process group of the caller's",
     ("sandbox.init", "first_process", "setsid"): "process 1 leads its own session",

@@ -20,10 +20,8 @@ from collections.abc import Callable
 from sandbox import (
     attributes,
     cgroup,
-    mounting,
     namespaces,
     privileges,
-    rootfs,
     selfexec,
     syscalls,
     terminal,
@@ -34,7 +32,6 @@ from sandbox.attributes import Attributes
 from sandbox.channel import Born, Channel, Console, Go, Proceed, Ready
 from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError, not_executed
 from sandbox.inroot import in_root_open, make_directories, root_directory
-from sandbox.overlays import Root
 from sandbox.privileges import Rights
 from sandbox.sharing import Joined, Sharing, write_time_offsets
 from sandbox.value import Value
@@ -42,6 +39,9 @@ from sandbox.value import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
+
+    from sandbox.overlays import Root
+    from sandbox.rootfs import Step
 
 __all__ = ["Launch", "Program", "Streams", "descend", "joiner"]
 
@@ -92,7 +92,7 @@ class Launch(Value):
     new_namespaces: int = 0
     user_namespace: bool = False
     root: Root | None = None
-    mounts: tuple[rootfs.Step, ...] = ()
+    mounts: tuple[Step, ...] = ()
     shared: tuple[Joined, ...] = ()
     sharing: Sharing = NOTHING_SHARED
     hostname: str = ""
@@ -103,7 +103,10 @@ class Launch(Value):
 
 def joiner(launch: Launch, channel: Channel, parent: int) -> NoReturn:
     """Run in the forked child: join the cgroups, enter the namespaces, fork the process that will live in them."""
-    role = joined_process if launch.join else first_process
+    role = joined_process
+    if launch.join is None:
+        role = first_process
+        import sandbox.mounting  # noqa: F401, PLC0415  what first_process() needs, as descend() ends all imports
     descend(lambda: enter(launch), lambda: role(launch, channel), channel, parent)
 
 
@@ -158,6 +161,8 @@ def run_child(body: Callable[[], NoReturn], channel: Channel) -> NoReturn:
 
 def first_process(launch: Launch, channel: Channel) -> NoReturn:
     """Be the container's first process: mount, pivot, drop every right that is not granted, start the program."""
+    from sandbox import mounting  # noqa: PLC0415  joiner() has loaded it
+
     channel.expect(Proceed)
     if launch.program.die_with_parent:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,14 +1,14 @@
-"""Makes a container: forks, speaks with the child as channel.py draws it, and undoes all of it on an error."""
+"""Makes a container and starts its program; what was made is undone on an error."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
 from collections.abc import Callable
 
-from sandbox import cgroup, channel, document, events, init, names, syscalls
+from sandbox import cgroup, document, events, init, names
+from sandbox.conversation import Running, launch
 from sandbox.errors import SandboxError
 from sandbox.liveness import boot_id, start_time
 from sandbox.network.connection import Connection, begin
@@ -17,22 +17,9 @@ from sandbox.prepare import Prepared
 from sandbox.state import Document, Store
 from sandbox.teardown import destroy
 from sandbox.times import timestamp
-from sandbox.value import Value, replace
+from sandbox.value import replace
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NoReturn
-
-__all__ = ["Running", "create", "launch", "ourselves", "start"]
-
-
-class Running(Value):
-    """A program that runs, as its parent knows it."""
-
-    pid: int
-    pidfd: int
-    console: int | None
-    network: Connection | None = None
+__all__ = ["create", "ourselves", "start"]
 
 
 def create(prepared: Prepared, store: Store) -> None:
@@ -100,51 +87,6 @@ def _record_start(prepared: Prepared, store: Store, container: str, confirm: Cal
     confirm()
     with store.changing(container) as text:
         text["State"].update(document.running(time.time()))
-
-
-def launch(
-    joiner: Callable[[channel.Channel, int], NoReturn],
-    born: Callable[[int], None] = lambda _: None,
-    ready: Callable[[], object] = lambda: None,
-    *,
-    tty: bool,
-) -> Running:
-    """Fork the joiner and speak with its child as channel.py draws it; an error leaves no process.
-
-    `tty`: the child will send the master of a terminal.
-    """
-    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-    ours, theirs = channel.pair()
-    me = os.getpid()
-    between = os.fork()
-    if between == 0:
-        ours.close()
-        joiner(theirs, me)
-    theirs.close()
-    pid = 0
-    try:
-        try:
-            pid = ours.expect(channel.Born).pid
-        finally:
-            os.waitpid(between, 0)
-        born(pid)
-        pidfd = os.pidfd_open(pid)
-        ours.send(channel.Proceed())
-        console = ours.expect_descriptor(channel.Console) if tty else None
-        program = ours.expect(channel.Ready).path
-        ready()
-        ours.send(channel.Go())
-        ours.expect_end(program)
-    except BaseException:
-        if pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
-        raise
-    finally:
-        ours.close()
-    return Running(pid, pidfd, console)
 
 
 def _check_layers(prepared: Prepared, store: Store) -> None:

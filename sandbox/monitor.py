@@ -20,8 +20,9 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from sandbox import attachments, channel, events, init, syscalls, watch
+from sandbox.conversation import Running
 from sandbox.errors import describe
-from sandbox.launch import Running, start
+from sandbox.launch import start
 from sandbox.prepare import Prepared, prepare_again
 from sandbox.state import Store
 from sandbox.teardown import settle, take_down

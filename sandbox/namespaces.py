@@ -10,7 +10,10 @@ import struct
 
 from sandbox import syscalls
 from sandbox.errors import SandboxError
-from sandbox.spec import Spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.spec import Spec
 
 __all__ = ["enter_user_namespace", "join", "let_users_serve", "loopback_up", "own"]
 

@@ -8,15 +8,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from inspector.kernel.cgroups import read_cgroup, read_hierarchies
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import read_mountinfo
-from sandbox import attributes, cgroup, document, init, limit_files, namespaces, rootfs, security, syscalls
+from sandbox import (
+    attributes,
+    cgroup,
+    document,
+    init,
+    limit_files,
+    namespaces,
+    new_document,
+    rootfs,
+    security,
+    syscalls,
+)
 from sandbox.codec import decode
 from sandbox.devices import Rule
+from sandbox.environment import environment
 from sandbox.errors import SandboxError
 from sandbox.limits import DEFAULT_PIDS, Limits
 from sandbox.network import preparing
 from sandbox.overlays import Layer, Root, overlay, skeleton
 from sandbox.sharing import joined
-from sandbox.spec import Spec, environment
+from sandbox.spec import Spec
 from sandbox.state import Document, Store
 from sandbox.value import Value, replace
 
@@ -121,7 +133,7 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
         hostname=spec.hostname,
         read_only=spec.read_only,
     )
-    text = known or document.new(replace(spec, limits=limits), container, layout, store.directory(container))
+    text = known or new_document.new(replace(spec, limits=limits), container, layout, store.directory(container))
     text["Cgscope"].update(document.private(places, rights.capabilities, rootless=rootless))
     warnings = [f"cannot limit {name} here: the container runs without that limit" for name in lost]
     if memory := cgroup.located("memory", places):

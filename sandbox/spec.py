@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
 
 from sandbox.attributes import Attributes
 from sandbox.errors import SandboxError
@@ -19,13 +18,11 @@ from sandbox.volumes.wanted import Tmpfs, Volume
 __all__ = [
     "Spec",
     "check_name",
-    "environment",
 ]
 
 NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
 HOSTNAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 LONGEST_HOSTNAME = 64  # bytes, __NEW_UTS_LEN
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Spec(Value):
@@ -91,23 +88,3 @@ def check_name(name: str) -> None:
     """Refuse a container name that Docker refuses."""
     if not re.fullmatch(NAME, name):
         raise SandboxError(f"invalid container name {name!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, two at least")
-
-
-def environment(
-    given: Iterable[str], host: Mapping[str, str], *, hostname: str = "", tty: bool = False
-) -> tuple[str, ...]:
-    """Return the program's environment: the defaults, then `-e` (`K` alone takes the host's value; the last wins)."""
-    result = {"PATH": PATH}
-    if hostname:
-        result["HOSTNAME"] = hostname
-    if tty:
-        result["TERM"] = "xterm"
-    for item in given:
-        key, equals, value = item.partition("=")
-        if not key:
-            raise SandboxError(f"invalid environment variable: {item!r}")
-        if equals:
-            result[key] = value
-        elif key in host:
-            result[key] = host[key]
-    return tuple(f"{key}={value}" for key, value in result.items())

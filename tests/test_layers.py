@@ -279,7 +279,7 @@ def test_a_slow_import_is_seen_through_other_modules() -> None:
 
 def test_a_start_imports_nothing_slow() -> None:
     """What `sandbox run` and `exec` import for a plain start is without the libraries that took most of its time."""
-    names = ("cli", "commands.running", "container", "executing")
+    names = ("cli", "commands.running", "container", "commands.executing", "executing")
     code = f"import sys, {', '.join(f'sandbox.{name}' for name in names)}; print(*sys.modules)"
     environment = {**os.environ, "PYTHONPATH": REPOSITORY}
     command = [sys.executable, "-S", "-c", code]

@@ -23,8 +23,8 @@ from inspector.kernel.cgroups import read_hierarchies
 from inspector.kernel.host import Host
 from sandbox import cgroup, freezer, init, terminal, updating
 from sandbox.commands.output import complain
+from sandbox.conversation import Running, launch
 from sandbox.errors import SandboxError
-from sandbox.launch import Running, launch
 from sandbox.limits import Limits
 from sandbox.oci import bundle as bundles
 from sandbox.oci import hooks, options, plan

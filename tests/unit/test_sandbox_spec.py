@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from sandbox import capabilities, users
 from sandbox.attributes import Attributes, Ulimit, attributes, check_namespaces
 from sandbox.codec import decode, encode
+from sandbox.environment import environment
 from sandbox.errors import SandboxError
 from sandbox.limit_files import weight_of_shares
 from sandbox.limits import UNLIMITED, Limits, Throttle, limits, parse_size
-from sandbox.spec import Spec, environment
+from sandbox.spec import Spec
 from sandbox.volumes.wanted import Tmpfs, Volume, parse_mount, parse_tmpfs, parse_volume
 
 
