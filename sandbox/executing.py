@@ -9,7 +9,7 @@ from sandbox.attributes import Attributes
 from sandbox.codec import decode
 from sandbox.conversation import launch
 from sandbox.environment import environment
-from sandbox.errors import SandboxError
+from sandbox.errors import CommandNotExecutable, SandboxError
 from sandbox.foreground import attend
 from sandbox.limits import Limits
 from sandbox.liveness import open_running
@@ -35,6 +35,8 @@ class ExecOptions(Value):
 
 def execute(store: Store, name: str, options: ExecOptions, host_environment: Mapping[str, str]) -> int:
     """Run a program in a running container; returns its exit code."""
+    if options.workdir and not options.workdir.startswith("/"):
+        raise CommandNotExecutable(f"the working directory {options.workdir!r} is not an absolute path")
     text = store.find(name)
     if text["State"]["Status"] == "paused":
         raise SandboxError(f"container {name} is paused, unpause the container before exec", 1)
@@ -64,6 +66,10 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
             running = launch(lambda end, parent: init.joiner(plan, end, parent), tty=program.tty)
         except channel.Closed:
             raise SandboxError(f"container {name} ended while it was entered", 1) from None
+        except SandboxError as error:
+            if error.exit_code == SandboxError.exit_code:
+                error.exit_code = CommandNotExecutable.exit_code  # Docker's, where `run` has 125
+            raise
         if not options.quiet:
             events.of_container(store.root, text, f"exec_start: {' '.join(options.argv)}")
         if options.detach:

@@ -179,8 +179,8 @@ def first_process(launch: Launch, channel: Channel) -> NoReturn:
     launch.before_pivot()
     mounting.enter(launch.root.target)
     os.umask(0o022)
+    make_workdir(launch.program.workdir)
     if launch.read_only:
-        make_workdir(launch.program.workdir)
         mounting.make_root_read_only()
     start(launch.program, channel, console=True)
 
@@ -204,12 +204,13 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
     if not environment["HOME"]:
         environment["HOME"] = user.home
     set_streams(program, channel, user, console=console)
-    make_workdir(program.workdir)
     syscalls.close_on_exec_from(3)
     last_step = trampoline.prepare(channel.fileno())
     attributes.set_limits(program.attributes)
+    entered = can_enter(program.workdir)
     granted = privileges.drop(user, program.rights)
-    enter_workdir(program.workdir)
+    if not entered:
+        enter_workdir(program.workdir)
     path = find_program(program.argv[0], environment.get("PATH", ""))
     selfexec.refuse(path)
     if program.die_with_parent:
@@ -290,6 +291,15 @@ def enter_workdir(path: str) -> None:
         raise SandboxError(f"cannot enter the working directory {path}: {error.strerror}") from None
     if not inside:
         raise SandboxError(f"the working directory {path} is outside the container")
+
+
+def can_enter(path: str) -> bool:
+    """Go to the working directory as root, if that may: on a file server it can be closed to all but its user."""
+    try:
+        enter_workdir(path)
+    except SandboxError:
+        return False
+    return True
 
 
 def find_program(name: str, search: str) -> str:

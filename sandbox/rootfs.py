@@ -202,8 +202,9 @@ def plan(
     steps += _shm(spec, shared_ipc)
     steps += _sys(spec, places, rootless=rootless)
     steps += over
-    own_files = [Bind(layout.hostname_file, "/etc/hostname"), Bind(layout.hosts_file, "/etc/hosts")]
-    own_files += [Bind(layout.resolv_file, "/etc/resolv.conf")] if layout.resolv_file else []
+    files = {"/etc/hostname": layout.hostname_file, "/etc/hosts": layout.hosts_file}
+    files |= {"/etc/resolv.conf": layout.resolv_file} if layout.resolv_file else {}
+    own_files = [Bind(source, target, spec.read_only) for target, source in files.items()]
     # A mount is made before those below it, in whatever order they were given.
     mounts: list[Bind | Mount] = [_volume(volume) for volume in spec.volumes]
     for tmpfs in spec.tmpfs:

@@ -63,7 +63,8 @@ def look_up(text: str, passwd: Sequence[list[str]], group: Sequence[list[str]]) 
         groups = tuple(_id(each[2]) for each in group if len(each) >= GROUP_FIELDS and entry[0] in each[3].split(","))
     home = entry[5] if entry and len(entry) >= PASSWD_FIELDS and entry[5].startswith("/") else "/"
     shell = entry[PASSWD_FIELDS] if entry and len(entry) > PASSWD_FIELDS else ""
-    return User(uid, gid, groups or (gid,), home, shell)
+    # Its own group too: who runs a set-gid program shall not lose what denies that group something (CVE-2022-36109).
+    return User(uid, gid, tuple(dict.fromkeys((gid, *groups))), home, shell)
 
 
 def group_id(name: str, group: Sequence[list[str]]) -> int:

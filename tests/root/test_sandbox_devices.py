@@ -36,7 +36,10 @@ def test_a_device_that_is_given(sandbox: Sandbox) -> None:
 
 
 def test_links_and_directories(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
-    """A link is followed on this machine, and a directory brings every device below it (TestRunDeviceSymlink)."""
+    """A link is followed on this machine, and a directory brings every device below it (TestRunDeviceSymlink).
+
+    B045.
+    """
     os.mkdir(os.path.join(tmp_path, "some"))
     for name, number in (("one", 5), ("two", 7)):
         os.mknod(os.path.join(tmp_path, "some", name), stat.S_IFCHR | 0o640, os.makedev(1, number))
@@ -58,7 +61,7 @@ def test_links_and_directories(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> 
     ],
 )
 def test_bad_devices(sandbox: Sandbox, device: str, problem: str) -> None:
-    """A bad mode and what is no device are one line, and leave nothing."""
+    """A bad mode and what is no device are one line, and leave nothing (B045)."""
     done = sandbox("run", "--device", device, "--rootfs", "/", "true", check=False)
     assert (done.returncode, len(done.stderr.splitlines()), problem in done.stderr) == (125, 1, True)
     assert sandbox("ps", "-aq").stdout == ""

@@ -49,7 +49,10 @@ def output(sandbox: Sandbox, *options: str, script: str) -> list[str]:
 
 
 def test_binds(sandbox: Sandbox, image: str, tmp_path: Path) -> None:
-    """Directories, files, sockets and FIFOs are bound, parents first, read-only where asked, over our own files too."""
+    """Directories, files, sockets and FIFOs are bound, parents first, read-only where asked, over our own files too.
+
+    B053, B055, B061.
+    """
     outer, inner = tmp_path / "outer", tmp_path / "inner"
     (outer / "y").mkdir(parents=True)
     inner.mkdir()
@@ -69,7 +72,10 @@ def test_binds(sandbox: Sandbox, image: str, tmp_path: Path) -> None:
 
 
 def test_a_source_that_is_gone(sandbox: Sandbox, image: str, tmp_path: Path) -> None:
-    """A container whose bound directory was removed does not start, which is told in one line, and can be removed."""
+    """A container whose bound directory was removed does not start, which is told in one line, and can be removed.
+
+    B070.
+    """
     (tmp_path / "gone").mkdir()
     sandbox("create", "--name", "made", "-v", f"{tmp_path}/gone:/x", image, "true")
     (tmp_path / "gone").rmdir()
@@ -82,7 +88,10 @@ def test_a_source_that_is_gone(sandbox: Sandbox, image: str, tmp_path: Path) -> 
 
 
 def test_mounts_below_a_bind(sandbox: Sandbox, image: str, tmp_path: Path) -> None:
-    """What is mounted below a source comes along, read-only with it; left out, or left writable, where asked."""
+    """What is mounted below a source comes along, read-only with it; left out, or left writable, where asked.
+
+    B051, T11.
+    """
     top = tmp_path / "top"
     (top / "below").mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "cgscope-test", str(top / "below")], check=True)
@@ -126,7 +135,10 @@ def test_volumes_with_names(sandbox: Sandbox, image: str) -> None:
 
 
 def test_volumes_without_names(sandbox: Sandbox, image: str) -> None:
-    """An anonymous volume goes with --rm and `rm -v`, stays with `rm`, and can be taken over from its container."""
+    """An anonymous volume goes with --rm and `rm -v`, stays with `rm`, and can be taken over from its container.
+
+    B056.
+    """
     assert output(sandbox, "-v", "/data", script="cat /data/a") == ["a"]
     assert sandbox("volume", "ls", "-q").stdout == ""
     script = "echo 1 > /data/one; echo 2 > /n/two"
@@ -159,7 +171,10 @@ $b mv /deep/er /deep/est; $b ln -s x /link; $b touch /etc/same; $b rm /etc/same
 
 
 def test_diff_is_dockers(sandbox: Sandbox, image: str, docker: Docker, tmp_path: Path) -> None:
-    """`diff` of the same image after the same commands, running and stopped, with and without mounts, is Docker's."""
+    """`diff` of the same image after the same commands, running and stopped, with and without mounts, is Docker's.
+
+    B064.
+    """
     (tmp_path / "host").mkdir()
     mounts = ("-v", f"{tmp_path}/host:/host", "-v", f"{tmp_path}/host:/data/sub", "--tmpfs", "/t", "-w", "/made/here")
     docker("load", "-i", str(tmp_path / "made.tar"))
@@ -271,7 +286,10 @@ def test_cp_of_archives_and_of_a_stopped_container(sandbox: Sandbox, image: str,
 
 
 def test_cp_never_leaves_the_root(sandbox: Sandbox, image: str, tmp_path: Path) -> None:
-    """A container that swaps directories and links while files are copied in and out gets nothing of this machine."""
+    """A container that swaps directories and links while files are copied in and out gets nothing of this machine.
+
+    B069.
+    """
     secret, outside = tmp_path / "secret", tmp_path / "outside"
     secret.write_text("secret")
     outside.mkdir()

@@ -106,7 +106,10 @@ def members(path: str) -> dict[str, tuple[Any, ...]]:
 
 
 def test_an_image_of_docker_is_the_same_here(sandbox: Sandbox, saved: str, tmp_path: Path) -> None:
-    """Layers, whiteouts, opaque directories, links, owners, set-uid bits and devices come out as Docker's export."""
+    """Layers, whiteouts, opaque directories, links, owners, set-uid bits and devices come out as Docker's export.
+
+    B062, B063, B068, T17.
+    """
     loaded = sorted(sandbox("load", "-i", saved).stdout.splitlines())
     assert loaded == ["Loaded image: oracle:1", "Loaded image: told:1"]
     sandbox("create", "--name", "flat", "oracle:1", "true")
@@ -169,7 +172,7 @@ SENSELESS: tuple[tuple[dict[str, Any], str], ...] = (
 
 
 def test_images_that_are_refused(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A missing image, what is no name, and an image without a command end with 125, in one line."""
+    """A missing image, what is no name, and an image without a command end with 125, in one line (B004)."""
     load(sandbox, tmp_path, tar([]))
     for words, text in REFUSED:
         done = sandbox("run", *words, check=False)
@@ -216,7 +219,10 @@ def test_a_power_cut(tmp_path: Path) -> None:
 
 
 def test_a_hundred_and_twenty_layers(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Layers whose paths do not fit into a page of mount options are stacked in order; "/" looks as it is told."""
+    """Layers whose paths do not fit into a page of mount options are stacked in order; "/" looks as it is told.
+
+    B063, T15.
+    """
     layers = [busybox_layer(folder("./", mode=0o555))]
     layers += [tar([entry("top", str(n).encode()), entry(f"n{n}")]) for n in range(118)]
     layers.append(tar([entry(f".wh.n{n}") for n in range(100)]))
@@ -226,7 +232,10 @@ def test_a_hundred_and_twenty_layers(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 def test_hostile_images(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Links of an image lead inside it: those of /etc, of its passwd, its working directory and its resolv.conf."""
+    """Links of an image lead inside it: those of /etc, of its passwd, its working directory and its resolv.conf.
+
+    T19.
+    """
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "passwd").write_text("evil:x:0:0::/:/bin/sh\n")
@@ -280,7 +289,10 @@ def test_an_images_containers_keep_it(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 def test_the_store_is_closed_to_others(sandbox: Sandbox, tmp_path: Path) -> None:
-    """No user of this machine reaches the files of images, volumes and containers, set-uid ones in particular."""
+    """No user of this machine reaches the files of images, volumes and containers, set-uid ones in particular.
+
+    B043.
+    """
     load(sandbox, tmp_path, busybox_layer(entry("su", b"x", mode=0o4755)))
     sandbox("volume", "create", "v1")
     sandbox("create", "--name", "closed", "made:1", "true")
@@ -305,7 +317,10 @@ def test_docker_loads_what_we_save(sandbox: Sandbox, docker: Docker, tmp_path: P
 
 
 def test_export_and_import(sandbox: Sandbox, tmp_path: Path) -> None:
-    """What a container wrote goes to an archive and to an image made of that; what was mounted in it does not."""
+    """What a container wrote goes to an archive and to an image made of that; what was mounted in it does not.
+
+    B066.
+    """
     load(sandbox, tmp_path, busybox_layer())
     volume = tmp_path / "volume"
     volume.mkdir()

@@ -49,7 +49,10 @@ def limit_file(container: str, *names: str) -> str:
 
 @pytest.mark.vm
 def test_limits_are_in_the_kernels_files(sandbox: Sandbox) -> None:
-    """The options are in the control files when the program starts, in Docker's words for 0 and -1."""
+    """The options are in the control files when the program starts, in Docker's words for 0 and -1.
+
+    B082, B083, B086.
+    """
     options = ("--cpu-quota", "20000", "--cpu-period", "50000", "--memory", "64m", "--pids-limit", "30")
     one = start(sandbox, "limited", *options, "sleep", "600")
     assert limit_file(one, "cpu.cfs_quota_us", "cpu.max") in ("20000", "20000 50000")
@@ -91,7 +94,7 @@ def test_quota_holds(sandbox: Sandbox) -> None:
 
 @pytest.mark.vm
 def test_out_of_memory(sandbox: Sandbox) -> None:
-    """A program that wants more than its limit is killed: 137, and inspect says why."""
+    """A program that wants more than its limit is killed: 137, and inspect says why (B086)."""
     run = ("run", "--memory", "32m", "--rootfs", "/", "--name")
     done = sandbox(*run, "hungry", "python3", "-c", "x = bytearray(200 << 20)", check=False)
     assert done.returncode == 137
@@ -102,7 +105,7 @@ def test_out_of_memory(sandbox: Sandbox) -> None:
 
 
 def test_a_fork_bomb_meets_its_limit(sandbox: Sandbox) -> None:
-    """--pids-limit bounds the processes of a container; it does not hinder its start."""
+    """--pids-limit bounds the processes of a container; it does not hinder its start (B088, T2)."""
     script = "for i in 1 2 3 4 5 6; do sleep 5 & done; wait"
     done = sandbox("run", "--rm", "--pids-limit", "4", "--rootfs", "/", "sh", "-c", script, check=False)
     assert "Cannot fork" in done.stderr
@@ -111,7 +114,7 @@ def test_a_fork_bomb_meets_its_limit(sandbox: Sandbox) -> None:
 
 @pytest.mark.vm
 def test_exec_joins_everything(sandbox: Sandbox) -> None:
-    """An exec'd program is in the container's namespaces and cgroups, with its rights and no descriptor more."""
+    """An exec'd program is in the container's namespaces and cgroups, with its rights and no descriptor more (T1)."""
     start(sandbox, "target", "--cpu-quota", "20000", "sleep", "600")
     pid = sandbox.pid("target")
     with subprocess.Popen([*SANDBOX, "exec", "target", "sleep", "30"], env=sandbox.env) as running:
@@ -140,7 +143,7 @@ def test_exec_joins_everything(sandbox: Sandbox) -> None:
 
 
 def test_exec_codes_and_options(sandbox: Sandbox) -> None:
-    """Exit codes, input, environment, user and directory of exec are those of run."""
+    """Exit codes, input, environment, user and directory of exec are those of run (B011)."""
     start(sandbox, "target", "-e", "FROM=run", "-w", "/usr", "sleep", "600")
 
     def code(*arguments: str) -> int:
@@ -215,7 +218,7 @@ class Terminal:
 
 @pytest.mark.parametrize("verb", ["run", "exec"])
 def test_terminal(sandbox: Sandbox, verb: str) -> None:
-    """With -it the program has a terminal of the container's own devpts; keys, size and Ctrl-C reach it."""
+    """With -it the program has a terminal of the container's own devpts; keys, size and Ctrl-C reach it (B022, T10)."""
     start(sandbox, "target", "sleep", "120")
     arguments = ("run", "--rm", "-it", "--rootfs", "/", "sh") if verb == "run" else ("exec", "-it", "target", "sh")
     screen = Terminal(sandbox, *arguments)
@@ -239,7 +242,10 @@ def test_terminal(sandbox: Sandbox, verb: str) -> None:
 
 
 def test_ps_and_inspect(sandbox: Sandbox) -> None:
-    """Ps has Docker's columns and flags; inspect has its keys; names, ids and unique prefixes are understood."""
+    """Ps has Docker's columns and flags; inspect has its keys; names, ids and unique prefixes are understood.
+
+    B099, B100.
+    """
     container = start(sandbox, "one", "--", *BUSY_LOOP)
     sandbox("run", "--name", "two", "--rootfs", "/", "sh", "-c", "exit 3", check=False)
     header, *rows = sandbox("ps").stdout.splitlines()
@@ -280,7 +286,7 @@ def test_logs(sandbox: Sandbox) -> None:
 
 
 def test_logs_of_a_terminal_and_of_much(sandbox: Sandbox) -> None:
-    """With -dt the terminal's output is kept; a long line and much output lose nothing."""
+    """With -dt the terminal's output is kept; a long line and much output lose nothing (B101, T27)."""
     start(sandbox, "tty", "-t", "sh", "-c", "tty")
     start(sandbox, "much", "sh", "-c", "head -c 33000 /dev/zero | tr '\\0' x; echo; seq 100000")
     assert sandboxing.wait_for(lambda: sandbox("ps", "-q").stdout == "")
@@ -289,7 +295,7 @@ def test_logs_of_a_terminal_and_of_much(sandbox: Sandbox) -> None:
 
 
 def test_stop_and_kill(sandbox: Sandbox) -> None:
-    """Stop asks first and kills after its time; kill sends any signal; both say the name."""
+    """Stop asks first and kills after its time; kill sends any signal; both say the name (B007, B094, B096)."""
     start(sandbox, "polite", "sh", "-c", "trap 'exit 4' TERM; echo ready; while :; do sleep 0.05; done")
     start(sandbox, "deaf", "--stop-timeout", "600", "sleep", "600")
     assert sandboxing.wait_for(lambda: sandbox("logs", "polite").stdout == "ready\n")
@@ -310,7 +316,7 @@ def test_stop_and_kill(sandbox: Sandbox) -> None:
 
 
 def test_rm(sandbox: Sandbox) -> None:
-    """A running container is only removed by force; --rm removes it at its end."""
+    """A running container is only removed by force; --rm removes it at its end (B098, T26)."""
     start(sandbox, "runs", "sleep", "600")
     done = sandbox("rm", "runs", check=False)
     assert (done.returncode, "rm -f" in done.stderr) == (1, True)
@@ -383,7 +389,7 @@ def test_a_killed_monitor_takes_its_container_along(sandbox: Sandbox) -> None:
 
 
 def test_a_reused_pid_is_not_touched(sandbox: Sandbox) -> None:
-    """A document that names another process by its number does not make that process a container."""
+    """A document that names another process by its number does not make that process a container (T7)."""
     container = start(sandbox, "old", "sleep", "600")
     sandbox("kill", "old")
     path = os.path.join(sandbox.root, "containers", container, "state.json")

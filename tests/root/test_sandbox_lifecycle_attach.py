@@ -183,9 +183,9 @@ def _catches(pid: int, number: int) -> bool:
 
 
 def test_a_launcher_that_is_killed_takes_its_container_along(sandbox: Sandbox) -> None:
-    """B050: with the launcher in the foreground gone the container ends, and ps does not show it as running."""
+    """B050, T23: with the launcher in the foreground gone the container ends, and ps does not show it as running."""
     with subprocess.Popen(
-        [*SANDBOX, "run", "--name", "bound", "--rootfs", "/", "sh", "-c", "echo up; sleep 3600"],
+        [*SANDBOX, "run", "--name", "bound", "-u", "daemon", "--rootfs", "/", "sh", "-c", "echo up; sleep 3600"],
         env=sandbox.env,
         stdout=subprocess.PIPE,
     ) as running:

@@ -92,7 +92,7 @@ def test_a_start_that_fails_changes_nothing(sandbox: Sandbox, tmp_path: os.PathL
 
 @pytest.mark.vm
 def test_pause(sandbox: Sandbox) -> None:
-    """B097, B095: a paused container stands still, cannot be entered, goes on, and can be stopped and removed."""
+    """B097, B095, T6: a paused container stands still, cannot be entered, goes on, and can be stopped and removed."""
     start(sandbox, "still", "sh", "-c", "while :; do echo x; sleep 0.02; done")
     assert sandboxing.wait_for(lambda: sandbox("logs", "still").stdout != "")
     assert sandbox("pause", "still").stdout == "still\n"
@@ -149,7 +149,7 @@ def test_wait_and_restart(sandbox: Sandbox) -> None:
 
 
 def test_stop_signals_and_patience(sandbox: Sandbox) -> None:
-    """B094, B096: the stop signal is the container's or the command's; another command is served meanwhile."""
+    """B094, B096, T28: the stop signal is the container's or the command's; another command is served meanwhile."""
     script = "trap 'exit 1' TERM; trap 'exit 2' USR1; trap 'exit 3' HUP; echo ready; while :; do sleep 0.02; done"
     start(sandbox, "own", "--stop-signal", "SIGUSR1", "sh", "-c", script)
     assert sandboxing.wait_for(lambda: sandbox("logs", "own").stdout == "ready\n")
@@ -239,7 +239,7 @@ def test_a_monitor_is_small(sandbox: Sandbox) -> None:
 
 
 def test_rename_prune_and_filters(sandbox: Sandbox) -> None:
-    """A name can be changed and its old one taken; prune removes what does not run, after a question."""
+    """A name can be changed and its old one taken; prune removes what does not run, after a question (B099)."""
     start(sandbox, "runs", "-l", "tier=web", "sleep", "600")
     sandbox("run", "--name", "ended", "-l", "tier=db", "--rootfs", "/", "true")
     sandbox("create", "--name", "made", "--rootfs", "/", "true")
@@ -303,7 +303,7 @@ def test_logs_by_time_and_size(sandbox: Sandbox) -> None:
 
 
 def test_a_slow_reader(sandbox: Sandbox) -> None:
-    """B101: who reads slowly loses nothing and hinders no other command; who stops reading ends its container."""
+    """B101, T27: who reads slowly loses nothing and hinders no other command; who stops reading ends its container."""
     command = [*SANDBOX, "run", "--name", "much", "--rootfs", "/", "seq", "400000"]
     with subprocess.Popen(command, env=sandbox.env, stdout=subprocess.PIPE) as running:
         assert sandboxing.wait_for(lambda: sandbox("ps", "-q").stdout != "" or running.poll() is not None)

@@ -37,7 +37,7 @@ def value(pid: int, controller: str, v1: str, v2: str) -> str:
 
 @pytest.mark.vm
 def test_limits_of_a_new_container(sandbox: Sandbox) -> None:
-    """B082 to B088: what was asked for is in the cgroup's files; what was not is not, but for 4,096 processes."""
+    """What was asked for is in the cgroup's files; what was not is not, but for 4,096 processes (B084, B085, B086)."""
     sandbox.start("limited", *OPTIONS, "sleep", "1000")
     for controller, v1, v2 in LIMITS:
         version = cgroups.hierarchy(controller)[1]
@@ -48,7 +48,7 @@ def test_limits_of_a_new_container(sandbox: Sandbox) -> None:
 
 
 def test_what_is_inside_sees_its_cpus(sandbox: Sandbox) -> None:
-    """B085: the CPUs of the cpuset are those that the program may run on; one that does not exist is refused."""
+    """B085, T3: the CPUs of the cpuset are those that the program may run on; one that does not exist is refused."""
     program = ("grep", "Cpus_allowed_list", "/proc/self/status")
     done = sandbox("run", "--rm", "--rootfs", "/", "--cpuset-cpus", "0", *program)
     assert done.stdout.split() == ["Cpus_allowed_list:", "0"]

@@ -258,7 +258,7 @@ def test_beside_rules_that_forbid_forwarding(bed: NetworkBed) -> None:
 
 
 def test_many_at_once(bed: NetworkBed) -> None:
-    """Twenty containers started together have twenty addresses, know each other, and leave nothing."""
+    """Twenty containers started together have twenty addresses, know each other, and leave nothing (B109)."""
     bed("network", "create", "one")
     names = [f"n{number}" for number in range(20)]
     at_once(bed, [["run", "-d", "--name", name, "--net", "one", "--rootfs", "/", "sleep", "600"] for name in names])
@@ -313,7 +313,7 @@ def test_after_something_was_killed(bed: NetworkBed) -> None:
 
 
 def test_names_are_resolved(bed: NetworkBed) -> None:
-    """--dns, --dns-search, --add-host, --mac-address and --hostname are in the container's files and on eth0."""
+    """--dns, --dns-search, --add-host, --mac-address and --hostname are in the container's files and on eth0 (B074)."""
     script = "cat /etc/resolv.conf /etc/hosts; ip link show eth0"
     done = bed(
         "run", "--rm", "--net", "bridge", "--dns", "192.0.2.53", "--dns-search", "a.example", "--add-host",

@@ -268,7 +268,7 @@ def test_a_terminal_is_sent_to_the_console_socket(runtime: Runtime) -> None:
     ],
 )
 def test_what_cannot_be_made(runtime: Runtime, path: tuple[str, ...], value: object, text: str) -> None:
-    """One line that names the place in config.json, exit code 1, and the machine is as it was."""
+    """One line that names the place in config.json, exit code 1, and the machine is as it was (B125)."""
     runtime.set(*path, value=value)
     done = create(runtime, "bad", check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr

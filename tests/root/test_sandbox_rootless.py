@@ -84,7 +84,7 @@ def test_a_container_of_this_machine(user: User) -> None:
 
 
 def test_background_exec_and_terminal(user: User) -> None:
-    """Detached containers, exec, terminals, logs and removal work without root."""
+    """Detached containers, exec, terminals, logs and removal work without root (T14)."""
     done = user("run", "-d", "--name", "mine", "--rootfs", "/", "sh", "-c", "echo up; sleep 60")
     assert done.returncode == 0, done.stderr
     assert user("exec", "mine", "cat", "/proc/1/comm").stdout == "sh\n"
@@ -107,7 +107,7 @@ def test_the_same_walls(user: User) -> None:
 
 
 def test_networks(user: User) -> None:
-    """A user's container can share the network of another of his; one of its own on a bridge needs root."""
+    """A user's container can share the network of another of his; one of its own on a bridge needs root (T13)."""
     done = user("run", "-d", "--name", "owner", "--rootfs", "/", "sleep", "60")
     assert done.returncode == 0, done.stderr
     script = "readlink /proc/self/ns/net /proc/self/ns/user; hostname; id -u"
@@ -121,7 +121,10 @@ def test_networks(user: User) -> None:
 
 
 def test_what_is_missing_is_said(user: User) -> None:
-    """A limit needs root or a delegated cgroup: it is refused, or given up with a warning when that was asked for."""
+    """A limit needs root or a delegated cgroup: it is refused, or given up with a warning when that was asked for.
+
+    B093.
+    """
     done = user("run", "--rm", "--cpu-quota", "20000", "--rootfs", "/", "true")
     if done.returncode == 0:
         pytest.skip("this user has a cgroup of its own")

@@ -43,7 +43,10 @@ def output(sandbox: Sandbox, *arguments: str, options: tuple[str, ...] = ()) -> 
 
 
 def test_exit_codes(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
-    """The program's code comes out; 126 cannot be executed, 127 does not exist, 125 is the sandbox, 128+n a signal."""
+    """The program's code comes out; 126 cannot be executed, 127 does not exist, 125 is the sandbox, 128+n a signal.
+
+    B001, B003, B130.
+    """
     script = os.path.join(tmp_path, "no-format")
     with open(script, "w", encoding="ascii") as file:
         file.write("no program")
@@ -89,7 +92,10 @@ def test_exit_codes(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
 def test_bad_input_is_one_line_and_leaves_nothing(
     sandbox: Sandbox, arguments: tuple[str, ...], code: int, text: str
 ) -> None:
-    """What cannot be is refused with Docker's exit code and one clear line; no container stays behind."""
+    """What cannot be is refused with Docker's exit code and one clear line; no container stays behind.
+
+    B004, B006, B010.
+    """
     done = sandbox("run", "--rootfs", "/", *arguments, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (code, 1)
     assert text in done.stderr
@@ -103,7 +109,7 @@ def test_rootfs_that_is_a_file(sandbox: Sandbox) -> None:
 
 
 def test_first_process_is_another_outside(sandbox: Sandbox) -> None:
-    """PID 1 inside is an ordinary PID outside, and both are listed in its status."""
+    """PID 1 inside is an ordinary PID outside, and both are listed in its status (B075)."""
     sandbox("run", "-d", "--name", "numbers", "--rootfs", "/", "sleep", "600")
     pid = sandbox.pid("numbers")
     assert sandboxing.status(pid, "NSpid").split() == [str(pid), "1"]
@@ -148,7 +154,7 @@ def test_a_socket_of_the_host_cannot_be_reached(sandbox: Sandbox, tmp_path: os.P
 
 
 def test_nothing_propagates_out(sandbox: Sandbox) -> None:
-    """A filesystem mounted inside, at the start or by the program, is seen inside only; so is a file written."""
+    """A filesystem mounted inside, at the start or by the program, is seen inside only; so is a file written (B080)."""
     before = sandboxing.mounts()
     script = "mount -t tmpfs inner /mnt && touch /mnt/x /etc/z && grep -cE ' /(mnt|srv) tmpfs ' /proc/mounts; sleep 60"
     options = ("--cap-add", "SYS_ADMIN", "--tmpfs", "/srv")
@@ -159,7 +165,12 @@ def test_nothing_propagates_out(sandbox: Sandbox) -> None:
 
 
 def test_capabilities(sandbox: Sandbox) -> None:
-    """The sets are Docker's, exactly; inheritable and ambient are empty; flags add and drop; other users have none."""
+    """The sets are Docker's, exactly; inheritable and ambient are empty; flags add and drop; other users have none.
+
+    B024, B025.
+
+    T30.
+    """
 
     def sets(*options: str) -> list[int]:
         lines = output(sandbox, "grep", "Cap", "/proc/self/status", options=options).splitlines()
@@ -210,7 +221,7 @@ def test_standard_input_only_when_asked(sandbox: Sandbox) -> None:
 
 
 def test_signals_are_passed_on(sandbox: Sandbox) -> None:
-    """A signal to `sandbox run` reaches the program; one it has no handler for is its own business."""
+    """A signal to `sandbox run` reaches the program; one it has no handler for is its own business (B106)."""
     program = "trap 'echo usr1' USR1; trap 'echo term; exit 7' TERM; echo ready; while :; do sleep 0.05; done"
     with subprocess.Popen([*SANDBOX, *RUN, "--", "sh", "-c", program], stdout=subprocess.PIPE, env=sandbox.env) as run:
         assert run.stdout is not None
@@ -237,14 +248,14 @@ def test_a_program_that_ignores_term_is_killed_at_the_third(sandbox: Sandbox) ->
 
 
 def test_default_signal_dispositions(sandbox: Sandbox) -> None:
-    """The program starts with every signal at its default and none blocked, whatever Python or our caller did."""
+    """The program starts with every signal at its default and none blocked, whatever Python or our caller did (T8)."""
     lines = output(sandbox, "grep", "Sig", "/proc/self/status").splitlines()
     found = {line.split()[0]: int(line.split()[1], 16) for line in lines if not line.startswith("SigQ")}
     assert (found["SigBlk:"], found["SigIgn:"]) == (0, 0)
 
 
 def test_init_reaps_and_passes_the_code(sandbox: Sandbox) -> None:
-    """With --init the program is not PID 1, orphans are reaped, and its exit code is the container's."""
+    """With --init the program is not PID 1, orphans are reaped, and its exit code is the container's (B107)."""
     # The orphan's entry is there for as long as nobody has collected it.
     script = "echo $$; (sleep 0.1 & echo $! > /orphan); while [ -e /proc/$(cat /orphan) ]; do sleep 0.05; done; exit 9"
     done = sandbox(*RUN, "--init", "--", "sh", "-c", script, check=False)
@@ -253,7 +264,10 @@ def test_init_reaps_and_passes_the_code(sandbox: Sandbox) -> None:
 
 
 def test_environment_user_and_directory(sandbox: Sandbox) -> None:
-    """The environment is Docker's defaults and -e; -u and -w are the container's user and directory."""
+    """The environment is Docker's defaults and -e; -u and -w are the container's user and directory.
+
+    B022, B023, B073, B074.
+    """
     options = ("-e", "A=b=c", "-e", "NO_SUCH_VARIABLE", "-u", "daemon", "-w", "/made/here", "--hostname", "h1")
     lines = output(sandbox, "sh", "-c", "id -u; id -g; pwd; hostname; env", options=options).splitlines()
     assert lines[:4] == ["1", "1", "/made/here", "h1"]
@@ -268,13 +282,13 @@ def test_environment_user_and_directory(sandbox: Sandbox) -> None:
 
 
 def test_default_hostname_is_the_short_id(sandbox: Sandbox) -> None:
-    """Without --hostname a container is called by the first twelve digits of its id."""
+    """Without --hostname a container is called by the first twelve digits of its id (B074)."""
     container = sandbox("run", "-d", "--rootfs", "/", "sleep", "600").stdout.strip()
     assert sandbox("exec", container, "hostname").stdout.strip() == container[:12]
 
 
 def test_volumes(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
-    """A directory or file of the host is bound, writable or not; a mount is made before one below it."""
+    """A directory or file of the host is bound, writable or not; a mount is made before one below it (B051, B055)."""
     directory = os.path.join(tmp_path, "d")
     os.mkdir(directory)
     with open(os.path.join(tmp_path, "f"), "w", encoding="ascii") as file:
@@ -289,13 +303,13 @@ def test_volumes(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
 
 
 def test_read_only_root(sandbox: Sandbox) -> None:
-    """With --read-only nothing of the root filesystem can be written, a tmpfs can."""
+    """With --read-only nothing of the root filesystem can be written, a tmpfs can (B059)."""
     done = sandbox(*RUN, "--read-only", "--tmpfs", "/srv", "--", "sh", "-c", "touch /srv/x && touch /x", check=False)
     assert (done.returncode, "Read-only file system" in done.stderr) == (1, True)
 
 
 def test_kernel_files_are_guarded(sandbox: Sandbox) -> None:
-    """What /proc and /sys tell or control of the whole machine is hidden or cannot be written."""
+    """What /proc and /sys tell or control of the whole machine is hidden or cannot be written (B028)."""
     script = """
     for file in /proc/sys/kernel/domainname /sys/kernel/profiling /proc/bus/new /sys/fs/cgroup/x /sys/fs/cgroup/*/x; do
         echo 1 2>/dev/null > $file && echo "wrote $file"
@@ -310,7 +324,7 @@ def test_kernel_files_are_guarded(sandbox: Sandbox) -> None:
 
 @pytest.mark.vm
 def test_devices_of_the_host_cannot_be_opened(sandbox: Sandbox) -> None:
-    """A node can be made, as Docker lets it, and a disk or the kernel's memory not be read through it."""
+    """A node can be made, as Docker lets it, and a disk or the kernel's memory not be read through it (B044)."""
     script = "mknod /dev/d b 254 0 && mknod /dev/mem c 1 1 && cat /dev/d; cat /dev/mem; head -c 1 /dev/zero | wc -c"
     done = sandbox(*RUN, "--", "sh", "-c", script)
     assert done.stdout.strip() == "1"
@@ -328,7 +342,10 @@ def test_a_copied_root_filesystem(sandbox: Sandbox, rootfs: str) -> None:
 
 @pytest.mark.parametrize("name", ["proc", "dev", "sys"])
 def test_hostile_links_are_refused(sandbox: Sandbox, rootfs: str, name: str) -> None:
-    """A root filesystem whose /proc, /dev or /sys is a link starts nothing and changes nothing behind the link."""
+    """A root filesystem whose /proc, /dev or /sys is a link starts nothing and changes nothing behind the link.
+
+    T19.
+    """
     os.rmdir(os.path.join(rootfs, name))
     os.symlink("/etc", os.path.join(rootfs, name))
     done = sandbox("run", "--rootfs", rootfs, "true", check=False)
@@ -337,7 +354,10 @@ def test_hostile_links_are_refused(sandbox: Sandbox, rootfs: str, name: str) -> 
 
 
 def test_a_program_that_is_our_own_executable_is_refused(sandbox: Sandbox, rootfs: str) -> None:
-    """Neither a link to /proc/self/exe nor a script with it as interpreter starts this machine's Python inside."""
+    """Neither a link to /proc/self/exe nor a script with it as interpreter starts this machine's Python inside.
+
+    B042.
+    """
     os.symlink("/proc/self/exe", os.path.join(rootfs, "bin", "link"))
     with open(os.path.join(rootfs, "bin", "script"), "w", encoding="ascii") as file:
         file.write("#!/proc/self/exe\n")
@@ -371,7 +391,7 @@ def test_dry_run_does_nothing(sandbox: Sandbox) -> None:
 
 
 def test_names_are_unique(sandbox: Sandbox) -> None:
-    """A name that a container has is refused to another, and free again when that one is removed."""
+    """A name that a container has is refused to another, and free again when that one is removed (B010)."""
     sandbox("run", "--name", "taken", "--rootfs", "/", "true")
     done = sandbox("run", "--name", "taken", "--rootfs", "/", "true", check=False)
     assert (done.returncode, "already in use" in done.stderr) == (125, True)

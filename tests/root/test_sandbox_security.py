@@ -89,7 +89,10 @@ def test_what_a_program_has_on_it(sandbox: Sandbox, options: tuple[str, ...], fi
 
 
 def test_calls_under_the_default_profile(sandbox: Sandbox) -> None:
-    """Namespaces are refused, clone3 and calls that nobody knows do not exist, threads start all the same (B032)."""
+    """Namespaces are refused, clone3 and calls that nobody knows do not exist, threads start all the same (B032).
+
+    B027.
+    """
     wanted = {
         "272,0x10000000": "EPERM",  # unshare
         "56,0x10000011": "EPERM",  # clone with a user namespace
@@ -176,7 +179,7 @@ def test_exec_and_enter_are_as_restricted(sandbox: Sandbox) -> None:
 
 
 def test_the_reaper_of_init_is_filtered_too(sandbox: Sandbox) -> None:
-    """--init's PID 1 stays in the container: it has the same filter, and no capability more."""
+    """--init's PID 1 stays in the container: it has the same filter, and no capability more (T24)."""
     script = "grep -E '^(Seccomp|CapBnd|CapEff):' /proc/1/status"
     lines = sandbox("run", "--rm", "--init", "--rootfs", "/", "sh", "-c", script).stdout.split()
     assert lines == ["CapEff:", "00000000a80425fb", "CapBnd:", "00000000a80425fb", "Seccomp:", "2"]
@@ -210,7 +213,7 @@ def test_bad_options_leave_nothing(sandbox: Sandbox, tmp_path: os.PathLike[str])
 
 
 def test_setuid_programs(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
-    """A setuid program makes root of a user, unless no-new-privileges is set (B035)."""
+    """A setuid program makes root of a user, unless no-new-privileges is set (B035) (T22)."""
     rootfs = os.path.join(tmp_path, "rootfs")
     sandbox("rootfs", "copy", rootfs, "id")
     program = next(os.path.join(below, "id") for below, _, names in os.walk(rootfs) if "id" in names)
@@ -250,7 +253,7 @@ def test_another_user_has_no_privilege(sandbox: Sandbox) -> None:
 
 
 def test_unguarded_system_paths(sandbox: Sandbox) -> None:
-    """With systempaths=unconfined nothing lies over /proc and /sys, and inspect says so; else all of it."""
+    """With systempaths=unconfined nothing lies over /proc and /sys, and inspect says so; else all of it (B028)."""
     script = "cut -d' ' -f5 /proc/self/mountinfo; exec sleep 1000"
     options = {"guarded": (), "open": ("--security-opt", "systempaths=unconfined")}
     for name, option in options.items():

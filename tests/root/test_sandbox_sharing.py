@@ -71,7 +71,10 @@ def test_another_containers(sandbox: Sandbox) -> None:
 
 
 def test_clocks_of_its_own(sandbox: Sandbox) -> None:
-    """B128: a container's clocks can be ahead of this machine's, for `exec` too; then its time namespace is its own."""
+    """B128: a container's clocks can be ahead of this machine's, for `exec` too; then its time namespace is its own.
+
+    T31.
+    """
     sandbox.start("ahead", "--time-offset", "boottime=1000000", "--time-offset", "monotonic=5", "sleep", "1000")
     assert shared(sandbox.pid("ahead"), "self") == {"user"}
     before = float(Path("/proc/uptime").read_text().split()[0])

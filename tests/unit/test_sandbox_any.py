@@ -33,7 +33,10 @@ def test_which_namespaces_are_joined() -> None:
 
 
 def test_which_cgroups_are_joined() -> None:
-    """Every hierarchy in which the process is elsewhere, each by its version's file; one out of sight is an error."""
+    """Every hierarchy in which the process is elsewhere, each by its version's file; one out of sight is an error.
+
+    T5.
+    """
     theirs = Membership({"cpu": "/c/a", "cpuacct": "/c/a", "name=systemd": "/", "": "/u"})
     ours = Membership({"cpu": "/", "cpuacct": "/", "name=systemd": "/", "": "/"})
     steps = enter.joins((V1_CPU, V1_NAMED, V2), theirs, ours)
@@ -114,7 +117,7 @@ MEMORY, BOTH = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
     ],
 )
 def test_memory_with_swap_on_v1(now: Bounds, asked: int | None, order: list[tuple[str, str]]) -> None:
-    """Memory may never have more than memory and swap together, at no moment; the swap stays as much as it was."""
+    """Memory may never have more than memory and swap together, at no moment; the swap stays as much as it was (T4)."""
     assert writes("memory", 1, now, Asked(asked)) == (tuple(order),)
 
 

@@ -104,7 +104,7 @@ def test_the_other_limits_in_both_versions() -> None:
 
 
 def test_order_of_making_and_joining() -> None:
-    """A v1 cpuset is filled from its parent, v2 hands controllers down, both from the top; then all are joined."""
+    """A v1 cpuset is filled from its parent, v2 hands controllers down, both from the top; then all are joined (T3)."""
     steps = cgroup.plan(Limits(), places(V1_CPUSET, V2), all_devices=True)
     assert [(s.action, s.path, s.value) for s in steps if s.phase == cgroup.CREATE] == [
         ("mkdir", "/sys/fs/cgroup/cpuset/cgscope", ""),
@@ -193,7 +193,7 @@ def test_the_store_is_hidden_where_it_shows() -> None:
 
 
 def test_overlay_paths_are_escaped() -> None:
-    """A comma ends an option and a colon a layer: in a path both get a backslash."""
+    """A comma ends an option and a colon a layer: in a path both get a backslash (T15)."""
     mount = overlays.overlay(overlays.Layer(("/a:b,c", "/d"), "/u,p", "/w"), "/m", rootless=False).mount
     assert mount.data.startswith("lowerdir=/a\\:b\\,c:/d,upperdir=/u\\,p,workdir=/w,index=off,")
 

@@ -197,7 +197,7 @@ def test_tmpfs_options() -> None:
 
 
 def test_environment() -> None:
-    """The last value of a variable wins; a bare name takes the host's, or nothing."""
+    """The last value of a variable wins; a bare name takes the host's, or nothing (B021)."""
     host = {"HERE": "yes"}
     got = environment(["A=1", "A=2=3", "HERE", "GONE", "PATH=/x"], host, hostname="h", tty=True)
     assert got == ("PATH=/x", "HOSTNAME=h", "TERM=xterm", "A=2=3", "HERE=yes")
@@ -206,7 +206,7 @@ def test_environment() -> None:
 
 
 def test_specs_that_no_kernel_can_fulfil() -> None:
-    """A bad name, host name, directory or cgroup, no command, and two mounts on one point are refused."""
+    """A bad name, host name, directory or cgroup, no command, and two mounts on one point are refused (B056)."""
     bad: list[dict[str, object]] = [
         {"argv": ()},
         {"argv": ("",)},
@@ -243,16 +243,19 @@ GROUP = [line.split(":") for line in ("root:x:0:", "www:x:34:", "logs:x:4:root,w
 @pytest.mark.parametrize(
     ("text", "user"),
     [
-        ("", users.User(0, 0, (4,), "/root", "/bin/sh")),
-        ("web", users.User(33, 34, (4,), "/srv", "/bin/sh")),
-        ("33", users.User(33, 34, (4,), "/srv", "/bin/sh")),
+        ("", users.User(0, 0, (0, 4), "/root", "/bin/sh")),
+        ("web", users.User(33, 34, (34, 4), "/srv", "/bin/sh")),
+        ("33", users.User(33, 34, (34, 4), "/srv", "/bin/sh")),
         ("web:www", users.User(33, 34, (34,), "/srv", "/bin/sh")),
         ("1042:1043", users.User(1042, 1043, (1043,), "/")),
         ("1042", users.User(1042, 0, (0,), "/")),
     ],
 )
 def test_users(text: str, user: users.User) -> None:
-    """Names are looked up in the container's files; numbers need no entry; a group given replaces the others."""
+    """Names are looked up in the container's files; numbers need no entry; a group given replaces the others.
+
+    B016, T21.
+    """
     assert users.look_up(text, PASSWD, GROUP) == user
 
 

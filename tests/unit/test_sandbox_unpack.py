@@ -114,7 +114,7 @@ def test_what_only_root_can_make(tmp_path: Path) -> None:
 
 
 def test_whiteouts(tmp_path: Path) -> None:
-    """A whiteout hides lower layers' files, never what the same layer brings, in whatever order it comes."""
+    """A whiteout hides lower layers' files, never what the same layer brings, in whatever order it comes (T17)."""
     make(
         tmp_path,
         [
@@ -198,7 +198,7 @@ HOSTILE: Sequence[tuple[str, list[Made], str]] = (
 
 @pytest.mark.parametrize(("made", "text"), [each[1:] for each in HOSTILE], ids=[each[0] for each in HOSTILE])
 def test_hostile_members_are_refused(tmp_path: Path, made: list[Made], text: str) -> None:
-    """Each trick is refused in one line, and nothing outside the root is touched."""
+    """Each trick is refused in one line, and nothing outside the root is touched (B119, T18)."""
     (tmp_path / "secret").write_bytes(b"secret")
     with pytest.raises(SandboxError, match=text) as caught:
         make(tmp_path, made)
