@@ -18,6 +18,7 @@ from typing import IO, NamedTuple
 
 from sandbox.errors import SandboxError
 from sandbox.inroot import follow, in_root_open
+from sandbox.namespaces import become_its_root
 from sandbox.pack import Stream, pack
 from sandbox.unpack import Rules, unpack
 
@@ -25,11 +26,12 @@ __all__ = ["Place", "copy", "pack_source", "unpack_into"]
 
 
 class Place(NamedTuple):
-    """A path in a root; `container` is that one's name, "" for the host."""
+    """A path in a root; `container` is that one's name, "" for the host, `users` its user namespace, -1 for ours."""
 
     root: int
     path: str
     container: str = ""
+    users: int = -1
 
     def missing(self, path: str) -> SandboxError:
         """Return the error for what does not exist."""
@@ -67,7 +69,7 @@ def _name(path: str) -> str:
 def pack_source(place: Place, *, follow_link: bool) -> Iterator[Iterator[bytes]]:
     """Give an archive of a source, as `cp CONTAINER:PATH -` writes it."""
     with _source(place, follow_link=follow_link) as fd:
-        yield pack(fd, _name(place.path))
+        yield _packed(place, place, fd, _name(place.path))
 
 
 def unpack_into(stream: IO[bytes] | io.RawIOBase, place: Place, rules: Rules) -> Counter[str]:
@@ -78,7 +80,7 @@ def unpack_into(stream: IO[bytes] | io.RawIOBase, place: Place, rules: Rules) ->
         raise place.missing(place.path) from None
     except NotADirectoryError:
         raise SandboxError(f"destination {place.container}:{place.path} must be a directory", 1) from None
-    return unpack(stream, place.root, rules, place.path).lost
+    return unpack(stream, place.root, _as_its_users(place, rules), place.path).lost
 
 
 def copy(source: Place, target: Place, rules: Rules, *, follow_link: bool) -> Counter[str]:
@@ -86,7 +88,25 @@ def copy(source: Place, target: Place, rules: Rules, *, follow_link: bool) -> Co
     with _source(source, follow_link=follow_link) as fd:
         is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
         folder, name = _destination(source, target, is_directory=is_directory)
-        return unpack(Stream(pack(fd, name)), target.root, rules, folder).lost
+        pieces = _packed(source, target, fd, name)
+        return unpack(Stream(pieces), target.root, _as_its_users(target, rules), folder).lost
+
+
+def _packed(source: Place, target: Place, fd: int, name: str) -> Iterator[bytes]:
+    """Give an archive of what was opened, apart from us when we are not to be where it is, or stay there."""
+    if source.users < 0 and target.users < 0:
+        return pack(fd, name)
+    from sandbox.apart import pack_apart  # noqa: PLC0415  rare
+
+    return pack_apart(fd, name, users=source.users)
+
+
+def _as_its_users(place: Place, rules: Rules) -> Rules:
+    """Be root where files are to be made, and return how: root of a container's own users makes no devices."""
+    if place.users < 0:
+        return rules
+    become_its_root(place.users)
+    return rules._replace(devices=False)
 
 
 def _destination(source: Place, target: Place, *, is_directory: bool) -> tuple[str, str]:

@@ -137,6 +137,15 @@ def _attributes(given: Locals) -> Told:
     yield f"mount_setattr({path!r}, {given['attributes']:#x})", "a mount's flags"
 
 
+def _clone_mount(given: Locals) -> Told:
+    yield f"open_tree({given['path']!r}, OPEN_TREE_CLONE)", "in hand, for one who cannot reach it"
+
+
+def _filesystem_ids(given: Locals) -> Told:
+    call = f"setfsgid({given['gid']}); setfsuid({given['uid']})"
+    yield call, "an overlay acts as who mounts it: the container's root"
+
+
 def _cgroup_step(given: Locals) -> Told:
     step = given["step"]
     if step.action == "mkdir":
@@ -181,6 +190,14 @@ FUNCTIONS: dict[tuple[str, str], Callable[[Locals], Told]] = {
     ("sandbox.syscalls", "capset"): _capset,
     ("sandbox.syscalls", "openat2"): _openat2,
     ("sandbox.syscalls", "set_mount_attributes"): _attributes,
+    ("sandbox.syscalls", "clone_mount"): _clone_mount,
+    ("sandbox.syscalls", "idmap_mount"): _fixed(
+        "mount_setattr(MOUNT_ATTR_IDMAP)", "its files are those of the container's users, without a change on the disk"
+    ),
+    ("sandbox.syscalls", "set_filesystem_ids"): _filesystem_ids,
+    ("sandbox.namespaces", "become_its_root"): _fixed(
+        "setgroups([]); setns(); setresgid(0); setresuid(0)", "from here on we are its root, and nobody on this machine"
+    ),
     ("sandbox.syscalls", "load_seccomp_filter"): _filter,
     ("sandbox.syscalls", "join_new_session_keyring"): _fixed(
         "keyctl(KEYCTL_JOIN_SESSION_KEYRING)", "the caller's keys stay outside"

@@ -7,6 +7,7 @@ import os
 
 from sandbox.inroot import in_root_open
 from sandbox.pack import Stream, pack
+from sandbox.privileges import setgroups_denied
 from sandbox.unpack import Rules, unpack
 
 __all__ = ["fill"]
@@ -25,8 +26,8 @@ def fill(root: int, target: str, volume: str) -> None:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)  # two containers may be starting with it
             if not os.listdir(fd):
-                rootless = os.stat("/proc/self/ns/user").st_ino != FIRST_USER_NAMESPACE
-                unpack(Stream(pack(source, ".")), fd, Rules(rootless=rootless))
+                devices = os.stat("/proc/self/ns/user").st_ino == FIRST_USER_NAMESPACE
+                unpack(Stream(pack(source, ".")), fd, Rules(devices=devices, rootless=setgroups_denied()))
         finally:
             os.close(fd)
     finally:

@@ -35,12 +35,12 @@ def everything() -> Iterator[Node]:
                 yield _node(entry.path, entry.path, found)
 
 
-def chosen(devices: Iterable[Device], *, rootless: bool) -> list[Given]:
+def chosen(devices: Iterable[Device], *, bound: bool) -> list[Given]:
     """Return what `--device` asks for; links are followed, a directory stands for all devices below it."""
-    return [given for device in devices for given in _found(device, rootless=rootless)]
+    return [given for device in devices for given in _found(device, bound=bound)]
 
 
-def _found(device: Device, *, rootless: bool) -> Iterator[Given]:
+def _found(device: Device, *, bound: bool) -> Iterator[Given]:
     what = f"error gathering device information while adding custom device {device.source!r}"
     source = os.path.realpath(device.source)
     try:
@@ -52,7 +52,7 @@ def _found(device: Device, *, rootless: bool) -> Iterator[Given]:
         raise SandboxError(f"{what}: not a device node")
     for node in nodes:
         rule = Rule(KINDS[node.kind], node.major, node.minor, device.access)
-        yield Given(node._replace(bind=rootless), rule)
+        yield Given(node._replace(bind=bound), rule)
 
 
 def _single(source: str, target: str) -> Iterator[Node]:

@@ -33,7 +33,7 @@ from sandbox.channel import Born, Channel, Console, Go, Proceed, Ready
 from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError, not_executed
 from sandbox.inroot import in_root_open, make_directories, root_directory
 from sandbox.privileges import Rights
-from sandbox.sharing import Joined, Sharing, write_time_offsets
+from sandbox.sharing import NOTHING_SHARED, Joined, Sharing, write_time_offsets
 from sandbox.value import Value
 
 TYPE_CHECKING = False
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 
     from sandbox.overlays import Root
     from sandbox.rootfs import Step
+    from sandbox.userns import Users
 
 __all__ = ["Launch", "Program", "Streams", "descend", "joiner"]
 
 LAST_SIGNAL = 64  # _NSIG, with the real-time ones
 NULL = -1
 NO_ATTRIBUTES = Attributes()
-NOTHING_SHARED = Sharing()
 
 
 def nothing() -> None:
@@ -84,7 +84,8 @@ class Program(Value):
 class Launch(Value):
     """Everything the child needs, computed before the fork. `before_pivot` is called when all is mounted.
 
-    `join` is the process whose namespaces are entered (`exec`); without it new ones are made.
+    `join` is the process whose namespaces are entered (`exec`); without it new ones are made. `users`: its root is
+    nobody outside; `user_namespace`: without root, where only our own id can be had, as its root's.
     """
 
     program: Program
@@ -99,6 +100,7 @@ class Launch(Value):
     read_only: bool = False
     join: tuple[int, int] | None = None
     before_pivot: Callable[[], None] = nothing
+    users: Users | None = None
 
 
 def joiner(launch: Launch, channel: Channel, parent: int) -> NoReturn:
@@ -106,12 +108,19 @@ def joiner(launch: Launch, channel: Channel, parent: int) -> NoReturn:
     role = joined_process
     if launch.join is None:
         role = first_process
-        import sandbox.mounting  # noqa: F401, PLC0415  what first_process() needs, as descend() ends all imports
-    descend(lambda: enter(launch), lambda: role(launch, channel), channel, parent)
+        import sandbox.mounting  # noqa: PLC0415  what first_process() needs, as descend() ends all imports
+    if launch.users is not None:
+        import sandbox.opening  # noqa: F401, PLC0415
+    entered = [launch]
+
+    def enter_all() -> None:
+        entered[0] = enter(launch)
+
+    descend(enter_all, lambda: role(entered[0], channel), channel, parent)
 
 
-def enter(launch: Launch) -> None:
-    """Join the cgroups and enter the namespaces."""
+def enter(launch: Launch) -> Launch:
+    """Join the cgroups and enter the namespaces; returns what is still to be done there."""
     # The cgroups first: a cgroup namespace shows what its maker is in when it is made.
     cgroup.apply(launch.cgroup_steps, cgroup.JOIN)
     joins_user = any(flag & syscalls.CLONE_NEWUSER for _, flag in launch.shared)
@@ -122,11 +131,16 @@ def enter(launch: Launch) -> None:
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     if launch.join is not None:
         namespaces.join(*launch.join)
-        return
+        return launch
+    if launch.users is not None:
+        from sandbox.opening import cross  # noqa: PLC0415  rare
+
+        launch = cross(launch, launch.users)
     for pidfd, flag in launch.shared:
         syscalls.setns(pidfd, flag)
     syscalls.unshare(launch.new_namespaces)
     write_time_offsets(launch.sharing)
+    return launch
 
 
 def descend(enter: Callable[[], None], role: Callable[[], NoReturn], channel: Channel, parent: int) -> NoReturn:
@@ -177,7 +191,7 @@ def first_process(launch: Launch, channel: Channel) -> NoReturn:
     assert launch.root is not None  # noqa: S101
     mounting.apply(launch.root, launch.mounts)
     launch.before_pivot()
-    mounting.enter(launch.root.target)
+    mounting.enter(launch.root)
     os.umask(0o022)
     make_workdir(launch.program.workdir)
     if launch.read_only:

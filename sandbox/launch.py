@@ -14,10 +14,15 @@ from sandbox.liveness import boot_id, start_time
 from sandbox.network.connection import Connection, begin
 from sandbox.overlays import Layer
 from sandbox.prepare import Prepared
+from sandbox.sharing import AUTO
 from sandbox.state import Document, Store
 from sandbox.teardown import destroy
 from sandbox.times import timestamp
 from sandbox.value import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.userns import Users
 
 __all__ = ["create", "ourselves", "start"]
 
@@ -35,6 +40,8 @@ def create(prepared: Prepared, store: Store) -> None:
         _check_layers(prepared, store)
         _make_files(prepared)
         _make_volumes(prepared, store)
+        if prepared.spec.sharing.user == AUTO:
+            _claim_ids(text, store)
     except BaseException:
         with contextlib.suppress(SandboxError, OSError):
             destroy(store, text, volumes=True)
@@ -57,7 +64,8 @@ def start(prepared: Prepared, store: Store, streams: init.Streams, confirm: Call
         made = cgroup.apply(prepared.launch.cgroup_steps, cgroup.CREATE)
         above = [path for path in made if path not in {place.directory for place in prepared.places}]
         program = replace(prepared.launch.program, streams=streams)
-        plan = replace(prepared.launch, program=program, shared=(*prepared.launch.shared, *network.shared))
+        shared = (*prepared.launch.shared, *network.shared)
+        plan = replace(prepared.launch, program=program, shared=shared, users=_users(prepared))
         running = launch(
             lambda end, parent: init.joiner(plan, end, parent),
             lambda pid: _record_birth(prepared, store, pid, above, network),
@@ -97,6 +105,25 @@ def _check_layers(prepared: Prepared, store: Store) -> None:
         images = Images(store.root)
         with images.lock(shared=True):
             images.directories(prepared.spec.image.layers)
+
+
+def _claim_ids(text: Document, store: Store) -> None:
+    """Take a range of ids for the container's users, and record it."""
+    from sandbox import idmap  # noqa: PLC0415  rare
+
+    ids = idmap.claim(store, text["Id"])
+    text["HostConfig"]["IDMappings"] = ids.document()
+    with store.changing(text["Id"]) as now:
+        now["HostConfig"]["IDMappings"] = ids.document()
+
+
+def _users(prepared: Prepared) -> Users | None:
+    """Return the users of a container whose root is nobody outside."""
+    if not prepared.spec.sharing.has_users:
+        return None
+    from sandbox import userns  # noqa: PLC0415  rare
+
+    return prepared.launch.users or userns.recorded(prepared.document)
 
 
 def _make_volumes(prepared: Prepared, store: Store) -> None:

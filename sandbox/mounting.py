@@ -21,7 +21,7 @@ from sandbox.rootfs import SAFE, Bind, Directory, Foreign, Link, Mask, Mount, No
 from sandbox.stacking import mount_root
 from sandbox.syscalls import MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT
 
-__all__ = ["apply", "enter", "make_root_read_only", "mount_root"]
+__all__ = ["apply", "enter", "isolate", "make_root_read_only", "mount_root"]
 
 MOUNT_ATTR_RDONLY = 1
 PROPAGATIONS = ("private", "rprivate", "slave", "rslave")
@@ -29,9 +29,7 @@ PROPAGATIONS = ("private", "rprivate", "slave", "rslave")
 
 def apply(root: Root, steps: Collection[Step]) -> None:
     """Mount the root and everything in it; the caller is in a mount namespace of its own."""
-    # A slave gets what is mounted on the host later, where that is asked for; never the other way round.
-    is_slave = any(isinstance(step, Bind) and step.propagation in PROPAGATIONS[2:] for step in steps)
-    syscalls.mount(None, "/", None, (syscalls.MS_SLAVE if is_slave else syscalls.MS_PRIVATE) | MS_REC)
+    isolate(steps)
     umask = os.umask(0)
     try:
         mount_root(root)
@@ -45,6 +43,13 @@ def apply(root: Root, steps: Collection[Step]) -> None:
         os.umask(umask)
 
 
+def isolate(steps: Collection[Step]) -> None:
+    """Let nothing that is mounted from now on be seen outside of this mount namespace."""
+    # A slave gets what is mounted on the host later, where that is asked for; never the other way round.
+    is_slave = any(isinstance(step, Bind) and step.propagation in PROPAGATIONS[2:] for step in steps)
+    syscalls.mount(None, "/", None, (syscalls.MS_SLAVE if is_slave else syscalls.MS_PRIVATE) | MS_REC)
+
+
 def _named(error: OSError, step: Step) -> OSError:
     """Return the error with the path in the container instead of a descriptor's."""
     if not str(error.filename).startswith("/proc/self/fd/"):
@@ -53,11 +58,11 @@ def _named(error: OSError, step: Step) -> OSError:
     return OSError(error.errno, error.strerror, path)
 
 
-def enter(root: str) -> None:
+def enter(root: Root) -> None:
     """Make `root` the only filesystem there is: pivot_root onto itself, then drop the old one below it."""
     old = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.chdir(root)
+        os.chdir(root.target if root.tree < 0 else root.tree)
         syscalls.pivot_root(".", ".")
         os.fchdir(old)
         syscalls.umount(".", syscalls.MNT_DETACH)
@@ -174,7 +179,7 @@ def _refuse_kernel_filesystems(root: int, fd: int, path: str) -> None:
 
 def _bind(root: int, step: Bind) -> None:
     try:
-        source = os.open(step.source, os.O_PATH | os.O_CLOEXEC)
+        source = step.tree if step.tree >= 0 else os.open(step.source, os.O_PATH | os.O_CLOEXEC)
     except OSError as error:
         raise SandboxError(f"cannot bind {step.source}: {error.strerror}") from None
     try:
@@ -182,9 +187,12 @@ def _bind(root: int, step: Bind) -> None:
         if step.fill and not file:
             from sandbox.filling import fill  # noqa: PLC0415  loaded in time by prepare.py, as it is long
 
-            fill(root, step.target, step.source)
+            fill(root, step.target, host_path(source))
         with _target(root, step.target, plain=step.own, file=file, user=not step.own) as fd:
-            syscalls.mount(host_path(source), host_path(fd), None, MS_BIND | (MS_REC if step.below else 0))
+            if step.tree >= 0:
+                syscalls.move_mount(source, fd)
+            else:
+                syscalls.mount(host_path(source), host_path(fd), None, MS_BIND | (MS_REC if step.below else 0))
         if step.read_only or step.propagation or step.attributes:
             fd = in_root_open(root, step.target)
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -15,7 +16,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.spec import Spec
 
-__all__ = ["enter_user_namespace", "join", "let_users_serve", "loopback_up", "own"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from sandbox.idmap import IdMap
+
+__all__ = [
+    "become_its_root",
+    "enter_user_namespace",
+    "join",
+    "let_users_serve",
+    "loopback_up",
+    "make_user_namespace",
+    "open_user_namespace",
+    "own",
+]
 
 ALL = (
     syscalls.CLONE_NEWNS
@@ -28,6 +44,7 @@ ALL = (
 SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
 IFF_UP = 0x1
 IFREQ = "16sH14x"
+HINT = "(see /proc/sys/user/max_user_namespaces)"
 
 
 def own(spec: Spec) -> int:
@@ -47,7 +64,58 @@ def enter_user_namespace() -> None:
                 file.write(text.encode())
     except OSError as error:
         reason = f"cannot make a user namespace without root: {error.strerror}"
-        raise SandboxError(f"{reason} (see /proc/sys/user/max_user_namespaces)") from None
+        raise SandboxError(f"{reason} {HINT}") from None
+
+
+def make_user_namespace(ids: IdMap) -> int:
+    """Make a user namespace with these ids, and return its descriptor; needs CAP_SETUID and CAP_SETGID over them.
+
+    It is made by a child, as who makes one is in it, and has lost every right over what is around it.
+    """
+    ours, its = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        ours.close()
+        _be_in_user_namespace(its)
+    its.close()
+    try:
+        with ours:
+            if number := int.from_bytes(ours.recv(4), "little"):
+                raise SandboxError(f"cannot make a user namespace: {os.strerror(number)} {HINT}")
+            for name, ranges in zip(("uid_map", "gid_map"), ids, strict=True):
+                with open(f"/proc/{child}/{name}", "wb", buffering=0) as file:
+                    file.write("".join(f"{each.inside} {each.outside} {each.length}\n" for each in ranges).encode())
+            return open_user_namespace(child)
+    finally:
+        os.waitpid(child, 0)
+
+
+def _be_in_user_namespace(channel: socket.socket) -> NoReturn:
+    """Say with which error number one is made, and wait until it is open elsewhere, or nobody wants it any more."""
+    number = 0
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWUSER)
+    except OSError as error:
+        number = error.errno or errno.EIO
+    channel.send(number.to_bytes(4, "little"))
+    channel.recv(1)
+    os._exit(0)
+
+
+def open_user_namespace(pid: int) -> int:
+    """Return a descriptor of the user namespace that a process is in."""
+    return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def become_its_root(fd: int, flags: int = syscalls.CLONE_NEWUSER) -> None:
+    """Enter a user namespace, with others of the same process if so, and take the ids of its root: we are nobody there.
+
+    Our own groups go first, as a user namespace without setgroups would not let them go.
+    """
+    os.setgroups(())
+    syscalls.setns(fd, flags)
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
 
 
 def join(pid: int, pidfd: int) -> None:
@@ -60,7 +128,10 @@ def join(pid: int, pidfd: int) -> None:
         with contextlib.suppress(FileNotFoundError):  # a kernel without time namespaces
             if os.stat(f"/proc/self/ns/{kind}").st_ino != os.stat(f"/proc/{pid}/ns/{kind}").st_ino:
                 flags |= flag
-    syscalls.setns(pidfd, flags)
+    if flags & syscalls.CLONE_NEWUSER and os.geteuid() == 0:
+        become_its_root(pidfd, flags)
+    else:
+        syscalls.setns(pidfd, flags)
 
 
 def loopback_up() -> None:
@@ -74,8 +145,10 @@ def loopback_up() -> None:
 def let_users_serve() -> None:
     """Let every user of a new network namespace bind any port and ping: its ports are nobody else's, as in Docker.
 
-    A user namespace of one id cannot name all groups; there users do not ping.
+    A user namespace does not have all groups, and where it has one only its users do not ping.
     """
-    for name, value in (("ip_unprivileged_port_start", "0"), ("ping_group_range", "0 2147483647")):
-        with contextlib.suppress(OSError), open(f"/proc/sys/net/ipv4/{name}", "wb") as file:
-            file.write(value.encode())
+    for name, values in (("ip_unprivileged_port_start", ("0",)), ("ping_group_range", ("0 2147483647", "0 65535"))):
+        for value in values:
+            with contextlib.suppress(OSError), open(f"/proc/sys/net/ipv4/{name}", "wb", buffering=0) as file:
+                file.write(value.encode())
+                break

@@ -73,6 +73,8 @@ def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
             "IpcMode": spec.sharing.ipc or "private",
             "UTSMode": spec.sharing.uts,
             "CgroupnsMode": spec.sharing.cgroup or "private",
+            "UsernsMode": spec.sharing.user,
+            "IDMappings": None,
             "AutoRemove": spec.remove,
             "CapAdd": list(spec.cap_add),
             "CapDrop": list(spec.cap_drop),

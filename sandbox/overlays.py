@@ -56,11 +56,17 @@ class Skeleton(NamedTuple):
 
 
 class Root(NamedTuple):
-    """The mount that becomes the root. The layers in its options may be named relative to `directory`."""
+    """The mount that becomes the root. The layers in its options may be named relative to `directory`.
+
+    `mapped`: directories that are mounted on themselves first, as the container's own users see them. `tree`: it is
+    mounted already, and this a descriptor of it (opening.py).
+    """
 
     mount: Mount
     directory: str = ""
     skeleton: Skeleton | None = None
+    mapped: tuple[str, ...] = ()
+    tree: int = -1
 
     @property
     def target(self) -> str:
@@ -68,7 +74,8 @@ class Root(NamedTuple):
         return self.mount.target
 
     def __str__(self) -> str:
-        return f"{self.skeleton}\n{self.mount}" if self.skeleton else str(self.mount)
+        mapped = [f"idmap  {path}" for path in self.mapped]
+        return "\n".join(map(str, filter(None, (self.skeleton, *mapped, self.mount))))
 
 
 def overlay(layer: Layer, target: str, *, rootless: bool, short_names: str = "") -> Root:

@@ -21,7 +21,7 @@ from sandbox.inroot import host_path, in_root_open
 from sandbox.lowers import is_opaque
 from sandbox.metadata import is_whiteout, read_attributes
 
-__all__ = ["Entry", "Stream", "pack", "pack_layer", "walk", "write_to"]
+__all__ = ["CHUNK", "Entry", "Stream", "pack", "pack_layer", "walk", "write_to"]
 
 CHUNK = 1 << 20
 BLOCK = 512

@@ -27,10 +27,14 @@ from sandbox.errors import SandboxError
 from sandbox.limits import DEFAULT_PIDS, Limits
 from sandbox.network import preparing
 from sandbox.overlays import Layer, Root, overlay, skeleton
-from sandbox.sharing import joined
+from sandbox.sharing import AUTO, joined
 from sandbox.spec import Spec
 from sandbox.state import Document, Store
 from sandbox.value import Value, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.userns import Users
 
 __all__ = ["Prepared", "prepare", "prepare_again", "root_of"]
 
@@ -49,7 +53,8 @@ class Prepared(Value):
 
     def describe(self) -> str:
         """Return the plan as text, a step a line (`--dry-run`)."""
-        flags = self.launch.new_namespaces | (syscalls.CLONE_NEWUSER if self.launch.user_namespace else 0)
+        own_users = self.launch.user_namespace or self.spec.sharing.user == AUTO
+        flags = self.launch.new_namespaces | (syscalls.CLONE_NEWUSER if own_users else 0)
         kinds = {name[9:].lower(): flag for name, flag in vars(syscalls).items() if name.startswith("CLONE_NEW")}
         chosen = [name for name, flag in kinds.items() if flags & flag]
         steps = self.launch.cgroup_steps
@@ -81,13 +86,16 @@ def prepare_again(text: Document, store: Store) -> Prepared:
 
 def _compute(spec: Spec, store: Store, container: str, known: Document | None) -> Prepared:
     rootless = os.geteuid() != 0
+    users = _users(spec, store, container)
     for volume in spec.volumes:
         if not volume.name and not os.path.lexists(volume.source):
             raise SandboxError(f"invalid volume: {volume.source}: no such file or directory")
         if volume.name and volume.copy:
             import sandbox.filling  # noqa: F401, PLC0415  from here on nothing is imported in the child
     host = Host()
-    layout, root, layers, pieces = root_of(spec, store, container, host, rootless=rootless)
+    layout, root, layers, pieces = root_of(
+        spec, store, container, host, rootless=rootless, mapped=spec.sharing.has_users
+    )
     places = cgroup.place(
         read_hierarchies(host), spec.cgroup_parent, container, read_cgroup(host, "self") if rootless else None
     )
@@ -101,7 +109,7 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
     attributes.load(spec.attributes)
     shared = tuple(joined(spec.sharing, store, container))
     rights = security.rights(spec.security, spec.capabilities, store.root)
-    nodes, rules = _devices(spec, rootless=rootless)
+    nodes, rules = _devices(spec, bound=rootless or spec.sharing.has_users)
     launch = init.Launch(
         program=init.Program(
             spec.argv,
@@ -114,6 +122,7 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
             spec.init,
             attributes=spec.attributes,
         ),
+        users=users,
         cgroup_steps=cgroup.plan(limits, places, all_devices=spec.privileged or rootless, devices=rules),
         new_namespaces=namespaces.own(spec),
         shared=shared,
@@ -134,6 +143,8 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
         read_only=spec.read_only,
     )
     text = known or new_document.new(replace(spec, limits=limits), container, layout, store.directory(container))
+    if users is not None:
+        text["HostConfig"]["IDMappings"] = users.ids.document()
     text["Cgscope"].update(document.private(places, rights.capabilities, rootless=rootless))
     warnings = [f"cannot limit {name} here: the container runs without that limit" for name in lost]
     if memory := cgroup.located("memory", places):
@@ -141,6 +152,16 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
         warnings += [f"{option} is discarded: cgroup v2 has nothing of the kind" for option in ignored]
     warnings += preparing.warnings(spec.network, store)
     return Prepared(spec, text, layout, places, launch, tuple(layers), tuple(warnings))
+
+
+def _users(spec: Spec, store: Store, container: str) -> Users | None:
+    """Check what a container with users of its own cannot have, and return another's, when it shares those."""
+    if not (spec.sharing.has_users or any(volume.idmap for volume in spec.volumes)):
+        return None
+    from sandbox import userns  # noqa: PLC0415  rare
+
+    userns.check(spec)
+    return userns.joined(spec, store, container)
 
 
 def _over(spec: Spec, store: Store, host: Host) -> Iterator[rootfs.Step]:
@@ -162,14 +183,17 @@ def _limits(spec: Spec, places: Sequence[cgroup.Place]) -> tuple[Limits, list[st
 
 
 def root_of(
-    spec: Spec, store: Store, container: str, host: Host, *, rootless: bool
+    spec: Spec, store: Store, container: str, host: Host, *, rootless: bool, mapped: bool = False
 ) -> tuple[rootfs.Layout, Root, list[Layer], list[rootfs.Step]]:
-    """Return where a container's files are, the mount that is its root, and what that consists of."""
+    """Return where a container's files are, the mount that is its root, and what that consists of.
+
+    `mapped`: for its own users, where it has any; otherwise as it is stored.
+    """
     lowers, like = _made_of(spec, store)
     directory = store.directory(container)
     files = preparing.own_files(spec.network, store, container)
     layout = rootfs.Layout(lowers, f"{directory}/upper", f"{directory}/work", f"{directory}/merged", *files)
-    return (layout, *_root(host, layout, directory, like, rootless=rootless))
+    return (layout, *_root(host, layout, directory, like, rootless=rootless, mapped=mapped))
 
 
 def _made_of(spec: Spec, store: Store) -> tuple[tuple[str, ...], str]:
@@ -186,7 +210,7 @@ def _made_of(spec: Spec, store: Store) -> tuple[tuple[str, ...], str]:
 
 
 def _root(
-    host: Host, layout: rootfs.Layout, directory: str, like: str, *, rootless: bool
+    host: Host, layout: rootfs.Layout, directory: str, like: str, *, rootless: bool, mapped: bool
 ) -> tuple[Root, list[Layer], list[rootfs.Step]]:
     """Return the mount that is the root, its layers, and the pieces it is put together from when it is no overlay."""
     if rootless:
@@ -198,21 +222,26 @@ def _root(
             layers, steps = pieces.split(layout, mountpoints)
             return Root(rootfs.Mount("tmpfs", layout.merged, 0, "mode=755", "tmpfs")), layers, steps
     missing = skeleton(f"{directory}/skeleton", layout.lowers)
-    lowers = (missing.path, *layout.lowers) if missing else layout.lowers
+    # What is mounted on "/" is not found by that name, but as what is above it.
+    below = tuple("/.." if mapped and path == "/" else path for path in layout.lowers)
+    lowers = (missing.path, *below) if missing else below
     whole = Layer(lowers, layout.upper, layout.work, like)
     root = overlay(whole, layout.merged, rootless=rootless, short_names=f"{directory}/lowers")
-    return root._replace(skeleton=missing), [whole], []
+    return root._replace(skeleton=missing, mapped=(*below, directory) if mapped else ()), [whole], []
 
 
-def _devices(spec: Spec, *, rootless: bool) -> tuple[list[rootfs.Node], list[Rule]]:
-    """Return the devices that a container gets besides the usual ones, and the rules that let it use them."""
+def _devices(spec: Spec, *, bound: bool) -> tuple[list[rootfs.Node], list[Rule]]:
+    """Return the devices that a container gets besides the usual ones, and the rules that let it use them.
+
+    `bound`: its root can make none.
+    """
     if not (spec.devices or spec.privileged):
         return [], []
     from sandbox import host_devices  # noqa: PLC0415  rare
     from sandbox.device_options import parse_device  # noqa: PLC0415
 
-    given = host_devices.chosen(map(parse_device, spec.devices), rootless=rootless)
+    given = host_devices.chosen(map(parse_device, spec.devices), bound=bound)
     nodes = {each.node.path: each.node for each in given}
-    if spec.privileged and not rootless:
+    if spec.privileged and not bound:
         nodes = {node.path: node for node in host_devices.everything()} | nodes
     return list(nodes.values()), [each.rule for each in given]

@@ -16,7 +16,7 @@ from sandbox.errors import SandboxError
 from sandbox.seccomp.filters import Filter, load
 from sandbox.users import User
 
-__all__ = ["Rights", "Sets", "drop", "seal"]
+__all__ = ["Rights", "Sets", "drop", "seal", "setgroups_denied"]
 
 INSTRUCTION = 8  # bytes of a struct sock_filter
 SYS_ADMIN = capabilities.mask(["SYS_ADMIN"])
@@ -60,15 +60,15 @@ def drop(user: User, rights: Rights) -> Sets:
     if until_seal or rights.sets:
         syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)  # execve takes it back
     try:
-        if not _setgroups_denied():
+        if not setgroups_denied():
             os.setgroups(user.groups)
         os.setresgid(user.gid, user.gid, user.gid)
         os.setresuid(user.uid, user.uid, user.uid)
     except OSError as error:
         if error.errno == errno.EINVAL:
-            raise SandboxError(
-                f"user {user.uid}:{user.gid} does not exist here: without root only one id, 0, can be mapped"
-            ) from None
+            only_root = setgroups_denied()
+            why = "without root only one id, 0, can be mapped" if only_root else "its user namespace has no such id"
+            raise SandboxError(f"user {user.uid}:{user.gid} does not exist here: {why}") from None
         raise
     granted = _granted(user, rights, keep)
     syscalls.capset(granted.effective | until_seal, granted.permitted | until_seal, granted.inheritable)
@@ -101,7 +101,7 @@ def seal(rights: Rights, granted: Sets) -> None:
             ) from None
 
 
-def _setgroups_denied() -> bool:
+def setgroups_denied() -> bool:
     """Tell whether this user namespace has given up setgroups (user_namespaces(7))."""
     try:
         with open("/proc/self/setgroups", "rb") as file:

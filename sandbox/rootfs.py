@@ -96,7 +96,8 @@ class Bind(NamedTuple):
     """A file or directory of the host on `target`; `own`: /proc and /sys themselves.
 
     `below`: with what is mounted below it; `read_only_below`: that is read-only too. `fill`: what the root has there
-    is copied into it first, when it is empty. `attributes`: MOUNT_ATTR_* besides.
+    is copied into it first, when it is empty. `attributes`: MOUNT_ATTR_* besides. `idmap`: in a user namespace of its
+    own it shows what is stored by ids inside, without what is mounted below it; `tree` is its source then, opened.
     """
 
     source: str
@@ -108,9 +109,11 @@ class Bind(NamedTuple):
     propagation: str = ""
     fill: bool = False
     attributes: int = 0
+    idmap: bool = False
+    tree: int = -1
 
     def __str__(self) -> str:
-        notes = [" read-only"] * self.read_only + [" filled from the image"] * self.fill
+        notes = [" read-only"] * self.read_only + [" filled from the image"] * self.fill + [" idmap"] * self.idmap
         return f"bind   {self.source} on {self.target}{','.join(notes)}"
 
 
@@ -198,15 +201,16 @@ def plan(
     # proc can be mounted by the owner of the PID namespace only, sysfs by that of the network namespace.
     shared_proc = rootless and spec.sharing.pid == "host"
     steps: list[Step] = [*pieces, Bind("/proc", "/proc", own=True) if shared_proc else Mount("proc", "/proc", SAFE)]
-    steps += _dev(rootless=rootless, host_devices=host_devices)
+    has_users = spec.sharing.has_users
+    steps += _dev(bound=rootless or has_users, one_id=rootless, host_devices=host_devices)
     steps += _shm(spec, shared_ipc)
     steps += _sys(spec, places, rootless=rootless)
     steps += over
     files = {"/etc/hostname": layout.hostname_file, "/etc/hosts": layout.hosts_file}
     files |= {"/etc/resolv.conf": layout.resolv_file} if layout.resolv_file else {}
-    own_files = [Bind(source, target, spec.read_only) for target, source in files.items()]
+    own_files = [Bind(source, target, spec.read_only, idmap=has_users) for target, source in files.items()]
     # A mount is made before those below it, in whatever order they were given.
-    mounts: list[Bind | Mount] = [_volume(volume) for volume in spec.volumes]
+    mounts: list[Bind | Mount] = [_volume(volume, has_users=has_users) for volume in spec.volumes]
     for tmpfs in spec.tmpfs:
         flags = sum(FLAG_NAMES[name] for name in tmpfs.flags)
         mounts.append(Mount("tmpfs", tmpfs.target, flags, tmpfs.data, "tmpfs", plain=False))
@@ -227,7 +231,7 @@ def hide(store: str, rootfs: str) -> Iterator[Step]:
         yield Mount("tmpfs", f"/{inside}", MS_NOSUID | MS_NODEV, "mode=700", "tmpfs", plain=False)
 
 
-def _volume(volume: Volume) -> Bind:
+def _volume(volume: Volume, *, has_users: bool) -> Bind:
     return Bind(
         volume.source,
         volume.target,
@@ -236,19 +240,20 @@ def _volume(volume: Volume) -> Bind:
         read_only_below=volume.recursion == "enabled",
         propagation=volume.propagation,
         fill=bool(volume.name and volume.copy),
+        idmap=volume.idmap or bool(has_users and volume.name),
     )
 
 
-def _dev(*, rootless: bool, host_devices: Iterable[Node]) -> Iterator[Step]:
+def _dev(*, bound: bool, one_id: bool, host_devices: Iterable[Node]) -> Iterator[Step]:
     yield Mount("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k", "tmpfs")
     given = list(host_devices)
     taken = {node.path for node in given}
     for name, major, minor in NODES:
         if f"/dev/{name}" not in taken:
-            yield Node(f"/dev/{name}", stat.S_IFCHR, major, minor, bind=rootless)
+            yield Node(f"/dev/{name}", stat.S_IFCHR, major, minor, bind=bound)
     yield from given
     # gid 5 is tty on every distribution; a user namespace with one id has no such group.
-    group = "" if rootless else ",gid=5"
+    group = "" if one_id else ",gid=5"
     data = f"newinstance,ptmxmode=0666,mode=0620{group}"
     yield Mount("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, data, "devpts")
     yield Mount("mqueue", "/dev/mqueue", SAFE, "", "mqueue")

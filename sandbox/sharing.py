@@ -1,4 +1,4 @@
-"""Whose namespaces a container lives in beside its own: --pid, --ipc, --uts, --cgroupns, and the offsets of --time.
+"""Whose namespaces a container lives in: --pid, --ipc, --uts, --cgroupns, --userns, and the offsets of --time-offset.
 
 Words and messages are Docker's (moby api/types/container/hostconfig.go). Those
 of another container are entered by a pidfd of its first process, before our
@@ -18,12 +18,24 @@ from sandbox.liveness import open_running
 from sandbox.state import Store
 from sandbox.value import Value
 
-__all__ = ["CONTAINER", "Joined", "Sharing", "hold", "joined", "sharing", "write_time_offsets"]
+__all__ = [
+    "AUTO",
+    "CONTAINER",
+    "NOTHING_SHARED",
+    "WITH_CONTAINERS",
+    "Joined",
+    "Sharing",
+    "hold",
+    "joined",
+    "sharing",
+    "write_time_offsets",
+]
 
+AUTO = "auto"
 CONTAINER = "container:"
 MODES = {"pid": ("", "host"), "ipc": ("", "private", "none", "host"), "uts": ("", "host"),
-         "cgroup": ("", "private", "host")}  # fmt: skip
-WITH_CONTAINERS = ("pid", "ipc")
+         "cgroup": ("", "private", "host"), "user": ("", "host", AUTO)}  # fmt: skip
+WITH_CONTAINERS = ("pid", "ipc")  # of which a pidfd is held; --userns goes its own way: userns.py
 FLAGS = {
     "pid": syscalls.CLONE_NEWPID,
     "ipc": syscalls.CLONE_NEWIPC,
@@ -36,6 +48,7 @@ OFFSET = r"(monotonic|boottime)=(-?\d{1,10})"
 class Sharing(Value):
     """One word a namespace: "" is its own, host is this machine's, container:ID another container's.
 
+    Of users "" is this machine's too, as without root nothing but one of its own can be had; auto is its own.
     `time_offsets` are seconds that its clocks are ahead; with any it has a time namespace (time_namespaces(7)).
     """
 
@@ -43,6 +56,7 @@ class Sharing(Value):
     ipc: str = ""
     uts: str = ""
     cgroup: str = ""
+    user: str = ""
     time_offsets: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -51,19 +65,28 @@ class Sharing(Value):
         flags = sum(flag for kind, flag in FLAGS.items() if getattr(self, kind) in ("", "private", "none"))
         return flags | (syscalls.CLONE_NEWTIME if self.time_offsets else 0)
 
+    @property
+    def has_users(self) -> bool:
+        """Tell whether its root is nobody outside, as was asked for."""
+        return self.user not in ("", "host")
+
     def mode(self, kind: str) -> str:
         """Return Docker's word for one, for `inspect`."""
         return str(getattr(self, kind))
 
 
+NOTHING_SHARED = Sharing()
+
+
 def sharing(*, time_offsets: Iterable[str] = (), **modes: str) -> Sharing:
     """Check the options."""
     for kind, mode in modes.items():
-        if kind in WITH_CONTAINERS and mode.startswith(CONTAINER):
+        option = f"--{kind}ns" if kind in ("cgroup", "user") else f"--{kind}"
+        if kind in (*WITH_CONTAINERS, "user") and mode.startswith(CONTAINER):
             if mode == CONTAINER:
-                raise SandboxError(f"--{kind}: invalid {kind.upper()} mode {mode!r}: the form is container:<name|id>")
+                raise SandboxError(f"{option}: invalid {kind.upper()} mode {mode!r}: the form is container:<name|id>")
         elif mode not in MODES[kind]:
-            raise SandboxError(f"--{kind}: invalid {kind.upper()} mode: {mode!r}")
+            raise SandboxError(f"{option}: invalid {kind.upper()} mode: {mode!r}")
     offsets = {}
     for text in time_offsets:
         match = re.fullmatch(OFFSET, text)

@@ -14,7 +14,14 @@ __all__ = ["mount_root"]
 
 
 def mount_root(root: Root) -> None:
-    """Mount a root and the layer of mount points in it. Changes the working directory where layers need it."""
+    """Mount a root and the layer of mount points in it. Changes the working directory where layers need it.
+
+    One that is mounted already is put on the working directory, and that is in it then.
+    """
+    if root.tree >= 0:
+        syscalls.move_mount(root.tree, syscalls.AT_FDCWD)  # a path to it need not be open to us
+        os.fchdir(root.tree)
+        return
     if root.skeleton is not None:
         _make_skeleton(root.skeleton)
     if root.directory:

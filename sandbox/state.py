@@ -6,6 +6,7 @@
     <root>/containers/<id>/state.json.spare  room for one more of it, so that an end is recorded on a full disk too
     <root>/containers/<id>/upper, work, merged, hostname, hosts, log.jsonl
     <root>/names/<name> -> <id>       who has a name; a symbolic link is made atomically
+    <root>/userns/<number> -> <id>    who has the ids from that number on (idmap.py)
 
 The document is written before anything else of a container exists, so that
 whatever its launcher leaves behind when it is killed can be found and removed.
@@ -277,6 +278,17 @@ class Store:
                 if held is not None:
                     remove_tree(directory)
                     os.close(held)
-        for name in os.listdir(f"{self.root}/names"):
-            if not os.path.isdir(self.directory(os.readlink(f"{self.root}/names/{name}"))):
-                os.unlink(f"{self.root}/names/{name}")
+        self.owned("names")
+        self.owned("userns")
+
+    def owned(self, kind: str) -> list[str]:
+        """Return what containers have of "names" or "userns"; of those that are gone it is taken: hold the lock."""
+        found = []
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(f"{self.root}/{kind}"):
+                path = f"{self.root}/{kind}/{name}"
+                if os.path.isdir(self.directory(os.readlink(path))):
+                    found.append(name)
+                else:
+                    os.unlink(path)
+        return found

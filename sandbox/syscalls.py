@@ -13,6 +13,7 @@ import os
 
 __all__ = [
     "AT_EMPTY_PATH",
+    "AT_FDCWD",
     "AT_RECURSIVE",
     "CLONE_NEWCGROUP",
     "CLONE_NEWIPC",
@@ -43,6 +44,7 @@ __all__ = [
     "PR_SET_NAME",
     "PR_SET_NO_NEW_PRIVS",
     "PR_SET_PDEATHSIG",
+    "PR_SET_SECUREBITS",
     "RESOLVE_IN_ROOT",
     "RESOLVE_NO_MAGICLINKS",
     "RESOLVE_NO_SYMLINKS",
@@ -52,6 +54,7 @@ __all__ = [
     "clone_mount",
     "close_on_exec_from",
     "default_action",
+    "idmap_mount",
     "join_new_session_keyring",
     "load_seccomp_filter",
     "mount",
@@ -59,6 +62,7 @@ __all__ = [
     "openat2",
     "pivot_root",
     "prctl",
+    "set_filesystem_ids",
     "set_mount_attributes",
     "setns",
     "syncfs",
@@ -94,6 +98,7 @@ PR_SET_KEEPCAPS = 8
 PR_SET_NAME = 15
 PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
+PR_SET_SECUREBITS = 28
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
@@ -109,7 +114,9 @@ AT_RECURSIVE = 0x8000
 OPEN_TREE_CLONE = 0x1
 MOVE_MOUNT_F_EMPTY_PATH = 0x4
 MOVE_MOUNT_T_EMPTY_PATH = 0x40
+MOUNT_ATTR_IDMAP = 0x100000
 CLOSE_RANGE_CLOEXEC = 0x4
+SECBIT_NO_SETUID_FIXUP = 0x4
 KEYCTL_JOIN_SESSION_KEYRING = 1
 SECCOMP_SET_MODE_FILTER = 1
 CAPABILITY_VERSION_3 = 0x20080522
@@ -158,6 +165,7 @@ _libc.mount.argtypes = (_text, _text, _text, _ulong, _text)
 _libc.umount2.argtypes = (_text, _int)
 _libc.unshare.argtypes = (_int,)
 _libc.setns.argtypes = (_int, _int)
+_libc.setfsuid.argtypes = _libc.setfsgid.argtypes = (ctypes.c_uint,)
 _libc.prctl.argtypes = (_int, _ulong, _ulong, _ulong, _ulong)
 _pivot_root = _prototype(_long, _text, _text)
 _capset = _prototype(_long, _pointer, _pointer)
@@ -301,9 +309,30 @@ def set_mount_attributes(fd: int, attributes: int, *, recursive: bool) -> None:
     _check(_mount_setattr(number, fd, b"", flags, ctypes.addressof(attr), ctypes.sizeof(attr)), "mount_setattr")
 
 
-def clone_mount(path: str) -> int:
-    """Return a descriptor of a copy of the mount at `path`, which is mounted nowhere yet (open_tree(2), Linux 5.2)."""
-    flags = OPEN_TREE_CLONE | os.O_CLOEXEC
+def idmap_mount(tree: int, user_namespace: int) -> None:
+    """Let files of what clone_mount() returned belong to the ids that a user namespace maps theirs to (Linux 5.12).
+
+    EINVAL: the filesystem cannot do that.
+    """
+    attr = _MountAttr(MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
+    number = _number("mount_setattr")
+    result = _mount_setattr(number, tree, b"", AT_EMPTY_PATH, ctypes.addressof(attr), ctypes.sizeof(attr))
+    _check(result, "mount_setattr")
+
+
+def set_filesystem_ids(uid: int, gid: int) -> None:
+    """Set whose the files are that we make, and keep every capability (setfsuid(2), securebits of capabilities(7))."""
+    prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
+    _libc.setfsgid(gid)
+    _libc.setfsuid(uid)
+
+
+def clone_mount(path: str, *, recursive: bool = False) -> int:
+    """Return a descriptor of a copy of the mount at `path`, which is mounted nowhere yet (open_tree(2), Linux 5.2).
+
+    `recursive`: with all that is mounted below it.
+    """
+    flags = OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
     return _check(_open_tree(_number("open_tree"), AT_FDCWD, os.fsencode(path), flags), "open_tree", path)
 
 

@@ -40,6 +40,10 @@ def take_down(store: Store, text: Document) -> None:
 def destroy(store: Store, text: Document, *, volumes: bool = False) -> None:
     """Remove a container and all that belongs to it; its anonymous volumes with --rm, or with `volumes`."""
     take_down(store, text)
+    if text["HostConfig"].get("IDMappings"):
+        from sandbox import idmap  # noqa: PLC0415  rare
+
+        idmap.release(store, text)
     store.remove(text["Id"], text["Name"])
     if (volumes or text["HostConfig"]["AutoRemove"]) and any(each["Type"] == "volume" for each in text["Mounts"]):
         from sandbox.volumes.store import Volumes, named_volumes  # noqa: PLC0415  rare

@@ -26,16 +26,19 @@ __all__ = ["changes_of", "container_root"]
 
 
 @contextlib.contextmanager
-def container_root(store: Store, name: str, *, volumes: bool = True) -> Iterator[tuple[int, bool]]:
-    """Open a container's root, with its `volumes`; tell whether it runs, which mounts all that it has."""
+def container_root(store: Store, name: str, *, volumes: bool = True) -> Iterator[tuple[int, int]]:
+    """Open a container's root, with its `volumes`, and the user namespace that its files are seen in; -1 for our own.
+
+    One that runs has mounted all that it has.
+    """
     text = store.find(name)
     if text["State"]["Running"]:
-        fd = _root_of_process(text)
-        if fd is not None:
+        opened = _root_of_process(text)
+        if opened is not None:
             try:
-                yield fd, True
+                yield opened
             finally:
-                os.close(fd)
+                _close(opened)
             return
     with store.locked(text["Id"]) as text:  # nobody starts it meanwhile: a layer is not mounted twice
         if text["State"]["Running"]:
@@ -43,21 +46,29 @@ def container_root(store: Store, name: str, *, volumes: bool = True) -> Iterator
         target = _mount(store, text, volumes=volumes)
         fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            yield fd, False
+            yield fd, -1
         finally:
             os.close(fd)
 
 
-def _root_of_process(text: Document) -> int | None:
-    """Open the root directory of a container's first process; None when that is gone."""
+def _root_of_process(text: Document) -> tuple[int, int] | None:
+    """Open the root directory and the users of a container's first process; None when that is gone."""
+    pid = text["State"]["Pid"]
     try:
-        fd = os.open(f"/proc/{text['State']['Pid']}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except (FileNotFoundError, ProcessLookupError):
         return None
+    users = namespaces.open_user_namespace(pid) if text["HostConfig"].get("IDMappings") else -1
     if is_running(text):  # what was opened is what is checked
-        return fd
-    os.close(fd)
+        return fd, users
+    _close((fd, users))
     return None
+
+
+def _close(opened: tuple[int, int]) -> None:
+    for fd in opened:
+        if fd >= 0:
+            os.close(fd)
 
 
 def _be_alone() -> None:

@@ -35,7 +35,6 @@ TYPES = (
     "inspector.absence",
     "inspector.garbage",
     "inspector.advice",
-    "inspector.turns",
 )
 PURE = (
     "inspector.correlate",

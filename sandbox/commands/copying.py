@@ -56,8 +56,13 @@ def export(words: list[str], store: Store) -> int:
     from sandbox.view import container_root  # noqa: PLC0415
 
     def pieces() -> Iterator[bytes]:
-        with container_root(store, arguments.container, volumes=False) as (root, _):
-            yield from pack(root, ".", mounts=False)
+        with container_root(store, arguments.container, volumes=False) as (root, users):
+            if users < 0:
+                yield from pack(root, ".", mounts=False)
+                return
+            from sandbox.apart import pack_apart  # noqa: PLC0415  rare
+
+            yield from pack_apart(root, ".", users=users, mounts=False)
 
     with ending_with_one():
         write_archive(arguments.output, pieces)
@@ -123,8 +128,8 @@ def _copy_out(store: Store, container: str, path: str, arguments: Arguments) -> 
     here = _here(arguments.target)
     rules = Rules(own_ids=arguments.archive, owner=(os.geteuid(), os.getegid()), devices=False, replace=False,
                   rootless=os.geteuid() != 0)  # fmt: skip
-    with root_directory() as host, container_root(store, container) as (root, _):
-        place = Place(root, f"/{path.lstrip('/')}", container)
+    with root_directory() as host, container_root(store, container) as (root, users):
+        place = Place(root, f"/{path.lstrip('/')}", container, users)
         if arguments.target != STREAM:
             return copy(place, Place(host, here), rules, follow_link=arguments.follow_link)
         with pack_source(place, follow_link=arguments.follow_link) as pieces:
@@ -143,8 +148,8 @@ def _copy_in(store: Store, container: str, path: str, arguments: Arguments) -> C
         refuse_terminal(0)
     here = _here(arguments.source)
     rules = Rules(replace=False, rootless=os.geteuid() != 0)
-    with root_directory() as host, container_root(store, container) as (root, _):
-        place = Place(root, f"/{path.lstrip('/')}", container)
+    with root_directory() as host, container_root(store, container) as (root, users):
+        place = Place(root, f"/{path.lstrip('/')}", container, users)
         if arguments.source != STREAM:
             return copy(Place(host, here), place, rules, follow_link=arguments.follow_link)
         with open(0, "rb", buffering=0, closefd=False) as file, archive_errors("standard input"):

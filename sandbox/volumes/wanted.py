@@ -23,7 +23,7 @@ IGNORED = frozenset({"z", "Z", "consistent", "cached", "delegated"})
 RECURSIONS = ("enabled", "disabled", "writable", "readonly")
 TRUE, FALSE = ("", "1", "true"), ("0", "false")
 KEYS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
-SWITCHES = ("readonly", "bind-nonrecursive", "volume-nocopy")
+SWITCHES = ("readonly", "idmap", "bind-nonrecursive", "volume-nocopy")
 VALUES = ("type", "source", "target", "bind-propagation", "bind-recursive", "tmpfs-size", "tmpfs-mode", "consistency")
 
 
@@ -31,7 +31,8 @@ class Volume(Value):
     """A file or directory of the host, bound into the container; with a `name` it is a volume of ours.
 
     `recursion` tells of what is mounted below the source: "enabled" (bound too, read-only too), "writable"
-    (bound, and written to even where the volume is read-only), "disabled" (not bound).
+    (bound, and written to even where the volume is read-only), "disabled" (not bound). `idmap`: its files belong to
+    the container's users by number, in a user namespace of its own too, as those of a volume of ours do.
     """
 
     source: str
@@ -42,6 +43,7 @@ class Volume(Value):
     copy: bool = True
     propagation: str = "rprivate"
     recursion: str = "enabled"
+    idmap: bool = False
 
     def document(self) -> dict[str, Any]:
         """Return it as one of the Mounts of `docker inspect`."""
@@ -58,7 +60,8 @@ class Volume(Value):
 
     def spelled(self) -> str:
         """Return it as -v takes it."""
-        return f"{self.name or self.source}:{self.target}{':ro' if self.read_only else ''}"
+        mode = ",".join(["ro"] * self.read_only + ["idmap"] * self.idmap)
+        return ":".join(filter(None, (self.name or self.source, self.target, mode)))
 
 
 class Tmpfs(Value):
@@ -92,7 +95,7 @@ def check_volume_name(name: str) -> str:
 
 
 def parse_volume(text: str, absolute: Callable[[str], str], path_of: Callable[[str], str]) -> Volume:
-    """Parse `[source:]target[:ro|rw|nocopy|rslave,...]`.
+    """Parse `[source:]target[:ro|rw|nocopy|idmap|rslave,...]`.
 
     `absolute` completes a source that begins with a dot, `path_of` returns the directory of a named volume, of a new
     one for "".
@@ -103,7 +106,7 @@ def parse_volume(text: str, absolute: Callable[[str], str], path_of: Callable[[s
     options = parts.pop().split(",") if len(parts) == 3 else []  # noqa: PLR2004
     source = parts[0] if len(parts) > 1 else ""
     target = target_of(parts[-1], "-v")
-    known = {"ro", "rw", "nocopy", *PROPAGATIONS, *IGNORED}
+    known = {"ro", "rw", "nocopy", "idmap", *PROPAGATIONS, *IGNORED}
     chosen = [each for each in options if each in PROPAGATIONS]
     if set(options) - known or {"ro", "rw"} <= set(options) or len(chosen) > 1:
         raise SandboxError(f"invalid volume {text!r}: the mode is ro or rw, with nocopy or one of {PROPAGATIONS}")
@@ -111,7 +114,7 @@ def parse_volume(text: str, absolute: Callable[[str], str], path_of: Callable[[s
     if source.startswith(("/", ".")):
         if "nocopy" in options:
             raise SandboxError(f"invalid volume {text!r}: only what is in a volume can be left uncopied")
-        return Volume(absolute(source), target, read_only, propagation=propagation)
+        return Volume(absolute(source), target, read_only, propagation=propagation, idmap="idmap" in options)
     path = path_of(check_volume_name(source) if source else "")
     name = source or path.split("/")[-2]
     return Volume(path, target, read_only, name, anonymous=not source, copy="nocopy" not in options)
@@ -173,6 +176,7 @@ def parse_mount(text: str, absolute: Callable[[str], str], path_of: Callable[[st
         recursion="disabled"
         if _is_on(fields, "bind-nonrecursive")
         else _choice(fields, "bind-recursive", RECURSIONS, "enabled").replace("readonly", "enabled"),
+        idmap=_is_on(fields, "idmap"),
     )
 
 

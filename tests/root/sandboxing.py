@@ -71,7 +71,7 @@ def remains(root: str) -> list[str]:
             with open(f"/proc/{pid}/environ", "rb") as file:
                 if mark in file.read().split(b"\0"):
                     found.append(f"process {pid} of the sandbox")
-    for name in ("containers", "names"):
+    for name in ("containers", "names", "userns"):
         with contextlib.suppress(FileNotFoundError):
             found += [f"{name}/{entry}" for entry in os.listdir(f"{root}/{name}")]
     return found

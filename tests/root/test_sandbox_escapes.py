@@ -87,6 +87,31 @@ def test_a_trick_fails(answers: tuple[Answers, Answers], name: str) -> None:
         assert privileged[name] not in REFUSED - ({"ENOENT"} if name in WITHOUT_SUCH_A_FILE else set())
 
 
+# What only root of this machine may, and so no root of a user namespace, whatever he may there.
+OF_THIS_MACHINE = [
+    name
+    for name in NAMES
+    if name.startswith(("/proc/sys/kernel/", "/proc/sys/vm", "/proc/irq", "/sys/", "device: ", "host process: "))
+    or name in (*READ_ONLY, "mount: sysfs", "mount: debugfs", "mount: devtmpfs", "open_by_handle_at", "userfaultfd",
+                "fanotify_init", "swapon", "acct", "syslog", "vhangup by number of 32 bits", "xattr: trusted")
+    if name != "/proc/sys/kernel/ns_last_pid"
+]  # fmt: skip
+
+
+def test_the_wall_of_a_user_namespace(answers: tuple[Answers, Answers], sandbox: Sandbox) -> None:
+    """With all capabilities, without filter and masks: its root is nobody, and that alone stops the tricks."""
+    _, privileged = answers
+    open_wide = ("--cap-add", "ALL", "--security-opt", "seccomp=unconfined", "--security-opt", "systempaths=unconfined")
+    with subprocess.Popen(["sleep", "1000"]) as bystander:
+        try:
+            found = attempts(sandbox, bystander.pid, "--userns", "auto", *open_wide)
+        finally:
+            bystander.kill()
+    stopped = {name for name in OF_THIS_MACHINE if found[name] in REFUSED}
+    assert stopped == {name for name in OF_THIS_MACHINE if privileged[name] != "absent"}
+    assert len({name for name in stopped if privileged[name] == "ok"}) >= 20
+
+
 def test_a_second_root_alone_is_no_wall(tmp_path: os.PathLike[str]) -> None:
     """The control of the trick with fchdir: out of a mere chroot it leads to the machine's own root."""
     program = (

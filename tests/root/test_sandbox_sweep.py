@@ -22,6 +22,7 @@ SWEEP = os.environ.get("CGSCOPE_SWEEP", "")
 RUN = ("run", "-d", "--name", "swept", "--rootfs", "/", "sleep", "3600")
 # How many calls there are, roughly, of which some, a few past the end among them, are tried.
 LAUNCHER_CALLS, MONITOR_CALLS, END_CALLS = 220, 600, 900
+CROSSING_CALLS = 17  # of those that enter namespaces and mount, by the process that enters
 
 
 def some(calls: int, count: int) -> list[int]:
@@ -127,6 +128,18 @@ def test_a_monitor_killed_anywhere_in_a_start(sandbox: Sandbox, *, created: bool
                 launcher.wait(timeout=120)
                 settle(sandbox, before)
                 tracer.wait(timeout=120)
+
+
+def test_who_enters_a_user_namespace_killed_anywhere(sandbox: Sandbox) -> None:
+    """The process that has the container's mounts in hand dies at one of its calls: nothing of them is left."""
+    before = sandboxing.cgroup_directories()
+    calls = "inject=unshare,setns,open_tree,mount_setattr,move_mount,mount,pivot_root:signal=KILL:when="
+    for number in some(CROSSING_CALLS, 4):
+        command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"{calls}{number}", *SANDBOX, *RUN[:2]]
+        command += ["--userns", "auto", *RUN[2:]]
+        done = subprocess.run(command, env=sandbox.env, capture_output=True, check=False, timeout=120)
+        assert done.returncode == 125, done.stderr
+        settle(sandbox, before)
 
 
 def test_a_monitor_killed_anywhere_in_an_end(sandbox: Sandbox) -> None:

@@ -57,19 +57,19 @@ def test_what_is_found(tmp_path: os.PathLike[str]) -> None:
     """A link leads to its device, a directory stands for those below it, but for what a container has of its own."""
     link = os.path.join(tmp_path, "link")
     os.symlink("/dev/zero", link)
-    (given,) = host_devices.chosen([Device(link, "/dev/nulo", "r")], rootless=False)
+    (given,) = host_devices.chosen([Device(link, "/dev/nulo", "r")], bound=False)
     assert (given.node.path, given.node.major, given.node.minor, given.node.bind) == ("/dev/nulo", 1, 5, False)
     assert str(given.rule) == "c 1:5 r"
-    found = host_devices.chosen([Device("/dev", "/far")], rootless=True)
+    found = host_devices.chosen([Device("/dev", "/far")], bound=True)
     paths = {given.node.path: given.node for given in found}
     assert paths["/far/null"].source == "/dev/null"
     assert all(node.bind and node.kind in (stat.S_IFCHR, stat.S_IFBLK) for node in paths.values())
     assert not {path for path in paths if path.startswith("/far/pts/") or path == "/far/ptmx"}
     for path, reason in (("/no/such/device", "no such file or directory"), ("/etc/passwd", "not a device node")):
         with pytest.raises(SandboxError, match=f"adding custom device '{path}': {reason}"):
-            host_devices.chosen([Device(path, path)], rootless=False)
+            host_devices.chosen([Device(path, path)], bound=False)
     with pytest.raises(SandboxError, match="not a device node"):
-        host_devices.chosen([Device(str(tmp_path), "/dev/x")], rootless=False)
+        host_devices.chosen([Device(str(tmp_path), "/dev/x")], bound=False)
 
 
 @pytest.mark.parametrize("version", [1, 2])
