@@ -49,9 +49,8 @@ class Prepared(Value):
     launch: init.Launch
     layers: tuple[Layer, ...]
     warnings: tuple[str, ...] = ()
-    connecting: tuple[str, ...] = ()
 
-    def describe(self) -> str:
+    def describe(self, store: Store) -> str:
         """Return the plan as text, a step a line (`--dry-run`)."""
         own_users = self.launch.user_namespace or self.spec.sharing.user == AUTO
         flags = self.launch.new_namespaces | (syscalls.CLONE_NEWUSER if own_users else 0)
@@ -59,7 +58,8 @@ class Prepared(Value):
         chosen = [name for name, flag in kinds.items() if flags & flag]
         steps = self.launch.cgroup_steps
         lines = [str(step) for step in steps if step.phase != cgroup.LIMIT]
-        lines += [f"unshare {' '.join(chosen)}", *self.connecting]
+        lines += [f"unshare {' '.join(chosen)}"]
+        lines += preparing.plan(self.spec.network, store, self.document["Id"])
         lines += [str(self.launch.root), *map(str, self.launch.mounts), "pivot_root"]
         granted = sorted(name for name in self.spec.capabilities)
         lines += [f"caps   {' '.join(granted) or 'none'}", f"user   {self.spec.user or 'root'}"]
@@ -75,8 +75,7 @@ def prepare(spec: Spec, store: Store, host_environment: Mapping[str, str]) -> Pr
     is_ours = spec.host_network or spec.sharing.uts == "host"
     hostname = hostname or (os.uname().nodename if is_ours else container[:12])
     env = environment(spec.env, host_environment, hostname=hostname, tty=spec.tty)
-    prepared = _compute(replace(spec, hostname=hostname, env=env, network=network), store, container, None)
-    return replace(prepared, connecting=tuple(preparing.plan(network, store, container)))
+    return _compute(replace(spec, hostname=hostname, env=env, network=network), store, container, None)
 
 
 def prepare_again(text: Document, store: Store) -> Prepared:

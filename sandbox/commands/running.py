@@ -91,7 +91,7 @@ def run(words: list[str], store: Store) -> int:
     how = _attaching(arguments)
     prepared = prepare_from(arguments, parser, store)
     if arguments.dry_run:
-        say_line(prepared.describe())
+        say_line(prepared.describe(store))
         return 0
     if arguments.explain:
         from sandbox import explain  # noqa: PLC0415

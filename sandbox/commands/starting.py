@@ -46,7 +46,7 @@ def create(words: list[str], store: Store) -> int:
 
     prepared = prepare_from(arguments, parser, store)
     if arguments.dry_run:
-        say_line(prepared.describe())
+        say_line(prepared.describe(store))
         return 0
     with write_id(arguments.cidfile, prepared.document["Id"]):
         say_line(container.create(prepared, store))

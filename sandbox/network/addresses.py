@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
 
 from sandbox.errors import SandboxError
+from sandbox.value import Value
 
 __all__ = [
     "POOL",
@@ -27,7 +27,7 @@ SHORTEST_PREFIX = 8
 SPARE_BITS = 2  # room for the gateway and one container
 
 
-class Subnet(NamedTuple):
+class Subnet(Value):
     """A range of addresses: its first, the length of its prefix, and the bits of an address."""
 
     first: int

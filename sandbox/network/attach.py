@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import socket
 import struct
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sandbox.network import listening, members, names, plumber, ports
@@ -83,9 +83,11 @@ def connect(root: str, guest: members.Guest, network: Network, layout: Layout) -
                 )
                 for number, endpoint in enumerate(network.endpoints)
             ]
-            gateway = places[0].record.gateway if places else ""
-            names.write(layout.hosts_file, names.hosts(network.hosts, gateway))
-            members.tell(networks, *(place.record for place in places), also=[guest.container])
+            records = [place.record for place in places]
+            hosts = names.hosts(network.hosts, records[0].gateway if records else "")
+            hosts = names.with_members(hosts, members.known_to(guest.container, records))
+            names.write(layout.hosts_file, hosts)
+            members.tell(networks, *records)
         has_ipv6 = any(place.lease.address6 for place in places)
         names.write(layout.resolv_file, names.resolv_conf(names.read_resolvers(), network, ipv6=has_ipv6))
         begun = plumber.Plumber(plans(places, network.rate_bits, default_mtu()), networks)
@@ -112,18 +114,18 @@ def plan_for(root: str, guest: members.Guest, network: Network) -> list[Plan]:
 
 def release(root: str, container: str) -> None:
     """Take a container off its networks."""
-    _release(Networks(root), lambda key: key == container)
+    networks = Networks(root)
+    if networks.exist():
+        with networks.lock():
+            members.leave(networks, lambda key: key == container)
 
 
 def sweep(root: str, known: Collection[str]) -> None:
     """Take those off their networks that are no containers any more."""
-    _release(Networks(root), lambda key: key not in known)
-
-
-def _release(networks: Networks, gone: Callable[[str], bool]) -> None:
-    if networks.exist() and any(any(map(gone, record.leases)) for record in networks.all()):
+    networks = Networks(root)
+    if any(key not in known for record in networks.all() for key in record.leases):
         with networks.lock():
-            members.leave(networks, gone)
+            members.leave(networks, lambda key: key not in known)
 
 
 def default_mtu() -> int:

@@ -57,17 +57,17 @@ def unconnected(network: Network, pid: int = 0) -> dict[str, Any]:
 
 def connected(network: Network, members: Sequence[Member], ports: Bindings, pid: int) -> dict[str, Any]:
     """Return NetworkSettings of a container that runs, with its place on each of its networks."""
-    places = {record.name: _place(record, lease) for record, lease in members}
+    places = {each.record.name: _place(each.record, each.lease) for each in members}
     first = members[0].record if members else None
     asked = {each.network: each for each in network.endpoints}
     networks = {
-        record.name: {
-            **_asked(asked[record.name]),
-            "Aliases": None if record.name == DEFAULT else list(lease.names),
-            "NetworkID": record.id,
-            **places[record.name],
+        each.record.name: {
+            **_asked(asked[each.record.name]),
+            "Aliases": None if each.record.name == DEFAULT else list(each.lease.names),
+            "NetworkID": each.record.id,
+            **places[each.record.name],
         }
-        for record, lease in members
+        for each in members
     }
     return {
         **unconnected(network, pid),

@@ -6,11 +6,11 @@ import contextlib
 import errno
 import socket
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from sandbox.errors import SandboxError
 from sandbox.network.ports import Port
 from sandbox.network.proxy import IP_PKTINFO
+from sandbox.value import Value
 
 __all__ = ["Listener", "bind", "close"]
 
@@ -20,7 +20,7 @@ ANY = ("0.0.0.0", "::")  # noqa: S104  what Docker publishes on when no address 
 NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
 
 
-class Listener(NamedTuple):
+class Listener(Value):
     """One bound socket, and the container's port that it stands for."""
 
     socket: socket.socket

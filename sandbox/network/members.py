@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from sandbox.errors import SandboxError
 from sandbox.network import names, plumber
@@ -15,14 +14,14 @@ from sandbox.network.addresses import free_address, mac_of
 from sandbox.network.plan import Links
 from sandbox.network.registry import Lease, Member, Networks, Record
 from sandbox.network.settings import DEFAULT, Endpoint
-from sandbox.value import replace
+from sandbox.value import Value, replace
 
-__all__ = ["Guest", "join", "leave", "members_of", "place", "record_of", "rename", "tell"]
+__all__ = ["Guest", "join", "known_to", "leave", "members_of", "place", "record_of", "rename", "tell"]
 
 SHORT_ID = 12
 
 
-class Guest(NamedTuple):
+class Guest(Value):
     """A container that comes onto a network: what it is called, and by itself."""
 
     container: str
@@ -111,9 +110,10 @@ def leave(networks: Networks, gone: Callable[[str], bool], name: str = "") -> No
 
 def rename(networks: Networks, container: str, old: str, new: str) -> None:
     """Let a container be known by another name."""
-    for record, lease in members_of(networks, container):
-        known = tuple(dict.fromkeys(new if each == old else each for each in lease.names))
-        renamed = replace(record, leases={**record.leases, container: replace(lease, names=known)})
+    for member in members_of(networks, container):
+        known = tuple(dict.fromkeys(new if each == old else each for each in member.lease.names))
+        leases = {**member.record.leases, container: replace(member.lease, names=known)}
+        renamed = replace(member.record, leases=leases)
         networks.save(renamed)
         tell(networks, renamed)
 
@@ -121,7 +121,7 @@ def rename(networks: Networks, container: str, old: str, new: str) -> None:
 def tell(networks: Networks, *changed: Record, also: Collection[str] = ()) -> None:
     """Write into the /etc/hosts of all who are on a network who else is; on `bridge` nobody is told, as with Docker.
 
-    `also` are containers that are told in any case: who has come, or stays with fewer networks.
+    `also` are containers that are told in any case.
     """
     told = {container for record in changed if record.name != DEFAULT for container in record.leases} | set(also)
     if not told:
@@ -130,10 +130,10 @@ def tell(networks: Networks, *changed: Record, also: Collection[str] = ()) -> No
     root = networks.directory.rpartition("/")[0]
     for container in told:
         with contextlib.suppress(OSError):  # its files are being removed
-            names.update_members(f"{root}/containers/{container}/hosts", list(_known_to(container, records)))
+            names.update_members(f"{root}/containers/{container}/hosts", list(known_to(container, records)))
 
 
-def _known_to(container: str, records: Sequence[Record]) -> Iterator[names.Line]:
+def known_to(container: str, records: Sequence[Record]) -> Iterator[names.Line]:
     """Yield what a container's /etc/hosts says: itself first, then who is on a network with it."""
     shared = [record for record in records if container in record.leases]
     for record in shared:

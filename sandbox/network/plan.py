@@ -11,10 +11,10 @@ The last two only with a rate. With IPv6 bridge and container have an address of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from sandbox.network.addresses import mac_of
 from sandbox.network.registry import Member, Record
+from sandbox.value import Value
 
 __all__ = ["Bridge", "Inside", "Links", "Plan", "Rate", "Veth", "links_of", "plans"]
 
@@ -23,7 +23,7 @@ BURST_SECONDS, SMALLEST_BURST, QUEUE_SECONDS = 0.01, 16 * 1024, 0.05
 SHORT_ID = 10
 
 
-class Bridge(NamedTuple):
+class Bridge(Value):
     """A bridge of the host with its addresses, and its nft table; all interfaces of the host are of one group."""
 
     link: str
@@ -39,7 +39,7 @@ class Bridge(NamedTuple):
         return f"bridge {self.link} {', '.join(self.addresses)} of {', '.join(self.subnets)}{internal}"
 
 
-class Veth(NamedTuple):
+class Veth(Value):
     """A pair: `host` on the bridge, `inside` born in the container's network namespace."""
 
     host: str
@@ -52,7 +52,7 @@ class Veth(NamedTuple):
         return f"veth   {self.host} on {self.bridge}, {self.inside} {self.mac} in the container"
 
 
-class Rate(NamedTuple):
+class Rate(Value):
     """How fast a container may send and receive, bytes a second; what it sends passes `ifb`."""
 
     host: str
@@ -65,7 +65,7 @@ class Rate(NamedTuple):
         return f"rate   {self.bytes_per_second * 8} bit/s on {self.host} and on {self.ifb}"
 
 
-class Inside(NamedTuple):
+class Inside(Value):
     """What is done in the container's network namespace; `gateways` are those that its default routes lead to."""
 
     link: str
@@ -77,7 +77,7 @@ class Inside(NamedTuple):
         return f"addr   {', '.join(self.addresses)} on {self.link}{routes}"
 
 
-class Plan(NamedTuple):
+class Plan(Value):
     """All of it for one network, in order."""
 
     bridge: Bridge
@@ -86,10 +86,11 @@ class Plan(NamedTuple):
     inside: Inside
 
     def __str__(self) -> str:
-        return "\n".join(str(step) for step in self if step is not None)
+        steps = (self.bridge, self.veth, self.rate, self.inside)
+        return "\n".join(str(step) for step in steps if step is not None)
 
 
-class Links(NamedTuple):
+class Links(Value):
     """The names of a container's link in it, of that one's other end, and of the ifb that a rate needs."""
 
     inside: str
@@ -108,14 +109,14 @@ def plans(members: Sequence[Member], rate_bits: int, mtu: int) -> list[Plan]:
 
     The way out, by IPv4 and by IPv6, is over the first network that has one.
     """
-    outward = [record for record, _ in members if not record.internal]
+    outward = [member.record for member in members if not member.record.internal]
     ways = {record.gateway for record in outward[:1]}
     ways |= {record.gateway6 for record in [each for each in outward if each.gateway6][:1]}
     return [_plan(member, rate_bits, member.record.mtu or mtu, ways) for member in members]
 
 
 def _plan(member: Member, rate_bits: int, mtu: int, ways: set[str]) -> Plan:
-    record, lease = member
+    record, lease = member.record, member.lease
     addresses = tuple(
         f"{address}/{subnet.prefix}" for address, (subnet, _) in zip(lease.addresses, record.ranges, strict=True)
     )

@@ -70,7 +70,8 @@ def warnings(network: Network, store: Store) -> list[str]:
     from sandbox.network import nft, plumber  # noqa: PLC0415
     from sandbox.network.registry import Networks  # noqa: PLC0415
 
-    records = map(Networks(store.root).load, (each.network for each in network.endpoints))
+    created = [each.network for each in network.endpoints if each.network != DEFAULT]
+    records = map(Networks(store.root).load, created)
     ipv6 = any(record is not None and record.subnet6 for record in records)
     settings = plumber.not_forwarding(ipv6=ipv6)
     found = [f"net.{each.replace('/', '.')} is 0: it is set to 1, and stays so" for each in settings]

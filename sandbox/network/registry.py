@@ -15,7 +15,6 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from sandbox.codec import decode, encode
 from sandbox.errors import SandboxError
@@ -93,7 +92,7 @@ class Record(Value):
         return replace(self, subnet=str(subnet), gateway=subnet.text(subnet.first + 1))
 
 
-class Member(NamedTuple):
+class Member(Value):
     """A container's place, and the network that it is on."""
 
     record: Record

@@ -285,8 +285,8 @@ def record(**changes: Any) -> Record:  # noqa: ANN401
 
 def test_the_plan_is_data() -> None:
     """What connects a container is a tuple of steps that --dry-run prints."""
-    inside, veth, ifb = links_of(CONTAINER, 0, rate=True)
-    lease = Lease("172.30.0.2", "02:42:ac:1e:00:02", veth, ifb, inside)
+    links = links_of(CONTAINER, 0, rate=True)
+    lease = Lease("172.30.0.2", "02:42:ac:1e:00:02", links.veth, links.ifb, links.inside)
     (first,) = plans([Member(record(), lease)], 10_000_000, 1400)
     assert str(first).splitlines() == [
         "bridge cgscope-1234567 172.30.0.1/16 of 172.30.0.0/16",
@@ -305,7 +305,8 @@ def test_the_plan_is_data() -> None:
     assert [each.inside.gateways for each in (closed, open_, last)] == [(), ("172.30.0.1",), ("fd00:1::1",)]
     assert (closed.bridge.mtu, last.bridge.mtu, last.veth.mtu) == (1400, 1280, 1280)
     assert last.inside.addresses == ("172.28.0.2/16", "fd00:1::2/64")
-    assert max(map(len, (*links_of(CONTAINER, 99, rate=True), record().link))) < IFNAMSIZ
+    longest = links_of(CONTAINER, 99, rate=True)
+    assert max(map(len, (longest.inside, longest.veth, longest.ifb, record().link))) < IFNAMSIZ
 
 
 def test_the_rules_are_one_table() -> None:
