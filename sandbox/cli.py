@@ -114,7 +114,8 @@ Of any process, whoever made its container:
   thaw     let them go on
   limit    tell or change its limits of CPU, memory and tasks
 
-`sandbox COMMAND --help` tells more. Containers are kept in /var/lib/cgscope, $CGSCOPE_ROOT or --root;
+`sandbox COMMAND --help` tells more; `sandbox container COMMAND` is the same, and `container ls` is ps.
+Containers are kept in /var/lib/cgscope, $CGSCOPE_ROOT or --root;
 without root in $XDG_DATA_HOME/cgscope.
 """
 
@@ -155,6 +156,8 @@ def _dispatch(words: list[str]) -> int:
 
         say_line(f"sandbox {version('cgscope')}")
         return 0
+    if words[0] == "container" and len(words) > 1:  # Docker's longer form
+        words = ["ps" if words[1] in ("ls", "list") else words[1], *words[2:]]
     if words[0] not in VERBS:
         raise SandboxError(f"{words[0]!r} is not a sandbox command (see sandbox --help)", 1)
     from sandbox.state import Store, default_root  # noqa: PLC0415

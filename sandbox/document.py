@@ -1,4 +1,4 @@
-"""A container as text: what changes in its document (new_document.py), the rows of `ps`, and `--format`; pure.
+"""A container as text: what changes in its document (new_document.py), and in the rows of a table; pure.
 
 The keys are Docker's (moby api/types/container). "Cgscope" holds what only
 the sandbox needs to find a container's processes and cgroups again.
@@ -6,13 +6,10 @@ the sandbox needs to find a container's processes and cgroups again.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 
 from inspector.kernel.cgroups import Hierarchy
 from sandbox.cgroup import Place
-from sandbox.errors import SandboxError
 from sandbox.state import Document
 from sandbox.times import timestamp
 
@@ -20,10 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["NEVER", "ended", "places_of", "private", "render", "running", "table", "timestamp"]
+__all__ = ["NEVER", "ended", "places_of", "private", "running", "table", "timestamp"]
 
 NEVER = "0001-01-01T00:00:00Z"
-PLACEHOLDER = r"\{\{\s*(json\s+)?\.([\w.]*)\s*\}\}"
 
 
 def private(places: Sequence[Place], keep: int, *, rootless: bool) -> dict[str, Any]:
@@ -82,27 +78,6 @@ def places_of(document: Document) -> tuple[Place, ...]:
         )
         for each in document["Cgscope"]["Cgroups"]
     )
-
-
-def render(document: Document, template: str) -> str:
-    """Fill in `{{.State.Pid}}` and `{{json .Config}}`; a key that does not exist is an error, as with Docker."""
-
-    def value(match: re.Match[str]) -> str:
-        found: Any = document
-        for key in filter(None, match[2].split(".")):
-            if not isinstance(found, dict) or key not in found:
-                raise SandboxError(f"--format: no such key: .{match[2]}", 1)
-            found = found[key]
-        if match[1]:
-            return json.dumps(found)
-        if isinstance(found, bool):
-            return str(found).lower()
-        return json.dumps(found) if isinstance(found, dict | list) else "<nil>" if found is None else str(found)
-
-    text = re.sub(PLACEHOLDER, value, template)
-    if "{{" in text and "{{" in re.sub(PLACEHOLDER, "", template):
-        raise SandboxError("--format: only {{.Key.Key}} and {{json .Key}} are understood", 1)
-    return text
 
 
 def printable(text: str) -> str:

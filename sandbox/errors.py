@@ -3,7 +3,8 @@
 SandboxError (125)          the sandbox itself failed, or was asked for something impossible
 ├── CommandNotFound (127)   the program does not exist in the container
 ├── CommandNotExecutable (126)  it exists, and cannot be executed
-└── NoSuchContainer (1)     no container has that id or name
+└── NotFound (1)            nothing has that id or name
+    └── NoSuchContainer     no container has
 """
 
 from __future__ import annotations
@@ -11,7 +12,15 @@ from __future__ import annotations
 import errno
 import os
 
-__all__ = ["CommandNotExecutable", "CommandNotFound", "NoSuchContainer", "SandboxError", "describe", "not_executed"]
+__all__ = [
+    "CommandNotExecutable",
+    "CommandNotFound",
+    "NoSuchContainer",
+    "NotFound",
+    "SandboxError",
+    "describe",
+    "not_executed",
+]
 
 
 class SandboxError(Exception):
@@ -37,10 +46,14 @@ class CommandNotExecutable(SandboxError):
     exit_code = 126
 
 
-class NoSuchContainer(SandboxError):
-    """No container answers to that id, id prefix or name."""
+class NotFound(SandboxError):
+    """Nothing of that kind has that name or id."""
 
     exit_code = 1
+
+
+class NoSuchContainer(NotFound):
+    """No container answers to that id, id prefix or name."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"no such container: {name}")

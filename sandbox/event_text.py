@@ -6,9 +6,10 @@ import json
 import time
 from collections.abc import Callable, Sequence
 
-from sandbox.document import printable, render
+from sandbox.document import printable
 from sandbox.errors import SandboxError
 from sandbox.events import Event
+from sandbox.template import render
 
 __all__ = ["chooser", "line"]
 
@@ -61,6 +62,7 @@ def line(event: Event, template: str = "") -> str:
     nanoseconds = event["timeNano"]
     local = time.localtime(nanoseconds // 10**9)
     zone = time.strftime("%z", local)
-    when = f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{nanoseconds % 10**9:09d}{zone[:3]}:{zone[3:]}"
+    zone = f"{zone[:3]}:{zone[3:]}" if int(zone) else "Z"
+    when = f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{nanoseconds % 10**9:09d}{zone}"
     attributes = ", ".join(f"{key}={value}" for key, value in sorted(event["Actor"]["Attributes"].items()))
     return printable(f"{when} {event['Type']} {event['Action']} {event['Actor']['ID']} ({attributes})")

@@ -6,16 +6,17 @@ moby daemon/list.go).
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from sandbox.document import printable, render, table
+from sandbox.document import printable
 from sandbox.errors import SandboxError
 from sandbox.network.ports import column
 from sandbox.state import Document
+from sandbox.template import listing as lines_of
 from sandbox.times import ago, seconds_of
 
 __all__ = ["DEFAULT_FORMAT", "STATUSES", "choose", "fields", "listing", "status"]
@@ -31,8 +32,10 @@ HEADERS = {
     "CreatedAt": "CREATED AT",
     "LocalVolumes": "LOCAL VOLUMES",
 }
-LABEL = re.compile(r"\{\{\s*\.Label\s+\"([^\"{}]*)\"\s*\}\}")
-FIELD = re.compile(r"\{\{\s*(?:json\s+)?\.(\w+)\s*\}\}")
+FIELDS = (
+    "ID", "Image", "Command", "CreatedAt", "RunningFor", "Ports", "State", "Status", "Names", "Labels", "Mounts",
+    "LocalVolumes", "Networks",
+)  # fmt: skip
 
 Wanted = Callable[[Document], bool]
 
@@ -58,7 +61,8 @@ def status(document: Document, now: float) -> str:
 def fields(document: Document, now: float, *, whole: bool) -> dict[str, Any]:
     """Return the columns of a container by Docker's names; `whole` cuts nothing."""
     config = document["Config"]
-    command = printable(" ".join([document["Path"], *document["Args"]]))
+    words = (f"'{word}'" if " " in word else word for word in document["Args"])
+    command = printable(" ".join([document["Path"], *words]))
     if not whole and len(command) > COMMAND_WIDTH:
         command = command[: COMMAND_WIDTH - 1] + "…"
     mounts = [each.get("Name") or each["Source"] for each in document["Mounts"] if each["Type"] != "tmpfs"]
@@ -82,24 +86,13 @@ def fields(document: Document, now: float, *, whole: bool) -> dict[str, Any]:
 
 
 def listing(documents: Sequence[Document], template: str, now: float, *, whole: bool) -> str:
-    """Return the lines of a format: `table ...` has a header and columns, `json` an object a line."""
-    if template == "json":
-        return "\n".join(json.dumps(fields(each, now, whole=whole)) for each in documents)
-    template = template.replace("\\t", "\t").replace("\\n", "\n")
-    is_table = template.startswith("table ")
-    template = template.removeprefix("table ") if is_table else template
-    lines = [
-        render(fields(each, now, whole=whole), _with_labels(template, each["Config"]["Labels"])) for each in documents
-    ]
-    if not is_table:
-        return "\n".join(lines)
-    header = LABEL.sub(lambda match: match[1], template)
-    header = FIELD.sub(lambda match: HEADERS.get(match[1], match[1].upper()), header)
-    return table([line.split("\t") for line in (header, *lines)])
+    """Return the lines of a format."""
+    rows = [{**fields(each, now, whole=whole), "Label": partial(_label_of, each)} for each in documents]
+    return lines_of(rows, template, {name: HEADERS.get(name, name.upper()) for name in FIELDS})
 
 
-def _with_labels(template: str, labels: dict[str, str]) -> str:
-    return LABEL.sub(lambda match: printable(labels.get(match[1], "")), template)
+def _label_of(document: Document, key: str) -> str:
+    return printable(document["Config"]["Labels"].get(key, ""))
 
 
 def choose(documents: Sequence[Document], filters: Sequence[str]) -> list[Document]:

@@ -9,7 +9,6 @@ from sandbox.errors import SandboxError
 
 __all__ = ["ago", "format_duration", "moment", "parse_duration", "seconds_of", "timestamp"]
 
-UNITS = (("week", 604800), ("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 SCALE = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 # Not compiled before they are used, as in network/settings.py.
 PART = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)"
@@ -82,9 +81,18 @@ def moment(text: str, now: float, option: str) -> float:
 
 
 def ago(seconds: float) -> str:
-    """Write a duration as a person says it: `3 seconds`, `2 hours`."""
-    for unit, size in UNITS:
+    """Write a duration as Docker does for people: `3 seconds`, `About an hour` (docker/go-units duration.go)."""
+    if seconds < 1:
+        return "Less than a second"
+    hours = int(seconds / 3600 + 0.5)
+    if seconds < 60 or 120 <= seconds < 3600:  # noqa: PLR2004  seconds of a minute, of two, of an hour
+        unit, size = ("second", 1) if seconds < 60 else ("minute", 60)  # noqa: PLR2004
         count = int(seconds / size)
-        if count >= 1:
-            return f"{count} {unit}{'s' if count > 1 else ''}"
-    return "Less than a second"
+        return f"{count} {unit}{'s' if count > 1 else ''}"
+    if hours <= 1:
+        return "About a minute" if seconds < 120 else "About an hour"  # noqa: PLR2004
+    days = hours // 24
+    for unit, size, most in (("hours", 1, 48), ("days", 24, 14 * 24), ("weeks", 168, 1440), ("months", 720, 17520)):
+        if hours < most:
+            return f"{hours // size} {unit}"
+    return f"{days // 365} years"

@@ -50,12 +50,12 @@ def version(words: list[str], _: Store) -> int:
 def _say(facts: dict[str, object], template: str) -> None:
     import json  # noqa: PLC0415
 
-    from sandbox import document  # noqa: PLC0415
+    from sandbox.template import render  # noqa: PLC0415
 
     if template == "json":
         say_line(json.dumps(facts))
     elif template:
-        say_line(document.render(facts, template))
+        say_line(render(facts, template))
     else:
         for key, value in facts.items():
             said = ", ".join(map(str, value)) if isinstance(value, list) else value

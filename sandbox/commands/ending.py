@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.commands.output import each, say_line
+from sandbox.commands.output import complain, each, say_line
 from sandbox.parsing import Parser, new_parser
 
 if TYPE_CHECKING:
@@ -94,11 +94,14 @@ def rm(words: list[str], store: Store) -> int:
     def action(name: str) -> None:
         try:
             ending.remove(store, name, force=arguments.force, volumes=arguments.volumes)
-        except NoSuchContainer:
+        except NoSuchContainer as error:
             if not arguments.force:
                 raise
+            complain(error)
+        else:
+            say_line(name)
 
-    return each(arguments.containers, action)
+    return each(arguments.containers, action, name_it=False)
 
 
 def wait_parser() -> Parser:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from sandbox.commands.output import each, ending_with_one, say_line, write_archive
+from sandbox.commands.output import each, ending_with_one, say_line, say_rows, write_archive
 from sandbox.parsing import Arguments, Parser, new_parser
 
 if TYPE_CHECKING:
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     from sandbox.full_parsing import FullParser
     from sandbox.images.store import Images
@@ -136,6 +136,7 @@ def _add_listing(parser: AnyParser) -> AnyParser:
     parser.add_argument("-a", "--all", action="store_true", help="all of them, as without it")
     parser.add_argument("-q", "--quiet", action="store_true", help="only their ids")
     parser.add_argument("--no-trunc", action="store_true", help="whole ids")
+    parser.add_argument("--format", default="", metavar="TEMPLATE", help="such as '{{.Repository}}:{{.Tag}}', json")
     parser.add_argument("name", nargs="?", default="", metavar="NAME")
     return parser
 
@@ -162,7 +163,11 @@ def _list(arguments: Arguments, store: Store) -> int:
                 shown.append(found._replace(names=tuple(names) if arguments.name else found.names))
         sizes = {found.id: sum(kept.layer(layer).size for layer in found.layers) for found in shown}
         rows = images_table(shown, sizes, time.time(), whole=arguments.no_trunc)
-    if arguments.quiet:
+    if arguments.format:
+        columns = ("Repository", "Tag", "ID", "CreatedSince", "Size")
+        titles, *told = (dict(zip(columns, row, strict=True)) for row in rows)
+        say_rows(told, arguments.format, titles)
+    elif arguments.quiet:
         sys.stdout.write("".join(f"{row[-3]}\n" for row in rows[1:]))
     else:
         say_line(table(rows))
@@ -278,21 +283,25 @@ def image(words: list[str], store: Store) -> int:
 def _inspect(arguments: Arguments, store: Store) -> int:
     import json  # noqa: PLC0415
 
-    from sandbox.document import render  # noqa: PLC0415
-    from sandbox.images.listing import image_document  # noqa: PLC0415
+    from sandbox.template import render  # noqa: PLC0415
 
     with ending_with_one():
-        kept = _images(store)
-        documents = []
-        for name in arguments.images:
-            found = kept.find(name)
-            size = sum(kept.layer(layer).size for layer in found.layers)
-            documents.append(image_document(found, size, [kept.layer_path(layer) for layer in reversed(found.layers)]))
+        documents = [document_of(store, name) for name in arguments.images]
         for document in documents if arguments.format else []:
             say_line(render(document, arguments.format))
     if not arguments.format:
         say_line(json.dumps(documents, indent=4))
     return 0
+
+
+def document_of(store: Store, name: str) -> dict[str, Any]:
+    """Return what `inspect` says of an image."""
+    from sandbox.images.listing import image_document  # noqa: PLC0415
+
+    kept = _images(store)
+    found = kept.find(name)
+    size = sum(kept.layer(layer).size for layer in found.layers)
+    return image_document(found, size, [kept.layer_path(layer) for layer in reversed(found.layers)])
 
 
 def _prune(_: Arguments, store: Store) -> int:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from sandbox.commands.output import complain, say_line
-from sandbox.errors import SandboxError
+from sandbox.errors import NotFound, SandboxError
 from sandbox.parsing import Parser, new_parser
 
 if TYPE_CHECKING:
-    from sandbox.state import Store
+    from sandbox.state import Document, Store
 
 __all__ = ["inspect", "inspect_parser", "logs", "logs_parser", "ps", "ps_parser"]
 
@@ -85,34 +86,71 @@ def logs(words: list[str], store: Store) -> int:
     return logs.show(store, arguments.container, shown)
 
 
+def _container(store: Store, name: str) -> Document:
+    return store.find(name)
+
+
+def _image(store: Store, name: str) -> Document:
+    from sandbox.commands.images import document_of  # noqa: PLC0415
+
+    return document_of(store, name)
+
+
+def _network(store: Store, name: str) -> Document:
+    from sandbox.network import manage  # noqa: PLC0415
+
+    return manage.inspect(store, name)
+
+
+def _volume(store: Store, name: str) -> Document:
+    from sandbox.volumes.store import Volumes  # noqa: PLC0415
+
+    return Volumes(store.root).document(name)
+
+
+FINDERS = {"container": _container, "image": _image, "network": _network, "volume": _volume}
+
+
+def _object(store: Store, name: str, kind: str) -> Document:
+    """Return what is known of the first thing of that name, of any kind or the one that is asked for."""
+    if kind:
+        return FINDERS[kind](store, name)
+    for find in FINDERS.values():
+        with contextlib.suppress(NotFound):
+            return find(store, name)
+    raise NotFound(f"no such object: {name}")
+
+
 def inspect_parser() -> Parser:
     """Return the parser of `sandbox inspect`."""
-    parser = new_parser("inspect", "[--format TEMPLATE] CONTAINER...", "Show all that is known of containers, as JSON.")
+    text = "Show all that is known of containers, images, networks and volumes, as JSON."
+    parser = new_parser("inspect", "[OPTIONS] CONTAINER|IMAGE|NETWORK|VOLUME...", text)
     parser.add_argument("-f", "--format", default="", help="such as '{{.State.Pid}}' or '{{json .Config}}'")
-    parser.add_argument("containers", nargs="+", metavar="CONTAINER")
+    parser.add_argument("--type", default="", choices=["", *FINDERS], metavar="KIND", help=", ".join(FINDERS))
+    parser.add_argument("names", nargs="+", metavar="CONTAINER")
     return parser
 
 
 def inspect(words: list[str], store: Store) -> int:
-    """Show all that is known of containers."""
+    """Show all that is known of what has a name."""
     parser = inspect_parser()
     arguments = parser.parse_args(words)
     import json  # noqa: PLC0415
 
-    from sandbox import document  # noqa: PLC0415
     from sandbox.reconcile import reconcile  # noqa: PLC0415
+    from sandbox.template import render  # noqa: PLC0415
 
     reconcile(store)
     found, code = [], 0
-    for name in arguments.containers:
+    for name in arguments.names:
         try:
-            found.append(store.find(name))
+            found.append(_object(store, name, arguments.type))
         except SandboxError as error:
             complain(error)
             code = 1
     if arguments.format:
         for text in found:
-            say_line(document.render(text, arguments.format))
+            say_line(render(text, arguments.format))
     else:
         say_line(json.dumps(found, indent=4))
     return code

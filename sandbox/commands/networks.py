@@ -159,8 +159,8 @@ def _inspect(arguments: Arguments, store: Store) -> int:
     import json  # noqa: PLC0415
 
     from sandbox.commands.output import complain  # noqa: PLC0415
-    from sandbox.document import render  # noqa: PLC0415
     from sandbox.network import manage  # noqa: PLC0415
+    from sandbox.template import render  # noqa: PLC0415
 
     found, code = [], 0
     for name in arguments.networks:

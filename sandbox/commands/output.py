@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sandbox.errors import SandboxError, describe
 
-__all__ = ["complain", "each", "ending_with_one", "refuse_terminal", "say_line", "write_archive"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["complain", "each", "ending_with_one", "refuse_terminal", "say_line", "say_rows", "write_archive"]
 
 
 def complain(error: BaseException) -> None:
@@ -28,6 +32,14 @@ def say_line(text: str) -> None:
         sys.stdout.flush()
     except OSError as error:
         raise SandboxError(f"standard output: {error.strerror}", 1) from None
+
+
+def say_rows(rows: Sequence[Mapping[str, Any]], template: str, titles: Mapping[str, str]) -> None:
+    """Print a line a row by a template, with their titles before them where it begins with `table `."""
+    from sandbox.template import listing  # noqa: PLC0415
+
+    if text := listing(rows, template, titles):
+        say_line(text)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.commands.output import each, ending_with_one, say_line
+from sandbox.commands.output import each, ending_with_one, say_line, say_rows
 from sandbox.errors import SandboxError
 from sandbox.parsing import Arguments
 
@@ -26,6 +26,8 @@ def volume_parser() -> FullParser:
     create.add_argument("name", nargs="?", default="", metavar="NAME")
     listing = commands.add_parser("ls", help="list volumes")
     listing.add_argument("-q", "--quiet", action="store_true", help="only their names")
+    template = "such as '{{.Name}} {{.Mountpoint}}', json"
+    listing.add_argument("--format", default="", metavar="TEMPLATE", help=template)
     filters = "dangling=true|false, name=TEXT, label=K[=V]"
     listing.add_argument("-f", "--filter", action="append", default=[], metavar="K=V", help=filters)
     inspect = commands.add_parser("inspect", help="show all that is known of volumes, as JSON")
@@ -62,7 +64,6 @@ def _create(arguments: Arguments, store: Store) -> int:
 
 
 def _list(arguments: Arguments, store: Store) -> int:
-    from sandbox.document import table  # noqa: PLC0415
     from sandbox.volumes.store import Volumes, users_of  # noqa: PLC0415
 
     with ending_with_one():
@@ -79,11 +80,13 @@ def _list(arguments: Arguments, store: Store) -> int:
                 names = [name for name in names if _has_label(kept.document(name)["Labels"] or {}, value)]
             else:
                 raise SandboxError(f"invalid filter {wanted!r}", 1)
-    if arguments.quiet:
+    if arguments.quiet and not arguments.format:
         for name in names:
             say_line(name)
     else:
-        say_line(table([["DRIVER", "VOLUME NAME"], *(["local", name] for name in names)]))
+        rows = [{"Driver": "local", "Name": name, "Mountpoint": kept.path(name), "Scope": "local"} for name in names]
+        titles = {"Driver": "DRIVER", "Name": "VOLUME NAME", "Mountpoint": "MOUNTPOINT", "Scope": "SCOPE"}
+        say_rows(rows, arguments.format or "table {{.Driver}}\\t{{.Name}}", titles)
     return 0
 
 
@@ -95,7 +98,7 @@ def _has_label(labels: dict[str, str], wanted: str) -> bool:
 def _inspect(arguments: Arguments, store: Store) -> int:
     import json  # noqa: PLC0415
 
-    from sandbox.document import render  # noqa: PLC0415
+    from sandbox.template import render  # noqa: PLC0415
     from sandbox.volumes.store import Volumes  # noqa: PLC0415
 
     with ending_with_one():

@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sandbox import syscalls
-from sandbox.errors import SandboxError
+from sandbox.errors import NotFound, SandboxError
 from sandbox.images.reference import IMAGE_ID, digest_of, normalise
 from sandbox.removal import remove_tree
 
@@ -33,10 +33,8 @@ NEW = "new-"
 ID_LENGTH = 64
 
 
-class NoSuchImage(SandboxError):
+class NoSuchImage(NotFound):
     """No image has that name or id."""
-
-    exit_code = 1
 
     def __init__(self, name: str) -> None:
         super().__init__(f"no such image: {name}")

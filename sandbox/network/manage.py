@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sandbox import events
-from sandbox.document import printable, render, table, timestamp
+from sandbox.document import printable, table, timestamp
 from sandbox.errors import SandboxError
 from sandbox.lifecycle import Pairs
 from sandbox.network.addresses import Subnet, local_subnet, parse_subnet
 from sandbox.network.registry import Networks, Record
 from sandbox.network.settings import BUILT_IN, DEFAULT, check_network_name
 from sandbox.state import Store
+from sandbox.template import render
 from sandbox.value import replace
 
 __all__ = ["create", "inspect", "listing", "parse_options", "prune", "remove"]

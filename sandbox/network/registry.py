@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 
 from sandbox.codec import decode, encode
-from sandbox.errors import SandboxError
+from sandbox.errors import NotFound, SandboxError
 from sandbox.network.addresses import Subnet, choose_subnet, parse_ipv6_routes, parse_routes, parse_subnet
 from sandbox.network.netlink import link_index
 from sandbox.state import replace_document
@@ -149,7 +149,7 @@ class Networks:
                 return record
         found = [record for record in records if name and record.id.startswith(name)]
         if len(found) != 1:
-            raise SandboxError(f"network {name} not found", exit_code)
+            raise NotFound(f"network {name} not found", exit_code)
         return found[0]
 
     def save(self, record: Record) -> None:

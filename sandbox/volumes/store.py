@@ -17,7 +17,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sandbox.errors import SandboxError
+from sandbox.errors import NotFound, SandboxError
 from sandbox.removal import remove_tree
 from sandbox.value import replace
 from sandbox.volumes.wanted import Volume, check_volume_name
@@ -31,10 +31,8 @@ if TYPE_CHECKING:
 NEW = ".new-"
 
 
-class NoSuchVolume(SandboxError):
+class NoSuchVolume(NotFound):
     """No volume has that name."""
-
-    exit_code = 1
 
     def __init__(self, name: str) -> None:
         super().__init__(f"get {name}: no such volume")

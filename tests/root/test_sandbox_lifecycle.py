@@ -251,7 +251,7 @@ def test_ps_and_inspect(sandbox: Sandbox) -> None:
     header, *rows = sandbox("ps").stdout.splitlines()
     assert header.split() == ["CONTAINER", "ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]
     assert [row.split()[0] for row in rows] == [container[:12]]
-    assert '"sh -c while :; do :…"' in rows[0]
+    assert "\"sh -c 'while :; do …\"" in rows[0]
     assert " Up " in rows[0]
     everything = sandbox("ps", "-a").stdout.splitlines()
     assert "Exited (3)" in everything[1]
@@ -266,7 +266,7 @@ def test_ps_and_inspect(sandbox: Sandbox) -> None:
     pid = document["State"]["Pid"]
     assert sandbox("inspect", "-f", template, "one").stdout == f"{pid} true {json.dumps(BUSY_LOOP)}\n"
     assert sandbox("inspect", "-f", "{{.No.Such}}", "one", check=False).returncode == 1
-    assert sandbox("inspect", "nobody", check=False).stderr == "sandbox: no such container: nobody\n"
+    assert sandbox("inspect", "nobody", check=False).stderr == "sandbox: no such object: nobody\n"
     sandbox("exec", "one", "sh", "-c", "echo seen > /trace")
     with open(f"{data['UpperDir']}/trace", encoding="ascii") as file:
         assert file.read() == "seen\n"

@@ -246,7 +246,8 @@ def test_rename_prune_and_filters(sandbox: Sandbox) -> None:
     sandbox("rename", "runs", "renamed")
     assert "already in use" in complaint(sandbox, "rename", "renamed", "made")
     assert "same name" in complaint(sandbox, "rename", "made", "made")
-    assert "no such container" in complaint(sandbox, "inspect", "-f", "{{.Id}}", "runs")
+    assert "no such object" in complaint(sandbox, "inspect", "-f", "{{.Id}}", "runs")
+    assert sandbox("container", "ls", "--format", "table {{.Names}}").stdout == "NAMES\nrenamed\n"
     assert sandbox("ps", "--format", '{{.Names}} {{.Label "tier"}}').stdout == "renamed web\n"
     assert sandbox("ps", "-n", "2", "--format", "{{.Names}}").stdout == "made\nended\n"
     assert sandbox("ps", "-l", "-q", "--no-trunc").stdout.strip() == sandbox.inspect("made")["Id"]

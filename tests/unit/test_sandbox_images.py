@@ -359,6 +359,19 @@ cli.main(["--root", sys.argv[1], "load", "-i", sys.argv[2]])
 """
 
 
+def test_what_has_a_name_is_inspected(call: Call, tmp_path: Path) -> None:
+    """`inspect` finds images, networks and volumes too, by --type one kind alone; listings have formats."""
+    call("load", "-i", write(tmp_path, docker_archive([ONE])))
+    call("volume", "create", "kept")
+    assert call("inspect", "-f", "{{index .RepoTags 0}}", "made:1")[:2] == (0, "made:1\n")
+    assert call("inspect", "-f", "{{.Name}}{{.Driver}}", "kept", "none")[:2] == (0, "keptlocal\nnonenull\n")
+    assert call("inspect", "--type", "container", "kept") == (1, "[]\n", "sandbox: no such container: kept\n")
+    assert call("inspect", "nothing") == (1, "[]\n", "sandbox: no such object: nothing\n")
+    assert call("images", "--format", "{{.Repository}}:{{.Tag}}")[1] == "made:1\n"
+    assert call("images", "--format", "table {{.Tag}}\\t{{.Size}}")[1].split() == ["TAG", "SIZE", "1", "2B"]
+    assert json.loads(call("volume", "ls", "--format", "json")[1])["Name"] == "kept"
+
+
 @pytest.mark.parametrize("when", range(5))
 @pytest.mark.parametrize("command", ["images", "ps"])
 def test_a_load_that_is_killed(call: Call, tmp_path: Path, root: str, when: int, command: str) -> None:

@@ -1,0 +1,279 @@
+"""Go's text/template, as far as Docker's users need it for `--format`: a value and a template make a text; pure.
+
+Actions are fields, pipelines, `if`, `range`, `with` and variables; functions are Docker's and Go's own
+(docker/cli templates/templates.go, https://pkg.go.dev/text/template).
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sandbox.document import table
+from sandbox.errors import SandboxError
+
+__all__ = ["listing", "render"]
+
+ACTION = re.compile(r"\{\{(-(?=\s))?(.*?)(?<=\s)?(-)?\}\}", re.DOTALL)
+TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|`[^`]*`|:=|[()|,]|\$\w*|(?:\.\w+)+|\.|-?\d+|\w+|\S')
+VERB = re.compile(r"%(-?\d*)([svdqt%])")
+
+
+class _Scope(NamedTuple):
+    """What an action sees: the value that the dot is, and variables by name."""
+
+    dot: Any
+    variables: dict[str, Any]
+
+
+Expression = Callable[[_Scope], Any]
+Node = Callable[[_Scope], str]
+
+
+def render(value: Any, template: str) -> str:  # noqa: ANN401  whatever JSON holds; functions in it can be called
+    """Fill in a template; SandboxError for one that is wrong, or names what is not there."""
+    nodes, _ = _Blocks(template).until()
+    try:
+        return _run(nodes, _Scope(value, {"$": value}))
+    except (TypeError, ValueError, LookupError) as error:
+        raise _wrong(str(error)) from None
+
+
+def listing(rows: Sequence[Mapping[str, Any]], template: str, titles: Mapping[str, str]) -> str:
+    """Return the lines of a format: `table ...` has a header and columns, `json` an object a line."""
+    if template in ("json", "{{json .}}"):
+        return "\n".join(json.dumps({name: row[name] for name in titles}) for row in rows)
+    template = template.replace("\\t", "\t").replace("\\n", "\n")
+    text = template.removeprefix("table ")
+    lines = [render(row, text) for row in rows]
+    if text == template:
+        return "\n".join(lines)
+    return table([line.split("\t") for line in (render({"Label": str, **titles}, text), *lines)])
+
+
+def _wrong(text: str) -> SandboxError:
+    return SandboxError(f"--format: {text}", 1)
+
+
+def _run(nodes: list[Node], scope: _Scope) -> str:
+    return "".join(node(scope) for node in nodes)
+
+
+class _Blocks:
+    """Takes a template apart: text and actions, some of which have others between themselves and their end."""
+
+    def __init__(self, template: str) -> None:
+        self._pieces = iter(list(self._split(template)))
+
+    @staticmethod
+    def _split(template: str) -> Iterator[tuple[bool, str]]:
+        """Yield whether it is an action, and the text of each piece; a dash beside a brace eats blanks."""
+        position, trimmed = 0, False
+        for match in ACTION.finditer(template):
+            text = template[position : match.start()]
+            text = text.lstrip() if trimmed else text
+            yield False, text.rstrip() if match[1] else text
+            yield True, match[2].strip()
+            position, trimmed = match.end(), bool(match[3])
+        rest = template[position:]
+        yield False, rest.lstrip() if trimmed else rest
+        if "{{" in rest:
+            raise _wrong("an action is not closed")
+
+    def until(self, *ends: str) -> tuple[list[Node], str]:
+        """Return what there is up to an action that begins with one of these words, and that."""
+        nodes: list[Node] = []
+        for is_action, text in self._pieces:
+            word = text.partition(" ")[0] if is_action else ""
+            if word in ends:
+                return nodes, text
+            if not is_action:
+                nodes.append(lambda _, text=text: text)  # type: ignore[misc]
+            elif word in ("if", "range", "with"):
+                nodes.append(self._block(word, text[len(word) :]))
+            elif word in ("else", "end"):
+                raise _wrong(f"unexpected {{{{{word}}}}}")
+            elif not text.startswith("/*"):
+                nodes.append(_action(text))
+        if ends:
+            raise _wrong("an end is missing")
+        return nodes, ""
+
+    def _block(self, kind: str, text: str) -> Node:
+        names, expression = _Words(text).declaration()
+        body, end = self.until("else", "end")
+        other: list[Node] = []
+        if end.startswith("else if "):
+            other = [self._block("if", end.removeprefix("else if "))]
+        elif end == "else":
+            other, _ = self.until("end")
+
+        def node(scope: _Scope) -> str:
+            value = expression(scope)
+            if not value:
+                return _run(other, scope)
+            if kind == "range":
+                return "".join(_run(body, each) for each in _steps(value, names, scope))
+            variables = {**scope.variables, **dict.fromkeys(names, value)}
+            return _run(body, _Scope(value if kind == "with" else scope.dot, variables))
+
+        return node
+
+
+def _steps(value: Any, names: list[str], scope: _Scope) -> Iterator[_Scope]:  # noqa: ANN401  whatever JSON holds
+    for key, each in sorted(value.items()) if isinstance(value, dict) else enumerate(value):
+        told = (key, each) if len(names) > 1 else (each,)
+        yield _Scope(each, {**scope.variables, **dict(zip(names, told, strict=False))})
+
+
+def _action(text: str) -> Node:
+    names, expression = _Words(text).declaration()
+
+    def node(scope: _Scope) -> str:
+        value = expression(scope)
+        scope.variables.update(dict.fromkeys(names, value))
+        return "" if names else _text(value)
+
+    return node
+
+
+class _Words:
+    """Reads the words of one action."""
+
+    def __init__(self, text: str) -> None:
+        self._tokens = list(TOKEN.finditer(text))
+        self._at = 0
+
+    def _peek(self) -> str:
+        return self._tokens[self._at][0] if self._at < len(self._tokens) else ""
+
+    def _next(self) -> str:
+        self._at += 1
+        return self._tokens[self._at - 1][0]
+
+    def declaration(self) -> tuple[list[str], Expression]:
+        """Return the variables that are set (`$a, $b :=`), and to what."""
+        names: list[str] = []
+        if any(token[0] == ":=" for token in self._tokens):
+            while (word := self._next()) != ":=":
+                names += [word] if word != "," else []
+        expression = self._pipeline()
+        if self._peek():
+            raise _wrong(f"unexpected {self._peek()!r}")
+        return names, expression
+
+    def _pipeline(self) -> Expression:
+        value = self._command(None)
+        while self._peek() == "|":
+            self._next()
+            value = self._command(value)
+        return value
+
+    def _command(self, before: Expression | None) -> Expression:
+        """Read a function or a value with what it is given; what comes by the pipe is given last."""
+        head = self._operand()
+        given: list[Expression] = []
+        while self._peek() not in ("", "|", ")"):
+            given.append(self._operand())
+        given += [before] if before else []
+
+        def command(scope: _Scope) -> Any:  # noqa: ANN401  whatever JSON holds
+            function = head(scope)
+            if given or function in FUNCTIONS.values():
+                return function(*(each(scope) for each in given))
+            return function
+
+        return command
+
+    def _operand(self) -> Expression:
+        word = self._next() if self._peek() else ""
+        if word == "(":
+            base = self._pipeline()
+            if self._peek() != ")":
+                raise _wrong("a parenthesis is not closed")
+            self._next()
+        elif word.startswith("$"):
+            base = lambda scope: scope.variables[word]  # noqa: E731
+        elif word.startswith("."):
+            return lambda scope: _field(scope.dot, word)
+        elif word in FUNCTIONS:
+            return lambda _: FUNCTIONS[word]
+        else:
+            return _literal(word)
+        if self._peek().startswith(".") and self._tokens[self._at].start() == self._tokens[self._at - 1].end():
+            path = self._next()
+            return lambda scope: _field(base(scope), path)
+        return base
+
+
+def _literal(word: str) -> Expression:
+    try:
+        value = word[1:-1] if word.startswith("`") else None if word == "nil" else json.loads(word)
+    except ValueError:
+        raise _wrong(f"function {word!r} not defined" if word else "a value is missing") from None
+    return lambda _: value
+
+
+def _field(value: Any, path: str) -> Any:  # noqa: ANN401  whatever JSON holds
+    for key in filter(None, path.split(".")):
+        if not isinstance(value, dict) or key not in value:
+            raise _wrong(f"no such key: {path}")
+        value = value[key]
+    return value
+
+
+def _text(value: Any) -> str:  # noqa: ANN401  whatever JSON holds
+    """Write a value as Go's %v does."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return f"map[{' '.join(f'{key}:{_text(each)}' for key, each in sorted(value.items()))}]"
+    if isinstance(value, list | tuple):
+        return f"[{' '.join(map(_text, value))}]"
+    return "<nil>" if value is None else str(value)
+
+
+def _printf(form: str, *values: Any) -> str:  # noqa: ANN401  whatever JSON holds
+    rest = iter(values)
+
+    def verb(match: re.Match[str]) -> str:
+        if match[2] == "%":
+            return "%"
+        value = next(rest, "%!(MISSING)")
+        return f"%{match[1]}s" % (json.dumps(value) if match[2] == "q" else _text(value))
+
+    return VERB.sub(verb, form)
+
+
+def _index(value: Any, *keys: Any) -> Any:  # noqa: ANN401  whatever JSON holds
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else value[key]
+    return value
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "json": json.dumps,
+    "join": lambda words, between: between.join(map(_text, words)),
+    "split": lambda text, between: text.split(between),
+    "lower": lambda text: text.lower(),
+    "upper": lambda text: text.upper(),
+    "title": lambda text: text.title(),
+    "truncate": lambda text, length: text[:length],
+    "print": lambda *values: "".join(map(_text, values)),
+    "println": lambda *values: " ".join(map(_text, values)) + "\n",
+    "printf": _printf,
+    "len": len,
+    "index": _index,
+    "not": operator.not_,
+    "and": lambda *values: next((each for each in values if not each), values[-1]),
+    "or": lambda *values: next((each for each in values if each), values[-1]),
+    "eq": lambda one, *others: one in others,
+    "ne": operator.ne,
+    "lt": operator.lt,
+    "le": operator.le,
+    "gt": operator.gt,
+    "ge": operator.ge,
+}

@@ -1,0 +1,64 @@
+"""Templates of --format, as Go's text/template understands them: the expected texts are Docker's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.errors import SandboxError
+from sandbox.template import render
+
+TOLD = {
+    "Id": "x",
+    "Name": "web",
+    "State": {"Pid": 7, "Running": True, "Health": None},
+    "Config": {"Cmd": ["sh", "-c", "echo a b"], "Labels": {"b": "2", "a": "1"}, "Env": []},
+    "NetworkSettings": {
+        "Networks": {"one": {"IPAddress": "172.17.0.2"}},
+        "Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "4000"}], "90/tcp": None},  # noqa: S104
+    },
+    "Label": lambda key: f"<{key}>",
+}
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{.Id}}:{{ .State.Pid }}:{{.State.Running}}:{{.State.Health}}", "x:7:true:<nil>"),
+        ("{{json .State.Running}} {{json .Id}} {{.Id | json}}", 'true "x" "x"'),
+        ("{{.Config.Cmd}} {{.Config.Env}} {{.Config.Labels}}", "[sh -c echo a b] [] map[a:1 b:2]"),
+        ("{{range .Config.Cmd}}[{{.}}]{{end}}", "[sh][-c][echo a b]"),
+        ("{{range .Config.Env}}x{{else}}none{{end}}", "none"),
+        ("{{range $key, $value := .Config.Labels}}{{$key}}={{$value}};{{end}}", "a=1;b=2;"),
+        ("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "172.17.0.2"),
+        ('{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}}', "4000"),
+        ("{{range $p, $c := .NetworkSettings.Ports}}{{if $c}}{{$p}}={{(index $c 0).HostPort}}{{end}}{{end}}",
+         "80/tcp=4000"),
+        ("{{if .State.Running}}up{{else}}down{{end}}", "up"),
+        ('{{if eq .Name "db"}}1{{else if eq .Name "web" "x"}}2{{else}}3{{end}}', "2"),
+        ("{{if and .State.Running (not .Config.Env)}}yes{{end}}", "yes"),
+        ("{{with .State}}{{.Pid}} {{$.Name}}{{end}}", "7 web"),
+        ('{{$n := .Name}}{{printf "%s-%d-%q-%4s%%" $n .State.Pid .Id .Id}}', 'web-7-"x"-   x%'),
+        ('{{len .Config.Cmd}} {{index .Config.Cmd 0}} {{join .Config.Cmd ","}}', "3 sh sh,-c,echo a b"),
+        ("{{.Name | upper | printf `%s!`}} {{title .Name}} {{println .Id 1}}", "WEB! Web x 1\n"),
+        ("a {{- .Id -}} b {{/* nothing */}}c", "axb c"),
+        ('{{.Label "tier"}}', "<tier>"),
+        ("no actions }}", "no actions }}"),
+    ],
+)  # fmt: skip
+def test_what_a_template_makes(template: str, text: str) -> None:
+    """Fields, functions, pipelines, conditions, loops and variables."""
+    assert render(TOLD, template) == text
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{.Nope}}", "{{.Id.More}}", "{{range .State}}", "{{end}}", "{{nosuch .Id}}", "{{.Id", "{{}}", "{{(.Id}}",
+        "{{index .Config.Cmd 9}}", "{{$x}}", "{{len .State.Pid}}", "{{.Id 5}}", '{{"}}', "{{if}}{{end}}", "{{.Id )}}",
+        "{{| json}}", "{{join}}", "{{lt .Id 5}}",
+    ],
+)  # fmt: skip
+def test_what_is_no_template(template: str) -> None:
+    """One line says what is wrong, whatever it is."""
+    with pytest.raises(SandboxError, match="--format: "):
+        render(TOLD, template)
