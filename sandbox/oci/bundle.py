@@ -12,8 +12,10 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from inspector.kernel.process import IdRange
 from sandbox.capabilities import ALL, mask
 from sandbox.errors import SandboxError
+from sandbox.idmap import IdMap
 from sandbox.privileges import Sets
 from sandbox.value import Value
 
@@ -71,7 +73,10 @@ class Process(Value):
 
 
 class Bundle(Value):
-    """A whole config.json; `seccomp` is the profile as JSON, "" for none, `resources` is as it is written."""
+    """A whole config.json; `seccomp` is the profile as JSON, "" for none, `resources` is as it is written.
+
+    `ids` are those of a new user namespace.
+    """
 
     version: str
     directory: str
@@ -82,6 +87,7 @@ class Bundle(Value):
     domainname: str
     mounts: tuple[Mount, ...]
     namespaces: tuple[Namespace, ...]
+    ids: IdMap | None
     hooks: Mapping[str, tuple[Hook, ...]]
     cgroups_path: str
     resources: Mapping[str, Any]
@@ -186,6 +192,7 @@ def parse(document: object, directory: str) -> Bundle:
         domainname=_domainname(top, linux),
         mounts=tuple(map(_mount, top.objects("mounts"))),
         namespaces=_namespaces(linux),
+        ids=_ids(linux),
         hooks=_hooks(top.object("hooks")),
         cgroups_path=_cgroups_path(linux.text("cgroupsPath")),
         resources=linux.object("resources").value,
@@ -229,14 +236,25 @@ def _namespaces(linux: _Reader) -> tuple[Namespace, ...]:
         kind, path = entry.text("type"), entry.text("path")
         if kind not in KINDS:
             raise SandboxError(f"config.json: {entry.where}.type {kind!r} is no kind of namespace", 1)
-        if kind == "user" and not path:
-            raise SandboxError("config.json: linux.namespaces: a new user namespace is not supported", 1)
         if any(other.kind == kind for other in found):
             raise SandboxError(f"config.json: linux.namespaces: {kind} is named twice", 1)
         found.append(Namespace(kind, path))
     if not any(one.kind == "mount" and not one.path for one in found):
         raise SandboxError("config.json: linux.namespaces: a container without a mount namespace is not supported", 1)
     return tuple(found)
+
+
+def _ids(linux: _Reader) -> IdMap | None:
+    """Return the map of a new user namespace, which has to have one; for an existing one it says nothing new."""
+    if not any(one.kind == "user" and not one.path for one in _namespaces(linux)):
+        return None
+    uids, gids = (
+        tuple(IdRange(*(each.get(name, int, 0) for name in ("containerID", "hostID", "size"))) for each in given)
+        for given in (linux.objects("uidMappings"), linux.objects("gidMappings"))
+    )
+    if not uids or not gids:
+        raise SandboxError("config.json: linux.namespaces: a new user namespace needs uidMappings and gidMappings", 1)
+    return IdMap(uids, gids)
 
 
 def _hooks(entry: _Reader) -> dict[str, tuple[Hook, ...]]:

@@ -18,6 +18,7 @@ from sandbox.privileges import Rights
 from sandbox.seccomp.filters import filter_of
 from sandbox.sharing import Joined
 from sandbox.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC
+from sandbox.userns import Users
 
 __all__ = ["launch_of", "program_of"]
 
@@ -51,7 +52,8 @@ def launch_of(
     return init.Launch(
         program=program_of(bundle, process, root, gate, inside.at_start),
         cgroup_steps=steps,
-        new_namespaces=sum(FLAGS[one.kind] for one in bundle.namespaces if not one.path),
+        new_namespaces=sum(FLAGS[one.kind] for one in bundle.namespaces if not one.path and one.kind != "user"),
+        users=Users(bundle.ids) if bundle.ids else None,
         root=Root(rootfs.Mount("", bundle.root, MS_BIND | MS_REC, "", bundle.root)),
         mounts=tuple(_steps(bundle, places)),
         shared=tuple(Joined(_open_namespace(one.path, one.kind), FLAGS[one.kind]) for one in joined),
@@ -156,10 +158,11 @@ def _devices(bundle: Bundle) -> Iterator[rootfs.Step]:
     dev = [mount for mount in bundle.mounts if mount.destination == "/dev"]
     if dev and {"bind", "rbind"} & {dev[-1].kind, *dev[-1].options}:
         return  # the machine's own, which has them all
+    bound = bundle.ids is not None
     given = {os.path.normpath(str(each.get("path"))): each for each in bundle.devices}
     for name, major, minor in NODES:
         if f"/dev/{name}" not in given:
-            yield rootfs.Node(f"/dev/{name}", stat.S_IFCHR, major, minor)
+            yield rootfs.Node(f"/dev/{name}", stat.S_IFCHR, major, minor, bind=bound)
     for path, each in given.items():
         if path in PLACED:
             continue
@@ -168,6 +171,6 @@ def _devices(bundle: Bundle) -> Iterator[rootfs.Step]:
             raise SandboxError(f"config.json: linux.devices: {path!r} is no device", 1)
         mode = each.get("fileMode")
         yield rootfs.Node(path, kind, int(each.get("major", 0)), int(each.get("minor", 0)),
-                          0o666 if mode is None else int(mode) & 0o777)  # fmt: skip
+                          0o666 if mode is None else int(mode) & 0o777, bind=bound)  # fmt: skip
     for path, text in rootfs.LINKS:
         yield rootfs.Link(path, text)

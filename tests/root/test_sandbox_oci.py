@@ -116,6 +116,22 @@ def create(runtime: Runtime, name: str, *options: str, check: bool = True) -> Co
     return runtime("create", "--bundle", str(runtime.bundle), *options, name, check=check)
 
 
+def test_a_user_namespace_of_its_own(runtime: Runtime) -> None:
+    """Its root is the id that the bundle gives him outside, also for exec; the rootfs is the engine's, as it is."""
+    outside = 1_900_000_000
+    for key in ("uidMappings", "gidMappings"):
+        runtime.set("linux", key, value=[{"containerID": 0, "hostID": outside, "size": 65536}])
+    runtime.config["linux"]["namespaces"].append({"type": "user"})
+    os.chown(runtime.bundle / "rootfs", outside, outside)
+    create(runtime, "mapped")
+    runtime("start", "mapped")
+    pid = runtime.state("mapped")["pid"]
+    assert Path(f"/proc/{pid}/uid_map").read_text().split() == ["0", str(outside), "65536"]
+    assert sandboxing.status(pid, "Uid").split() == [str(outside)] * 4
+    assert runtime("exec", "mapped", "sh", "-c", "id -u; touch /new; cat /dev/null; test -c /dev/zero").stdout == "0\n"
+    assert (runtime.bundle / "rootfs/new").stat().st_uid == outside
+
+
 def test_the_life_of_a_container(runtime: Runtime) -> None:
     """B122, B123: created, running, stopped, gone; what does not fit a status is refused and changes nothing."""
     pid_file = runtime.directory / "pid"

@@ -122,7 +122,7 @@ def test_devices_in_their_order() -> None:
         ({"process": {"args": ["a"], "cwd": "/", "user": {"uid": True}}}, "process.user.uid is not a int"),
         ({"mounts": [{"destination": "/../x"}]}, "holds '..'"),
         ({"linux": {"namespaces": []}}, "without a mount namespace"),
-        ({"linux": {"namespaces": [{"type": "mount"}, {"type": "user"}]}}, "a new user namespace is not supported"),
+        ({"linux": {"namespaces": [{"type": "mount"}, {"type": "user"}]}}, "needs uidMappings and gidMappings"),
         ({"linux": {"namespaces": [{"type": "mount"}, {"type": "mount"}]}}, "mount is named twice"),
         ({"linux": {"cgroupsPath": "a.slice:b:c", "namespaces": [{"type": "mount"}]}}, "systemd makes no cgroups"),
         ({"linux": {"intelRdt": {"closID": "x"}}}, "linux.intelRdt is not supported"),
