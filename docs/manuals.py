@@ -35,31 +35,44 @@ SHELLS = {
     "zsh": "zsh/site-functions/_{}",
     "fish": "fish/vendor_completions.d/{}.fish",
 }
-# Their names, the last column. No $: fish would take it for a variable of its own.
-CONTAINERS = "sandbox ps -a 2>/dev/null | tail -n +2 | sed 's/.* //'"
+# How the names of what there is are listed. No $: fish would take it for a variable of its own.
+LISTED = {
+    "containers": "sandbox ps -a 2>/dev/null | tail -n +2 | sed 's/.* //'",
+    "images": "sandbox images 2>/dev/null | tail -n +2 | grep -v '<none>' | sed 's/  */:/; s/ .*//'",
+    "networks": "sandbox network ls 2>/dev/null | tail -n +2 | sed 's/^[^ ]*  *//; s/ .*//'",
+    "volumes": "sandbox volume ls -q 2>/dev/null",
+}
+BASH_LISTS = "\n".join(
+    f'_cgscope_{kind}() {{ compgen -W "$({command})" -- "$1"; }}' for kind, command in LISTED.items()
+)
+ZSH_LISTS = "\n".join(f"_cgscope_{kind}() {{ compadd -- $({command}) }}" for kind, command in LISTED.items())
 PREAMBLE = {
     "bash": f"""
 _cgscope_pids() {{ compgen -W "$(cd /proc && echo [0-9]*)" -- "$1"; }}
-_cgscope_containers() {{ compgen -W "$({CONTAINERS})" -- "$1"; }}
+{BASH_LISTS}
 _cgscope_commands() {{ compgen -c -- "$1"; }}""",
     # The words that zsh gives for "the rest" begin with the operands before it: $1 of them.
     "zsh": f"""
-_cgscope_containers() {{ compadd -- $({CONTAINERS}) }}
+{ZSH_LISTS}
 _cgscope_program() {{
   while (( $#words > 1 && $#words > $#line - $1 )); do shift words; (( CURRENT -= 1 )); done
   _normal
 }}""",
 }
 PIDS = {"bash": "_cgscope_pids", "zsh": "_pids", "fish": "(__fish_complete_pids)", "preamble": PREAMBLE}
-NAMES = {"bash": "_cgscope_containers", "zsh": "_cgscope_containers", "fish": f"({CONTAINERS})", "preamble": PREAMBLE}
+NAMES = {
+    kind: {"bash": f"_cgscope_{kind}", "zsh": f"_cgscope_{kind}", "fish": f"({command})", "preamble": PREAMBLE}
+    for kind, command in LISTED.items()
+}
 PROGRAMS = {"bash": "_cgscope_commands", "zsh": "_command_names -e", "fish": "(__fish_complete_command)",
             "preamble": PREAMBLE}  # fmt: skip
 COMPLETED: Mapping[str, Mapping[str, object]] = {
     "FILE": shtab.FILE, "PATH": shtab.FILE, "BIN": shtab.FILE, "DIR": shtab.DIRECTORY, "DEST": shtab.DIRECTORY,
-    "PID": PIDS, "PID|CONTAINER": PIDS, "CONTAINER": NAMES, "COMMAND": PROGRAMS,
+    "PID": PIDS, "PID|CONTAINER": PIDS, "COMMAND": PROGRAMS, "CONTAINER": NAMES["containers"],
+    "IMAGE": NAMES["images"], "NETWORK": NAMES["networks"], "VOLUME": NAMES["volumes"],
 }  # fmt: skip
 """What completes a value, by the name that the usage gives it."""
-OPERANDS = ("PID", "CONTAINER", "COMMAND", "ARG")
+OPERANDS = ("PID", "CONTAINER", "IMAGE", "COMMAND", "ARG")
 SEE = {
     "ctop": "nsinspect(1), sandbox(1), cgscope\\-exporter(8), cgroups(7), namespaces(7)",
     "nsinspect": "ctop(1), lsns(8), namespaces(7), cgroups(7)",

@@ -1,9 +1,9 @@
 """Who is there: the processes, the cgroups, and the full look at each group's first process.
 
 Facts that belong to an identity (a process's namespaces, cgroups, root) are
-read once and remembered until the next refresh; a process that has just
-started, and so may still be on its way into its namespaces, is read again at
-the next tick. Listing costs with the number of cgroups and of new processes,
+read once and remembered until it is its turn to be looked at anew; a process
+that has just started, and so may still be on its way into its namespaces, is
+read again at the next tick. Listing costs with the number of cgroups and of new processes,
 not of all processes.
 """
 
@@ -29,13 +29,14 @@ from inspector.kernel.process import (
 )
 from inspector.kernel.system import System, read_system
 from inspector.model import Census, Group, Identity, Leader, Process
+from inspector.turns import Turns
 from inspector.viewpoint import Viewpoint
 
 __all__ = ["Collector"]
 
 YOUNG_SECONDS = 2.0  # a runtime has moved its process into cgroups and namespaces by then
 GONE = (errno.ENOENT, errno.ENODEV)
-REFRESH_SECONDS = 10.0  # then every process is looked at anew
+REFRESH_SECONDS = 10.0  # within which every process is looked at anew
 # Of a leader: itself, its group's members, the paths of its cgroups, and who is in them.
 Cohabitants = tuple[Leader, tuple[int, ...], frozenset[str], dict[str, frozenset[int]]]
 
@@ -57,8 +58,7 @@ class Collector:
         self._young: set[int] = set()
         self._unsettled: set[int] = set()
         self._looked: dict[int, Stat] = {}  # the processes that were looked at at this tick
-        self._refreshing = False
-        self._refreshed = float("-inf")
+        self.turns = Turns()
         self._uptime = 0.0
         self._trees: dict[int, Tree] = {}  # by index of the hierarchy, those whose members matter most first
         self._counts: dict[int, int | None] = {}  # by index of the hierarchy: how many cgroups the kernel counts there
@@ -79,23 +79,23 @@ class Collector:
         system = self._attempt("the machine's totals", read_system, self.host) or self._system or read_system(self.host)
         self._system = system
         self._uptime = system.uptime_seconds
-        now = time.monotonic()
         after = REFRESH_SECONDS if self._refresh_seconds is None else self._refresh_seconds
-        self._refreshing = now - self._refreshed >= after
-        if self._refreshing:
-            self._refreshed = now
+        self.turns.begin(time.monotonic(), after)
+        # A PID can be another process's by now, and a process in other namespaces.
+        for pid in [pid for pid in self._known if pid in self.turns]:
+            del self._known[pid]
+        refresh = 0 in self.turns
+        if refresh:
             hierarchies = self._viewpoint.hierarchies
             self._viewpoint.look()
             if hierarchies != self._viewpoint.hierarchies:
                 self._trees = {}
             self.located = self._locate_all()
             self.host.anchor(dict.fromkeys(hierarchy.mountpoint for hierarchy, _ in self.located.values()))
-            # A PID can be another process's by now, and a process in other namespaces.
-            self._known.clear()
         self._listed.clear()
         self._starters.clear()
         self._looked.clear()
-        return system, self._refreshing
+        return system, refresh
 
     def end(self, leaders: Iterable[Leader]) -> None:
         """End a tick: keep only the leaders it used."""
@@ -205,7 +205,7 @@ class Collector:
     def _trees_changed(self) -> bool:
         """Look for cgroups that came or went.
 
-        At a refresh in every directory of every hierarchy. In between nothing is looked for where the kernel counts
+        In every directory of a hierarchy when it is its turn. In between nothing is looked for where the kernel counts
         as many as we know (whether those are still there, reading their members tells). Else, a first child of a
         leaf is looked for in the first hierarchy, as who makes groups within groups makes them there too, and in
         those whose count is another than it was (on v1 it includes what was removed and is not yet freed).
@@ -213,10 +213,11 @@ class Collector:
         first = next(iter(self._trees))
         before, self._counts = self._counts, self._count()
         changed = False
-        for index, tree in self._trees.items():
+        for place, (index, tree) in enumerate(self._trees.items()):
             count = self._counts[index]
             moved = index == first or count != before.get(index)
-            leaves = self._refreshing or changed or (moved and count != len(tree.paths))
+            turn = self.turns.of(place, len(self._trees))
+            leaves = turn or changed or (moved and count != len(tree.paths))
             changed |= tree.update(leaves=leaves, count=count)
         return changed
 
@@ -287,7 +288,7 @@ class Collector:
         known = self._leaders.get(process.identity)
         if known is not None and (known.process != process or pid in self._unsettled):
             known = None
-        if known is not None and not self._refreshing:
+        if known is not None and pid not in self.turns:
             return known
         membership = self._attempt(subject, self._viewpoint.membership, pid)
         if membership is None:
@@ -320,7 +321,7 @@ class Collector:
     def cohabitants(self, leader: Leader, members: tuple[int, ...]) -> dict[str, frozenset[int]]:
         """Return, by resource, who is in the leader's cgroup: only an unshared one is the container's own.
 
-        Read again when the leader was looked at anew (so at every refresh), when its group has other members, or
+        Read again when the leader was looked at anew, when its group has other members, or
         the cgroup in the hierarchy whose members are listed at every tick.
         """
         known = self._cohabitants.get(leader.process.identity)

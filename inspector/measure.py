@@ -17,6 +17,7 @@ from inspector.kernel.network import Interface, parse_net_dev
 from inspector.kernel.process import PAGE_SIZE, Stat, read_cmdline, read_stat_kept, read_status
 from inspector.model import Key, Process, ProcessDetail, Tally
 from inspector.sheet import Plan, Sheet
+from inspector.turns import Turns
 
 __all__ = ["FILES", "UNSHOWN", "Meter"]
 
@@ -74,13 +75,13 @@ class Meter:
         self._plans: dict[frozenset[tuple[str, bool]], Plan] = {}
         self._thrifty = False
 
-    def begin(self, located: Mapping[str, tuple[Hierarchy, int]], *, refresh: bool) -> None:
-        """Start a tick; at a refresh, files that did not exist are looked for again."""
+    def begin(self, located: Mapping[str, tuple[Hierarchy, int]], turns: Turns | None = None) -> None:
+        """Start a tick; files that did not exist are looked for again in the cgroups whose turn it is."""
         if located != self._located:  # the same paths are other files now
             self._located, self._wanted = located, {}
             self._plans.clear()
-        if refresh:
-            for sheet in self._sheets.values():
+        for (path, _), sheet in self._sheets.items():
+            if turns is not None and hash(path) in turns:
                 sheet.retry()
 
     def open(self, wanted: Mapping[Key, bool], *, counters: bool = False) -> None:

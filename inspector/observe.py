@@ -50,7 +50,7 @@ class Observer:
     only the exporter wants: no more than `most_processes` of a container, the first
     of its list; `in_full` reads more of each control file, and the machine's own
     root cgroups too; `more` resources; `health` the result of
-    Docker's health checks; every `refresh_seconds` what is remembered is read anew.
+    Docker's health checks; once in `refresh_seconds` all that is remembered is read anew.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Observer:
         system, refresh = self._collector.begin()
         census = self._collector.census()
         located = self._collector.located
-        self._meter.begin(located, refresh=refresh)
+        self._meter.begin(located, self._collector.turns)
         self._metadata.begin(refresh=refresh)
         found, leaders = self._look_at(census)
         if refresh:
@@ -171,9 +171,11 @@ class Observer:
         seen = census, found, leaders, cohabitants, self._collector.located
         if seen != self._seen:
             every = containers(*seen, self._verdicts)
-            self._shown = tuple(self._metadata.named(one) for one in every if self.groups or one.kind == "container")
+            shown = tuple(self._metadata.named(one) for one in every if self.groups or one.kind == "container")
+            if shown != self._shown:
+                self._shown, self._owning = shown, None
             self._wanted = self._wanted_of(self._shown, census.own)
-            self._seen, self._owning = seen, None
+            self._seen = seen
         return self._shown
 
     def _wanted_of(self, shown: Iterable[Container], own: Own) -> dict[Key, bool]:

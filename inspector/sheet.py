@@ -18,7 +18,7 @@ Parse = Callable[[bytes], Values]
 SHORT = 80  # bytes
 NOTHING: Values = {}
 # What changes only when somebody writes it. On a machine with more cgroups than we may keep files open of, these are
-# read anew at a refresh, not at every tick: opening them again would cost more than all the others together.
+# read anew when it is the cgroup's turn, not at every tick: to open them again would cost more than all the others.
 SETTINGS = frozenset(
     {
         "cpu.cfs_burst_us",

@@ -35,6 +35,7 @@ TYPES = (
     "inspector.absence",
     "inspector.garbage",
     "inspector.advice",
+    "inspector.turns",
 )
 PURE = (
     "inspector.correlate",

@@ -48,7 +48,7 @@ class Chains:
         """Return the chains of the resources there are, and what could not be read."""
         self._absence.begin()
         paths = {name: one.cgroups[name] for name in READ if name in one.cgroups and name in seen.located}
-        self._meter.begin(seen.located, refresh=False)
+        self._meter.begin(seen.located)
         wanted = {
             (name, above): True
             for name, path in paths.items()

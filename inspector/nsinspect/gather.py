@@ -72,7 +72,7 @@ class Gatherer:
         self.pid = pid
         self.unreadable: list[Unreadable] = []
         self._meter = Meter(host, Absence())
-        self._meter.begin(observation.located, refresh=True)
+        self._meter.begin(observation.located)
         status = self._try("our own status", read_status, host, "self")
         self._may_trace = bool(status and status.capabilities.get("effective", 0) >> SYS_PTRACE & 1)
 

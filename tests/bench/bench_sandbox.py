@@ -1,7 +1,10 @@
-"""How long a start takes: `sandbox run --rootfs / true` beside other ways to start a program in namespaces of its own.
+"""What a start costs beside other ways to start a program in namespaces of its own; one run, a minute or two.
 
-Prints milliseconds and the ratio to ours. The runs are apart by a pause: back
-to back they share the kernel's RCU waits and look faster than a person sees.
+    python -m pytest -q -s tests/bench/bench_sandbox.py
+
+The ways take turns, so that each meets the same machine, and what counts are
+the ratios. Twice: in a tight loop, and spaced by 100 ms as a person's starts
+are, as back to back they share the kernel's RCU waits and look faster.
 """
 
 from __future__ import annotations
@@ -13,69 +16,179 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
-from tests.testbed.commands import Sandbox
+from tests.testbed.commands import SANDBOX, Sandbox
+from tests.testbed.docker import IMAGE, Docker
+from tests.testbed.runtimes import make_root
 
 pytestmark = pytest.mark.root
 
 RUNS = 10
-PAUSE_SECONDS = 0.05
+SPACE_SECONDS = 0.1
+PARALLEL = 50
+IN_A_ROW = 200
+ENDS = 20
+# The program that pip has installed, where it has; without pip's, what tests run.
+INSTALLED = os.path.join(os.path.dirname(sys.executable), "sandbox")
+OURS = (INSTALLED,) if os.access(INSTALLED, os.X_OK) else tuple(SANDBOX)
 
 
-def median_ms(action: Callable[[], object]) -> float:
-    """Return the median duration of an action."""
-    action()
-    durations = []
-    for _ in range(RUNS):
-        time.sleep(PAUSE_SECONDS)
+class Bench:
+    """A root filesystem, and the environment of a start: with bytecode kept, as where it is installed."""
+
+    def __init__(self, sandbox: Sandbox, directory: Path) -> None:
+        self.rootfs = make_root(str(directory / "root"))
+        self.directory = directory
+        kept = {name: value for name, value in sandbox.env.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        self.env = {**kept, "PYTHONPYCACHEPREFIX": str(directory / "cache")}
+
+    def call(self, words: Sequence[str]) -> str:
+        """Run one way to its end."""
+        done = subprocess.run(words, check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=self.env)
+        return done.stdout.strip()
+
+    def milliseconds(self, words: Sequence[str]) -> float:
+        """Return how long one run takes."""
         begun = time.perf_counter()
-        action()
-        durations.append((time.perf_counter() - begun) * 1000)
-    return statistics.median(durations)
+        self.call(words)
+        return (time.perf_counter() - begun) * 1000
 
+    def run_ours(self, *options: str, program: str = "true") -> tuple[str, ...]:
+        """Return the command of a new container of ours."""
+        return (*OURS, "run", "--rm", *options, "--rootfs", self.rootfs, program)
 
-def command(*words: str, env: dict[str, str] | None = None, cwd: str | None = None) -> Callable[[], object]:
-    """Return an action that runs a command."""
-    return lambda: subprocess.run(words, check=True, stdin=subprocess.DEVNULL, capture_output=True, env=env, cwd=cwd)
-
-
-def others(sandbox: Sandbox, directory: str) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Yield the other ways that are installed here."""
-    if shutil.which("unshare"):
-        yield "unshare", command("unshare", "-mpuinCf", "--mount-proc", "true")
-    if shutil.which("bwrap"):
-        bind = ("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--unshare-all")
-        yield "bwrap", command("bwrap", *bind, "true")
-    if shutil.which("runc"):
-        sandbox("rootfs", "copy", f"{directory}/rootfs", "true")
+    def bundle(self, name: str, *argv: str) -> str:
+        """Make an OCI bundle on the same root, as `runc spec` has it, and return its directory."""
+        directory = self.directory / name
+        directory.mkdir()
         subprocess.run(["runc", "spec"], cwd=directory, check=True)
-        with open(f"{directory}/config.json", encoding="utf-8") as file:
-            config = json.load(file)
-        config["process"].update(terminal=False, args=["true"])
-        config["process"].pop("rlimits", None)
-        config["root"] = {"path": "rootfs", "readonly": True}
-        with open(f"{directory}/config.json", "w", encoding="utf-8") as file:
-            json.dump(config, file)
-        runc = ("runc", "--root", f"{directory}/state", "run", "-b", directory, f"cgscope-bench-{os.getpid()}")
-        yield "runc", command(*runc)
+        config = json.loads((directory / "config.json").read_text())
+        config["process"].update(terminal=False, args=argv)
+        config["process"].pop("rlimits", None)  # they need CAP_SYS_RESOURCE
+        config["root"] = {"path": self.rootfs, "readonly": True}
+        (directory / "config.json").write_text(json.dumps(config))
+        return str(directory)
 
+    def compare(self, title: str, ways: Mapping[str, Sequence[str]]) -> None:
+        """Print the median of each way, and of how many of it the first one takes the time."""
+        ways = {name: words for name, words in ways.items() if self._works(name, words)}
+        columns = [self._medians(ways, space) for space in (0.0, SPACE_SECONDS)]
+        print(f"\n{title:36}  tight loop                spaced by 100 ms")
+        for name in ways:
+            pairs = [(column[name], next(iter(column.values())) / column[name]) for column in columns]
+            print(f"  {name:34}" + "".join(f"  {median:7.1f} ms (x {ratio:5.2f})  " for median, ratio in pairs))
 
-def test_start_latency(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
-    """A start costs less than four Python starts with our imports, and every figure is printed beside the others'."""
-    env = {name: value for name, value in sandbox.env.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    env["PYTHONPYCACHEPREFIX"] = f"{tmp_path}/cache"
-    base = (sys.executable, "-m", "sandbox.cli", "run", "--rm", "--rootfs", "/")
-    ours = median_ms(command(*base, "true", env=env))
-    plan = median_ms(command(*base, "--dry-run", "true", env=env))
-    print(f"\nsandbox run --rootfs / true   {ours:6.1f} ms, of which {plan:.1f} before anything is made (--dry-run)")
-    for name, action in others(sandbox, str(tmp_path)):
+    def _medians(self, ways: Mapping[str, Sequence[str]], space: float) -> dict[str, float]:
+        """Return the median milliseconds of each, in rounds of one run of each."""
+        taken: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(RUNS):
+            for name, words in ways.items():
+                time.sleep(space)
+                taken[name].append(self.milliseconds(words))
+        return {name: statistics.median(found) for name, found in taken.items()}
+
+    def _works(self, name: str, words: Sequence[str]) -> bool:
+        """Tell whether a way is installed and works here, and warm it up; say why not."""
+        if shutil.which(words[0]) is None:
+            print(f"\n{name}: not installed")
+            return False
         try:
-            other = median_ms(action)
+            self.call(words)
         except subprocess.CalledProcessError as error:
-            print(f"{name:28}  fails here: {error.stderr.decode(errors='replace').strip()[:100]}")
-            continue
-        print(f"{name:28}  {other:6.1f} ms, sandbox takes {ours / other:.1f} times as long")
-    assert ours < 4 * plan
+            print(f"\n{name}: fails here: {error.stderr.strip()[:200]}")
+            return False
+        return True
+
+
+@pytest.fixture
+def bench(sandbox: Sandbox, tmp_path: Path) -> Bench:
+    """Return the ground that all ways start from."""
+    return Bench(sandbox, tmp_path)
+
+
+def of_docker(docker: Docker, *words: str) -> tuple[str, ...]:
+    """Return the command of a daemon's client."""
+    return ("docker", "-H", docker.socket, *words)
+
+
+def test_a_start(bench: Bench, docker: Docker) -> None:
+    """A new container without a network, beside every other way that is here."""
+    runc, crun = bench.bundle("runc", "true"), bench.bundle("crun", "true")
+    name, state = f"cgscope-bench-{os.getpid()}", f"{bench.directory}/state"
+    bind = ("--ro-bind", bench.rootfs, "/", "--proc", "/proc", "--dev", "/dev", "--unshare-all")
+    bench.compare("start without a network", {
+        "sandbox run --rm --net none": bench.run_ours("--net", "none"),
+        "runc run": ("runc", "--root", state, "run", "-b", runc, name),
+        "crun run, cgroups disabled":
+            ("crun", "--root", f"{state}-crun", "--cgroup-manager=disabled", "run", "-b", crun, name),
+        "bwrap": ("bwrap", *bind, "true"),
+        "unshare": ("unshare", "-mpuinCf", "--mount-proc", "true"),
+        "docker run --rm --network none": of_docker(docker, "run", "--rm", "--network", "none", IMAGE, "true"),
+    })  # fmt: skip
+
+
+def test_an_exec(bench: Bench) -> None:
+    """One more program in a container that runs, beside runc's."""
+    ident = bench.call((*OURS, "run", "-d", "--net", "none", "--rootfs", bench.rootfs, "sleep", "1000"))
+    runc = ("runc", "--root", f"{bench.directory}/state")
+    name = f"cgscope-bench-{os.getpid()}"
+    bundle = bench.bundle("sleeping", "sleep", "1000")
+    started = [*runc, "run", "-d", "-b", bundle, name]
+    subprocess.run(started, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        ways = {"sandbox exec": (*OURS, "exec", ident, "true"), "runc exec": (*runc, "exec", name, "true")}
+        bench.compare("exec true", ways)
+    finally:
+        subprocess.run([*runc, "delete", "-f", name], check=True)
+
+
+def test_a_start_with_a_bridge(bench: Bench, docker: Docker) -> None:
+    """A new container with an interface, an address and a way out, beside Docker's."""
+    network = f"cgscope-bench-{os.getpid()}"
+    docker("network", "create", network)
+    try:
+        bench.compare("start with a bridge", {
+            "sandbox run --rm --net bridge": bench.run_ours("--net", "bridge"),
+            "docker run --rm": of_docker(docker, "run", "--rm", "--network", network, IMAGE, "true"),
+        })  # fmt: skip
+    finally:
+        docker("network", "rm", network)
+
+
+def test_many_at_once(bench: Bench, sandbox: Sandbox) -> None:
+    """Fifty containers started together all run, and leave nothing."""
+    bench.call(bench.run_ours("--net", "none"))
+    begun = time.perf_counter()
+    started = [
+        subprocess.Popen(bench.run_ours("--net", "none"), stdin=subprocess.DEVNULL, env=bench.env)
+        for _ in range(PARALLEL)
+    ]
+    codes = [each.wait() for each in started]
+    seconds = time.perf_counter() - begun
+    print(f"\n{PARALLEL} at once: {seconds:.2f} s, {seconds / PARALLEL * 1000:.1f} ms each")
+    assert codes == [0] * PARALLEL
+    assert sandbox("ps", "-aq").stdout == ""
+
+
+def test_many_in_a_row(bench: Bench, sandbox: Sandbox) -> None:
+    """Two hundred, one after the other: the last are as fast as the first, and nothing is left."""
+    ours = bench.run_ours("--net", "none")
+    bench.call(ours)
+    taken = [bench.milliseconds(ours) for _ in range(IN_A_ROW)]
+    first, last = (statistics.median(part) for part in (taken[:ENDS], taken[-ENDS:]))
+    print(f"\n{IN_A_ROW} in a row: the first {ENDS} {first:.1f} ms, the last {last:.1f} ms (x {last / first:.2f})")
+    assert sandbox("ps", "-aq").stdout == ""
+
+
+def test_a_monitor(bench: Bench, sandbox: Sandbox) -> None:
+    """The process that stays beside a container in the background is small."""
+    for _ in range(2):  # the first one's bytecode may have to be made
+        ident = bench.call((*OURS, "run", "-d", "--net", "none", "--rootfs", bench.rootfs, "sleep", "1000"))
+    monitor = sandbox.inspect(ident)["Cgscope"]["Monitor"]["Pid"]
+    figures = dict(line.split(":", 1) for line in Path(f"/proc/{monitor}/status").read_text().splitlines())
+    resident, own = (int(figures[name].split()[0]) / 1024 for name in ("VmRSS", "RssAnon"))
+    print(f"\na detached container's monitor: {resident:.1f} MiB resident, of which {own:.1f} MiB its own")

@@ -46,15 +46,25 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 
 
+KNOWS = """#!/bin/sh
+case $1 in
+images) printf 'REPOSITORY   TAG\\nbusybox   latest   1\\n<none>   <none>   2\\n' ;;
+network) printf 'NETWORK ID   NAME\\n1   backend   bridge\\n' ;;
+volume) echo cache ;;
+*) printf 'ID  NAMES\\n1  webserver\\n2  database\\n' ;;
+esac
+"""
+
+
 @pytest.fixture(name="share", scope="module")
 def share_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make the files, and commands of these names: fish completes what there is. `sandbox` knows two containers."""
+    """Make the files, and commands of these names: fish completes what there is. `sandbox` knows some names."""
     directory = tmp_path_factory.mktemp("share")
     manuals.main(str(directory))
     (directory / "bin").mkdir()
     for name in manuals.parsers():
         command = directory / "bin" / name
-        command.write_text("#!/bin/sh\necho 'ID  NAMES'\necho '1  webserver'\necho '2  database'\n")
+        command.write_text(KNOWS)
         command.chmod(0o755)
     return directory
 
@@ -116,6 +126,10 @@ LINES = (
     ("sandbox enter 1 prin", {"printf"}),
     ("sandbox rm webserver d", {"database"}),
     ("sandbox exec w", {"webserver"}),
+    ("sandbox rmi bus", {"busybox:latest"}),
+    ("sandbox run bus", {"busybox:latest"}),
+    ("sandbox run --net back", {"backend"}),
+    ("sandbox volume rm ca", {"cache"}),
 )
 
 

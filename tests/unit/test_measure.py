@@ -14,6 +14,7 @@ from inspector.kernel.host import Host
 from inspector.kernel.network import Interface
 from inspector.kernel.process import PAGE_SIZE
 from inspector.measure import Meter
+from inspector.turns import Turns
 from tests.fakehost import FakeHost
 from tests.unit.observing import limited, look, own
 from tests.unit.opening import Recording
@@ -38,7 +39,10 @@ class Desk:
         """End a tick and start another."""
         self.host.end_tick()
         self.absence.begin()
-        self.meter.begin(self.collector.located, refresh=refresh)
+        turns = Turns()
+        if refresh:
+            turns.begin(0.0, 1.0)  # at first it is everybody's
+        self.meter.begin(self.collector.located, turns)
         self.host.opened.clear()
 
     def read(self, resource: str, *, brief: bool = False) -> object:
