@@ -6,6 +6,7 @@ Written once, for ctop, nsinspect and the exporter alike.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TypeVar
 
 from inspector import schema
@@ -18,15 +19,22 @@ from inspector.limits import limits_of
 from inspector.model import Container, Observation, Process, ProcessDetail
 from inspector.rates import Interval, grown
 
-__all__ = ["document", "rootfs_of"]
+__all__ = ["document", "network_sharers", "rootfs_of"]
+
+NOTHING_KNOWN: Mapping[str, schema.Container] = MappingProxyType({})
 
 R = TypeVar("R", Cpu, CpuUsage, Freezer, Io, Memory, Pids, Pressure)
 
 
-def document(before: Observation | None, after: Observation) -> schema.Document:
-    """Return what is said of the machine after two looks; with one look every rate is null."""
+def document(
+    before: Observation | None, after: Observation, known: Mapping[str, schema.Container] = NOTHING_KNOWN
+) -> schema.Document:
+    """Return what is said of the machine after two looks; with one look every rate is null.
+
+    `known` has the parts, by container id, that need not be written anew (inspector.still).
+    """
     interval = Interval(before, after)
-    sharers = _network_sharers(after)
+    sharers = network_sharers(after)
     return {
         "schema": schema.SCHEMA,
         "taken_at": after.taken_at,
@@ -39,7 +47,7 @@ def document(before: Observation | None, after: Observation) -> schema.Document:
             if after.own.inside_container
             else None,
         },
-        "containers": [_Writer(interval, one, sharers).container() for one in after.containers],
+        "containers": [known.get(one.id) or _Writer(interval, one, sharers).container() for one in after.containers],
         "problems": list(after.problems),
         "denied": after.denied,
     }
@@ -79,7 +87,7 @@ def _machine(interval: Interval) -> schema.Machine:
     }
 
 
-def _network_sharers(after: Observation) -> dict[int, list[tuple[str, str]]]:
+def network_sharers(after: Observation) -> dict[int, list[tuple[str, str]]]:
     """Map each network namespace to the (id, name) of the containers in it."""
     sharers: dict[int, list[tuple[str, str]]] = {}
     for one in after.containers:

@@ -45,6 +45,7 @@ PURE = (
     "inspector.findings",
     "inspector.fields",
     "inspector.document",
+    "inspector.still",
     "inspector.runtimes",
     "inspector.security",
     "inspector.hollow",

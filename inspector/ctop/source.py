@@ -98,9 +98,11 @@ class KernelSource:
     ) -> None:
         from inspector.kernel.host import Host  # noqa: PLC0415  `ctop --help` reads no kernel file
         from inspector.observe import Observer  # noqa: PLC0415
+        from inspector.still import Documents  # noqa: PLC0415
 
         self._host = Host()
         self._observer = Observer(self._host, processes=processes)
+        self._documents = Documents()
         self._before: Observation | None = None
         self._earlier: Observation | None = None
         self._closer: Closer | None = None
@@ -128,13 +130,11 @@ class KernelSource:
 
     def __call__(self) -> Document:
         """Take one sample and return the document of the time since the one before."""
-        from inspector.document import document  # noqa: PLC0415
-
         with self._reading():
             after = self._observer.tick()
             if self._names is not None:
                 after = self._names.named(after)
-            result = document(self._before, after)
+            result = self._documents.document(self._before, after)
             if self._pids or self._uid is not None:
                 from inspector.ctop.only import only  # noqa: PLC0415  only who asks for it
 
