@@ -196,6 +196,7 @@ def measure(sorts: tuple[Sort, ...]) -> tuple[float, float, float]:
                     current = machine.tick()
                     start = time.process_time()
                     writer.write(current)
+                    writer.last()
                     spent += time.process_time() - start
                 with contextlib.closing(sqlite3.connect(path)) as database:
                     database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -1,12 +1,13 @@
 """Ticks as bytes: a head in JSON, then the columns that changed, in one deflate stream from one whole picture on. Pure.
 
     length of the next | deflate(length of head | head | which columns | which containers
-                                 | for each column: shift, whether it falls too) | the numbers' bits
+                                 | for each column a byte about its numbers) | the numbers' bits
 
 Head: t taken_at, s interval_seconds, h what is new of host, d of the rest; o the order of the containers, as runs
 of the order before and null for a new one; a what is new of each about; x the values that no rule gives.
 A tick that starts a stream has instead of o and a: c, the names of the columns, n, the rows of `about`, and r, the
-rest of each container's about. Columns may come and go between versions; what is expected of them, and the rules of
+rest of each container's about; and before its columns those of the tick before it, as the rates are made from both.
+Columns may come and go between versions; what is expected of them, and the rules of
 recording.columns, are part of the schema (recording.file).
 """
 
@@ -27,8 +28,18 @@ from inspector.ctop.recording.columns import (
     figures,
 )
 from inspector.ctop.recording.packing import pack, read_varint, unpack, varint
-from inspector.ctop.recording.picture import EMPTY, About, Picture, abouts_of, are_apart, reordered
-from inspector.ctop.recording.prefix import Codes
+from inspector.ctop.recording.picture import (
+    EMPTY,
+    About,
+    Picture,
+    abouts_of,
+    are_apart,
+    columns_in_order,
+    none_of,
+    reordered,
+)
+from inspector.ctop.recording.prefix import END, Codes
+from inspector.ctop.recording.rounding import ROUGH, finest, rounded
 from inspector.schema import Document
 
 __all__ = ["MOST_BYTES", "Decoder", "Encoder"]
@@ -49,58 +60,75 @@ def _dumps(value: object) -> str:
 
 
 class Encoder:
-    """Makes the bytes of one tick after the other; `intern` keeps a text in `about` and returns its number."""
+    """Makes the bytes of one tick after the other; `intern` keeps a text in `about` and returns its number.
+
+    `last` is the last tick as it will be read again: counters are rounded (recording.rounding).
+    """
 
     def __init__(self, intern: Intern) -> None:
         self._intern = intern
-        self._last = EMPTY
-        self._places: dict[str, int] = {}
+        self.last = EMPTY
+        self._exact: Mapping[str, list[int]] = EMPTY.numbers
         self._raw: dict[str, tuple[Any, ...]] = {}
+        self._places: dict[str, int] = {}
         self._deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
         self._codes = Codes()
 
     def encode(self, document: Document, *, whole: bool) -> bytes:
         """Return one tick; a `whole` one can be read without those before."""
-        if whole:
-            self._last, self._places, self._raw = EMPTY, {}, {}
-            self._deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
-            self._codes = Codes()
         containers = document["containers"]
         places = {container["id"]: place for place, container in enumerate(containers)}
         before = [self._places.get(container["id"]) for container in containers]
-        moved = whole or before != list(range(len(self._places)))
-        old = reordered(self._last, before) if moved else self._last
-        picture, head = self._picture(document, old, moved=moved)
+        if whole:
+            self._deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
+            self._codes = Codes()
+        moved = before != list(range(len(self._places)))
+        if moved:
+            self._raw, self._exact = {}, columns_in_order(self._exact, before)
+        old = reordered(self.last, before) if moved else self.last
+        if whole:
+            unknown = [None] * len(containers)
+            old = old._replace(head={}, kept=dict.fromkeys(KEPT, unknown), fixes=())
+        picture, exact, head = self._picture(document, old)
+        first, bits = b"", ""
         if whole:
             head |= {"c": COLUMNS, **self._interned(picture.abouts)}
+            first, bits = pack(none_of(len(containers)), old.numbers, self._codes, whole=True)
         else:
             head |= {"o": _runs(before)} if moved else {}
             head |= {"a": found} if (found := _news(old.abouts, picture.abouts)) else {}
         text = _dumps(head).encode()
-        columns, tail = pack(old.numbers, picture.numbers, self._codes, whole=whole)
-        body = b"".join((varint(len(text)), text, columns))
+        columns, more = pack(old.numbers, picture.numbers, self._codes, whole=False)
+        self._codes.end_tick()
+        body = b"".join((varint(len(text)), text, first, columns))
         if len(body) > MOST_BYTES:
             raise ValueError(f"a tick of {len(body)} bytes is more than a recording takes")
-        self._last, self._places = picture, places
+        self.last, self._exact, self._places = picture, exact, places
         packed = (self._deflate.compress(body) + self._deflate.flush(zlib.Z_SYNC_FLUSH)).removesuffix(TAIL)
-        return varint(len(packed)) + packed + tail
+        tail = int(f"1{bits}{more}", 2)
+        return varint(len(packed)) + packed + tail.to_bytes((tail.bit_length() + 7) // 8, "big")
 
-    def _picture(self, document: Document, old: Picture, *, moved: bool) -> tuple[Picture, dict[str, Any]]:
-        """Take a document apart: what is kept as the last picture, and the head that tells of it."""
-        containers = document["containers"]
+    def _picture(self, document: Document, old: Picture) -> tuple[Picture, dict[str, list[int]], dict[str, Any]]:
+        """Take a document apart: the picture that is kept of it, its exact columns, and the head that tells of it."""
+        containers, seconds = document["containers"], document["interval_seconds"]
         raw = figures(containers)
+        exact: dict[str, list[int]] = {}
         numbers: dict[str, list[int]] = {}
         fixes: list[tuple[str, int, Any]] = []
         for name in COLUMNS:
-            if not moved and raw[name] == self._raw.get(name):
-                numbers[name] = old.numbers[name]
-                fixes += [one for one in old.fixes if one[0] == name]
+            if raw[name] == self._raw.get(name):
+                exact[name], numbers[name] = self._exact[name], old.numbers[name]
+                fixes += [one for one in self.last.fixes if one[0] == name]
                 continue
-            numbers[name], places = coded(name, raw[name])
+            exact[name], places = coded(name, raw[name])
             fixes += [(name, place, raw[name][place]) for place in places]
+            numbers[name] = exact[name]
+            if name in ROUGH:
+                numbers[name] = rounded(exact[name], self._exact[name], old.numbers[name], finest(name, seconds))
         self._raw = raw
         abouts = abouts_of(containers)
-        moment = Moment(numbers, old.numbers, document["interval_seconds"], old.kept, are_apart(abouts))
+        # What the rules make of the exact figures they will make of the rounded ones, for who reads.
+        moment = Moment(exact, self._exact, seconds, old.kept, are_apart(abouts))
         for name in DERIVED:
             expected, real = derived(name, moment, raw), raw[name]
             if tuple(expected) != real:
@@ -110,7 +138,7 @@ class Encoder:
         head = _head(old.head, top)
         if fixes:
             head["x"] = fixes
-        return Picture(top, abouts, numbers, old.numbers, {name: raw[name] for name in KEPT}, fixes), head
+        return Picture(top, abouts, numbers, old.numbers, {name: raw[name] for name in KEPT}, fixes), exact, head
 
     def _interned(self, abouts: Sequence[About]) -> dict[str, Any]:
         still = ({key: value for key, value in about.items() if key not in MOVING} for about in abouts)
@@ -147,20 +175,27 @@ class Decoder:
         length, start = read_varint(body, 0)
         head = json.loads(body[start : start + length])
         old = self.last
+        at = start + length
+        bits, position = bin(int.from_bytes(tail, "big"))[3:] + END, 0
         if "n" in head:
             self._codes = Codes()
             self._names = tuple(map(str, head["c"]))
-            old = EMPTY._replace(numbers={name: [] for name in dict.fromkeys((*COLUMNS, *self._names))})
             stills = map(self._lookup, head["n"])
             abouts = [{**still, **rest} for still, rest in zip(stills, head["r"], strict=True)]
-            old = reordered(old, [None] * len(abouts))
+            old = reordered(EMPTY, [None] * len(abouts))
+            none = none_of(len(abouts), self._names)
+            numbers, at, position = unpack(body, at, bits, position, none, self._names, self._codes, whole=True)
+            old = old._replace(numbers=numbers)
         else:
             if "o" in head:
                 old = reordered(old, _places(head["o"], len(old.abouts)))
             abouts = list(old.abouts)
             for place, news in head.get("a", {}).items():
                 abouts[int(place)] = {**abouts[int(place)], **news}
-        numbers = unpack(body, start + length, tail, old.numbers, self._names, self._codes, whole="n" in head)
+        numbers, _, position = unpack(body, at, bits, position, old.numbers, self._names, self._codes, whole=False)
+        self._codes.end_tick()
+        if position != len(bits) - len(END):
+            raise ValueError("its numbers are cut off")
         top = {**old.head, **head.get("d", {})}
         top |= {"taken_at": head["t"], "interval_seconds": head["s"]}
         top["host"] = {**old.head.get("host", {}), **head.get("h", {})}

@@ -2,8 +2,8 @@
 
 Every numeric field of the document (inspector.fields) is a column: counters
 and sizes as they are, seconds in microseconds. A rate or share is recorded
-only where it differs from what `derived` makes of the others, so that what
-comes back is exactly what was recorded.
+only where it differs from what `derived` makes of the others: else it follows
+from them, rounded as they are.
 """
 
 from __future__ import annotations
@@ -37,7 +37,20 @@ Values = Sequence[Number]
 
 WHOLE = ("bytes", "count", "microseconds")
 RATES = ("cores", "ratio", "bytes_per_second")
-COLUMNS = tuple(row.name for row in FIELDS if row.unit in (*WHOLE, "seconds"))
+# How a column is expected to change, as the sum of others' changes: memory that grows is mostly of one sort. User
+# time is expected to be the share of the CPU time that it always was, the peak to be the usage (recording.packing).
+EXPECTED: Mapping[str, tuple[tuple[str, int], ...]] = {
+    "cpu.system_seconds": (("cpu.usage_seconds", 1), ("cpu.user_seconds", -1)),
+    "memory.usage_bytes": (("memory.anon_bytes", 1),),
+    "memory.working_set_bytes": (("memory.usage_bytes", 1),),
+    "memory.unreclaimable_bytes": (("memory.anon_bytes", 1),),
+    "memory.file_bytes": (("memory.usage_bytes", 1), ("memory.anon_bytes", -1)),
+    "memory.peak_bytes": (),
+}
+# Those that are expected from others come behind them.
+COLUMNS = tuple(
+    sorted((row.name for row in FIELDS if row.unit in (*WHOLE, "seconds")), key=lambda name: name in EXPECTED)
+)
 MICRO = frozenset(name for name in COLUMNS if BY_NAME[name].unit == "seconds")
 DERIVED = tuple(row.name for row in FIELDS if row.unit in RATES)
 NUMBERED = COLUMNS + DERIVED
@@ -49,16 +62,6 @@ IN_GROUP: Mapping[str, tuple[str, ...]] = {
 ORDER = (*(f"{group}.{key}" for group in GROUPS for key in IN_GROUP[group]), *sorted(TOP))
 MILLION = 1_000_000
 CLOCK_TICKS = 100  # what the document counts members' CPU time in (USER_HZ)
-
-# How a column is expected to change, as the sum of others' changes: memory that grows is mostly of one sort. User
-# time is expected to be the share of the CPU time that it always was (recording.codec).
-EXPECTED: Mapping[str, tuple[tuple[str, int], ...]] = {
-    "cpu.system_seconds": (("cpu.usage_seconds", 1), ("cpu.user_seconds", -1)),
-    "memory.working_set_bytes": (("memory.usage_bytes", 1),),
-    "memory.unreclaimable_bytes": (("memory.anon_bytes", 1),),
-    "memory.file_bytes": (("memory.usage_bytes", 1), ("memory.anon_bytes", -1)),
-}
-
 
 def figures(containers: Sequence[Container]) -> dict[str, tuple[Any, ...]]:
     """Return each column's values, a container after the other."""
@@ -108,8 +111,8 @@ def decoded(name: str, numbers: Sequence[int]) -> list[Number]:
 class Moment(NamedTuple):
     """What rates are made of: two ticks' columns as whole numbers, the seconds between, what was before.
 
-    `apart` tells of each container whether its CPU time is its members'
-    sum; `before` and `kept`, the rates before that no rule makes, are in the
+    `apart` tells of each container whether its CPU time is its members' sum, of exact columns, in which
+    that is whole clock ticks; `before` and `kept`, the rates before that no rule makes, are in the
     order of the containers now.
     """
 
@@ -117,7 +120,7 @@ class Moment(NamedTuple):
     before: Mapping[str, Sequence[int]]
     seconds: float | None
     kept: Mapping[str, Values]
-    apart: Sequence[bool]
+    apart: Sequence[bool] = ()
 
     def grown(self, name: str) -> list[int | None]:
         """Return by how much a counter grew; None where a side is missing or it fell."""

@@ -8,19 +8,26 @@ from itertools import accumulate, compress
 from operator import add, or_, sub
 
 from inspector.ctop.recording.columns import COLUMNS, EXPECTED
-from inspector.ctop.recording.prefix import END, Codes
+from inspector.ctop.recording.prefix import END, LONGEST, Codes
+from inspector.ctop.recording.rounding import DIGITS, ROUGH
 
 __all__ = ["pack", "read_varint", "unpack", "varint"]
 
-PAGE_SHIFT, FALLS = 12, 0x80
+SHIFT, EXACT, FALLS = 0x3F, 0x40, 0x80
+"""Of a column's byte: how many zeros all its numbers end with, whether more than DIGITS are written, the signs."""
 TOTAL, USER = "cpu.usage_seconds", "cpu.user_seconds"
+USED, PEAK = "memory.usage_bytes", "memory.peak_bytes"
 
 
 def _expected(name: str, changes: Mapping[str, list[int]], old: Mapping[str, Sequence[int]]) -> list[int] | None:
     """Return how a column should change, from changes that are known already; None when nothing is to be expected."""
     if name == USER and TOTAL in changes:
         each = zip(changes[TOTAL], old[USER], old[TOTAL], strict=True)
-        return [change * min(part, whole) // whole if whole > 0 else 0 for change, part, whole in each]
+        step = -1 << _zeros(changes[TOTAL])
+        return [change * min(part, whole) // whole & step if whole > 0 else 0 for change, part, whole in each]
+    if name == PEAK and USED in changes:
+        each = zip(changes[USED], old[USED], old[PEAK], strict=True)
+        return [max(used + change - peak, 0) if peak > 0 else 0 for change, used, peak in each]
     expected = None
     for other, sign in EXPECTED.get(name, ()):
         if other in changes:
@@ -29,14 +36,20 @@ def _expected(name: str, changes: Mapping[str, list[int]], old: Mapping[str, Seq
     return expected
 
 
+def _zeros(column: Sequence[int]) -> int:
+    """Return how many zero bits all numbers of a column end with."""
+    every = reduce(or_, column)
+    return min((every & -every).bit_length() - 1, SHIFT) if every else 0
+
+
 def pack(
     old: Mapping[str, list[int]], new: Mapping[str, list[int]], codes: Codes, *, whole: bool
-) -> tuple[bytes, bytes]:
+) -> tuple[bytes, str]:
     """Write the columns that changed, as differences from what was expected, of the containers that changed.
 
-    Two parts: which columns and containers, and of each column its shift and whether it falls too, for the deflate
-    stream; and the numbers' bits, in which there is nothing left to compress. Of a whole picture, in which much is
-    the same, how long its numbers are is in the first part.
+    Two parts: which columns and containers, and a byte about each column, for the deflate stream; and the numbers'
+    bits, in which there is nothing left to compress. Of a whole picture, in which much is the same, how long its
+    numbers are is in the first part.
     """
     changes = {name: list(map(sub, new[name], old[name])) for name in COLUMNS if new[name] is not old[name]}
     changes = {name: column for name, column in changes.items() if any(column)}
@@ -52,34 +65,42 @@ def pack(
     mask = sum(1 << bit for bit, name in enumerate(COLUMNS) if name in left)
     places = sum(1 << place for place, changed in enumerate(active) if changed)
     parts = [varint(mask), places.to_bytes(len(new[TOTAL]) // 8 + 1, "little")]
-    bits = ["1"]
+    bits = []
     for name, column in left.items():
-        shift = 0 if reduce(or_, column) & ((1 << PAGE_SHIFT) - 1) else PAGE_SHIFT
+        shift = _zeros(column)
         plain = [one >> shift for one in compress(column, active)]
         falls = min(plain) < 0
         if falls:
             plain = [one << 1 if one >= 0 else (-one << 1) - 1 for one in plain]
-        parts.append(bytes((shift | FALLS * falls,)))
         if whole:
+            parts.append(bytes((shift | FALLS * falls,)))
             parts.append(bytes(map(int.bit_length, plain)))
             bits += [bin(one)[3:] for one in plain if one > 1]
-        else:
-            bits.append(codes.write((name, falls), plain))
-    codes.end_tick()
-    tail = "".join(bits)
-    return b"".join(parts), int(tail, 2).to_bytes((len(tail) + 7) // 8, "big")
+            continue
+        exact = falls or name not in ROUGH or any(one & _behind(one) for one in plain)
+        parts.append(bytes((shift | FALLS * falls | EXACT * exact,)))
+        bits.append(codes.write((name, falls), plain, LONGEST if exact else DIGITS))
+    return b"".join(parts), "".join(bits)
+
+
+def _behind(number: int) -> int:
+    """Return a mask of the bits of a number that are behind its first DIGITS."""
+    return (1 << max(number.bit_length() - DIGITS, 0)) - 1
 
 
 def unpack(
-    body: bytes, at: int, tail: bytes, old: Mapping[str, list[int]], names: Sequence[str], codes: Codes, *, whole: bool
-) -> dict[str, list[int]]:
-    """Return the columns that `pack` wrote; ValueError when they are cut off."""
+    body: bytes, at: int, bits: str, position: int, old: Mapping[str, list[int]], names: Sequence[str], codes: Codes,
+    *, whole: bool,
+) -> tuple[dict[str, list[int]], int, int]:  # fmt: skip
+    """Return the columns that `pack` wrote, and the places behind both parts; ValueError when they are cut off.
+
+    `bits` end with END.
+    """
     mask, at = read_varint(body, at)
     count = len(old[TOTAL])
     size = count // 8 + 1
     places, at = int.from_bytes(body[at : at + size], "little"), at + size
     active = [place for place in range(count) if places >> place & 1]
-    bits, position = bin(int.from_bytes(tail, "big"))[3:] + END, 0
     changes: dict[str, list[int]] = {}
     for bit, name in enumerate(names):
         expected = _expected(name, changes, old)
@@ -87,22 +108,22 @@ def unpack(
             if expected and any(expected):
                 changes[name] = expected
             continue
-        shift, falls = min(body[at] & ~FALLS, PAGE_SHIFT), bool(body[at] & FALLS)
-        at += 1
+        about, at = body[at], at + 1
         if whole:
             lengths, at = body[at : at + len(active)], at + len(active)
             plain, position = _plain(lengths, bits, position)
         else:
-            plain, position = codes.read((name, falls), bits, position, len(active))
+            digits = LONGEST if about & EXACT else DIGITS
+            plain, position = codes.read((name, bool(about & FALLS)), bits, position, len(active), digits)
         column = [0] * count
         for place, value in zip(active, plain, strict=True):
-            column[place] = ((value >> 1) ^ -(value & 1) if falls else value) << shift
+            column[place] = ((value >> 1) ^ -(value & 1) if about & FALLS else value) << (about & SHIFT)
         column = list(accumulate(column)) if whole else column
         changes[name] = list(map(add, column, expected)) if expected else column
-    codes.end_tick()
-    if position != len(bits) - len(END):
+    if position > len(bits) - len(END):
         raise ValueError("its numbers are cut off")
-    return {name: list(map(add, column, changes[name])) if name in changes else column for name, column in old.items()}
+    new = {name: list(map(add, column, changes[name])) if name in changes else column for name, column in old.items()}
+    return new, at, position
 
 
 def _plain(lengths: bytes, bits: str, position: int) -> tuple[list[int], int]:

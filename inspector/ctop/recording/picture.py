@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from inspector.ctop.recording.columns import (
@@ -20,7 +20,7 @@ from inspector.ctop.recording.columns import (
 from inspector.findings import findings
 from inspector.schema import Container, Document
 
-__all__ = ["EMPTY", "About", "Picture", "abouts_of", "are_apart", "reordered"]
+__all__ = ["EMPTY", "About", "Picture", "abouts_of", "are_apart", "columns_in_order", "none_of", "reordered"]
 
 About = dict[str, Any]
 
@@ -65,8 +65,7 @@ class Picture(NamedTuple):
         return cast("Document", {**self.head, "containers": containers})
 
     def _rates(self) -> dict[str, list[Any]]:
-        seconds, apart = self.head["interval_seconds"], are_apart(self.abouts)
-        moment = Moment(self.numbers, self.before, seconds, self.kept, apart)
+        moment = Moment(self.numbers, self.before, self.head["interval_seconds"], self.kept)
         rates: dict[str, list[Any]] = {}
         for name in DERIVED:
             rates[name] = list(derived(name, moment, rates))
@@ -124,14 +123,21 @@ def are_apart(abouts: Sequence[About]) -> list[bool]:
     return [about.get("cpu.source") == "processes" for about in abouts]
 
 
+def none_of(count: int, names: Iterable[str] = ()) -> dict[str, list[int]]:
+    """Return our columns, and others by name, of so many containers of which nothing is known."""
+    return {name: [0] * count for name in dict.fromkeys((*COLUMNS, *names))}
+
+
+def columns_in_order(columns: Mapping[str, list[int]], before: Sequence[int | None]) -> dict[str, list[int]]:
+    """Return columns in another order; a container that was not in it has 0."""
+    return {name: [0 if place is None else column[place] for place in before] for name, column in columns.items()}
+
+
 def reordered(picture: Picture, before: Sequence[int | None]) -> Picture:
     """Return a picture in another order; a container that was not in it has None and 0 for everything."""
     return picture._replace(
         abouts=[{} if place is None else picture.abouts[place] for place in before],
-        numbers={
-            name: [0 if place is None else column[place] for place in before]
-            for name, column in picture.numbers.items()
-        },
+        numbers=columns_in_order(picture.numbers, before),
         kept={
             name: [None if place is None else column[place] for place in before]
             for name, column in picture.kept.items()

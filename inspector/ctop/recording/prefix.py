@@ -1,28 +1,34 @@
-"""Numbers as bits: how long each is in a prefix code of its column, behind it the number without its first bit. Pure.
+"""Numbers as bits: how each begins in a prefix code of its column, and behind it the rest of its bits. Pure.
 
-The codes are Huffman's, of the lengths that the column had so far in its
-stream: who reads counts as who wrote did, so no code has to be kept. Zeros in
-a row are one number in bijective base 2 (as in bzip2): a digit is a symbol.
-Both ends must make the same codes: how they are made is part of the schema.
+A symbol is a number below 16, or how long one is and the two bits behind its
+first. The codes are Huffman's, of the symbols that the column had so far in
+its stream: who reads counts as who wrote did, so no code has to be kept.
+Zeros in a row are one number in bijective base 2 (as in bzip2): a digit is a
+symbol. Of a long number only the first `digits` bits are written where the
+others are zeros. Both ends must make the same codes: how they are made is
+part of the schema.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 __all__ = ["END", "Codes"]
 
 LONGEST = 67  # bits of a number, a sign among them
-ONE, TWO = 0, LONGEST + 1
-"""The digits of a row of zeros. All symbols between are the lengths of numbers."""
+WHOLE = 4  # bits of the numbers that are symbols themselves
+ONE, TWO = 0, 4 * LONGEST
+"""The digits of a row of zeros. All symbols between say how a number begins."""
 SEEN = 16  # what a symbol that was seen weighs, beside one that never was
-PEEK = 8  # bits of which a dictionary knows at once what they begin with
+PEEK = 10  # bits of which a dictionary knows at once what they begin with
 END = "0" * 128  # behind the bits, so that the last code can be looked up as any other
 
 Key = tuple[str, bool]
 Table = list[str]
+Starts = dict[str, tuple[int, int]]
+"""What bits begin with, the first PEEK of them or all of a longer code: a symbol, and how long its code is."""
 
 
 class Codes:
@@ -32,47 +38,59 @@ class Codes:
         self._ticks = 0
         self._counts: dict[Key, Counter[int]] = {}
         self._tables: dict[Key, Table] = {}
-        self._starts: dict[Key, dict[str, tuple[int, int]]] = {}
+        self._starts: dict[Key, Starts] = {}
 
-    def write(self, key: Key, numbers: Sequence[int]) -> str:
+    def write(self, key: Key, numbers: Sequence[int], digits: int = LONGEST) -> str:
         """Return numbers, none below zero, as bits."""
         table = self._tables.get(key) or DEFAULT
-        digits: list[int] = []
+        symbols: list[int] = []
         bits: list[str] = []
         zeros = 0
-        for text in map(bin, numbers):
-            if text == "0b0":
+        for number in numbers:
+            if not number:
                 zeros += 1
                 continue
             if zeros:
-                digits += (row := _digits(zeros))
-                bits += [table[digit] for digit in row]
+                symbols += (row := _row(zeros))
+                bits += [table[symbol] for symbol in row]
                 zeros = 0
-            bits += table[len(text) - 2], text[3:]
-        digits += (row := _digits(zeros))
-        self._count(key, numbers, digits)
-        return "".join((*bits, *(table[digit] for digit in row)))
+            symbol = number
+            if number >> WHOLE:
+                text = bin(number)  # "0b1", two bits, the rest
+                symbol = 4 * (len(text) - 3) + int(text[3:5], 2)
+                bits += table[symbol], text[5 : digits + 2]
+            else:
+                bits.append(table[symbol])
+            symbols.append(symbol)
+        symbols += (row := _row(zeros))
+        self._count(key, symbols)
+        return "".join((*bits, *(table[symbol] for symbol in row)))
 
-    def read(self, key: Key, bits: str, at: int, count: int) -> tuple[list[int], int]:
+    def read(self, key: Key, bits: str, at: int, count: int, digits: int = LONGEST) -> tuple[list[int], int]:
         """Return `count` numbers from a place on, and the place behind them; `bits` end with END. Or a ValueError."""
-        table, start = self._tables.get(key) or DEFAULT, self._starts_of(key).get
-        digits: list[int] = []
+        start = self._starts_of(key).get
+        symbols: list[int] = []
         numbers = [0] * count
         place, weight = 0, 1
         while place < count:
-            symbol, length = start(bits[at : at + PEEK]) or _long(table, bits, at)
+            symbol, length = start(bits[at : at + PEEK]) or _long(start, bits, at)
             at += length
+            symbols.append(symbol)
             if 0 < symbol < TWO:
-                behind = at + symbol - 1
-                numbers[place] = int("1" + bits[at:behind], 2)
-                place, at, weight = place + 1, behind, 1
+                numbers[place] = symbol
+                if symbol >> WHOLE:
+                    left = (symbol >> 2) - 2  # the bits behind the first three
+                    said = min(left, digits - 3)
+                    first = 4 | symbol & 3
+                    numbers[place] = (first << said | int(bits[at : at + said], 2)) << left - said
+                    at += said
+                place, weight = place + 1, 1
             else:
-                digits.append(symbol)
                 place += weight << (symbol == TWO)
                 weight <<= 1
         if place > count or at > len(bits) - len(END):
             raise ValueError("its numbers are cut off")
-        self._count(key, numbers, digits)
+        self._count(key, symbols)
         return numbers, at
 
     def end_tick(self) -> None:
@@ -82,25 +100,24 @@ class Codes:
             self._tables = {key: _table(counts) for key, counts in self._counts.items()}
             self._starts = {}
 
-    def _count(self, key: Key, numbers: Sequence[int], digits: Sequence[int]) -> None:
+    def _count(self, key: Key, symbols: Sequence[int]) -> None:
         counts = self._counts.get(key)
         if counts is None:
             counts = self._counts[key] = Counter()
-        counts.update(digits)
-        counts.update(map(int.bit_length, filter(None, numbers)))
+        counts.update(symbols)
 
-    def _starts_of(self, key: Key) -> dict[str, tuple[int, int]]:
+    def _starts_of(self, key: Key) -> Starts:
         starts = self._starts.get(key)
         if starts is None:
             starts = self._starts[key] = {}
             for symbol, code in enumerate(self._tables.get(key) or DEFAULT):
-                left = PEEK - len(code)
-                for rest in range(1 << left) if left >= 0 else ():
+                left = max(PEEK - len(code), 0)
+                for rest in range(1 << left):
                     starts[code + (f"{rest:b}".zfill(left) if left else "")] = symbol, len(code)
         return starts
 
 
-def _digits(zeros: int) -> list[int]:
+def _row(zeros: int) -> list[int]:
     """Write a number from 1 in base 2 with the digits 1 and 2, the lowest first; 0 has none."""
     digits = []
     while zeros > 0:
@@ -130,11 +147,11 @@ def _table(counts: Counter[int]) -> Table:
     return table
 
 
-def _long(table: Table, bits: str, at: int) -> tuple[int, int]:
+def _long(start: Callable[[str], tuple[int, int] | None], bits: str, at: int) -> tuple[int, int]:
     """Return the symbol whose code is longer than PEEK bits, and its length."""
-    for symbol, code in enumerate(table):
-        if len(code) > PEEK and bits.startswith(code, at):
-            return symbol, len(code)
+    for length in range(PEEK + 1, TWO + 1):
+        if (found := start(bits[at : at + length])) is not None:
+            return found
     raise ValueError("its numbers are cut off")
 
 

@@ -63,6 +63,10 @@ class Writer:
         if whole:
             self._known, self._used = self._used, {}
 
+    def last(self) -> Document:
+        """Return the last tick as it will be read again."""
+        return self._encoder.last.document()
+
     def _intern(self, text: str) -> int:
         """Keep what is said of a container, once for as long as it is the same."""
         number = self._known.get(text) or self._used.get(text)
@@ -90,7 +94,10 @@ class Writer:
 
 
 class Recorder:
-    """A source whose documents are recorded as well; when that fails, it says so in their problems and goes on."""
+    """A source whose documents are recorded as well; when that fails, it says so in their problems and goes on.
+
+    What it gives are the documents as they were recorded, in rounded figures: a replay is the same to the last digit.
+    """
 
     def __init__(self, source: Source, writer: Writer) -> None:
         self._source = source
@@ -122,6 +129,7 @@ class Recorder:
             if self.failure is None and not self._closed:
                 try:
                     self._writer.write(document)
+                    return self._writer.last()
                 except RecordingError as error:
                     self.failure = error
         if self.failure is None:

@@ -1,0 +1,40 @@
+"""What is kept of a counter: its growth to seven binary digits, time no finer than a view shows it. Pure.
+
+The last digits of microseconds and bytes are noise that nothing foretells: all a busy machine's recording would
+consist of. A step is a share of the growth (0.8 to 1.6 percent), or a thousandth of a core's time where that is more.
+What was left out is made up for as soon as it comes to a whole step, so that a counter that is kept never runs away
+from the real one, and never ahead of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from inspector.ctop.recording.columns import MICRO
+from inspector.fields import FIELDS
+
+__all__ = ["DIGITS", "ROUGH", "finest", "rounded"]
+
+DIGITS = 7
+ROUGH = frozenset(row.name for row in FIELDS if row.kind == "counter" and row.unit in ("seconds", "bytes"))
+
+
+def finest(name: str, seconds: float | None) -> int:
+    """Return the least step of a column: of time about a thousandth of what passed, a power of two."""
+    # A step too many or too few at the middle between two powers of two, where no interval is.
+    return 1 << max(int((seconds or 1.0) * 1448).bit_length() - 1, 0) if name in MICRO else 1
+
+
+def rounded(now: Sequence[int], before: Sequence[int], kept: Sequence[int], least: int) -> list[int]:
+    """Return what is kept of a column, from it `now` and `before` and what was kept of it then; 0 is unknown."""
+    found = []
+    for after, earlier, base in zip(now, before, kept, strict=True):
+        grown = after - earlier
+        if not 0 < base <= earlier <= after:  # new, or begun anew
+            found.append(after)
+            continue
+        step = max(least, 1 << max(grown.bit_length() - DIGITS, 0))
+        more = grown & -step
+        # What does nothing has done nothing, whatever is still to be made up for.
+        found.append(base + more + step * (grown > 0 and after - base - more >= step))
+    return found
