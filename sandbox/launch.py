@@ -85,6 +85,7 @@ def _record_birth(prepared: Prepared, store: Store, pid: int, made: list[str], n
     with store.changing(prepared.document["Id"]) as text:
         text["State"]["Pid"] = pid
         text["Cgscope"].update(StartTime=start_time(pid), MadeCgroups=made, Cgroups=cgroups)
+        text["HostConfig"]["IDMappings"] = prepared.document["HostConfig"].get("IDMappings")
         text["NetworkSettings"] = network.settings(pid)
     network.join(pid)
 

@@ -83,8 +83,12 @@ def make_user_namespace(ids: IdMap) -> int:
             if number := int.from_bytes(ours.recv(4), "little"):
                 raise SandboxError(f"cannot make a user namespace: {os.strerror(number)} {HINT}")
             for name, ranges in zip(("uid_map", "gid_map"), ids, strict=True):
-                with open(f"/proc/{child}/{name}", "wb", buffering=0) as file:
-                    file.write("".join(f"{each.inside} {each.outside} {each.length}\n" for each in ranges).encode())
+                text = "".join(f"{each.inside} {each.outside} {each.length}\n" for each in ranges)
+                try:
+                    with open(f"/proc/{child}/{name}", "wb", buffering=0) as file:
+                        file.write(text.encode())
+                except OSError as error:
+                    raise SandboxError(f"cannot map the ids {' '.join(text.split())}: {error.strerror}") from None
             return open_user_namespace(child)
     finally:
         os.waitpid(child, 0)

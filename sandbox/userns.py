@@ -7,6 +7,7 @@ a container makes of its image is stored by its own ids, and shown by those outs
 from __future__ import annotations
 
 import os
+import signal
 from typing import NamedTuple
 
 from sandbox import idmap
@@ -42,11 +43,12 @@ def check(spec: Spec) -> None:
     if spec.privileged:
         raise SandboxError("privileged mode is incompatible with user namespaces: --userns host goes with it")
     hosts = [word for kind, word in HOSTS.items() if sharing.mode(kind) == "host"]
-    for word in hosts + ["network"] * spec.host_network:
-        raise SandboxError(f"cannot share the host's {word} namespace when user namespaces are enabled")
-    if sharing.user == AUTO:
-        for kind, mode in _others(spec):
-            raise SandboxError(_foreign(kind, mode))
+    hosts += ["network"] if spec.host_network else []
+    if hosts:
+        raise SandboxError(f"cannot share the host's {hosts[0]} namespace when user namespaces are enabled")
+    others = _others(spec)
+    if others and sharing.user == AUTO:
+        raise SandboxError(_foreign(*others[0]))
 
 
 def joined(spec: Spec, store: Store, own_id: str) -> Users | None:
@@ -58,6 +60,7 @@ def joined(spec: Spec, store: Store, own_id: str) -> Users | None:
     try:
         pid = store.find(name)["State"]["Pid"]
         found = Users(idmap.of_process(pid), open_user_namespace(pid))
+        signal.pidfd_send_signal(pidfd, 0)  # it lives, so what was opened is its own
         for kind, mode in _others(spec):
             named = mode.removeprefix(CONTAINER)
             other = find_owner(store, named) if kind == "net" else store.find(named)

@@ -130,6 +130,9 @@ def test_a_user_namespace_of_its_own(runtime: Runtime) -> None:
     assert sandboxing.status(pid, "Uid").split() == [str(outside)] * 4
     assert runtime("exec", "mapped", "sh", "-c", "id -u; touch /new; cat /dev/null; test -c /dev/zero").stdout == "0\n"
     assert (runtime.bundle / "rootfs/new").stat().st_uid == outside
+    runtime.config["linux"]["gidMappings"].append({"containerID": 9, "hostID": 9, "size": 0})
+    done = create(runtime, "wrong", check=False)
+    assert (done.returncode, "cannot map the ids 0 1900000000 65536 9 9 0: Invalid" in done.stderr) == (1, True)
 
 
 def test_the_life_of_a_container(runtime: Runtime) -> None:

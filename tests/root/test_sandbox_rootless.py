@@ -113,7 +113,7 @@ def test_networks(user: User) -> None:
     script = "readlink /proc/self/ns/net /proc/self/ns/user; hostname; id -u"
     shared = user("run", "--rm", "--net", "container:owner", "--rootfs", "/", "--", "sh", "-c", script)
     assert shared.stdout == user("exec", "owner", "sh", "-c", script).stdout, shared.stderr
-    for words in (["-p", "4000:80"], ["--net", "mine"], ["--net-rate", "1mbit"]):
+    for words in (["-p", "4000:80"], ["--net", "mine"], ["--net-rate", "1mbit"], ["--userns", "auto"]):
         done = user("run", "--rm", *words, "--rootfs", "/", "true")
         assert (done.returncode, done.stderr.count("\n"), "needs root" in done.stderr) == (125, 1, True)
     assert user("network", "create", "mine").returncode == 1
