@@ -19,8 +19,8 @@ def add_network_options(parser: Parser) -> None:
     """Add what `run` and `create` may be told of a container's network."""
     add = parser.add_argument
     modes = "none (loopback only, the default), host, container:NAME, bridge (the default with -p, -P, --net-rate and "
-    modes += "--mac-address), or a network of `sandbox network create`"
-    add("--net", "--network", default="", metavar="NETWORK", help=modes)
+    modes += "--mac-address), or networks of `sandbox network create`, of which there may be several"
+    add("--net", "--network", action="append", default=[], metavar="NETWORK", help=modes)
     ports = "reach a port of the container at one of this machine"
     add("-p", "--publish", action="append", default=[], metavar="[IP:]HOST:CTR[/udp]", help=ports)
     add("-P", "--publish-all", action="store_true", help="publish every exposed port, at ports that are free")
@@ -44,19 +44,21 @@ def add_endpoint_options(parser: Parser | FullParser, alias: str) -> None:
 def network_of(arguments: Arguments, image_ports: Sequence[str] = ()) -> Network:
     """Return the network that the options describe; on one of its own an image's ports are exposed too.
 
+    An address, a hardware address and aliases are for the first of several networks, as with Docker.
+
     Docker's default is bridge. Here it is none until something asks for more: a start that touches nothing of the
     machine's network is the safer and the faster one.
     """
     wants_link = arguments.publish or arguments.publish_all or arguments.net_rate or arguments.mac_address
-    mode = arguments.net or (DEFAULT if wants_link else "none")
-    mode = DEFAULT if mode == "default" else mode
+    given = arguments.net or [DEFAULT if wants_link else "none"]
+    mode, *others = (DEFAULT if each == "default" else each for each in given)
     own = not mode.startswith("container:") and mode != "host"
     mac = arguments.mac_address.lower().replace("-", ":")
     endpoint = Endpoint(mode, arguments.ip, arguments.ip6, mac, tuple(arguments.aliases))
-    has_endpoint = Network(mode).has_link or endpoint != Endpoint(mode)
+    has_endpoint = others or Network(mode).has_link or endpoint != Endpoint(mode)
     return Network(
         mode=mode,
-        endpoints=(endpoint,) if has_endpoint else (),
+        endpoints=(endpoint, *map(Endpoint, others)) if has_endpoint else (),
         ports=parse_ports(arguments.publish),
         exposed=parse_exposed([*arguments.expose, *(image_ports if own else ())]),
         publish_all=arguments.publish_all,

@@ -118,8 +118,8 @@ def _list(arguments: Arguments, store: Store) -> int:
 def _prune(_: Arguments, store: Store) -> int:
     from sandbox.network import manage  # noqa: PLC0415
 
-    for name in manage.prune(store):
-        say_line(name)
+    if removed := manage.prune(store):
+        say_line("\n".join(["Deleted Networks:", *removed]))
     return 0
 
 

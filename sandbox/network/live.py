@@ -77,7 +77,7 @@ def _name(networks: Networks, given: str) -> str:
 def _check_joins(network: Network, name: str) -> None:
     if network.mode == "none":
         raise SandboxError(
-            f"container {name} was made with --net none, and cannot be connected: make it on a network", 1
+            f"container {name} was made with --net none, and cannot be connected: make it with --net NETWORK", 1
         )
     if not network.has_link:
         raise SandboxError(
@@ -113,9 +113,9 @@ def _join(networks: Networks, text: Document, network: Network, namespace: int) 
     guest = members.Guest(text["Id"], text["Name"], text["Config"]["Hostname"])
     endpoint = network.endpoints[-1]
     with networks.lock():
-        # What a killed command has left of an earlier try is none of its places.
-        known = members.members_of(networks, guest.container)
-        before = [each for each in known if each.record.name != endpoint.network]
+        # What a command that was killed has left of an earlier try.
+        members.leave(networks, lambda key: key == guest.container, endpoint.network)
+        before = members.members_of(networks, guest.container)
         number = next(n for n in range(len(before) + 1) if all(each.lease.link != f"eth{n}" for each in before))
         member = members.join(networks, guest, endpoint, links_of(guest.container, number, rate=network.rate_bits > 0))
     begun = plumber.Plumber(plans([*before, member], network.rate_bits, default_mtu())[-1:], networks)

@@ -16,7 +16,7 @@ from sandbox.network.registry import Lease, Member, Networks, Record
 from sandbox.network.settings import DEFAULT, Endpoint
 from sandbox.value import Value, replace
 
-__all__ = ["Guest", "join", "known_to", "leave", "members_of", "place", "record_of", "rename", "tell"]
+__all__ = ["Guest", "join", "known_to", "leave", "members_of", "place", "rename", "tell"]
 
 SHORT_ID = 12
 
@@ -29,7 +29,7 @@ class Guest(Value):
     hostname: str
 
 
-def record_of(networks: Networks, name: str) -> Record:
+def _record_of(networks: Networks, name: str) -> Record:
     """Return the network that a container shall be on; `bridge` is there when it is first needed."""
     record = networks.load(name)
     if record is None and name != DEFAULT:
@@ -46,7 +46,7 @@ def join(networks: Networks, guest: Guest, endpoint: Endpoint, links: Links) -> 
 
 def place(networks: Networks, guest: Guest, endpoint: Endpoint, links: Links) -> Member:
     """Return the place that join() would lease; a subnet that we chose and somebody took since is chosen anew."""
-    record = record_of(networks, endpoint.network)
+    record = _record_of(networks, endpoint.network)
     if not record.leases:
         record = _without_collision(networks, record)
     others = {key: lease for key, lease in record.leases.items() if key != guest.container}

@@ -172,8 +172,12 @@ def _connect_inside(inside: Inside) -> None:
     with Netlink() as netlink:
         _address(netlink, inside.link, inside.addresses)
         netlink.change_link(f"{inside.link} of the container", link_index(inside.link))
-        for gateway in inside.gateways:
-            netlink.add_default_route(f"default route of the container via {gateway}", gateway)
+        _route(netlink, inside.gateways)
+
+
+def _route(netlink: Netlink, gateways: Sequence[str]) -> None:
+    for gateway in gateways:
+        netlink.add_default_route(f"default route of the container via {gateway}", gateway)
 
 
 def reroute(namespace: int, gateways: Sequence[str]) -> None:
@@ -186,8 +190,7 @@ def reroute(namespace: int, gateways: Sequence[str]) -> None:
         finally:
             syscalls.setns(ours.fileno(), syscalls.CLONE_NEWNET)
     with netlink:
-        for gateway in gateways:
-            netlink.add_default_route(f"default route of the container via {gateway}", gateway)
+        _route(netlink, gateways)
 
 
 def remove_links(*names: str) -> None:

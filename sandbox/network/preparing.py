@@ -26,13 +26,18 @@ def resolve(network: Network, hostname: str, store: Store) -> tuple[Network, str
             raise SandboxError(
                 f"--net {network.mode} needs root: without it a container has --net none, host or container:NAME"
             )
-        if network.mode != DEFAULT:
-            from sandbox.network.registry import Networks  # noqa: PLC0415
-
-            mode = Networks(store.root).find(network.mode, exit_code=125).name
-            endpoints = tuple(replace(each, network=mode) for each in network.endpoints)
-            network = replace(network, mode=mode, endpoints=endpoints)
+        endpoints = tuple(replace(each, network=_name(each.network, store)) for each in network.endpoints)
+        network = replace(network, mode=endpoints[0].network, endpoints=endpoints)
     return network, hostname
+
+
+def _name(network: str, store: Store) -> str:
+    """Return the name of a network that is called by it, or by its id."""
+    if network == DEFAULT:
+        return network
+    from sandbox.network.registry import Networks  # noqa: PLC0415
+
+    return Networks(store.root).find(network, exit_code=125).name
 
 
 def own_files(network: Network, store: Store, container: str) -> tuple[str, str, str]:

@@ -62,11 +62,10 @@ class Proxy:
 
     def move(self, address: str) -> None:
         """Pass what comes from now on to another address."""
-        if address == self._address:
-            return
-        self._address = address
-        for datagrams in self._datagrams:
-            datagrams.move(address)
+        if address != self._address:
+            self._address = address
+            for datagrams in self._datagrams:
+                datagrams.move(address)
 
     def close(self) -> None:
         """End every connection and give the ports back."""

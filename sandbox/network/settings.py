@@ -75,6 +75,7 @@ class Network(Value):
             raise SandboxError("invalid container format container:<name|id>")
         if self.mode not in BUILT_IN and not self.container and not re.fullmatch(NAME, self.mode):
             raise SandboxError(f"invalid network {self.mode!r}: none, host, container:NAME or the name of a network")
+        self._check_several()
         for address in self.dns:
             if not is_address(address):
                 raise SandboxError(f"{address} is not an ip address")
@@ -100,6 +101,15 @@ class Network(Value):
     def publishes(self) -> bool:
         """Tell whether ports of this machine lead to the container, which its monitor serves."""
         return self.has_link and bool(self.ports or self.publish_all)
+
+    def _check_several(self) -> None:
+        names = [each.network for each in self.endpoints]
+        for name in names:
+            if names.count(name) > 1:
+                raise SandboxError(f"network {name!r} is specified multiple times")
+            if len(names) > 1 and not Network(name).has_link:
+                text = "cannot attach both user-defined and non-user-defined network-modes"
+                raise SandboxError(f"conflicting options: {text}")
 
     def _check_shared(self) -> None:
         conflicts = (

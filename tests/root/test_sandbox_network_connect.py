@@ -78,7 +78,8 @@ def test_onto_a_network_and_off_it(bed: NetworkBed) -> None:
     bed("network", "create", "--subnet", "10.71.0.0/24", "one")
     bed("network", "create", "--subnet", "10.72.0.0/24", "-o", "com.docker.network.driver.mtu=1400", "two")
     bed.httpd("web", "--net", "one", "-p", "4000:80")
-    sleeper(bed, "client", "--net", "two")
+    sleeper(bed, "client", "--net", "two", "--net", "bridge")
+    assert addresses(bed, "client").keys() == {"eth0", "eth1"}
     assert "web" not in known(bed, "client")
     bed("network", "connect", "--alias", "www", "--ip", "10.72.0.72", "two", "web")
     assert addresses(bed, "web") == {"eth0": "10.71.0.2", "eth1": "10.72.0.72"}

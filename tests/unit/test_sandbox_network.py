@@ -153,6 +153,8 @@ def test_default_network() -> None:
     assert options("--mac-address", "02-42-AC-11-00-02").endpoints == (Endpoint("bridge", mac="02:42:ac:11:00:02"),)
     assert options("-p", "80", "--net", "none").mode == "none"
     assert options("--network", "default").mode == "bridge"
+    both = options("--net", "one", "--net", "default", "--ip", "10.0.0.9")
+    assert (both.mode, both.endpoints) == ("one", (Endpoint("one", "10.0.0.9"), Endpoint("bridge")))
 
 
 @pytest.mark.parametrize(
@@ -176,6 +178,10 @@ def test_default_network() -> None:
         ("--net mine --mac-address banana", "not a valid mac address"),
         ("--net mine --mac-address 00:00:00:00:00:00", "not a valid mac address"),
         ("--net a/b", "invalid network"),
+        ("--net mine --net mine", "network 'mine' is specified multiple times"),
+        ("--net mine --net host", "cannot attach both user-defined and non-user-defined network-modes"),
+        ("--net none --net mine", "cannot attach both user-defined and non-user-defined network-modes"),
+        ("--net mine --net a/b", "invalid network"),
         ("--dns banana", "banana is not an ip address"),
         ("--dns-search a..\n", "not a valid domain"),
         ("--add-host a", "bad format for add-host"),
