@@ -269,7 +269,8 @@ def image_parser() -> FullParser:
     _add_removal(commands.add_parser("rm", help="remove images"))
     _add_tagging(commands.add_parser("tag", help="give an image one more name"))
     _add_history(commands.add_parser("history", help="show the steps that an image was made in"))
-    commands.add_parser("prune", help="remove the images that have no name and no container")
+    prune = commands.add_parser("prune", help="remove the images that have no name and no container")
+    prune.add_argument("-f", "--force", action="store_true", help="do not ask: we never do")
     return parser
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.commands.ending import add_stop_options
 from sandbox.commands.lifecycle_options import write_id
-from sandbox.commands.output import each, say_line
+from sandbox.commands.output import each, ending_with_one, say_line
 from sandbox.commands.running import add_container_options, prepare_from
 from sandbox.errors import SandboxError
 from sandbox.parsing import Parser, boolean, new_parser, parse_up_to_program
@@ -44,12 +44,13 @@ def create(words: list[str], store: Store) -> int:
     arguments = parse_up_to_program(parser, words, "command")
     from sandbox import container  # noqa: PLC0415
 
-    prepared = prepare_from(arguments, parser, store)
-    if arguments.dry_run:
-        say_line(prepared.describe(store))
-        return 0
-    with write_id(arguments.cidfile, prepared.document["Id"]):
-        say_line(container.create(prepared, store))
+    with ending_with_one():
+        prepared = prepare_from(arguments, parser, store)
+        if arguments.dry_run:
+            say_line(prepared.describe(store))
+            return 0
+        with write_id(arguments.cidfile, prepared.document["Id"]):
+            say_line(container.create(prepared, store))
     return 0
 
 
@@ -89,13 +90,15 @@ def start(words: list[str], store: Store) -> int:
         raise SandboxError("the input device is not a TTY", 1)
     keys = parse_keys(arguments.detach_keys or DETACH_KEYS)
     stdin = arguments.interactive and text["Config"]["OpenStdin"]
-    return container.start(store, names[0], Attaching(stdin=stdin, tty=tty, keys=keys))
+    with ending_with_one():
+        return container.start(store, names[0], Attaching(stdin=stdin, tty=tty, keys=keys))
 
 
 def _start_one(store: Store, name: str) -> None:
     from sandbox import container  # noqa: PLC0415
 
-    container.start(store, name)
+    with ending_with_one():
+        container.start(store, name)
 
 
 def restart_parser() -> Parser:
@@ -110,7 +113,7 @@ def restart(words: list[str], store: Store) -> int:
     """Stop containers and start them again."""
     parser = restart_parser()
     arguments = parser.parse_args(words)
-    from sandbox import container, ending, events  # noqa: PLC0415
+    from sandbox import ending, events  # noqa: PLC0415
     from sandbox.reconcile import reconcile  # noqa: PLC0415
     from sandbox.signals import number_of  # noqa: PLC0415
 
@@ -119,7 +122,7 @@ def restart(words: list[str], store: Store) -> int:
 
     def action(name: str) -> None:
         ending.stop(store, name, arguments.time, number)
-        container.start(store, name)
+        _start_one(store, name)
         events.of_container(store.root, store.find(name), "restart")
 
     return each(arguments.containers, action)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox.commands.limit_options import add_changeable, limit_values
-from sandbox.commands.output import each
+from sandbox.commands.output import each, ending_with_one
 from sandbox.errors import SandboxError
 from sandbox.parsing import Parser, new_parser
 
@@ -32,4 +32,8 @@ def update(words: list[str], store: Store) -> int:
         raise SandboxError("you must provide one or more flags when using this command (see sandbox update --help)", 1)
     from sandbox.updating import update as change  # noqa: PLC0415
 
-    return each(arguments.containers, lambda name: change(store, name, given))
+    def action(name: str) -> None:
+        with ending_with_one():
+            change(store, name, given)
+
+    return each(arguments.containers, action)

@@ -80,11 +80,11 @@ def test_a_source_that_is_gone(sandbox: Sandbox, image: str, tmp_path: Path) -> 
     sandbox("create", "--name", "made", "-v", f"{tmp_path}/gone:/x", image, "true")
     (tmp_path / "gone").rmdir()
     done = sandbox("start", "made", check=False)
-    assert (done.returncode != 0, done.stderr.count("\n")) == (True, 1)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "no such file or directory" in done.stderr
     sandbox("rm", "made")
     done = sandbox("create", "-v", f"{tmp_path}/gone:/x", image, "true", check=False)
-    assert (done.returncode, done.stderr.count("\n"), sandbox("ps", "-aq").stdout) == (125, 1, "")
+    assert (done.returncode, done.stderr.count("\n"), sandbox("ps", "-aq").stdout) == (1, 1, "")
 
 
 def test_mounts_below_a_bind(sandbox: Sandbox, image: str, tmp_path: Path) -> None:
