@@ -11,7 +11,7 @@ from typing import NamedTuple
 from inspector.schema import Container
 from inspector.views.cells import Cell, Scene
 from inspector.views.columns import COLUMNS, Column
-from inspector.views.text import fit, width_of
+from inspector.views.text import fit, fit_path, width_of
 
 __all__ = ["Line", "Placed", "place", "row", "title", "titles"]
 
@@ -114,5 +114,7 @@ def row(container: Container, placed: Sequence[Placed], scene: Scene) -> Line:
     line = []
     for column, width in placed:
         shown, meaning = column.show(container, scene)
-        line.append((fit(shown, width, column.align) + " ", "dim" if stem and stem.dim else meaning))
+        is_path = column.name == "name" and shown.startswith("/")
+        fitting = fit_path(shown, width) if is_path else fit(shown, width, column.align)
+        line.append((fitting + " ", "dim" if stem and stem.dim else meaning))
     return line

@@ -10,8 +10,8 @@ import re
 from typing import Literal
 
 __all__ = [
-    "UNKNOWN", "Align", "byte_size", "cores", "count", "duration", "fit", "percent", "rate", "safe", "short_id",
-    "width_of",
+    "UNKNOWN", "Align", "byte_size", "cores", "count", "duration", "fit", "fit_path", "percent", "rate", "safe",
+    "short_id", "width_of",
 ]  # fmt: skip
 
 UNKNOWN = "-"
@@ -131,6 +131,16 @@ def fit(text: str, width: int, align: Align = "left") -> str:
         length = width_of(text)
     pad = " " * (width - length)
     return pad + text if align == "right" else text + pad
+
+
+def fit_path(path: str, width: int) -> str:
+    """Return a path in exactly `width` columns, without its beginning: its end tells it from its neighbours."""
+    if width < 2 or width_of(path) <= width:  # noqa: PLR2004  "…" and something behind it
+        return fit(path, width)
+    start = len(path) - width + 1
+    while width_of(path[start:]) >= width:
+        start += 1
+    return fit("…" + path[start:], width)
 
 
 def _cut(text: str, width: int) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.views.text import byte_size, cores, duration, fit, percent, rate, safe, width_of
+from inspector.views.text import byte_size, cores, duration, fit, fit_path, percent, rate, safe, width_of
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,17 @@ def test_a_cell_has_exactly_its_width(text: str, width: int, align: str) -> None
 def test_bytes(value: float | None, shown: str) -> None:
     """Bytes have three digits and a binary unit; an unknown amount is "-"."""
     assert byte_size(value) == shown
+
+
+@given(st.text().map(lambda text: "/" + safe(text)), st.integers(0, 30))
+def test_a_path_is_cut_at_its_beginning(path: str, width: int) -> None:
+    """Any path takes exactly its columns; what does not fit is left out in front."""
+    shown = fit_path(path, width)
+    assert width_of(shown) == width
+    if width > 1 and width_of(path) > width:
+        assert shown.startswith("…")
+        assert path.endswith((shown[1:].rstrip(" "), " "))
+
 
 
 @given(st.floats(min_value=0, max_value=2.0**63))
