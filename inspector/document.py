@@ -27,7 +27,7 @@ R = TypeVar("R", Cpu, CpuUsage, Freezer, Io, Memory, Pids, Pressure)
 
 
 def document(
-    before: Observation | None, after: Observation, known: Mapping[str, schema.Container] = NOTHING_KNOWN
+    before: Observation | None, after: Observation, *, known: Mapping[str, schema.Container] = NOTHING_KNOWN
 ) -> schema.Document:
     """Return what is said of the machine after two looks; with one look every rate is null.
 

@@ -59,7 +59,7 @@ class Documents:
         self._last = after
         still = self._still(before, after) if before is not None else {}
         rows = {name: self._kept[name][1] for name, seen in still.items() if self._is_kept(name, seen)}
-        made = document(before, after, rows)
+        made = document(before, after, known=rows)
         self._kept = {one["id"]: (still[one["id"]], one) for one in made["containers"] if one["id"] in still}
         return made
 
