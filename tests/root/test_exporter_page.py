@@ -247,6 +247,16 @@ def test_no_width_scrolls_sideways(page: Page) -> None:
         page.wait(f"innerWidth === {width} && document.documentElement.scrollWidth === {width}")
 
 
+def test_a_name_has_a_line_on_a_telephone(page: Page) -> None:
+    """Names as long as Docker's own and a runtime beside them stand on one line, the mark of the state before them."""
+    page.size(390, 844)
+    page.wait("innerWidth === 390")
+    height = "Math.round(one.offsetHeight / parseFloat(getComputedStyle(one).lineHeight))"
+    lines = f"one => {{ one.textContent = 'xenodochial_chandrase'; return {height}; }}"
+    running = "[...document.querySelectorAll('tr:not(.paused, .hollow) .c-name a')]"  # behind others stands their state
+    assert set(page.run(f"{running}.map({lines})")) == {1}
+
+
 # Elements with text of their own whose colour is too near that of what is behind them.
 CONTRAST = r"""(() => {
   // rgb(1, 2, 3), rgba(1, 2, 3, 0.5), or color(srgb 0.1 0.2 0.3)

@@ -30,6 +30,8 @@ GRANTED = set(NEEDED) - {"CAP_SYSLOG"}
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 # systemd's own measure, 0 to 10: 3 and more is "medium". It runs as root by default, at 9.6.
 EXPOSURE_TENTHS = 25
+# Measured on Linux 6.18: memory.kmem.usage_in_bytes of an exporter by its open files, and what it may take of its own.
+FILE_KIB, OWN_MIB = 6, 96
 
 Json = dict[str, Any]
 
@@ -257,6 +259,18 @@ def test_the_compose_file_mounts_what_is_there() -> None:
     assert f"--web.listen-address={address}" in services["prometheus"]["command"]
     scraped = yaml.safe_load((DASHBOARDS / "prometheus.yml").read_text())["scrape_configs"][0]["static_configs"]
     assert f"--web.listen-address={scraped[0]['targets'][0]}" in services["exporter"]["command"]
+
+
+def test_the_memory_allowed_holds_the_files_kept_open() -> None:
+    """What the kernel keeps of the files that may be open fits into the limits of memory, beside 96 MiB of its own."""
+    unit = dict(re.findall(r"^(LimitNOFILE|MemoryMax)=(\d+)", UNIT.read_text(), re.MULTILINE))
+    assert int(unit["LimitNOFILE"]) * FILE_KIB / 1024 + OWN_MIB < int(unit["MemoryMax"])
+    compose = yaml.safe_load((DASHBOARDS / "compose.yml").read_text())["services"]["exporter"]
+    assert compose["ulimits"] == {"nofile": int(unit["LimitNOFILE"])}
+    assert compose["mem_limit"] == f"{unit['MemoryMax']}m"
+    # A pod has the runtime's limit of open files, often a million: here a thousand containers on v1 must do.
+    assert container()["resources"]["limits"] == {"memory": f"{unit['MemoryMax']}Mi"}
+    assert int(unit["MemoryMax"]) > 1000 * 27 * FILE_KIB / 1024 + OWN_MIB
 
 
 def test_nothing_listens_to_others() -> None:
