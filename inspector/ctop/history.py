@@ -48,12 +48,13 @@ GETTERS = tuple(SERIES.values())
 class Track:
     """One container's last samples, oldest first. A sample in which it was absent is not there: see `times`."""
 
-    __slots__ = ("_rows", "_times", "seen")
+    __slots__ = ("_last", "_rows", "_times", "seen")
 
     def __init__(self) -> None:
         self._times = array("d")
         # Row after row, in single precision: it is for drawing, and 300 samples are then 13 KB.
         self._rows = array("f")
+        self._last: Container | None = None
         self.seen = 0
 
     def __len__(self) -> int:
@@ -83,7 +84,11 @@ class Track:
     def note(self, time: float, container: Container) -> None:
         """Add a sample."""
         self._times.append(time)
-        self._rows.extend([math.nan if (value := get(container)) is None else value for get in GETTERS])
+        if container is self._last:  # it stood still (inspector.still)
+            self._rows.extend(self._rows[-WIDTH:])
+        else:
+            self._rows.extend([math.nan if (value := get(container)) is None else value for get in GETTERS])
+            self._last = container
         if len(self._times) > KEPT + SLACK:
             del self._times[:SLACK], self._rows[: SLACK * WIDTH]
 
@@ -91,6 +96,7 @@ class Track:
         """Forget the samples from a time on."""
         place = bisect_left(self._times, time)
         del self._times[place:], self._rows[place * WIDTH :]
+        self._last = None
 
 
 class History:

@@ -59,6 +59,17 @@ def test_the_same_document_again_changes_nothing_and_an_earlier_one_takes_back()
     assert track.cpu_cores == [1, 2]
 
 
+def test_what_stands_still_is_noted_at_every_sample() -> None:
+    """A container whose part of the document is the same object has its values again, also after a step back."""
+    history, still = History(), container("web")
+    history.add(at(1, container("web", cpu={"usage_cores": 0.7})))
+    for second in (2, 3, 4, 1, 2):
+        history.add(at(second, still))
+    track = history.of(still["id"])
+    assert track.times == [1, 2]
+    assert track.cpu_cores == pytest.approx([still["cpu"]["usage_cores"]] * 2)
+
+
 def test_a_day_is_bounded() -> None:
     """A day of containers that are born and die keeps the last minutes of those seen in them, and no more memory."""
     history = History()
