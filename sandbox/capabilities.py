@@ -77,11 +77,10 @@ def bounding_set() -> int:
     return found
 
 
-def drop_bounding(keep: int) -> None:
-    """Drop every capability outside `keep` from the bounding set; needs CAP_SETPCAP."""
-    present = bounding_set()
+def drop_bounding(unwanted: int) -> None:
+    """Drop capabilities from the bounding set, of which they are; needs CAP_SETPCAP."""
     for number in range(HIGHEST_POSSIBLE + 1):
-        if present >> number & 1 and not keep >> number & 1:
+        if unwanted >> number & 1:
             syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
 
 

@@ -206,7 +206,7 @@ FUNCTIONS: dict[tuple[str, str], Callable[[Locals], Told]] = {
         "close_range(3, ~0, CLOSE_RANGE_CLOEXEC)", "no open file of ours goes along"
     ),
     ("sandbox.cgroup", "_do"): _cgroup_step,
-    ("sandbox.init", "reset_signals"): _fixed("rt_sigaction(1 to 64, SIG_DFL)", RESET),
+    ("sandbox.init", "reset_signals"): _fixed("rt_sigaction(each of SigIgn and SigCgt, SIG_DFL)", RESET),
     ("sandbox.init", "execute"): _execute,
     ("sandbox.namespaces", "loopback_up"): _fixed(
         "ioctl(SIOCSIFFLAGS, lo, IFF_UP)", "a new network has nothing but lo, and that is down"

@@ -257,9 +257,11 @@ def wait_at(gate: int, channel: Channel) -> None:
 
 
 def reset_signals() -> None:
-    """Undo what Python and our caller have set: an ignored SIGPIPE would survive execve."""
+    """Undo what Python and our caller have set (/proc/self/status): an ignored SIGPIPE would survive execve."""
+    with open("/proc/self/status", "rb") as file:
+        masks = [int(line.split()[1], 16) for line in file if line.startswith((b"SigIgn:", b"SigCgt:"))]
     for number in range(1, LAST_SIGNAL + 1):
-        with contextlib.suppress(OSError):  # SIGKILL and SIGSTOP have no other disposition
+        if any(mask >> (number - 1) & 1 for mask in masks):
             syscalls.default_action(number)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

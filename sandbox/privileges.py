@@ -54,8 +54,9 @@ def drop(user: User, rights: Rights) -> Sets:
 
     Returns those in force after seal().
     """
-    keep = rights.capabilities & capabilities.bounding_set()
-    capabilities.drop_bounding(keep)
+    present = capabilities.bounding_set()
+    keep = rights.capabilities & present
+    capabilities.drop_bounding(present & ~keep)
     until_seal = SYS_ADMIN if rights.filter and not rights.no_new_privileges else 0
     if until_seal or rights.sets:
         syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)  # execve takes it back

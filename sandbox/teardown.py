@@ -40,6 +40,11 @@ def take_down(store: Store, text: Document) -> None:
 def destroy(store: Store, text: Document, *, volumes: bool = False) -> None:
     """Remove a container and all that belongs to it; its anonymous volumes with --rm, or with `volumes`."""
     take_down(store, text)
+    _forget(store, text, volumes=volumes)
+
+
+def _forget(store: Store, text: Document, *, volumes: bool = False) -> None:
+    """Remove what is kept of a container that is taken down."""
     if text["HostConfig"].get("IDMappings"):
         from sandbox import idmap  # noqa: PLC0415  rare
 
@@ -71,15 +76,17 @@ def finish(store: Store, container: str, code: int, error: str = "", restart: in
     except NoSuchContainer:  # removed by force meanwhile
         return
     out_of_memory = cgroup.oom_kills(document.places_of(text)) > 0  # while there is a counter
+    is_down = False
     try:
         take_down(store, text)
+        is_down = True
     except OSError as problem:  # a full disk: the next command sweeps up, the end is recorded now
         error = error or describe(problem)
     if out_of_memory:
         events.of_container(store.root, text, "oom")
     events.of_container(store.root, text, "die", exitCode=str(code), execDuration=str(int(age(text))))
     if text["HostConfig"]["AutoRemove"]:
-        destroy(store, text)
+        (_forget if is_down else destroy)(store, text)
         return
     with contextlib.suppress(NoSuchContainer), store.changing(container, durable=restart is None) as text:
         text["State"].update(document.ended(code, time.time(), error, out_of_memory=out_of_memory))
