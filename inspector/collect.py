@@ -65,12 +65,12 @@ class Collector:
         self._groups: dict[str, Group] = {}
         self._gone = False  # a cgroup that we know is not there any more
         self._changed: set[str] = set()  # the paths of the groups that came, went or have other members at this tick
-        self._places: dict[str, list[Hierarchy]] = {}
+        self._places: dict[str, tuple[int, ...]] = {}  # the hierarchies that a path is in, by index
         self._glances: dict[int, tuple[bytes, Stat]] = {}
         self._processes: dict[int, Process] = {}
         self._cohabitants: dict[Identity, Cohabitants] = {}
-        # What was read at this tick: who is in a cgroup, by its directory, and what started a group's first process.
-        self._listed: dict[str, tuple[int, ...]] = {}
+        # What was read at this tick: who is in a cgroup, by hierarchy and path; what started a group's first process.
+        self._listed: dict[tuple[int, str], tuple[int, ...]] = {}
         self._starters: dict[int, tuple[str, str]] = {}
 
     def begin(self) -> tuple[System, bool]:
@@ -194,8 +194,8 @@ class Collector:
         left, rank = list(known), 0
         # On v1 a process may be in this cgroup of one hierarchy and not of another: the first with any counts.
         while left:
-            found = self._list([(self._places[path][rank], path) for path in left])
-            there.update(zip(left, found, strict=True))
+            self._list((self._places[path][rank], path) for path in left)
+            there.update((path, self._listed[self._places[path][rank], path]) for path in left)
             rank += 1
             left = [path for path in left if not there[path] and rank < len(self._places[path])]
         return {
@@ -248,30 +248,28 @@ class Collector:
             for path in tree.paths:
                 indexes[path] = (*indexes.get(path, ()), index)
         # Most are in the same hierarchies: what says so is kept once.
-        alike = {places: ([hierarchies[index] for index in places], frozenset(places)) for places in indexes.values()}
+        alike = {places: (places, frozenset(places)) for places in indexes.values()}
         self._places = {path: alike[places][0] for path, places in indexes.items()}
         return {
             path: Group(path, alike[places][1], self._groups[path].members if path in self._groups else ())
             for path, places in indexes.items()
         }
 
-    def _list(self, places: Collection[tuple[Hierarchy, str]]) -> list[tuple[int, ...]]:
-        """Return who is in some cgroups, each read once a tick; nobody in one that is not mounted here, or gone."""
-        directories = [hierarchy.directory(path) for hierarchy, path in places]
-        wanted = {
-            directory: place
-            for directory, place in zip(directories, places, strict=True)
-            if directory is not None and directory not in self._listed
-        }
-        read = members_of(self.host, ((hierarchy, directory) for directory, (hierarchy, _) in wanted.items()))
-        for (directory, (_, path)), members in zip(wanted.items(), read, strict=True):
-            if isinstance(members, tuple):
-                self._listed[directory] = members
-            else:
+    def _list(self, places: Iterable[tuple[int, str]]) -> None:
+        """Read who is in some cgroups, given by hierarchy and path: hierarchy by hierarchy."""
+        wanted: dict[int, dict[str, None]] = {}
+        for place in places:
+            if place not in self._listed:
+                wanted.setdefault(place[0], {})[place[1]] = None
+        for index, paths in wanted.items():
+            read = members_of(self.host, self._viewpoint.hierarchies[index], paths)
+            for path, members in zip(paths, read, strict=True):
+                if isinstance(members, tuple):
+                    self._listed[index, path] = members
+                    continue
                 self._absence.account(f"cgroup {path!r}", members)
                 self._gone |= isinstance(members, OSError) and members.errno in GONE
-                self._listed[directory] = ()
-        return [() if directory is None else self._listed[directory] for directory in directories]
+                self._listed[index, path] = ()
 
     def _reported_hierarchies(self) -> list[int]:
         """Return the hierarchies that carry a resource we report, those whose members matter most first."""
@@ -318,29 +316,36 @@ class Collector:
             self._starters[pid] = command, directory
         return self._starters[pid]
 
-    def cohabitants(self, leader: Leader, members: tuple[int, ...]) -> dict[str, frozenset[int]]:
-        """Return, by resource, who is in the leader's cgroup: only an unshared one is the container's own.
+    def cohabitants(
+        self, wanted: Collection[tuple[Leader, tuple[int, ...]]]
+    ) -> dict[Identity, dict[str, frozenset[int]]]:
+        """Return, of groups by their leaders and members, who is in the leader's cgroup of each resource.
 
-        Read again when the leader was looked at anew, when its group has other members, or
-        the cgroup in the hierarchy whose members are listed at every tick.
+        Only an unshared one is the container's own. Read again when the leader was looked at anew, when its
+        group has other members, or the cgroup in the hierarchy whose members are listed at every tick.
         """
-        known = self._cohabitants.get(leader.process.identity)
-        if known and known[0] is leader and known[1] == members and self._changed.isdisjoint(known[2]):
-            return known[3]
-        wanted = {}
-        for resource, (hierarchy, index) in self.located.items():
-            path = path_in(hierarchy, leader.membership)
-            # Not the machine's own, whoever is in it.
-            if path is not None and not (path == "/" and index in self._viewpoint.own.true_roots):
-                wanted[resource] = hierarchy, path
-        same: dict[frozenset[int], frozenset[int]] = {}  # in most hierarchies the same ones: kept once
-        found = {}
-        for resource, members_there in zip(wanted, self._list(wanted.values()), strict=True):
-            there = frozenset(members_there)
-            found[resource] = same.setdefault(there, there)
-        paths = frozenset(path for _, path in wanted.values())
-        self._cohabitants[leader.process.identity] = leader, members, paths, found
-        return found
+        anew = []
+        for leader, members in wanted:
+            known = self._cohabitants.get(leader.process.identity)
+            if known is None or known[0] is not leader or known[1] != members or not self._changed.isdisjoint(known[2]):
+                anew.append((leader, members, self._accounted(leader)))
+        self._list(place for _, _, places in anew for place in places.values())
+        for leader, members, places in anew:
+            listed = {resource: self._listed[place] for resource, place in places.items()}
+            same = {there: frozenset(there) for there in listed.values()}  # in most hierarchies the same: kept once
+            found = {resource: same[there] for resource, there in listed.items()}
+            paths = frozenset(path for _, path in places.values())
+            self._cohabitants[leader.process.identity] = leader, members, paths, found
+        return {leader.process.identity: self._cohabitants[leader.process.identity][3] for leader, _ in wanted}
+
+    def _accounted(self, leader: Leader) -> dict[str, tuple[int, str]]:
+        """Return the cgroup of each resource that a process is in; not the machine's own, whoever is in it."""
+        true_roots = self._viewpoint.own.true_roots
+        return {
+            resource: (index, path)
+            for resource, (hierarchy, index) in self.located.items()
+            if (path := path_in(hierarchy, leader.membership)) is not None and not (path == "/" and index in true_roots)
+        }
 
 
 def _parsed_stat(data: bytes | OSError) -> Stat:

@@ -141,13 +141,17 @@ def _key(
 
 def _join_launchers(census: Census, groups: dict[GroupKey, list[int]]) -> None:
     """Put a launcher that shares the mount namespace of the container it made (`unshare`) into that container."""
+    apart = [key for key in groups if key[0] == "mnt"]
+    if not apart:
+        return
     by_mounts = {}
     for key, pids in groups.items():
         leader = _first(census, pids)
         if key[0] in ("pid", "runtime") and leader is not None:
             by_mounts[leader.mnt_ns] = key
-    for key in [key for key in groups if key[0] == "mnt" and key[1] in by_mounts]:
-        groups[by_mounts[int(key[1])]].extend(groups.pop(key))
+    for key in apart:
+        if key[1] in by_mounts:
+            groups[by_mounts[int(key[1])]].extend(groups.pop(key))
 
 
 def _plain_groups(census: Census, matches: Mapping[str, Match]) -> list[Candidate]:

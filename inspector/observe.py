@@ -163,11 +163,8 @@ class Observer:
         self, census: Census, found: list[Candidate], leaders: dict[Identity, Leader]
     ) -> tuple[Container, ...]:
         """Decide what the groups are; the last tick's own answer when all that it rests on is the same."""
-        cohabitants = {
-            one.leader.identity: self._collector.cohabitants(leaders[one.leader.identity], one.members)
-            for one in found
-            if one.kind in ("self", "pid", "mnt") and one.leader.identity in leaders
-        }
+        apart = [one for one in found if one.kind in ("self", "pid", "mnt") and one.leader.identity in leaders]
+        cohabitants = self._collector.cohabitants([(leaders[one.leader.identity], one.members) for one in apart])
         seen = census, found, leaders, cohabitants, self._collector.located
         if seen != self._seen:
             every = containers(*seen, self._verdicts)

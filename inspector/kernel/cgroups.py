@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from itertools import groupby
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
@@ -80,6 +79,8 @@ class Hierarchy(NamedTuple):
         """Return the directory of the cgroup `path`, or None when it lies outside what is mounted."""
         if path == self.root:
             return self.mountpoint
+        if self.root == "/" and path.startswith("/") and not path.startswith("/.."):  # nearly every one
+            return self.mountpoint + path
         root = self.root.rstrip("/")
         # "/../x" lies beside our cgroup namespace's root; "/..x" is a cgroup with a strange name.
         if not path.startswith(root + "/") or path[len(root) :].startswith("/../") or path == root + "/..":
@@ -96,28 +97,24 @@ class Membership(NamedTuple):
     paths: Mapping[str, str]
 
 
-@lru_cache(64)  # of a machine's hierarchies, in every process the same
-def _controllers(text: bytes) -> list[str]:
-    return text.decode(errors="surrogateescape").split(",")
-
-
 # 4:memory:/docker/0de9
 # 1:name=systemd:/user.slice
 # 0::/system.slice/docker-0de9.scope
 def parse_cgroup(data: bytes) -> Membership:
     """Parse /proc/<pid>/cgroup: `id:controllers:path` a line. A path may hold any byte but NUL and newline."""
     paths: dict[str, str] = {}
-    for line in data.split(b"\n"):
+    for line in data.decode(errors="surrogateescape").split("\n"):
         if not line:
             continue
-        fields = line.split(b":", 2)
-        if len(fields) != 3 or not fields[0].isdigit() or not fields[2].startswith(b"/") or b"\0" in line:  # noqa: PLR2004
-            raise ParseError("/proc/<pid>/cgroup", line)
+        number, _, rest = line.partition(":")
+        controllers, separator, path = rest.partition(":")
+        if not separator or not number.isdigit() or not path.startswith("/") or "\0" in line:
+            raise ParseError("/proc/<pid>/cgroup", data)
         # The kernel's " (deleted)" behind a cgroup that was removed under a zombie stays: a live one may be called so,
         # and without it would be taken for its neighbour. Nothing is found under the path of a removed one.
-        path = sys.intern(fields[2].decode(errors="surrogateescape"))
-        for controller in _controllers(fields[1]):
-            paths[controller] = path
+        path = sys.intern(path)
+        for controller in controllers.split(","):
+            paths[sys.intern(controller)] = path
     return Membership(paths)
 
 
@@ -253,20 +250,23 @@ def ancestors(path: str, root: str = "/") -> tuple[str, ...]:
 
 
 def members_of(
-    host: Host, places: Iterable[tuple[Hierarchy, str]]
+    host: Host, hierarchy: Hierarchy, paths: Iterable[str]
 ) -> Iterator[tuple[int, ...] | OSError | ParseError]:
-    """Yield the processes directly in cgroups (cgroup.procs of a directory), or why they are not known.
+    """Yield the processes directly in cgroups of a hierarchy (cgroup.procs), or why they are not known.
 
-    Those of a cgroup's children are not among them. v1's file is opened anew each time: a kept descriptor goes on
-    returning its first list for up to a second (kernel/cgroup/cgroup-v1.c, the pidlist cache).
+    Those of a cgroup's children are not among them; of one outside what is mounted there are none. v1's file is
+    opened anew each time: a kept descriptor goes on returning its first list for up to a second
+    (kernel/cgroup/cgroup-v1.c, the pidlist cache).
     """
-    for version, some in groupby(places, key=lambda place: place[0].version):
-        paths = (f"{directory}/cgroup.procs" for _, directory in some)
-        for text in host.read_each(paths) if version == 1 else map(host.try_kept, paths):
-            try:
-                yield text if isinstance(text, OSError) else parse_pids(text)
-            except ParseError as error:
-                yield error
+    files = [f"{directory}/cgroup.procs" if (directory := hierarchy.directory(path)) else None for path in paths]
+    seen = filter(None, files)
+    read = host.read_each(seen) if hierarchy.version == 1 else map(host.try_kept, seen)
+    for file in files:
+        try:
+            text = b"" if file is None else next(read)
+            yield text if isinstance(text, OSError) else parse_pids(text)
+        except ParseError as error:
+            yield error
 
 
 def hidden_tasks(host: Host, hierarchy: Hierarchy, path: str) -> int:

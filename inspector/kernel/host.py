@@ -164,6 +164,7 @@ class Host:
         self._plain = not self.root and not self._mounted
         self._anchors: dict[str, int] = {}  # by the path from here, which ends with "/"
         self._above_anchors = ""  # the beginning that these have in common
+        self._last_anchor: tuple[str, int | None] = "", None  # most often the next one too
         self._kept: dict[str, int] = {}
         self._bundles: dict[Bundle, int] = {}  # with how many descriptors each keeps
         self._bundled = 0
@@ -211,15 +212,21 @@ class Host:
             except OSError:  # whoever reads there is told
                 continue
         before, self._anchors = self._anchors, anchors
+        self._last_anchor = "", None
         self._above_anchors = os.path.commonprefix(list(anchors))  # noqa: RUF071  of text
         _close(list(before.values()))
 
     def _anchor(self, place: str) -> tuple[str, int | None]:
         """Return the anchor above a place: its path and descriptor, or nothing."""
-        if place.startswith(self._above_anchors):
-            for top, descriptor in self._anchors.items():
-                if place.startswith(top):
-                    return top, descriptor
+        if not place.startswith(self._above_anchors):
+            return "", None
+        last = self._last_anchor
+        if last[0] and place.startswith(last[0]):
+            return last
+        for anchor in self._anchors.items():
+            if place.startswith(anchor[0]):
+                self._last_anchor = anchor
+                return anchor
         return "", None
 
     def _open(self, path: str) -> int:
@@ -410,6 +417,7 @@ class Host:
             descriptors += bundle.let_go()
         for known in (self._kept, self._anchors, self._bundles, self._read_this_tick):
             known.clear()
+        self._last_anchor = "", None
         self._bundled = 0
         _close(descriptors)
 

@@ -148,9 +148,9 @@ def test_mounts_as_findmnt_lists_them(host: Host) -> None:
         )  # fmt: skip
 
 
-def members(host: Host, hierarchy: Hierarchy, directory: str) -> tuple[int, ...]:
+def members(host: Host, hierarchy: Hierarchy, path: str) -> tuple[int, ...]:
     """Return who is in one cgroup."""
-    (found,) = members_of(host, [(hierarchy, directory)])
+    (found,) = members_of(host, hierarchy, [path])
     assert isinstance(found, tuple)
     return found
 
@@ -167,7 +167,7 @@ def test_cgroups_as_the_files_say(host: Host) -> None:
         assert directory is not None
         with open(f"{directory}/cgroup.procs", encoding="ascii") as file:
             assert str(os.getpid()) in file.read().split()
-        assert os.getpid() in members(host, hierarchy, directory)
+        assert os.getpid() in members(host, hierarchy, path)
         assert path in set(walk(host, hierarchy))
 
 
@@ -183,13 +183,12 @@ def test_memory_is_located(host: Host) -> None:
 def test_a_kept_file_tells_of_a_new_member(host: Host) -> None:
     """A process that starts between two ticks is among the members at once, although files are kept open."""
     hierarchy = read_hierarchies(host)[0]
-    directory = hierarchy.directory(path_in(hierarchy, read_cgroup(host, "self")) or "/")
-    assert directory is not None
-    before = members(host, hierarchy, directory)
+    path = path_in(hierarchy, read_cgroup(host, "self")) or "/"
+    before = members(host, hierarchy, path)
     host.end_tick()
     with subprocess.Popen(["sleep", "60"]) as child:
         try:
-            assert child.pid in members(host, hierarchy, directory)
+            assert child.pid in members(host, hierarchy, path)
             assert child.pid not in before
         finally:
             child.kill()

@@ -195,8 +195,7 @@ def test_walk_and_members(tmp_path: Path, layout: str) -> None:
         hierarchy = locate(read_hierarchies(host), "memory")
         assert hierarchy is not None
         assert list(walk(host, hierarchy)) == ["/", "/a", "/a/b"]
-        places = [(hierarchy, f"{hierarchy.mountpoint}{path}") for path in ("/a", "/a/b", "/gone")]
-        *members, gone = members_of(host, places)
+        *members, gone = members_of(host, hierarchy, ("/a", "/a/b", "/gone"))
         assert members == [(8,), (7,)]
         assert isinstance(gone, FileNotFoundError)
         assert gone.filename == f"{tmp_path}{hierarchy.mountpoint}/gone/cgroup.procs"

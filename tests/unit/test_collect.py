@@ -226,7 +226,7 @@ def test_who_else_is_in_a_first_processs_cgroups(tmp_path: Path, layout: str) ->
     fake.process(102, cgroups="/a/below")
     with rounds(fake) as (there, _):
         _, leaders = there.tick(100)
-        found = there.collector.cohabitants(leaders[100], (100,))
+        (found,) = there.collector.cohabitants([(leaders[100], (100,))]).values()
         assert found.keys() == there.collector.located.keys()
     assert set(found.values()) == {frozenset({100, 101})}
 
