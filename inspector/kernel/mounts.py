@@ -30,8 +30,8 @@ __all__ = [
 # Not 9p and virtiofs, behind which is the machine that ours runs on.
 REMOTE = frozenset(("nfs", "nfs4", "cifs", "smb3", "ceph", "afs", "lustre", "gfs2", "ocfs2", "beegfs", "orangefs"))
 # The lines of mounts at these two places.
+ROOT, HOSTNAME = b"/", b"/etc/hostname"
 # Not compiled before they are used: a start of a container reads none of what they are for.
-ROOT = rb"(?m)^[^ \n]* [^ \n]* [^ \n]* [^ \n]* (/|/etc/hostname)(?: .*|$)"
 OCTAL = r"\\([0-7]{3})"
 LAYER = r"(?s)(?:\\.|[^:\\])+"
 # Since Linux 6.8 (fsconfig(2)): a layer an option, its path as it stands, top to bottom.
@@ -154,10 +154,14 @@ def read_root_mount(host: Host, pid: int | str) -> tuple[Mount | None, str]:
     Of several mounts at one place the last one made lies on top. Docker, Podman and our sandbox bind a file of
     the directory they keep for the container to /etc/hostname.
     """
-    lines = {found[1]: found[0] for found in re.finditer(ROOT, host.read_long_lines(f"/proc/{pid}/mountinfo"))}
-    found = {place: parse_mountinfo(line)[0] for place, line in lines.items()}
-    hostname = found.get(b"/etc/hostname")
-    return found.get(b"/"), hostname.root.rpartition("/")[0] if hostname else ""
+    lines = {
+        place[0]: line
+        for line in host.read_long_lines(f"/proc/{pid}/mountinfo").split(b"\n")
+        if (place := line.split(b" ", FIXED_FIELDS - 1)[4:5]) in ([ROOT], [HOSTNAME])
+    }
+    found = {place: _parse_line(line) for place, line in lines.items()}
+    hostname = found.get(HOSTNAME)
+    return found.get(ROOT), hostname.root.rpartition("/")[0] if hostname else ""
 
 
 def may_hang(path: str, mounts: Iterable[Mount]) -> bool:
@@ -170,7 +174,7 @@ def may_hang(path: str, mounts: Iterable[Mount]) -> bool:
         place = mount.mountpoint.rstrip("/")
         if len(place) >= len(found) and (path == place or path.startswith(place + "/")):
             found, kind = place, mount.fstype
-    return kind in REMOTE or (kind.startswith("fuse") and kind not in ("fuse.fuse-overlayfs", "fusectl"))
+    return kind in REMOTE or (kind.startswith("fuse") and kind != "fusectl")
 
 
 def root_identity(root: Mount | None) -> tuple[int, int, str] | None:
