@@ -39,6 +39,11 @@ class Absence:
         self.problems.clear()
         self.denied.clear()
 
+    @property
+    def denied_files(self) -> int:
+        """How many of what was denied are no processes: a runtime's files, cgroups."""
+        return sum(not subject.startswith("process ") for subject in self.denied)
+
     def attempt(self, subject: str, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Return what `read(*args)` returns, or None where it is absent; `subject` is who is missing then."""
         try:

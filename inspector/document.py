@@ -24,6 +24,7 @@ __all__ = ["document", "network_sharers", "rootfs_of"]
 NOTHING_KNOWN: Mapping[str, schema.Container] = MappingProxyType({})
 
 R = TypeVar("R", Cpu, CpuUsage, Freezer, Io, Memory, Pids, Pressure)
+MOST_SHARERS = 20  # names of a network namespace: each of a thousand in one would tell of all the others
 
 
 def document(
@@ -50,6 +51,7 @@ def document(
         "containers": [known.get(one.id) or _Writer(interval, one, sharers).container() for one in after.containers],
         "problems": list(after.problems),
         "denied": after.denied,
+        "denied_files": after.denied_files,
     }
 
 
@@ -279,9 +281,11 @@ class _Writer:
         interfaces = [one for one in self.after.interfaces.get(inode or 0, ()) if one.name != "lo"]
         known = inode in self.after.interfaces
         received, sent = self.interval.traffic(inode)
+        sharers = self.sharers.get(inode or 0, [])
         return {
             "shared_with_host": shared,
-            "shared_with": [name for key, name in self.sharers.get(inode or 0, []) if key != self.one.id],
+            "shared_with": [name for key, name in sharers[: MOST_SHARERS + 1] if key != self.one.id][:MOST_SHARERS],
+            "shared_with_count": max(0, len(sharers) - 1),
             "receive_bytes": sum(one.receive_bytes for one in interfaces) if known else None,
             "transmit_bytes": sum(one.transmit_bytes for one in interfaces) if known else None,
             "receive_bytes_per_second": received,

@@ -189,3 +189,4 @@ class Observation(NamedTuple):
     denied: int
     hollow: Mapping[str, str] = MappingProxyType({})
     health: Mapping[str, str] = MappingProxyType({})
+    denied_files: int = 0

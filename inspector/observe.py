@@ -141,6 +141,7 @@ class Observer:
             health=self._metadata.health(shown) if self._health else {},
             problems=tuple(self._absence.problems),
             denied=len(self._absence.denied),
+            denied_files=self._absence.denied_files,
         )
         self._collector.end(leaders.values())
         self.host.end_tick()

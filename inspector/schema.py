@@ -128,6 +128,7 @@ class Network(TypedDict):
 
     shared_with_host: bool | None
     shared_with: list[str]
+    shared_with_count: int | None
     receive_bytes: int | None
     transmit_bytes: int | None
     receive_bytes_per_second: float | None
@@ -206,7 +207,7 @@ class Container(OfMany):
 
 
 class Document(TypedDict):
-    """One look at the machine."""
+    """One look at the machine. `denied`: what we may not read, processes and files; `denied_files` of these files."""
 
     schema: int
     taken_at: float
@@ -216,3 +217,4 @@ class Document(TypedDict):
     containers: list[Container]
     problems: list[str]
     denied: int
+    denied_files: int

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
-    "IPC_SYSCTLS",
-    "RESOURCES",
     "Attributes",
     "Ulimit",
     "attributes",

@@ -74,9 +74,15 @@ function use(one) {
     ["Block I/O", `read ${flow(io, "read_bytes")}, written ${flow(io, "write_bytes")}`],
     network.shared_with_host ? ["Network", "the host's: not counted here", "warn"]
       : ["Network", `received ${flow(network, "receive_bytes")}, sent ${flow(network, "transmit_bytes")}`],
-    ["Shares it with", network.shared_with.length ? network.shared_with.map(safe).join(", ") : null],
+    ["Shares it with", sharers(network)],
   ]);
 }
+
+const sharers = (network) => {
+  const more = (network.shared_with_count || 0) - network.shared_with.length;
+  const names = network.shared_with.map(safe).join(", ");
+  return names ? `${names}${more > 0 ? ` and ${more} more` : ""}` : null;
+};
 
 const depthOf = (path) => (path === "/" ? 0 : path.split("/").length);
 

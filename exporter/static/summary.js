@@ -91,7 +91,9 @@ export class Summary {
         : "seen from inside a container, which is not listed here");
     }
     if (made.viewpoint.hidden_ancestors) notices.push("limits above this cgroup namespace are hidden: unknown, not unlimited");
-    if (made.denied) notices.push(`${some(made.denied, "process", "processes")} hidden: access denied (CAP_SYS_PTRACE lifts most of that)`);
+    const files = made.denied_files || 0;
+    if (made.denied > files) notices.push(`${some(made.denied - files, "process", "processes")} hidden: access denied (CAP_SYS_PTRACE lifts most of that)`);
+    if (files) notices.push(`${some(files, "file")} not readable: access denied (CAP_DAC_READ_SEARCH lifts that)`);
     if (made.problems.length) {
       const more = made.problems.length > 1 ? ` (and ${made.problems.length - 1} more)` : "";
       notices.push(`problem: ${safe(made.problems[0])}${more}`);

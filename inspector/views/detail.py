@@ -159,7 +159,9 @@ def _network(container: Container) -> Facts:
         (f"sent {rate(network['transmit_bytes_per_second'])} ({byte_size(network['transmit_bytes'])} in all)", ""),
     ]
     if network["shared_with"]:
-        facts.append(("shared with " + ", ".join(safe(name) for name in network["shared_with"]), ""))
+        more = (network.get("shared_with_count") or 0) - len(network["shared_with"])
+        names = ", ".join(safe(name) for name in network["shared_with"])
+        facts.append((f"shared with {names}{f' and {more} more' if more > 0 else ''}", ""))
     return facts
 
 

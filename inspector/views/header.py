@@ -44,15 +44,23 @@ def header(document: Document, scene: Scene, shown: Iterable[Container], more: L
     lines += _inside(document) if document["viewpoint"]["inside_container"] else [_totals(document)]
     if document["viewpoint"]["hidden_ancestors"]:
         lines.append([("limits above this cgroup namespace are hidden: unknown, not unlimited", "warn")])
-    if document["denied"]:
-        some = "1 process" if document["denied"] == 1 else f"{document['denied']} processes"
+    files = document.get("denied_files", 0)  # an older exporter or recording tells no such number
+    if document["denied"] > files:
+        some = _some(document["denied"] - files, "process", "processes")
         lines.append([(f"{some} hidden: access denied (CAP_SYS_PTRACE lifts most of that)", "warn")])
+    if files:
+        some = _some(files, "file", "files")
+        lines.append([(f"{some} not readable: access denied (CAP_DAC_READ_SEARCH lifts that)", "warn")])
     if document["problems"]:
         others = f" (and {len(document['problems']) - 1} more)" if len(document["problems"]) > 1 else ""
         lines.append([(f"problem: {safe(document['problems'][0])}{others}", "warn")])
     count, total = sum(not is_group(row) for row in shown), len(document["containers"])
     of_what = f"CPU% is of {MEANING_OF_CPU[scene.cpu]}"
     return [*lines, [(f"{count} of {total} shown", ""), SEPARATOR, (of_what, ""), *(more or [])]]
+
+
+def _some(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _machine(document: Document) -> Line:

@@ -25,15 +25,14 @@ from sandbox import cgroup, freezer, init, terminal, updating
 from sandbox.commands.output import complain
 from sandbox.conversation import Running, launch
 from sandbox.errors import SandboxError
-from sandbox.foreground import attend
 from sandbox.limits import Limits
 from sandbox.oci import bundle as bundles
 from sandbox.oci import hooks, options, plan
 from sandbox.oci.records import Record, Records
-from sandbox.signals import blocked_signals
+from sandbox.signals import exit_code
 from sandbox.value import replace
 
-__all__ = ["Ends", "create", "delete", "execute", "kill", "pause", "processes", "resume", "run", "start", "update"]
+__all__ = ["Ends", "create", "delete", "execute", "kill", "pause", "processes", "resume", "start", "update", "wait"]
 
 LOWEST_DESCRIPTOR = 64
 DEFAULT_PARENT = "/cgscope-oci"
@@ -46,18 +45,13 @@ class Ends(NamedTuple):
     pid_file: str = ""
 
 
-def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: bool = False) -> Running:
-    """Make a container from a bundle, up to its program's start; on an error nothing is left.
-
-    `stays`: the caller serves its terminal, where no other does.
-    """
+def create(records: Records, ident: str, directory: str, ends: Ends) -> None:
+    """Make a container from a bundle, up to its program's start; on an error nothing is left."""
     bundle = bundles.read(directory)
     process = bundle.process
     if process is None:
         raise SandboxError("config.json: process is missing", 1)
-    _check(process, ends, stays=stays)
-    if not os.path.isdir(bundle.root):
-        raise SandboxError(f"config.json: root.path {bundle.root}: no such directory", 1)
+    _check(bundle, process.terminal, ends)
     record = records.add(ident, bundle.directory)
     made: list[str] = []
     places: tuple[cgroup.Place, ...] = ()
@@ -84,23 +78,6 @@ def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: b
     except BaseException:
         _undo(record, places, made)
         raise
-    return running
-
-
-def run(records: Records, ident: str, directory: str, ends: Ends, *, keep: bool) -> int:
-    """Make a container, start it, stay with it, and remove it unless it is to be kept; returns its exit code."""
-    with blocked_signals():
-        running = create(records, ident, directory, ends, stays=True)
-        start(records, ident)
-        code = _attend(running, ends)
-    if not keep:
-        delete(records, ident, force=True)
-    return code
-
-
-def _attend(running: Running, ends: Ends) -> int:
-    console = None if ends.console_socket else running.console
-    return attend(running.pid, running.pidfd, console, interactive=True)
 
 
 def _open_gate(path: str) -> int:
@@ -112,11 +89,11 @@ def _open_gate(path: str) -> int:
         os.close(fd)
 
 
-def _check(process: bundles.Process, ends: Ends, *, stays: bool) -> None:
-    if process.terminal and not (ends.console_socket or stays):
+def _check(bundle: bundles.Bundle, tty: bool, ends: Ends) -> None:
+    if tty and not ends.console_socket:
         raise SandboxError("a terminal is asked for: --console-socket says where it is to be sent", 1)
-    if process.unknown:
-        complain(SandboxError(f"warning: left out, as no such capability is known: {', '.join(process.unknown)}"))
+    if not os.path.isdir(bundle.root):
+        raise SandboxError(f"config.json: root.path {bundle.root}: no such directory", 1)
 
 
 def _places(bundle: bundles.Bundle, ident: str) -> tuple[cgroup.Place, ...]:
@@ -139,8 +116,7 @@ def _hand_out(running: Running, process: bundles.Process, ends: Ends, name: str)
         rows, columns = process.console
         if rows and columns:
             terminal.set_size(running.console, rows, columns)
-        if ends.console_socket:
-            _send(ends.console_socket, running.console, name)
+        _send(ends.console_socket, running.console, name)
     if ends.pid_file:
         with open(f"{ends.pid_file}.new", "w", encoding="ascii") as file:
             file.write(str(running.pid))
@@ -167,7 +143,9 @@ def _undo(record: Record, places: tuple[cgroup.Place, ...], made: list[str]) -> 
 
 def start(records: Records, ident: str) -> None:
     """Let a created container's program begin."""
-    record = _alive(records, ident, "created")
+    record = records.load(ident)
+    if record.status() != "created":
+        raise SandboxError(f"cannot start a container that is {record.status()}", 1)
     try:
         gate = os.open(record.gate, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -204,6 +182,11 @@ def _signal(record: Record, number: int) -> None:
         os.close(pidfd)
 
 
+def wait(records: Records, ident: str) -> int:
+    """Wait for the end of a container that this process made, and return its exit code."""
+    return exit_code(os.waitpid(records.load(ident).pid, 0)[1])
+
+
 def kill(records: Records, ident: str, number: int, *, everything: bool) -> None:
     """Send a signal to the first process, or to all."""
     record = records.load(ident)
@@ -211,12 +194,10 @@ def kill(records: Records, ident: str, number: int, *, everything: bool) -> None
         for pid in cgroup.pids(record.places):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-    elif record.status() in ("creating", "stopped"):
+        return
+    if record.status() not in ("created", "running"):
         raise SandboxError("container not running", 1)
-    else:
-        _signal(record, number)
-    if number == signal.SIGKILL:
-        freezer.let_go(record.places)  # on v1 what is frozen does not even die
+    _signal(record, number)
 
 
 def delete(records: Records, ident: str, *, force: bool) -> None:
@@ -228,12 +209,12 @@ def delete(records: Records, ident: str, *, force: bool) -> None:
             return
         raise
     status = record.status()
-    if status != "stopped" and not force:
+    if status in ("created", "running", "creating") and not force:
         raise SandboxError(f"cannot delete container {ident} that is not stopped: {status}", 1)
     told = {**record.spoken(), "status": "stopped", "pid": 0}
     after = _bundle(record).hooks["poststop"] if os.path.exists(f"{record.directory}/config.json") else ()
     cgroup.kill(record.places)
-    freezer.let_go(record.places)  # as in kill()
+    freezer.let_go(record.places)  # on v1 what is frozen does not even die
     cgroup.remove(record.places, record.private["MadeCgroups"])
     record.remove()
     for hook in after:
@@ -245,16 +226,18 @@ def delete(records: Records, ident: str, *, force: bool) -> None:
 
 def execute(records: Records, ident: str, document: object, ends: Ends, *, detach: bool) -> int:
     """Run one more program in a container; returns its exit code, or 0 at once with `detach`."""
-    record = _alive(records, ident, "created", "running")
+    record = records.load(ident)
     process = bundles.parse_process(document)
-    _check(process, ends, stays=not detach)
+    if record.status() not in ("created", "running"):
+        raise SandboxError(f"cannot exec in a {record.status()} container", 1)
+    if process.terminal and not ends.console_socket:
+        raise SandboxError("a terminal is asked for: --console-socket says where it is to be sent", 1)
     steps = tuple(step for step in cgroup.plan(Limits(), record.places) if step.phase == cgroup.JOIN)
     program = plan.program_of(_bundle(record), process, records.root)
     wanted = init.Launch(program, steps, join=(record.pid, os.pidfd_open(record.pid)))
-    with blocked_signals():
-        running = launch(lambda end, parent: init.joiner(wanted, end, parent), tty=process.terminal)
-        _hand_out(running, process, ends, ident)
-        return 0 if detach else _attend(running, ends)
+    running = launch(lambda end, parent: init.joiner(wanted, end, parent), tty=process.terminal)
+    _hand_out(running, process, ends, ident)
+    return 0 if detach else exit_code(os.waitpid(running.pid, 0)[1])
 
 
 def processes(records: Records, ident: str) -> list[int]:
@@ -264,26 +247,24 @@ def processes(records: Records, ident: str) -> list[int]:
 
 def pause(records: Records, ident: str) -> None:
     """Stop all processes of a container."""
-    freezer.freeze_group(freezer.group_in(_alive(records, ident, "created", "running").places))
+    freezer.freeze(_running(records, ident).pid, force=True)
 
 
 def resume(records: Records, ident: str) -> None:
     """Let them go on."""
-    freezer.thaw_group(freezer.group_in(_alive(records, ident, "paused").places))
+    freezer.thaw(_running(records, ident).pid, force=True)
 
 
-def _alive(records: Records, ident: str, *statuses: str) -> Record:
-    """Return a container that has one of these statuses; SandboxError for another."""
+def _running(records: Records, ident: str) -> Record:
     record = records.load(ident)
-    status = record.status()
-    if status not in statuses:
-        raise SandboxError(f"container {ident} is {status}, not {' or '.join(statuses)}", 1)
+    if record.status() not in ("created", "running"):
+        raise SandboxError("container not running", 1)
     return record
 
 
 def update(records: Records, ident: str, resources: Mapping[str, Any]) -> None:
     """Change the limits of a container: those named, the others stay."""
-    record = _alive(records, ident, "created", "running", "paused")
+    record = _running(records, ident)
     before = record.private["Resources"]
     after = {**before, **{key: {**_object(before.get(key)), **_object(value)} if isinstance(value, dict) else value
                           for key, value in resources.items()}}  # fmt: skip

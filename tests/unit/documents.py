@@ -31,7 +31,8 @@ IO = {
     "pressure_some_seconds": 0.0, "pressure_some_ratio": 0.0,
 }  # fmt: skip
 NETWORK = {
-    "shared_with_host": False, "shared_with": [], "receive_bytes": 5 * MIB, "transmit_bytes": MIB,
+    "shared_with_host": False, "shared_with": [], "shared_with_count": 0,
+    "receive_bytes": 5 * MIB, "transmit_bytes": MIB,
     "receive_bytes_per_second": 1024.0, "transmit_bytes_per_second": 512.0,
 }  # fmt: skip
 HOST = {
@@ -75,7 +76,7 @@ def document(*containers: Container, **changes: object) -> Document:
     row: dict[str, Any] = {
         "schema": 1, "taken_at": 1_700_093_600.0, "interval_seconds": 1.0, "host": HOST,
         "viewpoint": {"inside_container": False, "hidden_ancestors": False, "self": None},
-        "containers": list(containers), "problems": [], "denied": 0,
+        "containers": list(containers), "problems": [], "denied": 0, "denied_files": 0,
     }  # fmt: skip
     for key, value in changes.items():
         row[key] = {**row[key], **value} if isinstance(value, Mapping) else value

@@ -44,7 +44,7 @@ def document(*containers: Container, **given: Any) -> Document:  # noqa: ANN401
         "host": {"hostname": "h", "kernel": "6.18", "cpus": 2, "memory_bytes": 4 << 30, "memory_available_bytes": None,
                  "swap_bytes": 0, "boot_time": None, "load": [], "usage_cores": None, "memory_used_bytes": None},
         "viewpoint": {"inside_container": False, "hidden_ancestors": False, "self": None},
-        "containers": list(containers), "problems": [], "denied": 0,
+        "containers": list(containers), "problems": [], "denied": 0, "denied_files": 0,
     }  # fmt: skip
     return made | given  # type: ignore[return-value]
 

@@ -208,6 +208,20 @@ def test_self_is_the_container_we_run_in(tmp_path: Path, layout: str) -> None:
     assert (viewpoint["inside_container"], viewpoint["self"]) == (False, None)
 
 
+def test_many_in_one_network_namespace_are_counted(tmp_path: Path) -> None:
+    """Of many containers in one network namespace each names some others, never itself, and says how many there are."""
+    fake = FakeHost(tmp_path, "v2")
+    for number in range(30):
+        fake.process(100 + number, namespaces=own(number, net=4026560001))
+    with fake.open() as host:
+        rows = document(None, Observer(host).tick())["containers"]
+    assert len(rows) == 30
+    for row in rows:
+        assert len(set(row["network"]["shared_with"])) == 20
+        assert row["name"] not in row["network"]["shared_with"]
+        assert row["network"]["shared_with_count"] == 29
+
+
 def test_network_of_the_host_of_others_and_its_own(tmp_path: Path) -> None:
     """Who shares a network namespace is named, the host's traffic is nobody's, and loopback is no traffic."""
     fake = FakeHost(tmp_path, "v2").process(100, cgroups=f"/docker/{ID}", namespaces=own(1))
@@ -224,6 +238,7 @@ def test_network_of_the_host_of_others_and_its_own(tmp_path: Path) -> None:
     assert (host_net["shared_with_host"], host_net["receive_bytes"], host_net["shared_with"]) == (True, None, [])
     assert (first["shared_with_host"], first["shared_with"]) == (False, ["side-300"])
     assert second["shared_with"] == [OTHER[:12]]
+    assert (host_net["shared_with_count"], first["shared_with_count"]) == (0, 1)
     assert (first["receive_bytes"], first["transmit_bytes"], first["transmit_bytes_per_second"]) == (3000, 2000, 0)
     assert first["receive_bytes_per_second"] == pytest.approx(2000 / (found["interval_seconds"] or 0))
     assert {"host-network"} == {one["code"] for one in named(found, ID)["findings"]}

@@ -115,7 +115,7 @@ def test_refusals_are_counted_at_every_tick(tmp_path: Path) -> None:
     with Refusing(fake.root) as host:
         observer = Observer(host)
         ticks = [observer.tick() for _ in range(3)]
-    assert [tick.denied for tick in ticks] == [1, 1, 1]
+    assert [(tick.denied, tick.denied_files) for tick in ticks] == [(1, 0)] * 3
     assert [one(tick, ID).members for tick in ticks] == [(100,)] * 3
     assert ticks[-1].problems == ()
 

@@ -111,7 +111,18 @@ def test_what_could_not_be_seen_is_said() -> None:
     """Hidden processes and unreadable files are in the header."""
     shown = plain(header(document(denied=41, problems=["cannot parse \x1b", "another"]), Scene(), []))
     assert "41 processes hidden: access denied (CAP_SYS_PTRACE lifts most of that)" in shown
+    assert "not readable" not in shown
     assert "problem: cannot parse \\x1b (and 1 more)" in shown
+
+
+def test_header_says_what_was_denied_as_what_it_is() -> None:
+    """Files that may not be read are files, not processes that are hidden."""
+    shown = plain(header(document(denied=3, denied_files=2), Scene(), []))
+    assert "1 process hidden: access denied" in shown
+    assert "2 files not readable: access denied (CAP_DAC_READ_SEARCH lifts that)" in shown
+    shown = plain(header(document(denied=1, denied_files=1), Scene(), []))
+    assert "hidden" not in shown
+    assert "1 file not readable" in shown
 
 
 def test_hostile_names_never_reach_the_terminal() -> None:

@@ -155,6 +155,7 @@ def document_of(
         "containers": containers,
         "problems": [*problems, *doubles.told()],
         "denied": 0,
+        "denied_files": 0,
     }
 
 
