@@ -180,7 +180,9 @@ def parse(document: object, directory: str) -> Bundle:
     root = top.object("root")
     if not root.text("path"):
         raise SandboxError("config.json: root.path is missing", 1)
-    seccomp = linux.value.get("seccomp")
+    seccomp = linux.object("seccomp").value
+    if seccomp.get("listenerPath"):
+        raise SandboxError("config.json: linux.seccomp.listenerPath is not supported", 1)
     process = top.value.get("process")
     return Bundle(
         version=top.text("ociVersion"),

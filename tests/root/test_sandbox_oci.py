@@ -283,6 +283,9 @@ def test_a_terminal_is_sent_to_the_console_socket(runtime: Runtime) -> None:
         (("linux", "resources"), {"memory": {"limit": "x"}}, "linux.resources"),
         (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_JUMP"}, "seccomp"),
         (("hooks",), {"createContainer": [{"path": "/bin/false"}]}, "hook createContainer /bin/false: exit code 1"),
+        (("linux", "seccomp"), {"listenerPath": "/x"}, "linux.seccomp.listenerPath is not supported"),
+        (("linux", "rootfsPropagation"), "shared", "rootfsPropagation 'shared' is not supported"),
+        (("process", "rlimits"), [{"type": "RLIMIT_FLY", "soft": 1, "hard": 1}], "unknown RLIMIT_FLY"),
         (("process", "scheduler"), {"policy": "SCHED_FIFO"}, "process.scheduler is not supported"),
     ],
 )
