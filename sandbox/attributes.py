@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
+    "IPC_SYSCTLS",
+    "RESOURCES",
     "Attributes",
     "Ulimit",
     "attributes",

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from inspector.errors import ParseError
 from inspector.kernel import cgroup_v1, cgroup_v2
-from inspector.kernel.cgroups import ancestors
+from inspector.kernel.cgroups import ancestors, locate
 from inspector.kernel.controllers import Freezer
 from inspector.kernel.host import Host
 from inspector.kernel.process import read_stat
@@ -24,7 +24,7 @@ from sandbox.document import printable
 from sandbox.errors import SandboxError, describe
 from sandbox.subject import FAILED, Group, hold
 
-__all__ = ["freeze", "let_go", "read", "thaw"]
+__all__ = ["freeze", "freeze_group", "group_in", "let_go", "read", "thaw", "thaw_group"]
 
 FILES = {1: cgroup_v1.FILES["freezer"][0], 2: cgroup_v2.FILES["freezer"][0]}
 # By version: the file, what freezes, what thaws.
@@ -40,15 +40,28 @@ def read(group: Group) -> Freezer:
     return Freezer(**file.parse(Host().read(f"{group.place.directory}/{file.name}")))
 
 
-def freeze(pid: int, *, force: bool, started: int | None = None) -> str:
-    """Stop all processes of a process's container; returns what was done, when they have stopped.
+def group_in(places: Sequence[Place]) -> Group:
+    """Return a container's cgroup that its processes are stopped by; SandboxError where it has none."""
+    hierarchy = locate((place.hierarchy for place in places), "freezer")
+    for place in places:
+        if place.hierarchy == hierarchy:
+            return Group("freezer", place)
+    raise SandboxError("the container has no cgroup that could be frozen", FAILED)
 
-    Raises SandboxError where that cgroup is not the container's alone, or when
-    they do not stop within ten seconds: then they go on as before.
-    """
+
+def freeze(pid: int, *, force: bool, started: int | None = None) -> str:
+    """Stop all processes of a process's container; SandboxError where that cgroup is not the container's alone."""
     subject = hold(pid, started)
     group = subject.group("freezer")
     group.check(subject, force=force, stops=True)
+    return freeze_group(group)
+
+
+def freeze_group(group: Group) -> str:
+    """Stop all processes of a cgroup; returns what was done, when they have stopped.
+
+    Raises SandboxError when they do not stop within ten seconds: then they go on as before.
+    """
     if read(group).frozen:
         return f"frozen already: {group}"
     _set(group, frozen=True)
@@ -61,10 +74,15 @@ def freeze(pid: int, *, force: bool, started: int | None = None) -> str:
 
 
 def thaw(pid: int, *, force: bool, started: int | None = None) -> str:
-    """Let all processes of a process's container go on; returns what was done. SandboxError as for freeze()."""
+    """Let all processes of a process's container go on; SandboxError as for freeze()."""
     subject = hold(pid, started)
     group = subject.group("freezer")
     group.check(subject, force=force)
+    return thaw_group(group)
+
+
+def thaw_group(group: Group) -> str:
+    """Let all processes of a cgroup go on; returns what was done. SandboxError where a cgroup above it is frozen."""
     if not read(group).frozen and not _is_set(group):
         return f"not frozen: {group}"
     _set(group, frozen=False)

@@ -34,7 +34,7 @@ from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError, 
 from sandbox.inroot import in_root_open, make_directories, root_directory
 from sandbox.privileges import Rights
 from sandbox.sharing import NOTHING_SHARED, Joined, Sharing, write_time_offsets
-from sandbox.value import Value
+from sandbox.value import Value, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +65,10 @@ class Streams(Value):
 
 
 class Program(Value):
-    """What is executed, and as whom. `gate`: a FIFO to wait at, when all is done, for the byte that `start` writes."""
+    """What is executed, and as whom. `gate`: a FIFO to wait at, when all is done, for the byte that `start` writes.
+
+    `groups`: these and no others, whatever the container's files say.
+    """
 
     argv: tuple[str, ...]
     env: tuple[str, ...]
@@ -77,6 +80,8 @@ class Program(Value):
     init: bool = False
     die_with_parent: bool = True
     attributes: Attributes = NO_ATTRIBUTES
+    groups: tuple[int, ...] | None = None
+    umask: int = 0o022
     gate: int = -1
     at_start: Callable[[], None] = nothing
 
@@ -152,6 +157,7 @@ def descend(enter: Callable[[], None], role: Callable[[], NoReturn], channel: Ch
         reset_signals()
         # From here on an import would look for its file in the container: it fails instead.
         sys.meta_path.clear()
+        selfexec.identity()  # so that it is known where there may be no /proc
         os.setsid()
         enter()
         pid = os.fork()
@@ -192,7 +198,7 @@ def first_process(launch: Launch, channel: Channel) -> NoReturn:
     mounting.apply(launch.root, launch.mounts)
     launch.before_pivot()
     mounting.enter(launch.root)
-    os.umask(0o022)
+    os.umask(launch.program.umask)
     make_workdir(launch.program.workdir)
     if launch.read_only:
         mounting.make_root_read_only()
@@ -204,7 +210,7 @@ def joined_process(launch: Launch, channel: Channel) -> NoReturn:
     channel.expect(Proceed)
     os.setsid()
     syscalls.join_new_session_keyring()
-    os.umask(0o022)
+    os.umask(launch.program.umask)
     start(launch.program, channel, console=False)
 
 
@@ -213,6 +219,8 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
     group = users.read_users("/etc/group", users.GROUP_FIELDS)
     user = users.look_up(program.user, users.read_users("/etc/passwd", users.PASSWD_FIELDS), group)
     user = attributes.with_groups(user, program.attributes, group)
+    if program.groups is not None:
+        user = replace(user, groups=program.groups)
     environment = dict(item.split("=", 1) for item in program.env)
     environment.setdefault("HOME", user.home)
     if not environment["HOME"]:

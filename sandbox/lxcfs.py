@@ -13,7 +13,7 @@ from inspector.kernel.mounts import Mount
 from sandbox.errors import SandboxError
 from sandbox.rootfs import Bind
 
-__all__ = ["FSTYPE", "steps"]
+__all__ = ["FILES", "FSTYPE", "steps"]
 
 FSTYPE = "fuse.lxcfs"
 FILES = (

@@ -79,8 +79,7 @@ def make_root_read_only() -> None:
 def _do(root: int, step: Step) -> None:
     """Carry out one step below the descriptor `root`."""
     if isinstance(step, Mount):
-        with _target(root, step.target, plain=step.plain, user=not step.plain) as fd:
-            syscalls.mount(step.source or step.fstype, host_path(fd), step.fstype, step.flags, step.data or None)
+        _mount(root, step)
     elif isinstance(step, Bind):
         _bind(root, step)
     elif isinstance(step, Directory):
@@ -98,6 +97,32 @@ def _do(root: int, step: Step) -> None:
             _mask(root, path)
     else:
         _make_read_only(root, step.path)
+
+
+def _mount(root: int, step: Mount) -> None:
+    data = _with_mode(root, step) if step.fstype == "tmpfs" else step.data
+    flags = step.flags & ~MS_RDONLY if step.copy_up else step.flags
+    with _target(root, step.target, plain=step.plain, user=not step.plain) as fd:
+        syscalls.mount(step.source or step.fstype, host_path(fd), step.fstype, flags, data or None)
+        if step.copy_up:
+            from sandbox.filling import copy_up  # noqa: PLC0415  loaded in time by oci/plan.py, as it is long
+
+            copy_up(fd, root, step.target)
+    if flags != step.flags:
+        _remount_read_only(root, step.target)
+
+
+def _with_mode(root: int, step: Mount) -> str:
+    """Return the options of a filesystem in memory: it is as open as the directory that it hides, as in runc."""
+    if any(option.startswith("mode=") for option in step.data.split(",")):
+        return step.data
+    try:
+        fd = in_root_open(root, step.target)
+    except FileNotFoundError:
+        return step.data
+    mode = stat.S_IMODE(os.fstat(fd).st_mode)
+    os.close(fd)
+    return ",".join(filter(None, (step.data, f"mode={mode:o}")))
 
 
 def _foreign(root: int, step: Foreign) -> None:

@@ -78,7 +78,10 @@ class Layout(NamedTuple):
 
 
 class Mount(NamedTuple):
-    """A new filesystem on `target`; `plain` refuses a target that is reached through a symbolic link."""
+    """A new filesystem on `target`; `plain` refuses a target that is reached through a symbolic link.
+
+    `copy_up`: what the root has there is copied into it.
+    """
 
     fstype: str
     target: str
@@ -86,6 +89,7 @@ class Mount(NamedTuple):
     data: str = ""
     source: str = ""
     plain: bool = True
+    copy_up: bool = False
 
     def __str__(self) -> str:
         names = [name for name, bit in FLAG_NAMES.items() if self.flags & bit] + ([self.data] if self.data else [])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import struct
+from functools import cache
 
 from sandbox.errors import CommandNotExecutable
 
@@ -21,8 +22,9 @@ PT_INTERP = 3
 ELF64 = b"\x7fELF\x02"
 
 
+@cache
 def identity() -> tuple[int, int]:
-    """Return what tells our own executable from any other file."""
+    """Return what tells our own executable from any other file; remembered, for where there is no /proc."""
     own = os.stat("/proc/self/exe")
     return own.st_dev, own.st_ino
 

@@ -22,11 +22,12 @@ from sandbox.value import Value
 __all__ = ["Bundle", "Hook", "Mount", "Namespace", "Process", "parse", "parse_process", "read"]
 
 LARGEST_FILE = 16 << 20
+USUAL_UMASK = 0o022
 KINDS = ("mount", "pid", "network", "ipc", "uts", "user", "cgroup", "time")
 HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
 OF_A_PROCESS = ("scheduler", "ioPriority", "execCPUAffinity")
-UNSUPPORTED = ("intelRdt", "personality", "mountLabel", "timeOffsets", "memoryPolicy", "netDevices")
+UNSUPPORTED = ("intelRdt", "personality", "mountLabel", "memoryPolicy", "netDevices")
 
 
 class Namespace(Value):
@@ -55,7 +56,10 @@ class Hook(Value):
 
 
 class Process(Value):
-    """What is started, and as whom. Capability names are without CAP_; `console` is rows and columns."""
+    """What is started, and as whom. Capability names are without CAP_; `console` is rows and columns.
+
+    `unknown` are capabilities that this machine does not have: it starts without, and a warning is due.
+    """
 
     args: tuple[str, ...]
     env: tuple[str, ...]
@@ -63,9 +67,11 @@ class Process(Value):
     uid: int
     gid: int
     groups: tuple[int, ...]
+    umask: int
     terminal: bool
     console: tuple[int, int]
     bounding: frozenset[str]
+    unknown: tuple[str, ...]
     sets: Sets
     rlimits: tuple[tuple[str, int, int], ...]
     oom_score_adj: int | None
@@ -93,6 +99,7 @@ class Bundle(Value):
     resources: Mapping[str, Any]
     devices: tuple[Mapping[str, Any], ...]
     sysctls: tuple[tuple[str, str], ...]
+    time_offsets: tuple[tuple[str, int], ...]
     seccomp: str
     masked: tuple[str, ...]
     readonly: tuple[str, ...]
@@ -177,6 +184,9 @@ def parse(document: object, directory: str) -> Bundle:
     for key in UNSUPPORTED:
         if linux.value.get(key):
             raise SandboxError(f"config.json: linux.{key} is not supported", 1)
+    propagation = linux.text("rootfsPropagation")
+    if propagation not in ("", "private", "rprivate", "slave", "rslave"):
+        raise SandboxError(f"config.json: linux.rootfsPropagation {propagation!r} is not supported", 1)
     root = top.object("root")
     if not root.text("path"):
         raise SandboxError("config.json: root.path is missing", 1)
@@ -200,6 +210,7 @@ def parse(document: object, directory: str) -> Bundle:
         resources=linux.object("resources").value,
         devices=tuple(each.value for each in linux.objects("devices")),
         sysctls=linux.pairs("sysctl"),
+        time_offsets=_time_offsets(linux.object("timeOffsets")),
         seccomp=json.dumps(seccomp) if seccomp else "",
         masked=linux.texts("maskedPaths"),
         readonly=linux.texts("readonlyPaths"),
@@ -208,7 +219,10 @@ def parse(document: object, directory: str) -> Bundle:
 
 
 def _domainname(top: _Reader, linux: _Reader) -> str:
-    name = top.text("domainname")
+    name, own = top.text("domainname"), any(one.kind == "uts" for one in _namespaces(linux))
+    for key in ("hostname", "domainname"):
+        if top.text(key) and not own:
+            raise SandboxError(f"config.json: {key} needs a uts namespace: without it is this machine's", 1)
     if name and dict(linux.pairs("sysctl")).get("kernel.domainname", name) != name:
         raise SandboxError("config.json: domainname and linux.sysctl kernel.domainname are not the same", 1)
     return name
@@ -220,6 +234,13 @@ def _cgroups_path(path: str) -> str:
     if ".." in path.split("/"):
         raise SandboxError(f"config.json: linux.cgroupsPath {path!r} holds '..'", 1)
     return path
+
+
+def _time_offsets(clocks: _Reader) -> tuple[tuple[str, int], ...]:
+    offsets = {name: clocks.object(name) for name in clocks.value}
+    if any(offset.get("nanosecs", int, 0) for offset in offsets.values()):
+        raise SandboxError("config.json: linux.timeOffsets: whole seconds only", 1)
+    return tuple((name, offset.get("secs", int, 0)) for name, offset in offsets.items())
 
 
 def _mount(entry: _Reader) -> Mount:
@@ -284,7 +305,9 @@ def parse_process(document: object) -> Process:
     env = entry.texts("env")
     if not all("=" in item for item in env):
         raise SandboxError("config.json: process.env has an entry without '='", 1)
-    capabilities = {name: _capabilities(entry.object("capabilities"), name) for name in SETS}
+    given = entry.object("capabilities")
+    asked = {name: frozenset(each.removeprefix("CAP_") for each in given.texts(name)) for name in SETS}
+    capabilities = {name: found & ALL for name, found in asked.items()}
     limits = [(each.text("type"), each.get("soft", int, 0), each.get("hard", int, 0)) for each in
               entry.objects("rlimits")]  # fmt: skip
     groups = user.get("additionalGids", list, [])
@@ -296,21 +319,16 @@ def parse_process(document: object) -> Process:
         uid=user.get("uid", int, 0),
         gid=user.get("gid", int, 0),
         groups=tuple(groups),
+        umask=user.get("umask", int, USUAL_UMASK) & 0o777,
         terminal=entry.get("terminal", bool, False),
         console=(console.get("height", int, 0), console.get("width", int, 0)),
         bounding=capabilities["bounding"],
+        unknown=tuple(sorted(frozenset().union(*asked.values()) - ALL)),
         sets=Sets(*(mask(capabilities[name]) for name in SETS[1:])),
         rlimits=tuple(limits),
         oom_score_adj=entry.get("oomScoreAdj", int, None),
         no_new_privileges=entry.get("noNewPrivileges", bool, False),
     )
-
-
-def _capabilities(entry: _Reader, name: str) -> frozenset[str]:
-    found = frozenset(each.removeprefix("CAP_") for each in entry.texts(name))
-    if unknown := found - ALL:
-        raise SandboxError(f"config.json: process.capabilities.{name}: unknown {', '.join(sorted(unknown))}", 1)
-    return found
 
 
 def _check_all(values: list[Any], good: Callable[[Any], bool], where: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sandbox.capabilities import NAMES
 from sandbox.oci.bundle import HOOKS, KINDS
-from sandbox.oci.options import FLAGS, PRIVATE
+from sandbox.oci.options import COPY_UP, FLAGS, PRIVATE
 
 __all__ = ["features"]
 
@@ -17,7 +17,7 @@ def features() -> dict[str, Any]:
         "ociVersionMin": "1.0.0",
         "ociVersionMax": "1.2.0",
         "hooks": list(HOOKS),
-        "mountOptions": sorted({*FLAGS, *PRIVATE}),
+        "mountOptions": sorted({*FLAGS, *PRIVATE, COPY_UP}),
         "linux": {
             "namespaces": sorted(KINDS),
             "capabilities": [f"CAP_{name}" for name in NAMES],

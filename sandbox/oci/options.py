@@ -53,10 +53,20 @@ FLAGS = {
     "strictatime": (MS_STRICTATIME, 0),
     "nostrictatime": (0, MS_STRICTATIME),
 }
-# Nothing of a container's mounts goes out, and of the host's nothing comes in: what is asked for is no less.
+# Nothing of a container's mounts goes out; what a slave is told of comes in.
 PRIVATE = frozenset({"private", "rprivate", "slave", "rslave", "unbindable", "runbindable"})
-REFUSED = frozenset({"shared", "rshared", "remount", "tmpcopyup", "idmap", "ridmap", "copy-symlink"})
+REFUSED = frozenset(
+    {"shared", "rshared", "remount", "idmap", "ridmap", "copy-symlink", "src-nofollow", "dest-nofollow"}
+)
+COPY_UP = "tmpcopyup"
 ACCESS = frozenset("rwm")
+# memory.kernel is none of them: the kernel itself keeps no such limit since 5.16.
+UNSUPPORTED = {
+    "": ("network", "rdma", "unified"),
+    "cpu.": ("idle", "realtimePeriod", "realtimeRuntime"),
+    "memory.": ("kernelTCP",),
+    "blockIO.": ("leafWeight", "leafWeightDevice", "weightDevice"),
+}
 THROTTLES = {
     "throttleReadBpsDevice": "read_bps",
     "throttleWriteBpsDevice": "write_bps",
@@ -66,24 +76,30 @@ THROTTLES = {
 
 
 class Options(NamedTuple):
-    """MS_* flags, and what the filesystem itself reads."""
+    """MS_* flags, what the filesystem itself reads, and what is neither."""
 
     flags: int
     data: str
+    propagation: str
+    copy_up: bool
 
 
 def parse_options(options: Iterable[str], where: str) -> Options:
     """Sort the options of a mount; SandboxError for one that cannot be kept."""
-    flags, data = 0, []
+    flags, data, propagation, copy_up = 0, [], "", False
     for option in options:
         if option in FLAGS:
             wanted, unwanted = FLAGS[option]
             flags = (flags | wanted) & ~unwanted
         elif option in REFUSED or option.startswith(("idmap=", "ridmap=")):
             raise SandboxError(f"config.json: mount {where}: the option {option!r} is not supported", 1)
-        elif option not in PRIVATE:
+        elif option in PRIVATE:
+            propagation = option
+        elif option == COPY_UP:
+            copy_up = True
+        else:
             data.append(option)
-    return Options(flags, ",".join(data))
+    return Options(flags, ",".join(data), propagation, copy_up)
 
 
 def limits_of(resources: Mapping[str, Any]) -> Limits:
@@ -104,8 +120,10 @@ def _checked(where: str) -> Iterator[None]:
 def _limits(resources: Mapping[str, Any]) -> Limits:
     memory, cpu = resources.get("memory") or {}, resources.get("cpu") or {}
     block, pids = resources.get("blockIO") or {}, (resources.get("pids") or {}).get("limit")
-    if cpu.get("realtimeRuntime") or cpu.get("realtimePeriod"):
-        raise SandboxError("config.json: linux.resources.cpu: a share of real time is not supported", 1)
+    for name, asked in (("", resources), ("cpu.", cpu), ("memory.", memory), ("blockIO.", block)):
+        for key in UNSUPPORTED[name]:
+            if asked.get(key):
+                raise SandboxError(f"config.json: linux.resources.{name}{key} is not supported", 1)
     limit, swap = memory.get("limit") or None, memory.get("swap") or None
     limit = None if limit == UNLIMITED else limit
     return Limits(

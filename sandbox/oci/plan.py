@@ -6,17 +6,17 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 
-from sandbox import capabilities, cgroup, init, rootfs, syscalls
-from sandbox.attributes import Attributes, Ulimit, load
+from sandbox import capabilities, cgroup, init, lxcfs, rootfs, syscalls
+from sandbox.attributes import IPC_SYSCTLS, RESOURCES, Attributes, Ulimit, load
 from sandbox.devices import NODES
 from sandbox.errors import SandboxError
-from sandbox.oci.bundle import Bundle, Mount, Process
+from sandbox.oci.bundle import Bundle, Mount, Namespace, Process
 from sandbox.oci.hooks import Inside
 from sandbox.oci.options import Options, device_rules, limits_of, parse_options
 from sandbox.overlays import Root
 from sandbox.privileges import Rights
 from sandbox.seccomp.filters import filter_of
-from sandbox.sharing import Joined
+from sandbox.sharing import Joined, Sharing
 from sandbox.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC
 from sandbox.userns import Users
 
@@ -32,7 +32,13 @@ FLAGS = {
     "user": syscalls.CLONE_NEWUSER,
     "mount": syscalls.CLONE_NEWNS,
 }
+# Which settings each namespace has of its own: by name, and all in these folders.
+SYSCTLS = {"ipc": IPC_SYSCTLS, "network": frozenset[str](), "uts": frozenset({"kernel.domainname"})}
+FOLDERS = {"ipc": ("fs.mqueue.",), "network": ("net.",), "uts": ()}
+NAMESPACE_FILES = {"ipc": "ipc", "network": "net", "uts": "uts"}
 KERNELS_OWN = ("/proc", "/sys", "/dev")
+# What may be bound over the kernel's own files, as in runc (rootfs_linux.go): all of them, and what lxcfs tells.
+OVER_PROC = ("/proc", *(f"/{path}" for path in lxcfs.FILES), "/proc/net/dev")
 DEVICE_KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 # What a bind mount can be told beside ro: MOUNT_ATTR_* of mount_setattr(2).
 ATTRIBUTES = {MS_NOSUID: 2, MS_NODEV: 4, MS_NOEXEC: 8}
@@ -44,6 +50,7 @@ def launch_of(
     bundle: Bundle, process: Process, places: Sequence[cgroup.Place], root: str, gate: int, inside: Inside
 ) -> init.Launch:
     """Return how a bundle's container is made; `root` is where filters are kept, `gate` the FIFO that `start` opens."""
+    _check_sysctls(bundle)
     joined = [one for one in bundle.namespaces if one.path]
     steps = cgroup.plan(limits_of(bundle.resources), places, all_devices=True)
     rules = device_rules(bundle.resources)
@@ -57,10 +64,24 @@ def launch_of(
         root=Root(rootfs.Mount("", bundle.root, MS_BIND | MS_REC, "", bundle.root)),
         mounts=tuple(_steps(bundle, places)),
         shared=tuple(Joined(_open_namespace(one.path, one.kind), FLAGS[one.kind]) for one in joined),
+        sharing=Sharing(time_offsets=bundle.time_offsets),
         hostname=bundle.hostname,
         read_only=bundle.read_only,
         before_pivot=inside.before_pivot,
     )
+
+
+def _check_sysctls(bundle: Bundle) -> None:
+    """Refuse kernel settings that are not those of a namespace of the container's: they would be this machine's."""
+    for name, _ in bundle.sysctls:
+        kind = next((kind for kind, ours in SYSCTLS.items() if name in ours or name.startswith(FOLDERS[kind])), "")
+        if not any(one.kind == kind and not _is_ours(one) for one in bundle.namespaces):
+            raise SandboxError(f"config.json: linux.sysctl {name} is not allowed: it would be this machine's", 1)
+
+
+def _is_ours(joined: Namespace) -> bool:
+    """Tell whether a namespace is the one that we are in."""
+    return bool(joined.path) and os.path.samefile(joined.path, f"/proc/self/ns/{NAMESPACE_FILES[joined.kind]}")
 
 
 def _open_namespace(path: str, kind: str) -> int:
@@ -79,7 +100,6 @@ def program_of(
     attributes = Attributes(
         ulimits=tuple(_ulimit(*limit) for limit in process.rlimits),
         sysctls=(*bundle.sysctls, *domain),
-        groups=tuple(map(str, process.groups)),
         oom_score_adj=process.oom_score_adj,
     )
     load(attributes)
@@ -90,7 +110,9 @@ def program_of(
         user=f"{process.uid}:{process.gid}",
         rights=Rights(capabilities.mask(process.bounding), process.no_new_privileges, chosen, process.sets),
         tty=process.terminal,
-        streams=init.Streams(0, 1, 2),
+        streams=init.Streams(0, 1, 2, owned=True),
+        groups=process.groups,
+        umask=process.umask,
         die_with_parent=False,
         attributes=attributes,
         gate=gate,
@@ -100,6 +122,8 @@ def program_of(
 
 def _ulimit(name: str, soft: int, hard: int) -> Ulimit:
     plain = name.removeprefix("RLIMIT_").lower()
+    if plain not in RESOURCES:
+        raise SandboxError(f"config.json: process.rlimits: unknown {name}", 1)
     # The kernel's "none" is the largest unsigned number, here as in JSON.
     return Ulimit(plain, *(-1 if number >= 1 << 63 else number for number in (soft, hard)))
 
@@ -113,7 +137,12 @@ def _steps(bundle: Bundle, places: Sequence[cgroup.Place]) -> Iterator[rootfs.St
             yield _bind(bundle, mount, options)
         else:
             plain = f"{mount.destination}/".startswith(tuple(f"{path}/" for path in KERNELS_OWN))
-            yield rootfs.Mount(mount.kind, mount.destination, options.flags, options.data, mount.source, plain)
+            if options.copy_up:
+                if mount.kind != "tmpfs":
+                    raise SandboxError(f"config.json: mount {mount.destination}: only a tmpfs copies up", 1)
+                import sandbox.filling  # noqa: F401, PLC0415  from the fork on nothing is imported
+            yield rootfs.Mount(mount.kind, mount.destination, options.flags, options.data, mount.source, plain,
+                               options.copy_up)  # fmt: skip
     yield from _devices(bundle)
     yield from (rootfs.ReadOnly(path) for path in bundle.readonly)
     yield from (rootfs.Mask(path) for path in bundle.masked)
@@ -125,7 +154,16 @@ def _bind(bundle: Bundle, mount: Mount, options: Options) -> rootfs.Bind:
         raise SandboxError(f"config.json: mount {mount.destination}: {source}: no such file or directory", 1)
     attributes = sum(bit for flag, bit in ATTRIBUTES.items() if options.flags & flag)
     read_only, below = bool(options.flags & MS_RDONLY), bool(options.flags & MS_REC)
-    return rootfs.Bind(source, mount.destination, read_only, below=below, read_only_below=False, attributes=attributes)
+    return rootfs.Bind(
+        source,
+        mount.destination,
+        read_only,
+        own=mount.destination in OVER_PROC or f"{mount.destination}/".startswith("/sys/"),
+        below=below,
+        read_only_below=False,
+        propagation=options.propagation,
+        attributes=attributes,
+    )
 
 
 def _cgroups(target: str, options: Options, places: Sequence[cgroup.Place], *, own: bool) -> Iterator[rootfs.Step]:
@@ -158,6 +196,8 @@ def _devices(bundle: Bundle) -> Iterator[rootfs.Step]:
     dev = [mount for mount in bundle.mounts if mount.destination == "/dev"]
     if dev and {"bind", "rbind"} & {dev[-1].kind, *dev[-1].options}:
         return  # the machine's own, which has them all
+    if not dev and os.path.islink(f"{bundle.root}/dev"):
+        raise SandboxError(f"{bundle.root}/dev is a symbolic link, and nothing is mounted over it: refused", 1)
     bound = bundle.ids is not None
     given = {os.path.normpath(str(each.get("path"))): each for each in bundle.devices}
     for name, major, minor in NODES:
@@ -171,6 +211,7 @@ def _devices(bundle: Bundle) -> Iterator[rootfs.Step]:
             raise SandboxError(f"config.json: linux.devices: {path!r} is no device", 1)
         mode = each.get("fileMode")
         yield rootfs.Node(path, kind, int(each.get("major", 0)), int(each.get("minor", 0)),
-                          0o666 if mode is None else int(mode) & 0o777, bind=bound)  # fmt: skip
+                          0o666 if mode is None else int(mode) & 0o777, bind=bound,
+                          owner=(int(each.get("uid") or 0), int(each.get("gid") or 0)))  # fmt: skip
     for path, text in rootfs.LINKS:
         yield rootfs.Link(path, text)

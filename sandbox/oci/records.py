@@ -14,7 +14,7 @@ import re
 import shutil
 from typing import Any
 
-from sandbox import document
+from sandbox import document, freezer
 from sandbox.cgroup import Place
 from sandbox.errors import SandboxError
 from sandbox.liveness import boot_id, start_time
@@ -59,11 +59,14 @@ class Record:
         return found
 
     def status(self) -> str:
-        """Return creating, created, running or stopped; a paused one is running here."""
+        """Return creating, created, running, paused or stopped."""
         if not self.pid:
             return "creating"
         if self.private["BootId"] != boot_id() or start_time(self.pid) != self.private["StartTime"]:
             return "stopped"
+        with contextlib.suppress(SandboxError, OSError):  # no freezer is mounted here, or the container just ended
+            if freezer.read(freezer.group_in(self.places)).frozen:
+                return "paused"
         return "created" if os.path.exists(self.gate) else "running"
 
     def born(self, pid: int) -> None:

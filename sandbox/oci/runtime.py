@@ -25,14 +25,15 @@ from sandbox import cgroup, freezer, init, terminal, updating
 from sandbox.commands.output import complain
 from sandbox.conversation import Running, launch
 from sandbox.errors import SandboxError
+from sandbox.foreground import attend
 from sandbox.limits import Limits
 from sandbox.oci import bundle as bundles
 from sandbox.oci import hooks, options, plan
 from sandbox.oci.records import Record, Records
-from sandbox.signals import exit_code
+from sandbox.signals import blocked_signals
 from sandbox.value import replace
 
-__all__ = ["Ends", "create", "delete", "execute", "kill", "pause", "processes", "resume", "start", "update", "wait"]
+__all__ = ["Ends", "create", "delete", "execute", "kill", "pause", "processes", "resume", "run", "start", "update"]
 
 LOWEST_DESCRIPTOR = 64
 DEFAULT_PARENT = "/cgscope-oci"
@@ -45,13 +46,18 @@ class Ends(NamedTuple):
     pid_file: str = ""
 
 
-def create(records: Records, ident: str, directory: str, ends: Ends) -> None:
-    """Make a container from a bundle, up to its program's start; on an error nothing is left."""
+def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: bool = False) -> Running:
+    """Make a container from a bundle, up to its program's start; on an error nothing is left.
+
+    `stays`: the caller serves its terminal, where no other does.
+    """
     bundle = bundles.read(directory)
     process = bundle.process
     if process is None:
         raise SandboxError("config.json: process is missing", 1)
-    _check(bundle, process.terminal, ends)
+    _check(process, ends, stays=stays)
+    if not os.path.isdir(bundle.root):
+        raise SandboxError(f"config.json: root.path {bundle.root}: no such directory", 1)
     record = records.add(ident, bundle.directory)
     made: list[str] = []
     places: tuple[cgroup.Place, ...] = ()
@@ -78,6 +84,23 @@ def create(records: Records, ident: str, directory: str, ends: Ends) -> None:
     except BaseException:
         _undo(record, places, made)
         raise
+    return running
+
+
+def run(records: Records, ident: str, directory: str, ends: Ends, *, keep: bool) -> int:
+    """Make a container, start it, stay with it, and remove it unless it is to be kept; returns its exit code."""
+    with blocked_signals():
+        running = create(records, ident, directory, ends, stays=True)
+        start(records, ident)
+        code = _attend(running, ends)
+    if not keep:
+        delete(records, ident, force=True)
+    return code
+
+
+def _attend(running: Running, ends: Ends) -> int:
+    console = None if ends.console_socket else running.console
+    return attend(running.pid, running.pidfd, console, interactive=True)
 
 
 def _open_gate(path: str) -> int:
@@ -89,11 +112,11 @@ def _open_gate(path: str) -> int:
         os.close(fd)
 
 
-def _check(bundle: bundles.Bundle, tty: bool, ends: Ends) -> None:
-    if tty and not ends.console_socket:
+def _check(process: bundles.Process, ends: Ends, *, stays: bool) -> None:
+    if process.terminal and not (ends.console_socket or stays):
         raise SandboxError("a terminal is asked for: --console-socket says where it is to be sent", 1)
-    if not os.path.isdir(bundle.root):
-        raise SandboxError(f"config.json: root.path {bundle.root}: no such directory", 1)
+    if process.unknown:
+        complain(SandboxError(f"warning: left out, as no such capability is known: {', '.join(process.unknown)}"))
 
 
 def _places(bundle: bundles.Bundle, ident: str) -> tuple[cgroup.Place, ...]:
@@ -116,7 +139,8 @@ def _hand_out(running: Running, process: bundles.Process, ends: Ends, name: str)
         rows, columns = process.console
         if rows and columns:
             terminal.set_size(running.console, rows, columns)
-        _send(ends.console_socket, running.console, name)
+        if ends.console_socket:
+            _send(ends.console_socket, running.console, name)
     if ends.pid_file:
         with open(f"{ends.pid_file}.new", "w", encoding="ascii") as file:
             file.write(str(running.pid))
@@ -143,9 +167,7 @@ def _undo(record: Record, places: tuple[cgroup.Place, ...], made: list[str]) -> 
 
 def start(records: Records, ident: str) -> None:
     """Let a created container's program begin."""
-    record = records.load(ident)
-    if record.status() != "created":
-        raise SandboxError(f"cannot start a container that is {record.status()}", 1)
+    record = _alive(records, ident, "created")
     try:
         gate = os.open(record.gate, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -182,11 +204,6 @@ def _signal(record: Record, number: int) -> None:
         os.close(pidfd)
 
 
-def wait(records: Records, ident: str) -> int:
-    """Wait for the end of a container that this process made, and return its exit code."""
-    return exit_code(os.waitpid(records.load(ident).pid, 0)[1])
-
-
 def kill(records: Records, ident: str, number: int, *, everything: bool) -> None:
     """Send a signal to the first process, or to all."""
     record = records.load(ident)
@@ -194,10 +211,12 @@ def kill(records: Records, ident: str, number: int, *, everything: bool) -> None
         for pid in cgroup.pids(record.places):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-        return
-    if record.status() not in ("created", "running"):
+    elif record.status() in ("creating", "stopped"):
         raise SandboxError("container not running", 1)
-    _signal(record, number)
+    else:
+        _signal(record, number)
+    if number == signal.SIGKILL:
+        freezer.let_go(record.places)  # on v1 what is frozen does not even die
 
 
 def delete(records: Records, ident: str, *, force: bool) -> None:
@@ -209,12 +228,12 @@ def delete(records: Records, ident: str, *, force: bool) -> None:
             return
         raise
     status = record.status()
-    if status in ("created", "running", "creating") and not force:
+    if status != "stopped" and not force:
         raise SandboxError(f"cannot delete container {ident} that is not stopped: {status}", 1)
     told = {**record.spoken(), "status": "stopped", "pid": 0}
     after = _bundle(record).hooks["poststop"] if os.path.exists(f"{record.directory}/config.json") else ()
     cgroup.kill(record.places)
-    freezer.let_go(record.places)  # on v1 what is frozen does not even die
+    freezer.let_go(record.places)  # as in kill()
     cgroup.remove(record.places, record.private["MadeCgroups"])
     record.remove()
     for hook in after:
@@ -226,18 +245,16 @@ def delete(records: Records, ident: str, *, force: bool) -> None:
 
 def execute(records: Records, ident: str, document: object, ends: Ends, *, detach: bool) -> int:
     """Run one more program in a container; returns its exit code, or 0 at once with `detach`."""
-    record = records.load(ident)
+    record = _alive(records, ident, "created", "running")
     process = bundles.parse_process(document)
-    if record.status() not in ("created", "running"):
-        raise SandboxError(f"cannot exec in a {record.status()} container", 1)
-    if process.terminal and not ends.console_socket:
-        raise SandboxError("a terminal is asked for: --console-socket says where it is to be sent", 1)
+    _check(process, ends, stays=not detach)
     steps = tuple(step for step in cgroup.plan(Limits(), record.places) if step.phase == cgroup.JOIN)
     program = plan.program_of(_bundle(record), process, records.root)
     wanted = init.Launch(program, steps, join=(record.pid, os.pidfd_open(record.pid)))
-    running = launch(lambda end, parent: init.joiner(wanted, end, parent), tty=process.terminal)
-    _hand_out(running, process, ends, ident)
-    return 0 if detach else exit_code(os.waitpid(running.pid, 0)[1])
+    with blocked_signals():
+        running = launch(lambda end, parent: init.joiner(wanted, end, parent), tty=process.terminal)
+        _hand_out(running, process, ends, ident)
+        return 0 if detach else _attend(running, ends)
 
 
 def processes(records: Records, ident: str) -> list[int]:
@@ -247,24 +264,26 @@ def processes(records: Records, ident: str) -> list[int]:
 
 def pause(records: Records, ident: str) -> None:
     """Stop all processes of a container."""
-    freezer.freeze(_running(records, ident).pid, force=True)
+    freezer.freeze_group(freezer.group_in(_alive(records, ident, "created", "running").places))
 
 
 def resume(records: Records, ident: str) -> None:
     """Let them go on."""
-    freezer.thaw(_running(records, ident).pid, force=True)
+    freezer.thaw_group(freezer.group_in(_alive(records, ident, "paused").places))
 
 
-def _running(records: Records, ident: str) -> Record:
+def _alive(records: Records, ident: str, *statuses: str) -> Record:
+    """Return a container that has one of these statuses; SandboxError for another."""
     record = records.load(ident)
-    if record.status() not in ("created", "running"):
-        raise SandboxError("container not running", 1)
+    status = record.status()
+    if status not in statuses:
+        raise SandboxError(f"container {ident} is {status}, not {' or '.join(statuses)}", 1)
     return record
 
 
 def update(records: Records, ident: str, resources: Mapping[str, Any]) -> None:
     """Change the limits of a container: those named, the others stay."""
-    record = _running(records, ident)
+    record = _alive(records, ident, "created", "running", "paused")
     before = record.private["Resources"]
     after = {**before, **{key: {**_object(before.get(key)), **_object(value)} if isinstance(value, dict) else value
                           for key, value in resources.items()}}  # fmt: skip

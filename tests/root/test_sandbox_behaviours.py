@@ -13,7 +13,7 @@ from tests.root.test_sandbox_images import busybox_layer, load
 from tests.testbed.commands import Sandbox
 from tests.testbed.image_archives import entry, folder
 
-pytestmark = [pytest.mark.root, pytest.mark.vm]
+pytestmark = pytest.mark.root
 
 PASSWD = b"root:x:0:0::/root:/bin/sh\ndaemon:x:1:1::/usr/sbin:/bin/sh\n"
 GROUP = b"root:x:0:\ndaemon:x:1:\nwheel:x:10:root\n"
@@ -74,6 +74,7 @@ def test_who_a_program_is(sandbox: Sandbox, image: str) -> None:
         assert (done.returncode, len(done.stderr.splitlines()), text in done.stderr) == (126, 1, True), options
 
 
+@pytest.mark.vm
 def test_what_is_around_it(sandbox: Sandbox, image: str) -> None:
     """B044, B063, B072, B074, B075, T16: devices, umask, names, its own cgroup, no other's processes, its mounts."""
     done = sandbox("run", "--rm", "-h", "h.example", image, "sh", "-c", DEVICES)
@@ -101,6 +102,7 @@ def test_rights_to_mount(sandbox: Sandbox, image: str) -> None:
     assert sandbox("run", "--rm", "--privileged", image, "sh", "-c", script).stdout == "mounted\n"
 
 
+@pytest.mark.vm
 def test_what_was_added_ends_with_it(sandbox: Sandbox, image: str) -> None:
     """B105: a program of `exec` does not hold up a stop, and is gone with the first process."""
     sandbox("run", "-d", "--name", "one", image, "sh", "-c", "trap exit TERM; while :; do sleep 0.05; done")

@@ -165,11 +165,11 @@ def _unmount(below: str) -> None:
 
 
 @contextlib.contextmanager
-def podman(name: str, *arguments: str, command: Sequence[str] = SLEEP) -> Iterator[Box]:
-    """Run one Podman container."""
+def podman(name: str, *arguments: str, command: Sequence[str] = SLEEP, runtime: str = "runc") -> Iterator[Box]:
+    """Run one Podman container on an OCI runtime."""
     need("podman", "runc", "conmon")
     with tempfile.TemporaryDirectory(prefix="podman") as below, tidied("libpod_parent", "libpod-"):
-        base = [*_podman(below), "--runtime", "runc", "--cgroup-manager", "cgroupfs"]
+        base = [*_podman(below), "--runtime", runtime, "--cgroup-manager", "cgroupfs"]
 
         def call(*words: str) -> str:
             return run([*base, *words]).stdout
@@ -190,8 +190,8 @@ def podman(name: str, *arguments: str, command: Sequence[str] = SLEEP) -> Iterat
 
 
 @contextlib.contextmanager
-def containerd(name: str, *arguments: str, command: Sequence[str] = SLEEP) -> Iterator[Box]:
-    """Run one `ctr` container under a containerd of our own."""
+def containerd(name: str, *arguments: str, command: Sequence[str] = SLEEP, runtime: str = "runc") -> Iterator[Box]:
+    """Run one `ctr` container on an OCI runtime, under a containerd of our own."""
     need("containerd", "ctr", "runc", "podman")
     with tempfile.TemporaryDirectory(prefix="containerd") as below, tidied("default"):
         daemon = ["containerd", "--root", f"{below}/root", "--state", f"{below}/state", "--address", f"{below}/sock"]
@@ -203,7 +203,8 @@ def containerd(name: str, *arguments: str, command: Sequence[str] = SLEEP) -> It
             until(lambda: "Server:" in call("version", check=False), "containerd")
             call("images", "import", oci_archive(below))
             try:
-                call("run", "-d", *arguments, "--runtime", "io.containerd.runc.v2", IMAGE, name, *command)
+                chosen = ("--runtime", "io.containerd.runc.v2", "--runc-binary", runtime)
+                call("run", "-d", *arguments, *chosen, IMAGE, name, *command)
                 yield Box(lambda words: call("task", "exec", "--exec-id", "inside", name, *words), call)
             finally:
                 call("task", "kill", "-s", "KILL", name, check=False)

@@ -13,7 +13,7 @@ from sandbox.devices import DEFAULT_RULES, Rule
 from sandbox.errors import SandboxError
 from sandbox.limits import UNLIMITED, Limits, Throttle
 from sandbox.oci.bundle import Bundle, Namespace, parse
-from sandbox.oci.options import device_rules, limits_of, parse_options
+from sandbox.oci.options import Options, device_rules, limits_of, parse_options
 from sandbox.syscalls import MS_BIND, MS_NODEV, MS_NOSUID, MS_RDONLY, MS_REC
 
 JSON = st.recursive(
@@ -71,9 +71,11 @@ def test_whatever_the_resources_are(key: str, value: object) -> None:
 
 
 def test_options_of_a_mount() -> None:
-    """Flags are the kernel's, the last of two wins, propagation that is private is, the rest is the filesystem's."""
+    """Flags are the kernel's, the last of two wins, propagation is private, the rest is the filesystem's."""
     found = parse_options(("rbind", "ro", "nosuid", "nodev", "dev", "rprivate", "size=5k", "mode=755"), "/x")
-    assert found == (MS_BIND | MS_REC | MS_RDONLY | MS_NOSUID, "size=5k,mode=755")
+    assert (found.flags, found.data) == (MS_BIND | MS_REC | MS_RDONLY | MS_NOSUID, "size=5k,mode=755")
+    assert (found.propagation, found.copy_up) == ("rprivate", False)
+    assert parse_options(("tmpcopyup", "size=5k"), "/x") == Options(0, "size=5k", "", copy_up=True)
     assert parse_options(("nodev", "ro", "rw"), "/x").flags == MS_NODEV
     with pytest.raises(SandboxError, match=r"mount /x: the option 'rshared' is not supported"):
         parse_options(("rshared",), "/x")
