@@ -35,6 +35,7 @@ def ground(tmp_path: Path) -> Iterator[Path]:
         return
     image, place = tmp_path / "image", tmp_path / "disk"
     place.mkdir()
+    run(["modprobe", "loop"])
     run(["truncate", "-s", "64M", str(image)])
     run(["mkfs.ext4", "-q", str(image)])
     run(["mount", "-o", "loop", str(image), str(place)])
@@ -120,7 +121,7 @@ def test_each_has_ids_of_its_own(users: Sandbox, rootfs: str, ground: Path) -> N
     assert os.listdir(ground / "state" / "userns") == [str(second[1])]
 
 
-def test_joined_by_exec_enter_and_attach(users: Sandbox, rootfs: str) -> None:
+def test_joined_by_exec_and_enter(users: Sandbox, rootfs: str) -> None:
     """A program that joins is as much nobody as the first, with a terminal too; nsinspect says so."""
     pid = begin(users, "joined", rootfs, "-u", "1000:1000")
     outside = uid_map(pid)[1]
