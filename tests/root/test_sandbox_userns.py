@@ -28,25 +28,9 @@ NOBODY = 65534
 
 
 @pytest.fixture
-def ground(tmp_path: Path) -> Iterator[Path]:
-    """Give a directory whose files can be shown as others': on the virtual machine's Linux 6.1 memory's cannot."""
-    if "CGSCOPE_VM" not in os.environ:
-        yield tmp_path
-        return
-    image, place = tmp_path / "image", tmp_path / "disk"
-    place.mkdir()
-    run(["modprobe", "loop"])
-    run(["truncate", "-s", "64M", str(image)])
-    run(["mkfs.ext4", "-q", str(image)])
-    run(["mount", "-o", "loop", str(image), str(place)])
-    yield place
-    run(["umount", str(place)])
-
-
-@pytest.fixture
-def rootfs(ground: Path) -> str:
+def rootfs(tmp_path: Path) -> str:
     """Make a rootfs of busybox, with a file of user 1000 and one that nobody but its owner reads."""
-    directory = make_root(str(ground / "rootfs"))
+    directory = make_root(str(tmp_path / "rootfs"))
     for name, owner, mode in (("etc/users", 1000, 0o644), ("etc/roots", 0, 0o600)):
         path = Path(directory, name)
         path.write_text(f"{name}\n")
@@ -56,9 +40,9 @@ def rootfs(ground: Path) -> str:
 
 
 @pytest.fixture
-def users(ground: Path) -> Iterator[Sandbox]:
+def users(tmp_path: Path) -> Iterator[Sandbox]:
     """Give the command a state directory there."""
-    sandbox = Sandbox(str(ground / "state"))
+    sandbox = Sandbox(str(tmp_path / "state"))
     yield sandbox
     sandbox.close()
     assert sandboxing.wait_for(lambda: not sandboxing.remains(sandbox.root)), sandboxing.remains(sandbox.root)
@@ -75,8 +59,7 @@ def begin(sandbox: Sandbox, name: str, rootfs: str, *options: str, userns: str =
     return sandbox.pid(name)
 
 
-@pytest.mark.vm
-def test_its_root_is_nobody_here(users: Sandbox, rootfs: str, ground: Path) -> None:
+def test_its_root_is_nobody_here(users: Sandbox, rootfs: str, tmp_path: Path) -> None:
     """Inside everything is its root's, image, own files and new ones; outside its processes are those of other ids.
 
     On the disk files have the ids that they have inside, so a stopped container is like any other.
@@ -100,11 +83,10 @@ def test_its_root_is_nobody_here(users: Sandbox, rootfs: str, ground: Path) -> N
     users("start", "mapped")
     assert uid_map(users.pid("mapped")) == [inside, outside, size]
     assert users("exec", "mapped", "busybox", "stat", "-c", "%u:%g", "/new").stdout == "7:8\n"
-    assert os.listdir(ground / "state" / "userns") == [str(outside)]
+    assert os.listdir(tmp_path / "state" / "userns") == [str(outside)]
 
 
-@pytest.mark.vm
-def test_each_has_ids_of_its_own(users: Sandbox, rootfs: str, ground: Path) -> None:
+def test_each_has_ids_of_its_own(users: Sandbox, rootfs: str, tmp_path: Path) -> None:
     """No two share a range unless they are told to; it goes with its container, limits and networks hold as ever."""
     first = uid_map(begin(users, "first", rootfs, "--memory", "64m", "--pids-limit", "9"))
     second = uid_map(begin(users, "second", rootfs, "--net", "none"))
@@ -118,7 +100,7 @@ def test_each_has_ids_of_its_own(users: Sandbox, rootfs: str, ground: Path) -> N
     forks = "for n in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 9 & done 2>&1"
     assert "fork" in users("exec", "first", "sh", "-c", forks, check=False).stdout
     users("rm", "-f", "guest", "first")
-    assert os.listdir(ground / "state" / "userns") == [str(second[1])]
+    assert os.listdir(tmp_path / "state" / "userns") == [str(second[1])]
 
 
 def test_joined_by_exec_and_enter(users: Sandbox, rootfs: str) -> None:
