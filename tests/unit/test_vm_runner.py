@@ -55,6 +55,12 @@ def test_a_guest_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run.boot(hangs).code is None
 
 
+def test_a_guest_that_does_not_come_up_in_time_is_ended() -> None:
+    """Where KVM boots nothing, not the time of all tests is waited before it is done without."""
+    silent = [sys.executable, "-c", "import time; time.sleep(600)"]
+    assert not run.boot(silent, up_within=0.5).up
+
+
 # Stands for vng and qemu: a process with a child of its own, both of which say who they are and stay.
 STAYS = """
 import os, subprocess, sys, time

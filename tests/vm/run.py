@@ -35,6 +35,7 @@ GUEST = os.path.join(REPOSITORY, "tests", "vm", "guest.sh")
 UP = "cgscope-vm: up"
 DONE = "cgscope-vm: pytest exited with "
 TIMEOUT_SECONDS = 1800  # beside the tests on this kernel
+KVM_SECONDS = 120  # to come up with KVM, which takes ten; where KVM is offered and does nothing, it never does
 MEMORY = "2G"
 UNUSED = {"mypy", "mypyc", "pip", "setuptools", "test", "idlelib", "tkinter", "lib2to3", "ensurepip", "bench"}
 
@@ -100,8 +101,8 @@ def command(kernel: str, archive: str, arguments: list[str], *, kvm: bool) -> li
     return [*line, *([] if kvm else ["--disable-kvm"]), "--", script]
 
 
-def boot(line: list[str]) -> Result:
-    """Run the virtual machine, pass its output on, and return what it said of itself."""
+def boot(line: list[str], up_within: float = TIMEOUT_SECONDS) -> Result:
+    """Run the virtual machine, pass its output on, and return what it said of itself; seconds it has to come up."""
     result = Result()
     boot_messages: deque[str] = deque(maxlen=20)
     # A session of its own, so that vng, virtme-run and qemu can be ended together.
@@ -114,11 +115,13 @@ def boot(line: list[str]) -> Result:
         errors="replace",
         start_new_session=True,
     ) as machine:
-        timer = threading.Timer(TIMEOUT_SECONDS, end, [machine])
+        timers = [threading.Timer(seconds, end, [machine]) for seconds in (TIMEOUT_SECONDS, up_within)]
         try:
-            timer.start()
+            for timer in timers:
+                timer.start()
             for output in machine.stdout or ():
                 if result.take(output):
+                    timers[-1].cancel()  # it is up
                     continue
                 if not result.up:
                     boot_messages.append(output)
@@ -126,7 +129,8 @@ def boot(line: list[str]) -> Result:
                     print(output, end="", flush=True)
             machine.wait()
         finally:
-            timer.cancel()
+            for timer in timers:
+                timer.cancel()
             end(machine)
     if not result.up:
         print(*boot_messages, sep="", file=sys.stderr)
@@ -172,7 +176,7 @@ def main(arguments: list[str]) -> int:
         pack(archive)
         for kvm in attempts:
             print(f"== {os.path.basename(kernel)} in a virtual machine{'' if kvm else ', emulated'} ==", flush=True)
-            result = boot(command(kernel, archive, arguments, kvm=kvm))
+            result = boot(command(kernel, archive, arguments, kvm=kvm), KVM_SECONDS if kvm else TIMEOUT_SECONDS)
             if result.up:
                 break
     if result.code is None:
