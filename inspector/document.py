@@ -285,7 +285,7 @@ class _Writer:
         return {
             "shared_with_host": shared,
             "shared_with": [name for key, name in sharers[: MOST_SHARERS + 1] if key != self.one.id][:MOST_SHARERS],
-            "shared_with_count": max(0, len(sharers) - 1),
+            "shared_with_count": max(0, len(sharers) - (self.one.kind == "container")),
             "receive_bytes": sum(one.receive_bytes for one in interfaces) if known else None,
             "transmit_bytes": sum(one.transmit_bytes for one in interfaces) if known else None,
             "receive_bytes_per_second": received,

@@ -217,4 +217,4 @@ class Document(TypedDict):
     containers: list[Container]
     problems: list[str]
     denied: int
-    denied_files: int
+    denied_files: int | None

@@ -44,7 +44,7 @@ def header(document: Document, scene: Scene, shown: Iterable[Container], more: L
     lines += _inside(document) if document["viewpoint"]["inside_container"] else [_totals(document)]
     if document["viewpoint"]["hidden_ancestors"]:
         lines.append([("limits above this cgroup namespace are hidden: unknown, not unlimited", "warn")])
-    files = document.get("denied_files", 0)  # an older exporter or recording tells no such number
+    files = document.get("denied_files") or 0  # an older exporter or recording tells no such number
     if document["denied"] > files:
         some = _some(document["denied"] - files, "process", "processes")
         lines.append([(f"{some} hidden: access denied (CAP_SYS_PTRACE lifts most of that)", "warn")])

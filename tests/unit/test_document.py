@@ -228,6 +228,7 @@ def test_network_of_the_host_of_others_and_its_own(tmp_path: Path) -> None:
     pod = {"net": 4026560001}
     fake.process(200, cgroups=f"/docker/{OTHER}", namespaces=own(2, **pod))
     fake.process(300, "side", namespaces=own(3, **pod))
+    fake.process(400, cgroups="/system.slice/cron.service")
     with fake.open() as host:
         observer = Observer(host)
         before = observer.tick()
@@ -239,6 +240,8 @@ def test_network_of_the_host_of_others_and_its_own(tmp_path: Path) -> None:
     assert (first["shared_with_host"], first["shared_with"]) == (False, ["side-300"])
     assert second["shared_with"] == [OTHER[:12]]
     assert (host_net["shared_with_count"], first["shared_with_count"]) == (0, 1)
+    service = named(found, "/system.slice/cron.service")["network"]  # no container: not among those counted
+    assert (service["shared_with"], service["shared_with_count"]) == ([ID[:12]], 1)
     assert (first["receive_bytes"], first["transmit_bytes"], first["transmit_bytes_per_second"]) == (3000, 2000, 0)
     assert first["receive_bytes_per_second"] == pytest.approx(2000 / (found["interval_seconds"] or 0))
     assert {"host-network"} == {one["code"] for one in named(found, ID)["findings"]}

@@ -403,6 +403,21 @@ def test_a_full_disk_is_said_and_the_view_goes_on(tmp_path: Path) -> None:
     assert ticks(path) == seen[: full[0]]
 
 
+def test_a_tick_that_could_not_be_written_is_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one, with the same figures, is whole and right."""
+    less, more = document(container("web")), document(container("web", memory={"usage_bytes": 7000}))
+    with Writer(str(tmp_path / "file")) as writer:
+        writer.write(less)
+        with monkeypatch.context() as small:
+            small.setattr(codec, "MOST_BYTES", 10)
+            with pytest.raises(RecordingError, match="more than a recording takes"):
+                writer.write(more)
+        writer.write(more)
+    assert ticks(tmp_path / "file") == [less, more]
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("+5m", 300), ("-5m", -300), ("+90s", 90), ("-1h", -3600), ("+2", 120), ("-1d", -86400)],
@@ -483,6 +498,21 @@ def test_numbers_come_back_as_they_were(ticks: list[list[tuple[str, list[int]]]]
         assert at == len(bits) - len(END)
         ours.end_tick()
         theirs.end_tick()
+
+
+@given(st.lists(st.lists(st.integers(0, 9), min_size=6, max_size=6), min_size=2, max_size=5))
+def test_columns_that_foretell_others_come_back(rows: list[list[int]]) -> None:
+    """Whoever reads expects the same of a column as who wrote, also where the one it is foretold by stays as it is."""
+    names = [f"cpu.{part}_seconds" for part in ("usage", "user", "system")]
+    names += [f"memory.{part}_bytes" for part in ("usage", "anon", "peak")]
+    looks = [picture.none_of(1) | {name: [value] for name, value in zip(names, row, strict=True)} for row in rows]
+    ours, theirs = Codes(), Codes()
+    old = picture.none_of(1)
+    for number, new in enumerate(looks):
+        body, bits = packing.pack(old, new, ours, whole=not number)
+        found, *_ = packing.unpack(body, 0, bits + END, 0, old, COLUMNS, theirs, whole=not number)
+        assert found == new
+        old = new
 
 
 @given(st.text("01", max_size=300), st.integers(0, 60))

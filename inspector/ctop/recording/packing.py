@@ -119,7 +119,9 @@ def unpack(
         for place, value in zip(active, plain, strict=True):
             column[place] = ((value >> 1) ^ -(value & 1) if about & FALLS else value) << (about & SHIFT)
         column = list(accumulate(column)) if whole else column
-        changes[name] = list(map(add, column, expected)) if expected else column
+        column = list(map(add, column, expected)) if expected else column
+        if any(column):  # what stays as it is foretells nothing, in `pack` either
+            changes[name] = column
     if position > len(bits) - len(END):
         raise ValueError("its numbers are cut off")
     new = {name: list(map(add, column, changes[name])) if name in changes else column for name, column in old.items()}

@@ -52,7 +52,8 @@ class Writer:
                 self._database.execute("INSERT INTO tick VALUES (?, ?, ?, ?)", row)
                 self._database.execute("COMMIT")
             except BaseException:
-                self._base = 0  # the stream is broken off: the next tick has to be whole
+                # The stream is broken off: the next tick has to be whole.
+                self._base, self._encoder = 0, Encoder(self._intern)
                 self._known = {}
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
