@@ -124,7 +124,10 @@ class Io(TypedDict):
 
 
 class Network(TypedDict):
-    """Traffic of the container's network namespace, loopback left out; null where it is the host's."""
+    """Traffic of the container's network namespace, loopback left out; null where it is the host's.
+
+    `shared_with` names 20 of those in it at most, `shared_with_count` says how many there are beside this one.
+    """
 
     shared_with_host: bool | None
     shared_with: list[str]

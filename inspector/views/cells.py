@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from inspector.fields import BY_NAME
-from inspector.schema import Container, Finding
+from inspector.schema import Container, Finding, Network
 from inspector.views import text
 from inspector.views.sparkline import sparkline
 
@@ -55,6 +55,7 @@ __all__ = [
     "rating",
     "ratio",
     "set_elsewhere",
+    "sharers",
     "state",
     "throttled",
 ]
@@ -143,6 +144,15 @@ def fixed_ratio(container: Container, _: Scene) -> float | None:
 def set_elsewhere(container: Container, set_by: str | None) -> bool:
     """Tell whether a limit comes from a cgroup that is not the container's own: an ancestor."""
     return set_by is not None and set_by.startswith("/") and set_by not in container["cgroups"].values()
+
+
+def sharers(network: Network) -> str:
+    """Name those in the same network namespace, "" where there are none; the names are not safe yet."""
+    names = network["shared_with"]
+    if not names:
+        return ""
+    more = (network.get("shared_with_count") or 0) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
 
 
 def _elsewhere(container: Container, set_by: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from inspector.schema import Container, ProcessRow
-from inspector.views.cells import COLOUR_OF_STATE, Cell, Scene, set_elsewhere
+from inspector.views.cells import COLOUR_OF_STATE, Cell, Scene, set_elsewhere, sharers
 from inspector.views.layout import Line
 from inspector.views.text import UNKNOWN, byte_size, cores, count, duration, fit, percent, rate, safe, width_of
 
@@ -159,9 +159,7 @@ def _network(container: Container) -> Facts:
         (f"sent {rate(network['transmit_bytes_per_second'])} ({byte_size(network['transmit_bytes'])} in all)", ""),
     ]
     if network["shared_with"]:
-        more = (network.get("shared_with_count") or 0) - len(network["shared_with"])
-        names = ", ".join(safe(name) for name in network["shared_with"])
-        facts.append((f"shared with {names}{f' and {more} more' if more > 0 else ''}", ""))
+        facts.append((f"shared with {safe(sharers(network))}", ""))
     return facts
 
 

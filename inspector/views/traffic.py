@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from inspector.closeup import Address, Closeup, Traffic
 from inspector.report import Namespace
 from inspector.schema import Container
+from inspector.views.cells import sharers
 from inspector.views.facts import fact, wrapped
 from inspector.views.layout import Line
 from inspector.views.text import byte_size, count, fit, rate, safe
@@ -41,11 +42,11 @@ def _whose(container: Container, namespace: Namespace | None, width: int) -> Ite
                ("every interface, port and local service; what passes is the whole machine's", "bad")]  # fmt: skip
         return
     others = [name for name in namespace["containers"] if name != container["name"]] if namespace else []
-    others = others or network["shared_with"]
+    shared = ", ".join(others) or sharers(network)
     inode = f" {namespace['inode']}" if namespace else ""
-    if others:
+    if shared:
         yield [(f"network namespace{inode}, shared with:", "warn")]
-        yield from wrapped("", ", ".join(others), width)
+        yield from wrapped("", shared, width)
     elif hosts is None:
         yield [(f"network namespace{inode}: whether it is the host's is not known from here", "warn")]
     else:

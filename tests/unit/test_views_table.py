@@ -125,6 +125,15 @@ def test_header_says_what_was_denied_as_what_it_is() -> None:
     assert "1 file not readable" in shown
 
 
+def test_who_shares_a_network_is_named_and_the_rest_counted() -> None:
+    """Of those that are not named it is said how many there are, where the document tells."""
+    for count, told in ((31, "shared with one, two and 29 more"), (2, "shared with one, two"), (None, "with one, two")):
+        one = container(network={"shared_with": ["one", "two"], "shared_with_count": count})
+        shown = plain(usage_lines(one, 200))
+        assert told in shown
+        assert (" more" in shown) == (count == 31)
+
+
 def test_hostile_names_never_reach_the_terminal() -> None:
     """Names, images, paths, findings and processes are escaped in the table and in the facts."""
     evil = container(HOSTILE, id=HOSTILE, runtime=HOSTILE, image=HOSTILE, labels={HOSTILE: HOSTILE}, pod=HOSTILE,
