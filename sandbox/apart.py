@@ -6,17 +6,22 @@ Inside, files have the owners that the container's users know them by.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import NoReturn
 
 from sandbox import channel, namespaces
+from sandbox.errors import SandboxError
 from sandbox.pack import CHUNK, pack, write_to
 
 __all__ = ["pack_apart"]
 
 
-def pack_apart(fd: int, name: str, *, users: int = -1, mounts: bool = True) -> Iterator[bytes]:
-    """Pack as pack() does, in a child, as root of the user namespace `users`; what stops it is raised at the end."""
+def pack_apart(fd: int, name: str, *, users: int, mounts: bool = True) -> Iterator[bytes]:
+    """Pack as pack() does, in a child, as root of the user namespace `users`, -1 for ours.
+
+    What stops it is raised at the end.
+    """
     ours, its = channel.pair()
     reading, writing = os.pipe()
     child = os.fork()
@@ -47,4 +52,6 @@ def _read(reading: int, ours: channel.Channel, child: int) -> Iterator[bytes]:
     finally:
         os.close(reading)
         ours.close()
-        os.waitpid(child, 0)
+        _, status = os.waitpid(child, 0)
+    if status:  # killed, so it could not say what stopped it: what was read is no whole archive
+        raise SandboxError(f"packing was cut off: {signal.strsignal(os.WTERMSIG(status))}")

@@ -14,13 +14,10 @@ from sandbox.errors import SandboxError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from sandbox.spec import Spec
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
     from typing import NoReturn
 
     from sandbox.idmap import IdMap
+    from sandbox.spec import Spec
 
 __all__ = [
     "become_its_root",
@@ -98,12 +95,14 @@ def _be_in_user_namespace(channel: socket.socket) -> NoReturn:
     """Say with which error number one is made, and wait until it is open elsewhere, or nobody wants it any more."""
     number = 0
     try:
-        syscalls.unshare(syscalls.CLONE_NEWUSER)
-    except OSError as error:
-        number = error.errno or errno.EIO
-    channel.send(number.to_bytes(4, "little"))
-    channel.recv(1)
-    os._exit(0)
+        try:
+            syscalls.unshare(syscalls.CLONE_NEWUSER)
+        except OSError as error:
+            number = error.errno or errno.EIO
+        channel.send(number.to_bytes(4, "little"))
+        channel.recv(1)
+    finally:
+        os._exit(0)  # whatever comes: the code that has forked us is its parent's to go on with
 
 
 def open_user_namespace(pid: int) -> int:

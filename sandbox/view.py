@@ -58,9 +58,11 @@ def _root_of_process(text: Document) -> tuple[int, int] | None:
         fd = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    users = namespaces.open_user_namespace(pid) if text["HostConfig"].get("IDMappings") else -1
-    if is_running(text):  # what was opened is what is checked
-        return fd, users
+    users = -1
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        users = namespaces.open_user_namespace(pid) if text["HostConfig"].get("IDMappings") else -1
+        if is_running(text):  # what was opened is what is checked
+            return fd, users
     _close((fd, users))
     return None
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.commands.network_options import add_endpoint_options
 from sandbox.commands.output import each, ending_with_one, say_line
-from sandbox.errors import SandboxError
+from sandbox.errors import NotFound, SandboxError
 from sandbox.parsing import Arguments, Parser, new_parser
 
 if TYPE_CHECKING:
@@ -148,8 +148,8 @@ def _remove(arguments: Arguments, store: Store) -> int:
     def remove(name: str) -> None:
         try:
             manage.remove(store, name)
-        except SandboxError as error:
-            if not arguments.force or not str(error).endswith("not found"):
+        except NotFound:
+            if not arguments.force:
                 raise
 
     return each(arguments.networks, remove)

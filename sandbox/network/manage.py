@@ -7,19 +7,29 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sandbox import events
-from sandbox.document import printable, table, timestamp
+from sandbox.document import printable, timestamp
 from sandbox.errors import SandboxError
 from sandbox.lifecycle import Pairs
 from sandbox.network.addresses import Subnet, local_subnet, parse_subnet
 from sandbox.network.registry import Networks, Record
 from sandbox.network.settings import BUILT_IN, DEFAULT, check_network_name
 from sandbox.state import Store
-from sandbox.template import render
+from sandbox.template import listing as template_listing
 from sandbox.value import replace
 
 __all__ = ["create", "inspect", "listing", "parse_options", "prune", "remove"]
 
 SHORT_ID = 12
+USUAL_FORMAT = "table {{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}"
+TITLES = {
+    "ID": "NETWORK ID",
+    "Name": "NAME",
+    "Driver": "DRIVER",
+    "Scope": "SCOPE",
+    "IPv6": "IPV6",
+    "Internal": "INTERNAL",
+    "Labels": "LABELS",
+}
 MTU_OPTIONS = ("com.docker.network.driver.mtu", "mtu")
 SMALLEST_MTU, SMALLEST_IPV6_MTU, LARGEST_MTU = 68, 1280, 65535  # RFC 791, RFC 8200
 
@@ -104,12 +114,9 @@ def listing(store: Store, filters: Sequence[str] = (), template: str = "", *, qu
             raise SandboxError(f"invalid filter {item!r}: {', '.join(f'{each}=...' for each in FILTERS)}", 1)
         chosen = [each for each in chosen if FILTERS[key](each, value)]
     rows = [_row(each, whole=whole) for each in chosen]
-    if template:
-        return "\n".join(render(row, template) for row in rows)
-    if quiet:
+    if quiet and not template:
         return "\n".join(row["ID"] for row in rows)
-    columns = ("ID", "Name", "Driver", "Scope")
-    return table([["NETWORK ID", "NAME", "DRIVER", "SCOPE"], *([row[key] for key in columns] for row in rows)])
+    return template_listing(rows, template or USUAL_FORMAT, TITLES)
 
 
 def _row(network: dict[str, Any], *, whole: bool) -> dict[str, str]:

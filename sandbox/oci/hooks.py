@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -34,6 +35,11 @@ class Inside:
         run("startContainer", self._hooks["startContainer"], self._state, directory="/")
 
 
+def _hold_back_nothing() -> None:
+    """Let signals come that we hold back for the container: a hook that is stopped is to end."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def run(name: str, hooks: Iterable[Hook], state: dict[str, Any], directory: str = "") -> None:
     """Run hooks one after the other, in the bundle's directory; SandboxError for one that fails, with what it said."""
     for hook in hooks:
@@ -46,6 +52,7 @@ def run(name: str, hooks: Iterable[Hook], state: dict[str, Any], directory: str 
                 env=dict(item.partition("=")[::2] for item in hook.env) if hook.env else None,
                 cwd=directory or state["bundle"],
                 capture_output=True,
+                preexec_fn=_hold_back_nothing,
                 timeout=hook.timeout or None,
                 check=False,
             )

@@ -37,7 +37,7 @@ SYSCTLS = {"ipc": IPC_SYSCTLS, "network": frozenset[str](), "uts": frozenset({"k
 FOLDERS = {"ipc": ("fs.mqueue.",), "network": ("net.",), "uts": ()}
 NAMESPACE_FILES = {"ipc": "ipc", "network": "net", "uts": "uts"}
 KERNELS_OWN = ("/proc", "/sys", "/dev")
-# What may be bound over the kernel's own files, as in runc (rootfs_linux.go): all of them, and what lxcfs tells.
+# What may be bound over the kernel's own files, as in runc (rootfs_linux.go): /proc itself, and what lxcfs tells.
 OVER_PROC = ("/proc", *(f"/{path}" for path in lxcfs.FILES), "/proc/net/dev")
 DEVICE_KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 # What a bind mount can be told beside ro: MOUNT_ATTR_* of mount_setattr(2).
@@ -152,6 +152,9 @@ def _bind(bundle: Bundle, mount: Mount, options: Options) -> rootfs.Bind:
     source = os.path.join(bundle.directory, mount.source)
     if not os.path.lexists(source):
         raise SandboxError(f"config.json: mount {mount.destination}: {source}: no such file or directory", 1)
+    if mount.destination == "/proc" and not os.path.samefile(source, "/proc"):
+        # What is written to /proc to give up rights would go into another's files (CVE-2019-19921).
+        raise SandboxError(f"config.json: mount /proc: {source} is another directory: refused", 1)
     attributes = sum(bit for flag, bit in ATTRIBUTES.items() if options.flags & flag)
     read_only, below = bool(options.flags & MS_RDONLY), bool(options.flags & MS_REC)
     return rootfs.Bind(

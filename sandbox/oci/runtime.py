@@ -91,11 +91,12 @@ def run(records: Records, ident: str, directory: str, ends: Ends, *, keep: bool)
     """Make a container, start it, stay with it, and remove it unless it is to be kept; returns its exit code."""
     with blocked_signals():
         running = create(records, ident, directory, ends, stays=True)
-        start(records, ident)
-        code = _attend(running, ends)
-    if not keep:
-        delete(records, ident, force=True)
-    return code
+        try:
+            start(records, ident)
+            return _attend(running, ends)
+        finally:
+            if not keep:
+                delete(records, ident, force=True)
 
 
 def _attend(running: Running, ends: Ends) -> int:
@@ -253,7 +254,11 @@ def execute(records: Records, ident: str, document: object, ends: Ends, *, detac
     wanted = init.Launch(program, steps, join=(record.pid, os.pidfd_open(record.pid)))
     with blocked_signals():
         running = launch(lambda end, parent: init.joiner(wanted, end, parent), tty=process.terminal)
-        _hand_out(running, process, ends, ident)
+        try:
+            _hand_out(running, process, ends, ident)
+        except BaseException:
+            signal.pidfd_send_signal(running.pidfd, signal.SIGKILL)
+            raise
         return 0 if detach else _attend(running, ends)
 
 

@@ -451,6 +451,8 @@ def test_networks_are_recorded(tmp_path: os.PathLike[str]) -> None:
         ([f"id={identity[:12]}"], "mine"),
     ):
         assert manage.listing(store, filters, "{{.Name}}", quiet=False, whole=False).split() == chosen.split()
+    titled = manage.listing(store, ["label=tier"], r"table {{.Name}}\t{{.IPv6}}", quiet=False, whole=False)
+    assert titled.split() == ["NAME", "IPV6", "six", "true"]
     manage.remove(store, "six")
     listed = [line.split()[1:3] for line in manage.listing(store, quiet=False, whole=False).splitlines()[1:]]
     assert listed == [["bridge", "bridge"], ["host", "host"], ["mine", "bridge"], ["none", "null"]]

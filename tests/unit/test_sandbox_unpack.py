@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import stat
 import tarfile
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sandbox import apart
 from sandbox.errors import SandboxError
 from sandbox.inroot import root_directory
 from sandbox.removal import remove_tree
@@ -346,3 +348,15 @@ def test_removal_of_any_tree(tmp_path: Path) -> None:
     remove_tree(str(top))
     remove_tree(str(top))
     assert tree(tmp_path) == ["other", "other/file"]
+
+
+def test_a_packer_that_is_killed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes from another process is a whole archive, or an error when that process was killed before its end."""
+
+    def pieces(*_: object, **__: object) -> Iterator[bytes]:
+        yield b"half"
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(apart, "pack", pieces)
+    with root_directory(str(tmp_path)) as root, pytest.raises(SandboxError, match="cut off"):
+        list(apart.pack_apart(root, ".", users=-1))
