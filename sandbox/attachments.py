@@ -105,6 +105,10 @@ class Attachments:
             listener.setblocking(False)  # noqa: FBT003  its only argument
             loop.watch(listener.fileno(), self._accept)
 
+    def detach(self) -> int | None:
+        """Return the descriptor by which new clients come, which is not closed with us."""
+        return None if self._listener is None else self._listener.detach()
+
     def adopt(self, end: socket.socket) -> None:
         """Take the launcher's own connection."""
         self._clients.append(_Client(self, end, essential=True))

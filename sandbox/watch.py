@@ -136,7 +136,7 @@ class Watch:
         teardown.finish(self._store, self._container, code, error, None if pause is None else self._restarts.count)
         self._attached.ended(code)
         if pause is not None and self._wait_for_restart(pause):
-            return {"restarts": [self._restarts.count, self._restarts.pause], "listener": self._handed["listener"]}
+            return {"restarts": [self._restarts.count, self._restarts.pause], "listener": self._attached.detach()}
         if pause is not None:
             with contextlib.suppress(NoSuchContainer):
                 teardown.settle(self._store, self._container, "exited", error)
