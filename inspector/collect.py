@@ -88,8 +88,8 @@ class Collector:
         if refresh:
             hierarchies = self._viewpoint.hierarchies
             self._viewpoint.look()
-            if hierarchies != self._viewpoint.hierarchies:
-                self._trees = {}
+            if hierarchies != self._viewpoint.hierarchies:  # of which all that is remembered tells
+                self._trees, self._leaders, self._known = {}, {}, {}
             self.located = self._locate_all()
             self.host.anchor(dict.fromkeys(hierarchy.mountpoint for hierarchy, _ in self.located.values()))
         self._listed.clear()

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from inspector import collect
+from inspector.observe import Observer
 from inspector.turns import SLICES, Turns
 from tests.fakehost import FakeHost
+from tests.unit.observing import own
 from tests.unit.test_collect import rounds
 
 ALL = range(5 * SLICES)
@@ -79,3 +81,20 @@ def test_processes_are_looked_at_anew_a_part_at_each_tick(tmp_path: Path, monkey
             assert len(anew) <= len(pids) / 10 + 2
             looked += anew
     assert sorted(looked) == sorted(f"/proc/{pid}/stat" for pid in pids if f"{pid}".startswith("1"))
+
+
+def test_a_hierarchy_that_is_mounted_is_everybodys_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the machine's cgroup trees change, all that is remembered is looked at anew, whosever turn it is."""
+    fake, now = FakeHost(tmp_path).process(100, namespaces=own(1), cgroups="/job"), [100.0]
+    fake.cgroup("memory", "/job", {"memory.usage_in_bytes": "4096\n"})
+    every = fake.mounts()
+    fake.mountinfo("".join(line for line in every.splitlines(keepends=True) if "memory" not in line))
+    monkeypatch.setattr(collect, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with fake.open() as host:
+        observer = Observer(host)
+        assert "memory" not in observer.tick().containers[0].owned
+        now[0] += collect.REFRESH_SECONDS * (SLICES - 0.5) / SLICES
+        observer.tick()
+        fake.mountinfo(every)
+        now[0] += collect.REFRESH_SECONDS / SLICES  # the trees' turn, and not the process's
+        assert "memory" in observer.tick().containers[0].owned
