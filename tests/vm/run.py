@@ -35,7 +35,7 @@ GUEST = os.path.join(REPOSITORY, "tests", "vm", "guest.sh")
 UP = "cgscope-vm: up"
 DONE = "cgscope-vm: pytest exited with "
 TIMEOUT_SECONDS = 1800  # beside the tests on this kernel
-KVM_SECONDS = 120  # to come up with KVM, which takes ten; where KVM is offered and does nothing, it never does
+KVM_SECONDS = 60  # to come up with KVM, which takes ten; where KVM is offered and does nothing, it never does
 MEMORY = "2G"
 UNUSED = {"mypy", "mypyc", "pip", "setuptools", "test", "idlelib", "tkinter", "lib2to3", "ensurepip", "bench"}
 
