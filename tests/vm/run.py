@@ -172,6 +172,7 @@ def main(arguments: list[str]) -> int:
     attempts = [True, False] if os.access("/dev/kvm", os.R_OK | os.W_OK) else [False]
     result = Result()
     with ended_by_signals(), tempfile.TemporaryDirectory(prefix="cgscope-vm-") as directory:
+        os.environ["TMPDIR"] = directory  # of virtme-run too, which leaves its file there when it is ended
         archive = os.path.join(directory, "python.tar")
         pack(archive)
         for kvm in attempts:
