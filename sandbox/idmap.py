@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from inspector.kernel.host import Host
 from inspector.kernel.process import IdRange, read_gid_map, read_uid_map
 from sandbox.errors import SandboxError
+from sandbox.liveness import is_running
+from sandbox.sharing import CONTAINER
 from sandbox.state import Document, Store
 
 __all__ = ["IdMap", "claim", "of_document", "of_process", "release"]
@@ -73,12 +75,20 @@ def claim(store: Store, container: str) -> IdMap:
     directory = f"{store.root}/userns"
     with store.lock():
         os.makedirs(directory, mode=0o700, exist_ok=True)
-        taken = [int(name) for name in store.owned("userns")]
+        taken = [*map(int, store.owned("userns")), *_borrowed(store)]
         for number in (*range(first, len(uids)), *range(first)):
             if all(abs(uids[number] - other) >= SIZE for other in taken):
                 os.symlink(container, f"{directory}/{uids[number]}")
                 return IdMap((IdRange(0, uids[number], SIZE),), (IdRange(0, gids[number], SIZE),))
     raise SandboxError(f"--userns auto: all {len(uids)} ranges of {SIZE} ids are other containers'")
+
+
+def _borrowed(store: Store) -> Iterator[int]:
+    """Yield where the ranges begin of who runs in another's user namespace: that other may be gone, and its link."""
+    for text in store.all():
+        if text["HostConfig"]["UsernsMode"].startswith(CONTAINER) and is_running(text):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                yield of_process(text["State"]["Pid"]).uids[0].outside
 
 
 def release(store: Store, text: Document) -> None:

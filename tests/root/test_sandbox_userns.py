@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from sandbox import idmap
 from sandbox.errors import SandboxError
 from sandbox.network.settings import Network
 from sandbox.sharing import Sharing
 from sandbox.spec import Spec
+from sandbox.state import Store
 from sandbox.userns import check
 from tests.root import sandboxing
 from tests.testbed.commands import NSINSPECT, SANDBOX, Sandbox, run
@@ -99,8 +101,12 @@ def test_each_has_ids_of_its_own(users: Sandbox, rootfs: str, tmp_path: Path) ->
     assert users("exec", "guest", "busybox", "id", "-u").stdout == "0\n"
     forks = "for n in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 9 & done 2>&1"
     assert "fork" in users("exec", "first", "sh", "-c", forks, check=False).stdout
-    users("rm", "-f", "guest", "first")
+    users("rm", "-f", "guest")
+    lasting = begin(users, "lasting", rootfs, userns="container:first")
+    users("rm", "-f", "first")
     assert os.listdir(tmp_path / "state" / "userns") == [str(second[1])]
+    wanted = f"{(first[1] - idmap.BUILTIN.start) // SIZE:08x}".ljust(64, "0")  # whose search begins there
+    assert idmap.claim(Store(users.root), wanted).uids[0].outside != uid_map(lasting)[1] == first[1]
 
 
 def test_joined_by_exec_and_enter(users: Sandbox, rootfs: str) -> None:
