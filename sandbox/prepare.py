@@ -86,11 +86,7 @@ def prepare_again(text: Document, store: Store) -> Prepared:
 def _compute(spec: Spec, store: Store, container: str, known: Document | None) -> Prepared:
     rootless = os.geteuid() != 0
     users = _users(spec, store, container)
-    for volume in spec.volumes:
-        if not volume.name and not os.path.lexists(volume.source):
-            raise SandboxError(f"invalid volume: {volume.source}: no such file or directory")
-        if volume.name and volume.copy:
-            import sandbox.filling  # noqa: F401, PLC0415  from here on nothing is imported in the child
+    _check_volumes(spec)
     host = Host()
     layout, root, layers, pieces = root_of(
         spec, store, container, host, rootless=rootless, mapped=spec.sharing.has_users
@@ -98,10 +94,7 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
     places = cgroup.place(
         read_hierarchies(host), spec.cgroup_parent, container, read_cgroup(host, "self") if rootless else None
     )
-    limits, lost = _limits(spec, places)
-    if lost and not spec.best_effort_limits:
-        why = "without root only a delegated cgroup can be" if rootless else "the controller cannot be used here"
-        raise SandboxError(f"cannot limit {', '.join(lost)}: {why} (--limits-best-effort goes on without)")
+    limits, lost = _limits(spec, places, rootless=rootless)
     own_ipc = bool(spec.sharing.own & syscalls.CLONE_NEWIPC)
     own_network = not (spec.host_network or spec.network.container)
     attributes.check_namespaces(spec.attributes, own_network=own_network, own_ipc=own_ipc)
@@ -145,12 +138,16 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
     if users is not None:
         text["HostConfig"]["IDMappings"] = users.ids.document()
     text["Cgscope"].update(document.private(places, rights.capabilities, rootless=rootless))
-    warnings = [f"cannot limit {name} here: the container runs without that limit" for name in lost]
-    if memory := cgroup.located("memory", places):
-        ignored = limit_files.ignored(memory.hierarchy.version, limits)
-        warnings += [f"{option} is discarded: cgroup v2 has nothing of the kind" for option in ignored]
-    warnings += preparing.warnings(spec.network, store)
-    return Prepared(spec, text, layout, places, launch, tuple(layers), tuple(warnings))
+    warnings = (*_not_limited(limits, lost, places), *preparing.warnings(spec.network, store))
+    return Prepared(spec, text, layout, places, launch, tuple(layers), warnings)
+
+
+def _check_volumes(spec: Spec) -> None:
+    for volume in spec.volumes:
+        if not volume.name and not os.path.lexists(volume.source):
+            raise SandboxError(f"invalid volume: {volume.source}: no such file or directory")
+        if volume.name and volume.copy:
+            import sandbox.filling  # noqa: F401, PLC0415  after the fork nothing is imported in the child
 
 
 def _users(spec: Spec, store: Store, container: str) -> Users | None:
@@ -173,12 +170,23 @@ def _over(spec: Spec, store: Store, host: Host) -> Iterator[rootfs.Step]:
         yield from lxcfs.steps(read_mountinfo(host, "self"))
 
 
-def _limits(spec: Spec, places: Sequence[cgroup.Place]) -> tuple[Limits, list[str]]:
+def _limits(spec: Spec, places: Sequence[cgroup.Place], *, rootless: bool) -> tuple[Limits, list[str]]:
     """Return the limits that are kept, with the default number of processes, and what cannot be limited here."""
     limits, lost = cgroup.without_unreachable(spec.limits, places)
+    if lost and not spec.best_effort_limits:
+        why = "without root only a delegated cgroup can be" if rootless else "the controller cannot be used here"
+        raise SandboxError(f"cannot limit {', '.join(lost)}: {why} (--limits-best-effort goes on without)")
     if limits.pids is None and "pids" not in lost and cgroup.located("pids", places):
         limits = replace(limits, pids=DEFAULT_PIDS)
     return limits, lost
+
+
+def _not_limited(limits: Limits, lost: list[str], places: Sequence[cgroup.Place]) -> Iterator[str]:
+    """Yield a warning for each limit that is asked for and does not hold here."""
+    yield from (f"cannot limit {name} here: the container runs without that limit" for name in lost)
+    if memory := cgroup.located("memory", places):
+        ignored = limit_files.ignored(memory.hierarchy.version, limits)
+        yield from (f"{option} is discarded: cgroup v2 has nothing of the kind" for option in ignored)
 
 
 def root_of(
