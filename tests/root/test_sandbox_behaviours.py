@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from tests.root.test_sandbox_images import busybox_layer, load
 from tests.testbed.commands import Sandbox
 from tests.testbed.image_archives import entry, folder
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left_of_it")]
 
 PASSWD = b"root:x:0:0::/root:/bin/sh\ndaemon:x:1:1::/usr/sbin:/bin/sh\n"
 GROUP = b"root:x:0:\ndaemon:x:1:\nwheel:x:10:root\n"
@@ -27,15 +26,6 @@ READ_ONLY = """
 for file in /file /etc/hosts /etc/hostname /etc/resolv.conf; do touch $file && echo touched $file; done 2>/dev/null
 touch /dev/shm/file && echo shm; touch /t/file && echo tmpfs; stat -c %a /dev/pts/ptmx
 """
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_of_it(sandbox: Sandbox) -> Iterator[None]:
-    """Compare what there is before and after each test."""
-    before = sandboxing.cgroup_directories()
-    yield
-    sandbox.close()
-    sandboxing.check_nothing_left(sandbox, before)
 
 
 @pytest.fixture

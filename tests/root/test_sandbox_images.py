@@ -19,7 +19,7 @@ from tests.testbed.docker import Docker
 from tests.testbed.image_archives import docker_archive, entry, folder, link, tar
 from tests.testbed.tools import need
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left_of_it")]
 
 APPLETS = ("sh", "ls", "cat", "sleep", "true", "id", "env", "pwd", "mkdir", "rm", "touch", "stat", "hostname", "wc")
 # What only one of the two runtimes makes, to be mounted on.
@@ -40,15 +40,6 @@ $b rm /data/pipe; $b mkdir /data/pipe; $b touch -d 2001-02-03 /data/sub/c; $b ch
 CHANGES = ("ENV A=image", "ENV B=image", "WORKDIR /srv/app", "USER web", 'ENTRYPOINT ["/bin/sh", "-c"]',
            'CMD ["id -u; pwd; echo $A $B"]', "EXPOSE 80/tcp", "LABEL k=v", "VOLUME /data",
            'HEALTHCHECK --interval=7s CMD ["/bin/true"]')  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_of_it(sandbox: Sandbox) -> Iterator[None]:
-    """Compare what there is before and after each test."""
-    before = sandboxing.cgroup_directories()
-    yield
-    sandbox.close()
-    sandboxing.check_nothing_left(sandbox, before)
 
 
 @pytest.fixture(scope="module")

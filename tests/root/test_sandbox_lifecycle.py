@@ -13,7 +13,6 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -22,16 +21,7 @@ from tests.testbed.cgroups import favoured, path_of
 from tests.testbed.commands import BUSY_LOOP, SANDBOX, Sandbox
 from tests.testbed.leaks import cgroup_mounts
 
-pytestmark = pytest.mark.root
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_of_it(sandbox: Sandbox) -> Iterator[None]:
-    """Compare what there is before and after each test."""
-    before = sandboxing.cgroup_directories()
-    yield
-    sandbox.close()
-    sandboxing.check_nothing_left(sandbox, before)
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left_of_it")]
 
 
 def start(sandbox: Sandbox, name: str, *arguments: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,19 +12,10 @@ from tests.root import sandboxing
 from tests.root.test_sandbox_lifecycle import Terminal, start
 from tests.testbed.commands import SANDBOX, Sandbox
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left_of_it")]
 
 LARGEST_MONITOR_KB = 12 * 1024
 SHELL = ("-it", "--rootfs", "/", "sh")
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_of_it(sandbox: Sandbox) -> Iterator[None]:
-    """Compare what there is before and after each test."""
-    before = sandboxing.cgroup_directories()
-    yield
-    sandbox.close()
-    sandboxing.check_nothing_left(sandbox, before)
 
 
 def test_left_by_keys_and_attached_again(sandbox: Sandbox) -> None:

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,18 +15,9 @@ from tests.root import sandboxing
 from tests.root.test_sandbox_lifecycle import start
 from tests.testbed.commands import SANDBOX, Sandbox
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left_of_it")]
 
 LARGEST_MONITOR_KB = 12 * 1024
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_of_it(sandbox: Sandbox) -> Iterator[None]:
-    """Compare what there is before and after each test."""
-    before = sandboxing.cgroup_directories()
-    yield
-    sandbox.close()
-    sandboxing.check_nothing_left(sandbox, before)
 
 
 def state(sandbox: Sandbox, name: str) -> str:

@@ -13,14 +13,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from tests.root.sandboxing import namespaces, wait_for
 from tests.testbed.commands import SANDBOX
 from tests.testbed.netbed import NetworkBed
-from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
 
@@ -32,15 +30,6 @@ while True:
     data, peer = server.recvfrom(65536)
     server.sendto(data.upper(), peer)
 """
-
-
-@pytest.fixture
-def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NetworkBed]:
-    """Give the `sandbox` command a state directory and a network namespace of its own."""
-    need("ip", "nft", "busybox", "nsenter", "unshare")
-    found = NetworkBed(str(tmp_path_factory.mktemp("cgscope")))
-    yield found
-    found.close()
 
 
 def leases(bed: NetworkBed) -> list[str]:

@@ -10,25 +10,14 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
 from tests.root.sandboxing import wait_for
 from tests.testbed.commands import SANDBOX
 from tests.testbed.netbed import Namespace, NetworkBed
-from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture
-def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NetworkBed]:
-    """Give the `sandbox` command a state directory and a network namespace of its own."""
-    need("ip", "nft", "busybox", "nsenter", "unshare")
-    found = NetworkBed(str(tmp_path_factory.mktemp("cgscope")))
-    yield found
-    found.close()
 
 
 def sleeper(bed: NetworkBed, name: str, *options: str) -> None:

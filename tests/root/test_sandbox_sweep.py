@@ -9,14 +9,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
 from tests.root import sandboxing
 from tests.testbed.commands import REPOSITORY, SANDBOX, Sandbox
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left_of_it")]
 
 SWEEP = os.environ.get("CGSCOPE_SWEEP", "")
 RUN = ("run", "-d", "--name", "swept", "--rootfs", "/", "sleep", "3600")
@@ -29,15 +28,6 @@ def some(calls: int, count: int) -> list[int]:
     """Return which calls are tried: about as many as `count`, and always the first."""
     count = calls if SWEEP == "all" else int(SWEEP or count)
     return list(range(1, calls, max(calls // count, 1)))
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_of_it(sandbox: Sandbox) -> Iterator[None]:
-    """Compare what there is before and after each test."""
-    before = sandboxing.cgroup_directories()
-    yield
-    sandbox.close()
-    sandboxing.check_nothing_left(sandbox, before)
 
 
 def strace(*arguments: str, kill_at: int) -> list[str]:
