@@ -15,6 +15,7 @@ import time
 
 from sandbox import cgroup, document
 from sandbox.errors import NoSuchContainer, SandboxError, describe
+from sandbox.images import NEW
 from sandbox.liveness import boot_id, has_monitor
 from sandbox.network import connection
 from sandbox.network.document import disconnected
@@ -23,7 +24,6 @@ from sandbox.teardown import destroy, take_down
 
 __all__ = ["reconcile"]
 
-UNPACKING = "new-"  # sandbox.images.store.NEW
 KILLED = 137
 REBOOTED = 255
 
@@ -51,7 +51,7 @@ def reconcile(store: Store) -> list[Document]:
 def _sweep_images(store: Store) -> None:
     """Remove what loads of images that were killed have left."""
     with contextlib.suppress(FileNotFoundError):
-        if any(name.startswith(UNPACKING) for name in os.listdir(f"{store.root}/images")):
+        if any(name.startswith(NEW) for name in os.listdir(f"{store.root}/images")):
             from sandbox.images.store import Images  # noqa: PLC0415  rare
             from sandbox.images.usage import layers_in_use  # noqa: PLC0415
 

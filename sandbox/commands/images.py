@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from sandbox.commands.output import each, ending_with_one, say_line, say_rows, write_archive
+from sandbox.commands.output import each, ending_with_one, say_documents, say_line, say_rows, write_archive
 from sandbox.parsing import Arguments, Parser, new_parser
 
 if TYPE_CHECKING:
@@ -282,16 +282,8 @@ def image(words: list[str], store: Store) -> int:
 
 
 def _inspect(arguments: Arguments, store: Store) -> int:
-    import json  # noqa: PLC0415
-
-    from sandbox.template import render  # noqa: PLC0415
-
     with ending_with_one():
-        documents = [document_of(store, name) for name in arguments.images]
-        for document in documents if arguments.format else []:
-            say_line(render(document, arguments.format))
-    if not arguments.format:
-        say_line(json.dumps(documents, indent=4))
+        say_documents([document_of(store, name) for name in arguments.images], arguments.format)
     return 0
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from sandbox.commands.output import complain, say_line
-from sandbox.errors import NotFound, SandboxError
+from sandbox.commands.output import say_each, say_line
+from sandbox.errors import NotFound
 from sandbox.parsing import Parser, new_parser
 
 if TYPE_CHECKING:
@@ -135,22 +135,7 @@ def inspect(words: list[str], store: Store) -> int:
     """Show all that is known of what has a name."""
     parser = inspect_parser()
     arguments = parser.parse_args(words)
-    import json  # noqa: PLC0415
-
     from sandbox.reconcile import reconcile  # noqa: PLC0415
-    from sandbox.template import render  # noqa: PLC0415
 
     reconcile(store)
-    found, code = [], 0
-    for name in arguments.names:
-        try:
-            found.append(_object(store, name, arguments.type))
-        except SandboxError as error:
-            complain(error)
-            code = 1
-    if arguments.format:
-        for text in found:
-            say_line(render(text, arguments.format))
-    else:
-        say_line(json.dumps(found, indent=4))
-    return code
+    return say_each(arguments.names, lambda name: _object(store, name, arguments.type), arguments.format)

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sandbox.commands.network_options import add_endpoint_options
-from sandbox.commands.output import each, ending_with_one, say_line
+from sandbox.commands.output import each, ending_with_one, say_each, say_line
 from sandbox.errors import NotFound, SandboxError
 from sandbox.parsing import Arguments, Parser, new_parser
 
@@ -156,25 +156,9 @@ def _remove(arguments: Arguments, store: Store) -> int:
 
 
 def _inspect(arguments: Arguments, store: Store) -> int:
-    import json  # noqa: PLC0415
-
-    from sandbox.commands.output import complain  # noqa: PLC0415
     from sandbox.network import manage  # noqa: PLC0415
-    from sandbox.template import render  # noqa: PLC0415
 
-    found, code = [], 0
-    for name in arguments.networks:
-        try:
-            found.append(manage.inspect(store, name))
-        except SandboxError as error:
-            complain(error)
-            code = 1
-    if arguments.format:
-        for text in found:
-            say_line(render(text, arguments.format))
-    else:
-        say_line(json.dumps(found, indent=4))
-    return code
+    return say_each(arguments.networks, lambda name: manage.inspect(store, name), arguments.format)
 
 
 def port_parser() -> Parser:

@@ -13,7 +13,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["complain", "each", "ending_with_one", "refuse_terminal", "say_line", "say_rows", "write_archive"]
+__all__ = [
+    "complain",
+    "each",
+    "ending_with_one",
+    "refuse_terminal",
+    "say_documents",
+    "say_each",
+    "say_line",
+    "say_rows",
+    "write_archive",
+]
 
 
 def complain(error: BaseException) -> None:
@@ -40,6 +50,32 @@ def say_rows(rows: Sequence[Mapping[str, Any]], template: str, titles: Mapping[s
 
     if text := listing(rows, template, titles):
         say_line(text)
+
+
+def say_documents(documents: Sequence[Mapping[str, Any]], template: str) -> None:
+    """Print what `inspect` tells: a line each by a template, or without one all of them as JSON."""
+    if not template:
+        import json  # noqa: PLC0415
+
+        say_line(json.dumps(documents, indent=4))
+        return
+    from sandbox.template import render  # noqa: PLC0415
+
+    for document in documents:
+        say_line(render(document, template))
+
+
+def say_each(names: Sequence[str], find: Callable[[str], Mapping[str, Any]], template: str) -> int:
+    """Print what `inspect` tells of those that are there, and complain of the others; 1 when there are such."""
+    found, code = [], 0
+    for name in names:
+        try:
+            found.append(find(name))
+        except SandboxError as error:
+            complain(error)
+            code = 1
+    say_documents(found, template)
+    return code
 
 
 @contextlib.contextmanager

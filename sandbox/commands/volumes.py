@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.commands.output import each, ending_with_one, say_line, say_rows
+from sandbox.commands.output import each, ending_with_one, say_documents, say_line, say_rows
 from sandbox.errors import SandboxError
 from sandbox.parsing import Arguments
 
@@ -96,17 +96,10 @@ def _has_label(labels: dict[str, str], wanted: str) -> bool:
 
 
 def _inspect(arguments: Arguments, store: Store) -> int:
-    import json  # noqa: PLC0415
-
-    from sandbox.template import render  # noqa: PLC0415
     from sandbox.volumes.store import Volumes  # noqa: PLC0415
 
     with ending_with_one():
-        documents = [Volumes(store.root).document(name) for name in arguments.volumes]
-        for document in documents if arguments.format else []:
-            say_line(render(document, arguments.format))
-    if not arguments.format:
-        say_line(json.dumps(documents, indent=4))
+        say_documents([Volumes(store.root).document(name) for name in arguments.volumes], arguments.format)
     return 0
 
 

@@ -23,13 +23,13 @@ from typing import Any, NamedTuple
 
 from sandbox import syscalls
 from sandbox.errors import NotFound, SandboxError
+from sandbox.images import NEW
 from sandbox.images.reference import IMAGE_ID, digest_of, normalise
 from sandbox.removal import remove_tree
 
 __all__ = ["Image", "Images", "Layer", "NoSuchImage", "diff_ids"]
 
 MOST_LAYERS = 127  # Docker's limit, below overlayfs's own
-NEW = "new-"
 ID_LENGTH = 64
 
 
