@@ -71,11 +71,14 @@ def candidates(census: Census) -> tuple[Candidate, ...]:
     for pid, path in owner.items():
         pools.setdefault(path, []).append(pid)
     mains = {path: leader.pid_ns for path, pids in pools.items() if (leader := _first(census, pids))}
+    ours = _our_own(census, pools)
+    if ours is not None:
+        mains[ours] = census.own.namespaces.get("pid")
     homes = {pid_ns: path for path, pid_ns in mains.items()}
     groups: dict[GroupKey, list[int]] = {}
     hosts = _hosts_mounts(census)
     for process in census.processes.values():
-        above = owner.get(process.pid)
+        above = owner.get(process.pid, ours)
         key = _key(census.own, process, homes, None if above is None else (above, mains[above]), hosts)
         if key is not None:
             groups.setdefault(key, []).append(process.pid)
@@ -96,6 +99,17 @@ def _owners(census: Census, matches: Mapping[str, Match]) -> dict[int, str]:
         if nearest is not None:
             owner.update((pid, nearest) for pid in group.members if pid in census.processes)
     return owner
+
+
+def _our_own(census: Census, pools: Mapping[str, list[int]]) -> str | None:
+    """Return the runtime's cgroup of the container we are in: that with process 1 of our own PID namespace.
+
+    Whoever is in our PID namespace belongs there, also when he came in without the cgroup; whoever made a namespace
+    of his own in it does not.
+    """
+    if not census.own.own_pid_namespace or 1 not in census.processes:
+        return None
+    return next((path for path, pids in pools.items() if 1 in pids), None)
 
 
 def _first(census: Census, pids: Iterable[int]) -> Process | None:

@@ -132,6 +132,24 @@ def test_a_process_that_entered_the_namespaces_alone() -> None:
     assert groups_of(process(100, 11, 21), process(200, 11, 21, ppid=50)) == {("pid", 11): (100, 200)}
 
 
+def test_from_inside_a_runtimes_cgroup() -> None:
+    """Where the runtime's cgroup has its name inside, too (v1): what is made in it is another, who entered it is not.
+
+    Process 1 is the container's first, though the nested one alone has a PID namespace that is not ours; 9 came in
+    with nsenter and is in no cgroup that we see.
+    """
+    ours = process(1, 11, 21, ppid=0)
+    there = census(
+        [ours, process(7, 11, 21), process(8, 12, 22, ppid=7), process(9, 11, 21, ppid=0)],
+        [group(OUTER, 1, 7, 8)],
+        INSIDE._replace(pid=9),
+    )
+    found = {one.key: (one.members, one.leader.pid) for one in isolating(candidates(there))}
+    assert found == {("runtime", OUTER): ((1, 7, 9), 1), ("pid", 12): ((8,), 8)}
+    both = decided(there, leader(ours, OUTER, root=IMAGE), leader(there.processes[8], OUTER, root=IMAGE))
+    assert both["pid-12"].parent == ID
+
+
 def test_the_launcher_joins_the_container_it_made() -> None:
     """The `unshare` that waits for its child shares its mounts, not its PID namespace: both are one container."""
     launcher, child = process(50, mnt_ns=21, starttime=1), process(51, 11, 21, ppid=50, starttime=2)
