@@ -19,9 +19,11 @@ from sandbox.errors import SandboxError, describe
 from sandbox.parsing import Arguments, Parser, new_parser
 
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from sandbox.state import Store
 
-__all__ = ["main", "oci", "oci_parser"]
+__all__ = ["command", "oci", "oci_parser"]
 
 FAILED = 1
 
@@ -60,11 +62,11 @@ def oci(words: list[str], _: Store | None = None) -> int:
         raise SandboxError(describe(error), FAILED) from None
 
 
-def main() -> int:
+def command() -> NoReturn:
     """Be `sandbox-oci`: for callers that take the name of a runtime, but no words behind it."""
     from sandbox import cli  # noqa: PLC0415
 
-    return cli.main(["oci", *sys.argv[1:]])
+    cli.command(["oci", *sys.argv[1:]])
 
 
 def _open_log(path: str) -> int:
