@@ -99,13 +99,18 @@ def cpu_limit(quota: Limit, cpuset: Limit) -> Limit:
     return quota
 
 
-def _memory_limit(chain: tuple[tuple[str, Memory], ...], *, hidden: bool) -> Limit:
-    limit = effective([(path, reading.limit_bytes) for path, reading in chain], hidden=hidden)
-    # v1 tells the least limit of all ancestors, also of those we cannot see.
+def _memory_limit(chain: tuple[tuple[str, Memory], ...], *, hidden: bool, told: bool) -> Limit:
+    """Return the limit of memory; `told`: v1 tells the least of all ancestors, also of those that we cannot see."""
+    limit = effective([(path, reading.limit_bytes) for path, reading in chain], hidden=hidden and not told)
     above = chain[0][1].hierarchical_limit_bytes if chain else None
     if above is not None and (limit.value is None or above < limit.value):
         return Limit(above, None, limit.chain, hidden)
     return limit
+
+
+def _tells_all(memory: tuple[tuple[str, Memory], ...], place: tuple[Hierarchy, int] | None) -> bool:
+    """Tell whether hierarchical_memory_limit was read: v1's memory.stat has it, beside the anonymous memory."""
+    return place is not None and place[0].version == 1 and bool(memory) and memory[0][1].anon_bytes is not None
 
 
 def limits_of(
@@ -132,7 +137,7 @@ def limits_of(
     return {
         "cpu": cpu_limit(least([(path, quota_cores(cpu)) for path, cpu in quota], hidden=hidden), cpuset),
         "cpuset": cpuset,
-        "memory": _memory_limit(memory, hidden=memory_hidden),
+        "memory": _memory_limit(memory, hidden=memory_hidden, told=_tells_all(memory, located.get("memory"))),
         "pids": least([(path, reading.limit) for path, reading in pids], hidden=pids_hidden),
     }
 

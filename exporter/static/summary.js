@@ -90,7 +90,7 @@ export class Summary {
       notices.push(own(made) ? "seen from inside a container: other containers of this machine are out of sight"
         : "seen from inside a container, which is not listed here");
     }
-    if (made.viewpoint.hidden_ancestors) notices.push("limits above this cgroup namespace are hidden: unknown, not unlimited");
+    if (made.viewpoint.hidden_ancestors) notices.push("limits of cgroups above are hidden from here: unknown, not unlimited");
     const files = made.denied_files || 0;
     if (made.denied > files) notices.push(`${some(made.denied - files, "process", "processes")} hidden: access denied (CAP_SYS_PTRACE lifts most of that)`);
     if (files) notices.push(`${some(files, "file")} not readable: access denied (CAP_DAC_READ_SEARCH lifts that)`);

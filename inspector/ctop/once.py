@@ -18,7 +18,10 @@ __all__ = ["print_document", "print_documents", "print_table", "record"]
 
 
 def print_table(source: Source, options: Options, file: TextIO) -> None:
-    """Print a table an interval, with a blank line between two. Off a terminal nothing is cut."""
+    """Print a table an interval, with a blank line between two.
+
+    Off a terminal nothing is cut, unless $COLUMNS says how wide it will be shown (watch(1) sets it).
+    """
     for number, document in enumerate(_documents(source, options)):
         file.write("\n" if number else "")
         _print_table(document, options, file)
@@ -27,7 +30,8 @@ def print_table(source: Source, options: Options, file: TextIO) -> None:
 
 def _print_table(document: Document, options: Options, file: TextIO) -> None:
     """Print one table."""
-    import shutil  # noqa: PLC0415  --json needs none of that
+    import os  # noqa: PLC0415  --json needs none of that
+    import shutil  # noqa: PLC0415
 
     from inspector.views.table import print_lines, table  # noqa: PLC0415
     from inspector.views.tree import tree  # noqa: PLC0415
@@ -38,7 +42,7 @@ def _print_table(document: Document, options: Options, file: TextIO) -> None:
         shown, scene = made.rows, scene._replace(stems=made.stems)
     else:
         shown = select(document["containers"], options.selection, scene)
-    width = shutil.get_terminal_size().columns if file.isatty() else None
+    width = shutil.get_terminal_size().columns if file.isatty() or os.environ.get("COLUMNS") else None
     lines = table(document, shown, scene, width, options.columns)
     print_lines(lines, file, colour=options.colour, unicode=options.unicode)
 

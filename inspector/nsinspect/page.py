@@ -92,7 +92,7 @@ def _limits(report: Report) -> Iterator[Line]:
             mark = "  <" if step["path"] == limit["set_by"] else ""
             yield fact("", f"{own:>9}  ", (safe(step["path"]) + mark, "" if mark else "dim"))
         if shown and limit["hidden_ancestors"]:
-            yield fact("", (f"{'?':>9}  hidden by our cgroup namespace", "warn"))
+            yield fact("", (f"{'?':>9}  hidden: cgroups above cannot be seen from here", "warn"))
     yield from _more_limits(report["limits"])
 
 

@@ -112,7 +112,7 @@ def _within(line: LimitLine, machine: float) -> float | int | None:
 
 
 def above_of(limits: Mapping[str, Limit], waits: float | None, used: float | None) -> list[str]:
-    """Say what tells of cgroups that a cgroup namespace hides: nothing where none are hidden.
+    """Say what tells of cgroups that are hidden from us: nothing where none are.
 
     `waits` is the share of the last 10 s in which a task waited for a CPU, `used` the cores used meanwhile.
     """

@@ -59,7 +59,7 @@ def _chain(chain: Chain) -> Iterator[Line]:
         whose = "" if number or level.machine else "shared " if chain.shared else "its own "
         yield _level(level, show, whose, binds=binds)
     if chain.hidden:
-        yield [(f"{'':<{LABEL}}{'?':>9}{'':<32}", "warn"), ("hidden above: our cgroup namespace ends here", "warn")]
+        yield [(f"{'':<{LABEL}}{'?':>9}{'':<32}", "warn"), ("hidden: cgroups above cannot be seen here", "warn")]
 
 
 def _verdict(chain: Chain, show: Callable[[float | None], str]) -> list[Cell]:

@@ -43,7 +43,7 @@ def header(document: Document, scene: Scene, shown: Iterable[Container], more: L
     lines = [_machine(document)]
     lines += _inside(document) if document["viewpoint"]["inside_container"] else [_totals(document)]
     if document["viewpoint"]["hidden_ancestors"]:
-        lines.append([("limits above this cgroup namespace are hidden: unknown, not unlimited", "warn")])
+        lines.append([("limits of cgroups above are hidden from here: unknown, not unlimited", "warn")])
     files = document.get("denied_files") or 0  # an older exporter or recording tells no such number
     if document["denied"] > files:
         some = _some(document["denied"] - files, "process", "processes")

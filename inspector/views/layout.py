@@ -18,16 +18,19 @@ __all__ = ["Line", "Placed", "place", "row", "title", "titles"]
 Line = list[Cell]
 GROWN = 24
 """Columns a name takes before more columns join; longer names get what is left over."""
+ALIGNED = 48
+"""Off a terminal nothing is cut, and no column is wider than this for one long name: that one sticks out."""
 
 
 EXTRAS = sorted((row for row in COLUMNS if row.level), key=lambda row: row.level or 0)
 
 
 class Placed(NamedTuple):
-    """A column and the width it got."""
+    """A column and the width it got; `whole`: what is longer is not cut."""
 
     column: Column
     width: int
+    whole: bool = False
 
 
 def place(
@@ -42,7 +45,7 @@ def place(
     many = bool(containers) and "node" in containers[0]
     chosen = list(columns or _first(many=many))
     if width is None:
-        return [Placed(row, max(widths[row.name], wanted[row])) for row in chosen]
+        return [Placed(row, max(widths[row.name], min(wanted[row], ALIGNED)), whole=True) for row in chosen]
     spare = width - sum(widths[row.name] + 1 for row in chosen) + 1
     spare = _grow(chosen, widths, wanted, spare, GROWN)
     if not columns:
@@ -104,7 +107,7 @@ def titles(placed: Sequence[Placed], scene: Scene, sort: str = "") -> Line:
     """Return the line of titles; the column that sorts is marked."""
     return [
         (fit(title(column, scene), width, column.align) + " ", "sorted" if column.name == sort else "title")
-        for column, width in placed
+        for column, width, _ in placed
     ]
 
 
@@ -112,9 +115,10 @@ def row(container: Container, placed: Sequence[Placed], scene: Scene) -> Line:
     """Return the line of one container."""
     stem = scene.stems.get(container["id"])
     line = []
-    for column, width in placed:
+    for column, width, whole in placed:
         shown, meaning = column.show(container, scene)
         is_path = column.name == "name" and shown.startswith("/")
-        fitting = fit_path(shown, width) if is_path else fit(shown, width, column.align)
+        room = max(width, width_of(shown)) if whole else width
+        fitting = fit_path(shown, room) if is_path else fit(shown, room, column.align)
         line.append((fitting + " ", "dim" if stem and stem.dim else meaning))
     return line

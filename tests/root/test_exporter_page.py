@@ -332,7 +332,7 @@ def test_the_loss_of_the_exporter_is_seen_and_healed(browser: Browser) -> None:
                 container("me"),
                 viewpoint={"inside_container": True, "hidden_ancestors": True, "self": "me-0123456789abcdef"},
             ),
-            "limits above this cgroup namespace are hidden: unknown, not unlimited",
+            "limits of cgroups above are hidden from here: unknown, not unlimited",
         ),
     ],
     ids=["nothing", "services", "inside"],

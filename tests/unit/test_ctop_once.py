@@ -106,6 +106,17 @@ def test_the_table_takes_two_samples() -> None:
     assert "web" not in out.getvalue()
 
 
+def test_columns_in_the_environment_are_the_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Off a terminal, $COLUMNS (as watch(1) sets it) says how wide the table may be; without it nothing is cut."""
+    source = Fake(document(container("n" * 200)))
+    for columns, cut in (("80", True), ("", False)):
+        monkeypatch.setenv("COLUMNS", columns)
+        out = io.StringIO()
+        print_table(source, parse(["-d", "0.1"], terminal=False), out)
+        assert ("n" * 200 not in out.getvalue()) is cut
+        assert any(line.startswith("nnnn") and len(line) <= 80 for line in out.getvalue().splitlines()) is cut
+
+
 def test_json_is_one_document_with_the_selected_containers() -> None:
     """--json obeys the filter, the order and -a."""
     source = Fake(document(container("a"), container("b"), container("c", kind="cgroup")))

@@ -190,14 +190,14 @@ def test_the_hosts_own_namespaces_cannot_be_missed() -> None:
 
 
 def test_the_binding_limit_is_marked() -> None:
-    """Of a chain exactly one level binds, and "hidden above" is said where a cgroup namespace hides the rest."""
+    """Of a chain exactly one level binds, and "hidden" is said where a cgroup namespace hides the rest."""
     panel = panel_of()
     panel.turn_to(NAMES.index("limits"))
     shown = text_of(panel, 80, 19)
     assert re.search(r"^  binds +0\.20 of +0\.20 +97\.5% .* /docker$", shown, re.MULTILINE)
     assert shown.count("  binds ") == 3
     assert "? " in shown
-    assert "hidden above: our cgroup namespace ends here" in shown
+    assert "hidden: cgroups above cannot be seen here" in shown
 
 
 def test_a_cgroup_that_is_shared_is_not_its_own() -> None:

@@ -76,6 +76,16 @@ def test_memory_limit_of_a_visible_ancestor() -> None:
     assert (found.value, found.set_by, found.hidden_ancestors) == (80, "/a", False)
 
 
+@pytest.mark.parametrize(("read", "hidden"), [({"anon_bytes": 5}, False), ({}, True)])
+@pytest.mark.parametrize("own", [None, 100])
+def test_what_v1_tells_of_hidden_ancestors(own: int | None, read: dict[str, int], hidden: bool) -> None:
+    """Where v1's memory.stat was read and tells of no less, no cgroup above limits the memory: that is known."""
+    seen = Memory(limit_bytes=own, hierarchical_limit_bytes=own, **read)
+    tree = Hierarchy(1, frozenset({"memory"}), "/m", "/a")
+    found = limits_of({("memory", "/a"): seen}, {"memory": "/a"}, {"memory": (tree, 0)}, frozenset(), 8)["memory"]
+    assert (found.value, found.set_by, found.hidden_ancestors) == (own, "/a" if own else None, hidden)
+
+
 def test_hidden_ancestors_are_told() -> None:
     """Below a mount that does not show the real root, no limit is known to be absent."""
     assert all(limit.hidden_ancestors for limit in limits(("/a", Pids(limit=5)), root=False).values())

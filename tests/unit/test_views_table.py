@@ -43,8 +43,11 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 
 
 def test_off_a_terminal_nothing_is_cut() -> None:
-    """A pipe gets names in full."""
-    assert "n" * 300 in page(document(container("n" * 300)))
+    """A pipe gets names in full, and one that is very long costs the other lines no width."""
+    lines = page(document(container("n" * 300), container("web"))).splitlines()
+    long, short = (next(line for line in lines if line.startswith(name)) for name in ("n" * 300 + " docker", "web "))
+    assert len(short) < 130
+    assert len(long) > 300
 
 
 def test_a_limit_of_an_ancestor_is_marked_and_explained() -> None:
