@@ -26,11 +26,10 @@ EXTRAS = sorted((row for row in COLUMNS if row.level), key=lambda row: row.level
 
 
 class Placed(NamedTuple):
-    """A column and the width it got; `whole`: what is longer is not cut."""
+    """A column and the width it got."""
 
     column: Column
     width: int
-    whole: bool = False
 
 
 def place(
@@ -45,7 +44,7 @@ def place(
     many = bool(containers) and "node" in containers[0]
     chosen = list(columns or _first(many=many))
     if width is None:
-        return [Placed(row, max(widths[row.name], min(wanted[row], ALIGNED)), whole=True) for row in chosen]
+        return [Placed(row, max(widths[row.name], min(wanted[row], ALIGNED))) for row in chosen]
     spare = width - sum(widths[row.name] + 1 for row in chosen) + 1
     spare = _grow(chosen, widths, wanted, spare, GROWN)
     if not columns:
@@ -107,15 +106,15 @@ def titles(placed: Sequence[Placed], scene: Scene, sort: str = "") -> Line:
     """Return the line of titles; the column that sorts is marked."""
     return [
         (fit(title(column, scene), width, column.align) + " ", "sorted" if column.name == sort else "title")
-        for column, width, _ in placed
+        for column, width in placed
     ]
 
 
-def row(container: Container, placed: Sequence[Placed], scene: Scene) -> Line:
-    """Return the line of one container."""
+def row(container: Container, placed: Sequence[Placed], scene: Scene, *, whole: bool = False) -> Line:
+    """Return the line of one container; `whole`: what is wider than its column sticks out, and is not cut."""
     stem = scene.stems.get(container["id"])
     line = []
-    for column, width, whole in placed:
+    for column, width in placed:
         shown, meaning = column.show(container, scene)
         is_path = column.name == "name" and shown.startswith("/")
         room = max(width, width_of(shown)) if whole else width

@@ -46,7 +46,7 @@ def table(
     placed = place(shown, scene, width, columns)
     lines.append(titles(placed, scene))
     for container in shown:
-        lines.append(row(container, placed, scene))
+        lines.append(row(container, placed, scene, whole=width is None))
         if container["processes"] is not None:
             lines += [[("  ", ""), *line] for line in process_lines(container["processes"], "cpu")]
     notes = [*finding_lines(shown), *_set_by_lines(shown)]
