@@ -31,7 +31,7 @@ from sandbox.codec import encode
 from sandbox.errors import SandboxError, describe, not_executed
 from sandbox.value import Value
 
-__all__ = ["Born", "Channel", "Closed", "Console", "Failed", "Go", "Message", "Proceed", "Ready", "pair"]
+__all__ = ["Born", "Channel", "Closed", "Console", "Failed", "Go", "Message", "Proceed", "Ready", "Socket", "pair"]
 
 LARGEST_MESSAGE = 65536
 ERROR_BYTES = 4  # the whole of a NotExecuted
@@ -49,6 +49,10 @@ class Proceed(Value):
 
 class Console(Value):
     """The master of the container's terminal comes with this message."""
+
+
+class Socket(Value):
+    """A socket that belongs to the container's network comes with this message."""
 
 
 class Ready(Value):
@@ -74,13 +78,13 @@ class NotExecuted(Value):
     number: int
 
 
-Message = Born | Proceed | Console | Ready | Go | Failed | NotExecuted
+Message = Born | Proceed | Console | Socket | Ready | Go | Failed | NotExecuted
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeVar
 
-    M = TypeVar("M", Born, Proceed, Console, Ready, Go)
-KINDS = {kind.__name__: kind for kind in (Born, Proceed, Console, Ready, Go, Failed)}
+    M = TypeVar("M", Born, Proceed, Console, Socket, Ready, Go)
+KINDS = {kind.__name__: kind for kind in (Born, Proceed, Console, Socket, Ready, Go, Failed)}
 
 
 class Closed(SandboxError):

@@ -68,7 +68,7 @@ def run(prepared: Prepared, store: Store, how: Attaching | None = None) -> int:
 
 def _needs_no_monitor(spec: Spec) -> bool:
     """Tell whether a container ends with its launcher and leaves nothing: then that is its monitor."""
-    return spec.remove and not (spec.detach or spec.tty or spec.network.publishes or spec.lifecycle.needs_monitor)
+    return spec.remove and not (spec.detach or spec.tty or spec.network.is_served or spec.lifecycle.needs_monitor)
 
 
 def start(store: Store, name: str, how: Attaching | None = None) -> int:

@@ -40,7 +40,10 @@ def hand_over(prepared: Prepared, running: Running) -> Handed:
     """Return what watch.py needs of this container, as JSON; "descriptors" lists those that stay open."""
     del prepared  # each concern adds its part here
     ports = running.network.handed() if running.network is not None else None
-    return {"descriptors": [fd for fd, *_ in ports["listeners"]] if ports else [], "ports": ports}
+    resolver = running.network.resolver() if running.network is not None else None
+    descriptors = [fd for fd, *_ in ports["listeners"]] if ports else []
+    descriptors += [resolver["udp"], resolver["tcp"]] if resolver else []
+    return {"descriptors": descriptors, "ports": ports, "resolver": resolver}
 
 
 def be_monitor(

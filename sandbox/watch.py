@@ -24,20 +24,19 @@ from sandbox.attachments import Attachments
 from sandbox.errors import NoSuchContainer
 from sandbox.log_file import Log, options
 from sandbox.loop import Loop
+from sandbox.network.serving import Served
 from sandbox.outlet import Outlet
 from sandbox.probing import Checker
 from sandbox.restart import Restarts
 from sandbox.signals import exit_code
 from sandbox.state import Store
 
-__all__ = ["Watch", "main", "proxy", "run"]
+__all__ = ["Watch", "main", "run"]
 
 TYPE_CHECKING = False  # importing it from typing would be a twentieth of a small monitor's memory
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
-
-    from sandbox.network.proxy import Proxy
 
     Handed = dict[str, Any]
 
@@ -45,15 +44,6 @@ CHUNK = 65536
 LINGER_SECONDS = 0.05
 TIOCSWINSZ = 0x5414
 END_OF_INPUT = b"\x04"
-
-
-def proxy(loop: Loop, handed: Handed) -> Proxy | None:
-    """Serve the published ports of a running container, if it has any, of what monitor.hand_over() left."""
-    if handed["ports"] is None:
-        return None
-    from sandbox.network.proxy import Proxy  # noqa: PLC0415
-
-    return Proxy(handed["ports"], loop)
 
 
 class Watch:
@@ -91,7 +81,7 @@ class Watch:
         if health.enabled(self._config.get("Healthcheck")):
             self._checker = Checker(self._loop, self._store, container, self._config["Healthcheck"], self._reap)
         self._waiting = False
-        self._proxy: Proxy | None = None
+        self._network: Served | None = None
 
     def serve(self) -> Handed | None:
         """Serve until the program has ended; returns None after the final end, or what starts it again."""
@@ -103,7 +93,7 @@ class Watch:
         self._listen()
         if self._checker is not None:
             self._checker.begin()
-        self._proxy = proxy(self._loop, handed)
+        self._network = Served(self._loop, handed, self._store.root, self._container)
         end_reaping = self._reap_orphans()
         error = ""
         try:
@@ -114,9 +104,8 @@ class Watch:
         self._loop.unwatch(pidfd)
         code = exit_code(os.waitpid(handed["pid"], 0)[1])
         os.close(pidfd)
-        if self._proxy is not None:
-            self._proxy.close()
-            self._proxy = None
+        self._network.close()
+        self._network = None
         if self._checker is not None:
             self._checker.end()
         end_reaping()
@@ -166,9 +155,9 @@ class Watch:
         """Somebody has changed the document: the container may be stopped while it waits for its restart, or moved."""
         if self._waiting and not self._waits_to_be_started():
             self._loop.stop()
-        if self._proxy is not None:
+        if self._network is not None:
             with contextlib.suppress(NoSuchContainer):
-                self._proxy.move(self._store.load(self._container)["NetworkSettings"]["IPAddress"])
+                self._network.move(self._store.load(self._container)["NetworkSettings"]["IPAddress"])
 
     # The program's output and input.
 

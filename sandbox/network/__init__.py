@@ -19,6 +19,12 @@ A start without a network of its own imports the first four alone.
     nft.py        the rules of a bridge, as text, and what others' rules forbid
     names.py      /etc/hosts and /etc/resolv.conf
     listening.py  the sockets of published ports
+    serving.py    what a monitor serves: the last of these, each if there is any
+    answering.py  the sockets of a container's own resolver, in its network
+    resolver.py   that resolver, 127.0.0.11
+    zone.py       the names that it knows: who is on the container's networks
+    upstream.py   how it asks others
+    dns.py        the messages; pure
     proxy.py      passes what reaches them on to the container
     manage.py     `sandbox network`
 """

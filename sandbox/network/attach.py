@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import socket
 import struct
 from collections.abc import Collection, Sequence
@@ -39,11 +40,12 @@ class Linked(Connection):
     ) -> None:
         super().__init__(network)
         self._listeners, self._places, self._plumber = listeners, places, begun
+        self._resolver: list[int] = []
 
     def join(self, pid: int) -> None:
         """Connect the network namespace of the container's first process."""
         with open(f"/proc/{pid}/ns/net", "rb") as namespace:
-            self._plumber.connect(pid, namespace.fileno())
+            self._resolver = self._plumber.connect(pid, namespace.fileno())
 
     def settings(self, pid: int) -> dict[str, Any]:
         """Return Docker's NetworkSettings of the container while it runs."""
@@ -57,6 +59,13 @@ class Linked(Connection):
         listeners = [(each.socket.detach(), each.port.protocol, each.port.port) for each in self._listeners]
         return {"address": self._places[0].lease.address if self._places else "", "listeners": listeners}
 
+    def resolver(self) -> dict[str, Any] | None:
+        """Return what the container's resolver needs, as JSON, if it has one."""
+        if not self._resolver:
+            return None
+        udp, tcp = self._resolver
+        return {"udp": udp, "tcp": tcp, "dns": list(self.network.dns)}
+
     def started(self) -> None:
         """Give back what only the start needed."""
         self._plumber.close()
@@ -65,6 +74,8 @@ class Linked(Connection):
         """Give up: nobody listens to the ports any more."""
         self.started()
         listening.close(self._listeners)
+        for fd in self._resolver:
+            os.close(fd)
 
 
 def connect(root: str, guest: members.Guest, network: Network, layout: Layout) -> Linked:
@@ -78,9 +89,7 @@ def connect(root: str, guest: members.Guest, network: Network, layout: Layout) -
         networks = Networks(root)
         with networks.lock():
             places = [
-                members.join(
-                    networks, guest, endpoint, links_of(guest.container, number, rate=bool(network.rate_bits))
-                )
+                members.join(networks, guest, endpoint, links_of(guest.container, number, rate=bool(network.rate_bits)))
                 for number, endpoint in enumerate(network.endpoints)
             ]
             records = [place.record for place in places]
@@ -88,9 +97,10 @@ def connect(root: str, guest: members.Guest, network: Network, layout: Layout) -
             hosts = names.with_members(hosts, members.known_to(guest.container, records))
             names.write(layout.hosts_file, hosts)
             members.tell(networks, *records)
+        resolver = network.has_resolver
         has_ipv6 = any(place.lease.address6 for place in places)
-        names.write(layout.resolv_file, names.resolv_conf(names.read_resolvers(), network, ipv6=has_ipv6))
-        begun = plumber.Plumber(plans(places, network.rate_bits, default_mtu()), networks)
+        names.write(layout.resolv_file, names.resolv_conf(names.read_resolvers(), network, ipv6=has_ipv6, own=resolver))
+        begun = plumber.Plumber(plans(places, network.rate_bits, default_mtu()), networks, resolver=resolver)
     except BaseException:
         listening.close(listeners)
         raise

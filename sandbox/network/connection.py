@@ -45,6 +45,10 @@ class Connection:
         """Return what the proxy of the published ports needs, as JSON, if there are any: descriptors stay open."""
         return None
 
+    def resolver(self) -> dict[str, Any] | None:
+        """Return what the container's own resolver needs, as JSON, if it has one: descriptors stay open."""
+        return None
+
     def started(self) -> None:
         """Give back what only the start needed."""
         for each in self.shared:

@@ -12,22 +12,28 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
-from sandbox.network.settings import Network
-
 __all__ = [
     "LOCAL",
+    "RESOLVER",
     "Line",
     "called",
     "hosts",
     "read_hosts",
     "read_resolvers",
     "resolv_conf",
+    "servers",
     "update_members",
     "with_members",
     "write",
 ]
 
+TYPE_CHECKING = False  # a monitor, which is small, has this module too
+if TYPE_CHECKING:
+    from sandbox.network.settings import Network
+
+RESOLVER = "127.0.0.11"  # a container's own: resolver.py
 PUBLIC = ("8.8.8.8", "8.8.4.4")
+TABLE = "/etc/resolv.conf"
 STUB = "127.0.0.53"  # systemd-resolved's, which tells the true ones in another file
 RESOLVED = "/run/systemd/resolve/resolv.conf"
 LOCAL = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
@@ -76,8 +82,11 @@ def update_members(path: str, members: Iterable[Line]) -> None:
             file.truncate()
 
 
-def resolv_conf(host: str, network: Network, *, ipv6: bool = True) -> str:
-    """Return /etc/resolv.conf from the host's, and --dns and --dns-search."""
+def resolv_conf(host: str, network: Network, *, ipv6: bool = True, own: bool = False) -> str:
+    """Return /etc/resolv.conf from the host's, and --dns and --dns-search; `own`: with a resolver of its own.
+
+    That one knows names without a dot, which without `ndots:0` would be tried with each search domain first.
+    """
     servers: list[str] = []
     search: list[str] = []
     rest: list[str] = []
@@ -91,7 +100,10 @@ def resolv_conf(host: str, network: Network, *, ipv6: bool = True) -> str:
             search = words[1:]  # the last of them counts (resolv.conf(5))
         elif words[0] in ("options", "sortlist"):
             rest.append(" ".join(words))
-    if network.dns:
+    if own:
+        servers = [RESOLVER]
+        rest += ["options ndots:0"] * (" ndots:" not in "".join(rest))
+    elif network.dns:
         servers = list(network.dns)
     elif network.has_link:
         servers = [each for each in servers if _reachable(each, ipv6=ipv6)] or list(PUBLIC)
@@ -109,9 +121,14 @@ def _reachable(server: str, *, ipv6: bool) -> bool:
 
 def read_resolvers() -> str:
     """Return the host's /etc/resolv.conf, or where that only names systemd-resolved, the list that it keeps."""
-    text = _read("/etc/resolv.conf")
-    servers = [line.split()[1] for line in text.splitlines() if line.startswith("nameserver") and len(line.split()) > 1]
-    return (_read(RESOLVED) or text) if servers == [STUB] else text
+    text = _read(TABLE)
+    return (_read(RESOLVED) or text) if servers(text) == [STUB] else text
+
+
+def servers(text: str | None = None) -> list[str]:
+    """Return the addresses of a resolv.conf, the host's as it is now unless given; the public ones without any."""
+    lines = (line.split() for line in (_read(TABLE) if text is None else text).splitlines())
+    return [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"] or list(PUBLIC)
 
 
 def read_hosts() -> str:

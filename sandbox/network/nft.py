@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from sandbox.errors import SandboxError
 
-__all__ = ["apply", "dropping_chains", "filters_bridges", "forbids_forwarding", "ruleset", "take_down"]
+__all__ = ["PREFIX", "apply", "dropping_chains", "filters_bridges", "forbids_forwarding", "ruleset", "take_down"]
 
 PREFIX = "cgscope"
 LEGACY = (
@@ -57,15 +57,15 @@ table inet {link} {{
 """
 
 
-def apply(text: str) -> None:
+def apply(text: str, what: str = "a bridge's rules") -> None:
     """Give a script to nft, which does all of it or nothing; SandboxError with the reason."""
     program = _find("nft")
     if program is None:
-        raise SandboxError("nft is not installed, which makes a bridge's rules (apt-get install nftables)")
+        raise SandboxError(f"nft is not installed, which makes {what} (apt-get install nftables)")
     code, _, errors = _run([program, "-f", "-"], text)
     if code:
         reason = (errors.strip().splitlines() or [f"nft ended with {code}"])[0]
-        raise SandboxError(f"cannot make a bridge's rules: {reason}")
+        raise SandboxError(f"cannot make {what}: {reason}")
 
 
 def _find(name: str) -> str | None:

@@ -4,6 +4,7 @@
     fork -----------------------------> loads pyroute2's messages
     (cgroups, namespaces, first process)
     Born(pid) + /proc/<pid>/ns/net ---> bridges, veths, rates; enters the namespace: addresses, routes
+         <----------------------------- two Sockets with the resolver's (answering.py), if it has one
          <----------------------------- Ready, or Failed
                                         exit
 
@@ -20,7 +21,7 @@ from typing import NoReturn
 
 from sandbox import channel, syscalls
 from sandbox.errors import SandboxError
-from sandbox.network import nft
+from sandbox.network import answering, nft
 from sandbox.network.netlink import Netlink, link_index, load_messages
 from sandbox.network.plan import Bridge, Inside, Plan, Rate, Veth
 from sandbox.network.registry import Networks
@@ -33,22 +34,28 @@ IPV4_FORWARD, IPV6_FORWARD = "ipv4/ip_forward", "ipv6/conf/all/forwarding"
 class Plumber:
     """Our end: begin early, connect() when the container's first process is there, close() in any case."""
 
-    def __init__(self, plans: Sequence[Plan], networks: Networks) -> None:
+    def __init__(self, plans: Sequence[Plan], networks: Networks, *, resolver: bool = False) -> None:
+        self._resolver = resolver
         self._channel, theirs = channel.pair()
         me = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
             self._channel.close()
-            _be_plumber(plans, networks, theirs, me)
+            _be_plumber(plans, networks, theirs, me, resolver=resolver)
         theirs.close()
 
-    def connect(self, pid: int, namespace: int) -> None:
-        """Connect the network namespace of a process, an open file; raises what the kernel refused."""
+    def connect(self, pid: int, namespace: int) -> list[int]:
+        """Connect the network namespace of a process, an open file; raises what the kernel refused.
+
+        Returns the sockets of its resolver, for datagrams and for connections, if it shall have one.
+        """
         self._channel.send(channel.Born(pid), namespace)
         try:
+            sockets = [self._channel.expect_descriptor(channel.Socket) for _ in range(2 * self._resolver)]
             self._channel.expect(channel.Ready)
         except channel.Closed:
             raise SandboxError("the process that connects the container to its network was killed") from None
+        return sockets
 
     def close(self) -> None:
         """End it."""
@@ -57,7 +64,9 @@ class Plumber:
             os.waitpid(self._pid, 0)
 
 
-def _be_plumber(plans: Sequence[Plan], networks: Networks, end: channel.Channel, parent: int) -> NoReturn:
+def _be_plumber(
+    plans: Sequence[Plan], networks: Networks, end: channel.Channel, parent: int, *, resolver: bool
+) -> NoReturn:
     try:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
@@ -70,6 +79,8 @@ def _be_plumber(plans: Sequence[Plan], networks: Networks, end: channel.Channel,
         syscalls.setns(namespace, syscalls.CLONE_NEWNET)
         for plan in plans:
             _connect_inside(plan.inside)
+        for each in answering.listen() if resolver else ():
+            end.send(channel.Socket(), each.fileno())
         end.send(channel.Ready())
     except channel.Closed:  # the start has failed elsewhere
         os._exit(1)

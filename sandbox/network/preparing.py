@@ -61,7 +61,8 @@ def plan(network: Network, store: Store, container: str) -> list[str]:
 
     published = [f"listen {port.host_ip or '*'}:{port.host_port or 'any'} for {port.name}" for port in network.ports]
     plans = plan_for(store.root, Guest(container, "", ""), network)
-    return [*published, *(line for each in plans for line in str(each).splitlines())]
+    resolver = ["dns    127.0.0.11 in the container, served by its monitor"] if network.has_resolver else []
+    return [*published, *(line for each in plans for line in str(each).splitlines()), *resolver]
 
 
 def warnings(network: Network, store: Store) -> list[str]:

@@ -98,9 +98,18 @@ class Network(Value):
         return self.mode not in ("none", "host") and not self.mode.startswith(CONTAINER)
 
     @property
-    def publishes(self) -> bool:
-        """Tell whether ports of this machine lead to the container, which its monitor serves."""
-        return self.has_link and bool(self.ports or self.publish_all)
+    def is_served(self) -> bool:
+        """Tell whether a monitor serves it: ports of this machine that lead to the container, or its resolver."""
+        return self.has_link and bool(self.ports or self.publish_all or self.has_resolver)
+
+    @property
+    def has_resolver(self) -> bool:
+        """Tell whether the container gets a resolver of its own, which knows who is on its networks.
+
+        As with Docker on those that were made; and unless the container asks itself, by --dns 127.0.0.1 and the like.
+        """
+        created = any(each.network != DEFAULT for each in self.endpoints)
+        return self.has_link and created and not any(each.startswith("127.") or each == "::1" for each in self.dns)
 
     def _check_several(self) -> None:
         names = [each.network for each in self.endpoints]

@@ -16,6 +16,20 @@ from tests.testbed.commands import SANDBOX, Completed, Sandbox, run
 PATIENCE_SECONDS = 60.0
 
 
+@contextlib.contextmanager
+def inside(pid: int) -> Iterator[None]:
+    """Be in a process's network namespace."""
+    ours = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    theirs = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.setns(theirs, syscalls.CLONE_NEWNET)
+        yield
+    finally:
+        syscalls.setns(ours, syscalls.CLONE_NEWNET)
+        os.close(ours)
+        os.close(theirs)
+
+
 class Namespace:
     """A network namespace that lives as long as a process of ours in it."""
 
@@ -37,18 +51,9 @@ class Namespace:
         """Run a command in it."""
         return run([*self.entering, *words], check=check)
 
-    @contextlib.contextmanager
-    def inside(self) -> Iterator[None]:
+    def inside(self) -> contextlib.AbstractContextManager[None]:
         """Be in it: sockets made meanwhile belong to it."""
-        ours = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        theirs = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            syscalls.setns(theirs, syscalls.CLONE_NEWNET)
-            yield
-        finally:
-            syscalls.setns(ours, syscalls.CLONE_NEWNET)
-            os.close(ours)
-            os.close(theirs)
+        return inside(self.pid)
 
     def close(self) -> None:
         """Let it go."""

@@ -301,9 +301,7 @@ def test_the_plan_is_data() -> None:
         "addr   172.30.0.2/16 on eth0, default via 172.30.0.1",
     ]
     shut = record(subnet="172.29.0.0/16", gateway="172.29.0.1", internal=True)
-    both = record(
-        subnet="172.28.0.0/16", gateway="172.28.0.1", subnet6="fd00:1::/64", gateway6="fd00:1::1", mtu=1280
-    )
+    both = record(subnet="172.28.0.0/16", gateway="172.28.0.1", subnet6="fd00:1::/64", gateway6="fd00:1::1", mtu=1280)
     second = replace(lease, address="172.28.0.2", address6="fd00:1::2", link="eth2")
     members = [Member(shut, lease), Member(record(), lease), Member(both, second)]
     closed, open_, last = plans(members, 0, 1400)
@@ -419,6 +417,18 @@ options ndots:2
 def test_resolv_conf(network: Network, host: str, expected: str) -> None:
     """Resolvers on loopback are dropped where they cannot be reached; --dns and --dns-search take the host's place."""
     assert names.resolv_conf(host, network, ipv6=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("nameserver 127.0.0.53\nsearch a\n", "nameserver 127.0.0.11\nsearch a\noptions ndots:0\n"),
+        ("options edns0 ndots:2\n", "nameserver 127.0.0.11\noptions edns0 ndots:2\n"),
+    ],
+)
+def test_a_container_with_a_resolver_of_its_own(host: str, expected: str) -> None:
+    """Its own is the only one, and it is asked for names without a dot as they are unless the machine says else."""
+    assert names.resolv_conf(host, Network("mine", dns=("1.1.1.1",)), own=True) == expected
 
 
 def test_a_resolver_with_ipv6_alone() -> None:
