@@ -18,7 +18,7 @@ from inspector.ctop.options import Options
 from inspector.ctop.panel import Panel
 from inspector.ctop.runner import Done, Runner, SandboxRunner
 from inspector.ctop.sampler import Sampler
-from inspector.ctop.source import Source
+from inspector.ctop.source import Source, Stored
 from inspector.ctop.state import State
 from inspector.kernel.host import Host
 from inspector.schema import Container
@@ -28,6 +28,7 @@ __all__ = ["Acting"]
 
 LOG_SECONDS = 0.5
 ELSEWHERE = "not on this machine: there is nothing here to act on"
+RECORDED = "a recording: what was then cannot be acted on"
 
 
 class Acting(App[None]):
@@ -51,7 +52,7 @@ class Acting(App[None]):
     def prepare_actions(self, source: Source, options: Options, runner: Runner | None) -> None:
         """Say on what the actions act, and whether there are any."""
         self._here = getattr(source, "local", True)
-        refused = "" if self._here else ELSEWHERE
+        refused = "" if self._here else RECORDED if isinstance(source, Stored) else ELSEWHERE
         if options.readonly and not refused:
             refused = "ctop --readonly: nothing is done to containers"
         self._runner = runner or SandboxRunner()
@@ -96,7 +97,7 @@ class Acting(App[None]):
     def _container(self) -> Container | None:
         """Return the container that keys are for: the one whose page is in sight, or the chosen row."""
         if self.page == "detail":
-            return self.panel.container if self.panel.ended_at is None else None
+            return self.panel.container
         if self.page != "table" or self.state.on_group or not self.state.shown:
             return None
         return self.state.shown[self.state.cursor]
@@ -106,8 +107,9 @@ class Acting(App[None]):
         container = self._container()
         if container is None or self.state.document is None:
             return None
-        if self.actions.refused:
-            self.say(self.actions.refused, "warn")
+        has_ended = self.page == "detail" and self.panel.ended_at is not None
+        if self.actions.refused or has_ended:
+            self.say(self.actions.refused or f"{safe(container['name'])} has ended: there is nothing to act on", "warn")
             return None
         process = self.panel.process if self.page == "detail" else None
         aim = aim_at(self.state.document, container, process)
@@ -158,7 +160,7 @@ class Acting(App[None]):
         if container is None:
             return
         if not self._here:
-            self.say("not on this machine: its logs are where it runs", "warn")
+            self.say(f"{self.actions.refused.partition(':')[0]}: its logs are not here", "warn")
             return
         self.logs = Logs(Host(), container)
         self.logs.read_on()

@@ -158,7 +158,7 @@ class SignalMenu:
     hint = "Enter send  a number finds it  Esc back"
 
     def __init__(self, aim: Aim, chosen: Callable[[int, str], Asking]) -> None:
-        self._aim = aim
+        self.heading: Line = [("a signal to ", "dim"), (aim.whom, "title")]
         self._chosen = chosen
         self._digits = ""
         self.cursor = 0

@@ -29,7 +29,7 @@ from inspector.ctop.state import State
 from inspector.ctop.terminal import Terminal
 from inspector.schema import Document
 from inspector.views.filters import filter_of
-from inspector.views.layout import Line
+from inspector.views.layout import Line, in_two
 from inspector.views.text import safe, width_of
 
 __all__ = ["Ctop"]
@@ -106,6 +106,8 @@ class Ctop(Arranging):
             # Without this a kill would leave the terminal in raw mode.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit)
+        # After Ctrl-Z and fg the screen is empty, and Textual draws only what changes from then on.
+        self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         self._turn_to("table")
         self.sampler.start()
 
@@ -178,10 +180,16 @@ class Ctop(Arranging):
             lines = help_lines()
             width = max(sum(width_of(text) for text, _ in line) for line in lines)
             self.query_one("#page", Lines).show(len(lines), lambda index: lines[index], width=width)
+        self._draw_status(asked, status, low=low)
+
+    def _draw_status(self, asked: Line | None, status: Line, *, low: bool) -> None:
+        """Draw the lowest two lines; a question or a message that one of them cannot hold takes both."""
         heading = self.logs.heading if self.logs else list
         of_page = {"table": self.state.finding, "detail": self.panel.finding, "logs": heading}
-        above = of_page.get(self.page, list)()
-        self.query_one("#status", Bar).show([asked or status] if low else [above, asked or status])
+        above = self.menu.heading if self.menu and self.page == "menu" else of_page.get(self.page, list)()
+        lines = in_two(asked or status, self.size.width) if asked or self.state.message else [status]
+        lines = [above, *lines] if len(lines) == 1 else lines
+        self.query_one("#status", Bar).show([asked or status] if low else lines)
 
     def _turn_to(self, page: str) -> None:
         before, self.page = self.page, page

@@ -162,8 +162,10 @@ def told_of(found: Found, *, is_last: bool) -> tuple[str | None, tuple[str, ...]
     """Return why a container ended in a few words, and what says so; None while nothing is known and more may come."""
     kill, status, ending = found.kill, found.status, found.ending
     why, evidence = [], []
+    # Somebody had it stopped: that another of its processes was killed shortly before is not why.
+    beside = kill is not None and ending is not None and ending.ordered and kill.pid != found.process
     if kill is not None:
-        why.append(f"{kill.task} (pid {kill.pid}) was killed for lack of memory (OOM)")
+        why += [] if beside else [_by_kill(kill)]
         evidence.append("the kernel's log names it")
     elif ending is not None and ending.out_of_memory:
         why.append("killed for lack of memory (OOM)")
@@ -175,6 +177,7 @@ def told_of(found: Found, *, is_last: bool) -> tuple[str | None, tuple[str, ...]
     if ending is not None:
         why += ["on order to its runtime"] if ending.ordered else []
         why += [ending.error] if ending.error else []
+        why += [f"shortly before {_by_kill(kill)}"] if kill is not None and beside else []
         evidence.append(found.path)
     if kill is None:
         evidence.append("no OOM kill of it in the kernel's log" if found.log_is_read else "no look at the kernel's log")
@@ -185,6 +188,10 @@ def told_of(found: Found, *, is_last: bool) -> tuple[str | None, tuple[str, ...]
     if status is None and ending is None and kill is None:
         evidence.append("neither the kernel nor a file of its runtime tells an exit code")
     return ", ".join(why) or "why is not known", (*evidence, *found.before)
+
+
+def _by_kill(kill: Kill) -> str:
+    return f"{kill.task} (pid {kill.pid}) was killed for lack of memory (OOM)"
 
 
 def _by_status(status: int) -> str:

@@ -30,13 +30,14 @@ KEYS = (
     Key("right", "sideways(8)", "Right", "in it: scroll to the right, along long lines, or the next tab"),
     Key("enter,o", "open", "Enter o", "the page of a container, with the keys below"),
     Key("escape", "back", "Esc", "back to the table; in the table: clear the filter"),
-    Key("slash,f,f4,backslash", "filter", "/ f F4 \\", "filter: words a|b /regex/ runtime:docker finding:throttled"),
+    Key("slash,f,f3,f4,backslash", "filter", "/ f F3 F4",
+        "filter: words a|b /regex/ runtime:docker finding:throttled; also \\"),
     Key("a", "every", "a", "also services and control groups, or containers alone"),
     Key("t,f5", "tree", "t F5", "tree: pod, container, container in it; with a also cgroups by path"),
     Key("minus", "fold(True)", "-", "in the tree: fold what is below the row"),
     Key("plus,equals_sign", "fold(False)", "+ =", "in the tree: unfold it"),
     Key("asterisk", "fold_all", "*", "in the tree: fold or unfold everything"),
-    Key("P", "sort('cpu')", "P", "sort by CPU"),
+    Key("P,C", "sort('cpu')", "P C", "sort by CPU"),
     Key("M", "sort('mem')", "M", "sort by memory"),
     Key("T", "sort('time')", "T", "sort by CPU time used in all"),
     Key("N", "sort('name')", "N", "sort by name"),
@@ -51,7 +52,7 @@ KEYS = (
     Key("L", "limits", "L", "change a limit of CPU, memory or tasks while it runs"),
     Key("E,e", "shell", "E e", "a shell in it, within its limits"),
     Key("l", "logs", "l", "its log, where the runtime keeps one in a file; t there: times"),
-    Key("c,f2,C", "column_menu", "c F2 C", "choose the columns and their order"),
+    Key("c,f2", "column_menu", "c F2", "choose the columns and their order"),
     Key("H", "header", "H", "hide or show the header"),
     Key("S", "save", "S", "save columns, order and meanings for the next start"),
     Key("ctrl+l", "redraw", "Ctrl-L", "draw the screen anew"),
@@ -66,13 +67,13 @@ KEYS = (
     Key("question_mark,h,f1", "help", "? h F1", "this page"),
     Key("ctrl+z", "suspend_process", "Ctrl-Z", "to the shell; fg comes back"),
     Key("q,f10", "quit", "q F10", "quit; also Ctrl-C"),
-)
+)  # fmt: skip
 
 PANEL_KEYS = (
     Key("1,2,3,4,5,6,7,8", "", "1 to 8", "a tab; also Tab and Shift-Tab, or a click on its title"),
     Key("t,f5", "", "t F5", "processes as a tree, or as a list"),
     Key("H", "", "H", "the threads of the processes too"),
-    Key("P,M,T,N", "", "P M T N", "processes by CPU, memory, CPU time, PID; s F6 the next of them"),
+    Key("P,C,M,T,N", "", "P M T N", "processes by CPU (also C), memory, CPU time, PID; s F6 the next"),
     Key("r,I", "", "r I", "the other way round; a click on a title sorts too"),
     Key("c", "", "c", "filesystem: read what it changed of its image, or stop reading"),
 )

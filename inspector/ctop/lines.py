@@ -20,6 +20,7 @@ from textual.widget import Widget
 from inspector.views.ascii import to_ascii
 from inspector.views.layout import Line
 from inspector.views.table import PALETTE
+from inspector.views.text import width_of
 
 __all__ = ["Bar", "Lines"]
 
@@ -37,7 +38,7 @@ def to_strip(line: Line, width: int, start: int = 0, style: Style | None = None,
 
 
 class Bar(Widget):
-    """A few lines that do not scroll: header, titles, status."""
+    """A few lines that do not scroll: header, titles, status; "…" stands where one is cut off."""
 
     class Clicked(Message):
         """A click at a column of the bar."""
@@ -64,7 +65,11 @@ class Bar(Widget):
     def render_line(self, y: int) -> Strip:
         """Draw one line."""
         line = self._lines[y] if y < len(self._lines) else []
-        return to_strip(line, self.size.width, self._start, unicode=self._unicode)
+        width = self.size.width
+        strip = to_strip(line, width, self._start, unicode=self._unicode)
+        if width_of("".join(text for text, _ in line).rstrip()) - self._start <= width:
+            return strip
+        return Strip.join([strip.crop(0, width - 1), to_strip([("…", "dim")], 1, unicode=self._unicode)])
 
     def on_click(self, event: Click) -> None:
         """Tell where it was clicked."""

@@ -22,6 +22,7 @@ class Menu(Protocol):
 
     cursor: int
     hint: str
+    heading: Line
 
     def lines(self) -> list[Line]:
         """Return the list."""
@@ -37,6 +38,7 @@ class SortMenu:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self.heading: Line = [("what to sort by", "dim")]
         shown = [one.name for one, is_shown in state.all_columns() if is_shown]
         names = [name for name in shown if name in SORTS or name not in BY_SHORT_NAME]
         self._names = [*names, *(name for name in SORTS if name not in names)]
@@ -72,6 +74,7 @@ class ColumnMenu:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self.heading: Line = [("the columns, in their order", "dim")]
         columns = state.all_columns()
         self._names = [one.name for one, _ in columns]
         self._on = {one.name for one, shown in columns if shown}
@@ -96,7 +99,7 @@ class ColumnMenu:
         elif key == "a":
             self._state.set_columns(())
             return True
-        return key in ("escape", "q", "c", "C", "f2", "f10")
+        return key in ("escape", "q", "c", "f2", "f10")
 
     def _shift(self, step: int) -> None:
         place = _bounded(self.cursor + step, len(self._names))

@@ -37,7 +37,7 @@ class Panel:
         self.id: str | None = None
         self.container: Container | None = None
         self.ended_at: float | None = None
-        self._why_told = False
+        self._why_told = self._is_fading = False
         self.offsets: dict[int, tuple[int, int]] = {}
         self._start_walk = walk
         self._walk: Walk | None = None
@@ -69,6 +69,8 @@ class Panel:
         self._scene, self._track = scene, track
         found = next((one for one in document["containers"] if one["id"] == self.id), None)
         if found is not None:
+            if self._is_dying(found):
+                return
             # Between the key and the next sample there are no processes yet: those before stay.
             if found["processes"] is None and self.container is not None and self.container["id"] == self.id:
                 found = {**found, "processes": self.container["processes"]}
@@ -79,6 +81,15 @@ class Panel:
         elif self.container is not None and self.ended_at is None:
             self.ended_at = document["taken_at"]
         self._arranged = None
+
+    def _is_dying(self, found: Container) -> bool:
+        """Tell whether a sample met it in the moment of its end, out of its cgroup already: the one before says more.
+
+        What goes on so is alive, and has been moved.
+        """
+        had = self.container is not None and self.container["cpu"]["source"] == "cgroup"
+        self._is_fading = had and not self._is_fading and found["cpu"]["source"] == "processes"
+        return self._is_fading
 
     def take(self, closeup: Closeup) -> None:
         """Take the answer to what was asked; what it does not tell stays as it was."""
@@ -147,7 +158,7 @@ class Panel:
         return self.tab == PROCESSES and (self._press_order(key) or self._press_move(key, screen))
 
     def _press_order(self, key: str) -> bool:
-        name = {"P": "cpu", "M": "mem", "T": "time", "N": "pid"}.get(key)
+        name = {"P": "cpu", "C": "cpu", "M": "mem", "T": "time", "N": "pid"}.get(key)
         if name is not None:
             self.sort, self.reverse = name, False
         elif key in ("s", "f6"):

@@ -13,7 +13,7 @@ from inspector.views.cells import Cell, Scene
 from inspector.views.columns import COLUMNS, Column
 from inspector.views.text import fit, fit_path, width_of
 
-__all__ = ["Line", "Placed", "place", "row", "title", "titles"]
+__all__ = ["Line", "Placed", "in_two", "place", "row", "title", "titles"]
 
 Line = list[Cell]
 GROWN = 24
@@ -121,3 +121,22 @@ def row(container: Container, placed: Sequence[Placed], scene: Scene, *, whole: 
         fitting = fit_path(shown, room) if is_path else fit(shown, room, column.align)
         line.append((fitting + " ", "dim" if stem and stem.dim else meaning))
     return line
+
+
+def in_two(line: Line, width: int) -> list[Line]:
+    """Return a line, or where it is wider than `width` two of them, parted at a blank."""
+    whole = "".join(shown for shown, _ in line).rstrip()
+    end = len(whole)
+    while width_of(whole[:end]) > width:
+        end -= 1
+    if end == len(whole):
+        return [line]
+    blank = whole.rfind(" ", 1, end + 1)
+    at = blank if blank > 0 else end
+    first: Line = []
+    second: Line = []
+    for shown, meaning in line:
+        first.append((shown[:at], meaning))
+        second += [(shown[at:], meaning)] if shown[at:] else []
+        at = max(at - len(shown), 0)
+    return [first, [(second[0][0].lstrip(), second[0][1]), *second[1:]]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -148,6 +149,24 @@ def test_a_terminal_without_utf8(tmp_path: Path) -> None:
     with showing(tmp_path, 120, 24, program) as terminal, group("plain-one"):
         shown = terminal.see(lambda text: in_table(text, "plain-one") and "over " in text and "MEM HIST" in text)
         assert shown.isascii()
+
+
+def test_ctrl_z_and_fg_and_what_others_wrote_over_it(tmp_path: Path) -> None:
+    """Ctrl-Z gives the terminal to the shell, fg draws all of it anew, and so does Ctrl-L over another's output."""
+    whole = re.compile(r"^NAME +RUNTIME .*^susp-one.*^1/1  Enter detail", re.MULTILINE | re.DOTALL)
+    program = f"set -m; {CTOP} -f /^susp-/; echo stopped; read -r line; fg > /dev/null"
+    with showing(tmp_path, 80, 24, program) as terminal, group("susp-one"):
+        terminal.see(whole.search)
+        for _ in range(2):
+            tty = terminal("display-message", "-p", "#{pane_tty}").strip()
+            Path(tty).write_text("\x1b[5;1H\x1b[2Kwritten over", encoding="ascii")
+            terminal.see("^written over")
+            terminal.press("C-l", until=whole.search)
+        terminal.press("C-z", until="^stopped")
+        terminal.press("typed", until="^typed")  # echoed: the terminal is as the shell wants it
+        terminal.press("Enter", until=whole.search)
+        terminal.press("q", until="exit code 0")
+        assert terminal.is_restored()
 
 
 def test_sigterm_gives_the_terminal_back(tmp_path: Path) -> None:

@@ -353,6 +353,22 @@ def test_a_hostile_name(size: tuple[int, int]) -> None:
         acting(test, of=document(container(name)), size=size)
 
 
+def test_a_question_that_one_line_cannot_hold_takes_two() -> None:
+    """What will be done is read whole at 80 columns, and so is a long answer."""
+
+    async def test(app: Ctop, notes: Notes, pilot: Pilot[None]) -> None:
+        why = "process 4242 is another user's: its namespaces are for root to see (CAP_SYS_PTRACE lifts it)"
+        notes.answer = Done(1, why)
+        await pilot.press("L", "m", *"512m", "enter")
+        lowest = screen(app).splitlines()[-2:]
+        assert " ".join(lowest) == f"y/n  limit memory of {'n' * 27}… (that of process 4242): 64MiB -> 512m?"
+        await pilot.press("y")
+        await until(pilot, lambda: "(CAP_SYS_PTRACE lifts it)" in screen(app))
+        assert all(len(line) <= 80 for line in screen(app).splitlines())
+
+    acting(test, of=document(container("n" * 60)))
+
+
 def test_an_aim_is_one_process_for_ever() -> None:
     """A container's process is known by its start; one that is not known, or of a document without it, is no aim."""
     one = container("web", processes=[process(4300, comm="nginx")])

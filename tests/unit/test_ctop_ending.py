@@ -158,11 +158,18 @@ KILL = Kill(1, PATH, "web", 7)
         (Found(status=9, ending=Ending(137, out_of_memory=True)),
          "killed for lack of memory (OOM), killed by SIGKILL"),
         (Found(status=9, kill=KILL), "web (pid 7) was killed for lack of memory (OOM), killed by SIGKILL"),
+        (Found(status=9, ending=Ending(137, ordered=True), kill=KILL, process=6),
+         "killed by SIGKILL, on order to its runtime, shortly before web (pid 7) was killed for lack of memory (OOM)"),
+        (Found(status=9, ending=Ending(137, ordered=True), kill=KILL, process=7),
+         "web (pid 7) was killed for lack of memory (OOM), killed by SIGKILL, on order to its runtime"),
         (Found(), "why is not known"),
     ],
 )  # fmt: skip
 def test_the_words_for_an_end(found: Found, why: str) -> None:
-    """The kernel's own word comes before the runtime's, and lack of memory before both."""
+    """The kernel's own word comes before the runtime's, and lack of memory before both.
+
+    Not so where it met another process of one that was stopped: then it is told after the order.
+    """
     assert told_of(found, is_last=True)[0] == why
 
 

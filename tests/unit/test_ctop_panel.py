@@ -349,7 +349,14 @@ def test_a_container_that_ends_while_open() -> None:
         assert source.asked[-1].cgroup == "/docker/aaaa"
         await pilot.press("2")
         await until(pilot, lambda: "binds" in screen(app))
-        await pilot.press("escape")
+        for key in ("f9", "z", "L", "E"):
+            app.state.message = None
+            await pilot.press(key)
+            assert "web has ended: there is nothing to act on" in screen(app)
+        await pilot.press("l")
+        assert "web" in screen(app).splitlines()[-2]
+        assert app.page == "logs"
+        await pilot.press("escape", "escape")
         await until(pilot, lambda: "THROTTLED" in screen(app))
         assert app.state.chosen == "db-0123456789abcdef"
 

@@ -214,6 +214,21 @@ def test_space_plays_at_the_recorded_pace(tmp_path: Path) -> None:
         run(replay, test)
 
 
+def test_a_recording_is_not_acted_on(tmp_path: Path) -> None:
+    """The keys that act say that it is a recording, and do nothing."""
+
+    async def test(app: Ctop, pilot: Pilot[None]) -> None:
+        for key in ("f9", "z", "L", "E"):
+            app.state.message = None
+            await pilot.press(key)
+            assert "a recording: what was then cannot be acted on" in screen(app)
+        await pilot.press("l")
+        assert "a recording: its logs are not here" in screen(app)
+
+    with Replay(str(record(tmp_path / "file", hours("a")))) as replay:
+        run(replay, test)
+
+
 def test_keys_of_time_without_a_recording() -> None:
     """On a live machine they say what they are for."""
 

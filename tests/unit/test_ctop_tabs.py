@@ -276,6 +276,25 @@ def test_an_end_is_told_with_its_time_and_reason() -> None:
     assert panel.ask() == Ask(one["id"], frozenset({"end"}), "/docker/aaaa", 1_700_093_900.0)
 
 
+def test_the_last_figures_are_those_of_its_life() -> None:
+    """A sample that meets it in its end, out of its cgroup already, is not what is kept; what goes on so is alive."""
+    one = web()
+    left = container("web", cpu={"source": "processes", "usage_cores": None}, memory={"working_set_bytes": None,
+                     "anon_bytes": 0, "limit_bytes": None}, processes=[])  # fmt: skip
+    past = History().of(one["id"])
+    panel = panel_of(one)
+    before = text_of(panel, 80, 19).splitlines()[1:]  # without the age
+    panel.update(document(left), Scene(), past)
+    assert text_of(panel, 80, 19).splitlines()[1:] == before
+    panel.update(document(), Scene(), past)
+    assert "nginx: worker process" in text_of(panel, 80, 19)
+    assert "of 64MiB" in text_of(panel, 80, 19)
+    panel = panel_of(one)
+    panel.update(document(left), Scene(), past)
+    panel.update(document(left), Scene(), past)
+    assert "of 64MiB" not in text_of(panel, 80, 19)
+
+
 def test_an_answer_about_another_container_is_not_taken() -> None:
     """An answer that was under way when another page was opened is not shown there."""
     panel = panel_of(look=closeup("another"))

@@ -177,7 +177,7 @@ def test_columns_are_chosen_and_ordered() -> None:
         await pilot.press("f2", "greater_than_sign", "pagedown", "pageup", "escape")
         titles = screen(app)
         assert titles.index("CPU%core") < titles.index("NAME")
-        await pilot.press("C", "end", "enter", "escape")
+        await pilot.press("c", "end", "enter", "escape")
         assert app.state.columns[-1].name == "note"
         await pilot.press("c", "a")
         assert app.state.columns == ()
