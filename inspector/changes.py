@@ -22,11 +22,11 @@ from typing import Literal
 from inspector.claims import fuse_layers
 from inspector.kernel.aufs import read_branches
 from inspector.kernel.host import Directory, Entry, Host
-from inspector.kernel.mounts import Mount, read_mountinfo, root_mount
+from inspector.kernel.mounts import Mount, read_mountinfo, root_identity, root_mount
 from inspector.kernel.process import CAPABILITIES, read_status
 from inspector.layers import TRUSTED, Change, Layers, layers_of
 from inspector.lower import Below, Lower
-from inspector.model import Container
+from inspector.model import Container, Leader
 
 __all__ = ["Changes", "layers_at", "read_layers", "view_of"]
 
@@ -75,9 +75,19 @@ def layers_at(
 
 
 def view_of(container: Container, containers: Iterable[Container]) -> str:
-    """Return where the "/" of whoever mounted a container's layers is found: in the container around it, if any."""
-    around = next((one for one in containers if container.parent is not None and one.id == container.parent), None)
+    """Return where the "/" of whoever mounted a container's layers is found: in the container around it, if any.
+
+    A container that has kept the root of the one around it (`unshare` in a container) has the layers of that one.
+    """
+    ones = {one.id: one for one in containers}
+    around = ones.get(container.parent or "")
+    while around and around.leader and container.leader and _same_root(container.leader, around.leader):
+        container, around = around, ones.get(around.parent or "")
     return f"/proc/{around.leader.process.pid}/root" if around and around.leader else ""
+
+
+def _same_root(one: Leader, other: Leader) -> bool:
+    return one.root is not None and root_identity(one.root) == root_identity(other.root)
 
 
 @dataclass(slots=True)

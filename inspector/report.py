@@ -179,18 +179,25 @@ class Unreadable(TypedDict):
 
 
 class Report(TypedDict):
-    """All of it. `pids` from the outermost PID namespace to the innermost; `chroot` a root that is no mount's."""
+    """All of it. `pids` from the outermost PID namespace to the innermost; `chroot` a root that is no mount's.
+
+    `state` is the letter of proc_pid_stat(5); `container_parents` names the containers around its own, the innermost
+    first.
+    """
 
     schema: int
     pid: int
     pids: list[int]
     comm: str
     cmdline: str
+    state: str
+    kernel_thread: bool
     container: str | None
     container_name: str | None
     container_runtime: str | None
     container_image: str | None
     container_evidence: list[str]
+    container_parents: list[str]
     namespaces: dict[str, Namespace]
     cgroups: list[Cgroup]
     limits: Limits

@@ -11,12 +11,15 @@ from inspector.kernel.mounts import Mount, overlay_layers, root_identity, root_m
 from inspector.kernel.namespaces import is_initial
 from inspector.kernel.process import IdRange, Status, capability_names
 from inspector.limits import Limit
+from inspector.model import Container
 from inspector.report import CpuOwn, IdMap, LimitLine, MountEntry, Report, Security
-from inspector.schema import Container, Finding, Rootfs
+from inspector.schema import Container as Entry
+from inspector.schema import Finding, Rootfs
 from inspector.security import EVERY
 
 __all__ = [
     "CODES",
+    "around",
     "cpu_own",
     "findings_since_start",
     "foreign_mounts",
@@ -39,6 +42,15 @@ CODES = {
     "chroot-only": "another root directory, and none of the namespaces that would hold it there",
     "proc-misleads": "/proc tells it of more than it may use",
 }
+
+
+def around(own: Container | None, containers: Iterable[Container]) -> list[str]:
+    """Name the containers around one, the innermost first."""
+    ones = {one.id: one for one in containers}
+    found = []
+    while own is not None and (own := ones.get(own.parent or "")):
+        found.append(own.name)
+    return found
 
 
 def hosts_namespaces(everyone: Mapping[int, Mapping[str, int]], *, on_host: bool) -> dict[str, int]:
@@ -182,7 +194,7 @@ def own_findings(report: Report) -> list[Finding]:
     return found
 
 
-def findings_since_start(container: Container) -> list[Finding]:
+def findings_since_start(container: Entry) -> list[Finding]:
     """Tell of throttling that the two samples did not see: the totals since the cgroup was made."""
     cpu = container["cpu"]
     throttled, periods = cpu["throttled_periods"] or 0, cpu["periods"] or 0

@@ -9,7 +9,7 @@ from inspector.kernel.process import CAPABILITIES
 from inspector.nsinspect.facts import overmounted
 from inspector.report import LimitLine, Limits, Namespace, Report
 from inspector.views.abridge import abridged
-from inspector.views.cells import SEVERITY, Cell
+from inspector.views.cells import COLOUR_OF_SEVERITY, SEVERITY, Cell
 from inspector.views.diagnosis import finding_lines
 from inspector.views.facts import LABEL, fact, not_readable, wrapped
 from inspector.views.layout import Line
@@ -28,7 +28,7 @@ UNITS = {"cpu": " cores", "memory": "", "pids": " tasks", "cpuset": " CPUs"}
 
 def page(report: Report, width: int = 100) -> list[Line]:
     """Return the whole page, for a terminal of `width`."""
-    lines = [*_who(report, width), []]
+    lines = [*_who(report, width), *_alarm(report, width), []]
     lines += [*_namespaces(report["namespaces"]), []]
     lines += [*_limits(report), []]
     lines += [*_cgroups(report, width), []]
@@ -46,13 +46,15 @@ def _who(report: Report, width: int) -> Iterator[Line]:
     name, identifier = report["container_name"], report["container"]
     where: Cell = ("in no container", "dim")
     if name is not None and identifier is not None:
-        where = (f"in container {safe(name)}" + (f" ({short_id(identifier)})" if identifier != name else ""), "good")
+        known_as = f" ({short_id(identifier)})" if short_id(identifier) != name else ""
+        inside = "".join(f", inside {safe(one)}" for one in report["container_parents"])
+        where = (f"in container {safe(name)}{known_as}{inside}", "good")
     yield [(f"PID {report['pid']}  {safe(report['comm'])}  ", "title"), where]
     if name is not None:
         made = f"by {report['container_runtime']}" if report["container_runtime"] else "by nobody we know"
         yield from wrapped("made", f"{made}, image {report['container_image']}", width)
         yield from wrapped("known by", ", ".join(report["container_evidence"]), width, "dim")
-    yield from wrapped("command", report["cmdline"] or "(none: a kernel thread or a zombie)", width)
+    yield from wrapped("command", report["cmdline"] or _no_command(report), width)
     numbers = " > ".join(map(str, report["pids"]))
     depth = len(report["pids"]) - 1
     said = "the same number everywhere" if not depth else f"{report['pids'][-1]} to itself, {report['pid']} to us"
@@ -60,6 +62,23 @@ def _who(report: Report, width: int) -> Iterator[Line]:
     if own and not depth:
         said = "in our PID namespace; its number outside cannot be seen from here"
     yield fact("PIDs", numbers, (f"   {said}", "dim"))
+
+
+def _no_command(report: Report) -> str:
+    if report["kernel_thread"]:
+        return "(none: a kernel thread)"
+    if report["state"] in ("Z", "X"):
+        return "(none: a zombie, which has ended and waits for its parent to take notice)"
+    return "(none: it has no arguments, or has overwritten them)"
+
+
+def _alarm(report: Report, width: int) -> Iterator[Line]:
+    """Say at once which bad findings the end of the page has."""
+    for severity in ("critical", "warning"):
+        codes = [one["code"] for one in report["findings"] if one["severity"] == severity]
+        if codes:
+            text = f"{', '.join(dict.fromkeys(codes))} (see FINDINGS below)"
+            yield from wrapped(severity, text, width, COLOUR_OF_SEVERITY[severity])
 
 
 def _namespaces(namespaces: Mapping[str, Namespace]) -> Iterator[Line]:

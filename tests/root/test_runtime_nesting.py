@@ -6,12 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from inspector.schema import Container, Document
 from tests.testbed import runtimes
-from tests.testbed.commands import REPOSITORY, ctop_document, find
+from tests.testbed.commands import NSINSPECT, REPOSITORY, ctop_document, find, run
 from tests.testbed.docker import IMAGE, Docker
 from tests.testbed.runtimes import SHOWN
 
@@ -70,3 +71,16 @@ def test_the_outer_one_is_itself(views: tuple[Document, Document, str]) -> None:
     assert ours["pid"] == 1
     assert ours["namespaces"] == told["namespaces"]
     assert ours["created_at"] == pytest.approx(told["created_at"], abs=2)
+
+
+def test_nsinspect_says_in_what_it_is(views: tuple[Document, Document, str]) -> None:
+    """The container around it is named, and its layers are that one's, as it has kept that one's root."""
+    outside, _, identifier = views
+    pids = nested(outside)[0]["pid"], find(outside, identifier)["pid"]
+    made, around = (dict[str, Any](json.loads(run([*NSINSPECT, str(pid), "--json"]).stdout)) for pid in pids)
+    assert (made["container_parents"], around["container_parents"]) == ([OUTER], [])
+    assert made["rootfs"]["lower"] == around["rootfs"]["lower"]
+    assert all(os.path.isdir(layer) and "/l/" not in layer for layer in made["rootfs"]["lower"])
+    assert run([*NSINSPECT, str(pids[0])]).stdout.splitlines()[0].endswith(f", inside {OUTER}")
+    changes = [json.loads(run([*NSINSPECT, "--changes", str(pid), "--json"]).stdout)["changes"] for pid in pids]
+    assert changes[0] == changes[1] != []

@@ -227,6 +227,41 @@ def test_the_page_says_who_made_it(tmp_path: Path) -> None:
     assert "in container web-4242 (pid-4026532002)" in text_of(report_on(fake, 4242))
 
 
+def test_a_container_in_a_container_is_said_to_be_in_it(tmp_path: Path) -> None:
+    """The containers around it are named; its layers' short links are those of the root that it has kept."""
+    inner = {**OWN, "mnt": 4026532011, "pid": 4026532012}
+    store = "/var/lib/docker/overlay2"
+    short = MOUNTS.replace("/l/two:/l/one", "l/TWO:l/ONE").replace("/l/up/", f"{store}/up/")
+    fake = container(tmp_path).mountinfo(short, 4242).link(f"{store}/l/TWO", "../two/diff")
+    fake.process(4300, "sh", ppid=4243, cgroups=f"/docker/{ID}", namespaces=inner, ns_pids=(4300, 8, 1),
+                 mountinfo=short, starttime=60000)  # fmt: skip
+    report = report_on(fake, 4300)
+    assert report["container_parents"] == [ID[:12]]
+    assert text_of(report).startswith(f"PID 4300  sh  in container sh-4300 (pid-4026532012), inside {ID[:12]}\n")
+    assert report["rootfs"]["lower"] == [f"{store}/two/diff", f"{store}/l/ONE"]
+    # A container without a name goes by the beginning of its id, which is told once.
+    assert text_of(report_on(fake, 4242)).startswith(f"PID 4242  web  in container {ID[:12]}\n")
+
+
+def test_the_worst_is_announced_at_the_top(tmp_path: Path) -> None:
+    """What is critical or a warning is named before the namespaces; remarks are not."""
+    fake = container(tmp_path).process(4243, "web", cgroups=f"/docker/{ID}", namespaces=OWN, mountinfo=MOUNTS)
+    top = text_of(report_on(fake, 4243)).partition("NAMESPACES")[0]
+    assert "\n  critical    privileged" in top
+    assert "root-of-host" not in top
+    assert "root-of-host" in text_of(report_on(fake, 4243))
+
+
+def test_why_there_is_no_command_line(tmp_path: Path) -> None:
+    """A kernel thread, a zombie and a process that has hidden its arguments are told apart."""
+    fake = FakeHost(tmp_path, "v2").process(50, "gone", state="Z", cmdline="").process(60, "sh", cmdline="")
+    fake.process(2, "kthreadd", cmdline="")
+    stat = tmp_path / "proc/2/stat"
+    stat.write_text(stat.read_text().replace(" 4194304 ", f" {0x00200000} "))  # PF_KTHREAD, include/linux/sched.h
+    for pid, why in ((2, "a kernel thread"), (50, "a zombie, which has ended"), (60, "it has no arguments")):
+        assert f"  command     (none: {why}" in text_of(report_on(fake, pid))
+
+
 def test_paths_on_the_page_are_whole(tmp_path: Path) -> None:
     """A layer's path can be copied, however long."""
     upper = f"/var/lib/docker/overlay2/{ID}{ID}/diff"
