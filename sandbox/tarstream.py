@@ -30,7 +30,10 @@ EXTENDED = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 )
-GZIP, BZIP2, XZ, ZSTD = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
+GZIP, BZIP2, XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00"
+# A frame of zstd, or one to be skipped, with which pzstd and others begin (RFC 8878, 3.1).
+ZSTD = (b"\x28\xb5\x2f\xfd", *(bytes([number]) + b"\x2a\x4d\x18" for number in range(0x50, 0x60)))
+ZSTD_WINDOW_LOG = 27  # 128 MiB of memory: all that zstd itself reads unless told otherwise
 
 
 class Borrowed(io.RawIOBase):
@@ -113,7 +116,7 @@ class _Xz(io.RawIOBase):
 
 
 def plain(source: IO[bytes] | io.RawIOBase) -> IO[bytes]:
-    """Return the stream without its compression (gzip, bzip2, xz; zstd where Python has it)."""
+    """Return the stream without its compression (gzip, bzip2, xz, zstd)."""
     buffered = io.BufferedReader(Borrowed(cast("IO[bytes]", source)), CHUNK)
     magic = buffered.peek(6)[:6]
     if magic.startswith(GZIP):
@@ -123,18 +126,25 @@ def plain(source: IO[bytes] | io.RawIOBase) -> IO[bytes]:
     if magic.startswith(XZ):
         return io.BufferedReader(_Xz(buffered), CHUNK)
     if magic.startswith(ZSTD):
-        try:
-            return cast("IO[bytes]", importlib.import_module("compression.zstd").ZstdFile(buffered))
-        except ImportError:
-            raise SandboxError("compressed with zstd, which this Python cannot read: decompress it first") from None
+        return _zstd(buffered)
     return buffered
+
+
+def _zstd(source: IO[bytes]) -> IO[bytes]:
+    """Return what a zstd stream holds, by Python's own module (3.14) or its backport."""
+    try:
+        zstd = importlib.import_module("compression.zstd")
+    except ImportError:
+        zstd = importlib.import_module("backports.zstd")
+    options = {zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
+    return cast("IO[bytes]", zstd.ZstdFile(source, options=options))
 
 
 def is_plain(file: IO[bytes]) -> bool:
     """Tell whether a seekable file is not compressed."""
     magic = file.read(6)
     file.seek(0)
-    return not magic.startswith((GZIP, BZIP2, XZ, ZSTD))
+    return not magic.startswith((GZIP, BZIP2, XZ, *ZSTD))
 
 
 class Member(tarfile.TarInfo):

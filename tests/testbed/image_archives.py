@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 Made = tuple[tarfile.TarInfo, bytes]
@@ -78,10 +78,15 @@ def docker_archive(
     return tar(members)
 
 
-def oci_archive(layers: Sequence[bytes], name: str = "made:2", config: Mapping[str, Any] | None = None) -> bytes:
+def oci_archive(
+    layers: Sequence[bytes],
+    name: str = "made:2",
+    config: Mapping[str, Any] | None = None,
+    pack: Callable[[bytes], bytes] = lambda layer: gzip.compress(layer, mtime=0),
+) -> bytes:
     """Return an OCI image layout whose layers are compressed, behind an index of two platforms."""
     data = config_of(layers, config)
-    blobs = [gzip.compress(layer, mtime=0) for layer in layers]
+    blobs = [pack(layer) for layer in layers]
     manifest = json.dumps({"config": _descriptor(data), "layers": [_descriptor(blob) for blob in blobs]}).encode()
     other = json.dumps({"config": {"digest": "sha256:" + "0" * 64}, "layers": []}).encode()
     index = json.dumps(

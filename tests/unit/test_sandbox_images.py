@@ -29,10 +29,17 @@ from sandbox.lowers import is_opaque
 from sandbox.state import Store
 from tests.testbed.commands import REPOSITORY, SANDBOX
 from tests.testbed.image_archives import config_of, docker_archive, entry, folder, link, oci_archive, sha256, tar
+from tests.testbed.tools import need
 
 ONE = tar([folder("./", mode=0o711), folder("bin"), entry("bin/sh", b"#!")])
 TWO = tar([entry("second", b"two")])
 Call = Callable[..., tuple[int, str, str]]
+
+
+def zstd(data: bytes, *options: str) -> bytes:
+    """Return what the program packs."""
+    need("zstd")
+    return subprocess.run(["zstd", "-q", "-c", *options], input=data, stdout=subprocess.PIPE, check=True).stdout
 
 
 @pytest.fixture
@@ -301,7 +308,8 @@ def damaged(**files: bytes | None) -> bytes:
         (oci_archive([ONE]).replace(b"layers", b"lairs!"), "damaged"),
         (tar([entry("index.json", b'{"manifests": [{"digest": "sha256:x"}]}')]), "not a sha256 digest"),
         (tar([entry("index.json", b'{"manifests": {}}')]), "no list of manifests"),
-        (b"\x28\xb5\x2f\xfd" + b"\0" * 100, "zstd"),
+        (b"\x28\xb5\x2f\xfd" + b"\0" * 100, "not a sound archive"),
+        (b"\x50\x2a\x4d\x18\xff\xff\xff\xff", "not a sound archive"),
         (b"\x1f\x8b\x08\x00garbage-garbage", "not a sound archive"),
         (b"BZh9garbage", "not a sound archive"),
         (b"\xfd7zXZ\x00garbage", "not a sound archive"),
@@ -310,6 +318,38 @@ def damaged(**files: bytes | None) -> bytes:
 def test_damaged_archives(call: Call, tmp_path: Path, root: str, archive: bytes, text: str) -> None:
     """A damaged or hostile archive is refused in one line, and nothing of it is kept."""
     code, out, err = call("load", "-i", write(tmp_path, archive))
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert text in err
+    assert kept(root) == []
+
+
+def test_layers_of_zstd(call: Call, tmp_path: Path, root: str) -> None:
+    """Layers that the zstd program has packed are those that were packed, also behind a frame to be skipped."""
+    skipped = b"\x5a\x2a\x4d\x18\x04\0\0\0abcd"
+    packs = (zstd, lambda data: skipped + zstd(data), lambda data: zstd(data[:99]) + zstd(data[99:]))
+    for number, pack in enumerate(packs):
+        archive = write(tmp_path, oci_archive([ONE, TWO], f"made:{number}", pack=pack))
+        assert call("load", "-i", archive)[:2] == (0, f"Loaded image: made:{number}\n")
+    assert Images(root).find("made:0").layers == (sha256(ONE), sha256(TWO))
+    assert call("import", write(tmp_path, zstd(ONE)), "root:1")[0] == 0
+    assert Images(root).find("root:1").layers == (sha256(ONE),)
+    assert call("load", data=zstd(docker_archive([TWO], ["whole:1"])))[:2] == (0, "Loaded image: whole:1\n")
+
+
+@pytest.mark.parametrize(
+    ("pack", "text"),
+    [
+        (lambda: zstd(ONE)[:-1], "not a sound archive"),
+        (lambda: zstd(ONE) + b"garbage", "not a sound archive"),
+        (lambda: zstd(ONE) + zstd(ONE)[:9], "not a sound archive"),
+        (lambda: zstd(ONE, "--ultra", "--long=28"), "requires too much memory"),
+        (lambda: zstd(ONE + bytes(64 << 20), "-19"), "stand behind the end of the archive"),
+    ],
+    ids=["truncated", "garbage", "second frame truncated", "a window of 256 MiB", "64 MiB in 6 KiB"],
+)
+def test_hostile_zstd(call: Call, tmp_path: Path, root: str, pack: Callable[[], bytes], text: str) -> None:
+    """A broken stream, one that asks for memory and one that grows without end are refused in one line."""
+    code, out, err = call("load", "-i", write(tmp_path, oci_archive([ONE], pack=lambda _: pack())))
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert text in err
     assert kept(root) == []
