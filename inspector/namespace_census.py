@@ -24,6 +24,7 @@ __all__ = ["NamespaceReport", "report"]
 Key = tuple[str, int]
 HELD = re.compile(rf"({'|'.join(NAMESPACES)}):\[([0-9]{{1,20}})\]", re.ASCII)
 # unshare(2) and setns(2) change these for the children alone.
+MOST_TRIED = 50  # processes of a namespace: the first may have ended since it was counted
 FOR_CHILDREN = {"pid_for_children": "pid", "time_for_children": "time"}
 
 
@@ -48,8 +49,12 @@ def report(host: Host, observation: Observation) -> NamespaceReport:
     inhabitants = census.inhabitants()
     unreadable = len(census.absence.denied)
     keepers, paths = census.keepers(inhabitants)
-    for one in reversed(inhabitants):
-        paths.update({key: f"/proc/{one.pid}/ns/{key[0]}" for key in one.namespaces.items()})
+    inside: dict[Key, list[str]] = {}
+    for one in inhabitants:
+        for key in one.namespaces.items():
+            inside.setdefault(key, []).append(f"/proc/{one.pid}/ns/{key[0]}")
+    for key, found in inside.items():
+        paths[key] = [*found[:MOST_TRIED], *paths.get(key, ())]
     hosts = hosts_own(inhabitants)
     return {
         "schema": SCHEMA,
@@ -88,9 +93,10 @@ class _Census:
         found = {pid: self._attempt(f"process {pid}", read_status, self.host, pid) for pid in pids}
         return {pid for pid, status in found.items() if status and len(status.ns_pids) > 1 and status.ns_pids[-1] == 1}
 
-    def keepers(self, inhabitants: Iterable[Inhabitant]) -> tuple[list[Keeper], dict[Key, str]]:
+    def keepers(self, inhabitants: Iterable[Inhabitant]) -> tuple[list[Keeper], dict[Key, list[str]]]:
         """Find what holds namespaces beside the processes in them, and a path to open each by."""
-        keepers, paths = [], {}
+        keepers: list[Keeper] = []
+        paths: dict[Key, list[str]] = {}
         seen: set[int | None] = set()
         for one in inhabitants:
             if one.kernel_thread:
@@ -101,7 +107,7 @@ class _Census:
                 seen.add(mounts)
                 found += self._mounts(one)
             keepers += [keeper for keeper, _ in found]
-            paths.update({keeper.key: path for keeper, path in found})
+            paths.update({keeper.key: [path] for keeper, path in found})
         return keepers, paths
 
     def _descriptors(self, one: Inhabitant) -> Iterator[tuple[Keeper, str]]:
@@ -130,18 +136,18 @@ class _Census:
                 path = f"/proc/{one.pid}/root{mount.mountpoint}"
                 yield Keeper((held[1], int(held[2])), "mount", one.pid, one.comm, mount.mountpoint), path
 
-    def relations(self, paths: Mapping[Key, str]) -> dict[Key, Relations]:
-        """Ask of each namespace who owns it and what is around it."""
-        found = {}
-        for (kind, inode), path in paths.items():
-            # Whoever owns a mountpoint or descriptor may have put something else there: only the namespace is opened.
-            entry = self._attempt(path, self.host.stat, path)
-            if entry is None or entry.inode != inode or entry.device != self._nsfs():
-                continue
-            related = self._attempt(path, read_relations, self.host, path, kind)
-            if related is not None:
-                found[kind, inode] = related
-        return found
+    def relations(self, paths: Mapping[Key, Iterable[str]]) -> dict[Key, Relations]:
+        """Ask of each namespace who owns it and what is around it, by the first path that still leads to it."""
+        asked = ((key, (self._relations(*key, path) for path in those)) for key, those in paths.items())
+        firsts = ((key, next((one for one in answers if one is not None), None)) for key, answers in asked)
+        return {key: one for key, one in firsts if one is not None}
+
+    def _relations(self, kind: str, inode: int, path: str) -> Relations | None:
+        # Whoever owns a mountpoint or descriptor may have put something else there: only the namespace is opened.
+        entry = self._attempt(path, self.host.stat, path)
+        if entry is None or entry.inode != inode or entry.device != self._nsfs():
+            return None
+        return self._attempt(path, read_relations, self.host, path, kind)
 
     def _nsfs(self) -> int | None:
         own = self._attempt("self", self.host.stat, "/proc/self/ns/user")

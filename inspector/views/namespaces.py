@@ -76,10 +76,11 @@ def _kept(row: Row, *, whole: bool) -> list[Line]:
 
     Without `whole` there are processes that we may not look into: they may be in it.
     """
-    kept = row["kept_by"] if not row["processes"] else [one for one in row["kept_by"] if one["how"] == "mount"]
+    those = row["kept_by"] if not row["processes"] else [one for one in row["kept_by"] if one["how"] == "mount"]
+    kept = list(dict.fromkeys(map(_keeper, those)))  # a mount that others have got a copy of is told once
     head: list[Line] = [] if row["processes"] else [[("nobody" if whole else "nobody to be seen", "warn")]]
     more = [[(f"and {len(kept) - MOST_KEEPERS} more", "dim")]] if len(kept) > MOST_KEEPERS else []
-    return [*head, *([(_keeper(one), "")] for one in kept[:MOST_KEEPERS]), *more]
+    return [*head, *([(one, "")] for one in kept[:MOST_KEEPERS]), *more]
 
 
 def _keeper(one: KeptBy) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import Any
 
+from inspector.kernel.host import Host
+from inspector.kernel.namespaces import INITIAL
+from inspector.namespace_census import _Census
 from tests.testbed.commands import NSINSPECT, run
 from tests.testbed.tools import need
 
@@ -54,3 +58,12 @@ def agreeing() -> dict[int, tuple[str, int, int]]:
 def test_every_namespace_and_count_is_that_of_lsns() -> None:
     """Inode, type, number of processes (kernel threads too) and lowest PID are lsns's, for all eight types."""
     assert {kind for kind, _, _ in agreeing().values()} >= {"mnt", "net", "pid", "uts", "ipc", "user", "cgroup"}
+
+
+def test_an_owner_is_told_by_whoever_is_still_there() -> None:
+    """Of a namespace whose first process has ended since it was counted, the next one is asked."""
+    inode = os.stat("/proc/self/ns/uts").st_ino
+    with Host() as host:
+        asked = _Census(host).relations({("uts", inode): ["/proc/0/ns/uts", "/proc/self/ns/uts"]})
+    assert asked["uts", inode].owners[0] == os.stat("/proc/self/ns/user").st_ino
+    assert asked["uts", inode].owners[-1] == INITIAL["user"]

@@ -93,6 +93,16 @@ def test_nobody_is_said_only_where_all_could_be_looked_into() -> None:
     assert "nobody to be seen, kept by the mount" in text_of(namespace_lines(found, [], 3))
 
 
+def test_a_mount_that_others_have_a_copy_of_is_told_once() -> None:
+    """One file that keeps a namespace is seen in every mount namespace it was passed on to: the line has it once."""
+    keepers = [Keeper(("net", 8), "mount", pid, "sh", "/run/netns/blue") for pid in (1, 10, 11, 12, 13)]
+    found = rows([THREAD, inhabitant(10, net=8)], [], keepers)
+    shown = text_of(namespace_lines(found, [], 0))
+    assert shown.count("kept by the mount /run/netns/blue") == 1
+    assert "more" not in shown
+    assert len(next(row for row in found if row["inode"] == 8)["kept_by"]) == 5
+
+
 def test_of_very_many_in_one_namespace_some_are_named() -> None:
     """A line names a few and counts the others; those that are an alarm are never cut."""
     ones = [container(f"c{number}", 10 + number, net=100 + number) for number in range(30)]
