@@ -36,7 +36,10 @@ __all__ = ["Collector"]
 
 YOUNG_SECONDS = 2.0  # a runtime has moved its process into cgroups and namespaces by then
 GONE = (errno.ENOENT, errno.ENODEV)
-REFRESH_SECONDS = 10.0  # within which every process is looked at anew
+REFRESH_SECONDS = 10.0  # within which every group's first process is looked at anew
+# And all others, which may be many: that one has moved into other namespaces, or into a container's cgroup in one
+# hierarchy and not in that whose members are read at every tick, is rare.
+OTHERS_SECONDS = 60.0
 # Of a leader: itself, its group's members, the paths of its cgroups, and who is in them.
 Cohabitants = tuple[Leader, tuple[int, ...], frozenset[str], dict[str, frozenset[int]]]
 
@@ -59,6 +62,7 @@ class Collector:
         self._unsettled: set[int] = set()
         self._looked: dict[int, Stat] = {}  # the processes that were looked at at this tick
         self.turns = Turns()
+        self._others_turns = Turns()
         self._uptime = 0.0
         self._trees: dict[int, Tree] = {}  # by index of the hierarchy, those whose members matter most first
         self._counts: dict[int, int | None] = {}  # by index of the hierarchy: how many cgroups the kernel counts there
@@ -80,9 +84,12 @@ class Collector:
         self._system = system
         self._uptime = system.uptime_seconds
         after = REFRESH_SECONDS if self._refresh_seconds is None else self._refresh_seconds
-        self.turns.begin(time.monotonic(), after)
+        now = time.monotonic()
+        self.turns.begin(now, after)
+        self._others_turns.begin(now, max(after, OTHERS_SECONDS) if after else after)
         # A PID can be another process's by now, and a process in other namespaces.
-        for pid in [pid for pid in self._known if pid in self.turns]:
+        firsts = {pid for pid, _ in self._leaders}
+        for pid in [pid for pid in self._known if pid in (self.turns if pid in firsts else self._others_turns)]:
             del self._known[pid]
         refresh = 0 in self.turns
         if refresh:
@@ -292,7 +299,7 @@ class Collector:
         if membership is None:
             return None
         if known is not None:  # of all that is known of it, somebody else can change its cgroups alone
-            return known._replace(membership=membership)
+            return known if known.membership == membership else known._replace(membership=membership)
         parent = processes.get(process.ppid)
         command, directory = self._started_by(parent.pid) if parent else ("", "")
         root, kept_in = self._attempt(subject, read_root_mount, host, pid) or (None, "")
@@ -321,13 +328,19 @@ class Collector:
     ) -> dict[Identity, dict[str, frozenset[int]]]:
         """Return, of groups by their leaders and members, who is in the leader's cgroup of each resource.
 
-        Only an unshared one is the container's own. Read again when the leader was looked at anew, when its
+        Only an unshared one is the container's own. Read again when the leader is another or in other cgroups, when its
         group has other members, or the cgroup in the hierarchy whose members are listed at every tick.
         """
         anew = []
         for leader, members in wanted:
             known = self._cohabitants.get(leader.process.identity)
-            if known is None or known[0] is not leader or known[1] != members or not self._changed.isdisjoint(known[2]):
+            if (
+                known is None
+                or known[0] is not leader
+                or known[1] != members
+                or leader.process.pid in self._others_turns
+                or not self._changed.isdisjoint(known[2])
+            ):
                 anew.append((leader, members, self._accounted(leader)))
         self._list(place for _, _, places in anew for place in places.values())
         for leader, members, places in anew:

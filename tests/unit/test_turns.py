@@ -74,13 +74,33 @@ def test_processes_are_looked_at_anew_a_part_at_each_tick(tmp_path: Path, monkey
         there.tick()
         looked: list[str] = []
         for _ in range(10):
-            now[0] += collect.REFRESH_SECONDS / 10
+            now[0] += collect.OTHERS_SECONDS / 10
             host.opened.clear()
             there.tick()
             anew = [path for path in host.since("/proc/1") if path.endswith("/stat") and path != "/proc/1/stat"]
             assert len(anew) <= len(pids) / 10 + 2
             looked += anew
     assert sorted(looked) == sorted(f"/proc/{pid}/stat" for pid in pids if f"{pid}".startswith("1"))
+
+
+def test_who_else_is_in_a_cgroup_is_asked_less_often_than_where_its_first_process_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One who joins a container in one hierarchy alone is seen by the others' round, its first process by its own."""
+    fake, now = FakeHost(tmp_path, "v1").process(100, namespaces=own(1), cgroups="/job").process(200), [100.0]
+    for controller in ("cpu", "memory"):
+        fake.cgroup(controller, "/job", {"memory.usage_in_bytes": "4096\n"})
+        fake.cgroup(controller, "/else", {"memory.usage_in_bytes": "8192\n"})
+    monkeypatch.setattr(collect, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with fake.open() as host:
+        observer = Observer(host, groups=False)
+        assert "memory" in observer.tick().containers[0].owned
+        fake.file("/sys/fs/cgroup/memory/job/cgroup.procs", "100\n200\n")
+        now[0] += collect.OTHERS_SECONDS
+        assert "memory" not in observer.tick().containers[0].owned
+        fake.process(100, namespaces=own(1), cgroups="/else")
+        now[0] += collect.REFRESH_SECONDS
+        assert observer.tick().containers[0].cgroups["memory"] == "/else"
 
 
 def test_a_hierarchy_that_is_mounted_is_everybodys_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
