@@ -24,18 +24,24 @@ __all__ = ["document", "network_sharers", "rootfs_of"]
 NOTHING_KNOWN: Mapping[str, schema.Container] = MappingProxyType({})
 
 R = TypeVar("R", Cpu, CpuUsage, Freezer, Io, Memory, Pids, Pressure)
+Sharers = Mapping[int, list[tuple[str, str]]]
 MOST_SHARERS = 20  # names of a network namespace: each of a thousand in one would tell of all the others
 
 
 def document(
-    before: Observation | None, after: Observation, *, known: Mapping[str, schema.Container] = NOTHING_KNOWN
+    before: Observation | None,
+    after: Observation,
+    *,
+    known: Mapping[str, schema.Container] = NOTHING_KNOWN,
+    sharers: Sharers | None = None,
 ) -> schema.Document:
     """Return what is said of the machine after two looks; with one look every rate is null.
 
-    `known` has the parts, by container id, that need not be written anew (inspector.still).
+    `known` has the parts, by container id, that need not be written anew, and `sharers` is what network_sharers
+    returns of `after`, for who knows (inspector.still).
     """
     interval = Interval(before, after)
-    sharers = network_sharers(after)
+    sharers = network_sharers(after) if sharers is None else sharers
     return {
         "schema": schema.SCHEMA,
         "taken_at": after.taken_at,
@@ -102,7 +108,7 @@ def network_sharers(after: Observation) -> dict[int, list[tuple[str, str]]]:
 class _Writer:
     """Writes one container's part of the document."""
 
-    def __init__(self, interval: Interval, one: Container, sharers: Mapping[int, list[tuple[str, str]]]) -> None:
+    def __init__(self, interval: Interval, one: Container, sharers: Sharers) -> None:
         self.interval = interval
         self.after = interval.after
         self.one = one

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from inspector import schema
 from inspector.document import document, network_sharers
 from inspector.kernel.cgroups import Hierarchy, ancestors
+from inspector.kernel.controllers import Cpu, Memory, Pids
 from inspector.model import Container, Key, Observation, Own
 
 __all__ = ["Documents"]
@@ -37,6 +38,14 @@ class Seen(NamedTuple):
     hollow: str | None
 
 
+class Keys(NamedTuple):
+    """The readings that a container's part of a document is made from: all of its own, of those above the limits."""
+
+    one: Container
+    own: frozenset[Key]
+    above: frozenset[Key]
+
+
 class Documents:
     """Makes the documents of a machine's observations; a container that stood still between two keeps its part.
 
@@ -47,7 +56,9 @@ class Documents:
         self._last: Observation | None = None
         self._around: Around | None = None
         self._kept: dict[str, tuple[Seen, schema.Container]] = {}
-        self._keys: dict[str, tuple[Container, frozenset[Key]]] = {}
+        self._keys: dict[str, Keys] = {}
+        self._sharing: tuple[Container, ...] = ()
+        self._sharers: dict[int, list[tuple[str, str]]] = {}
 
     def document(self, before: Observation | None, after: Observation) -> schema.Document:
         """Return what inspector.document does; it costs less where `before` is the `after` of the last call."""
@@ -57,11 +68,23 @@ class Documents:
         if around != self._around or before is not self._last:
             self._around, self._kept = around, {}
         self._last = after
+        self._note_sharers(after)
         still = self._still(before, after) if before is not None else {}
         rows = {name: self._kept[name][1] for name, seen in still.items() if self._is_kept(name, seen)}
-        made = document(before, after, known=rows)
+        made = document(before, after, known=rows, sharers=self._sharers)
         self._kept = {one["id"]: (still[one["id"]], one) for one in made["containers"] if one["id"] in still}
         return made
+
+    def _note_sharers(self, after: Observation) -> None:
+        """Find who shares a network; lists that say what they did before stay the same ones.
+
+        To compare two lists of a thousand for each of the thousand would take 20 ms.
+        """
+        if after.containers is not self._sharing:
+            known = self._sharers
+            found = network_sharers(after)
+            self._sharers = {inode: old if (old := known.get(inode)) == new else new for inode, new in found.items()}
+            self._sharing = after.containers
 
     def _is_kept(self, name: str, seen: Seen) -> bool:
         known = self._kept.get(name)
@@ -69,34 +92,49 @@ class Documents:
 
     def _still(self, before: Observation, after: Observation) -> dict[str, Seen]:
         """Return the containers of which all that is read was the same at both looks."""
-        moved = _moved(before.readings, after.readings) | _moved(before.inodes, after.inodes)
-        sharers = network_sharers(after)
+        recounted = _moved(before.inodes, after.inodes)
+        moved = _moved(before.readings, after.readings) | recounted
+        limits = recounted | {key for key in moved if _limit(before, key) != _limit(after, key)}
         keys = self._keys
         self._keys = {}
         still: dict[str, Seen] = {}
         for one in after.containers:
             known = keys.get(one.id)
-            if known is None or known[0] is not one:
-                known = one, _keys_of(one)
+            if known is None or known.one is not one:
+                known = _keys_of(one)
             self._keys[one.id] = known
             # A container without cgroups of its own is the sum of its processes, whose figures are not looked at here.
-            if one.id in after.tallies or one.id in after.processes or not moved.isdisjoint(known[1]):
+            if one.id in after.tallies or one.id in after.processes:
+                continue
+            if not moved.isdisjoint(known.own) or not limits.isdisjoint(known.above):
                 continue
             inode = one.leader.namespaces.get("net", 0) if one.leader else 0
             interfaces = after.interfaces.get(inode)
             if before.interfaces.get(inode) == interfaces:
-                still[one.id] = Seen(one, interfaces, sharers.get(inode), after.hollow.get(one.id))
+                still[one.id] = Seen(one, interfaces, self._sharers.get(inode), after.hollow.get(one.id))
         return still
 
 
 def _moved(before: Mapping[Key, object], after: Mapping[Key, object]) -> set[Key]:
     """Return the keys under which there is something else than before, or only at one of the two looks."""
+    if before == after:
+        return set()
     get = before.get
     moved = {key for key, one in after.items() if (other := get(key)) is not one and other != one}
     return moved | (before.keys() - after.keys())
 
 
-def _keys_of(one: Container) -> frozenset[Key]:
-    """List the readings that a container's part of a document is made from."""
-    chains = [(name, path) for name in CHAINS for path in ancestors(one.cgroups.get(name, "/"))]
-    return frozenset([*chains, *((name, one.cgroups[name]) for name in one.owned)])
+def _limit(seen: Observation, key: Key) -> object:
+    """Return what a cgroup's reading means for those below it: its limits, and whom its quota stops."""
+    reading = seen.readings.get(key)
+    if isinstance(reading, Cpu):
+        return reading.quota_us, reading.period_us, reading.periods, reading.throttled_periods
+    if isinstance(reading, Memory):
+        return reading.limit_bytes, reading.hierarchical_limit_bytes
+    return reading.limit if isinstance(reading, Pids) else reading
+
+
+def _keys_of(one: Container) -> Keys:
+    chains = frozenset((name, path) for name in CHAINS for path in ancestors(one.cgroups.get(name, "/")))
+    own = frozenset((name, one.cgroups[name]) for name in one.owned)
+    return Keys(one, own, chains - own)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspector.document import document
-from inspector.kernel.controllers import Cpu, CpuUsage, Freezer, Memory, Pids, Pressure, Reading
+from inspector.kernel.controllers import Cpu, Cpuset, CpuUsage, Freezer, Memory, Pids, Pressure, Reading
 from inspector.kernel.namespaces import INITIAL
 from inspector.model import Container, Key, Observation, Tally
 from inspector.still import Documents
@@ -28,7 +28,10 @@ def looks(draw: st.DrawFn) -> list[Observation]:
     seen = []
     for at in range(draw(st.integers(1, 8))):
         readings: dict[Key, Reading] = {
-            ("cpu", "/docker"): Cpu(10000 << draw(FEW), 100000, periods=draw(FEW), throttled_periods=0)
+            ("cpu", "/docker"): Cpu(10000 << draw(FEW), 100000, periods=draw(FEW), throttled_periods=0),
+            ("memory", "/docker"): Memory(usage_bytes=draw(FEW), limit_bytes=4 << draw(FEW)),
+            ("pids", "/docker"): Pids(draw(FEW), limit=1 + draw(FEW)),
+            ("cpuset", "/docker"): Cpuset(f"0-{draw(FEW)}"),
         }
         for name in ("web", "db"):
             path = f"/docker/{name}"
@@ -61,13 +64,14 @@ def test_whatever_stood_still_the_document_is_the_same(seen: list[Observation]) 
 
 
 def test_what_stands_still_is_not_written_anew() -> None:
-    """Of two containers, one busy, the other's part of the document is the same object from the second time on."""
+    """Of two containers, one busy, the other's part is the same object from the second time on, whatever both use."""
     documents = Documents()
     before, parts = None, []
     for at in range(4):
         readings: dict[Key, Reading] = {
             ("cpuacct", "/docker/web"): CpuUsage(at, 0, 0),
             ("cpuacct", "/docker/db"): CpuUsage(5, 0, 0),
+            ("memory", "/docker"): Memory(usage_bytes=at, limit_bytes=8),
         }
         after = observation(1000.0 + at, containers=[container("web"), container("db")], readings=readings)
         parts.append(documents.document(before, after)["containers"])
