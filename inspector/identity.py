@@ -21,6 +21,7 @@ LONG_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 HEX_ID = re.compile(r"[0-9a-f]{12}(?:[0-9a-f]{52})?", re.ASCII)
 DOCKERS_NAMESPACE = "moby"  # moby: daemon/config, DefaultContainersNamespace, in which dockerd uses containerd
 MACHINE = re.compile(r"(?:-M ?|--machine[= ])(\S+)")
+JAIL = re.compile(r"--name=(\S+)")
 DIRECTORY = re.compile(r"(?:-D ?|--directory[= ])(\S+)")
 
 
@@ -160,6 +161,9 @@ def _told(runtime: str | None, words: list[str], leader: Leader) -> str | None:
     if runtime == "nspawn":
         machine = MACHINE.search(leader.parent_cmdline) or DIRECTORY.search(leader.parent_cmdline)
         return machine[1].rstrip("/").rpartition("/")[2] or None if machine else None
+    if runtime == "firejail":
+        jail = JAIL.search(leader.parent_cmdline)
+        return jail[1] if jail else None
     return None
 
 

@@ -80,6 +80,7 @@ SECRET_FILES = ("/etc/shadow", "/etc/sudoers", "/etc/sudoers.d", "/etc/cron.d", 
 RUNTIME = ("/run", "/var/run")
 SOCKETS = ("docker.sock", "containerd.sock", "podman.sock", "crio.sock", "buildkitd.sock", "containerd.sock.ttrpc")
 SPECIAL = frozenset({"proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue", "securityfs", "debugfs", "tracefs"})
+NOTHING = ("/dev/null", "/firejail/firejail.ro.dir", "/firejail/firejail.ro.file")
 OWN_INTERFACES = "/devices/virtual/net"
 DISK_RULE = ("a *:* ", "b ")
 
@@ -153,7 +154,7 @@ def guarded(mounts: Sequence[Mount]) -> tuple[list[str], list[str]]:
         if not any(_below(mount.mountpoint, top) for top in ("/proc", "/sys")):
             continue
         empty = mount.fstype == "tmpfs" and mount.mountpoint != "/sys/fs/cgroup"
-        if empty or (mount.root == "/null" or mount.root.endswith("/dev/null")):
+        if empty or mount.root == "/null" or mount.root.endswith(NOTHING):
             masked.append(mount.mountpoint)
         elif mount.read_only:
             read_only.append(mount.mountpoint)

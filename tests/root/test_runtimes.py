@@ -31,6 +31,7 @@ def everything(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iter
         stack.enter_context(runtimes.podman("all-podman", *QUOTA))
         stack.enter_context(runtimes.lxc("all-lxc", "lxc.cgroup.cpu.cfs_quota_us = 30000"))
         stack.enter_context(runtimes.nspawn("all-nspawn"))
+        stack.enter_context(runtimes.firejail("all-firejail"))
         LAUNCHERS["bubblewrap"] = stack.enter_context(runtimes.bubblewrap()).launcher
         LAUNCHERS["unshare"] = stack.enter_context(runtimes.unshare()).launcher
         sandbox.start("all-sandbox", *QUOTA, "--", *runtimes.SLEEP)
@@ -53,10 +54,11 @@ def test_a_container_has_its_name_and_image(everything: Document, name: str, run
     assert container["kind"] == "container"
 
 
-def test_lxc_and_nspawn_have_their_names(everything: Document) -> None:
-    """LXC and nspawn have no images: their root filesystem stands there."""
-    lxc, nspawn = find(everything, "all-lxc"), find(everything, "all-nspawn")
-    assert (lxc["runtime"], nspawn["runtime"]) == ("lxc", "nspawn")
+def test_lxc_nspawn_and_firejail_have_their_names(everything: Document) -> None:
+    """LXC, nspawn and firejail have no images: their root filesystem stands there."""
+    lxc, nspawn, jail = (find(everything, f"all-{name}") for name in ("lxc", "nspawn", "firejail"))
+    assert (lxc["runtime"], nspawn["runtime"], jail["runtime"]) == ("lxc", "nspawn", "firejail")
+    assert jail["image"] == "/"
     assert lxc["image"].endswith("/all-lxc/rootfs")
     assert nspawn["image"].endswith("/all-nspawn")
 
@@ -88,7 +90,7 @@ def _ids(containers: list[Container]) -> list[str]:
 
 
 def test_no_container_is_there_twice_and_no_process_in_two(everything: Document) -> None:
-    """Eight runtimes, eight containers: each id once, and each PID in one of them."""
+    """Nine runtimes, nine containers: each id once, and each PID in one of them."""
     shown = everything["containers"]
     assert len(set(_ids(shown))) == len(shown)
     pids = [row["pid"] for one in shown for row in one["processes"] or []]

@@ -282,6 +282,16 @@ def bubblewrap(*arguments: str, command: Sequence[str] = (), within: Sequence[st
 
 
 @contextlib.contextmanager
+def firejail(name: str, *arguments: str, command: Sequence[str] = ()) -> Iterator[Box]:
+    """Run one firejail sandbox, on the machine's own files with an empty home."""
+    need("firejail")
+    with tempfile.TemporaryDirectory(prefix="firejail") as below:
+        line = ["firejail", "--quiet", "--noprofile", "--private", f"--name={name}", *arguments, *_shell(command)]
+        with served(line, f"{below}/log") as box:
+            yield box
+
+
+@contextlib.contextmanager
 def unshare(*, command: Sequence[str] = (), within: Sequence[str] = ()) -> Iterator[Box]:
     """Run one container of util-linux's unshare, on the machine's own files."""
     need("unshare")

@@ -94,6 +94,8 @@ def test_a_pid_namespace_with_the_hosts_root() -> None:
         ("sh", "/usr/bin/containerd-shim-runc-v2 -namespace default -id c1", "containerd", "c1", "c1"),
         ("sh", "containerd-shim-runc-v2 -id", "containerd", "sh-100", None),
         ("sh", f"/usr/bin/conmon --api -c {ID}", "podman", ID, ID),
+        ("firejail", "firejail --quiet --name=mail sh", "firejail", "mail", "mail"),
+        ("firejail", "/usr/bin/firejail --private sh", "firejail", "firejail-100", None),
         ("sh", "/bin/notbwrap x", None, "sh-100", None),
         ("sh", "", None, "sh-100", None),
     ],

@@ -157,6 +157,9 @@ def test_masked_and_read_only_paths() -> None:
     """What an empty file or directory covers is masked; what is read-only is told apart."""
     masked, read_only = guarded(parse_mountinfo(DOCKER.encode()))
     assert masked == ["/proc/kcore", "/sys/firmware"]
+    jail = "90 27 0:22 /firejail/firejail.ro.{} {} ro - ext4 /dev/vda rw\n"  # firejail binds empty ones of its own
+    binds = jail.format("dir", "/proc/irq") + jail.format("file", "/proc/kallsyms")
+    assert guarded(parse_mountinfo(binds.encode())) == (["/proc/irq", "/proc/kallsyms"], [])
     assert read_only == ["/proc/sys", "/sys", "/sys/fs/cgroup/memory"]
 
 
