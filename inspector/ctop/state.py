@@ -8,7 +8,7 @@ from inspector.ctop.history import History
 from inspector.ctop.options import Options
 from inspector.ctop.patience import TooSlow, at_most
 from inspector.schema import Container, Document
-from inspector.views.cells import Cell, CpuMode, MemoryMode, Scene
+from inspector.views.cells import COLOUR_OF_SEVERITY, MARKS, WARNING, Cell, CpuMode, MemoryMode, Scene, mark, rating
 from inspector.views.columns import COLUMNS, Column, column
 from inspector.views.filters import filter_of
 from inspector.views.header import SEPARATOR, header, scene_of
@@ -57,6 +57,8 @@ class State:
         self._parents: frozenset[str] = frozenset()
         self._placed: list[Placed] = []
         self._placed_for: tuple[object, ...] = ()
+        self._wanted: dict[str, int] = {}
+        self._wanted_for: tuple[object, ...] = ()
         self._scene = Scene()
 
     def update(self, document: Document | None = None) -> None:
@@ -200,7 +202,8 @@ class State:
     def _header(self) -> list[Line]:
         if self.document is None:
             return [[("ctop", "title"), ("  reading ...", "dim")]]
-        asked: Line = [SEPARATOR, (f"by {self.selection.sort}{' reversed' if self.selection.reverse else ''}", "")]
+        order = f"by {self.selection.sort}{' reversed' if self.selection.reverse else ''}"
+        asked: Line = [*self._counted(), SEPARATOR, (order, "")]
         if self.selection.every:
             asked += [SEPARATOR, ("all kinds", "")]
         if self.selection.words:
@@ -211,11 +214,23 @@ class State:
             asked += [SEPARATOR, ("PAUSED", "bad")]
         return header(self.document, self._scene, self.shown, asked)
 
+    def _counted(self) -> Line:
+        """Count the rows that are marked, the worst first: they may be out of sight."""
+        marks = [mark(row, self._scene)[0] for row in self.shown if row["findings"]]
+        line: Line = []
+        for severity in ("critical", "warning"):
+            many = marks.count(MARKS[severity])
+            line += [SEPARATOR, (f"{MARKS[severity]} {many}", COLOUR_OF_SEVERITY[severity])] if many else []
+        return line
+
     def titles(self, width: int) -> Line:
         """Choose the columns for a width and return their titles."""
         wanted = (width, self.columns)
         if self._placed_for != wanted:
-            self._placed = place(self.shown, self._scene, width, self.columns)
+            view = (*wanted, self.selection.words, self.selection.every, self.tree)
+            if view != self._wanted_for:
+                self._wanted, self._wanted_for = {}, view
+            self._placed = place(self.shown, self._scene, width, self.columns, self._wanted)
             self._placed_for = wanted
         return titles(self._placed, self._scene, self.selection.sort)
 
@@ -252,10 +267,15 @@ class State:
     def finding(self) -> Line:
         """Return the worst finding of the chosen container, or without one who sets its limits.
 
-        The row under the cursor says whose: a narrow terminal has no room for its name as well.
+        The row under the cursor says whose: a narrow terminal has no room for its name as well. Until a person has
+        chosen it is the worst of all, which may be out of sight, and named.
         """
         if not self.shown:
             return []
+        if not self._by_hand:
+            worst = max(self.shown, key=lambda row: rating(row, self._scene) or 0)
+            if (rating(worst, self._scene) or 0) >= WARNING:
+                return finding_lines([worst])[0]
         chosen = self.shown[self._cursor]
         paused: Line = [("paused   ", "warn")] if chosen["state"] == "paused" else []
         lines = finding_lines([chosen], named=False)

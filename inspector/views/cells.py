@@ -23,9 +23,11 @@ __all__ = [
     "COLOUR_OF_SEVERITY",
     "FULL",
     "GRAPH",
+    "MARKS",
     "NEAR",
     "SEVERITY",
     "WAITING",
+    "WARNING",
     "Cell",
     "CpuMode",
     "MemoryMode",
@@ -71,6 +73,9 @@ THROTTLED, BADLY_THROTTLED = 0.01, 0.25
 WAITING, BADLY_WAITING = 0.1, 0.4
 SEVERITY = {"critical": 2, "warning": 1, "info": 0}
 PAUSED = "="
+WORSE = 1000
+WARNING = SEVERITY["warning"] * WORSE
+"""The rating of a container with a warning, at least."""
 MARKS = {"critical": "▲", "warning": "●", "info": "i"}
 COLOUR_OF_STATE = {"running": "", "paused": "warn", "hollow": "bad"}
 COLOUR_OF_SEVERITY = {"critical": "bad", "warning": "warn", "info": "dim"}
@@ -307,7 +312,7 @@ def state(container: Container, _: Scene) -> Cell:
 def rating(container: Container, _: Scene) -> float | None:
     """How bad its findings are: the worst severity, then how many; None without any."""
     worst = max((SEVERITY.get(one["severity"], 0) for one in container["findings"]), default=None)
-    return None if worst is None else worst * 1000 + len(container["findings"])
+    return None if worst is None else worst * WORSE + len(container["findings"])
 
 
 def _worst(container: Container) -> Finding | None:

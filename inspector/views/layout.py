@@ -20,6 +20,9 @@ GROWN = 24
 """Columns a name takes before more columns join; longer names get what is left over."""
 ALIGNED = 48
 """Off a terminal nothing is cut, and no column is wider than this for one long name: that one sticks out."""
+IMPORTANCE = ("name", "cpu", "mark", "node", "mem", "limit", "pids", "throttled", "runtime")
+"""The columns that are always there, for a terminal too narrow for them: the last are left out first."""
+LEAST_NAME = 8
 
 
 EXTRAS = sorted((row for row in COLUMNS if row.level), key=lambda row: row.level or 0)
@@ -33,21 +36,27 @@ class Placed(NamedTuple):
 
 
 def place(
-    containers: Sequence[Container], scene: Scene, width: int | None, columns: Sequence[Column] | None = None
+    containers: Sequence[Container],
+    scene: Scene,
+    width: int | None,
+    columns: Sequence[Column] | None = None,
+    before: dict[str, int] | None = None,
 ) -> list[Placed]:
     """Choose the columns for a terminal of `width`; None cuts nothing and takes what 80 columns would.
 
-    `columns` are those a person asked for: they are all there, and may be wider than the terminal.
+    `columns` are those a person asked for: they are all there, and may be wider than the terminal. `before` is kept
+    between calls and has the most that the columns wanted so far, so that they do not come and go with a row.
     """
     widths = {row.name: max(row.width, width_of(title(row, scene))) for row in columns or COLUMNS}
-    wanted = _Wanted(containers, scene)
+    wanted = _Wanted(containers, scene, {} if before is None else before)
     many = bool(containers) and "node" in containers[0]
     chosen = list(columns or _first(many=many))
     if width is None:
         return [Placed(row, max(widths[row.name], min(wanted[row], ALIGNED))) for row in chosen]
+    all_fit = bool(columns) or _narrow(chosen, widths, width)
     spare = width - sum(widths[row.name] + 1 for row in chosen) + 1
     spare = _grow(chosen, widths, wanted, spare, GROWN)
-    if not columns:
+    if all_fit and not columns:
         for extra in EXTRAS:
             if widths[extra.name] + 1 > spare or (extra.live and scene.past is None):
                 continue
@@ -61,6 +70,18 @@ def place(
     return [Placed(row, widths[row.name]) for row in chosen]
 
 
+def _narrow(chosen: list[Column], widths: dict[str, int], width: int) -> bool:
+    """Leave out of `chosen` what there is no room for; tell whether all of it stays."""
+    widths["name"] = min(widths["name"], max(width - widths["cpu"] - widths["mark"] - 2, LEAST_NAME))
+    spare, many = width + 1, len(chosen)
+    for row in sorted(chosen, key=lambda row: IMPORTANCE.index(row.name)):
+        if widths[row.name] + 1 > spare:
+            chosen.remove(row)
+        else:
+            spare -= widths[row.name] + 1
+    return len(chosen) == many
+
+
 def _first(*, many: bool) -> list[Column]:
     """Return the columns that are always there; on many machines the node is more than who made it."""
     return [row for row in COLUMNS if row.level == 0 and (row.unless != "node" if many else row.name != "node")]
@@ -69,17 +90,17 @@ def _first(*, many: bool) -> list[Column]:
 class _Wanted(dict[Column, int]):
     """The width of what is in a column that grows, looked at only when there is room for it; 0 for another."""
 
-    def __init__(self, containers: Sequence[Container], scene: Scene) -> None:
+    def __init__(self, containers: Sequence[Container], scene: Scene, before: dict[str, int]) -> None:
         super().__init__()
-        self._containers, self._scene = containers, scene
+        self._containers, self._scene, self._before = containers, scene, before
 
     def __missing__(self, row: Column) -> int:
         show, scene = row.show, self._scene
-        widest = 0
+        widest = self._before.get(row.name, 0)
         if row.grows:
             for container in self._containers:
                 widest = max(widest, width_of(show(container, scene)[0]))
-        self[row] = widest
+        self[row] = self._before[row.name] = widest
         return widest
 
 

@@ -223,3 +223,24 @@ def test_a_source_that_fails_ends_the_view() -> None:
 
     asyncio.run(run())
     assert isinstance(app.failure, PermissionError)
+
+
+def test_what_is_wrong_is_seen_at_once() -> None:
+    """The header counts the marked rows in sight or not; below is the worst of all, until a person has chosen."""
+    bad = {"code": "oom-killed", "severity": "critical", "text": "3 processes killed for lack of memory"}
+    warn = {"code": "host-network", "severity": "warning", "text": "shares the host's network namespace"}
+    idle = [container(f"idle-{number:02}", cpu={"usage_cores": 0.5}) for number in range(40)]
+    rows = [*idle, container("fine"), container("z-one", findings=[warn, bad]), container("z-two", findings=[warn])]
+
+    async def test(app: Ctop, _: Fake, pilot: Pilot[None]) -> None:
+        assert "z-one " not in screen(app)
+        assert " · ▲ 1 · ● 1 · by cpu" in screen(app)
+        assert screen(app).splitlines()[-2] == "critical z-one: 3 processes killed for lack of memory"
+        await pilot.press("down")
+        assert screen(app).splitlines()[-2].startswith("idle-01 may use ")
+        await pilot.press("slash", *"finding:warning", "enter", "G")
+        assert screen(app).splitlines()[-2] == "warning  shares the host's network namespace"
+        await pilot.press("slash", *" kind:service", "enter")
+        assert "▲" not in screen(app)
+
+    live(test, of=document(*rows))

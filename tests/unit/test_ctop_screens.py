@@ -91,6 +91,8 @@ SCREENSHOTS = {
     "fleet-80": Screen("fleet", (80, 24)),
     "fleet-120": Screen("fleet", (120, 40)),
     "fleet-200": Screen("fleet", (200, 50)),
+    "fleet-60": Screen("fleet", (60, 15)),
+    "fleet-40": Screen("fleet", (40, 12)),
     "fleet-20": Screen("fleet", (20, 5)),
     "by-memory-80": Screen("fleet", (80, 24), ("--cpu", "limit", "--mem", "fixed"), ("M", "down", "down")),
     "tree-80": Screen("fleet", (80, 24), ("--tree",), ("down",)),

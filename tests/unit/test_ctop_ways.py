@@ -316,7 +316,7 @@ def test_sparklines_bars_and_notes_where_there_is_room() -> None:
         await until(pilot, lambda: "CPU HIST" not in screen(app))
         row = next(line for line in screen(app).splitlines() if line.startswith("web"))
         assert row.endswith(" ▲")
-        assert "critical throttled in 98% of its periods" in " ".join(screen(app).split())
+        assert "critical web: throttled in 98% of its periods" in " ".join(screen(app).split())
 
     live(test, of=document(container("web", findings=FINDINGS)), size=(120, 40))
 

@@ -13,7 +13,7 @@ from inspector.views.cells import Scene
 from inspector.views.columns import COLUMNS, column
 from inspector.views.detail import heading, identity_lines, order_processes, usage_lines
 from inspector.views.header import header, scene_of
-from inspector.views.layout import Line, place, row
+from inspector.views.layout import Line, in_two, place, row
 from inspector.views.table import print_lines, table
 from inspector.views.text import width_of
 from tests.unit.documents import container, document, process
@@ -199,3 +199,41 @@ def test_processes_are_sorted() -> None:
     assert [entry["pid"] for entry in order_processes(rows, "cpu")] == [2, 3, 1]
     assert [entry["pid"] for entry in order_processes(rows, "mem")] == [1, 2, 3]
     assert [entry["pid"] for entry in order_processes(rows, "pid")] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("width", [*range(20, 80), 120, 200])
+def test_a_narrow_terminal_has_what_matters_most(width: int, *, many: bool) -> None:
+    """Name, CPU and mark are there at 20 columns, and nothing sticks out; a wider one has no column less."""
+    rows = [container("n" * 30, **({"node": "a"} if many else {}))]
+    placed = place(rows, Scene(), width)
+    names = [one.column.name for one in placed]
+    assert {"name", "cpu"} <= set(names)
+    assert {"mark", "note"} & set(names)
+    assert sum(one.width + 1 for one in placed) - 1 <= width
+    assert width < (71 if many else 60) or {"mem", "limit", "pids"} <= set(names)
+    if width < 79:
+        assert set(names) <= {one.column.name for one in place(rows, Scene(), 80)}
+
+
+def test_columns_stay_when_a_row_goes() -> None:
+    """What a long name or a note has taken it keeps, so that the columns behind it do not jump."""
+    long = container("n" * 40, findings=[{"code": "memory-near-limit", "severity": "critical", "text": "x"}])
+    kept: dict[str, int] = {}
+    for width in (120, 200):
+        kept.clear()
+        place([container("web"), long], Scene(), width, before=kept)
+        before = place([container("web"), long], Scene(), width, before=kept)
+        assert place([container("web")], Scene(), width, before=kept) == before
+        assert place([container("web")], Scene(), width) != before
+
+
+@pytest.mark.parametrize("width", [1, 5, 9, 10, 11, 20, 200])
+def test_a_line_in_two(width: int) -> None:
+    """A line that is too wide is parted at a blank, or anywhere; nothing but that blank is lost, no meaning either."""
+    line: Line = [("y/n  ", "title"), ("stop 逆逆逆逆 or not?", "warn"), ("  ", "")]
+    parts = in_two(line, width)
+    texts = ["".join(text for text, _ in part) for part in parts]
+    assert "".join("".join(texts).split()) == "y/nstop逆逆逆逆ornot?"
+    assert len(parts) == 1 or width_of(texts[0].rstrip()) <= max(width, 1)
+    assert {meaning for part in parts for text, meaning in part if text.strip()} == {"title", "warn"}
