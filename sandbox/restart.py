@@ -38,6 +38,10 @@ class Restarts:
         self._policy, self._most = policy, most
         self.count, self.pause = count, pause
 
+    def change(self, policy: str, most: int) -> None:
+        """Go by another policy from now on (`sandbox update --restart`)."""
+        self._policy, self._most = policy, most
+
     def next(self, code: int, ran_seconds: float, *, stopped: bool) -> float | None:
         """Return how long to wait before the next start, or None when there shall be none."""
         if stopped or not self._wanted(code):

@@ -1,4 +1,4 @@
-"""`sandbox update`: other limits for a container, now if it runs, and at its next start.
+"""`sandbox update`: other limits and another policy of restarts, now if a container runs, and at its next start.
 
 What is written goes through adjust.py, as the kernel checks each file against
 the others: of several orders one passes. What fails is undone, and the
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import permutations
 from typing import Any
 
-from sandbox import adjust, ceilings, cgroup, document, limit_files
+from sandbox import adjust, ceilings, cgroup, document, lifecycle, limit_files
 from sandbox.codec import decode, encode
 from sandbox.errors import SandboxError
 from sandbox.limits import UNLIMITED, Limits, host_config
@@ -26,15 +26,25 @@ __all__ = ["merged", "update", "write"]
 ENDED = ("created", "exited", "dead")
 
 
-def update(store: Store, name: str, given: dict[str, Any]) -> None:
-    """Change the limits of a container; `given` are fields of Limits. Raises SandboxError, and changes nothing then."""
+def update(store: Store, name: str, given: dict[str, Any], restart: dict[str, Any] | None = None) -> None:
+    """Change a container: `given` are fields of Limits, `restart` of Lifecycle.
+
+    Raises SandboxError, and changes nothing then. A policy of restarts is what its monitor looks at when it ends.
+    """
     with store.changing(store.find(name)["Id"]) as text:
-        before = decode(Spec, text["Cgscope"]["Spec"]).limits
+        spec = decode(Spec, text["Cgscope"]["Spec"])
+        before = spec.limits
+        if restart and text["HostConfig"]["AutoRemove"] and restart["restart"] != "no":
+            raise SandboxError("Restart policy cannot be updated because AutoRemove is enabled for the container", 1)
         after = merged(before, given)
         if text["State"]["Status"] not in ENDED:
             write(document.places_of(text), before, after)
         text["Cgscope"]["Spec"]["limits"] = encode(after)
         text["HostConfig"].update(host_config(after))
+        if restart:
+            life = replace(spec.lifecycle, **restart)
+            text["Cgscope"]["Spec"]["lifecycle"] = encode(life)
+            text["HostConfig"].update(lifecycle.host_config(life))
 
 
 def merged(before: Limits, given: dict[str, Any]) -> Limits:

@@ -120,7 +120,10 @@ class Watch:
         ran = time.monotonic() - self._handed["started"]
         pause = None
         with contextlib.suppress(NoSuchContainer):
-            stopped = bool(self._store.load(self._container)["Cgscope"].get("Stopped"))
+            text = self._store.load(self._container)
+            policy = text["HostConfig"]["RestartPolicy"]
+            self._restarts.change(policy["Name"], policy["MaximumRetryCount"])
+            stopped = bool(text["Cgscope"].get("Stopped"))
             pause = self._restarts.next(code, ran, stopped=stopped or bool(error))
         teardown.finish(self._store, self._container, code, error, None if pause is None else self._restarts.count)
         self._attached.ended(code)

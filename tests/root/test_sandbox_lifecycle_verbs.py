@@ -192,6 +192,24 @@ def test_restart_policies(sandbox: Sandbox) -> None:
     )
 
 
+def test_another_policy_of_restarts(sandbox: Sandbox) -> None:
+    """`update --restart` holds at the next end, in a monitor that runs already, and is shown; --rm has no restarts."""
+    start(sandbox, "one", "sh", "-c", "cat /flag || sleep 600")
+    sandbox("update", "--restart", "on-failure:1", "one")
+    assert sandbox.inspect("one")["HostConfig"]["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 1}
+    sandbox("exec", "one", "sh", "-c", "echo > /flag; kill -9 $(pidof sleep)")
+    assert sandboxing.wait_for(lambda: sandbox.inspect("one")["RestartCount"] == 1)
+    wait_for_state(sandbox, "one", "exited")
+    start(sandbox, "two", "--restart", "always", "sh", "-c", "sleep 0.1")
+    assert sandboxing.wait_for(lambda: sandbox.inspect("two")["RestartCount"] >= 1)
+    sandbox("update", "--restart", "no", "--pids-limit", "50", "two")
+    wait_for_state(sandbox, "two", "exited")
+    assert sandbox.inspect("two")["HostConfig"]["PidsLimit"] == 50
+    complaint(sandbox, "update", "--restart", "sometimes", "one", code=125)
+    start(sandbox, "gone", "--rm", "sleep", "600")
+    assert "AutoRemove is enabled" in complaint(sandbox, "update", "--restart", "always", "gone")
+
+
 def test_health(sandbox: Sandbox) -> None:
     """B108: healthy, unhealthy, healthy again; a probe that takes too long is -1, and is killed in the container."""
     check = "[ ! -e /slow ] || sleep 60; echo probed; test -e /ok"
