@@ -7,7 +7,7 @@ monitor is told to look where its container is.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from sandbox import events
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from sandbox.state import Document, Store
 
 __all__ = ["connect", "disconnect"]
+
+LAST_LINK = 99  # there is room for two digits: plan.links_of()
 
 
 def connect(store: Store, endpoint: Endpoint, container: str) -> None:
@@ -116,7 +118,7 @@ def _join(networks: Networks, text: Document, network: Network, namespace: int) 
         # What a command that was killed has left of an earlier try.
         members.leave(networks, lambda key: key == guest.container, endpoint.network)
         before = members.members_of(networks, guest.container)
-        number = next(n for n in range(len(before) + 1) if all(each.lease.link != f"eth{n}" for each in before))
+        number = _next_link([each.lease.link for each in before])
         member = members.join(networks, guest, endpoint, links_of(guest.container, number, rate=network.rate_bits > 0))
     begun = plumber.Plumber(plans([*before, member], network.rate_bits, default_mtu())[-1:], networks)
     try:
@@ -129,6 +131,12 @@ def _join(networks: Networks, text: Document, network: Network, namespace: int) 
         begun.close()
     with networks.lock():
         members.tell(networks, member.record, also=[guest.container])
+
+
+def _next_link(taken: Collection[str]) -> int:
+    """Return the number of a new link: after all others, whose order is that of the networks, while there are any."""
+    last = max((int(link.removeprefix("eth")) for link in taken), default=-1)
+    return last + 1 if last < LAST_LINK else next(number for number in range(LAST_LINK) if f"eth{number}" not in taken)
 
 
 def _leave(networks: Networks, container: str, network: Network, name: str, namespace: int) -> None:

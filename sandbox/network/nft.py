@@ -43,9 +43,7 @@ def ruleset(link: str, subnets: Sequence[str], *, internal: bool) -> str:
     {leaving}
   }}"""
     )
-    return f"""table inet {link} {{ }}
-delete table inet {link}
-table inet {link} {{
+    return f"""{_removal(link)}table inet {link} {{
   chain forward {{
     type filter hook forward priority filter; policy accept;
     iifname "{link}" oifname "{link}" accept
@@ -55,6 +53,11 @@ table inet {link} {{
   }}{masquerade}
 }}
 """
+
+
+def _removal(link: str) -> str:
+    """Return what removes the table of a bridge, there or not, and that for IPv4 alone which older versions made."""
+    return "".join(f"table {family} {link} {{ }}\ndelete table {family} {link}\n" for family in ("ip", "inet"))
 
 
 def apply(text: str, what: str = "a bridge's rules") -> None:
@@ -78,7 +81,7 @@ def _find(name: str) -> str | None:
 def take_down(link: str) -> None:
     """Remove the table of a bridge, if there is one."""
     with contextlib.suppress(SandboxError):
-        apply(f"table inet {link} {{ }}\ndelete table inet {link}\n")
+        apply(_removal(link))
 
 
 def forbids_forwarding(*, ipv6: bool) -> list[str]:

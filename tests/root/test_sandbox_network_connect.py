@@ -136,6 +136,32 @@ def test_a_connection_that_cannot_be(bed: NetworkBed) -> None:
     assert addresses(bed, "odd") == {}
 
 
+def test_the_first_network_stays_the_first(bed: NetworkBed) -> None:
+    """Who comes after others is after them, also when the first has left: the way out and the address do not change."""
+    for number in (1, 2, 3):
+        bed("network", "create", "--subnet", f"10.7{number}.0.0/24", f"net{number}")
+    sleeper(bed, "web", "--net", "net1", "--net", "net2")
+    bed("network", "disconnect", "net1", "web")
+    bed("network", "connect", "net3", "web")
+    assert addresses(bed, "web") == {"eth1": "10.72.0.2", "eth2": "10.73.0.2"}
+    assert way_out(bed, "web") == ["10.72.0.1"]
+    assert bed.inspect("web")["NetworkSettings"]["IPAddress"] == "10.72.0.2"
+    bed("network", "disconnect", "net2", "web")
+    assert way_out(bed, "web") == ["10.73.0.1"]
+
+
+def test_a_table_of_an_older_version(bed: NetworkBed) -> None:
+    """The rules that versions without IPv6 made for a bridge go when the bridge is used, and with it."""
+    bed("network", "create", "one")
+    sleeper(bed, "web", "--net", "one")
+    link = json.loads(bed("network", "inspect", "one").stdout)[0]["Options"]["com.docker.network.bridge.name"]
+    for words in (("restart", "-t", "0", "web"), ("rm", "-f", "web")):
+        bed.namespace.run("nft", "add", "table", "ip", link)
+        bed(*words)
+        assert f"table ip {link}" not in bed.tables()
+    assert bed.tables() == ""
+
+
 def test_names_follow(bed: NetworkBed) -> None:
     """After restarts with other addresses, and another name, every /etc/hosts says what the kernel says."""
     bed("network", "create", "--subnet", "10.74.0.0/24", "one")
