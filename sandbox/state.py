@@ -76,6 +76,18 @@ def replace_document(path: str, document: Document, *, durable: bool = False) ->
         os.replace(f"{path}.new", path)
 
 
+def _take_room(fd: int, size: int) -> None:
+    """Give a new file its blocks: by fallocate, or where neither the filesystem nor libc (musl) has it, zeros."""
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+        written = 0
+        while written < size:
+            written += os.pwrite(fd, bytes(size - written), written)
+
+
 def _write(path: str, flags: int, data: bytes, *, durable: bool) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o600)
     with open(fd, "wb") as file:
@@ -181,7 +193,7 @@ class Store:
         path = f"{self.directory(container)}/state.json"
         fd = os.open(f"{path}{SPARE}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.posix_fallocate(fd, 0, os.stat(path).st_size + GROWTH_BYTES)
+            _take_room(fd, os.stat(path).st_size + GROWTH_BYTES)
         finally:
             os.close(fd)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -199,11 +200,13 @@ def test_ids_that_the_machine_gives(
 
 def test_what_cannot_be(users: Sandbox, rootfs: str) -> None:
     """One line, 125, and nothing left, no range either."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     users("create", "--name", "stopped", "--userns", "auto", "--rootfs", rootfs, "true")
     users("run", "-d", "--name", "plain", "--net", "none", "--rootfs", rootfs, "sleep", "1000")
     for options, text in (
         (("--userns", "mine"), "--userns: invalid USER mode: 'mine'"),
         (("--userns", "container:nobody"), "no such container: nobody"),
+        (("--userns", "auto", "--ulimit", f"nofile={hard + 1}:{hard + 1}"), f"the hard limit here is {hard}, which"),
         (("--userns", "container:stopped"), "is not running"),
         (("--userns", "container:plain"), "has no user namespace of its own"),
         (("--userns", "auto", "--net", "host"), "cannot share the host's network namespace"),

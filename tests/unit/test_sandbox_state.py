@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from itertools import cycle
+from pathlib import Path
 
 import pytest
 
@@ -106,6 +108,26 @@ def test_a_name_is_changed_in_two_steps(store: Store) -> None:
     store.free_name(ONE, "one")
     with pytest.raises(NoSuchContainer):
         store.find("one")
+
+
+def test_room_where_there_is_no_fallocate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filesystem that cannot set blocks aside gets them written; any other error is one."""
+    store = Store(str(tmp_path))
+    store.add(document(ONE, "one"), lambda: "unused")
+
+    def refuse(number: int) -> None:
+        def instead(*_: int) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "posix_fallocate", instead)
+
+    refuse(errno.EOPNOTSUPP)
+    store.reserve(ONE)
+    found = os.stat(tmp_path / "containers" / ONE / "state.json.spare")
+    assert found.st_blocks * 512 >= found.st_size >= 24 << 10
+    refuse(errno.ENOSPC)
+    with pytest.raises(OSError, match="No space left"):
+        store.reserve(ONE)
 
 
 def test_messages() -> None:
