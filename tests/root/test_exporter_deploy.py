@@ -135,7 +135,6 @@ def test_the_kernels_log_is_read_where_it_is_granted(docker: Docker) -> None:
     assert "\ncgscope_kernel_log_readable 0\n" in docker_run(docker)
 
 
-@pytest.mark.vm
 def test_in_the_sandbox_it_sees_the_machine(sandbox: Sandbox) -> None:
     """In a container of our own runtime, with a cgroup namespace of its own: the same as outside."""
     sandbox.start(SUBJECT, *LIMITS, "sleep", "1000")
