@@ -24,7 +24,7 @@ DENIED = (errno.EACCES, errno.EPERM)
 ABSENT = (errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EOPNOTSUPP, errno.ENOTDIR, errno.EINVAL)
 MOST_PROBLEMS = 100
 LONGEST_PROBLEM = 500  # characters; a path alone can have 4,096
-UNPRINTABLE = re.compile(r"[^ -~]")
+UNPRINTABLE = r"[^ -~]"  # not compiled before it is used: most starts have no problem to tell of
 
 
 class Absence:
@@ -64,5 +64,5 @@ class Absence:
     def _problem(self, text: str) -> None:
         # A file and the path to it can be hostile text: what is kept is printable ASCII.
         if len(self.problems) < MOST_PROBLEMS:
-            shown = UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+            shown = re.sub(UNPRINTABLE, lambda found: ascii(found[0])[1:-1], text)
             self.problems.append(shown if len(shown) <= LONGEST_PROBLEM else f"{shown[: LONGEST_PROBLEM - 3]}...")

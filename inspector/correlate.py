@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from inspector.identity import Naming, name_of
 from inspector.kernel.cgroups import Hierarchy, ancestors, path_in
+from inspector.kernel.named import NamedTuple
 from inspector.kernel.namespaces import INITIAL
 from inspector.model import Census, Container, Group, Identity, Leader, Own, Process
 from inspector.nesting import parents_of

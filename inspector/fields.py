@@ -7,8 +7,9 @@ document (inspector.schema), so a column and a JSON key can never disagree.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+from inspector.kernel.named import NamedTuple
 from inspector.schema import Container
 
 __all__ = ["FIELDS", "Field", "field"]

@@ -19,8 +19,8 @@ application: what it waits for is gone only when it ran *beside* the waiting.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
+from inspector.kernel.named import NamedTuple
 from inspector.kernel.process import CLOCK_TICKS
 from inspector.members import (
     FILLERS,

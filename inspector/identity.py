@@ -8,9 +8,10 @@ in files come on top (inspector.metadata).
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from inspector.kernel.mounts import overlay_layers, root_identity
+from inspector.kernel.named import NamedTuple
 from inspector.model import Leader, Own, Told
 from inspector.runtimes import Match, by_command, by_directory, by_layer, pod_uid
 
@@ -18,11 +19,11 @@ __all__ = ["Naming", "name_of"]
 
 SHORT_ID = 12
 LONG_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
-HEX_ID = re.compile(r"[0-9a-f]{12}(?:[0-9a-f]{52})?", re.ASCII)
 DOCKERS_NAMESPACE = "moby"  # moby: daemon/config, DefaultContainersNamespace, in which dockerd uses containerd
-MACHINE = re.compile(r"(?:-M ?|--machine[= ])(\S+)")
-JAIL = re.compile(r"--name=(\S+)")
-DIRECTORY = re.compile(r"(?:-D ?|--directory[= ])(\S+)")
+HEX_ID = r"[0-9a-f]{12}(?:[0-9a-f]{52})?"
+MACHINE = r"(?:-M ?|--machine[= ])(\S+)"
+JAIL = r"--name=(\S+)"
+DIRECTORY = r"(?:-D ?|--directory[= ])(\S+)"
 
 
 class Naming(NamedTuple):
@@ -112,7 +113,7 @@ def _self(own: Own, leader: Leader, evidence: tuple[str, ...]) -> Naming:
     told = own.told if own.told is not None and seen[0] in (None, own.told.runtime) else None
     # Docker's directory for a container is called by its full id, wherever Docker keeps its data.
     candidates = own.kept_in.rpartition("/")[2], told.id if told else "", own.hostname
-    identifier = seen[1] or next(filter(HEX_ID.fullmatch, candidates), None)
+    identifier = seen[1] or next((text for text in candidates if re.fullmatch(HEX_ID, text)), None)
     evidence = (f"we run inside it, PID namespace {own.namespaces.get('pid')}", *evidence)
     if overlay:
         evidence = (*evidence, "overlay root")
@@ -159,10 +160,10 @@ def _told(runtime: str | None, words: list[str], leader: Leader) -> str | None:
     if runtime == "podman":
         return _after(words, "-c")
     if runtime == "nspawn":
-        machine = MACHINE.search(leader.parent_cmdline) or DIRECTORY.search(leader.parent_cmdline)
+        machine = re.search(MACHINE, leader.parent_cmdline) or re.search(DIRECTORY, leader.parent_cmdline)
         return machine[1].rstrip("/").rpartition("/")[2] or None if machine else None
     if runtime == "firejail":
-        jail = JAIL.search(leader.parent_cmdline)
+        jail = re.search(JAIL, leader.parent_cmdline)
         return jail[1] if jail else None
     return None
 

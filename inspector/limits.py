@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from inspector.errors import ParseError
 from inspector.kernel.cgroups import Hierarchy, ancestors
 from inspector.kernel.controllers import Cpu, Cpuset, Memory, Pids, Reading
+from inspector.kernel.named import NamedTuple
 from inspector.kernel.system import parse_cpu_list
 
 __all__ = [

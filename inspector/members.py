@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from inspector.kernel.named import NamedTuple
 from inspector.model import Identity
 
 __all__ = ["Evidence", "Member", "Structure", "base", "below_of", "command", "helps", "holder_of", "is_wrapper"]

@@ -5,14 +5,16 @@ containers of it; an Observation joins those containers with what the kernel
 said of them at that moment. rates and document subtract and present later.
 """
 
-# Annotations are not postponed here: typing would compile the text of each of so many fields at every start.
+from __future__ import annotations
+
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from inspector.kernel.cgroups import Hierarchy, Membership
 from inspector.kernel.controllers import Reading
 from inspector.kernel.mounts import Mount
+from inspector.kernel.named import NamedTuple
 from inspector.kernel.network import Interface
 from inspector.kernel.system import System
 

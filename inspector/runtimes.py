@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
+
+from inspector.kernel.named import NamedTuple
 
 __all__ = ["Match", "by_command", "by_directory", "by_layer", "match", "pod_uid"]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from inspector.errors import ParseError
 from inspector.kernel.cgroups import Hierarchy
 from inspector.kernel.controllers import RESOURCES, ControlFile, Reading, Values
 from inspector.kernel.host import Bundle, Host
+from inspector.kernel.named import NamedTuple
 from inspector.model import Key
 
 __all__ = ["Plan", "Sheet"]

@@ -6,12 +6,12 @@ On most machines most containers do nothing most of the time, and to say so agai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from inspector import schema
 from inspector.document import document, network_sharers
 from inspector.kernel.cgroups import Hierarchy, ancestors
 from inspector.kernel.controllers import Cpu, Memory, Pids
+from inspector.kernel.named import NamedTuple
 from inspector.model import Container, Key, Observation, Own
 
 __all__ = ["Documents"]

@@ -12,8 +12,8 @@ so it takes two looks and one of these:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
+from inspector.kernel.named import NamedTuple
 from inspector.members import NAMING, TEXT, Evidence, Member, Structure, below_of, command, helps
 
 __all__ = ["Bare", "bare_of", "bare_verdict"]

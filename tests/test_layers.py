@@ -36,6 +36,7 @@ TYPES = (
     "inspector.garbage",
     "inspector.advice",
     "inspector.turns",
+    "inspector.kernel.named",
 )
 PURE = (
     "inspector.correlate",

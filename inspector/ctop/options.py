@@ -9,11 +9,12 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from inspector.command import Version, add_socket
 from inspector.ctop.elsewhere import Where, declare, where_of
 from inspector.fields import FIELDS
+from inspector.kernel.named import NamedTuple
 from inspector.views.cells import CpuMode, MemoryMode
 from inspector.views.columns import COLUMNS, Column, column
 from inspector.views.filters import FILTER_KEYS, FILTER_SYNTAX, filter_of

@@ -281,14 +281,14 @@ def parse_devices(data: bytes) -> tuple[str, ...]:
     """Parse devices.list: what may be done (r, w, m: mknod) with which devices, a rule a line."""
     rules = []
     for line in data.splitlines():
-        match = DEVICE_RULE.fullmatch(line)
+        match = re.fullmatch(DEVICE_RULE, line)
         if match is None:
             raise ParseError("devices.list", line)
         rules.append(match[0].decode("ascii"))
     return tuple(rules)
 
 
-DEVICE_RULE = re.compile(rb"[abc] (?:\d+|\*):(?:\d+|\*) [rwm]+")
+DEVICE_RULE = rb"[abc] (?:\d+|\*):(?:\d+|\*) [rwm]+"  # compiled for who asks
 HUGE_PAGES = ("64KB", "2MB", "32MB", "512MB", "1GB", "16GB")
 
 # What no tick needs, and who asks for all limits of one process does.

@@ -229,13 +229,13 @@ def parse_io_max(data: bytes) -> Values:
 # some avg10=1.53 avg60=0.87 avg300=0.22 total=58761459
 def parse_recent_pressure(data: bytes) -> float:
     """Parse a *.pressure file: the share of the last 10 seconds in which some task waited, 0 to 1."""
-    match = RECENT.search(data)
+    match = re.search(RECENT, data)
     if match is None:
         raise ParseError("pressure", data)
     return float(match[1]) / 100
 
 
-RECENT = re.compile(rb"some avg10=(\d{1,3}\.\d{2}) ")
+RECENT = rb"some avg10=(\d{1,3}\.\d{2}) "  # compiled for who asks
 
 # What no tick needs, and who asks for all limits of one process does.
 ON_DEMAND: dict[str, tuple[ControlFile, ...]] = {

@@ -6,11 +6,13 @@ the resources; cgroup_v1.FILES and cgroup_v2.FILES say which control files
 hold them in that version.
 """
 
-# Annotations are not postponed here: typing would compile the text of each of so many fields at every start.
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from inspector.errors import ParseError
+from inspector.kernel.named import NamedTuple
 
 __all__ = [
     "RESOURCES",

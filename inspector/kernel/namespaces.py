@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import struct
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import NamedTuple
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
+from inspector.kernel.named import NamedTuple
 
 __all__ = [
     "INITIAL",
@@ -47,17 +46,21 @@ NS_GET_PARENT = 0xB702
 NS_GET_OWNER_UID = 0xB704  # since Linux 4.11
 HIERARCHICAL = ("pid", "user")
 
-LINK = re.compile(r"([a-z]+):\[([0-9]{1,20})\]", re.ASCII)
+MOST_DIGITS = 20
 
 
 # A link's text: "mnt:[4026531832]"
 @lru_cache(4096)  # most processes share theirs with others
 def parse_namespace(text: str) -> tuple[str, int]:
     """Parse the text of a namespace link: its kind and its inode number."""
-    match = LINK.fullmatch(text)
-    if match is None:
+    kind, opened, rest = text.partition(":[")
+    digits = rest[:-1]
+    if not (
+        opened and rest.endswith("]") and digits.isdecimal() and len(digits) <= MOST_DIGITS
+        and kind.isalpha() and kind.islower() and text.isascii()
+    ):  # fmt: skip
         raise ParseError("/proc/<pid>/ns", text)
-    return match[1], int(match[2])
+    return kind, int(digits)
 
 
 def read_namespace(host: Host, pid: int | str, kind: str) -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from inspector.errors import ParseError
+from inspector.kernel.named import NamedTuple
 
 __all__ = ["Interface", "parse_net_dev"]
 

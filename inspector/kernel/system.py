@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from typing import NamedTuple
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
+from inspector.kernel.named import NamedTuple
 from inspector.kernel.process import CLOCK_TICKS
 
 __all__ = [

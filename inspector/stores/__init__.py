@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
+from inspector.kernel.named import NamedTuple
 from inspector.stores.bolt import parse_containerd
 from inspector.stores.docker import parse_docker
 from inspector.stores.facts import Facts

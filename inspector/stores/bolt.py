@@ -16,9 +16,10 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from inspector.errors import ParseError
+from inspector.kernel.named import NamedTuple
 from inspector.stores.facts import MOST_LABELS, MOST_TEXT, Facts
 
 __all__ = ["META_BYTES", "Database", "Entries", "answer", "parse_containerd", "torn"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
 from inspector.errors import ParseError
+from inspector.kernel.named import NamedTuple
 
 __all__ = ["Facts", "labels_of", "mapping", "object_of", "text"]
 

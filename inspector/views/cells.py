@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from inspector.fields import BY_NAME
+from inspector.kernel.named import NamedTuple
 from inspector.schema import Container, Finding, Network
 from inspector.views import text
 from inspector.views.sparkline import sparkline

@@ -7,9 +7,9 @@ Any field of the document is a column too (`-o memory.anon_bytes`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from inspector.fields import BY_NAME, Field
+from inspector.kernel.named import NamedTuple
 from inspector.views import cells, text
 
 __all__ = ["BY_SHORT_NAME", "COLUMNS", "Column", "column"]

@@ -11,7 +11,7 @@ from inspector.views.text import safe
 
 __all__ = ["to_json", "to_lines"]
 
-SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = "[\ud800-\udfff]"  # not compiled before there is one
 
 
 def to_json(document: object, indent: int | None = None) -> str:
@@ -44,7 +44,7 @@ def to_lines(document: Mapping[str, object], rows: str) -> str:
 
 def _clean(value: object) -> object:
     if isinstance(value, str):
-        return SURROGATE.sub(lambda found: safe(found[0]), value)
+        return re.sub(SURROGATE, lambda found: safe(found[0]), value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

@@ -6,8 +6,8 @@ A line is a list of cells: texts, each with the meaning of its colour.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
+from inspector.kernel.named import NamedTuple
 from inspector.schema import Container
 from inspector.views.cells import Cell, Scene
 from inspector.views.columns import COLUMNS, Column

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
 
 from inspector.fields import BY_NAME
+from inspector.kernel.named import NamedTuple
 from inspector.schema import Container
 from inspector.views.cells import Scene, cpu_ratio, fixed_ratio, memory_ratio, memory_used, rating
 from inspector.views.filters import filter_of

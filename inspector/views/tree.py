@@ -7,8 +7,9 @@ own, made here: a `Container` whose figures are the sums of what is below it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
+from inspector.kernel.named import NamedTuple
 from inspector.schema import Container
 from inspector.views.cells import Scene, Stem
 from inspector.views.filters import filter_of
