@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from exporter.text import clean, pairs
 from inspector.kernel.cgroups import ancestors
+from inspector.kernel.controllers import Reading
 from inspector.model import Container, Key, Observation
 from inspector.runtimes import pod_uid
 
@@ -79,6 +80,15 @@ class Roll(tuple[Subject, ...]):  # noqa: SLOT001  it keeps what is looked up
     def keys(self, resource: str) -> list[Key]:
         """Return where the own reading of each is, NOWHERE without one."""
         return self.each(("keys", resource), None, lambda one: one.key(resource) or NOWHERE)
+
+    def read(self, readings: Mapping[Key, Reading], resource: str) -> list[Reading | None]:
+        """Return each one's own reading of a resource at one look, which several collectors ask for."""
+        known = self._made.get(("read", resource))
+        if known is None or known[0] is not readings:
+            found = [*map(readings.get, self.keys(resource))]
+            known = self._made["read", resource] = readings, found
+        looked_up: list[Reading | None] = known[1]
+        return looked_up
 
     def once(self, name: object, basis: object, make: Callable[[], T]) -> T:
         """Return what `make` makes; made anew only when all that it rests on, `basis`, is not what it was."""

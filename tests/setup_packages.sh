@@ -1,12 +1,12 @@
 #!/bin/sh
 # Installs the Debian packages that the tests use as subjects (runtimes), oracles (prometheus,
-# lxcfs) and tools. Quick when nothing is missing. Starts no service: RUNLEVEL=1 for sysvinit,
+# lxcfs), peers of the benches (htop, other exporters) and tools. Quick when nothing is missing. Starts no service: RUNLEVEL=1 for sysvinit,
 # a policy-rc.d of our own, for as long as it takes, for systemd.
 set -eu
 
 PACKAGES="bubblewrap busybox-static chromium conmon containerd curl docker.io e2fsprogs firejail fish fuse-overlayfs glances htop iproute2 linux-image-amd64 lxc lxcfs
-nftables nginx-light openssl podman prometheus qemu-system-x86 runc s6 strace supervisor systemd-container tini tmux
-util-linux zsh zstd"
+nftables nginx-light openssl podman prometheus prometheus-node-exporter prometheus-process-exporter qemu-system-x86
+runc s6 strace supervisor systemd-container tini tmux util-linux zsh zstd"
 POLICY=/usr/sbin/policy-rc.d
 
 missing() {

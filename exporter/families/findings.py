@@ -60,7 +60,7 @@ def _judge(sight: Sight) -> Any:  # noqa: ANN401
 def bases(interval: Interval, roll: Roll, limits: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
     """Yield what the findings of each rest on, in the order of Basis."""
     after = interval.after
-    readings = (map(after.readings.get, roll.keys(name)) for name in ("cpu", "memory", "pids"))
+    readings = (roll.read(after.readings, name) for name in ("cpu", "memory", "pids"))
     tallies, hollow = map(after.tallies.get, roll.ids), map(after.hollow.get, roll.ids)
     return zip(*readings, tallies, limits, _throttled(interval, roll), hollow, strict=True)
 

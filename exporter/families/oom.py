@@ -74,7 +74,7 @@ class Kills:
         now, roll = sight.observation.monotonic, sight.subjects
         if roll is not self.roll:
             self._take(roll, now)
-        memories = [*map(sight.observation.readings.get, roll.keys("memory"))]
+        memories = roll.read(sight.observation.readings, "memory")
         if memories != self.memories:
             for path, memory in zip(self.paths, memories, strict=True):
                 if path in self.alive and isinstance(memory, Memory):

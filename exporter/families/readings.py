@@ -16,7 +16,7 @@ __all__ = ["at", "members", "millionth", "no", "prepared", "reading"]
 
 def reading(resource: str) -> Source:
     """Return the source of a resource: what its control files say in each subject's own cgroup."""
-    return lambda sight: [*map(sight.observation.readings.get, sight.subjects.keys(resource))]
+    return lambda sight: sight.subjects.read(sight.observation.readings, resource)
 
 
 def members(resource: str) -> Source:

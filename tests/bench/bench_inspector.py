@@ -110,13 +110,13 @@ def peek(descriptor: int) -> bytes:
         return b""
 
 
-def opened(root: str, ticks: int) -> list[str]:
+def opened(root: str, ticks: int, make: Callable[[Host], Observer] = Observer) -> list[str]:
     """Return the files that the last of some ticks opens, by their whole paths; taken down in a child of its own."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         paths: list[str] = []
-        observer = Observer(Host(root))
+        observer = make(Host(root))
         for _ in range(ticks - 1):
             observer.tick()
         truly = os.open
