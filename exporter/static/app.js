@@ -146,7 +146,7 @@ function turn() {
   list.hidden = id !== null;
   page.hidden = id === null;
   if (id === null) detail.close();
-  else detail.open(id);
+  else detail.open(id, made?.containers.find((one) => one.id === id)?.name);
   stream.detail = id;
   stream.open();
   window.scrollTo(0, 0);

@@ -12,12 +12,12 @@ export class Detail {
     this.id = null;
   }
 
-  /** Turn to a container; what is known of it comes with the next documents. */
-  open(id) {
+  /** Turn to a container, of which the list may know the name; all else comes with the next documents. */
+  open(id, name) {
     this.close();
     this.id = id;
     this.history.pinned = id;
-    this.heading = el("h1", { tabindex: "-1" }, "…");
+    this.heading = el("h1", { tabindex: "-1" }, name === undefined ? "…" : safe(name));
     this.state = el("span", { class: "state" });
     this.line = el("p", { class: "line" });
     this.findings = el("ul", { class: "findings" });

@@ -30,6 +30,19 @@ NAMES = "[...document.querySelectorAll('#containers tbody .c-name a')].map(one =
 FOCUSED = "document.activeElement.textContent"
 
 
+# What happens to the table's elements, as the browser tells it.
+WATCHED = """(() => {
+  window.seen = { ticks: 0, rows: 0, texts: 0 };
+  new MutationObserver((changes) => {
+    seen.ticks += 1;
+    for (const { type, target } of changes) {
+      if (type === "childList" && target.matches("tbody, tr")) seen.rows += 1;
+      else seen.texts += 1;
+    }
+  }).observe(document.querySelector("tbody"), { childList: true, characterData: true, subtree: true });
+})()"""
+
+
 def machine(tick: int) -> Document:
     """Make a machine whose third container gets busier."""
     made: list[Container] = [
@@ -116,6 +129,46 @@ def test_rows_appear_update_come_and_go(browser: Browser) -> None:
         assert page.run(cell("gamma", "cpu")) != first
         born.clear()
         page.wait(f"{NAMES}[0] === 'alpha' && {NAMES}.length === 5")
+        check_quiet(page, served.url.removesuffix("ui/"))
+        page.close()
+
+
+def test_a_container_that_ends_while_its_page_is_opened(browser: Browser) -> None:
+    """It is called by the name that the list had, and gone."""
+    page = browser.page()
+    there: list[Container] = [container("late", cpu={"usage_cores": 0.75})]
+    with serving(lambda tick: document(*there, taken_at=1_700_093_600.0 + tick)) as served:
+        page.go(served.url)
+        page.wait(f"{NAMES}[0] === 'late'")
+        page.click("#pause")
+        there.clear()
+        enter(page, "late")  # which ends the pause
+        page.wait("document.querySelector('#detail .state').textContent === 'gone'")
+        assert page.run("document.querySelector('#detail h1').textContent") == "late"
+        check_quiet(page, served.url.removesuffix("ui/"))
+        page.close()
+
+
+def test_two_hundred_containers_are_drawn_once(browser: Browser) -> None:
+    """A tick changes the text of what changed: no row is made or moved while their order stays."""
+    page = browser.page()
+
+    def many(tick: int) -> Document:
+        """Make a machine of 200 that are all busy, each second one another way at each tick."""
+        made = [container(f"c{one:03}", id=f"{one:064}", cpu={"usage_cores": 1 / (one + 2) + one % 2 * tick / 1000})
+                for one in range(200)]  # fmt: skip
+        return document(*made, taken_at=1_700_093_600.0 + tick)
+
+    with serving(many) as served:
+        page.go(served.url)
+        page.wait(f"{NAMES}.length === 200")
+        page.click("th.c-name button")
+        page.wait(f"{NAMES}[0] === 'c000' && {NAMES}[199] === 'c199'")
+        page.run(WATCHED)
+        page.wait("seen.ticks > 3")
+        seen = page.run("seen")
+        assert seen["rows"] == 0
+        assert 0 < seen["texts"] < 200 * seen["ticks"]  # what is out of sight waits
         check_quiet(page, served.url.removesuffix("ui/"))
         page.close()
 
