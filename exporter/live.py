@@ -24,7 +24,7 @@ from inspector.schema import Container, Document
 
 __all__ = ["Look", "View", "brief", "detail"]
 
-TOP = ("id", "name", "kind", "runtime", "image", "state", "pod", "parent", "created_at", "pid", "members", "findings")
+TOP = ("id", "name", "kind", "runtime", "image", "state", "pod", "parent", "started_at", "pid", "members", "findings")
 GROUPS = {
     "cpu": ("source", "usage_seconds", "usage_cores", "limit_cores", "limit_ratio", "throttled_ratio", "throttled_by",
             "inherited_throttled_ratio", "pressure_some_ratio"),

@@ -131,6 +131,7 @@ class _Writer:
             "parent": one.parent,
             "pod": one.pod,
             "created_at": self.created_at(),
+            "started_at": self.started_at(leader.process) if leader else None,
             "state": "paused" if frozen.frozen else "hollow" if one.id in self.after.hollow else "running",
             "pid": leader.process.pid if leader else None,
             "members": len(one.members),
@@ -159,7 +160,10 @@ class _Writer:
         return reading if isinstance(reading, kind) else kind()
 
     def created_at(self) -> float | None:
-        return self.started_at(self.one.leader.process) if self.one.leader else None
+        started = self.started_at(self.one.leader.process) if self.one.leader else None
+        told = self.one.created_at
+        # A file may say anything, but nothing runs before it was created.
+        return started if told is None else told if started is None else min(told, started)
 
     def started_at(self, process: Process) -> float | None:
         boot = self.after.system.boot_time

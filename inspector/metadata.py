@@ -18,6 +18,7 @@ from inspector.stores import Clues, Facts, Source, sources
 
 __all__ = ["Metadata", "clues_of"]
 
+SHORT_ID = 12
 MOST_BYTES = 16 << 20  # containerd's database and Podman's list hold all containers
 
 
@@ -55,8 +56,9 @@ class Metadata:
         return container._replace(
             name=facts.name or container.name,
             image=facts.image or container.image,
-            pod=facts.pod or container.pod,
+            pod=facts.pod or facts.pod_id[:SHORT_ID] or container.pod,
             labels=facts.labels,
+            created_at=facts.created,
         )
 
     def health(self, containers: Iterable[Container]) -> dict[str, str]:
@@ -77,7 +79,7 @@ class Metadata:
             if facts is not None and facts.health:
                 self._checked[container.id] = source
             found = found.over(facts) if facts is not None else found
-            if found.name and found.image:
+            if found.name and found.image and (found.pod or not found.pod_id):
                 break
         return found
 

@@ -122,7 +122,7 @@ class Container(NamedTuple):
 
     `cgroups` gives the path for each resource the kernel accounts here;
     `owned` are the resources for which that cgroup is its alone, so that the
-    cgroup's figures are the container's.
+    cgroup's figures are the container's. `created_at` is what its runtime wrote down.
     """
 
     id: str
@@ -139,6 +139,7 @@ class Container(NamedTuple):
     labels: Mapping[str, str] = MappingProxyType({})
     pod: str | None = None
     runtime_id: str | None = None
+    created_at: float | None = None
 
     @property
     def path(self) -> str | None:

@@ -182,7 +182,10 @@ class OfMany(TypedDict, total=False):
 
 
 class Container(OfMany):
-    """One container, service or control group."""
+    """One container, service or control group.
+
+    `started_at` is when its first process started, `created_at` what its runtime wrote down, or else the same.
+    """
 
     id: str
     name: str
@@ -193,6 +196,7 @@ class Container(OfMany):
     parent: str | None
     pod: str | None
     created_at: float | None
+    started_at: float | None
     state: Literal["running", "paused", "hollow"]
     pid: int | None
     members: int

@@ -132,9 +132,9 @@ export const COLUMNS = [
   { name: "memwait", title: "Mem wait", help: "share of time in which a task waited for memory (PSI)", hide: 3, ...waited("memory") },
   { name: "iowait", title: "I/O wait", help: "share of time in which a task waited for block devices (PSI)", hide: 3, ...waited("io") },
   { name: "age", title: "Age", help: "time since its first process started", hide: 3, ascending: true,
-    sort: (one) => one.created_at,
-    cell: (one, scene) => ({ text: duration(one.created_at === null ? null : Math.max(scene.now - one.created_at, 0)), meaning: "" }),
-    exact: (one) => (one.created_at === null ? "unknown" : `since ${new Date(one.created_at * 1000).toLocaleString()}`) },
+    sort: (one) => one.started_at,
+    cell: (one, scene) => ({ text: duration(one.started_at === null ? null : Math.max(scene.now - one.started_at, 0)), meaning: "" }),
+    exact: (one) => (one.started_at === null ? "unknown" : `since ${new Date(one.started_at * 1000).toLocaleString()}`) },
   { name: "findings", title: "Findings", help: "what a person should know, the worst first", kind: "findings", left: true,
     sort: rating,
     cell: ({ findings }) => {

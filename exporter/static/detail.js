@@ -71,7 +71,7 @@ export class Detail {
       one.pod ? `pod ${safe(one.pod)}` : null,
       one.pid === null ? null : `pid ${one.pid}`,
       some(one.members, "process", "processes"),
-      one.created_at === null ? null : `up ${duration(Math.max(now - one.created_at, 0))}`,
+      one.started_at === null ? null : `up ${duration(Math.max(now - one.started_at, 0))}`,
       `id ${safe(one.id.slice(0, 12))}`,
     ];
     setText(this.line, parts.filter(Boolean).join(" · "));

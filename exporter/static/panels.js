@@ -170,7 +170,7 @@ function about(one) {
     facts([
       ["Evidence", one.evidence.map(safe).join(", ") || "none"],
       ["Id", safe(one.id)],
-      ["Started", one.created_at === null ? "unknown" : new Date(one.created_at * 1000).toLocaleString()],
+      ["Started", one.started_at === null ? "unknown" : new Date(one.started_at * 1000).toLocaleString()],
       ...[...paths].map(([path, resources]) => ["cgroup", `${safe(path)} (${resources.join(", ")})`]),
     ]),
     labels.length ? el("details", {}, el("summary", {}, some(labels.length, "label")),

@@ -15,6 +15,7 @@ from inspector.ctop.asking import Asking, Choice, Prompt, Question
 from inspector.ctop.runner import Done, NotDone, Runner
 from inspector.kernel.process import CLOCK_TICKS
 from inspector.schema import Container, Document
+from inspector.views.cells import started_at
 from inspector.views.layout import Line
 from inspector.views.text import UNKNOWN, byte_size, cores, count, fit, safe, width_of
 
@@ -61,7 +62,7 @@ class Aim(NamedTuple):
 def aim_at(document: Document, container: Container, pid: int | None = None) -> Aim | str:
     """Return whom an action on a container, or on its process `pid`, is for; or why it cannot be."""
     boot = document["host"]["boot_time"]
-    started, comm = container["created_at"], ""
+    started, comm = started_at(container), ""
     if pid is None:
         pid = container["pid"]
     else:

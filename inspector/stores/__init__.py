@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from inspector.kernel.named import NamedTuple
-from inspector.stores.bolt import parse_containerd
+from inspector.stores.bolt import parse_containerd, parse_podman
 from inspector.stores.docker import parse_docker
 from inspector.stores.facts import Facts
 from inspector.stores.lxc import parse_lxc
@@ -99,6 +99,8 @@ def _storage(clues: Clues) -> list[Source]:
         for source in (
             Source(root, f"overlay-containers/{clues.id}/userdata/config.json", parse_bundle),
             Source(root, "overlay-containers/containers.json", parse_containers),
+            # Podman before 5; since then it is SQLite's, which is not read: there a pod goes by its id.
+            Source(root, "libpod/bolt_state.db", parse_podman),
         )
     ]
 

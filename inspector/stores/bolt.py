@@ -1,13 +1,14 @@
-"""containerd's metadata: <root>/io.containerd.metadata.v1.bolt/meta.db, a bbolt database.
+"""bbolt databases: containerd's <root>/io.containerd.metadata.v1.bolt/meta.db, Podman's libpod/bolt_state.db.
 
 The only place where containerd writes down which image a container of `ctr`
-or nerdctl was made from. bbolt is a tree of pages in one file: two meta
+or nerdctl was made from, and Podman what a pod is called. bbolt is a tree of pages in one file: two meta
 pages at the start (the valid one with the higher transaction wins), branch
 pages that lead to leaf pages, and buckets that are values of their parent's
 leaves. containerd goes on writing while we read, so what we have may be torn:
 a change never overwrites a page of the state before it, and the second change
 after may. Format: go.etcd.io/bbolt, internal/common/page.go and bucket.go.
-containerd's buckets: core/metadata/buckets.go, v1/<namespace>/containers/<id>/{image,labels}.
+containerd's buckets: core/metadata/buckets.go, v1/<namespace>/containers/<id>/{image,createdat,labels}.
+Podman's: libpod/boltdb_state_internal.go, ctr/<id>/pod-id and id-registry/<id>.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from inspector.errors import ParseError
 from inspector.kernel.named import NamedTuple
 from inspector.stores.facts import MOST_LABELS, MOST_TEXT, Facts
 
-__all__ = ["META_BYTES", "Database", "Entries", "answer", "parse_containerd", "torn"]
+__all__ = ["META_BYTES", "Database", "Entries", "answer", "parse_containerd", "parse_podman", "torn"]
 
 T = TypeVar("T")
 
@@ -39,6 +40,8 @@ PAGE_SIZES = (512, 1 << 16)
 VERSION = 2
 META_BYTES = PAGE_SIZES[1] + PAGE_HEADER.size + META.size  # in which both meta pages are, whatever the page size
 FNV_OFFSET, FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
+GO_TIME = struct.Struct(">BqiH")  # version, seconds since the year 1, nanoseconds, offset: time.Time's MarshalBinary
+YEAR_1 = -62135596800
 Entries = dict[bytes, tuple[int, bytes]]  # by key: flags and value
 
 
@@ -140,7 +143,8 @@ def parse_containerd(data: bytes, identifier: str, *, namespace: str) -> Facts:
 
 def _facts(database: Database, identifier: str, namespace: str) -> Facts:
     where = (b"v1", os.fsencode(namespace), b"containers", os.fsencode(identifier))
-    image = database.bucket(*where).get(b"image", (0, b""))[1]
+    entries = database.bucket(*where)
+    image = entries.get(b"image", (0, b""))[1]
     labels = list(database.bucket(*where, b"labels").items())[:MOST_LABELS]
     return Facts(
         image=image.decode(errors="replace")[:MOST_TEXT],
@@ -148,4 +152,24 @@ def _facts(database: Database, identifier: str, namespace: str) -> Facts:
             key.decode(errors="replace")[:MOST_TEXT]: value.decode(errors="replace")[:MOST_TEXT]
             for key, (_, value) in labels
         },
+        created=_moment(entries.get(b"createdat", (0, b""))[1]),
     )
+
+
+def _moment(value: bytes) -> float | None:
+    """Return a time as Go writes it in binary, in seconds since the epoch; None for anything else."""
+    if len(value) < GO_TIME.size:
+        return None
+    _, seconds, nanoseconds, _ = GO_TIME.unpack_from(value)
+    return float(max(0, seconds + YEAR_1)) + nanoseconds / 1e9 if seconds > -YEAR_1 else None
+
+
+def parse_podman(data: bytes, identifier: str) -> Facts:
+    """Look up in bolt_state.db which pod a container is in: its id and its name."""
+    return answer(data, partial(_pod, identifier=os.fsencode(identifier)))
+
+
+def _pod(database: Database, identifier: bytes) -> Facts:
+    pod = database.bucket(b"ctr", identifier).get(b"pod-id", (0, b""))[1]
+    name = database.bucket(b"id-registry").get(pod, (0, b""))[1] if pod else b""
+    return Facts(pod=name.decode(errors="replace")[:MOST_TEXT], pod_id=pod.decode(errors="replace")[:MOST_TEXT])

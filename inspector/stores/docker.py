@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inspector.stores.facts import Facts, labels_of, mapping, object_of, text
+from inspector.stores.facts import Facts, labels_of, mapping, moment, object_of, text
 
 __all__ = ["config_facts", "parse_docker"]
 
@@ -19,10 +19,11 @@ def config_facts(document: dict[str, object]) -> Facts:
         pod=f"{namespace}/{pod}" if pod else "",
         labels=labels,
         health=text(mapping(mapping(document.get("State")).get("Health")).get("Status")),
+        created=moment(document.get("Created")),
     )
 
 
-# a file like {"ID":"4a7f...","Name":"/web","Config":{"Image":"nginx:1.27","Labels":{"a":"b"}}}
+# a file like {"ID":"4a7f...","Created":"2026-11-28T18:05:03.1Z","Name":"/web","Config":{"Image":"nginx:1.27",...}}
 def parse_docker(data: bytes, _: str) -> Facts:
     """Parse config.v2.json; anything else in it is ignored."""
     return config_facts(object_of("config.v2.json", data))

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from inspector.errors import ParseError
 from inspector.kernel.named import NamedTuple
 
-__all__ = ["Facts", "labels_of", "mapping", "object_of", "text"]
+__all__ = ["Facts", "labels_of", "mapping", "moment", "object_of", "text"]
 
 MOST_LABELS = 100
 MOST_TEXT = 4096
@@ -18,7 +18,8 @@ MOST_TEXT = 4096
 class Facts(NamedTuple):
     """Name, image and labels as the runtime has them; "" is unknown.
 
-    `pod` is "namespace/name" in Kubernetes, `health` what a health check said last.
+    `pod` is "namespace/name" in Kubernetes and Podman's name for one, which has a `pod_id` besides; `health` is what
+    a health check said last, `created` in seconds since the epoch.
     """
 
     name: str = ""
@@ -26,6 +27,8 @@ class Facts(NamedTuple):
     pod: str = ""
     labels: Mapping[str, str] = MappingProxyType({})
     health: str = ""
+    pod_id: str = ""
+    created: float | None = None
 
     def over(self, other: Facts) -> Facts:
         """Return these facts, with `other`'s where these are unknown."""
@@ -35,6 +38,8 @@ class Facts(NamedTuple):
             self.pod or other.pod,
             {**other.labels, **self.labels},
             self.health or other.health,
+            self.pod_id or other.pod_id,
+            other.created if self.created is None else self.created,
         )
 
 
@@ -57,6 +62,17 @@ def mapping(value: object) -> dict[str, object]:
 def text(value: object) -> str:
     """Return a JSON string, cut at a sane length, or "" where there is something else."""
     return value[:MOST_TEXT] if isinstance(value, str) else ""
+
+
+def moment(value: object) -> float | None:
+    """Return an RFC 3339 time, as Go writes it, in seconds since the epoch; None for anything else, and Go's zero."""
+    from datetime import datetime  # noqa: PLC0415  a millisecond, and a machine without runtimes needs none
+
+    try:
+        seconds = datetime.fromisoformat(text(value)).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
+    return seconds if seconds > 0 else None
 
 
 def labels_of(value: object) -> dict[str, str]:

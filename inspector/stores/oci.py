@@ -8,7 +8,7 @@ nerdctl pkg/labels.
 
 from __future__ import annotations
 
-from inspector.stores.facts import Facts, labels_of, object_of
+from inspector.stores.facts import Facts, labels_of, moment, object_of
 
 __all__ = ["parse_bundle"]
 
@@ -16,6 +16,9 @@ NAMES = ("io.kubernetes.cri.container-name", "io.kubernetes.container.name", "ne
 IMAGES = ("io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName", "nerdctl/image")
 PODS = ("io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name")
 POD_NAMESPACES = ("io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace")
+# Podman has these two as CRI-O does; its pods have a name in its own database alone (inspector.stores.bolt).
+POD_ID = "io.kubernetes.cri-o.SandboxID"
+CREATED = "io.kubernetes.cri-o.Created"
 KINDS = ("io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType")
 
 
@@ -28,10 +31,12 @@ def parse_bundle(data: bytes, _: str) -> Facts:
         return next((labels[key] for key in keys if labels.get(key)), "")
 
     pod = first(PODS)
-    name = first(NAMES) or ("POD" if first(KINDS) == "sandbox" else "")
+    name = first(NAMES) or ("POD" if pod and first(KINDS) == "sandbox" else "")
     return Facts(
         name=name,
         image=first(IMAGES),
         pod=f"{first(POD_NAMESPACES)}/{pod}" if pod else "",
         labels=labels,
+        pod_id=labels.get(POD_ID, ""),
+        created=moment(labels.get(CREATED)),
     )

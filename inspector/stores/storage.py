@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from inspector.errors import ParseError
-from inspector.stores.facts import Facts, mapping, object_of, text
+from inspector.stores.facts import Facts, mapping, moment, object_of, text
 
 __all__ = ["parse_containers"]
 
@@ -26,4 +26,5 @@ def parse_containers(data: bytes, identifier: str) -> Facts:
     return Facts(
         name=text(metadata.get("name")) or (text(names[0]) if isinstance(names, list) and names else ""),
         image=text(metadata.get("image-name")) or text(entry.get("image")),
+        created=moment(entry.get("created")),
     )

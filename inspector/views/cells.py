@@ -59,6 +59,7 @@ __all__ = [
     "ratio",
     "set_elsewhere",
     "sharers",
+    "started_at",
     "state",
     "throttled",
 ]
@@ -289,6 +290,12 @@ def pids(container: Container, _: Scene) -> Cell:
     return text.count(current), _level(ratio, NEAR, FULL)
 
 
+def started_at(container: Container) -> float | None:
+    """Return when its first process started; an older exporter or recording tells that as `created_at`."""
+    started = container.get("started_at")
+    return container["created_at"] if started is None else started
+
+
 def node(container: Container, _: Scene) -> Cell:
     """Machine it is on, where there are many."""
     return text.safe(container.get("node", "")), ""
@@ -301,8 +308,8 @@ def pod(container: Container, _: Scene) -> Cell:
 
 def age(container: Container, scene: Scene) -> Cell:
     """Time since its first process started."""
-    created = container["created_at"]
-    return text.duration(max(scene.now - created, 0) if created is not None else None), ""
+    started = started_at(container)
+    return text.duration(max(scene.now - started, 0) if started is not None else None), ""
 
 
 def state(container: Container, _: Scene) -> Cell:

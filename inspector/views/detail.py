@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from inspector.schema import Container, ProcessRow
-from inspector.views.cells import COLOUR_OF_STATE, Cell, Scene, set_elsewhere, sharers
+from inspector.views.cells import COLOUR_OF_STATE, Cell, Scene, set_elsewhere, sharers, started_at
 from inspector.views.layout import Line
 from inspector.views.text import UNKNOWN, byte_size, cores, count, duration, fit, percent, rate, safe, width_of
 
@@ -72,8 +72,9 @@ def heading(container: Container, scene: Scene) -> Line:
     if container["image"]:
         line.append((f"  image {safe(container['image'])}", ""))
     line.append((f"  pid {container['pid'] if container['pid'] is not None else UNKNOWN}", ""))
-    if container["created_at"] is not None:
-        line.append((f"  up {duration(max(scene.now - container['created_at'], 0))}", ""))
+    started = started_at(container)
+    if started is not None:
+        line.append((f"  up {duration(max(scene.now - started, 0))}", ""))
     return [*line, (f"  id {safe(container['id'][:12])}", "dim")]
 
 

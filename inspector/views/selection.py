@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from inspector.fields import BY_NAME
 from inspector.kernel.named import NamedTuple
 from inspector.schema import Container
-from inspector.views.cells import Scene, cpu_ratio, fixed_ratio, memory_ratio, memory_used, rating
+from inspector.views.cells import Scene, cpu_ratio, fixed_ratio, memory_ratio, memory_used, rating, started_at
 from inspector.views.filters import filter_of
 
 __all__ = ["SORTS", "Selection", "ordered", "select", "sort_key"]
@@ -64,7 +64,7 @@ SORTS: Mapping[str, Key] = {
     "node": lambda container, _: container.get("node"),
     "state": _field("state"),
     "pid": _field("pid"),
-    "age": _field("created_at"),
+    "age": lambda container, _: started_at(container),
     "oom": _field("memory.oom_kills"),
     "cpuwait": _field("cpu.pressure_some_ratio"),
     "memwait": _field("memory.pressure_some_ratio"),
@@ -85,7 +85,7 @@ SORTS: Mapping[str, Key] = {
 }
 SAME = {"cpugraph": "cpu", "memgraph": "mem", "bar": "mem%", "mark": "note"}
 """Columns that show another's figure."""
-ASCENDING = ("age", "created_at")
+ASCENDING = ("age", "created_at", "started_at")
 """Numbers for which less comes first: the start time, so that the oldest is on top."""
 
 

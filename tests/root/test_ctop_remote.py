@@ -19,7 +19,7 @@ from tests.unit.exporting import machine
 pytestmark = pytest.mark.root
 
 LIMITS = ("--cpu-period", "100000", "--cpu-quota", "20000", "--memory", "64m", "--pids-limit", "50")
-STATIC = ("id", "name", "kind", "runtime", "image", "labels", "pid", "cgroups", "namespaces", "rootfs", "created_at")
+STATIC = ("id", "name", "kind", "runtime", "image", "labels", "pid", "cgroups", "namespaces", "rootfs", "started_at")
 LIMIT_KEYS = {
     "cpu": ("quota_us", "period_us", "limit_cores", "limit_set_by", "weight", "cpuset"),
     "memory": ("limit_bytes", "limit_set_by", "own_limit_bytes"),

@@ -224,7 +224,7 @@ def test_it_is_the_same_container(views: Views) -> None:
     assert (here["kind"], there["kind"]) == ("container", "container")
     assert here["runtime"] == views.subject.runtime
     assert here["namespaces"] == there["namespaces"]
-    assert here["created_at"] == pytest.approx(there["created_at"], abs=1)
+    assert here["started_at"] == pytest.approx(there["started_at"], abs=1)
     assert here["rootfs"] == there["rootfs"]
     assert here["pid"] == 1
     assert views.inside.document["problems"] == []
@@ -264,9 +264,9 @@ def test_its_usage_is_the_same(views: Views) -> None:
     """CPU time and memory are from both sides what the kernel's own files said when that side looked."""
     for side in (views.inside, views.outside):
         cpu, memory, interval = side.own["cpu"], side.own["memory"], side.document["interval_seconds"]
-        taken_at, created_at = side.document["taken_at"], side.own["created_at"]
+        taken_at, started_at = side.document["taken_at"], side.own["started_at"]
         assert interval is not None
-        assert created_at is not None
+        assert started_at is not None
         assert cpu["usage_seconds"] is not None
         assert cpu["usage_cores"] is not None
         # Figures are read after `taken_at`; within a quota, that can take some periods.
@@ -283,7 +283,7 @@ def test_its_usage_is_the_same(views: Views) -> None:
             assert memory["anon_bytes"] is not None
             assert HELD <= memory["anon_bytes"] <= high + ANOTHER_PYTHON
             assert (0 if views.subject.own else least - TICK) < cpu["usage_seconds"]
-            assert cpu["usage_seconds"] <= QUOTA_US / 100_000 * (side.ended - created_at + 2)
+            assert cpu["usage_seconds"] <= QUOTA_US / 100_000 * (side.ended - started_at + 2)
 
 
 def test_its_throttling_is_the_same(views: Views) -> None:

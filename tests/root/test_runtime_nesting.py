@@ -70,7 +70,7 @@ def test_the_outer_one_is_itself(views: tuple[Document, Document, str]) -> None:
     told = find(outside, identifier)
     assert ours["pid"] == 1
     assert ours["namespaces"] == told["namespaces"]
-    assert ours["created_at"] == pytest.approx(told["created_at"], abs=2)
+    assert ours["started_at"] == pytest.approx(told["started_at"], abs=2)
 
 
 def test_nsinspect_says_in_what_it_is(views: tuple[Document, Document, str]) -> None:

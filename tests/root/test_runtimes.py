@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
@@ -18,6 +20,7 @@ QUOTA = ("--cpu-quota", "30000", "--cpu-period", "100000")
 
 
 LAUNCHERS: dict[str, int] = {}
+CREATED: dict[str, str] = {}
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +30,18 @@ def everything(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with contextlib.ExitStack() as stack:
         stack.callback(sandbox.close)
         stack.enter_context(docker.running("all-docker", *QUOTA, IMAGE, *runtimes.SLEEP))
-        stack.enter_context(runtimes.containerd("all-ctr", "--cpu-quota", "30000", "--cpu-period", "100000"))
-        stack.enter_context(runtimes.podman("all-podman", *QUOTA))
+        ctr = stack.enter_context(runtimes.containerd("all-ctr", "--cpu-quota", "30000", "--cpu-period", "100000"))
+        podman = stack.enter_context(runtimes.podman("all-podman", *QUOTA))
+        assert podman.tool is not None
+        assert ctr.tool is not None
+        podman.tool("pod", "create", "--infra=false", "--name", "all-pod")
+        stack.callback(podman.tool, "pod", "rm", "-f", "-t", "0", "all-pod")
+        limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
+        podman.tool("run", "-d", "--name", "all-inpod", "--pod", "all-pod", "--network", "none", *limits,
+                    runtimes.IMAGE, *runtimes.SLEEP)  # fmt: skip
+        CREATED["all-docker"] = docker("inspect", "-f", "{{.Created}}", "all-docker").stdout.strip()
+        CREATED["all-podman"] = podman.tool("inspect", "-f", "{{json .Created}}", "all-podman").strip().strip('"')
+        CREATED["all-ctr"] = json.loads(ctr.tool("containers", "info", "all-ctr"))["CreatedAt"]
         stack.enter_context(runtimes.lxc("all-lxc", "lxc.cgroup.cpu.cfs_quota_us = 30000"))
         stack.enter_context(runtimes.nspawn("all-nspawn"))
         stack.enter_context(runtimes.firejail("all-firejail"))
@@ -44,6 +57,7 @@ def everything(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iter
         ("all-docker", "docker", IMAGE),
         ("all-ctr", "containerd", runtimes.IMAGE),
         ("all-podman", "podman", runtimes.IMAGE),
+        ("all-inpod", "podman", runtimes.IMAGE),
         ("all-sandbox", "sandbox", "/"),
     ],
 )
@@ -61,6 +75,20 @@ def test_lxc_nspawn_and_firejail_have_their_names(everything: Document) -> None:
     assert jail["image"] == "/"
     assert lxc["image"].endswith("/all-lxc/rootfs")
     assert nspawn["image"].endswith("/all-nspawn")
+
+
+def test_podmans_pod_has_its_name(everything: Document) -> None:
+    """A container in a pod of Podman's belongs to it, another does not."""
+    assert (find(everything, "all-inpod")["pod"], find(everything, "all-podman")["pod"]) == ("all-pod", None)
+
+
+@pytest.mark.parametrize("name", ["all-docker", "all-ctr", "all-podman"])
+def test_it_was_created_when_its_runtime_says_so(everything: Document, name: str) -> None:
+    """The time is what the runtime's own tool tells, and lies before its first process started."""
+    container = find(everything, name)
+    assert container["created_at"] == pytest.approx(datetime.fromisoformat(CREATED[name]).timestamp(), abs=0.5)
+    assert container["started_at"] is not None
+    assert container["started_at"] >= (container["created_at"] or 0.0)
 
 
 @pytest.mark.parametrize("runtime", ["bubblewrap", "unshare"])
@@ -90,7 +118,7 @@ def _ids(containers: list[Container]) -> list[str]:
 
 
 def test_no_container_is_there_twice_and_no_process_in_two(everything: Document) -> None:
-    """Nine runtimes, nine containers: each id once, and each PID in one of them."""
+    """Nine runtimes, ten containers: each id once, and each PID in one of them."""
     shown = everything["containers"]
     assert len(set(_ids(shown))) == len(shown)
     pids = [row["pid"] for one in shown for row in one["processes"] or []]

@@ -57,6 +57,7 @@ def container(name: str = "web", **changes: object) -> Container:
     row: dict[str, Any] = {
         "id": f"{name}-0123456789abcdef", "name": name, "kind": "container", "runtime": "docker",
         "image": "nginx:1.25", "labels": {"team": "shop"}, "parent": None, "pod": None, "created_at": 1_700_090_000.0,
+        "started_at": 1_700_090_000.0,
         "state": "running", "pid": 4242, "members": 3, "evidence": ["cgroup pattern docker"],
         "cgroups": {"cpu": "/docker/aaaa", "memory": "/docker/aaaa"},
         "namespaces": {"mnt": 4026532000, "pid": 4026532001},

@@ -18,7 +18,8 @@ def container(**given: Any) -> Container:  # noqa: ANN401
     """Return a container that knows nothing but a few defaults; a dict given for a group is merged into it."""
     made: dict[str, Any] = {
         "id": "4f5e", "name": "web", "kind": "container", "runtime": "docker", "image": "nginx", "labels": {},
-        "parent": None, "pod": None, "created_at": 1_789_999_000.25, "state": "running", "pid": 4321, "members": 3,
+        "parent": None, "pod": None, "created_at": 1_789_999_000.25,
+        "started_at": 1_789_999_000.25, "state": "running", "pid": 4321, "members": 3,
         "evidence": [], "cgroups": {"cpu": "/docker/4f5e", "memory": "/docker/4f5e"}, "namespaces": {"net": 4026532001},
         "cpu": unknown(Cpu) | {"source": "cgroup"},
         "memory": unknown(Memory) | {"source": "cgroup"},

@@ -318,7 +318,8 @@ def test_nothing_is_known() -> None:
                               "network": full["network"]}  # fmt: skip
     unknown_: dict[str, Any] = {group: dict.fromkeys(values) for group, values in groups.items()}
     bare = container(
-        runtime=None, image="", pid=None, created_at=None, evidence=[], cgroups={}, namespaces={}, labels={},
+        runtime=None, image="", pid=None, created_at=None, started_at=None,
+        evidence=[], cgroups={}, namespaces={}, labels={},
         rootfs={"type": None, "source": None, "read_only": None, "lower": [], "upper": None, "work": None},
         **unknown_,
     )  # fmt: skip

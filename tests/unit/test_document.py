@@ -145,6 +145,16 @@ def test_a_parents_quota_throttles_the_child(tmp_path: Path, layout: str, quota:
     assert [one["code"] for one in named(found, "/p")["findings"]] == ["cpu-throttled"]
 
 
+@pytest.mark.parametrize(("told", "earlier"), [(None, 0.0), (-3600.0, 3600.0), (3600.0, 0.0)])
+def test_it_was_created_before_it_started(told: float | None, earlier: float) -> None:
+    """What its runtime wrote down is believed, unless it lies after the start of its first process."""
+    started = document(None, observation(5.0, containers=[container()]))["containers"][0]["started_at"]
+    assert started is not None
+    written = container(created_at=None if told is None else started + told)
+    [found] = document(None, observation(5.0, containers=[written]))["containers"]
+    assert (found["created_at"], found["started_at"]) == (started - earlier, started)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_quota_that_stops_nobody(tmp_path: Path, layout: str) -> None:
     """Where no period was throttled between the looks, nobody is named for it."""

@@ -80,6 +80,14 @@ def test_two_files_of_one_container_complete_each_other(tmp_path: Path) -> None:
     assert (found.name, found.image) == ("first", "pg:17")
 
 
+def test_a_pod_without_a_name_goes_by_its_id(tmp_path: Path) -> None:
+    """Where Podman's database is of another kind, or cannot be read, the pod is called by the beginning of its id."""
+    annotations = {"nerdctl/name": "web", "nerdctl/image": "x", "io.kubernetes.cri-o.SandboxID": "cd" * 32}
+    fake = FakeHost(tmp_path).file(f"{PODMAN}/{ID}/userdata/config.json", json.dumps({"annotations": annotations}))
+    with fake.open() as host:
+        assert Shelf(host).look(made("podman")).pod == "cd" * 6
+
+
 def test_labels_and_the_rest_as_it_was(tmp_path: Path) -> None:
     """Labels come with the name; nothing else of the container changes."""
     with FakeHost(tmp_path).file(DOCKER, config("web", team="shop")).open() as host:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from inspector.errors import ParseError
 from inspector.stores import Clues, Facts, sources
-from inspector.stores.bolt import answer, parse_containerd, torn
+from inspector.stores.bolt import LEAF, META, PAGE_HEADER, _fnv, answer, parse_containerd, parse_podman, torn
 from inspector.stores.docker import parse_docker
 from inspector.stores.lxc import parse_lxc
 from inspector.stores.oci import parse_bundle
@@ -23,7 +23,31 @@ ID = "ab" * 32
 # A containerd 1.6.20 on this project's test machine: `ctr run -d --label x=y localhost/bbp:1 c1 sleep 300`.
 HOSTS = Path(__file__).parent.parent / "hosts"
 META_DB = gzip.decompress((HOSTS / "containerd-meta.db.gz").read_bytes())
+CREATED_C1 = 1795538522.758863  # 2026-11-24T16:42:02Z
+POD = "cd" * 32
+Buckets = dict[bytes, "bytes | Buckets"]
 SNAPSHOTS_DB = gzip.decompress((HOSTS / "containerd-snapshots.db.gz").read_bytes())
+
+
+def leaf(bucket: Buckets, number: int = 0) -> bytes:
+    """Write a leaf page of bbolt: small buckets stand within it (go.etcd.io/bbolt, internal/common/page.go)."""
+    pairs = [(key, bytes(16) + leaf(value) if isinstance(value, dict) else value) for key, value in bucket.items()]
+    elements, data = b"", b""
+    for place, (key, value) in enumerate(pairs):
+        position = (len(pairs) - place) * LEAF.size + len(data)
+        elements += LEAF.pack(isinstance(bucket[key], dict), position, len(key), len(value))
+        data += key + value
+    return PAGE_HEADER.pack(number, 2, len(pairs), 0) + elements + data
+
+
+def bolt(bucket: Buckets) -> bytes:
+    """Write a database: two meta pages, and one leaf for all."""
+    metas = b""
+    for number in (0, 1):
+        meta = META.pack(0xED0CDAED, 2, 4096, 0, 2, 0, 0, 3, number, 0)[:-8]
+        page = PAGE_HEADER.pack(number, 4, 0, 0) + meta + _fnv(meta).to_bytes(8, "little")
+        metas += page.ljust(4096, b"\0")
+    return metas + leaf(bucket, 2)
 
 
 def test_docker_names_its_container() -> None:
@@ -57,6 +81,41 @@ def test_the_container_that_holds_a_pod_is_called_pod() -> None:
     assert parse_bundle(json.dumps({"annotations": annotations}).encode(), ID).name == "POD"
 
 
+def test_podmans_pod_is_known_by_its_id_until_the_database_names_it() -> None:
+    """The bundle has the pod's id alone, libpod's database its name; a pod's own container keeps the name it has."""
+    annotations = {"io.kubernetes.cri-o.SandboxID": POD, "io.kubernetes.cri-o.ContainerType": "sandbox"}
+    bundle = parse_bundle(json.dumps({"annotations": annotations}).encode(), ID)
+    assert (bundle.name, bundle.pod, bundle.pod_id) == ("", "", POD)
+    database = bolt({
+        b"ctr": {ID.encode(): {b"config": b"{}", b"pod-id": POD.encode()}, b"ee": {b"config": b"{}"}},
+        b"id-registry": {ID.encode(): b"web", POD.encode(): b"shop"},
+    })  # fmt: skip
+    assert parse_podman(database, ID) == Facts(pod="shop", pod_id=POD)
+    assert parse_podman(database, "ee") == parse_podman(database, "ff") == Facts()
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("2026-11-29T07:15:34.828230789Z", 1795936534.82823),
+        ("2026-11-29T08:15:34+01:00", 1795936534.0),
+        ("0001-01-01T00:00:00Z", None),  # Go's zero time
+        ("yesterday", None),
+        ("", None),
+        (1795936534, None),
+        (None, None),
+    ],
+)
+def test_when_a_container_was_created(written: object, seconds: float | None) -> None:
+    """Docker, our sandbox, Podman's list and a bundle's annotation tell it as Go writes a time; nonsense is unknown."""
+    docker, listed = {"Created": written}, [{"id": ID, "created": written}]
+    bundle = {"annotations": {"io.kubernetes.cri-o.Created": written}}
+    found = [parse(json.dumps(document).encode(), ID).created for parse, document in (
+        (parse_docker, docker), (parse_sandbox, docker), (parse_containers, listed), (parse_bundle, bundle),
+    )]  # fmt: skip
+    assert found == [pytest.approx(seconds)] * 4
+
+
 def test_podmans_list_names_the_container_with_that_id() -> None:
     """containers.json holds all containers: the one asked for is named by its metadata."""
     entries = [
@@ -80,6 +139,7 @@ def test_containerds_database_tells_image_and_labels() -> None:
     facts = parse_containerd(META_DB, "c1", namespace="default")
     assert facts.image == "localhost/bbp:1"
     assert facts.labels["x"] == "y"
+    assert facts.created == pytest.approx(CREATED_C1)
 
 
 @pytest.mark.parametrize(("namespace", "identifier"), [("default", "c2"), ("moby", "c1"), ("", ""), ("version", "c1")])
@@ -155,12 +215,13 @@ def test_a_database_that_loops_ends() -> None:
 @given(st.one_of(st.binary(), st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(
-        st.sampled_from(["Name", "Config", "Image", "Labels", "annotations", "id", "names", "metadata"]), inner
+        st.sampled_from(["Name", "Config", "Image", "Labels", "annotations", "id", "names", "metadata", "Created"]),
+        inner,
     ),
 ).map(lambda value: json.dumps(value).encode())))  # fmt: skip
 def test_no_file_raises_anything_but_its_parse_error(data: bytes) -> None:
     """Whatever bytes or JSON a file holds, its parser gives facts that are text, or a ParseError."""
-    for parse in (parse_docker, parse_sandbox, parse_bundle, parse_containers, parse_lxc):
+    for parse in (parse_docker, parse_sandbox, parse_bundle, parse_containers, parse_lxc, parse_podman):
         try:
             facts = parse(data, ID)
         except ParseError:

@@ -162,7 +162,7 @@ def test_every_column_shows_known_and_unknown(name: str) -> None:
     groups = {"cpu": known["cpu"], "memory": known["memory"], "pids": known["pids"], "io": known["io"],
               "network": known["network"]}  # fmt: skip
     unknown: dict[str, Any] = {group: dict.fromkeys(values) for group, values in groups.items()}
-    nothing = container(runtime=None, image="", pid=None, created_at=None, parent=None, **unknown)
+    nothing = container(runtime=None, image="", pid=None, created_at=None, started_at=None, parent=None, **unknown)
     shown = column(name)
     assert shown.show(known, Scene())[0] is not None
     dashes = ("", "-", "      - /        -")
