@@ -10,7 +10,7 @@ import errno
 import re
 from collections.abc import Iterable, Sequence
 
-from sandbox.errors import SandboxError
+from sandbox.errors import BadValue, SandboxError
 from sandbox.limits import parse_size
 from sandbox.users import User, group_id
 from sandbox.value import Value, replace
@@ -90,11 +90,11 @@ def attributes(
 def _ulimit(text: str) -> Ulimit:
     name, equals, values = text.partition("=")
     if not equals or name not in RESOURCES:
-        raise SandboxError(f"invalid ulimit {text!r}: the form is nofile=1024:2048; names are {', '.join(RESOURCES)}")
+        raise BadValue(f"invalid ulimit {text!r}: the form is nofile=1024:2048; names are {', '.join(RESOURCES)}")
     first, _, second = values.partition(":")
     soft, hard = (_bound(text, value) for value in (first, second or first))
     if hard != UNLIMITED and (soft == UNLIMITED or soft > hard):
-        raise SandboxError(f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}")
+        raise BadValue(f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}")
     return Ulimit(name, soft, hard)
 
 
@@ -102,7 +102,7 @@ def _bound(text: str, value: str) -> int:
     if value in ("-1", "unlimited"):
         return UNLIMITED
     if not (value.isascii() and value.isdecimal()) or int(value) > LARGEST:
-        raise SandboxError(f"invalid ulimit {text!r}: {value!r} is neither a number nor unlimited")
+        raise BadValue(f"invalid ulimit {text!r}: {value!r} is neither a number nor unlimited")
     return int(value)
 
 
@@ -110,9 +110,9 @@ def _sysctl(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     name = name.replace("/", ".")
     if not equals or not re.fullmatch(SYSCTL, name) or "\n" in value or "\0" in value:
-        raise SandboxError(f"invalid sysctl {text!r}: the form is net.core.somaxconn=1024")
+        raise BadValue(f"invalid sysctl {text!r}: the form is net.core.somaxconn=1024")
     if name not in IPC_SYSCTLS and not name.startswith(("net.", "fs.mqueue.")):
-        raise SandboxError(f"sysctl '{name}' is not allowed: it is this machine's, not a namespace's")
+        raise BadValue(f"sysctl '{name}' is not allowed: it is this machine's, not a namespace's")
     return name, value
 
 

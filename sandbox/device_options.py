@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from sandbox.errors import SandboxError
+from sandbox.errors import BadValue
 
 __all__ = ["Device", "as_document", "parse_device"]
 
@@ -27,7 +27,7 @@ def parse_device(text: str) -> Device:
     """Parse `/dev/x`, `/dev/x:/dev/y`, `/dev/x:rw` or all three."""
     parts = text.split(":")
     if len(parts) > 3 or not parts[0]:  # noqa: PLR2004
-        raise SandboxError(f"invalid device specification: {text!r}")
+        raise BadValue(f"invalid device specification: {text!r}")
     source, target, access = parts[0], parts[0], LETTERS
     for place, part in enumerate(parts[1:]):
         if _is_access(part):
@@ -35,10 +35,10 @@ def parse_device(text: str) -> Device:
         elif place == 0 and part:
             target = part
         else:
-            raise SandboxError(f"invalid device specification: {text!r}: bad mode specified: {part!r}")
+            raise BadValue(f"invalid device specification: {text!r}: bad mode specified: {part!r}")
     for path in (source, target):
         if not path.startswith("/") or ".." in path.split("/"):
-            raise SandboxError(f"invalid device specification: {text!r}: {path!r} is not an absolute path")
+            raise BadValue(f"invalid device specification: {text!r}: {path!r} is not an absolute path")
     return Device(source, target, access)
 
 

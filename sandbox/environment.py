@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sandbox.errors import SandboxError
+from sandbox.errors import BadValue
 
 __all__ = ["environment"]
 
@@ -23,7 +23,7 @@ def environment(
     for item in given:
         key, equals, value = item.partition("=")
         if not key:
-            raise SandboxError(f"invalid environment variable: {item!r}")
+            raise BadValue(f"invalid environment variable: {item!r}")
         if equals:
             result[key] = value
         elif key in host:

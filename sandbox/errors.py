@@ -1,6 +1,7 @@
 """The exceptions of the sandbox, each with the exit code that `docker run` has for it.
 
 SandboxError (125)          the sandbox itself failed, or was asked for something impossible
+├── BadValue                a value of an option that is none; 125 of every verb, as the client of Docker sees it
 ├── CommandNotFound (127)   the program does not exist in the container
 ├── CommandNotExecutable (126)  it exists, and cannot be executed
 └── NotFound (1)            nothing has that id or name
@@ -13,6 +14,7 @@ import errno
 import os
 
 __all__ = [
+    "BadValue",
     "CommandNotExecutable",
     "CommandNotFound",
     "NoSuchContainer",
@@ -32,6 +34,10 @@ class SandboxError(Exception):
         super().__init__(text)
         if exit_code is not None:
             self.exit_code = exit_code
+
+
+class BadValue(SandboxError):
+    """What was given makes no sense by itself, whatever there is here."""
 
 
 class CommandNotFound(SandboxError):

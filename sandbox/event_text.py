@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from sandbox.document import printable
-from sandbox.errors import SandboxError
 from sandbox.events import Event
+from sandbox.filters import split_filter
 from sandbox.template import render
 
 __all__ = ["chooser", "line"]
@@ -19,9 +19,7 @@ def chooser(filters: Sequence[str]) -> Callable[[Event], bool]:
     """Return whether an event is wanted: any of the values of one key, for every key; labels all."""
     by_key: dict[str, list[str]] = {}
     for text in filters:
-        key, equals, value = text.partition("=")
-        if not equals or key not in MATCH:
-            raise SandboxError(f"invalid filter {text!r}: {', '.join(MATCH)} with =VALUE", 1)
+        key, value = split_filter(text, MATCH)
         by_key.setdefault(key, []).append(value)
 
     def wanted(event: Event) -> bool:

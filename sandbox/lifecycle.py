@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sandbox.errors import SandboxError
+from sandbox.errors import BadValue, SandboxError
 from sandbox.times import parse_duration
 from sandbox.value import Value, fields
 
@@ -104,9 +104,9 @@ def nanoseconds(text: str, option: str) -> int:
     try:
         value = round(parse_duration(text) * 1e9)
     except ValueError as error:
-        raise SandboxError(f"{option}: {error}") from None
+        raise BadValue(f"{option}: {error}") from None
     if value < 0:
-        raise SandboxError(f"{option} cannot be negative")
+        raise BadValue(f"{option} cannot be negative")
     if 0 < value < MILLISECOND:
         raise SandboxError(f"{option} cannot be less than 1ms")
     return value
@@ -118,11 +118,11 @@ def healthcheck(
     """Return what the --health-* options mean; None when none was given."""
     values = {name: nanoseconds(text, f"--health-{name.replace('_', '-')}") for name, text in durations.items()}
     if retries < 0:
-        raise SandboxError("--health-retries cannot be negative")
+        raise BadValue("--health-retries cannot be negative")
     given = bool(command or retries or any(values.values()))
     if none:
         if given:
-            raise SandboxError("--no-healthcheck conflicts with --health-* options")
+            raise BadValue("--no-healthcheck conflicts with --health-* options")
         return Healthcheck(("NONE",))
     return Healthcheck(("CMD-SHELL", command) if command else (), retries=retries, **values) if given else None
 
@@ -151,7 +151,7 @@ def pairs(items: Iterable[str], what: str) -> Pairs:
     for item in items:
         key, _, value = item.partition("=")
         if not key:
-            raise SandboxError(f"invalid {what}: {item!r}")
+            raise BadValue(f"invalid {what}: {item!r}")
         found[key] = value
     return tuple(found.items())
 
@@ -162,14 +162,14 @@ def read_lines(path: str, what: str) -> list[str]:
         with open(path, encoding="utf-8-sig") as file:
             lines = [line.rstrip("\r\n").lstrip() for line in file]
     except OSError as error:
-        raise SandboxError(f"open {path}: {(error.strerror or str(error)).lower()}") from None
+        raise BadValue(f"open {path}: {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError:
-        raise SandboxError(f"{path}: not UTF-8 text") from None
+        raise BadValue(f"{path}: not UTF-8 text") from None
     lines = [line for line in lines if line and not line.startswith("#")]
     for line in lines:
         key = line.partition("=")[0]
         if not key:
-            raise SandboxError(f"poorly formatted {what}: no variable name on line {line!r} of {path}")
+            raise BadValue(f"poorly formatted {what}: no variable name on line {line!r} of {path}")
         if any(letter.isspace() for letter in key):
-            raise SandboxError(f"poorly formatted {what}: variable {key!r} of {path} contains whitespaces")
+            raise BadValue(f"poorly formatted {what}: variable {key!r} of {path} contains whitespaces")
     return lines

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from sandbox.errors import SandboxError
+from sandbox.errors import BadValue, SandboxError
 from sandbox.value import Value
 
 TYPE_CHECKING = False
@@ -145,13 +145,13 @@ def parse_size(text: str) -> int:
     """Return the bytes of `64m`, `1.5g`, `6291456`; units are powers of 1024, in any case, with or without b."""
     match = re.fullmatch(SIZE, text)
     if not match or not text.isascii():
-        raise SandboxError(f"invalid size: {text!r}")
+        raise BadValue(f"invalid size: {text!r}")
     from decimal import Decimal  # noqa: PLC0415  most starts have no use for it
 
     scale = 1024 ** ("bkmgtp".index(match[2].lower()) if match[2] else 0)
     size = int(Decimal(match[1]) * scale)
     if size > LARGEST:
-        raise SandboxError(f"invalid size: {text!r} is too large")
+        raise BadValue(f"invalid size: {text!r} is too large")
     return size
 
 
@@ -193,7 +193,7 @@ def values(  # noqa: PLR0913  one for each option of `run`
     _check_range("--cpu-shares", shares, SHARES_RANGE)
     _check_range("--blkio-weight", blkio_weight, BLKIO_WEIGHT_RANGE)
     if not UNLIMITED <= memory_swappiness <= 100:  # noqa: PLR2004  per cent
-        raise SandboxError(f"invalid value: {memory_swappiness}, valid memory swappiness range is 0-100")
+        raise BadValue(f"invalid value: {memory_swappiness}, valid memory swappiness range is 0-100")
     found = {
         "cpu_quota_us": quota or None,
         "cpu_period_us": period or None,
@@ -239,7 +239,7 @@ def _quota_of_cpus(text: str, host_cpus: int) -> tuple[int, int]:
     try:
         cpus = Decimal(text)
     except InvalidOperation:
-        raise SandboxError(f"invalid number of CPUs: {text!r}") from None
+        raise BadValue(f"invalid number of CPUs: {text!r}") from None
     if not cpus.is_finite() or cpus < 0 or 0 < cpus < Decimal("0.01") or cpus > host_cpus:
         raise SandboxError(
             f"range of CPUs is from 0.01 to {host_cpus}.00, as there are only {host_cpus} CPUs available"
@@ -268,5 +268,5 @@ def _check_range(option: str, value: int, allowed: tuple[int, int]) -> None:
 def _huge_pages(text: str) -> tuple[str, int]:
     size, equals, amount = text.partition("=")
     if not equals or not re.fullmatch(HUGE_PAGE, size):
-        raise SandboxError(f"invalid limit of huge pages {text!r}: the form is 2MB=64m")
+        raise BadValue(f"invalid limit of huge pages {text!r}: the form is 2MB=64m")
     return size, parse_size(amount)

@@ -28,7 +28,8 @@ __all__ = [
 REMAINDER = "..."  # argparse.REMAINDER
 MANY = 1 << 30
 TRUE, FALSE = ("1", "t", "true"), ("0", "f", "false")  # as Go's strconv.ParseBool
-MISSING = "the following arguments are required"  # argparse's words
+# argparse's words for what is missing, and for a verb that does not exist.
+MISSING = ("the following arguments are required", "argument COMMAND: invalid choice")
 FEWEST_AND_MOST = {None: (0, 0), "?": (0, 1), "*": (0, MANY), "+": (1, MANY), REMAINDER: (0, MANY)}
 
 
@@ -41,7 +42,7 @@ def boolean(text: str) -> bool:
 
 def wrong(prog: str, message: str) -> SandboxError:
     """Return what is wrong with a command line, with Docker's exit code: 1 where something is missing, else 125."""
-    return SandboxError(f"{message} (see {prog} --help)", 1 if message.startswith(("no ", MISSING)) else 125)
+    return SandboxError(f"{message} (see {prog} --help)", 1 if message.startswith(("no ", *MISSING)) else 125)
 
 
 class Arguments:

@@ -14,6 +14,7 @@ from typing import Any
 
 from sandbox.document import printable
 from sandbox.errors import SandboxError
+from sandbox.filters import has_label, split_filter
 from sandbox.network.ports import column
 from sandbox.state import Document
 from sandbox.template import listing as lines_of
@@ -99,13 +100,8 @@ def choose(documents: Sequence[Document], filters: Sequence[str]) -> list[Docume
     """Return the containers that the filters want; SandboxError for a filter that does not exist."""
     by_key: dict[str, list[Wanted]] = {}
     for text in filters:
-        key, equals, value = text.partition("=")
-        make = FILTERS.get(key.strip().lower())
-        if not equals:
-            raise SandboxError(f"invalid filter {text!r}: the form is key=value", 1)
-        if make is None:
-            raise SandboxError(f"invalid filter {key!r}: known are {', '.join(FILTERS)}", 1)
-        by_key.setdefault(key, []).append(make(value, documents))
+        key, value = split_filter(text, FILTERS)
+        by_key.setdefault(key, []).append(FILTERS[key](value, documents))
     # Every label must be there, as with Docker; of all else one of the values of a key, for every key.
     return [
         document
@@ -138,13 +134,7 @@ def _exited(value: str, _: Sequence[Document]) -> Wanted:
 
 
 def _label(value: str, _: Sequence[Document]) -> Wanted:
-    key, equals, wanted = value.partition("=")
-
-    def has(document: Document) -> bool:
-        labels = document["Config"]["Labels"]
-        return key in labels and (not equals or labels[key] == wanted)
-
-    return has
+    return lambda document: has_label(document["Config"]["Labels"], value)
 
 
 def _beside(value: str, documents: Sequence[Document], *, before: bool) -> Wanted:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping
 
 from sandbox import capabilities
-from sandbox.errors import SandboxError
+from sandbox.errors import BadValue, SandboxError
 from sandbox.privileges import Rights
 from sandbox.seccomp.filters import builtin_profile, filter_of
 from sandbox.value import Value, replace
@@ -55,7 +55,7 @@ def parse(options: Iterable[str], *, privileged: bool) -> Security:
         elif name in ("apparmor", "label"):
             _refuse_module(name, value)
         else:
-            raise SandboxError(f"invalid --security-opt: {option!r}")
+            raise BadValue(f"invalid --security-opt: {option!r}")
         kept.append(option)
     return Security(seccomp, no_new_privileges, system_paths, tuple(kept))
 
@@ -80,14 +80,14 @@ def _read_profile(path: str) -> str:
         with open(path, "rb") as file:
             data = file.read(LARGEST_PROFILE + 1)
     except OSError as error:
-        raise SandboxError(f"opening seccomp profile ({path}) failed: {error.strerror}") from None
+        raise BadValue(f"opening seccomp profile ({path}) failed: {error.strerror}") from None
     if len(data) > LARGEST_PROFILE:
-        raise SandboxError(f"seccomp profile ({path}) is larger than {LARGEST_PROFILE} bytes")
+        raise BadValue(f"seccomp profile ({path}) is larger than {LARGEST_PROFILE} bytes")
     try:
         return json.dumps(json.loads(data), separators=(",", ":"))
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
-        raise SandboxError(f"compacting json for seccomp profile ({path}) failed: {reason}") from None
+        raise BadValue(f"compacting json for seccomp profile ({path}) failed: {reason}") from None
 
 
 def rights(security: Security, granted: Collection[str], root: str) -> Rights:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from inspector.kernel.named import NamedTuple
 from sandbox import syscalls
-from sandbox.errors import NoSuchContainer, SandboxError
+from sandbox.errors import BadValue, NoSuchContainer, SandboxError
 from sandbox.liveness import open_running
 from sandbox.state import Store
 from sandbox.value import Value
@@ -84,9 +84,9 @@ def sharing(*, time_offsets: Iterable[str] = (), **modes: str) -> Sharing:
         option = f"--{kind}ns" if kind in ("cgroup", "user") else f"--{kind}"
         if kind in (*WITH_CONTAINERS, "user") and mode.startswith(CONTAINER):
             if mode == CONTAINER:
-                raise SandboxError(f"{option}: invalid {kind.upper()} mode {mode!r}: the form is container:<name|id>")
+                raise BadValue(f"{option}: invalid {kind.upper()} mode {mode!r}: the form is container:<name|id>")
         elif mode not in MODES[kind]:
-            raise SandboxError(f"{option}: invalid {kind.upper()} mode: {mode!r}")
+            raise BadValue(f"{option}: invalid {kind.upper()} mode: {mode!r}")
     offsets = {}
     for text in time_offsets:
         match = re.fullmatch(OFFSET, text)

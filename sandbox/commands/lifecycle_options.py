@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from sandbox.errors import SandboxError, describe
+from sandbox.errors import BadValue, SandboxError, describe
 from sandbox.parsing import Arguments, Parser
 
 TYPE_CHECKING = False
@@ -44,7 +44,7 @@ def lifecycle_of(arguments: Arguments) -> Lifecycle:
 
     policy, most = restart.parse(arguments.restart)
     if arguments.rm and policy != "no":
-        raise SandboxError("conflicting options: cannot specify both --restart and --rm")
+        raise BadValue("conflicting options: cannot specify both --restart and --rm")
     if arguments.stop_signal:
         from sandbox.signals import number_of  # noqa: PLC0415
 

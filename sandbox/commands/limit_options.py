@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from sandbox.errors import SandboxError
+from sandbox.errors import BadValue, SandboxError
 from sandbox.limits import LARGEST, UNLIMITED, Throttle, parse_size, values
 from sandbox.parsing import Arguments, Parser
 
@@ -79,13 +79,13 @@ def _throttle(kind: str, text: str) -> Throttle:
     """Parse PATH:RATE; the device is looked up now, as its name means nothing to the kernel."""
     option = f"--device-{kind.replace('_', '-')}"
     path, colon, rate = text.rpartition(":")
-    if not colon or not path.startswith("/"):
-        raise SandboxError(f"{option} {text!r}: the form is /dev/NAME:RATE")
+    if not colon or not path.startswith("/dev/"):
+        raise BadValue(f"{option} {text!r}: the form is /dev/NAME:RATE")
     if kind.endswith("iops") and not (rate.isascii() and rate.isdecimal()):
-        raise SandboxError(f"{option} {text!r}: the rate is a whole number of operations a second")
+        raise BadValue(f"{option} {text!r}: the rate is a whole number of operations a second")
     number = int(rate) if kind.endswith("iops") else parse_size(rate)
     if not 0 < number <= LARGEST:
-        raise SandboxError(f"{option} {text!r}: the rate must be more than 0")
+        raise BadValue(f"{option} {text!r}: the rate must be more than 0")
     try:
         found = os.stat(path)
     except OSError as error:

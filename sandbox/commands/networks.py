@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.commands.network_options import add_endpoint_options
 from sandbox.commands.output import each, ending_with_one, say_each, say_line
-from sandbox.errors import NotFound, SandboxError
+from sandbox.errors import BadValue, NotFound, SandboxError
 from sandbox.parsing import Arguments, Parser, new_parser
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def network_parser() -> FullParser:
 
 def _add_create(parser: FullParser) -> None:
     add = parser.add_argument
-    add("-d", "--driver", default="bridge", choices=["bridge"], help="the kind (bridge)")
+    add("-d", "--driver", default="bridge", metavar="KIND", help="the kind (bridge)")
     subnets = "such as 172.30.0.0/16, and with --ipv6 fd00:1::/64; those that are free otherwise"
     add("--subnet", action="append", default=[], metavar="SUBNET", help=subnets)
     add("--gateway", action="append", default=[], metavar="IP", help="the bridge's address; a subnet's first otherwise")
@@ -89,6 +89,8 @@ def _create(arguments: Arguments, store: Store) -> int:
     if os.geteuid() != 0:
         raise SandboxError("network create needs root: nothing could be connected to it", 1)
     with ending_with_one():
+        if arguments.driver != "bridge":
+            raise SandboxError(f"plugin {arguments.driver!r} not found: there is bridge alone")
         say_line(
             manage.create(
                 store,
@@ -182,7 +184,11 @@ def port(words: list[str], store: Store) -> int:
         for line in lines(ports):
             say_line(line)
         return 0
-    (name,) = parse_exposed([arguments.port])[:1]
+    with ending_with_one():
+        try:
+            (name,) = parse_exposed([arguments.port])[:1]
+        except BadValue:
+            raise SandboxError(f"invalid port ({arguments.port})") from None
     if not ports.get(name):
         raise SandboxError(f"No public port '{name}' published for {arguments.container}", 1)
     for line in lines({name: ports[name]}):

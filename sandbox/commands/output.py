@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from sandbox.errors import SandboxError, describe
+from sandbox.errors import BadValue, SandboxError, describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,9 +80,11 @@ def say_each(names: Sequence[str], find: Callable[[str], Mapping[str, Any]], tem
 
 @contextlib.contextmanager
 def ending_with_one() -> Iterator[None]:
-    """Let what goes wrong end with 1, as with Docker's verbs that run no program."""
+    """Let what goes wrong end with 1, as with Docker's verbs that run no program; not a value that is none."""
     try:
         yield
+    except BadValue:
+        raise
     except (SandboxError, OSError) as error:
         raise SandboxError(describe(error), 1) from None
 

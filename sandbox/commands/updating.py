@@ -30,10 +30,11 @@ def update_parser() -> Parser:
 def update(words: list[str], store: Store) -> int:
     """Change containers."""
     arguments = update_parser().parse_args(words)
-    given = limit_values(arguments)
     restart = None
-    if arguments.restart:
-        restart = dict(zip(("restart", "most_restarts"), parse(arguments.restart), strict=True))
+    with ending_with_one():
+        given = limit_values(arguments)
+        if arguments.restart:
+            restart = dict(zip(("restart", "most_restarts"), parse(arguments.restart), strict=True))
     if not (given or restart):
         raise SandboxError("you must provide one or more flags when using this command (see sandbox update --help)", 1)
     from sandbox.updating import update as change  # noqa: PLC0415

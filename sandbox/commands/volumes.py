@@ -23,6 +23,7 @@ def volume_parser() -> FullParser:
     commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
     create = commands.add_parser("create", help="make a volume, and print its name")
     create.add_argument("--label", action="append", default=[], metavar="K[=V]", help="a label")
+    create.add_argument("-d", "--driver", default="local", metavar="KIND", help="the kind (local)")
     create.add_argument("name", nargs="?", default="", metavar="NAME")
     listing = commands.add_parser("ls", help="list volumes")
     listing.add_argument("-q", "--quiet", action="store_true", help="only their names")
@@ -57,6 +58,8 @@ def _create(arguments: Arguments, store: Store) -> int:
     from sandbox.volumes.store import Volumes  # noqa: PLC0415
 
     with ending_with_one():
+        if arguments.driver != "local":
+            raise SandboxError(f"create {arguments.name}: plugin {arguments.driver!r} not found: there is local alone")
         labels = dict(pairs(arguments.label, "label"))
         created = timestamp(time.time())
         say_line(Volumes(store.root).create(arguments.name, created, labels, anonymous=not arguments.name))
@@ -64,6 +67,7 @@ def _create(arguments: Arguments, store: Store) -> int:
 
 
 def _list(arguments: Arguments, store: Store) -> int:
+    from sandbox.filters import has_label, split_filter  # noqa: PLC0415
     from sandbox.volumes.store import Volumes, users_of  # noqa: PLC0415
 
     with ending_with_one():
@@ -71,13 +75,13 @@ def _list(arguments: Arguments, store: Store) -> int:
         used = users_of(store)
         names = kept.names()
         for wanted in arguments.filter:
-            key, _, value = wanted.partition("=")
+            key, value = split_filter(wanted, ("dangling", "name", "label"))
             if key == "dangling" and value in ("true", "false", "1", "0"):
                 names = [name for name in names if (name not in used) == (value in ("true", "1"))]
             elif key == "name":
                 names = [name for name in names if value in name]
             elif key == "label":
-                names = [name for name in names if _has_label(kept.document(name)["Labels"] or {}, value)]
+                names = [name for name in names if has_label(kept.document(name)["Labels"] or {}, value)]
             else:
                 raise SandboxError(f"invalid filter {wanted!r}", 1)
     if arguments.quiet and not arguments.format:
@@ -88,11 +92,6 @@ def _list(arguments: Arguments, store: Store) -> int:
         titles = {"Driver": "DRIVER", "Name": "VOLUME NAME", "Mountpoint": "MOUNTPOINT", "Scope": "SCOPE"}
         say_rows(rows, arguments.format or "table {{.Driver}}\\t{{.Name}}", titles)
     return 0
-
-
-def _has_label(labels: dict[str, str], wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
-    return key in labels and (not equals or labels[key] == value)
 
 
 def _inspect(arguments: Arguments, store: Store) -> int:

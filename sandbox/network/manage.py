@@ -9,6 +9,7 @@ from typing import Any
 from sandbox import events
 from sandbox.document import printable, timestamp
 from sandbox.errors import SandboxError
+from sandbox.filters import has_label, split_filter
 from sandbox.lifecycle import Pairs
 from sandbox.network.addresses import Subnet, local_subnet, parse_subnet
 from sandbox.network.registry import Networks, Record
@@ -109,9 +110,7 @@ def listing(store: Store, filters: Sequence[str] = (), template: str = "", *, qu
     """Return the table of `network ls`, or the ids alone, or a line a network by a template."""
     chosen = _all(store)
     for item in filters:
-        key, equals, value = item.partition("=")
-        if not equals or key not in FILTERS:
-            raise SandboxError(f"invalid filter {item!r}: {', '.join(f'{each}=...' for each in FILTERS)}", 1)
+        key, value = split_filter(item, FILTERS)
         chosen = [each for each in chosen if FILTERS[key](each, value)]
     rows = [_row(each, whole=whole) for each in chosen]
     if quiet and not template:
@@ -131,17 +130,12 @@ def _row(network: dict[str, Any], *, whole: bool) -> dict[str, str]:
     }
 
 
-def _has_label(network: dict[str, Any], wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
-    return key in network["Labels"] and (not equals or network["Labels"][key] == value)
-
-
 FILTERS: dict[str, Callable[[dict[str, Any], str], bool]] = {
     "name": lambda network, value: value in network["Name"],
     "id": lambda network, value: network["Id"].startswith(value),
     "driver": lambda network, value: network["Driver"] == value,
     "type": lambda network, value: value == ("builtin" if network["Name"] in BUILT_IN else "custom"),
-    "label": _has_label,
+    "label": lambda network, value: has_label(network["Labels"], value),
 }
 
 

@@ -9,7 +9,7 @@ import re
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 
-from sandbox.errors import SandboxError
+from sandbox.errors import BadValue
 from sandbox.value import Value
 
 __all__ = ["Bindings", "Port", "bindings", "column", "is_address", "lines", "parse_exposed", "parse_ports"]
@@ -49,7 +49,7 @@ def _parse(text: str) -> Iterable[Port]:
     rest, protocol = _protocol(text)
     address, host, container = _split(rest, text)
     if not container:
-        raise SandboxError(f"no port specified: {text}<empty>")
+        raise BadValue(f"no port specified: {text}<empty>")
     first, last = _range(container, f"invalid containerPort: {container}", lowest=1)
     if not host:
         return [Port(port, protocol, address) for port in range(first, last + 1)]
@@ -57,7 +57,7 @@ def _parse(text: str) -> Iterable[Port]:
     if first == last:
         return [Port(first, protocol, address, host_first, host_last)]
     if host_last - host_first != last - first:
-        raise SandboxError(f"invalid ranges specified for container and host Ports: {container} and {host}")
+        raise BadValue(f"invalid ranges specified for container and host Ports: {container} and {host}")
     return [
         Port(first + step, protocol, address, host_first + step, host_first + step) for step in range(last - first + 1)
     ]
@@ -67,7 +67,7 @@ def _protocol(text: str) -> tuple[str, str]:
     rest, slash, protocol = text.partition("/")
     protocol = protocol.lower() if slash else "tcp"
     if protocol not in PROTOCOLS:
-        raise SandboxError(f"invalid proto: {protocol!r} (in {text!r}): tcp and udp can be published")
+        raise BadValue(f"invalid proto: {protocol!r} (in {text!r}): tcp and udp can be published")
     return rest, protocol
 
 
@@ -78,7 +78,7 @@ def _split(rest: str, text: str) -> tuple[str, str, str]:
     if address.startswith("[") and address.endswith("]"):
         address = address[1:-1]
     if address and not is_address(address):
-        raise SandboxError(f"invalid IP address: {address} (in {text!r})")
+        raise BadValue(f"invalid IP address: {address} (in {text!r})")
     return address, host, container
 
 
@@ -96,10 +96,10 @@ def is_address(text: str, families: tuple[int, ...] = (socket.AF_INET, socket.AF
 def _range(text: str, complaint: str, lowest: int) -> tuple[int, int]:
     match = re.fullmatch(RANGE, text) if text.isascii() else None
     if match is None:
-        raise SandboxError(complaint)
+        raise BadValue(complaint)
     first, last = int(match[1]), int(match[2] or match[1])
     if not lowest <= first <= last <= HIGHEST:
-        raise SandboxError(complaint)
+        raise BadValue(complaint)
     return first, last
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import socket
 
-from sandbox.errors import SandboxError
+from sandbox.errors import BadValue, SandboxError
 from sandbox.network.ports import Port, is_address
 from sandbox.value import Value
 
@@ -41,7 +41,7 @@ class Endpoint(Value):
             if not re.fullmatch(HOST, name):
                 raise SandboxError(f"{name!r} is not a valid host name")
         if self.mac and (not re.fullmatch(MAC, self.mac) or int(self.mac[:2], 16) & GROUP_ADDRESS):
-            raise SandboxError(f"{self.mac} is not a valid mac address")
+            raise BadValue(f"{self.mac} is not a valid mac address")
         if self.address and not is_address(self.address, (socket.AF_INET,)):
             raise SandboxError(f"invalid IPv4 address: {self.address}")
         if self.address6 and not is_address(self.address6, (socket.AF_INET6,)):
@@ -78,7 +78,7 @@ class Network(Value):
         self._check_several()
         for address in self.dns:
             if not is_address(address):
-                raise SandboxError(f"{address} is not an ip address")
+                raise BadValue(f"{address} is not an ip address")
         for name in self.dns_search:
             if name != "." and not re.fullmatch(HOST, name):
                 raise SandboxError(f"{name!r} is not a valid domain")
@@ -153,9 +153,9 @@ def parse_host(text: str) -> str:
     name, separator, address = text.partition("=" if "=" in text else ":")
     address = address.removeprefix("[").removesuffix("]")
     if not separator or not re.fullmatch(HOST, name):
-        raise SandboxError(f"bad format for add-host: {text!r}")
+        raise BadValue(f"bad format for add-host: {text!r}")
     if address != "host-gateway" and not is_address(address):
-        raise SandboxError(f"invalid IP address in add-host: {address!r}")
+        raise BadValue(f"invalid IP address in add-host: {address!r}")
     return f"{name}:{address}"
 
 

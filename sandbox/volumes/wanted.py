@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from sandbox.errors import SandboxError
+from sandbox.errors import BadValue, SandboxError
 from sandbox.value import Value
 
 TYPE_CHECKING = False
@@ -128,16 +128,16 @@ def _fields(text: str) -> dict[str, str]:
     try:
         (words,) = csv.reader([text], strict=True)
     except (csv.Error, ValueError):
-        raise SandboxError(f"invalid argument {text!r} for --mount: its quotes do not match") from None
+        raise BadValue(f"invalid argument {text!r} for --mount: its quotes do not match") from None
     for word in words:
         key, equals, value = word.partition("=")
         name = KEYS.get(key.lower(), key.lower())
         if name not in (*SWITCHES, *VALUES):
-            raise SandboxError(f"invalid argument {text!r} for --mount: unexpected key {key!r} in {word!r}")
+            raise BadValue(f"invalid argument {text!r} for --mount: unexpected key {key!r} in {word!r}")
         if name in VALUES and not equals:
-            raise SandboxError(f"invalid argument {text!r} for --mount: {key!r} must be a key=value pair")
+            raise BadValue(f"invalid argument {text!r} for --mount: {key!r} must be a key=value pair")
         if name in SWITCHES and value.lower() not in TRUE + FALSE:
-            raise SandboxError(f"invalid argument {text!r} for --mount: invalid value for {key}: {value}")
+            raise BadValue(f"invalid argument {text!r} for --mount: invalid value for {key}: {value}")
         found[name] = value
     return found
 
@@ -151,7 +151,7 @@ def parse_mount(text: str, absolute: Callable[[str], str], path_of: Callable[[st
     fields = _fields(text)
     kind = fields.get("type", "volume").lower()
     if not fields.get("target"):
-        raise SandboxError(f"invalid argument {text!r} for --mount: target is required")
+        raise BadValue(f"invalid argument {text!r} for --mount: target is required")
     if kind not in ("bind", "volume", "tmpfs"):
         raise SandboxError(f"invalid mount config for type {kind!r}: mount type unknown")
     foreign = [key for key in fields if "-" in key and not key.startswith(f"{kind}-")]
