@@ -14,6 +14,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 
 from inspector.absence import Absence
+from inspector.errors import ParseError
 from inspector.kernel.cgroup_tree import Tree
 from inspector.kernel.cgroups import Hierarchy, locate, members_of, path_in, read_cgroup_counts, read_descendants
 from inspector.kernel.controllers import RESOURCES
@@ -34,6 +35,7 @@ from inspector.viewpoint import Viewpoint
 
 __all__ = ["Collector"]
 
+APART = ("pid", "mnt")  # the namespaces that set a container apart
 YOUNG_SECONDS = 2.0  # a runtime has moved its process into cgroups and namespaces by then
 GONE = (errno.ENOENT, errno.ENODEV)
 REFRESH_SECONDS = 10.0  # within which every group's first process is looked at anew
@@ -162,18 +164,24 @@ class Collector:
     def _look_at(self, pids: Collection[int]) -> None:
         """Look at processes that are new to us, or young."""
         for pid, data in zip(pids, self.host.read_each(f"/proc/{pid}/stat" for pid in pids), strict=True):
-            subject = f"process {pid}"
-            stat = self._attempt(subject, _parsed_stat, data)
             self._known.pop(pid, None)
             self._denied.discard(pid)
-            if stat is None:
+            # No attempt() for each: there may be thousands.
+            try:
+                stat = _parsed_stat(data)
+            except (ParseError, OSError) as error:
+                self._absence.account(f"process {pid}", error)
                 continue
             if stat.is_kernel_thread:
                 self._known[pid] = None
                 continue
-            found = self._attempt(subject, read_namespaces, self.host, pid, ("pid", "mnt")) or {}
-            if subject in self._absence.denied:
-                self._denied.add(pid)
+            try:
+                found = read_namespaces(self.host, pid, APART)
+            except (ParseError, OSError) as error:
+                found = {}
+                self._absence.account(f"process {pid}", error)
+                if f"process {pid}" in self._absence.denied:
+                    self._denied.add(pid)
             if self._uptime - stat.starttime_ticks / CLOCK_TICKS < YOUNG_SECONDS:
                 self._young.add(pid)
             self._looked[pid] = stat

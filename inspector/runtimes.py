@@ -26,30 +26,29 @@ class Match(NamedTuple):
 
 # The last component of the path, or the last two, as each runtime writes them. Compiled when the first path needs it:
 # that takes longer than all else that is done at a start.
+# Before each is what stands in every path that it matches: that is looked for first, far faster than a pattern.
 # Sources: moby daemon (cgroupfs and systemd drivers), containerd's ctr (/<namespace>/<id>), libpod, lxc, machined.
 PATTERNS = tuple(
-    (runtime, rf"(?:^|/){pattern}\Z")
-    for runtime, pattern in (
-        ("sandbox", rf"cgscope/(?P<id>{HEX})"),
-        ("docker", rf"docker/(?P<id>{HEX})"),
-        ("docker", rf"docker-(?P<id>{HEX})\.scope"),
-        ("podman", rf"libpod-(?P<id>{HEX})(?:\.scope)?"),
-        ("cri-o", rf"crio-(?P<id>{HEX})(?:\.scope)?"),
-        ("containerd", rf"cri-containerd-(?P<id>{HEX})\.scope"),
-        ("containerd", rf"nerdctl-(?P<id>{HEX})\.scope"),
+    (runtime, word, rf"(?:^|/){pattern}\Z")
+    for runtime, word, pattern in (
+        ("sandbox", "cgscope/", rf"cgscope/(?P<id>{HEX})"),
+        ("docker", "docker/", rf"docker/(?P<id>{HEX})"),
+        ("docker", "docker-", rf"docker-(?P<id>{HEX})\.scope"),
+        ("podman", "libpod-", rf"libpod-(?P<id>{HEX})(?:\.scope)?"),
+        ("cri-o", "crio-", rf"crio-(?P<id>{HEX})(?:\.scope)?"),
+        ("containerd", "cri-containerd-", rf"cri-containerd-(?P<id>{HEX})\.scope"),
+        ("containerd", "nerdctl-", rf"nerdctl-(?P<id>{HEX})\.scope"),
         # The kubelet's cgroupfs driver names the pod, not the runtime: nearly always containerd since 1.24.
-        ("containerd", rf"kubepods(?:/burstable|/besteffort)?/pod[0-9a-f-]{{36}}/(?P<id>{HEX})"),
-        ("lxc", r"lxc\.payload\.(?P<id>[^/]+)"),
-        ("lxc", r"lxc/(?P<id>[^/]+)"),  # before LXC 4.0
-        ("nspawn", r"machine\.slice/systemd-nspawn@(?P<id>[^/]+)\.service"),
-        ("nspawn", r"machine\.slice/machine-(?!qemu|lxc)(?P<id>[^/]+)\.scope"),  # not libvirt's machines
-        ("flatpak", r"app-flatpak-(?P<id>[^/]+)-[0-9]+\.scope"),
-        ("snap", r"snap\.(?P<id>[^/]+)\.(?:scope|service)"),
+        ("containerd", "kubepods/", rf"kubepods(?:/burstable|/besteffort)?/pod[0-9a-f-]{{36}}/(?P<id>{HEX})"),
+        ("lxc", "lxc.payload.", r"lxc\.payload\.(?P<id>[^/]+)"),
+        ("lxc", "lxc/", r"lxc/(?P<id>[^/]+)"),  # before LXC 4.0
+        ("nspawn", "systemd-nspawn@", r"machine\.slice/systemd-nspawn@(?P<id>[^/]+)\.service"),
+        # Not libvirt's machines.
+        ("nspawn", "machine-", r"machine\.slice/machine-(?!qemu|lxc)(?P<id>[^/]+)\.scope"),
+        ("flatpak", "app-flatpak-", r"app-flatpak-(?P<id>[^/]+)-[0-9]+\.scope"),
+        ("snap", "snap.", r"snap\.(?P<id>[^/]+)\.(?:scope|service)"),
     )
 )
-
-# One of these is in every path that a pattern matches: most others are told by that.
-WORDS = ("cgscope", "docker", "libpod", "crio", "nerdctl", "containerd", "pod", "lxc", "machine", "flatpak", "snap")
 
 # Where the writable layer of an overlay lies, for the reader that is itself in the container and sees no path.
 LAYERS = (
@@ -81,11 +80,8 @@ POD = r"/(?:[^/]*-)?pod(?P<uid>[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}
 @lru_cache(maxsize=8192)  # every cgroup is asked about at every tick
 def match(path: str) -> Match | None:
     """Tell which runtime made the cgroup `path` itself (not one above or below it)."""
-    if not any(word in path for word in WORDS):
-        return None
-    for runtime, pattern in PATTERNS:
-        found = re.search(pattern, path)
-        if found:
+    for runtime, word, pattern in PATTERNS:
+        if word in path and (found := re.search(pattern, path)):
             return Match(runtime, found["id"], path)
     return None
 

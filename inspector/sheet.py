@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 from inspector.errors import ParseError
@@ -95,11 +96,23 @@ class Plan:
         self.size = sum(map(len, self.slots.values()))
         self.files = tuple(Planned(*place, tuple(uses)) for place, uses in planned.items())
         # By their places in `files`: those that are read at every tick, counters and others, and those that are not.
-        self.seldom = [place for place, file in enumerate(self.files) if thrifty and file.name in SETTINGS]
-        self.counters = [place for place, file in enumerate(self.files) if file.name in COUNTERS]
-        self.others = [p for p in range(len(self.files)) if p not in self.seldom and p not in self.counters]
+        self.seldom = tuple(place for place, file in enumerate(self.files) if thrifty and file.name in SETTINGS)
+        self.counters = tuple(place for place, file in enumerate(self.files) if file.name in COUNTERS)
+        self.others = tuple(p for p in range(len(self.files)) if p not in self.seldom and p not in self.counters)
         self._shared: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._firsts: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+        self._names: dict[tuple[int, ...], list[tuple[int, list[str]]]] = {}
+
+    def files_of(self, group: str, places: tuple[int, ...]) -> list[tuple[str, list[str]]]:
+        """Return where the files of a cgroup are, as paths() does in its order: directories, and names in each."""
+        known = self._names.get(places)
+        if known is None:
+            known = self._names[places] = [
+                (tree, [file.name for file in files])
+                for tree, files in groupby((self.files[place] for place in places), key=lambda file: file.tree)
+            ]
+        directories = [tree.directory(group) for tree in self._trees]
+        return [(directory, names) for tree, names in known if (directory := directories[tree]) is not None]
 
     def paths(self, group: str, places: Iterable[int] | None = None) -> dict[int, str]:
         """Return where the files of a cgroup are, by their places in `files`; none outside what is mounted."""
@@ -161,7 +174,7 @@ class Sheet:
         if self._is_whole or (counters and self._bundle):
             return
         plan = self._plan
-        self._add([*(() if self._bundle else plan.counters), *(() if counters else plan.others)])
+        self._add((() if self._bundle else plan.counters) + (() if counters else plan.others))
         if not counters:
             paths = plan.paths(self._path, plan.seldom)
             settings, unread = self._read_each(paths.values())
@@ -212,13 +225,15 @@ class Sheet:
             else:
                 self._settings = [*settings.values()]
 
-    def _add(self, places: Iterable[int]) -> None:
-        paths = self._plan.paths(self._path, places)
-        self._bundle, failed = self._host.bundle(paths.values(), self._bundle)
-        self._fail(failed)
-        opened = (place for place, path in paths.items() if path not in failed) if failed else paths
-        self._opened = self._plan.share([*self._opened, *opened])
-        self._values = self._values or [NOTHING] * self._plan.size
+    def _add(self, places: tuple[int, ...]) -> None:
+        plan = self._plan
+        files = plan.files_of(self._path, places)
+        self._bundle, failed = self._host.bundle(files, self._bundle)
+        if failed or sum(len(names) for _, names in files) < len(places):
+            self._fail(failed)
+            places = tuple(place for place, path in plan.paths(self._path, places).items() if path not in failed)
+        self._opened = plan.share(self._opened + places)
+        self._values = self._values or [NOTHING] * plan.size
         self._identify(self._bundle)
 
     def _fail(self, failed: dict[str, OSError]) -> None:
@@ -258,7 +273,7 @@ class Sheet:
         self._bundle, self._opened = None, ()
         self._inodes.clear()
         self._fail(refused)
-        self._add(place for place, path in paths.items() if path not in refused)
+        self._add(tuple(place for place, path in paths.items() if path not in refused))
         self._opened = self._plan.share([*self._opened, *settings])
         return self._read(counters)
 

@@ -113,9 +113,14 @@ def parse_cgroup(data: bytes) -> Membership:
         # The kernel's " (deleted)" behind a cgroup that was removed under a zombie stays: a live one may be called so,
         # and without it would be taken for its neighbour. Nothing is found under the path of a removed one.
         path = sys.intern(path)
-        for controller in controllers.split(","):
-            paths[sys.intern(controller)] = path
+        for controller in _controllers(controllers):
+            paths[controller] = path
     return Membership(paths)
+
+
+@lru_cache(256)  # the same of every process
+def _controllers(text: str) -> tuple[str, ...]:
+    return tuple(map(sys.intern, text.split(",")))
 
 
 def read_cgroup(host: Host, pid: int | str) -> Membership:

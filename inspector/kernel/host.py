@@ -20,7 +20,7 @@ import errno
 import os
 import resource
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from inspector.kernel.directory import OPEN_DIRECTORY, Directory, Entry, get_attribute, to_entry
 
@@ -254,15 +254,16 @@ class Host:
         """Yield what read() would return of each, or why there is nothing: cheaper than one by one."""
         top, anchor = "", None
         opened: list[int] = []
+        plain, open_file, read_file = self._plain, os.open, os.read
         try:
             for path in paths:
-                place = self.path(path)
+                place = path if plain else self.path(path)
                 if not top or not place.startswith(top):
                     top, anchor = self._anchor(place)
                 try:
-                    descriptor = os.open(place[len(top) :], OPEN, dir_fd=anchor)
+                    descriptor = open_file(place[len(top) :], OPEN, dir_fd=anchor)
                     opened.append(descriptor)
-                    data = os.read(descriptor, CHUNK)
+                    data = read_file(descriptor, CHUNK)
                     yield data if len(data) < SURELY_WHOLE else data + _drain(descriptor)
                 except OSError as error:
                     error.filename = error.filename and place  # read(2) has none
@@ -360,23 +361,26 @@ class Host:
         except OSError as error:
             return error
 
-    def bundle(self, paths: Iterable[str], more: Bundle | None = None) -> tuple[Bundle, dict[str, OSError]]:
-        """Open files that will be read together at every tick, `more` than before; tell why some did not open."""
+    def bundle(
+        self, files: Sequence[tuple[str, Iterable[str]]], more: Bundle | None = None
+    ) -> tuple[Bundle, dict[str, OSError]]:
+        """Open files that will be read together at every tick, `more` than before: directories, and names in each.
+
+        Tell why some did not open, by their paths.
+        """
         opened: list[int] = []
-        places: list[str] = []
         failed: dict[str, OSError] = {}
-        top, anchor = "", None
-        for path in paths:
-            place = self.path(path)
-            if not top or not place.startswith(top):  # those of a directory come together
-                top, anchor = self._anchor(place)
-            try:
-                opened.append(os.open(place[len(top) :], OPEN, dir_fd=anchor))
-            except OSError as error:
-                error.filename = place
-                failed[path] = error
-            else:
-                places.append(place)
+        open_file = os.open
+        for directory, names in files:
+            place = self.path(f"{directory}/")
+            top, anchor = self._anchor(place)
+            below = place[len(top) :]
+            for name in names:
+                try:
+                    opened.append(open_file(below + name, OPEN, dir_fd=anchor))
+                except OSError as error:
+                    error.filename = place + name
+                    failed[f"{directory}/{name}"] = error
         bundle = more or Bundle(self)
         before = self._bundles.pop(bundle, 0)
         self._bundled -= before
@@ -384,7 +388,8 @@ class Host:
             count = bundle.add(opened)
         else:
             _close(opened)
-            count = bundle.add((), places)
+            paths = (f"{directory}/{name}" for directory, names in files for name in names)
+            count = bundle.add((), [self.path(path) for path in paths if path not in failed])
         self._bundles[bundle] = count
         self._bundled += count
         return bundle, failed

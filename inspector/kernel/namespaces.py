@@ -79,12 +79,14 @@ def read_namespaces(
     """
     found: dict[str, int] = {}
     missing: OSError | None = None
+    readlink, directory = host.readlink, f"/proc/{pid}/ns"
     for kind in types:
+        inode = known.get(kind) if known else None
         try:
-            found[kind] = (known.get(kind) if known else None) or read_namespace(host, pid, kind)
+            found[kind] = inode or parse_namespace(readlink(f"{directory}/{kind}"))[1]
         except FileNotFoundError as error:
             missing = error
-    if missing is not None and not host.access(f"/proc/{pid}/ns"):
+    if missing is not None and not host.access(directory):
         raise missing
     return found
 

@@ -74,7 +74,7 @@ READERS: list[Callable[[Host, str], object]] = [
     lambda host, path: host.read_prefix(path, 100),
     lambda host, path: host.read_inside("/", path[1:], 100),
     lambda host, path: os.close(host.open_fd(path)),
-    lambda host, path: host.bundle([path])[0].read(),
+    lambda host, path: host.bundle([("", [path[1:]])])[0].read(),
     lambda host, path: host.directory(path),
     lambda host, path: host.listdir(path),
     lambda host, path: (host.stat(path), host.lstat(path), host.access(path), host.links(path)),
@@ -213,13 +213,14 @@ def test_below_an_anchor(host: Host, tmp_path: Path) -> None:
     paths = ["/a/x/f", "/a2/x/f", "/b/x/f"]
     assert [host.read(path) for path in paths] == [b"a", b"a2", b"b"]
     assert list(host.read_each(paths)) == [b"a", b"a2", b"b"]
-    assert host.bundle(paths)[0].read() == [b"a", b"a2", b"b"]
+    assert host.bundle([(path.removesuffix("/f"), ["f"]) for path in paths])[0].read() == [b"a", b"a2", b"b"]
     assert host.links("/a/x") == 2
     for path in ("/a/gone", "/nowhere/f"):
         with pytest.raises(FileNotFoundError) as error:
             host.read(path)
         assert error.value.filename == f"{tmp_path}{path}"
-        (failed,) = host.bundle([path])[1].values()
+        directory, _, name = path.rpartition("/")
+        (failed,) = host.bundle([(directory, [name])])[1].values()
         assert (failed.filename, failed.errno) == (f"{tmp_path}{path}", errno.ENOENT)
     (tmp_path / "a").rename(tmp_path / "away")
     assert host.read("/a/x/f") == b"a"
@@ -247,7 +248,7 @@ def test_who_is_interrupted_closes_once(host: Host, tmp_path: Path, monkeypatch:
     (tmp_path / "dev" / "kmsg").write_bytes(b"")
     assert list(log.records()) == []
     host.anchor(["/tree"])
-    bundle, _ = host.bundle(["/f"])
+    bundle, _ = host.bundle([("", ["f"])])
     closes: list[Callable[[], None]] = [log.close, directory.close, bundle.close, lambda: host.anchor([]), host.close]
     for close in closes:
         with monkeypatch.context() as patched:
@@ -277,10 +278,10 @@ def test_more_files_to_those_that_are_open(host: Host, tmp_path: Path) -> None:
     """A bundle takes more files, also when they cannot be kept open beside the others, in the order they came."""
     for name in "abcd":
         (tmp_path / name).write_text(name)
-    bundle, _ = host.bundle(["/a"])
+    bundle, _ = host.bundle([("", ["a"])])
     host._limit = 2  # noqa: SLF001  the real limit can only be lowered for good
-    for more in (["/b", "/c"], ["/d"]):
-        assert host.bundle(more, bundle) == (bundle, {})
+    for more in ("bc", "d"):
+        assert host.bundle([("", more)], bundle) == (bundle, {})
     assert bundle.read() == [b"a", b"b", b"c", b"d"]
     assert kept_descriptors(tmp_path) == {"a"}
     assert bundle.inode(3) == (tmp_path / "d").stat().st_ino
