@@ -1,12 +1,9 @@
 """cgscope's inspector: reads namespaces, cgroups and mounts, and says which processes form a container.
 
-    from inspector import Host, Observer
-    from inspector.document import document
+    from inspector import inspect, snapshot
 
-    observer = Observer(Host())
-    before = observer.tick()
-    time.sleep(1)
-    print(document(before, observer.tick())["containers"])
+    print([one["name"] for one in snapshot()["containers"]])
+    print(inspect("self")["really_has"])
 
 The names below are the public ones; they are imported when first used, so
 that a program that needs one kernel file does not pay for the rest.
@@ -16,6 +13,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from inspector.api import inspect, snapshot
     from inspector.errors import InspectorError, NoSuchContainer, NoSuchProcess, ParseError
     from inspector.fields import FIELDS, Field
     from inspector.kernel.host import Host
@@ -32,6 +30,8 @@ __all__ = [
     "Observation",
     "Observer",
     "ParseError",
+    "inspect",
+    "snapshot",
 ]
 
 _HOMES = {
@@ -44,6 +44,8 @@ _HOMES = {
     "Observation": "model",
     "Observer": "observe",
     "ParseError": "errors",
+    "inspect": "api",
+    "snapshot": "api",
 }
 
 

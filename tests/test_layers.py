@@ -98,7 +98,10 @@ TABLE = (
         may=("inspector.kernel", "inspector.model", "inspector.anatomy", *COLLECT, *PURE, *TYPES),
     ),
     Row(("inspector.views",), may=("inspector.views", "inspector.model", *TABLES, *TYPES)),
-    Row(("inspector.ctop", "inspector.nsinspect", "inspector.command", "inspector"), may=("inspector",)),
+    Row(
+        ("inspector.ctop", "inspector.nsinspect", "inspector.command", "inspector.api", "inspector"),
+        may=("inspector",),
+    ),
     Row(("exporter",), may=("exporter", "inspector"), never=TERMINAL),
     Row(("sandbox",), may=("sandbox", "inspector.kernel", "inspector.errors")),
 )

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from inspector.daemons import Names
     from inspector.kernel.host import Host
     from inspector.model import Observation
+    from inspector.report import Report
 
-__all__ = ["main"]
+__all__ = ["examine", "main"]
 
 BETWEEN_SAMPLES = 0.3
 
@@ -113,30 +114,38 @@ def write(
 ) -> None:
     """Print the report on `target`, or without one the list of namespaces."""
     from inspector.nsinspect import page  # noqa: PLC0415
-    from inspector.nsinspect.gather import Gatherer  # noqa: PLC0415
-    from inspector.nsinspect.listing import look, resolve  # noqa: PLC0415
+    from inspector.nsinspect.listing import look  # noqa: PLC0415
     from inspector.observe import Observer  # noqa: PLC0415
     from inspector.views.jsontext import to_json  # noqa: PLC0415  these are needed only once there is a target
     from inspector.views.table import print_lines  # noqa: PLC0415
 
+    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
+    if target is None:
+        _write_namespaces(host, look(Observer(host), names), as_json=as_json, colour=colour)
+        return
+    report = examine(host, target, names)
+    if as_json:
+        sys.stdout.write(to_json(report, indent=1) + "\n")
+    else:
+        print_lines(page.page(report, width), sys.stdout, colour=colour)
+
+
+def examine(host: Host, target: str, names: Names | None = None) -> Report:
+    """Gather the report on a PID, "self" or a container; NoSuchProcess and NoSuchContainer where there is none."""
+    from inspector.nsinspect.gather import Gatherer  # noqa: PLC0415
+    from inspector.nsinspect.listing import look, resolve  # noqa: PLC0415
+    from inspector.observe import Observer  # noqa: PLC0415  as above
+
     # A number names a process even if the machine cannot be observed in full.
     observer = Observer(host)
     observation = look(observer, names)
-    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
-    if target is None:
-        _write_namespaces(host, observation, as_json=as_json, colour=colour)
-        return
     pid = resolve(target, observation)
     # Whether a container is throttled or hollow shows in two samples; any other process need not wait.
     before = observation if any(pid in one.members for one in observation.containers) else None
     if before:
         time.sleep(BETWEEN_SAMPLES)
         observation = look(observer, names)
-    report = Gatherer(host, observation, pid, before).report()
-    if as_json:
-        sys.stdout.write(to_json(report, indent=1) + "\n")
-    else:
-        print_lines(page.page(report, width), sys.stdout, colour=colour)
+    return Gatherer(host, observation, pid, before).report()
 
 
 def _write_namespaces(host: Host, observation: Observation, *, as_json: bool, colour: bool) -> None:
