@@ -136,7 +136,7 @@ def test_containers_are_born_and_die_while_it_is_used(tmp_path: Path, width: int
             terminal.resize(columns, lines)
             graphs = columns >= 120
             # What it was for the size before is in sight until it has been drawn anew.
-            terminal.see(lambda text, graphs=graphs: in_table(text, "size-one")  # type: ignore[misc]
+            terminal.see(lambda text, graphs=graphs: in_table(text, "size-o")  # type: ignore[misc]
                          and ("? help" in text or "1/1" in text)
                          and ("CPU HIST" in text) == ("MEM HIST" in text) == graphs)  # fmt: skip
         terminal.press("q", until="exit code 0")
