@@ -14,6 +14,7 @@ from exporter.subjects import Subjects
 from inspector.document import document
 from inspector.findings import findings
 from inspector.kernel.host import Host
+from inspector.model import Observation
 from inspector.rates import Interval
 from tests.fakehost import FakeHost
 from tests.unit.exporting import (
@@ -404,6 +405,40 @@ def test_a_container_that_ends_has_no_series(tmp_path: Path) -> None:
         for place in ("proc/4242", f"sys/fs/cgroup{PATH}"):
             _remove(tmp_path / place)
         left = {name for name, labels in parsed(text_of(scrape.page())) if WEB.items() <= dict(labels).items()}
+    assert left == {"container_oom_kills_total"}
+
+
+@pytest.mark.parametrize("scrapes_before", [0, 1])
+def test_a_container_that_dies_in_mid_scrape(tmp_path: Path, scrapes_before: int) -> None:
+    """Gone between the look and what collectors read on top, its first or a later one: none of them fails.
+
+    The others are whole, nothing is there twice, and the next scrape tells nothing of it but how it was killed.
+    """
+    fake = machine(tmp_path)
+    more(fake)
+    other = f"/docker/{'5a6b' * 16}"
+    add(fake, other, pid=4343, name="db", space=2)
+    with fake.open() as host:
+        selection = Selection(frozenset(COLLECTORS))
+        observer = selection.observer(host)
+        dies: list[str] = []
+
+        def look() -> Observation:
+            seen = observer.tick()
+            while dies:
+                _remove(tmp_path / dies.pop())
+            return seen
+
+        scrape = Scraper(host, look, selection, own=False)
+        for _ in range(scrapes_before):
+            scrape.page()
+        dies += ["proc/4242", f"sys/fs/cgroup{PATH}", "upper/4f5e4f5e", f"var/lib/docker/containers/{ID}"]
+        amid, after = scrape.page(), scrape.page()
+    assert (amid.ok, after.ok) == (True, True)
+    for page in (amid, after):
+        series = parsed(text_of(page))
+        assert series_of(series, "container_cpu_usage_seconds_total", id=other) == [12.5]
+    left = {name for name, labels in parsed(text_of(after)) if WEB.items() <= dict(labels).items()}
     assert left == {"container_oom_kills_total"}
 
 
