@@ -165,19 +165,7 @@ def table(
     panel = _panel("table", title, description, unit, queries, link, width, height)
     for target in panel["targets"]:
         target["format"] = "table"
-    values = [f"Value #{letter}" if len(columns) > 1 else "Value" for letter in LETTERS[: len(columns)]]
-    headings = dict(labels) | {value: column.title for value, column in zip(values, columns,
-    strict=True) if column.unit}
-    unseen = ["Time", *(value for value, column in zip(values, columns, strict=True) if not column.unit)]
-    renamed = {name: heading for name, heading in headings.items() if name != heading}
-    panel["transformations"] = [
-        {"id": "merge", "options": {}},
-        {"id": "organize", "options": {
-            "excludeByName": dict.fromkeys(unseen, True),
-            "indexByName": {name: place for place, name in enumerate(headings)},
-            "renameByName": renamed,
-        }},
-    ]  # fmt: skip
+    panel["transformations"] = _joined(columns, labels)
     panel["fieldConfig"]["defaults"] |= {
         "custom": {"align": "auto", "filterable": True, "cellOptions": {"type": "auto"}, "inspect": False},
         "color": {"mode": "thresholds"}, "thresholds": _thresholds(NEUTRAL),
@@ -189,6 +177,23 @@ def table(
         "sortBy": [{"displayName": sort, "desc": True}],
     }  # fmt: skip
     return panel
+
+
+def _joined(columns: Sequence[Column], labels: Mapping[str, str]) -> list[Json]:
+    """Return what makes one row of a table out of the answers that have the same labels, and calls its columns."""
+    values = [f"Value #{letter}" if len(columns) > 1 else "Value" for letter in LETTERS[: len(columns)]]
+    titled = list(zip(values, columns, strict=True))
+    headings = dict(labels) | {value: column.title for value, column in titled if column.unit}
+    unseen = ["Time", *(value for value, column in titled if not column.unit)]
+    renamed = {name: heading for name, heading in headings.items() if name != heading}
+    return [
+        {"id": "merge", "options": {}},
+        {"id": "organize", "options": {
+            "excludeByName": dict.fromkeys(unseen, True),
+            "indexByName": {name: place for place, name in enumerate(headings)},
+            "renameByName": renamed,
+        }},
+    ]  # fmt: skip
 
 
 def _panel(
