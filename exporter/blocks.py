@@ -7,7 +7,7 @@ and decompressing it takes less time than writing it again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from exporter.pieces import GzipStream, deflate, inflate
@@ -61,19 +61,14 @@ class Page:
         return sum(block.size for block in self.blocks)
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the page in pieces worth a system call each: it need not be held whole."""
-        waiting: list[bytes] = []
-        size = 0
-        for block in self.blocks:
-            waiting.append(block.plain())
-            size += block.size
-            if size >= PIECE:
-                yield b"".join(waiting)
-                waiting, size = [], 0
-        yield b"".join(waiting)
+        """Return the page piece by piece: it need not be held whole."""
+        return _joined(block.plain() for block in self.blocks)
 
     def gzipped(self) -> Iterator[bytes]:
-        """Yield the page compressed; short blocks that follow one another as one."""
+        """Return the page compressed; short blocks that follow one another as one."""
+        return _joined(self._gzipped())
+
+    def _gzipped(self) -> Iterator[bytes]:
         stream = GzipStream()
         yield stream.head
         short = b""
@@ -89,6 +84,19 @@ class Page:
         if short:
             yield _short(stream, short)
         yield stream.tail()
+
+
+def _joined(texts: Iterable[bytes]) -> Iterator[bytes]:
+    """Join texts to pieces worth a system call each."""
+    waiting: list[bytes] = []
+    size = 0
+    for text in texts:
+        waiting.append(text)
+        size += len(text)
+        if size >= PIECE:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    yield b"".join(waiting)
 
 
 def _short(stream: GzipStream, text: bytes) -> bytes:

@@ -87,8 +87,10 @@ def asking(directory: Path, exporter: str) -> Iterator[Query]:
     need("prometheus")
     config = directory / "prometheus.yml"
     example = Path(REPOSITORY, "dashboards", "prometheus.yml").read_text()
-    config.write_text(example.replace("127.0.0.1:10071", exporter.removeprefix("http://")).replace("15s", "2s"))
     port = free_port()
+    ours = example.replace("127.0.0.1:10071", exporter.removeprefix("http://")).replace("15s", "2s")
+    itself = f"  - job_name: itself\n    static_configs: [{{targets: ['127.0.0.1:{port}']}}]\n"
+    config.write_text(ours.replace("scrape_configs:\n", f"scrape_configs:\n{itself}"))
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={directory / 'data'}",
                f"--web.listen-address=127.0.0.1:{port}"]  # fmt: skip
     url = f"http://127.0.0.1:{port}"
@@ -102,7 +104,7 @@ def asking(directory: Path, exporter: str) -> Iterator[Query]:
 
     with running(command, directory / "prometheus.log"):
         until(lambda: "Ready" in get(f"{url}/-/ready"), "Prometheus")
-        until(lambda: query("up == 1"), "the first scrape")
+        until(lambda: query('up{job="cadvisor"} == 1'), "the first scrape")
         yield query
 
 
@@ -191,7 +193,18 @@ def test_prometheus_reads_a_hostile_name(query: Query) -> None:
         [found] = answer(query, "container_spec_cpu_quota == 5000")
         assert found["id"] == '/cgscope "x\\\ufffd[31m}'
         assert (found.get("name", ""), found.get("image", "")) == ("", "")
-        until(lambda: query("up == 1"), "a scrape with it")
+        until(lambda: query('up{job="cadvisor"} == 1'), "a scrape with it")
+
+
+def test_a_minute_of_scrapes(query: Query, exporter: str) -> None:
+    """After thirty scrapes Prometheus has refused no sample as doubled, and every collector has always succeeded."""
+    until(lambda: query('count_over_time(up{job="cadvisor"}[10m]) >= 30'), "thirty scrapes")
+    for reason in ("duplicate_timestamp", "out_of_order", "out_of_bounds"):
+        counter = f"prometheus_target_scrapes_sample_{reason}_total"
+        assert answer(query, f"max_over_time({counter}[10m])")[0]["value"] == "0", reason
+    assert answer(query, "min(min_over_time(cgscope_scrape_collector_success[10m]))")[0]["value"] == "1"
+    assert answer(query, "max(max_over_time(scrape_samples_post_metric_relabeling[10m]))")[0]["value"] != "0"
+    assert get(f"{exporter}/-/healthy") == "ok\n"
 
 
 def public_queries() -> list[tuple[bool, str]]:

@@ -6,18 +6,23 @@ import asyncio
 import logging
 import random
 import resource
-from collections.abc import AsyncIterator, Awaitable, Callable
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self, cast
 
 import pytest
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
-from exporter import connection, listener
+from exporter import connection, listener, web
 from exporter.address import bind
 from exporter.connection import Connection
 from exporter.listener import Listener
+from exporter.scrape import Scraper
+from exporter.web import Endpoints
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 BIG = 8 << 20
@@ -33,10 +38,31 @@ async def app(scope: Any, _: Any, send: Any) -> None:  # noqa: ANN401
     await send({"type": "http.response.body", "body": body})
 
 
+class Leaving:
+    """A scrape whose client resets the connection when the first piece is about to be sent."""
+
+    size = 50_000
+
+    def __init__(self, client: socket.socket) -> None:
+        self._client = client
+        self.over = asyncio.Event()
+
+    def page(self, **_: object) -> Self:
+        """Return it as the page, too."""
+        return self
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the page."""
+        self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._client.close()
+        yield from [b"x" * 1000] * 50
+        self.over.set()
+
+
 @asynccontextmanager
-async def listening() -> AsyncIterator[Connect]:
+async def listening(application: ASGIApp = app) -> AsyncIterator[Connect]:
     """Listen on a free port; gives a function that connects. All that it opened is closed at the end."""
-    config = uvicorn.Config(app, ws="none", lifespan="off", log_config=None, proxy_headers=False)
+    config = uvicorn.Config(application, ws="none", lifespan="off", log_config=None, proxy_headers=False)
     config.load()
     state = ServerState()
     opened: list[asyncio.StreamWriter] = []
@@ -75,11 +101,11 @@ async def ended(reader: asyncio.StreamReader) -> bool:
         return True
 
 
-def run(scenario: Callable[[Connect], Awaitable[None]]) -> None:
+def run(scenario: Callable[[Connect], Awaitable[None]], application: ASGIApp = app) -> None:
     """Run a scenario against a listener."""
 
     async def main() -> None:
-        async with listening() as connect:
+        async with listening(application) as connect:
             await asyncio.wait_for(scenario(connect), 180)
 
     asyncio.run(main())
@@ -175,6 +201,24 @@ def test_descriptors_that_run_out_make_room() -> None:
         run(scenario)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_client_who_leaves_in_the_middle_of_its_page(caplog: pytest.LogCaptureFixture) -> None:
+    """What is still to be sent is thrown away without a line in the log, and the next client is answered."""
+    client = socket.socket()
+    scrape = Leaving(client)
+    endpoints = Endpoints[object](cast("Scraper", scrape), object, cast("Any", None))
+
+    async def scenario(connect: Connect) -> None:
+        reader, writer = await connect()
+        client.connect(writer.get_extra_info("peername"))
+        client.sendall(REQUEST.replace(b"/ ", b"/metrics "))
+        await scrape.over.wait()
+        writer.write(REQUEST.replace(b"/ ", b"/healthz "))
+        assert (await reader.readuntil(b"\r\n")) == b"HTTP/1.1 200 OK\r\n"
+
+    run(scenario, web.application(endpoints))
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_few_clients_who_do_not_read_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
