@@ -35,7 +35,7 @@ HEADERS = {
 }
 FIELDS = (
     "ID", "Image", "Command", "CreatedAt", "RunningFor", "Ports", "State", "Status", "Names", "Labels", "Mounts",
-    "LocalVolumes", "Networks",
+    "LocalVolumes", "Networks", "Size",
 )  # fmt: skip
 
 Wanted = Callable[[Document], bool]
@@ -86,9 +86,24 @@ def fields(document: Document, now: float, *, whole: bool) -> dict[str, Any]:
     }
 
 
-def listing(documents: Sequence[Document], template: str, now: float, *, whole: bool) -> str:
-    """Return the lines of a format."""
-    rows = [{**fields(each, now, whole=whole), "Label": partial(_label_of, each)} for each in documents]
+def _unasked(_: Document) -> str:
+    return "0B"
+
+
+def listing(
+    documents: Sequence[Document],
+    template: str,
+    now: float,
+    *,
+    whole: bool,
+    size: Callable[[Document], str] = _unasked,
+) -> str:
+    """Return the lines of a format; `size` is asked where the format shows it, as that takes long."""
+    if ".Size" not in template:
+        size = _unasked
+    rows = [
+        {**fields(each, now, whole=whole), "Label": partial(_label_of, each), "Size": size(each)} for each in documents
+    ]
     return lines_of(rows, template, {name: HEADERS.get(name, name.upper()) for name in FIELDS})
 
 

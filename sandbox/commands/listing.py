@@ -26,6 +26,7 @@ def ps_parser() -> Parser:
     filters = "status, name, id, label, exited, health, ancestor, before, since, volume, network"
     add("-f", "--filter", action="append", default=[], metavar="KEY=VALUE", help=filters)
     add("--format", default="", metavar="TEMPLATE", help="such as '{{.Names}} {{.Status}}', 'table {{.ID}}', json")
+    add("-s", "--size", action="store_true", help="also what each has written, and that with its image")
     add("--no-trunc", action="store_true", help="whole ids and commands")
     return parser
 
@@ -45,8 +46,15 @@ def ps(words: list[str], store: Store) -> int:
     if not (arguments.all or everything):
         shown = [text for text in shown if text["State"]["Running"]]
     shown = shown[:last] if last > 0 else shown
-    template = arguments.format or ("{{.ID}}" if arguments.quiet else ps.DEFAULT_FORMAT)
-    if text := ps.listing(shown, template, time.time(), whole=arguments.no_trunc):
+    usual = ps.DEFAULT_FORMAT + ("\t{{.Size}}" if arguments.size else "")
+    template = arguments.format or ("{{.ID}}" if arguments.quiet else usual)
+
+    def size(text: Document) -> str:
+        from sandbox import sizes  # noqa: PLC0415  rare
+
+        return sizes.shown(*sizes.of_container(store, text))
+
+    if text := ps.listing(shown, template, time.time(), whole=arguments.no_trunc, size=size):
         say_line(text)
     return 0
 

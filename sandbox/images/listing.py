@@ -5,20 +5,35 @@ from __future__ import annotations
 import calendar
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from sandbox.document import printable
+from sandbox.errors import SandboxError
+from sandbox.filters import has_label, split_filter
 from sandbox.images.reference import split
 from sandbox.images.store import Image
 from sandbox.times import ago
 
-__all__ = ["history_table", "human_size", "image_document", "images_table"]
+__all__ = ["DEFAULT_FORMAT", "TITLES", "choose", "history_table", "human_size", "image_document", "image_rows"]
 
 SHORT_ID = 12
 WIDTH = 45
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 NONE = "<none>"
+DEFAULT_FORMAT = "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
+# Docker's columns (docker/cli cli/command/formatter/image.go).
+TITLES = {
+    "Repository": "REPOSITORY",
+    "Tag": "TAG",
+    "Digest": "DIGEST",
+    "ID": "IMAGE ID",
+    "CreatedSince": "CREATED",
+    "CreatedAt": "CREATED AT",
+    "Size": "SIZE",
+}
+FILTERS = ("dangling", "label", "before", "since", "reference")
 
 
 def human_size(size: float) -> str:
@@ -28,6 +43,13 @@ def human_size(size: float) -> str:
         size /= 1000
         units.pop(0)
     return f"{size:.3g}{units[0]}"
+
+
+def _at(created: object) -> str:
+    """Write a time of an image's configuration as Docker's CreatedAt."""
+    if not isinstance(created, str) or not TIME.match(created):
+        return "N/A"
+    return f"{created[:10]} {created[11:19]} +0000 UTC"
 
 
 def _ago(created: object, now: float) -> str:
@@ -40,22 +62,68 @@ def _ago(created: object, now: float) -> str:
         return "N/A"
 
 
-def images_table(images: Iterable[Image], sizes: Mapping[str, int], now: float, *, whole: bool) -> list[list[str]]:
-    """Return the header and the rows of `sandbox images`, the newest first: a row for each name."""
-    rows = []
-    for image in sorted(images, key=lambda each: str(each.config.get("created")), reverse=True):
-        for name in image.names or ("",):
-            repository, tag = split(name)
-            rows.append(
-                [
-                    repository or NONE,
-                    tag or NONE,
-                    f"sha256:{image.id}" if whole else image.id[:SHORT_ID],
-                    _ago(image.config.get("created"), now),
-                    human_size(sizes[image.id]),
-                ]
-            )
-    return [["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"], *rows]
+def image_rows(images: Iterable[Image], sizes: Mapping[str, int], now: float, *, whole: bool) -> list[dict[str, str]]:
+    """Return the columns of `sandbox images`, the newest first: a row for each name."""
+    return [
+        {
+            "Repository": repository or NONE,
+            "Tag": tag or NONE,
+            "Digest": NONE,  # of a registry, which none of ours came from
+            "ID": f"sha256:{image.id}" if whole else image.id[:SHORT_ID],
+            "CreatedSince": _ago(image.config.get("created"), now),
+            "CreatedAt": _at(image.config.get("created")),
+            "Size": human_size(sizes[image.id]),
+        }
+        for image in sorted(images, key=_created, reverse=True)
+        for repository, tag in map(split, image.names or ("",))
+    ]
+
+
+def choose(images: Sequence[Image], filters: Sequence[str], find: Callable[[str], Image]) -> list[Image]:
+    """Return the images that the filters want, with those of their names that `reference` wants.
+
+    `find` looks up those that `before` and `since` name. SandboxError for a filter that does not exist.
+    """
+    chosen = list(images)
+    patterns = []
+    for text in filters:
+        key, value = split_filter(text, FILTERS)
+        if key == "dangling":
+            if value.lower() not in ("true", "false", "1", "0"):
+                raise SandboxError(f"invalid filter 'dangling={value}': true or false", 1)
+            chosen = [each for each in chosen if bool(each.names) != (value.lower() in ("true", "1"))]
+        elif key == "label":
+            chosen = [each for each in chosen if has_label(_labels(each), value)]
+        elif key == "reference":
+            patterns.append(value)
+        else:
+            made = _created(find(value))
+            chosen = [each for each in chosen if (_created(each) < made if key == "before" else _created(each) > made)]
+    if not patterns:
+        return chosen
+    named = ((each, tuple(name for name in each.names if _matches(name, patterns))) for each in chosen)
+    return [each._replace(names=names) for each, names in named if names]
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    """Tell whether a name with its tag, or without, is one of the patterns (path.Match of Go: `*` stops at a slash)."""
+    candidates = (name, split(name)[0])
+    return any(
+        each.count("/") == pattern.count("/")
+        and all(fnmatchcase(*parts) for parts in zip(each.split("/"), pattern.split("/"), strict=True))
+        for pattern in patterns
+        for each in candidates
+    )
+
+
+def _created(image: Image) -> str:
+    return str(image.config.get("created"))
+
+
+def _labels(image: Image) -> dict[str, str]:
+    config = image.config.get("config")
+    labels = config.get("Labels") if isinstance(config, dict) else None
+    return labels if isinstance(labels, dict) else {}
 
 
 def history_table(image: Image, sizes: Sequence[int], now: float, *, whole: bool) -> list[list[str]]:

@@ -10,7 +10,14 @@ from sandbox.images.reference import normalise
 from sandbox.images.store import Image, Images
 from sandbox.state import Document, Store
 
-__all__ = ["layers_in_use", "prune_images", "remove_image"]
+__all__ = ["layers_in_use", "open_images", "prune_images", "remove_image"]
+
+
+def open_images(store: Store) -> Images:
+    """Return the images of a store, without what commands that were killed have left."""
+    found = Images(store.root)
+    found.clean(lambda: layers_in_use(store))
+    return found
 
 
 def layers_in_use(store: Store) -> set[str]:

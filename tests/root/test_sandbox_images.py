@@ -119,6 +119,28 @@ def test_an_image_of_docker_is_the_same_here(sandbox: Sandbox, saved: str, tmp_p
     assert done.stdout.splitlines() == ["750 7 8", "mtab"]
 
 
+def test_lists_are_filtered_as_docker_does(sandbox: Sandbox, docker: Docker, saved: str) -> None:
+    """Each filter of `images` leaves the names that it leaves with Docker; `ps -s` tells the same sizes."""
+    sandbox("load", "-i", saved)
+    names = {"oracle:1", "told:1"}
+    for filters in (
+        (), ("reference=ora*",), ("reference=oracle:1",), ("reference=*:1", "label=k=v"), ("label=k",), ("label=k=w",),
+        ("label=k", "reference=oracle*"), ("dangling=false", "reference=told"), ("before=told:1",), ("since=oracle:1",),
+        ("reference=oracle*", "reference=told:?"), ("reference=x/*",),
+    ):  # fmt: skip
+        words = ["images", "--format", "{{.Repository}}:{{.Tag}}", *(f"--filter={each}" for each in filters)]
+        theirs = set(docker(*words).stdout.split()) & names
+        assert set(sandbox(*words).stdout.split()) == theirs, filters
+    script = ("oracle:1", "sh", "-c", "head -c 5000 /dev/zero > /new; ln /new /again; ln -s /new /short")
+    for call in (docker, sandbox):
+        call("run", "--name", "sized", "--network", "none", *script)
+    sizes = [call("ps", "-as", "--filter", "name=sized", "--format", "{{.Size}}").stdout for call in (docker, sandbox)]
+    docker("rm", "sized")
+    assert sizes[0].split()[0] == sizes[1].split()[0]
+    assert [len(each.split()) for each in sizes] == [3, 3]
+    assert sandbox("ps", "-as").stdout.splitlines()[0].split()[-1] == "SIZE"
+
+
 def test_what_an_image_says_of_its_containers(sandbox: Sandbox, saved: str) -> None:
     """Its entrypoint, command, variables, user, directory, volumes and so on hold, unless the command line differs."""
     sandbox("load", "-q", "-i", saved)
