@@ -131,10 +131,11 @@ def test_digits_tab_and_shift_tab_turn_to_the_tabs() -> None:
 
 
 def test_sort_keys_order_the_processes() -> None:
-    """P M T N sort, s takes the next, r and I reverse, a click on a title sorts and a second one reverses."""
+    """P C M T N sort, s takes the next, r and I reverse, a click on a title sorts and a second one reverses."""
 
     async def test(app: Ctop, _: Close, pilot: Pilot[None]) -> None:
-        first = {"P": "nginx: worker", "M": "nginx: worker", "T": "nginx: master", "N": "nginx: master"}
+        first = {"P": "nginx: worker", "M": "nginx: worker", "T": "nginx: master", "C": "nginx: worker",
+                 "N": "nginx: master"}  # fmt: skip
         for key, command in first.items():
             await pilot.press(key)
             assert commands(app)[0].startswith(command)
