@@ -30,6 +30,8 @@ def ended(name: str, run: Callable[[], int]) -> int:
     except InspectorError as error:
         return _complain(name, str(error))
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not os.path.exists("/proc/self"):
+            return _complain(name, "/proc is not mounted here, and all is read there: mount -t proc proc /proc")
         about = f": {error.filename!r}" if error.filename is not None else ""
         return _complain(name, f"{error.strerror}{about}")
 

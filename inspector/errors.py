@@ -36,6 +36,6 @@ class NoSuchProcess(InspectorError, LookupError):
 class NoSuchContainer(InspectorError, LookupError):
     """No container answers to that id, id prefix or name."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, hint: str = "") -> None:
         self.name = name
-        super().__init__(f"no container with the id or name {name!r} (ctop --once lists them)")
+        super().__init__(f"no container with the id or name {name!r} (ctop --once lists them){hint}")

@@ -52,7 +52,8 @@ def resolve(target: str, observation: Observation) -> int:
             raise Ambiguous(target, found)
         if found and found[0].leader:
             return found[0].leader.process.pid
-    raise NoSuchContainer(target)
+    unread = observation.denied_files
+    raise NoSuchContainer(target, "; names may not be read: root may, or --socket asks for them" if unread else "")
 
 
 def _exact(one: Container, target: str) -> bool:

@@ -46,7 +46,7 @@ def write_owner(
     path = os.path.abspath(path)
     absence = Absence()
     claims = owners(host, path, look(Observer(host, groups=False), names).containers, absence)
-    unread = [*absence.problems, *_refused(sorted(absence.denied))]
+    unread = [*absence.problems, *_refused(sorted(absence.denied)), *(_missing(host, path) if claims else ())]
     if as_json:
         told = [dataclasses.asdict(claim) for claim in claims]
         sys.stdout.write(_json({"schema": 1, "path": path, "owners": told, "problems": unread}) + "\n")
@@ -57,6 +57,17 @@ def write_owner(
     if not as_json:
         sys.stderr.writelines(f"nsinspect: {safe(problem)}\n" for problem in unread)
     return OK if claims else NOBODYS
+
+
+def _missing(host: Host, path: str) -> list[str]:
+    """Say that there is no such path: whose it would be is told all the same, as a layer may be gone by now."""
+    try:
+        host.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return [f"there is nothing at {path} now"]
+    except OSError:  # who may not look there cannot tell
+        pass
+    return []
 
 
 def _refused(stores: list[str]) -> list[str]:

@@ -87,7 +87,7 @@ FORMS: Mapping[str, tuple[Callable[[float | None], str], int]] = {
     "ratio": (text.percent, 7),
     "microseconds": (text.count, 8),
     "count": (text.count, 8),
-    "timestamp": (text.count, 11),
+    "timestamp": (text.moment, 19),
 }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from typing import Literal
 
 __all__ = [
@@ -107,6 +108,14 @@ def duration(seconds: float | None) -> str:
     if days:
         return f"{days}d{hours:02d}h"
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{secs:02d}s"
+
+
+def moment(value: float | None) -> str:
+    """Write a time since the epoch as local date and time: 2026-11-29 07:15:34."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value)) if value is not None else UNKNOWN
+    except (OverflowError, ValueError, OSError):  # what a recording or another machine told may be no time at all
+        return UNKNOWN
 
 
 def count(value: float | None) -> str:

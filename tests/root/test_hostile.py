@@ -15,7 +15,7 @@ import pytest
 
 from tests.testbed import cgroups
 from tests.testbed.cgroups import CpuGroup
-from tests.testbed.commands import CTOP, EXPORTER, NSINSPECT, REPOSITORY, ctop_document, find
+from tests.testbed.commands import CTOP, EXPORTER, NSINSPECT, REPOSITORY, ctop_document, find, run
 from tests.testbed.docker import IMAGE, Docker
 from tests.testbed.runtimes import SLEEP, until
 from tests.testbed.tools import need
@@ -167,6 +167,15 @@ def test_a_cgroup_too_deep_for_a_path(deep: int) -> None:
     (one,) = (one for one in document["containers"] if one["pid"] == deep)
     assert one["pids"]["current"] == 2
     assert output(*NSINSPECT, str(deep))
+
+
+def test_where_proc_is_not_mounted() -> None:
+    """Each command says in one line that there is no /proc, and what to do."""
+    for command in (CTOP, [*NSINSPECT, "1"], [*NSINSPECT, "--namespaces"]):
+        done = run(["unshare", "-m", "sh", "-c", 'umount -l /proc && exec "$@"', "sh", *command], check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.endswith(": /proc is not mounted here, and all is read there: mount -t proc proc /proc\n")
+        assert done.stderr.count("\n") == 1
 
 
 def test_a_runtimes_files_that_are_something_else(docker: Docker) -> None:

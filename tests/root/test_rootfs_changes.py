@@ -20,7 +20,7 @@ from inspector.kernel.mounts import read_mountinfo
 from inspector.layers import volumes
 from tests.testbed.commands import NSINSPECT, REPOSITORY, Sandbox, run
 from tests.testbed.docker import IMAGE, Docker
-from tests.testbed.runtimes import until
+from tests.testbed.runtimes import SLEEP, until
 
 pytestmark = pytest.mark.root
 
@@ -159,6 +159,15 @@ def test_a_path_that_is_nobodys() -> None:
     done = run([*NSINSPECT, "--owner", "/nowhere/\x1b[31m"], check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "/nowhere/\\x1b[31m belongs to no container\n"
+
+
+def test_a_path_that_is_not_there(docker: Docker) -> None:
+    """Of a place in a container's layer where there is nothing it is said so, and whose it would be."""
+    with docker.running("absent", IMAGE, *SLEEP):
+        upper = docker("inspect", "-f", "{{.GraphDriver.Data.UpperDir}}", "absent").stdout.strip()
+        done = run([*NSINSPECT, "--owner", f"{upper}/absent"])
+    assert done.stdout.startswith("absent (docker ")
+    assert done.stderr == f"nsinspect: there is nothing at {upper}/absent now\n"
 
 
 def test_a_sandbox(sandbox: Sandbox, tmp_path: Path) -> None:

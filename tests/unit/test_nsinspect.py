@@ -348,6 +348,8 @@ def test_names_and_ids(tmp_path: Path) -> None:
     for target in ("nonesuch", "-5", "", "ab\x1b[2J", "٤٢"):
         with pytest.raises(NoSuchContainer):
             resolve(target, observation)
+    with pytest.raises(NoSuchContainer, match="names may not be read: root may, or --socket asks"):
+        resolve("web", observation._replace(denied_files=3))
     for target in ("0", "99999999"):
         with pytest.raises(NoSuchProcess):
             resolve(target, observation)

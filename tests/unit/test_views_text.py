@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector.views import text
 from inspector.views.text import byte_size, cores, duration, fit, fit_path, percent, rate, safe, width_of
 
 
@@ -103,3 +106,11 @@ def test_a_rate_says_per_second() -> None:
     """A rate has its unit, an unknown one has none."""
     assert rate(2048) == "2KiB/s"
     assert rate(None) == "-"
+
+
+def test_a_time_is_a_date_that_a_person_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Local date and time; what is unknown, or no time that a calendar has, is a dash."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    assert text.moment(1795936534.83) == "2026-11-29 07:15:34"
+    assert [text.moment(value) for value in (None, float("nan"), float("inf"), 1e300)] == ["-"] * 4
