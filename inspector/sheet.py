@@ -175,13 +175,15 @@ class Sheet:
             return
         plan = self._plan
         self._add((() if self._bundle else plan.counters) + (() if counters else plan.others))
-        if not counters:
+        if counters:
+            return
+        if plan.seldom:
             paths = plan.paths(self._path, plan.seldom)
             settings, unread = self._read_each(paths.values())
             self._fail(unread)
             self._settings = [*settings.values()]
             self._opened = plan.share([*self._opened, *(place for place in paths if paths[place] in settings)])
-            self._is_whole = True
+        self._is_whole = True
 
     def read(self, account: Callable[[str, OSError | ParseError], None], *, counters: bool = False) -> None:
         """Bring `readings` and `inodes` up to date; both are empty when the cgroup is gone."""

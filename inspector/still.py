@@ -65,11 +65,11 @@ class Documents:
         system = after.system
         is_timed = before is not None and after.monotonic > before.monotonic
         around = Around(after.own, after.located, system.cpus, system.boot_time, is_timed)
-        if around != self._around or before is not self._last:
+        last, self._last = self._last, after
+        if around != self._around or before is not last:
             self._around, self._kept = around, {}
-        self._last = after
         self._note_sharers(after)
-        still = self._still(before, after) if before is not None else {}
+        still = self._still(before, after) if before is not None and before is last else {}
         rows = {name: self._kept[name][1] for name, seen in still.items() if self._is_kept(name, seen)}
         made = document(before, after, known=rows, sharers=self._sharers)
         self._kept = {one["id"]: (still[one["id"]], one) for one in made["containers"] if one["id"] in still}

@@ -152,4 +152,9 @@ def _source(asked: Options) -> Any:  # noqa: ANN401  a Source that is a context 
         )  # fmt: skip
     from inspector.ctop.source import KernelSource  # noqa: PLC0415
 
-    return KernelSource(processes=asked.processes, socket=asked.socket, pids=where.pids, uid=where.uid)
+    # A table and the live view count what they do not show, a recording keeps all, and -p tells of a process in none;
+    # JSON has what was asked for alone.
+    alone = asked.output in ("json", "jsonl") and not asked.selection.every and where.record is None and not where.pids
+    return KernelSource(
+        groups=not alone, processes=asked.processes, socket=asked.socket, pids=where.pids, uid=where.uid
+    )

@@ -89,19 +89,27 @@ class Stored(Source, Protocol):
 class KernelSource:
     """Samples this machine; with `processes` those of every container, else those of the one in focus.
 
+    Without `groups`, services and plain control groups are left out.
+
     `socket` is a runtime's, to be asked for names that no file tells; "" for the usual ones, None for none. With
     `pids` only the containers of these processes are told of, with `uid` those whose first process is that user's.
     """
 
     def __init__(
-        self, *, processes: bool = False, socket: str | None = None, pids: Collection[int] = (), uid: int | None = None
+        self,
+        *,
+        groups: bool = True,
+        processes: bool = False,
+        socket: str | None = None,
+        pids: Collection[int] = (),
+        uid: int | None = None,
     ) -> None:
         from inspector.kernel.host import Host  # noqa: PLC0415  `ctop --help` reads no kernel file
         from inspector.observe import Observer  # noqa: PLC0415
         from inspector.still import Documents  # noqa: PLC0415
 
         self._host = Host()
-        self._observer = Observer(self._host, processes=processes)
+        self._observer = Observer(self._host, groups=groups, processes=processes)
         self._documents = Documents()
         self._before: Observation | None = None
         self._earlier: Observation | None = None

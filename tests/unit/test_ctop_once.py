@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 
 from inspector.ctop import main
+from inspector.ctop.elsewhere import _source
 from inspector.ctop.once import print_document, print_documents, print_table
 from inspector.ctop.options import parse
+from inspector.document import document as made
+from inspector.kernel.host import Host
+from inspector.observe import Observer
 from inspector.schema import Document
+from inspector.views.cells import Scene
 from inspector.views.jsontext import to_json
+from inspector.views.selection import Selection, select
 from tests.unit.documents import container, document
+from tests.unit.test_archives import NAMES, unpacked
 
 
 class Fake:
@@ -144,3 +152,36 @@ def test_hostile_names_are_harmless_in_json() -> None:
     first, second = json.loads(text)["containers"]
     assert (first["name"], first["cpu"]["usage_cores"]) == (name, None)
     assert second["name"] == "byte\\x9b"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_json_says_the_same_of_containers_whether_others_are_looked_at_or_not(name: str, tmp_path: Path) -> None:
+    """Without services and plain control groups a machine's containers are told to the last figure as with them."""
+    unpacked(name, tmp_path)
+    told = []
+    for groups in (True, False):
+        with Host(str(tmp_path)) as host:
+            observer = Observer(host, groups=groups)
+            before, after = observer.begin(), observer.tick()
+        written = made(before._replace(monotonic=8.0), after._replace(monotonic=9.0, taken_at=9.0))
+        told.append({**written, "containers": select(written["containers"], Selection(), Scene())})
+    assert told[0] == told[1]
+    assert told[0]["containers"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "groups"),
+    [
+        (["--json"], False),
+        (["--jsonl"], False),
+        (["--json", "-a"], True),
+        (["--json", "-p", "1"], True),
+        (["--jsonl", "--record", "x"], True),
+        (["--once"], True),
+        ([], True),
+    ],
+)
+def test_who_is_looked_at(argv: list[str], groups: bool) -> None:
+    """Services and plain control groups are looked at where they are told of, counted, or may be the answer."""
+    with _source(parse(argv, terminal=not argv)) as source:
+        assert source._observer.groups == groups  # noqa: SLF001  what it looks at costs, and is seen nowhere else
