@@ -1,11 +1,9 @@
 """What lets a contained process reach the host: each finding with its evidence. Pure.
 
-Whose directory a mount shows is told by its device and its root field, held
-against the host's own mounts (proc_pid_mountinfo(5)): what a path is called
-inside says nothing. A process in the host's mount namespace has no walls to
-break, and no findings. Capabilities count where they are held in the host's
-user namespace: in another one they reach no further than it does
-(user_namespaces(7)).
+What of the host its mounts show: inspector.exposure. A process in the host's
+mount namespace has no walls to break, and no findings. Capabilities count
+where they are held in the host's user namespace: in another one they reach no
+further than it does (user_namespaces(7)).
 """
 
 from __future__ import annotations
@@ -14,10 +12,11 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from inspector.exposure import below, exposures, host_directory
 from inspector.kernel.mounts import Mount, root_mount
 from inspector.schema import Finding
 
-__all__ = ["CODES", "DANGEROUS", "DOCKER_DEFAULT", "EVERY", "Exposure", "Situation", "exposures", "findings", "guarded"]
+__all__ = ["CODES", "DANGEROUS", "DOCKER_DEFAULT", "EVERY", "Situation", "findings"]
 
 CODES = {
     "privileged": "no wall but the namespaces: every capability, every device, no seccomp",
@@ -79,18 +78,8 @@ SECRET_FILES = ("/etc/shadow", "/etc/sudoers", "/etc/sudoers.d", "/etc/cron.d", 
 # Sockets live here: connecting needs no write access to the mount (connect(2)).
 RUNTIME = ("/run", "/var/run")
 SOCKETS = ("docker.sock", "containerd.sock", "podman.sock", "crio.sock", "buildkitd.sock", "containerd.sock.ttrpc")
-SPECIAL = frozenset({"proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue", "securityfs", "debugfs", "tracefs"})
-NOTHING = ("/dev/null", "/firejail/firejail.ro.dir", "/firejail/firejail.ro.file")
 OWN_INTERFACES = "/devices/virtual/net"
 DISK_RULE = ("a *:* ", "b ")
-
-
-class Exposure(NamedTuple):
-    """A mount that shows something of the host: `host_path` there, `mountpoint` inside."""
-
-    mountpoint: str
-    host_path: str
-    writable: bool
 
 
 class Situation(NamedTuple):
@@ -113,52 +102,6 @@ class Situation(NamedTuple):
     def root_of_host(self) -> bool:
         """True when its user 0 is the host's: only then do capabilities and the ownership of /proc count there."""
         return self.uid == 0 and self.same.get("user") is True
-
-
-def exposures(mounts: Sequence[Mount], hosts: Sequence[Mount]) -> list[Exposure]:
-    """Tell which of a process's mounts show a directory or file of a filesystem that the host has mounted, and which.
-
-    The pseudo filesystems are left out: they show the kernel, not files.
-    """
-    found = []
-    for mount in mounts:
-        if mount.fstype in SPECIAL:
-            continue
-        if (path := _host_path(mount, hosts)) is not None:
-            found.append(Exposure(mount.mountpoint, path, not mount.read_only))
-    return found
-
-
-def _host_path(mount: Mount, hosts: Sequence[Mount]) -> str | None:
-    """Return where the host has what a mount shows: the mount that shows the least around it, then the shortest."""
-    places = []
-    for one in hosts:
-        if (one.device_major, one.device_minor) != (mount.device_major, mount.device_minor):
-            continue
-        if not _below(mount.root, one.root):
-            continue
-        rest = mount.root[len(one.root.rstrip("/")) :].lstrip("/")
-        path = posixpath.join(one.mountpoint, rest) if rest else one.mountpoint
-        places.append((len(path), path))
-    return min(places)[1] if places else None
-
-
-def _below(path: str, above: str) -> bool:
-    return path == above or path.startswith(above.rstrip("/") + "/")
-
-
-def guarded(mounts: Sequence[Mount]) -> tuple[list[str], list[str]]:
-    """Return the paths of /proc and /sys that are masked (something empty lies over them), and the read-only ones."""
-    masked, read_only = [], []
-    for mount in mounts:
-        if not any(_below(mount.mountpoint, top) for top in ("/proc", "/sys")):
-            continue
-        empty = mount.fstype == "tmpfs" and mount.mountpoint != "/sys/fs/cgroup"
-        if empty or mount.root == "/null" or mount.root.endswith(NOTHING):
-            masked.append(mount.mountpoint)
-        elif mount.read_only:
-            read_only.append(mount.mountpoint)
-    return sorted(set(masked)), sorted(set(read_only))
 
 
 def findings(of: Situation) -> list[Finding]:
@@ -194,7 +137,7 @@ def _privileged(of: Situation) -> Iterator[Finding]:
 def _hosts_root(of: Situation) -> Finding | None:
     """Tell that "/" is the host's own, as after `unshare -m` and in a service with private mounts."""
     root = root_mount(tuple(of.mounts))
-    if root is None or _host_path(root, of.hosts) != "/":
+    if root is None or host_directory(root, of.hosts) != "/":
         return None
     contained = of.same.get("pid") is False and not root.read_only and of.uid == 0
     return _finding("host-root", "warning" if contained else "info", "its root is the host's own: no wall of files")
@@ -206,7 +149,7 @@ def _all_of_host(of: Situation) -> tuple[str, ...]:
 
 
 def _said(mountpoint: str, whole: Sequence[str]) -> bool:
-    return any(_below(mountpoint, top) and mountpoint != top for top in whole)
+    return any(below(mountpoint, top) and mountpoint != top for top in whole)
 
 
 def _paths(of: Situation) -> Iterator[Finding]:

@@ -49,6 +49,7 @@ PURE = (
     "inspector.still",
     "inspector.runtimes",
     "inspector.security",
+    "inspector.exposure",
     "inspector.hollow",
     "inspector.members",
     "inspector.shellscript",

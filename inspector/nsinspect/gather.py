@@ -9,6 +9,7 @@ from inspector.absence import Absence
 from inspector.changes import layers_at, view_of
 from inspector.document import document
 from inspector.errors import NoSuchProcess, ParseError
+from inspector.exposure import guarded
 from inspector.kernel.cgroups import Hierarchy, Membership, ancestors, directory_of, locate, path_in, read_cgroup
 from inspector.kernel.controllers import Memory
 from inspector.kernel.host import Host
@@ -36,7 +37,7 @@ from inspector.nsinspect.truth import above_of, proc_says, really_has
 from inspector.report import Cgroup, Limits, Namespace, Report, Resources, Unreadable
 from inspector.schema import SCHEMA, Rootfs
 from inspector.schema import Container as Entry
-from inspector.security import Situation, findings, guarded
+from inspector.security import Situation, findings
 
 __all__ = ["Gatherer", "census_of_namespaces"]
 

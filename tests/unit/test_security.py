@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector.exposure import exposures, guarded
 from inspector.kernel.mounts import Mount, parse_mountinfo
 from inspector.kernel.process import CAPABILITIES
-from inspector.security import CODES, DANGEROUS, DOCKER_DEFAULT, Situation, exposures, findings, guarded
+from inspector.security import CODES, DANGEROUS, DOCKER_DEFAULT, Situation, findings
 
 HOST = (
     "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n"
