@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exporter.blocks import Block
@@ -182,6 +184,9 @@ class _Lines(list[str]):
 def _column(frame: tuple[str, str], subjects: Sequence[str], values: Sequence[float | None]) -> Block:
     """Write a line for each subject that has a value."""
     head, tail = frame
+    if values[0] is not None and all(map(is_, values, repeat(values[0]))):  # the time of the look; nothing, of most
+        end = f"{tail}{values[0]}\n"
+        return Block(f"{head}{f'{end}{head}'.join(subjects)}{end}".encode())
     lines = _Lines()
     for start in range(0, len(subjects), BATCH):
         some = slice(start, start + BATCH)
