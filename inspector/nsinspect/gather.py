@@ -14,12 +14,10 @@ from inspector.kernel.cgroups import Hierarchy, Membership, ancestors, directory
 from inspector.kernel.controllers import Memory
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount, read_mountinfo, root_mount
-from inspector.kernel.namespaces import NAMESPACES, read_namespaces, read_relatives
 from inspector.kernel.process import (
     CAPABILITIES,
     CLOCK_TICKS,
     Stat,
-    list_pids,
     read_cmdline,
     read_gid_map,
     read_lsm_label,
@@ -33,13 +31,14 @@ from inspector.measure import Meter
 from inspector.model import Container, Observation
 from inspector.nsinspect import facts
 from inspector.nsinspect.ceilings import read_ceilings, read_devices, read_pressure
+from inspector.nsinspect.neighbours import read_neighbours
 from inspector.nsinspect.truth import above_of, proc_says, really_has
 from inspector.report import Cgroup, Limits, Namespace, Report, Resources, Unreadable
 from inspector.schema import SCHEMA, Rootfs
 from inspector.schema import Container as Entry
 from inspector.security import Situation, findings
 
-__all__ = ["Gatherer", "census_of_namespaces"]
+__all__ = ["Gatherer"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,17 +47,6 @@ ON_DEMAND = ("io", "hugetlb")
 KIND = {"low": "guarantee", "min": "guarantee", "soft": "target"}
 PROC_BYTES = 1 << 20
 SYS_PTRACE = CAPABILITIES.index("CAP_SYS_PTRACE")
-
-
-def census_of_namespaces(host: Host) -> dict[int, dict[str, int]]:
-    """Read the namespaces of every process; those of a process we may not look into are left out."""
-    found = {}
-    for pid in list_pids(host):
-        try:
-            found[pid] = read_namespaces(host, pid)
-        except (OSError, ParseError):
-            continue
-    return found
 
 
 class Gatherer:
@@ -84,7 +72,7 @@ class Gatherer:
         status = self._try("status", read_status, host, pid)
         membership = self._try("cgroups", read_cgroup, host, pid) or Membership({})
         mounts, hosts_mounts = self._try("mounts", read_mountinfo, host, pid) or (), self._hosts_mounts()
-        namespaces = self._namespaces()
+        namespaces = read_neighbours(host, pid, self.seen, self._try)
         own = next((one for one in self.seen.containers if one.kind == "container" and pid in one.members), None)
         entry = self.own_entry = self._entry_of(own)
         limits, memories = self._limits(membership)
@@ -172,31 +160,6 @@ class Gatherer:
             self.unreadable.append({"what": "the host's mounts", "error": error, "needs": None})
             return ()
         return self._try("the host's mounts", read_mountinfo, self.host, 1) or ()
-
-    def _namespaces(self) -> dict[str, Namespace]:
-        mine = self._try("namespaces", read_namespaces, self.host, self.pid) or {}
-        everyone = census_of_namespaces(self.host)
-        hosts = facts.hosts_namespaces(everyone, on_host=not self.seen.own.own_pid_namespace)
-        inside = {pid: one.name for one in self.seen.containers if one.kind == "container" for pid in one.members}
-        found: dict[str, Namespace] = {}
-        for kind, inode in sorted(mine.items(), key=lambda item: NAMESPACES.index(item[0])):
-            members = [pid for pid, namespaces in everyone.items() if namespaces.get(kind) == inode]
-            owner, parent = self._relatives(kind)
-            found[kind] = {
-                "inode": inode,
-                "same_as_host": facts.same_as_host(kind, inode, hosts),
-                "processes": len(members),
-                "containers": sorted({inside[pid] for pid in members if pid in inside}),
-                "owner": owner,
-                "parent": parent,
-            }
-        return found
-
-    def _relatives(self, kind: str) -> tuple[int | None, int | None]:
-        # Elsewhere the links lead nowhere: only on the machine itself is there a namespace behind them.
-        if not self.host.is_live:
-            return None, None
-        return self._try(f"owner of the {kind} namespace", read_relatives, self.host, self.pid, kind) or (None, None)
 
     def _cgroups(self, membership: Membership) -> list[Cgroup]:
         found: list[Cgroup] = []
