@@ -36,13 +36,13 @@ TITLES = {
 FILTERS = ("dangling", "label", "before", "since", "reference")
 
 
-def human_size(size: float) -> str:
+def human_size(size: float, digits: int = 3) -> str:
     """Write a number of bytes as Docker does: three digits, powers of 1000."""
     units = ["B", "kB", "MB", "GB", "TB", "PB"]
     while size >= 1000 and len(units) > 1:  # noqa: PLR2004  powers of 1000
         size /= 1000
         units.pop(0)
-    return f"{size:.3g}{units[0]}"
+    return f"{size:.{digits}g}{units[0]}"
 
 
 def _at(created: object) -> str:

@@ -138,6 +138,16 @@ def test_lists_are_filtered_as_docker_does(sandbox: Sandbox, docker: Docker, sav
     docker("rm", "sized")
     assert sizes[0].split()[0] == sizes[1].split()[0]
     assert [len(each.split()) for each in sizes] == [3, 3]
+    sandbox("volume", "create", "kept")
+    Path(sandbox.root, "volumes", "kept", "_data", "file").write_bytes(bytes(2048))
+    told = {line.split()[0]: line for line in sandbox("system", "df").stdout.splitlines()}
+    layers = [json.loads(path.read_text())["Size"] for path in Path(sandbox.root, "layers").glob("*/layer.json")]
+    assert told["Images"].split()[1:4] == ["2", "1", f"{sum(layers) / 1e6:.4g}MB"]
+    assert told["Containers"].split()[1:3] == ["1", "0"]
+    assert told["Containers"].endswith("(100%)")
+    assert told["Local"].split() == ["Local", "Volumes", "1", "0", "2.048kB", "2.048kB", "(100%)"]
+    kinds = ["system", "df", "--format", "{{.Type}}"]
+    assert docker(*kinds).stdout.splitlines()[:3] == sandbox(*kinds).stdout.splitlines()
     assert sandbox("ps", "-as").stdout.splitlines()[0].split()[-1] == "SIZE"
 
 
