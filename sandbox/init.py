@@ -67,7 +67,8 @@ class Streams(Value):
 class Program(Value):
     """What is executed, and as whom. `gate`: a FIFO to wait at, when all is done, for the byte that `start` writes.
 
-    `groups`: these and no others, whatever the container's files say.
+    `groups`: these and no others, whatever the container's files say. `settle` is called in the cgroups, as root still.
+    `handed` descriptors from 3 on are the program's.
     """
 
     argv: tuple[str, ...]
@@ -84,6 +85,8 @@ class Program(Value):
     umask: int = 0o022
     gate: int = -1
     at_start: Callable[[], None] = nothing
+    settle: Callable[[], None] = nothing
+    handed: int = 0
 
 
 class Launch(Value):
@@ -226,8 +229,10 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
     if not environment["HOME"]:
         environment["HOME"] = user.home
     set_streams(program, channel, user, console=console)
-    syscalls.close_on_exec_from(3)
-    last_step = trampoline.prepare(channel.fileno())
+    free = trampoline.CHANNEL + program.handed
+    syscalls.close_on_exec_from(free)
+    last_step = trampoline.prepare(channel.fileno(), free)
+    program.settle()
     attributes.set_limits(program.attributes)
     entered = can_enter(program.workdir)
     granted = privileges.drop(user, program.rights)
@@ -241,7 +246,7 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
     channel.send(Ready(path))
     channel.expect(Go)
     if program.gate >= 0:
-        wait_at(program.gate, channel)
+        wait_at(program.gate, channel, free)
     program.at_start()
     privileges.seal(program.rights, granted)
     if program.init:
@@ -249,10 +254,10 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
     execute(last_step, path, program.argv, environment)
 
 
-def wait_at(gate: int, channel: Channel) -> None:
+def wait_at(gate: int, channel: Channel, free: int) -> None:
     """End the conversation, and wait until somebody else says that the program is to start."""
     channel.close()
-    os.dup2(gate, trampoline.CHANNEL)  # its other descriptor, which the last step expects to be open
+    os.dup2(gate, free)  # its other descriptor, which the last step expects to be open
     os.read(gate, 1)
 
 

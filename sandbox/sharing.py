@@ -16,7 +16,7 @@ from sandbox import syscalls
 from sandbox.errors import BadValue, NoSuchContainer, SandboxError
 from sandbox.liveness import open_running
 from sandbox.state import Store
-from sandbox.value import Value
+from sandbox.value import Value, replace
 
 __all__ = [
     "AUTO",
@@ -49,7 +49,8 @@ class Sharing(Value):
     """One word a namespace: "" is its own, host is this machine's, container:ID another container's.
 
     Of users "" is this machine's too, as without root nothing but one of its own can be had; auto is its own.
-    `time_offsets` are seconds that its clocks are ahead; with any it has a time namespace (time_namespaces(7)).
+    `time_offsets` are seconds that its clocks are ahead, `nanoseconds` what they are besides; with any it has a time
+    namespace (time_namespaces(7)).
     """
 
     pid: str = ""
@@ -58,6 +59,7 @@ class Sharing(Value):
     cgroup: str = ""
     user: str = ""
     time_offsets: tuple[tuple[str, int], ...] = ()
+    nanoseconds: tuple[tuple[str, int], ...] = ()
 
     @property
     def own(self) -> int:
@@ -93,7 +95,7 @@ def sharing(*, time_offsets: Iterable[str] = (), **modes: str) -> Sharing:
         if not match or not text.isascii():
             raise SandboxError(f"invalid time offset {text!r}: the form is monotonic=SECONDS or boottime=SECONDS")
         offsets[match[1]] = int(match[2])
-    return Sharing(**modes, time_offsets=tuple(offsets.items()))
+    return replace(Sharing(time_offsets=tuple(offsets.items())), **modes)
 
 
 class Joined(NamedTuple):
@@ -132,6 +134,6 @@ def write_time_offsets(given: Sharing) -> None:
     for clock, seconds in given.time_offsets:
         try:
             with open("/proc/self/timens_offsets", "wb") as file:
-                file.write(f"{clock} {seconds} 0\n".encode())
+                file.write(f"{clock} {seconds} {dict(given.nanoseconds).get(clock, 0)}\n".encode())
         except OSError as error:
             raise SandboxError(f"time offset {clock}={seconds}: {error.strerror}") from None

@@ -63,7 +63,11 @@ __all__ = [
     "pivot_root",
     "prctl",
     "set_filesystem_ids",
+    "set_io_priority",
+    "set_memory_policy",
     "set_mount_attributes",
+    "set_personality",
+    "set_scheduler",
     "setns",
     "syncfs",
     "umount",
@@ -122,8 +126,10 @@ SECCOMP_SET_MODE_FILTER = 1
 CAPABILITY_VERSION_3 = 0x20080522
 
 _NUMBERS = {
-    "x86_64": {"pivot_root": 155, "capset": 126, "keyctl": 250, "bpf": 321, "rt_sigaction": 13, "seccomp": 317},
-    "aarch64": {"pivot_root": 41, "capset": 91, "keyctl": 219, "bpf": 280, "rt_sigaction": 134, "seccomp": 277},
+    "x86_64": {"pivot_root": 155, "capset": 126, "keyctl": 250, "bpf": 321, "rt_sigaction": 13, "seccomp": 317,
+               "sched_setattr": 314, "ioprio_set": 251, "personality": 135, "set_mempolicy": 238},
+    "aarch64": {"pivot_root": 41, "capset": 91, "keyctl": 219, "bpf": 280, "rt_sigaction": 134, "seccomp": 277,
+                "sched_setattr": 274, "ioprio_set": 30, "personality": 92, "set_mempolicy": 237},
 }
 _NUMBER = {
     "open_tree": 428,
@@ -174,6 +180,7 @@ _rt_sigaction = _prototype(_long, _int, _pointer, _pointer, _ulong)
 _bpf = _prototype(_long, _long, _pointer, _long)
 _seccomp = _prototype(_long, ctypes.c_uint, ctypes.c_uint, _pointer)
 _close_range = _prototype(_long, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint)
+_numbers = _prototype(_long, _ulong, _ulong, _ulong)
 _openat2 = _prototype(_long, _long, _text, _pointer, _ulong)
 _open_tree = _prototype(_long, _long, _text, _ulong)
 _move_mount = _prototype(_long, _long, _text, _long, _text, _ulong)
@@ -340,6 +347,32 @@ def move_mount(tree: int, target: int) -> None:
     """Mount what clone_mount() returned on the directory or file of a descriptor (move_mount(2))."""
     flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
     _check(_move_mount(_number("move_mount"), tree, b"", target, b"", flags), "move_mount")
+
+
+def set_scheduler(attributes: bytes) -> None:
+    """Set the calling process's policy by a struct sched_attr (sched_setattr(2))."""
+    address, _kept = buffer_address(attributes)
+    _check(_numbers(_number("sched_setattr"), 0, address, 0), "sched_setattr")
+
+
+def set_io_priority(priority: int) -> None:
+    """Set the calling process's I/O priority, class << 13 | level (ioprio_set(2))."""
+    _check(_numbers(_number("ioprio_set"), 1, 0, priority), "ioprio_set")  # 1: IOPRIO_WHO_PROCESS
+
+
+def set_personality(domain: int) -> None:
+    """Set the execution domain: what uname(2) calls the machine (personality(2))."""
+    _check(_numbers(_number("personality"), domain, 0, 0), "personality")
+
+
+def set_memory_policy(policy: tuple[int, int]) -> None:
+    """Set from which NUMA nodes, a bit mask, new memory comes in which mode (set_mempolicy(2))."""
+    mode, nodes = policy
+    words = nodes.bit_length() // 64 + 1
+    address, _kept = buffer_address(nodes.to_bytes(8 * words, "little"))
+    # The kernel takes one bit less than it is told.
+    _check(_numbers(_number("set_mempolicy"), mode, address if nodes else 0, 64 * words + 1 if nodes else 0),
+           "set_mempolicy")  # fmt: skip
 
 
 def bpf(command: int, attributes: bytes) -> int:

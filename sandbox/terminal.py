@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from sandbox import syscalls
 
-__all__ = ["adopt", "copy_size", "open_pair", "raw", "set_size", "write_all", "write_whole"]
+__all__ = ["adopt", "copy_size", "keep_newlines", "open_pair", "raw", "set_size", "write_all", "write_whole"]
 
 TIOCSPTLCK = 0x40045431
 TIOCGPTPEER = 0x5441
@@ -59,6 +59,13 @@ def copy_size(source: int, master: int) -> None:
 def set_size(master: int, rows: int, columns: int) -> None:
     """Give a terminal a size (TIOCSWINSZ)."""
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def keep_newlines(master: int) -> None:
+    """Let a line end as the program ends it, where what it says does not go to a terminal (ONLCR)."""
+    attributes = termios.tcgetattr(master)
+    attributes[1] &= ~termios.ONLCR
+    termios.tcsetattr(master, termios.TCSANOW, attributes)
 
 
 @contextlib.contextmanager

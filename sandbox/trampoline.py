@@ -5,8 +5,9 @@ the file after that look. Then the kernel would execute what we are: until the
 first execve the host's Python, from then on these 300 bytes, which nobody can
 write to. So the process becomes them first, and they become the program.
 
-They are called with the path, then the program's own arguments. Descriptor 3
-is the channel: it is closed by the program's start, or gets the error number.
+They are called with the path, then the program's own arguments. Descriptor 3,
+or the one after those that the program is given, is the channel: it is closed
+by the program's start, or gets the error number.
 """
 
 from __future__ import annotations
@@ -40,13 +41,19 @@ AARCH64 = (
     "220c038ba81b80d2010000d4e00f1ff8600080d2e1030091820080d2080880d2010000d4e00f80d2c80b80d2010000d4"
 )
 CODE = {"x86_64": (EM_X86_64, bytes.fromhex(X86_64)), "aarch64": (EM_AARCH64, bytes.fromhex(AARCH64))}
+# How each loads the number of the channel: mov edi, imm32; movz x0, #imm16.
+LOADS = {
+    "x86_64": lambda number: b"\xbf" + struct.pack("<I", number),
+    "aarch64": lambda number: struct.pack("<I", 0xD2800000 | number << 5),
+}
 
 
-def image(machine: str) -> bytes | None:
+def image(machine: str, channel: int = CHANNEL) -> bytes | None:
     """Return the program as an ELF file, or None for a machine that it is not written for."""
     if machine not in CODE:
         return None
     number, code = CODE[machine]
+    code = code.replace(LOADS[machine](CHANNEL), LOADS[machine](channel))
     size = HEADERS + len(code)
     header = struct.pack(
         "<16sHHIQQQIHHHHHH",
@@ -57,12 +64,12 @@ def image(machine: str) -> bytes | None:
     return header + load + stack + code
 
 
-def prepare(channel: int) -> int | None:
-    """Put the program into memory and the channel on its descriptor; None where it cannot be had.
+def prepare(channel: int, target: int = CHANNEL) -> int | None:
+    """Put the program into memory and the channel on its descriptor, `target`; None where it cannot be had.
 
     Before limits are set, and after other descriptors are marked close-on-exec.
     """
-    data = image(os.uname().machine)
+    data = image(os.uname().machine, target)
     if data is None:
         return None
     fd = _memory()
@@ -72,10 +79,10 @@ def prepare(channel: int) -> int | None:
     os.fchmod(fd, 0o111)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
     # Where the channel goes, nothing else may be: the program in memory moves above it.
-    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, CHANNEL + 1)
+    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, target + 1)
     os.close(fd)
-    os.dup2(channel, CHANNEL)
-    os.set_inheritable(CHANNEL, True)  # noqa: FBT003  its only argument
+    os.dup2(channel, target)
+    os.set_inheritable(target, True)  # noqa: FBT003  its only argument
     return high
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["command", "oci", "oci_parser"]
 
 FAILED = 1
+ROOT = "/run/cgscope-oci"
 
 
 def oci_parser() -> Parser:
@@ -34,10 +35,10 @@ def oci_parser() -> Parser:
         "oci",
         "[OPTIONS] VERB [ARG...]",
         "The OCI runtime command line, with which Docker, containerd and Podman start containers. Verbs: create, start,"
-        " run, state, kill, delete, exec, ps, pause, resume, update, list, spec, features.",
+        " run, state, kill, delete, exec, ps, events, pause, resume, update, list, spec, features.",
     )
     add = parser.add_argument
-    add("--root", default="/run/cgscope-oci", metavar="DIR", help="where the state of its containers is kept")
+    add("--root", default=ROOT, metavar="DIR", help="where the state of its containers is kept")
     add("--log", default="", metavar="FILE", help="write errors there too")
     add("--log-format", default="text", choices=["text", "json"], help="how they are written there")
     add("--debug", action="store_true", help="accepted: there is nothing more to be said")
@@ -100,4 +101,7 @@ def _verb(parser: Parser, arguments: Arguments) -> int:
         raise SandboxError("the runtime needs root: sandbox run works without")
     from sandbox.oci.records import Records  # noqa: PLC0415
 
-    return VERBS[arguments.verb](arguments.rest, Records(os.path.abspath(arguments.root)))
+    root = os.path.abspath(arguments.root)
+    if arguments.verb == "list" and root != ROOT and not os.path.isdir(root):
+        raise SandboxError(f"--root {root}: no such directory")
+    return VERBS[arguments.verb](arguments.rest, Records(root))

@@ -20,7 +20,9 @@ __all__ = ["add_ends", "exec_parser", "parser", "process", "resources", "update_
 SIZES = {"memory": ("memory", "limit"), "memory-swap": ("memory", "swap"),
          "memory-reservation": ("memory", "reservation")}  # fmt: skip
 NUMBERS = {"cpu-period": ("cpu", "period"), "cpu-quota": ("cpu", "quota"), "cpu-burst": ("cpu", "burst"),
-           "cpu-share": ("cpu", "shares"), "blkio-weight": ("blockIO", "weight"),
+           "cpu-share": ("cpu", "shares"), "cpu-idle": ("cpu", "idle"),
+           "cpu-rt-period": ("cpu", "realtimePeriod"), "cpu-rt-runtime": ("cpu", "realtimeRuntime"),
+           "blkio-weight": ("blockIO", "weight"),
            "pids-limit": ("pids", "limit")}  # fmt: skip
 WORDS = {"cpuset-cpus": ("cpu", "cpus"), "cpuset-mems": ("cpu", "mems")}
 
@@ -34,6 +36,7 @@ def add_ends(made: Parser) -> None:
     """Add where the caller wants to hear of a new process."""
     made.add_argument("--console-socket", default="", metavar="SOCKET", help="where a terminal's master is sent")
     made.add_argument("--pid-file", default="", metavar="FILE", help="where the PID is written")
+    made.add_argument("--preserve-fds", type=int, default=0, metavar="N", help="hand on N descriptors, from 3 on")
 
 
 def exec_parser() -> Parser:
@@ -49,7 +52,9 @@ def exec_parser() -> Parser:
     add("-c", "--cap", action="append", default=[], metavar="CAP", help="one more capability")
     add("--no-new-privs", action="store_true", help="nothing it executes gains rights")
     add("--cwd", default="", metavar="DIR", help="where it starts")
-    add("--preserve-fds", type=int, default=0, metavar="N", help="only 0: no descriptor is handed on")
+    add("-g", "--additional-gids", action="append", type=int, default=[], metavar="GID", help="one more group")
+    add("--ignore-paused", action="store_true", help="in a paused container it waits, in place of an error")
+    add("--cgroup", action="append", default=[], metavar="[NAME,...:]PATH", help="below the container's own cgroup")
     add("id")
     add("command", nargs="...")
     return made
@@ -79,6 +84,9 @@ def process(arguments: Arguments, records: Records) -> Any:  # noqa: ANN401  wha
         if not all(part.isascii() and part.isdecimal() for part in (uid, gid or "0")):
             raise SandboxError(f"--user {arguments.user!r}: the form is UID[:GID]")
         asked["user"] = {"uid": int(uid), "gid": int(gid or "0")}
+    if arguments.additional_gids:
+        own = asked.get("user") or {}
+        asked["user"] = {**own, "additionalGids": [*own.get("additionalGids", []), *arguments.additional_gids]}
     return asked
 
 
@@ -119,5 +127,5 @@ def _read(path: str) -> Any:  # noqa: ANN401  whatever is in the file
     try:
         with sys.stdin if path == "-" else open(path, encoding="utf-8") as file:
             return json.load(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SandboxError(f"{path}: {describe(error)}") from None

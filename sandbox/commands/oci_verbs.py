@@ -14,8 +14,8 @@ from sandbox.errors import SandboxError
 from sandbox.parsing import Arguments, Parser
 
 if TYPE_CHECKING:
+    from sandbox.oci.handing import Ends
     from sandbox.oci.records import Records
-    from sandbox.oci.runtime import Ends
 
 __all__ = ["SPEC_VERSION", "VERBS"]
 
@@ -35,7 +35,6 @@ def _create_parser(name: str) -> Parser:
     oci_asked.add_ends(parser)
     for option in ("--no-pivot", "--no-new-keyring"):
         parser.add_argument(option, action="store_true", help="refused: a container without is none")
-    parser.add_argument("--preserve-fds", type=int, default=0, metavar="N", help="only 0: no descriptor is handed on")
     parser.add_argument("id")
     return parser
 
@@ -49,12 +48,12 @@ def _create(words: list[str], records: Records) -> int:
 
 
 def _ends(arguments: Arguments) -> Ends:
-    from sandbox.oci.runtime import Ends  # noqa: PLC0415
+    from sandbox.oci.handing import Ends  # noqa: PLC0415
 
-    for option in ("no_pivot", "no_new_keyring", "preserve_fds"):
+    for option in ("no_pivot", "no_new_keyring"):
         if getattr(arguments, option, False):
             raise SandboxError(f"--{option.replace('_', '-')} is not supported")
-    return Ends(arguments.console_socket, arguments.pid_file)
+    return Ends(arguments.console_socket, arguments.pid_file, arguments.preserve_fds)
 
 
 def _run(words: list[str], records: Records) -> int:
@@ -94,7 +93,8 @@ def _kill(words: list[str], records: Records) -> int:
     from sandbox.oci import runtime  # noqa: PLC0415
     from sandbox.signals import number_of  # noqa: PLC0415
 
-    runtime.kill(records, arguments.id, number_of(arguments.signal), everything=arguments.all)
+    number = 0 if arguments.signal == "0" else number_of(arguments.signal)  # 0: is it there?
+    runtime.kill(records, arguments.id, number, everything=arguments.all)
     return 0
 
 
@@ -111,15 +111,14 @@ def _delete(words: list[str], records: Records) -> int:
 
 def _exec(words: list[str], records: Records) -> int:
     arguments = oci_asked.exec_parser().parse_args(words)
-    from sandbox.oci import runtime  # noqa: PLC0415
+    from sandbox.oci import executing  # noqa: PLC0415
 
-    ends = _ends(arguments)
-    process = oci_asked.process(arguments, records)
-    return runtime.execute(records, arguments.id, process, ends, detach=arguments.detach)
+    how = executing.How(arguments.detach, arguments.ignore_paused, tuple(arguments.cgroup))
+    return executing.execute(records, arguments.id, oci_asked.process(arguments, records), _ends(arguments), how)
 
 
 def _ps(words: list[str], records: Records) -> int:
-    parser = oci_asked.parser("ps", "[--format json|table] ID", "List the processes of a container.")
+    parser = oci_asked.parser("ps", "[--format json|table] ID [PS-OPTION...]", "List the processes of a container.")
     parser.add_argument("-f", "--format", default="table", choices=["table", "json"], help="how (default table)")
     parser.add_argument("id")
     parser.add_argument("rest", nargs="...")
@@ -127,7 +126,46 @@ def _ps(words: list[str], records: Records) -> int:
     from sandbox.oci import runtime  # noqa: PLC0415
 
     found = runtime.processes(records, arguments.id)
-    say_line(json.dumps(found) if arguments.format == "json" else "\n".join(["PID", *map(str, found)]))
+    say_line(json.dumps(found) if arguments.format == "json" else _table_of_ps(found, arguments.rest or ["-ef"]))
+    return 0
+
+
+def _table_of_ps(pids: list[int], options: list[str]) -> str:
+    """Return what ps(1) says of these processes, by the column PID of what it says of all."""
+    import subprocess  # noqa: PLC0415
+
+    try:
+        done = subprocess.run(["ps", *options], capture_output=True, check=False)  # noqa: S603, S607  as runc does it
+    except OSError as error:
+        raise SandboxError(f"ps: {error.strerror}: --format json needs none") from None
+    head, *lines = done.stdout.decode(errors="backslashreplace").splitlines() or [""]
+    if done.returncode or "PID" not in head.split():
+        said = " ".join(done.stderr.decode(errors="backslashreplace").split()) or "no column PID"
+        raise SandboxError(f"ps {' '.join(options)}: {said}")
+    column, wanted = head.split().index("PID"), {str(pid) for pid in pids}
+    ours = (line for line in lines if wanted.intersection(line.split()[column : column + 1]))
+    return "\n".join([head, *ours])
+
+
+def _events(words: list[str], records: Records) -> int:
+    parser = oci_asked.parser("events", "[--stats | --interval TIME] ID", "Print what a container uses, as JSON.")
+    parser.add_argument("--stats", action="store_true", help="once")
+    parser.add_argument("--interval", default="5s", metavar="TIME", help="how often (default 5s)")
+    parser.add_argument("id")
+    arguments = parser.parse_args(words)
+    from sandbox.oci import events, runtime  # noqa: PLC0415
+    from sandbox.times import parse_duration  # noqa: PLC0415
+
+    try:
+        seconds = parse_duration(arguments.interval)
+    except ValueError as error:
+        raise SandboxError(f"--interval: {error}") from None
+    if seconds <= 0:
+        raise SandboxError(f"--interval {arguments.interval}: duration interval must be greater than 0")
+    record = runtime.alive(records, arguments.id, "created", "running", "paused")
+    for event in [events.stats(record)] if arguments.stats else events.follow(record, seconds):
+        say_line(json.dumps(event, separators=(",", ":")))
+        sys.stdout.flush()
     return 0
 
 
@@ -158,7 +196,7 @@ def _list(words: list[str], records: Records) -> int:
     parser.add_argument("-f", "--format", default="table", choices=["table", "json"], help="how (default table)")
     parser.add_argument("-q", "--quiet", action="store_true", help="only their ids")
     arguments = parser.parse_args(words)
-    found = [record.spoken() for record in records.all()]
+    found = [{**record.spoken(), "created": record.created(), "owner": record.owner()} for record in records.all()]
     if arguments.quiet:
         sys.stdout.write("".join(f"{each['id']}\n" for each in found))
     elif arguments.format == "json":
@@ -166,8 +204,8 @@ def _list(words: list[str], records: Records) -> int:
     else:
         from sandbox.document import table  # noqa: PLC0415
 
-        rows = [["ID", "PID", "STATUS", "BUNDLE"]]
-        say_line(table(rows + [[each["id"], str(each["pid"]), each["status"], each["bundle"]] for each in found]))
+        heads = ("id", "pid", "status", "bundle", "created", "owner")
+        say_line(table([[head.upper() for head in heads], *([str(each[head]) for head in heads] for each in found)]))
     return 0
 
 
@@ -202,6 +240,7 @@ VERBS: dict[str, Callable[[list[str], Records], int]] = {
     "delete": _delete,
     "exec": _exec,
     "ps": _ps,
+    "events": _events,
     "pause": _pause,
     "resume": _resume,
     "update": _update,

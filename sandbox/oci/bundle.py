@@ -9,25 +9,26 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+import stat
+from collections.abc import Mapping
 from typing import Any
 
 from inspector.kernel.process import IdRange
-from sandbox.capabilities import ALL, mask
 from sandbox.errors import SandboxError
 from sandbox.idmap import IdMap
-from sandbox.privileges import Sets
+from sandbox.oci import scheduling
+from sandbox.oci.process import LARGEST_ID, Process, parse_process
+from sandbox.oci.reader import Reader, load
 from sandbox.value import Value
 
-__all__ = ["Bundle", "Hook", "Mount", "Namespace", "Process", "parse", "parse_process", "read"]
+__all__ = ["Bundle", "Device", "Hook", "Mount", "Namespace", "parse", "read"]
 
-LARGEST_FILE = 16 << 20
-USUAL_UMASK = 0o022
 KINDS = ("mount", "pid", "network", "ipc", "uts", "user", "cgroup", "time")
 HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
-SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
-OF_A_PROCESS = ("scheduler", "ioPriority", "execCPUAffinity")
-UNSUPPORTED = ("intelRdt", "personality", "mountLabel", "memoryPolicy", "netDevices")
+CLOCKS = ("monotonic", "boottime")
+DEVICE_KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+LARGEST_NUMBER = 2**20 - 1  # MINORBITS of the kernel, which the majors do not reach
+UNSUPPORTED = ("intelRdt", "mountLabel", "netDevices")
 
 
 class Namespace(Value):
@@ -46,6 +47,17 @@ class Mount(Value):
     options: tuple[str, ...]
 
 
+class Device(Value):
+    """A node below /dev; `kind` is one of stat.S_IF*."""
+
+    path: str
+    kind: int
+    major: int
+    minor: int
+    mode: int
+    owner: tuple[int, int]
+
+
 class Hook(Value):
     """A program that is run at one point of a container's life; `timeout` in seconds, 0 for none."""
 
@@ -53,29 +65,6 @@ class Hook(Value):
     args: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     timeout: float = 0
-
-
-class Process(Value):
-    """What is started, and as whom. Capability names are without CAP_; `console` is rows and columns.
-
-    `unknown` are capabilities that this machine does not have: it starts without, and a warning is due.
-    """
-
-    args: tuple[str, ...]
-    env: tuple[str, ...]
-    cwd: str
-    uid: int
-    gid: int
-    groups: tuple[int, ...]
-    umask: int
-    terminal: bool
-    console: tuple[int, int]
-    bounding: frozenset[str]
-    unknown: tuple[str, ...]
-    sets: Sets
-    rlimits: tuple[tuple[str, int, int], ...]
-    oom_score_adj: int | None
-    no_new_privileges: bool
 
 
 class Bundle(Value):
@@ -97,103 +86,35 @@ class Bundle(Value):
     hooks: Mapping[str, tuple[Hook, ...]]
     cgroups_path: str
     resources: Mapping[str, Any]
-    devices: tuple[Mapping[str, Any], ...]
+    devices: tuple[Device, ...]
     sysctls: tuple[tuple[str, str], ...]
-    time_offsets: tuple[tuple[str, int], ...]
+    time_offsets: tuple[tuple[str, int, int], ...]
     seccomp: str
     masked: tuple[str, ...]
     readonly: tuple[str, ...]
     annotations: Mapping[str, str]
+    domain: int | None
+    memory: tuple[int, int] | None
 
     def has(self, kind: str) -> bool:
         """Tell whether it has a namespace of its own, new or joined."""
         return any(one.kind == kind for one in self.namespaces)
 
 
-class _Reader:
-    """An object of the configuration, with its place in it for the errors."""
-
-    def __init__(self, value: object, where: str) -> None:
-        if not isinstance(value, dict):
-            raise SandboxError(f"config.json: {where or 'the whole'} is not an object", 1)
-        self.value: dict[str, Any] = value
-        self.where = where
-
-    def _name(self, key: str) -> str:
-        return f"{self.where}.{key}" if self.where else key
-
-    def get(self, key: str, kind: type, default: Any) -> Any:  # noqa: ANN401  of the kind that is asked for
-        found = self.value.get(key)
-        if found is None:
-            return default
-        if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
-            raise SandboxError(f"config.json: {self._name(key)} is not a {kind.__name__}", 1)
-        return found
-
-    def text(self, key: str) -> str:
-        found: str = self.get(key, str, "")
-        if "\0" in found:
-            raise SandboxError(f"config.json: {self._name(key)} holds a NUL byte", 1)
-        return found
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        found = self.get(key, list, [])
-        if not all(isinstance(item, str) and "\0" not in item for item in found):
-            raise SandboxError(f"config.json: {self._name(key)} is not a list of strings", 1)
-        return tuple(found)
-
-    def object(self, key: str) -> _Reader:
-        return _Reader(self.get(key, dict, {}), self._name(key))
-
-    def objects(self, key: str) -> list[_Reader]:
-        return [_Reader(item, f"{self._name(key)}[{index}]") for index, item in enumerate(self.get(key, list, []))]
-
-    def pairs(self, key: str) -> tuple[tuple[str, str], ...]:
-        found = self.get(key, dict, {})
-        if not all(isinstance(value, str) for value in found.values()):
-            raise SandboxError(f"config.json: {self._name(key)} has a value that is no string", 1)
-        return tuple(found.items())
-
-
 def read(directory: str) -> Bundle:
     """Read and parse the config.json of a bundle; SandboxError for one that is missing or wrong."""
     path = os.path.join(directory, "config.json")
-    return parse(_load(path), os.path.realpath(directory))
-
-
-def _load(path: str) -> object:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise SandboxError(f"{path}: {error.strerror}", 1) from None
-    if len(data) > LARGEST_FILE:
-        raise SandboxError(f"{path}: larger than {LARGEST_FILE} bytes", 1)
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise SandboxError(f"{path}: not JSON: {error}", 1) from None
+    return parse(load(path), os.path.realpath(directory))
 
 
 def parse(document: object, directory: str) -> Bundle:
     """Check a configuration and return what it asks for."""
-    top = _Reader(document, "")
+    top = Reader(document, "")
     if not top.text("ociVersion").startswith("1."):
         raise SandboxError(f"config.json: ociVersion {top.text('ociVersion')!r} is not 1.x", 1)
-    linux = top.object("linux")
-    for key in UNSUPPORTED:
-        if linux.value.get(key):
-            raise SandboxError(f"config.json: linux.{key} is not supported", 1)
-    propagation = linux.text("rootfsPropagation")
-    if propagation not in ("", "private", "rprivate", "slave", "rslave"):
-        raise SandboxError(f"config.json: linux.rootfsPropagation {propagation!r} is not supported", 1)
-    root = top.object("root")
-    if not root.text("path"):
-        raise SandboxError("config.json: root.path is missing", 1)
-    seccomp = linux.object("seccomp").value
-    if seccomp.get("listenerPath"):
-        raise SandboxError("config.json: linux.seccomp.listenerPath is not supported", 1)
-    process = top.value.get("process")
+    linux, process = top.object("linux"), top.value.get("process")
+    root = _root(top, linux)
+    domain, memory = scheduling.parse_machine(linux)
     return Bundle(
         version=top.text("ociVersion"),
         directory=directory,
@@ -208,17 +129,49 @@ def parse(document: object, directory: str) -> Bundle:
         hooks=_hooks(top.object("hooks")),
         cgroups_path=_cgroups_path(linux.text("cgroupsPath")),
         resources=linux.object("resources").value,
-        devices=tuple(each.value for each in linux.objects("devices")),
+        devices=tuple(map(_device, linux.objects("devices"))),
         sysctls=linux.pairs("sysctl"),
-        time_offsets=_time_offsets(linux.object("timeOffsets")),
-        seccomp=json.dumps(seccomp) if seccomp else "",
+        time_offsets=_time_offsets(linux),
+        seccomp=_seccomp(linux),
         masked=linux.texts("maskedPaths"),
         readonly=linux.texts("readonlyPaths"),
         annotations=dict(top.pairs("annotations")),
+        domain=domain,
+        memory=memory,
     )
 
 
-def _domainname(top: _Reader, linux: _Reader) -> str:
+def _root(top: Reader, linux: Reader) -> Reader:
+    """Return where the root is; what else is asked of the whole has to be something that is done here."""
+    for key in UNSUPPORTED:
+        if linux.value.get(key):
+            raise SandboxError(f"config.json: linux.{key} is not supported", 1)
+    propagation = linux.text("rootfsPropagation")
+    if propagation not in ("", "private", "rprivate", "slave", "rslave"):
+        raise SandboxError(f"config.json: linux.rootfsPropagation {propagation!r} is not supported", 1)
+    root = top.object("root")
+    if not root.text("path"):
+        raise SandboxError("config.json: root.path is missing", 1)
+    return root
+
+
+def _seccomp(linux: Reader) -> str:
+    profile = linux.object("seccomp").value
+    if profile.get("listenerPath"):
+        raise SandboxError("config.json: linux.seccomp.listenerPath is not supported", 1)
+    return json.dumps(profile) if profile else ""
+
+
+def _device(entry: Reader) -> Device:
+    path, kind = os.path.normpath(entry.text("path")), DEVICE_KINDS.get(entry.text("type"))
+    if kind is None or not path.startswith("/") or ".." in entry.text("path").split("/"):
+        raise SandboxError(f"config.json: {entry.where}: {path!r} is no device", 1)
+    major, minor = (entry.number(key, 0, 0, LARGEST_NUMBER) for key in ("major", "minor"))
+    owner = (entry.number("uid", 0, 0, LARGEST_ID), entry.number("gid", 0, 0, LARGEST_ID))
+    return Device(path, kind, major, minor, entry.number("fileMode", 0o666, 0, LARGEST_ID) & 0o777, owner)
+
+
+def _domainname(top: Reader, linux: Reader) -> str:
     name, own = top.text("domainname"), any(one.kind == "uts" for one in _namespaces(linux))
     for key in ("hostname", "domainname"):
         if top.text(key) and not own:
@@ -236,14 +189,20 @@ def _cgroups_path(path: str) -> str:
     return path
 
 
-def _time_offsets(clocks: _Reader) -> tuple[tuple[str, int], ...]:
+def _time_offsets(linux: Reader) -> tuple[tuple[str, int, int], ...]:
+    clocks = linux.object("timeOffsets")
     offsets = {name: clocks.object(name) for name in clocks.value}
-    if any(offset.get("nanosecs", int, 0) for offset in offsets.values()):
-        raise SandboxError("config.json: linux.timeOffsets: whole seconds only", 1)
-    return tuple((name, offset.get("secs", int, 0)) for name, offset in offsets.items())
+    if unknown := sorted(set(offsets) - set(CLOCKS)):
+        raise SandboxError(f"config.json: linux.timeOffsets: {unknown[0]!r} is none of {', '.join(CLOCKS)}", 1)
+    if offsets and not any(one.kind == "time" and not one.path for one in _namespaces(linux)):
+        raise SandboxError("config.json: linux.timeOffsets need a new time namespace", 1)
+    return tuple(
+        (name, each.number("secs", 0, -(2**63), 2**63 - 1), each.number("nanosecs", 0, 0, 999_999_999))
+        for name, each in offsets.items()
+    )
 
 
-def _mount(entry: _Reader) -> Mount:
+def _mount(entry: Reader) -> Mount:
     destination = entry.text("destination")
     if not destination.startswith("/"):
         # runc takes a relative one as from the root, and says that it is deprecated.
@@ -253,7 +212,7 @@ def _mount(entry: _Reader) -> Mount:
     return Mount(destination, entry.text("type"), entry.text("source"), entry.texts("options"))
 
 
-def _namespaces(linux: _Reader) -> tuple[Namespace, ...]:
+def _namespaces(linux: Reader) -> tuple[Namespace, ...]:
     found: list[Namespace] = []
     for entry in linux.objects("namespaces"):
         kind, path = entry.text("type"), entry.text("path")
@@ -267,70 +226,25 @@ def _namespaces(linux: _Reader) -> tuple[Namespace, ...]:
     return tuple(found)
 
 
-def _ids(linux: _Reader) -> IdMap | None:
+def _ids(linux: Reader) -> IdMap | None:
     """Return the map of a new user namespace, which has to have one; for an existing one it says nothing new."""
     if not any(one.kind == "user" and not one.path for one in _namespaces(linux)):
         return None
-    uids, gids = (
-        tuple(IdRange(*(each.get(name, int, 0) for name in ("containerID", "hostID", "size"))) for each in given)
-        for given in (linux.objects("uidMappings"), linux.objects("gidMappings"))
-    )
+    uids, gids = (tuple(map(_range, linux.objects(key))) for key in ("uidMappings", "gidMappings"))
     if not uids or not gids:
         raise SandboxError("config.json: linux.namespaces: a new user namespace needs uidMappings and gidMappings", 1)
     return IdMap(uids, gids)
 
 
-def _hooks(entry: _Reader) -> dict[str, tuple[Hook, ...]]:
+def _range(entry: Reader) -> IdRange:
+    return IdRange(*(entry.number(key, 0, 0, 2**32 - 1) for key in ("containerID", "hostID", "size")))
+
+
+def _hooks(entry: Reader) -> dict[str, tuple[Hook, ...]]:
     return {
         name: tuple(
-            Hook(each.text("path"), each.texts("args"), each.texts("env"), float(each.get("timeout", int, 0)))
+            Hook(each.text("path"), each.texts("args"), each.texts("env"), float(each.number("timeout", 0, 0, 2**31)))
             for each in entry.objects(name)
         )
         for name in HOOKS
     }
-
-
-def parse_process(document: object) -> Process:
-    """Check the `process` of a configuration, or of `exec --process`."""
-    entry = _Reader(document, "process")
-    user, console = entry.object("user"), entry.object("consoleSize")
-    for key in OF_A_PROCESS:
-        if entry.value.get(key):
-            raise SandboxError(f"config.json: process.{key} is not supported", 1)
-    args, cwd = entry.texts("args"), entry.text("cwd")
-    if not args or not args[0]:
-        raise SandboxError("config.json: process.args is empty", 1)
-    if not cwd.startswith("/"):
-        raise SandboxError(f"config.json: process.cwd {cwd!r} is not an absolute path", 1)
-    env = entry.texts("env")
-    if not all("=" in item for item in env):
-        raise SandboxError("config.json: process.env has an entry without '='", 1)
-    given = entry.object("capabilities")
-    asked = {name: frozenset(each.removeprefix("CAP_") for each in given.texts(name)) for name in SETS}
-    capabilities = {name: found & ALL for name, found in asked.items()}
-    limits = [(each.text("type"), each.get("soft", int, 0), each.get("hard", int, 0)) for each in
-              entry.objects("rlimits")]  # fmt: skip
-    groups = user.get("additionalGids", list, [])
-    _check_all(groups, lambda number: isinstance(number, int) and number >= 0, "process.user.additionalGids")
-    return Process(
-        args=args,
-        env=env,
-        cwd=cwd,
-        uid=user.get("uid", int, 0),
-        gid=user.get("gid", int, 0),
-        groups=tuple(groups),
-        umask=user.get("umask", int, USUAL_UMASK) & 0o777,
-        terminal=entry.get("terminal", bool, False),
-        console=(console.get("height", int, 0), console.get("width", int, 0)),
-        bounding=capabilities["bounding"],
-        unknown=tuple(sorted(frozenset().union(*asked.values()) - ALL)),
-        sets=Sets(*(mask(capabilities[name]) for name in SETS[1:])),
-        rlimits=tuple(limits),
-        oom_score_adj=entry.get("oomScoreAdj", int, None),
-        no_new_privileges=entry.get("noNewPrivileges", bool, False),
-    )
-
-
-def _check_all(values: list[Any], good: Callable[[Any], bool], where: str) -> None:
-    if not all(map(good, values)):
-        raise SandboxError(f"config.json: {where} has a value of another type", 1)

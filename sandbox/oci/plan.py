@@ -10,9 +10,10 @@ from sandbox import capabilities, cgroup, init, lxcfs, rootfs, syscalls
 from sandbox.attributes import IPC_SYSCTLS, RESOURCES, Attributes, Ulimit, load
 from sandbox.devices import NODES
 from sandbox.errors import SandboxError
-from sandbox.oci.bundle import Bundle, Mount, Namespace, Process
-from sandbox.oci.hooks import Inside
-from sandbox.oci.options import Options, device_rules, limits_of, parse_options
+from sandbox.oci import resources, scheduling
+from sandbox.oci.bundle import Bundle, Mount, Namespace
+from sandbox.oci.options import Options, parse_options
+from sandbox.oci.process import Process
 from sandbox.overlays import Root
 from sandbox.privileges import Rights
 from sandbox.seccomp.filters import filter_of
@@ -39,7 +40,6 @@ NAMESPACE_FILES = {"ipc": "ipc", "network": "net", "uts": "uts"}
 KERNELS_OWN = ("/proc", "/sys", "/dev")
 # What may be bound over the kernel's own files, as in runc (rootfs_linux.go): /proc itself, and what lxcfs tells.
 OVER_PROC = ("/proc", *(f"/{path}" for path in lxcfs.FILES), "/proc/net/dev")
-DEVICE_KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 # What a bind mount can be told beside ro: MOUNT_ATTR_* of mount_setattr(2).
 ATTRIBUTES = {MS_NOSUID: 2, MS_NODEV: 4, MS_NOEXEC: 8}
 # What stands there in every container; a privileged one is given the machine's own.
@@ -47,27 +47,35 @@ PLACED = ("/dev/ptmx", "/dev/console")
 
 
 def launch_of(
-    bundle: Bundle, process: Process, places: Sequence[cgroup.Place], root: str, gate: int, inside: Inside
+    bundle: Bundle, program: init.Program, places: Sequence[cgroup.Place], before_pivot: Callable[[], None]
 ) -> init.Launch:
-    """Return how a bundle's container is made; `root` is where filters are kept, `gate` the FIFO that `start` opens."""
+    """Return how a bundle's container is made."""
     _check_sysctls(bundle)
     joined = [one for one in bundle.namespaces if one.path]
-    steps = cgroup.plan(limits_of(bundle.resources), places, all_devices=True)
-    rules = device_rules(bundle.resources)
+    steps = cgroup.plan(resources.limits_of(bundle.resources), places, all_devices=True)
+    steps = (*steps, *resources.steps_of(bundle.resources, places))
+    rules = resources.device_rules(bundle.resources)
     if rules is not None:
         steps = (*steps, *cgroup.device_steps(places, rules))
     return init.Launch(
-        program=program_of(bundle, process, root, gate, inside.at_start),
+        program=program,
         cgroup_steps=steps,
         new_namespaces=sum(FLAGS[one.kind] for one in bundle.namespaces if not one.path and one.kind != "user"),
         users=Users(bundle.ids) if bundle.ids else None,
         root=Root(rootfs.Mount("", bundle.root, MS_BIND | MS_REC, "", bundle.root)),
         mounts=tuple(_steps(bundle, places)),
         shared=tuple(Joined(_open_namespace(one.path, one.kind), FLAGS[one.kind]) for one in joined),
-        sharing=Sharing(time_offsets=bundle.time_offsets),
+        sharing=_clocks(bundle),
         hostname=bundle.hostname,
         read_only=bundle.read_only,
-        before_pivot=inside.before_pivot,
+        before_pivot=before_pivot,
+    )
+
+
+def _clocks(bundle: Bundle) -> Sharing:
+    return Sharing(
+        time_offsets=tuple((clock, seconds) for clock, seconds, _ in bundle.time_offsets),
+        nanoseconds=tuple((clock, rest) for clock, _, rest in bundle.time_offsets),
     )
 
 
@@ -92,10 +100,18 @@ def _open_namespace(path: str, kind: str) -> int:
 
 
 def program_of(
-    bundle: Bundle, process: Process, root: str, gate: int = -1, at_start: Callable[[], None] = init.nothing
+    bundle: Bundle,
+    process: Process,
+    filters: Callable[[], str],
+    gate: int = -1,
+    at_start: Callable[[], None] = init.nothing,
+    handed: int = 0,
 ) -> init.Program:
-    """Return what is executed, and as whom; also of `exec`, which shares the bundle's filter."""
-    chosen = filter_of(bundle.seccomp, process.bounding, root) if bundle.seccomp else None
+    """Return what is executed, and as whom; also of `exec`, which shares the bundle's filter.
+
+    `filters` is where filters are kept, `gate` the FIFO that `start` opens, none for `exec`.
+    """
+    chosen = filter_of(bundle.seccomp, process.bounding, filters()) if bundle.seccomp else None
     domain = (("kernel.domainname", bundle.domainname),) if bundle.domainname else ()
     attributes = Attributes(
         ulimits=tuple(_ulimit(*limit) for limit in process.rlimits),
@@ -103,6 +119,12 @@ def program_of(
         oom_score_adj=process.oom_score_adj,
     )
     load(attributes)
+    wanted = scheduling.Scheduling(process.scheduler, process.io_priority, bundle.domain, bundle.memory)
+
+    def settle() -> None:
+        scheduling.put_on(process.affinity.final if gate < 0 else frozenset())
+        scheduling.apply(wanted)
+
     return init.Program(
         argv=process.args,
         env=process.env,
@@ -117,6 +139,8 @@ def program_of(
         attributes=attributes,
         gate=gate,
         at_start=at_start,
+        settle=settle,
+        handed=handed,
     )
 
 
@@ -202,19 +226,12 @@ def _devices(bundle: Bundle) -> Iterator[rootfs.Step]:
     if not dev and os.path.islink(f"{bundle.root}/dev"):
         raise SandboxError(f"{bundle.root}/dev is a symbolic link, and nothing is mounted over it: refused", 1)
     bound = bundle.ids is not None
-    given = {os.path.normpath(str(each.get("path"))): each for each in bundle.devices}
+    given = {each.path for each in bundle.devices}
     for name, major, minor in NODES:
         if f"/dev/{name}" not in given:
             yield rootfs.Node(f"/dev/{name}", stat.S_IFCHR, major, minor, bind=bound)
-    for path, each in given.items():
-        if path in PLACED:
-            continue
-        kind = DEVICE_KINDS.get(str(each.get("type")))
-        if kind is None or not path.startswith("/") or ".." in path.split("/"):
-            raise SandboxError(f"config.json: linux.devices: {path!r} is no device", 1)
-        mode = each.get("fileMode")
-        yield rootfs.Node(path, kind, int(each.get("major", 0)), int(each.get("minor", 0)),
-                          0o666 if mode is None else int(mode) & 0o777, bind=bound,
-                          owner=(int(each.get("uid") or 0), int(each.get("gid") or 0)))  # fmt: skip
+    for each in bundle.devices:
+        if each.path not in PLACED:
+            yield rootfs.Node(each.path, each.kind, each.major, each.minor, each.mode, bind=bound, owner=each.owner)
     for path, text in rootfs.LINKS:
         yield rootfs.Link(path, text)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import re
 import shutil
+import time
 from typing import Any
 
 from sandbox import document, freezer
@@ -75,6 +77,18 @@ class Record:
         self.private.update(StartTime=start_time(pid), BootId=boot_id())
         self.save()
 
+    def created(self) -> str:
+        """Return when it was made, as RFC 3339 has it."""
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(os.stat(self.directory).st_ctime))
+
+    def owner(self) -> str:
+        """Return who made it, by name where he has one."""
+        uid = os.stat(self.directory).st_uid
+        try:
+            return pwd.getpwuid(uid).pw_name
+        except KeyError:
+            return f"#{uid}"
+
     def save(self) -> None:
         """Replace the record, atomically."""
         replace_document(f"{self.directory}/state.json", self.state)
@@ -97,6 +111,13 @@ class Records:
 
     def __init__(self, root: str) -> None:
         self.root = root
+
+    def filters(self) -> str:
+        """Return where the filters of their system calls are kept, which is no container's id."""
+        path = f"{self.root}/~"
+        with contextlib.suppress(OSError):  # without it each is made anew
+            os.makedirs(path, mode=0o700, exist_ok=True)
+        return path
 
     def add(self, ident: str, bundle: str) -> Record:
         """Reserve an id; SandboxError when it is taken or none."""

@@ -15,35 +15,26 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from inspector.kernel.cgroups import read_hierarchies
 from inspector.kernel.host import Host
-from sandbox import cgroup, freezer, init, terminal, updating
+from sandbox import cgroup, freezer, init, updating
 from sandbox.commands.output import complain
 from sandbox.conversation import Running, launch
 from sandbox.errors import SandboxError
-from sandbox.foreground import attend
-from sandbox.limits import Limits
 from sandbox.oci import bundle as bundles
-from sandbox.oci import hooks, options, plan
+from sandbox.oci import handing, hooks, plan, resources
+from sandbox.oci.handing import Ends
 from sandbox.oci.records import Record, Records
 from sandbox.signals import blocked_signals
 from sandbox.value import replace
 
-__all__ = ["Ends", "create", "delete", "execute", "kill", "pause", "processes", "resume", "run", "start", "update"]
+__all__ = ["alive", "bundle_of", "create", "delete", "kill", "pause", "processes", "resume", "run", "start", "update"]
 
 LOWEST_DESCRIPTOR = 64
 DEFAULT_PARENT = "/cgscope-oci"
-
-
-class Ends(NamedTuple):
-    """Where the caller wants to hear of a new process: files, "" for none."""
-
-    console_socket: str = ""
-    pid_file: str = ""
 
 
 def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: bool = False) -> Running:
@@ -55,7 +46,8 @@ def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: b
     process = bundle.process
     if process is None:
         raise SandboxError("config.json: process is missing", 1)
-    _check(process, ends, stays=stays)
+    process, ends = handing.with_sockets(process, ends)
+    handing.check(process, ends, stays=stays)
     if not os.path.isdir(bundle.root):
         raise SandboxError(f"config.json: root.path {bundle.root}: no such directory", 1)
     record = records.add(ident, bundle.directory)
@@ -67,10 +59,12 @@ def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: b
         record.places = places
         record.state.update(ociVersion=bundle.version, annotations=dict(bundle.annotations))
         record.private["Resources"] = dict(bundle.resources)
+        record.private["SharesPids"] = not any(one.kind == "pid" and not one.path for one in bundle.namespaces)
         os.mkfifo(record.gate, 0o600)
-        gate = _open_gate(record.gate)
+        gate = _open_gate(record.gate, max(LOWEST_DESCRIPTOR, handing.FIRST + ends.handed + 1))
         inside = hooks.Inside(bundle.hooks, record.spoken())
-        wanted = plan.launch_of(bundle, process, places, records.root, gate, inside)
+        program = plan.program_of(bundle, process, records.filters, gate, inside.at_start, ends.handed)
+        wanted = plan.launch_of(bundle, program, places, inside.before_pivot)
         made = cgroup.apply(wanted.cgroup_steps, cgroup.CREATE)
         record.private["MadeCgroups"] = [path for path in made if path not in {where.directory for where in places}]
         record.save()
@@ -80,7 +74,7 @@ def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: b
             lambda: cgroup.apply(wanted.cgroup_steps, cgroup.LIMIT),
             tty=process.terminal,
         )
-        _hand_out(running, process, ends, ident)
+        handing.hand_out(running, process, ends, ident)
     except BaseException:
         _undo(record, places, made)
         raise
@@ -93,31 +87,19 @@ def run(records: Records, ident: str, directory: str, ends: Ends, *, keep: bool)
         running = create(records, ident, directory, ends, stays=True)
         try:
             start(records, ident)
-            return _attend(running, ends)
+            return handing.stay(running, ends)
         finally:
             if not keep:
                 delete(records, ident, force=True)
 
 
-def _attend(running: Running, ends: Ends) -> int:
-    console = None if ends.console_socket else running.console
-    return attend(running.pid, running.pidfd, console, interactive=True)
-
-
-def _open_gate(path: str) -> int:
+def _open_gate(path: str, lowest: int) -> int:
     """Open both ends of the FIFO, so that it never ends, on a descriptor that nothing else is put on."""
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, LOWEST_DESCRIPTOR)
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
     finally:
         os.close(fd)
-
-
-def _check(process: bundles.Process, ends: Ends, *, stays: bool) -> None:
-    if process.terminal and not (ends.console_socket or stays):
-        raise SandboxError("a terminal is asked for: --console-socket says where it is to be sent", 1)
-    if process.unknown:
-        complain(SandboxError(f"warning: left out, as no such capability is known: {', '.join(process.unknown)}"))
 
 
 def _places(bundle: bundles.Bundle, ident: str) -> tuple[cgroup.Place, ...]:
@@ -125,6 +107,11 @@ def _places(bundle: bundles.Bundle, ident: str) -> tuple[cgroup.Place, ...]:
     places = cgroup.place(read_hierarchies(Host()), parent, name, None)
     if pids := cgroup.pids(places):
         raise SandboxError(f"container's cgroup is not empty: {len(pids)} process(es) in {parent}/{name}", 1)
+    frozen = False
+    with contextlib.suppress(SandboxError, OSError):  # no freezer, or no such cgroup yet
+        frozen = freezer.read(freezer.group_in(places)).frozen
+    if frozen:
+        raise SandboxError(f"container's cgroup is unexpectedly frozen: {parent}/{name}", 1)
     return places
 
 
@@ -132,29 +119,6 @@ def _born(record: Record, bundle: bundles.Bundle, pid: int) -> None:
     record.born(pid)
     for name in ("prestart", "createRuntime"):
         hooks.run(name, bundle.hooks[name], {**record.spoken(), "status": "creating"})
-
-
-def _hand_out(running: Running, process: bundles.Process, ends: Ends, name: str) -> None:
-    """Give the caller the terminal and the PID of a new process."""
-    if running.console is not None:
-        rows, columns = process.console
-        if rows and columns:
-            terminal.set_size(running.console, rows, columns)
-        if ends.console_socket:
-            _send(ends.console_socket, running.console, name)
-    if ends.pid_file:
-        with open(f"{ends.pid_file}.new", "w", encoding="ascii") as file:
-            file.write(str(running.pid))
-        os.replace(f"{ends.pid_file}.new", ends.pid_file)
-
-
-def _send(path: str, console: int, name: str) -> None:
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
-            peer.connect(path)
-            socket.send_fds(peer, [name.encode()], [console])
-    except OSError as error:
-        raise SandboxError(f"console socket {path}: {error.strerror}", 1) from None
 
 
 def _undo(record: Record, places: tuple[cgroup.Place, ...], made: list[str]) -> None:
@@ -168,7 +132,7 @@ def _undo(record: Record, places: tuple[cgroup.Place, ...], made: list[str]) -> 
 
 def start(records: Records, ident: str) -> None:
     """Let a created container's program begin."""
-    record = _alive(records, ident, "created")
+    record = alive(records, ident, "created")
     try:
         gate = os.open(record.gate, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -179,13 +143,13 @@ def start(records: Records, ident: str) -> None:
         os.close(gate)
     os.unlink(record.gate)
     try:
-        hooks.run("poststart", _bundle(record).hooks["poststart"], record.spoken())
+        hooks.run("poststart", bundle_of(record).hooks["poststart"], record.spoken())
     except SandboxError:
         delete(records, ident, force=True)
         raise
 
 
-def _bundle(record: Record) -> bundles.Bundle:
+def bundle_of(record: Record) -> bundles.Bundle:
     """Return what the container was made of: the configuration of then, with the bundle's directory."""
     return replace(bundles.read(record.directory), directory=record.state["bundle"])
 
@@ -206,9 +170,12 @@ def _signal(record: Record, number: int) -> None:
 
 
 def kill(records: Records, ident: str, number: int, *, everything: bool) -> None:
-    """Send a signal to the first process, or to all."""
+    """Send a signal to the first process, or to all.
+
+    Who has no PID namespace of his own does not take the others with him when he is killed: then it is for all too.
+    """
     record = records.load(ident)
-    if everything:
+    if everything or (number == signal.SIGKILL and record.private.get("SharesPids") and cgroup.pids(record.places)):
         for pid in cgroup.pids(record.places):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
@@ -232,7 +199,7 @@ def delete(records: Records, ident: str, *, force: bool) -> None:
     if status != "stopped" and not force:
         raise SandboxError(f"cannot delete container {ident} that is not stopped: {status}", 1)
     told = {**record.spoken(), "status": "stopped", "pid": 0}
-    after = _bundle(record).hooks["poststop"] if os.path.exists(f"{record.directory}/config.json") else ()
+    after = bundle_of(record).hooks["poststop"] if os.path.exists(f"{record.directory}/config.json") else ()
     cgroup.kill(record.places)
     freezer.let_go(record.places)  # as in kill()
     cgroup.remove(record.places, record.private["MadeCgroups"])
@@ -244,24 +211,6 @@ def delete(records: Records, ident: str, *, force: bool) -> None:
             complain(error)
 
 
-def execute(records: Records, ident: str, document: object, ends: Ends, *, detach: bool) -> int:
-    """Run one more program in a container; returns its exit code, or 0 at once with `detach`."""
-    record = _alive(records, ident, "created", "running")
-    process = bundles.parse_process(document)
-    _check(process, ends, stays=not detach)
-    steps = tuple(step for step in cgroup.plan(Limits(), record.places) if step.phase == cgroup.JOIN)
-    program = plan.program_of(_bundle(record), process, records.root)
-    wanted = init.Launch(program, steps, join=(record.pid, os.pidfd_open(record.pid)))
-    with blocked_signals():
-        running = launch(lambda end, parent: init.joiner(wanted, end, parent), tty=process.terminal)
-        try:
-            _hand_out(running, process, ends, ident)
-        except BaseException:
-            signal.pidfd_send_signal(running.pidfd, signal.SIGKILL)
-            raise
-        return 0 if detach else _attend(running, ends)
-
-
 def processes(records: Records, ident: str) -> list[int]:
     """Return the PIDs of all processes of a container."""
     return sorted(cgroup.pids(records.load(ident).places))
@@ -269,15 +218,15 @@ def processes(records: Records, ident: str) -> list[int]:
 
 def pause(records: Records, ident: str) -> None:
     """Stop all processes of a container."""
-    freezer.freeze_group(freezer.group_in(_alive(records, ident, "created", "running").places))
+    freezer.freeze_group(freezer.group_in(alive(records, ident, "created", "running").places))
 
 
 def resume(records: Records, ident: str) -> None:
     """Let them go on."""
-    freezer.thaw_group(freezer.group_in(_alive(records, ident, "paused").places))
+    freezer.thaw_group(freezer.group_in(alive(records, ident, "paused").places))
 
 
-def _alive(records: Records, ident: str, *statuses: str) -> Record:
+def alive(records: Records, ident: str, *statuses: str) -> Record:
     """Return a container that has one of these statuses; SandboxError for another."""
     record = records.load(ident)
     status = record.status()
@@ -286,13 +235,16 @@ def _alive(records: Records, ident: str, *statuses: str) -> Record:
     return record
 
 
-def update(records: Records, ident: str, resources: Mapping[str, Any]) -> None:
+def update(records: Records, ident: str, wanted: Mapping[str, Any]) -> None:
     """Change the limits of a container: those named, the others stay."""
-    record = _alive(records, ident, "created", "running", "paused")
+    record = alive(records, ident, "created", "running", "paused")
     before = record.private["Resources"]
     after = {**before, **{key: {**_object(before.get(key)), **_object(value)} if isinstance(value, dict) else value
-                          for key, value in resources.items()}}  # fmt: skip
-    updating.write(record.places, options.limits_of(before), options.limits_of(after))
+                          for key, value in wanted.items()}}  # fmt: skip
+    if resources.device_rules(before) != resources.device_rules(after):
+        raise SandboxError("linux.resources.devices cannot be changed while the container is there", 1)
+    updating.write(record.places, resources.limits_of(before), resources.limits_of(after))
+    cgroup.apply(resources.steps_of(wanted, record.places), cgroup.LIMIT)
     record.private["Resources"] = after
     record.save()
 

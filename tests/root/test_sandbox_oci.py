@@ -42,7 +42,7 @@ class Runtime:
         binaries.mkdir(parents=True)
         shutil.copy(busybox, binaries / "busybox")
         for name in ("sh", "sleep", "true", "cat", "id", "ls", "test", "touch", "hostname", "unshare", "grep", "tr",
-                     "stat"):  # fmt: skip
+                     "stat", "uname", "head", "dd"):  # fmt: skip
             (binaries / name).symlink_to("busybox")
         self.config: dict[str, Any] = {
             "ociVersion": "1.0.2",
@@ -71,15 +71,15 @@ class Runtime:
             "annotations": {"who": "a test"},
         }  # fmt: skip
 
-    def __call__(self, *words: str, check: bool = True) -> Completed:
-        """Run `sandbox oci WORDS` on the bundle as it is configured now."""
+    def __call__(self, *words: str, check: bool = True, given: dict[str, Any] | None = None) -> Completed:
+        """Run `sandbox oci WORDS` on the bundle as it is configured now; `given` is for subprocess.run."""
         (self.bundle / "config.json").write_text(json.dumps(self.config))
         command = [*SANDBOX, "oci", "--root", str(self.directory / "root"), "--log", str(self.directory / "log"),
                    "--log-format", "json", *words]  # fmt: skip
         # Not through pipes: the container's program has our standard streams, and outlives `create`.
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=REPOSITORY,
-                                  check=False, timeout=120).returncode  # fmt: skip
+                                  check=False, timeout=120, **given or {}).returncode  # fmt: skip
             texts = []
             for stream in (out, err):
                 stream.seek(0)
@@ -101,7 +101,7 @@ class Runtime:
 
     def close(self) -> None:
         """Remove every container."""
-        for name in self("list", "-q").stdout.split():
+        for name in self("list", "-q", check=False).stdout.split():
             self("delete", "--force", name, check=False)
 
 
@@ -301,6 +301,133 @@ def test_limits_change_while_it_runs(runtime: Runtime) -> None:
     assert sandboxing.wait_for(lambda: not os.path.exists(f"/proc/{pid}/exe"))  # a zombie has none
 
 
+def test_how_it_is_scheduled(runtime: Runtime) -> None:
+    """Policy, I/O priority, personality, NUMA nodes, clocks and CPUs are those of config.json, or of exec's process."""
+    cpus = sorted(os.sched_getaffinity(0))
+    runtime.set("process", "scheduler", value={"policy": "SCHED_BATCH", "nice": 7})
+    runtime.set("process", "ioPriority", value={"class": "IOPRIO_CLASS_BE", "priority": 6})
+    runtime.set("process", "execCPUAffinity", value={"initial": str(cpus[0]), "final": str(cpus[-1])})
+    runtime.set("linux", "personality", value={"domain": "LINUX32"})
+    runtime.set("linux", "memoryPolicy", value={"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]})
+    runtime.config["linux"]["namespaces"].append({"type": "time"})
+    runtime.set("linux", "timeOffsets", value={"boottime": {"secs": 1337, "nanosecs": 314}})
+    os.sched_setaffinity(0, cpus[:1])  # which is not for the container
+    try:
+        create(runtime, "timed")
+    finally:
+        os.sched_setaffinity(0, cpus)
+    runtime("start", "timed")
+    pid = runtime.state("timed")["pid"]
+    wait_for_program(pid, b"sleep")
+    assert (os.sched_getscheduler(pid), os.getpriority(os.PRIO_PROCESS, pid)) == (os.SCHED_BATCH, 7)
+    assert sorted(os.sched_getaffinity(pid)) == cpus
+    assert run(["ionice", "-p", str(pid)]).stdout == "best-effort: prio 6\n"
+    files = "cat /proc/self/timens_offsets; grep Cpus_allowed_list /proc/self/status"
+    asked = f"uname -m; head -n 1 /proc/self/numa_maps; {files}"
+    machine, numa, _, boottime, allowed = runtime("exec", "timed", "sh", "-c", asked).stdout.splitlines()
+    assert (machine in ("i686", "armv8l"), numa.split()[1]) == (True, "bind=static:0")
+    assert (boottime.split(), allowed.split()[1]) == (["boottime", "1337", "314"], str(cpus[-1]))
+    own = runtime.directory / "process.json"
+    own.write_text(json.dumps({"args": ["sleep", "1000"], "env": ["PATH=/bin"], "cwd": "/", "ioPriority": {
+        "class": "IOPRIO_CLASS_IDLE"}}))  # fmt: skip
+    runtime("exec", "-d", "--pid-file", str(runtime.directory / "second"), "--process", str(own), "timed")
+    second = int((runtime.directory / "second").read_text())
+    assert run(["ionice", "-p", str(second)]).stdout == "idle\n"
+
+
+def test_descriptors_are_handed_on(runtime: Runtime) -> None:
+    """--preserve-fds gives a program what its caller has open from 3 on, and so does socket activation; no others."""
+    script = "read x <&3; read y <&4; echo $x $y $LISTEN_FDS; ls /proc/self/fd"
+    runtime.set("process", "args", value=["sh", "-c", script])
+    ends = []
+    for fd, text in ((30, b"one\n"), (31, b"two\n"), (32, b"three\n")):
+        read, write = os.pipe()
+        os.write(write, text)
+        os.close(write)
+        ends.append(read)
+        os.dup2(read, fd)
+
+    def place() -> None:
+        for fd in (30, 31, 32):
+            os.dup2(fd, fd - 27)
+
+    told = ("run", "--bundle", str(runtime.bundle))
+    ours = {"pass_fds": (3, 4, 5), "preexec_fn": place}
+    done = runtime(*told, "--preserve-fds", "2", "given", given=ours)
+    assert done.stdout.split() == ["one", "two", "0", "1", "2", "3", "4", "5"]  # 5 is what `ls` reads
+    runtime.set("process", "args", value=["sh", "-c", "echo $LISTEN_FDS $LISTEN_PID; ls /proc/self/fd"])
+    done = runtime(*told, "--preserve-fds", "1", "activated",
+                   given={**ours, "env": {**os.environ, "LISTEN_FDS": "1"}})  # fmt: skip
+    assert done.stdout.split() == ["1", "1", "0", "1", "2", "3", "4", "5"]
+    missing = runtime(*told, "--preserve-fds", "9", "missing", check=False)
+    assert (missing.returncode, "--preserve-fds 9: descriptor " in missing.stderr) == (1, True)
+    for fd in (*ends, 30, 31, 32):
+        os.close(fd)
+
+
+@pytest.mark.vm
+def test_what_it_uses_is_told(runtime: Runtime) -> None:
+    """`events --stats` says what the kernel's files say; `ps` is ps(1)'s table of its processes; `list` has all."""
+    runtime.set("linux", "resources", "pids", value={"limit": 33})
+    runtime.set("linux", "resources", "cpu", value={"idle": 1})
+    create(runtime, "told")
+    runtime("start", "told")
+    pid = runtime.state("told")["pid"]
+    wait_for_program(pid, b"sleep")
+    [line] = runtime("events", "--stats", "told").stdout.splitlines()
+    event = json.loads(line)
+    assert (event["type"], event["id"], event["data"]["pids"]) == ("stats", "told", {"current": 1, "limit": 33})
+    assert event["data"]["memory"]["usage"]["usage"] > 0
+    assert event["data"]["cpu"]["usage"]["total"] > 0
+    assert cgroups.read(f"{cgroups.path_of(pid, 'cpu')}/cpu.idle").strip() == "1"
+    head, row = runtime("ps", "told").stdout.splitlines()
+    assert row.split()[head.split().index("PID")] == str(pid)
+    head, row = runtime("list").stdout.splitlines()
+    assert head.split() == ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]
+    assert row.split()[:3] == ["told", str(pid), "running"]
+    assert "must be greater than 0" in runtime("events", "--interval", "0s", "told", check=False).stderr
+    assert "bad sub cgroup path" in runtime("exec", "--cgroup", "../..", "told", "true", check=False).stderr
+    assert runtime("kill", "told", "0").stderr == ""
+    watched = subprocess.Popen([*SANDBOX, "oci", "--root", str(runtime.directory / "root"), "events", "--interval",
+                                "10ms", "told"], stdout=subprocess.PIPE)  # fmt: skip
+    assert watched.stdout is not None
+    with watched.stdout:
+        assert json.loads(watched.stdout.readline())["type"] == "stats"
+        runtime("delete", "--force", "told")
+        watched.stdout.read()
+    assert watched.wait(PATIENCE) == 0
+
+
+@pytest.mark.vm
+def test_a_cgroup_that_is_frozen_or_shared(runtime: Runtime) -> None:
+    """A frozen cgroup is refused, not waited in; without a PID namespace of its own a kill reaches all of them."""
+    runtime.config["linux"]["namespaces"] = [{"type": kind} for kind in ("mount", "uts", "network")]
+    runtime.set("process", "args", value=["sh", "-c", "sleep 1000 & exec sleep 1000"])
+    create(runtime, "loose")
+    runtime("start", "loose")
+    assert sandboxing.wait_for(lambda: len(json.loads(runtime("ps", "-f", "json", "loose").stdout)) == 2, PATIENCE)
+    pids = json.loads(runtime("ps", "-f", "json", "loose").stdout)
+    below = cgroups.path_of(pids[0], "freezer")
+    runtime("pause", "loose")
+    waits = subprocess.Popen([*SANDBOX, "oci", "--root", str(runtime.directory / "root"), "exec", "--ignore-paused",
+                              "loose", "true"], stderr=subprocess.DEVNULL)  # fmt: skip
+    assert waits.poll() is None
+    runtime("resume", "loose")
+    assert waits.wait(PATIENCE) == 0
+    runtime("kill", "loose", "KILL")
+    assert sandboxing.wait_for(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in pids), PATIENCE)
+    runtime("delete", "--force", "loose")
+    state = f"{below}/freezer.state"
+    os.mkdir(below)
+    try:
+        one = os.path.exists(state)
+        Path(state if one else f"{below}/cgroup.freeze").write_text("FROZEN" if one else "1")
+        runtime.set("linux", "cgroupsPath", value=f"/cgscope-oci/{os.path.basename(below)}")
+        assert "is unexpectedly frozen" in create(runtime, "cold", check=False).stderr
+    finally:
+        os.rmdir(below)
+
+
 def test_hooks(runtime: Runtime) -> None:
     """B124: hooks run in their order with the state on their input; one that fails leaves nothing of the container."""
     log = runtime.directory / "hooks"
@@ -373,8 +500,9 @@ def test_a_terminal_is_sent_to_the_console_socket(runtime: Runtime) -> None:
         (("linux", "namespaces"), [{"type": "mount"}], "hostname needs a uts namespace"),
         (("process", "rlimits"), [{"type": "RLIMIT_FLY", "soft": 1, "hard": 1}], "unknown RLIMIT_FLY"),
         (("linux", "rootfsPropagation"), "shared", "rootfsPropagation 'shared' is not supported"),
-        (("linux", "resources"), {"blockIO": {"weightDevice": [{}]}}, "blockIO.weightDevice is not supported"),
-        (("process", "scheduler"), {"policy": "SCHED_FIFO"}, "process.scheduler is not supported"),
+        (("linux", "resources"), {"blockIO": {"leafWeight": 5}}, "blockIO.leafWeight is not supported"),
+        (("process", "scheduler"), {"policy": "SCHED_FIFO"}, "process.scheduler: Invalid argument"),
+        (("linux", "resources"), {"unified": {"memory.high": "x"}}, "memory.high"),
     ],
 )
 def test_what_cannot_be_made(runtime: Runtime, path: tuple[str, ...], value: object, text: str) -> None:
@@ -383,7 +511,7 @@ def test_what_cannot_be_made(runtime: Runtime, path: tuple[str, ...], value: obj
     done = create(runtime, "bad", check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
     assert text in done.stderr
-    assert runtime("list", "-q").stdout == ""
+    assert runtime("list", "-q", check=False).stdout == ""
 
 
 def test_docker_runs_its_containers_on_it(wrapper: str) -> None:

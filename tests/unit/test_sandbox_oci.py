@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import struct
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,8 +15,11 @@ from hypothesis import strategies as st
 from sandbox.devices import DEFAULT_RULES, Rule
 from sandbox.errors import SandboxError
 from sandbox.limits import UNLIMITED, Limits, Throttle
-from sandbox.oci.bundle import Bundle, Namespace, parse
-from sandbox.oci.options import Options, device_rules, limits_of, parse_options
+from sandbox.oci.bundle import Namespace, parse
+from sandbox.oci.options import Options, parse_options
+from sandbox.oci.process import parse_process
+from sandbox.oci.resources import device_rules, limits_of, steps_of
+from sandbox.oci.scheduling import Affinity
 from sandbox.syscalls import MS_BIND, MS_NODEV, MS_NOSUID, MS_RDONLY, MS_REC
 
 JSON = st.recursive(
@@ -21,8 +27,54 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-KEYS = ("ociVersion", "process", "root", "mounts", "hostname", "linux", "hooks", "annotations")
-INNER = ("namespaces", "resources", "devices", "seccomp", "maskedPaths", "sysctl", "cgroupsPath")
+ODD_TEXTS = ("", "/", "..", "a\0b", "\ud800", "x" * 300)
+ODD_NUMBERS = (-1, 0, 2**31, 2**32 - 1, 2**63, 2**64, -(2**64), 1e400, float("nan"), True)
+ODD: st.SearchStrategy[object] = st.sampled_from((*ODD_TEXTS, *ODD_NUMBERS, [], {}, [None], [{}], None))
+THROTTLE = [{"major": 8, "minor": 0, "rate": 7}]
+# A configuration with everything in it that is read.
+FULL: dict[str, Any] = {
+    "ociVersion": "1.2.0",
+    "process": {
+        "terminal": False, "consoleSize": {"height": 1, "width": 2}, "cwd": "/", "env": ["A=b"], "args": ["true"],
+        "user": {"uid": 1, "gid": 2, "umask": 18, "additionalGids": [3]}, "oomScoreAdj": 5, "noNewPrivileges": True,
+        "rlimits": [{"type": "RLIMIT_CORE", "soft": 1, "hard": 2}], "capabilities": {"bounding": ["CAP_KILL"]},
+        "scheduler": {"policy": "SCHED_BATCH", "nice": 3, "flags": ["SCHED_FLAG_RESET_ON_FORK"]},
+        "ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 4}, "execCPUAffinity": {"initial": "0", "final": "0-1"},
+    },
+    "root": {"path": "rootfs", "readonly": True},
+    "hostname": "a",
+    "domainname": "b",
+    "mounts": [{"destination": "/x", "type": "tmpfs", "source": "tmpfs", "options": ["ro", "size=1k"]}],
+    "hooks": {"poststop": [{"path": "/bin/true", "args": ["true"], "env": ["A=b"], "timeout": 1}]},
+    "annotations": {"a": "b"},
+    "linux": {
+        "namespaces": [{"type": "mount"}, {"type": "uts"}, {"type": "time"}, {"type": "user"}],
+        "uidMappings": [{"containerID": 0, "hostID": 1, "size": 2}],
+        "gidMappings": [{"containerID": 0, "hostID": 1, "size": 2}],
+        "timeOffsets": {"monotonic": {"secs": 1, "nanosecs": 2}},
+        "devices": [{"path": "/dev/x", "type": "c", "major": 1, "minor": 3, "fileMode": 438, "uid": 0, "gid": 0}],
+        "cgroupsPath": "/a/b", "sysctl": {"kernel.domainname": "b"}, "maskedPaths": ["/m"], "readonlyPaths": ["/r"],
+        "rootfsPropagation": "rslave", "personality": {"domain": "LINUX32", "flags": []},
+        "memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0,2-3", "flags": ["MPOL_F_STATIC_NODES"]},
+        "seccomp": {"defaultAction": "SCMP_ACT_ALLOW"},
+        "resources": {
+            "devices": [{"allow": True, "type": "c", "major": 1, "minor": 5, "access": "rw"}],
+            "memory": {"limit": 9 << 20, "swap": 9 << 20, "reservation": 1 << 20, "swappiness": 1},
+            "cpu": {"shares": 5, "quota": 2000, "period": 5000, "burst": 10, "cpus": "0", "mems": "0", "idle": 1},
+            "pids": {"limit": 5}, "hugepageLimits": [{"pageSize": "2MB", "limit": 4}],
+            "blockIO": {"weight": 20, "throttleReadBpsDevice": THROTTLE, "weightDevice": [{"major": 8, "weight": 20}]},
+            "unified": {"memory.high": "1"},
+        },
+    },
+}  # fmt: skip
+
+
+def places_in(value: object, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Yield the way to everything that is in a document."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inner:
+        yield (*above, key)
+        yield from places_in(each, (*above, key))
 
 
 def config(**changed: object) -> dict[str, Any]:
@@ -45,21 +97,36 @@ def test_a_small_configuration() -> None:
     assert (found.process.args, found.process.uid, found.process.terminal) == (("true",), 0, False)
 
 
-@given(st.sampled_from(KEYS), JSON)
-def test_whatever_is_at_the_top(key: str, value: object) -> None:
-    """A configuration is parsed or refused with 1, never anything else."""
-    with contextlib.suppress(SandboxError):
-        assert isinstance(parse(config(**{key: value}), "/b"), Bundle)
-
-
-@given(st.sampled_from(INNER), JSON)
-def test_whatever_is_below_linux(key: str, value: object) -> None:
-    """The same below `linux`, and of what is made of its resources."""
-    linux = {"namespaces": [{"type": "mount"}], key: value}
-    with contextlib.suppress(SandboxError):
-        found = parse(config(linux=linux), "/b")
+@given(st.sampled_from(tuple(places_in(FULL))), JSON | ODD)
+def test_whatever_stands_anywhere(place: tuple[str | int, ...], value: object) -> None:
+    """A configuration in which any value is another is a bundle, or refused with 1 by one line: never anything else."""
+    document: Any = copy.deepcopy(FULL)
+    inner = document
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    said: SandboxError | None = None
+    try:
+        found = parse(document, "/b")
         limits_of(found.resources)
         device_rules(found.resources)
+        for mount in found.mounts:
+            parse_options(mount.options, mount.destination)
+        list(steps_of(found.resources, ()))
+    except SandboxError as error:
+        said = error
+    assert said is None or (said.exit_code, len(str(said).splitlines())) == (1, 1)
+
+
+def test_everything_at_once() -> None:
+    """What is read of a full configuration is what is written there."""
+    found = parse(FULL, "/b")
+    assert found.process is not None
+    assert struct.unpack("=IIQiiQQQ", found.process.scheduler or b"") == (48, 3, 1, 3, 0, 0, 0, 0)
+    assert (found.process.io_priority, found.domain, found.memory) == (2 << 13 | 4, 8, (2 | 1 << 15, 0b1101))
+    assert found.process.affinity == Affinity(frozenset({0}), frozenset({0, 1}))
+    assert found.time_offsets == (("monotonic", 1, 2),)
+    assert (found.devices[0].mode, found.devices[0].path) == (0o666, "/dev/x")
 
 
 @given(st.sampled_from(("memory", "cpu", "pids", "blockIO", "hugepageLimits", "devices")), JSON)
@@ -120,14 +187,20 @@ def test_devices_in_their_order() -> None:
         ({"ociVersion": "0.9"}, "ociVersion '0.9' is not 1.x"),
         ({"root": {}}, "root.path is missing"),
         ({"process": {"args": ["a\0b"], "cwd": "/"}}, "process.args is not a list of strings"),
-        ({"process": {"args": ["a"], "cwd": "/", "env": ["A"]}}, "process.env has an entry without '='"),
-        ({"process": {"args": ["a"], "cwd": "/", "user": {"uid": True}}}, "process.user.uid is not a int"),
+        ({"process": {"args": ["a"], "cwd": "/", "env": ["A"]}}, "process.env has an entry without a name and '='"),
+        ({"process": {"args": ["a"], "cwd": "/", "user": {"uid": True}}}, "process.user.uid is not a whole number"),
         ({"mounts": [{"destination": "/../x"}]}, "holds '..'"),
         ({"linux": {"namespaces": []}}, "without a mount namespace"),
         ({"linux": {"namespaces": [{"type": "mount"}, {"type": "user"}]}}, "needs uidMappings and gidMappings"),
         ({"linux": {"namespaces": [{"type": "mount"}, {"type": "mount"}]}}, "mount is named twice"),
         ({"linux": {"cgroupsPath": "a.slice:b:c", "namespaces": [{"type": "mount"}]}}, "systemd makes no cgroups"),
         ({"linux": {"intelRdt": {"closID": "x"}}}, "linux.intelRdt is not supported"),
+        ({"linux": {"personality": {"domain": "PDP11"}}}, "linux.personality.domain 'PDP11' is none of LINUX, LINUX32"),
+        ({"linux": {"memoryPolicy": {}}}, "linux.memoryPolicy.mode '' is none of"),
+        ({"linux": {"memoryPolicy": {"mode": "MPOL_DEFAULT", "nodes": "0-7"}}}, "requires 0 nodes but got 8"),
+        ({"linux": {"memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0-9876543210"}}}, "memoryPolicy.nodes '0-98765"),
+        ({"linux": {"namespaces": [{"type": "mount"}], "timeOffsets": {"boottime": {"secs": 1}}}},
+         "timeOffsets need a new time namespace"),
     ],
 )
 def test_what_is_refused(changed: dict[str, object], text: str) -> None:
@@ -135,3 +208,24 @@ def test_what_is_refused(changed: dict[str, object], text: str) -> None:
     with pytest.raises(SandboxError, match=text) as caught:
         parse(config(**changed), "/b")
     assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"scheduler": {"policy": "SCHED_FAST"}}, "process.scheduler.policy 'SCHED_FAST' is none of SCHED_OTHER"),
+        ({"scheduler": {"policy": "SCHED_OTHER", "priority": 5}}, "is for SCHED_FIFO and SCHED_RR only"),
+        ({"scheduler": {"policy": "SCHED_FIFO", "runtime": 5}}, "are for SCHED_DEADLINE only"),
+        ({"scheduler": {"policy": "SCHED_OTHER", "nice": 20}}, "nice is not from -20 to 19"),
+        ({"ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 8}}, "priority is not from 0 to 7"),
+        ({"execCPUAffinity": {"initial": "0-a"}}, "process.execCPUAffinity.initial '0-a' is not a list"),
+        ({"rlimits": [{"type": "RLIMIT_CPU"}, {"type": "RLIMIT_CPU"}]}, "RLIMIT_CPU is named twice"),
+        ({"rlimits": [{"type": "RLIMIT_CPU", "soft": 2, "hard": 1}]}, "the soft limit 2 is above the hard one 1"),
+        ({"user": {"uid": 2**32 - 1}}, "process.user.uid is not from 0 to"),
+        ({"oomScoreAdj": 1001}, "process.oomScoreAdj is not from -1000 to 1000"),
+    ],
+)
+def test_what_a_process_cannot_be(changed: dict[str, object], text: str) -> None:
+    """The same of a process, whether it is in config.json or given to `exec`."""
+    with pytest.raises(SandboxError, match=text):
+        parse_process({"args": ["true"], "cwd": "/", **changed})

@@ -1,0 +1,85 @@
+"""`sandbox oci exec`: one more program in a container, in its cgroups or in some below them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, NoReturn
+
+from sandbox import cgroup, init
+from sandbox.channel import Channel
+from sandbox.conversation import launch
+from sandbox.errors import SandboxError
+from sandbox.limits import Limits
+from sandbox.oci import handing, plan, scheduling
+from sandbox.oci.handing import Ends
+from sandbox.oci.process import parse_process
+from sandbox.oci.records import Record, Records
+from sandbox.oci.runtime import alive, bundle_of
+from sandbox.signals import blocked_signals
+
+__all__ = ["How", "execute"]
+
+
+class How(NamedTuple):
+    """What `exec` is told besides the process; `cgroups` as [CONTROLLER,...:]PATH below the container's own."""
+
+    detach: bool = False
+    ignore_paused: bool = False
+    cgroups: tuple[str, ...] = ()
+
+
+def execute(records: Records, ident: str, document: object, ends: Ends, how: How) -> int:
+    """Run one more program in a container; returns its exit code, or 0 at once with `detach`."""
+    record = records.load(ident)
+    if record.status() == "paused" and not how.ignore_paused:
+        raise SandboxError(f"cannot exec in a paused container: {ident}", 1)
+    record = alive(records, ident, "created", "running", "paused")
+    process, ends = handing.with_sockets(parse_process(document), ends)
+    handing.check(process, ends, stays=not how.detach)
+    program = plan.program_of(bundle_of(record), process, records.filters, handed=ends.handed)
+    wanted = init.Launch(program, tuple(_joins(record, how.cgroups)), join=(record.pid, os.pidfd_open(record.pid)))
+
+    def joiner(end: Channel, parent: int) -> NoReturn:
+        if process.affinity.initial:
+            scheduling.put_on(process.affinity.initial)
+        init.joiner(wanted, end, parent)
+
+    with blocked_signals():
+        running = launch(joiner, tty=process.terminal)
+        try:
+            handing.hand_out(running, process, ends, ident)
+        except BaseException:
+            signal.pidfd_send_signal(running.pidfd, signal.SIGKILL)
+            raise
+        return 0 if how.detach else handing.stay(running, ends)
+
+
+def _joins(record: Record, asked: Sequence[str]) -> Iterator[cgroup.Step]:
+    """Yield how the cgroups are entered, those below the container's where that is asked for."""
+    below = dict(_below(record, asked))
+    for step in cgroup.plan(Limits(), record.places):
+        if step.phase == cgroup.JOIN:
+            directory, file = os.path.split(step.path)
+            path = os.path.normpath(f"{directory}/{below.get(directory, '')}")
+            if not os.path.isdir(path):
+                raise SandboxError(f"--cgroup: {path}: no such file or directory", 1)
+            yield cgroup.Step(step.phase, step.action, f"{path}/{file}", step.value, step.optional)
+
+
+def _below(record: Record, asked: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for text in asked:
+        before, colon, path = text.rpartition(":")
+        if ".." in path.split("/"):
+            raise SandboxError(f"--cgroup {text}: bad sub cgroup path: it leaves the container's", 1)
+        names = set(before.split(",")) if colon else {name for each in record.places for name in _names(each)}
+        if unknown := names - {name for each in record.places for name in _names(each)}:
+            raise SandboxError(f"--cgroup {text}: unknown controller {min(unknown)}", 1)
+        yield from ((each.directory, path.strip("/")) for each in record.places if names & _names(each))
+
+
+def _names(place: cgroup.Place) -> set[str]:
+    """Return what a hierarchy can be called by: its controllers; v2's, which may have none, also by the empty name."""
+    named = {name.removeprefix("name=") for name in place.hierarchy.controllers}
+    return named if place.hierarchy.version == 1 else {*named, ""}

@@ -1,0 +1,86 @@
+"""What passes between a caller and the process that is made for it: descriptors in, a terminal and the PID out."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import NamedTuple
+
+from sandbox import terminal
+from sandbox.commands.output import complain
+from sandbox.conversation import Running
+from sandbox.errors import SandboxError
+from sandbox.foreground import attend
+from sandbox.oci.process import Process
+from sandbox.value import replace
+
+__all__ = ["FIRST", "Ends", "check", "hand_out", "stay", "with_sockets"]
+
+FIRST = 3  # the first descriptor after the standard streams
+MOST = 1 << 16
+
+
+class Ends(NamedTuple):
+    """Where the caller wants to hear of a new process: files, "" for none; how many descriptors it is given."""
+
+    console_socket: str = ""
+    pid_file: str = ""
+    handed: int = 0
+
+
+def with_sockets(process: Process, ends: Ends) -> tuple[Process, Ends]:
+    """Hand on what we were given by socket activation (sd_listen_fds(3)), before what --preserve-fds says."""
+    given = os.environ.get("LISTEN_FDS", "")
+    for_us = os.environ.get("LISTEN_PID", str(os.getpid())) == str(os.getpid())
+    if not (for_us and given.isascii() and given.isdecimal() and 0 < int(given[:9]) < MOST):
+        return process, ends
+    told = (f"LISTEN_FDS={int(given)}", "LISTEN_PID=1")
+    return replace(process, env=(*process.env, *told)), ends._replace(handed=ends.handed + int(given))
+
+
+def check(process: Process, ends: Ends, *, stays: bool) -> None:
+    """Refuse ends that do not fit; say what the process will be without."""
+    if process.terminal and not (ends.console_socket or stays):
+        raise SandboxError("a terminal is asked for: --console-socket says where it is to be sent", 1)
+    if ends.console_socket and not process.terminal:
+        raise SandboxError("--console-socket: no terminal is asked for", 1)
+    if process.unknown:
+        complain(SandboxError(f"warning: left out, as no such capability is known: {', '.join(process.unknown)}"))
+    if not 0 <= ends.handed < MOST:
+        raise SandboxError(f"--preserve-fds: {ends.handed} is not from 0 to {MOST - 1}", 1)
+    for fd in range(FIRST, FIRST + ends.handed):
+        try:
+            os.set_inheritable(fd, True)  # noqa: FBT003  its only argument
+        except OSError:
+            raise SandboxError(f"--preserve-fds {ends.handed}: descriptor {fd} is not open", 1) from None
+
+
+def hand_out(running: Running, process: Process, ends: Ends, name: str) -> None:
+    """Give the caller the terminal and the PID of a new process."""
+    if running.console is not None:
+        rows, columns = process.console
+        if rows and columns:
+            terminal.set_size(running.console, rows, columns)
+        if ends.console_socket:
+            _send(ends.console_socket, running.console, name)
+        elif not os.isatty(1):
+            terminal.keep_newlines(running.console)
+    if ends.pid_file:
+        with open(f"{ends.pid_file}.new", "w", encoding="ascii") as file:
+            file.write(str(running.pid))
+        os.replace(f"{ends.pid_file}.new", ends.pid_file)
+
+
+def _send(path: str, console: int, name: str) -> None:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+            peer.connect(path)
+            socket.send_fds(peer, [name.encode()], [console])
+    except OSError as error:
+        raise SandboxError(f"console socket {path}: {error.strerror or error}", 1) from None
+
+
+def stay(running: Running, ends: Ends) -> int:
+    """Stay with a process until it ends; returns its exit code."""
+    console = None if ends.console_socket else running.console
+    return attend(running.pid, running.pidfd, console, interactive=True)
