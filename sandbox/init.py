@@ -51,7 +51,7 @@ NULL = -1
 NO_ATTRIBUTES = Attributes()
 
 
-def nothing() -> None:
+def nothing(*_: object) -> None:
     """Do nothing, where something can be done."""
 
 
@@ -68,7 +68,7 @@ class Program(Value):
     """What is executed, and as whom. `gate`: a FIFO to wait at, when all is done, for the byte that `start` writes.
 
     `groups`: these and no others, whatever the container's files say. `settle` is called in the cgroups, as root still.
-    `handed` descriptors from 3 on are the program's.
+    `handed` descriptors from 3 on are the program's. `at_start` is called under the filter, with the environment.
     """
 
     argv: tuple[str, ...]
@@ -84,7 +84,7 @@ class Program(Value):
     groups: tuple[int, ...] | None = None
     umask: int = 0o022
     gate: int = -1
-    at_start: Callable[[], None] = nothing
+    at_start: Callable[[dict[str, str]], None] = nothing
     settle: Callable[[], None] = nothing
     handed: int = 0
 
@@ -140,10 +140,15 @@ def enter(launch: Launch) -> Launch:
     if launch.join is not None:
         namespaces.join(*launch.join)
         return launch
-    if launch.users is not None:
+    users = launch.users
+    if users is not None:
         from sandbox.opening import cross  # noqa: PLC0415  rare
 
-        launch = cross(launch, launch.users)
+        if users.fd >= 0:  # an existing one: what else is joined need not belong to it
+            for fd, flag in launch.shared:
+                syscalls.setns(fd, flag)
+            launch = replace(launch, shared=())
+        launch = cross(launch, users)
     for pidfd, flag in launch.shared:
         syscalls.setns(pidfd, flag)
     syscalls.unshare(launch.new_namespaces)
@@ -247,8 +252,8 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
     channel.expect(Go)
     if program.gate >= 0:
         wait_at(program.gate, channel, free)
-    program.at_start()
     privileges.seal(program.rights, granted)
+    program.at_start(environment)
     if program.init:
         serve_as_init(lambda: execute(last_step, path, program.argv, environment), channel)
     execute(last_step, path, program.argv, environment)
@@ -288,7 +293,8 @@ def set_streams(program: Program, channel: Channel, user: users.User, *, console
     sources = [null_device() if fd == NULL else os.dup(fd) for fd in (streams.stdin, streams.stdout, streams.stderr)]
     for target, source in enumerate(sources):
         if streams.owned and stat.S_ISFIFO(os.fstat(source).st_mode):
-            os.fchown(source, user.uid, -1)  # so that /dev/stdout can be opened again
+            with contextlib.suppress(PermissionError):  # in a user namespace that does not know its owner
+                os.fchown(source, user.uid, -1)  # so that /dev/stdout can be opened again
         os.dup2(source, target)
         os.close(source)
 

@@ -310,6 +310,12 @@ def _make_read_only(root: int, path: str) -> None:
 def _remount_read_only(root: int, path: str) -> None:
     fd = in_root_open(root, path)
     try:
-        syscalls.mount(None, host_path(fd), None, MS_REMOUNT | MS_BIND | MS_RDONLY | SAFE)
+        try:
+            syscalls.set_mount_attributes(fd, MOUNT_ATTR_RDONLY, recursive=False)
+        except OSError as error:
+            if error.errno != errno.ENOSYS:
+                raise
+            # Before Linux 5.12 the other attributes cannot be left as they are.
+            syscalls.mount(None, host_path(fd), None, MS_REMOUNT | MS_BIND | MS_RDONLY | SAFE)
     finally:
         os.close(fd)

@@ -27,6 +27,7 @@ KINDS = ("mount", "pid", "network", "ipc", "uts", "user", "cgroup", "time")
 HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 CLOCKS = ("monotonic", "boottime")
 DEVICE_KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+LONGEST_SECONDS = 10**6  # poll(2) takes no more than twice as much
 LARGEST_NUMBER = 2**20 - 1  # MINORBITS of the kernel, which the majors do not reach
 UNSUPPORTED = ("intelRdt", "mountLabel", "netDevices")
 
@@ -241,10 +242,11 @@ def _range(entry: Reader) -> IdRange:
 
 
 def _hooks(entry: Reader) -> dict[str, tuple[Hook, ...]]:
-    return {
-        name: tuple(
-            Hook(each.text("path"), each.texts("args"), each.texts("env"), float(each.number("timeout", 0, 0, 2**31)))
-            for each in entry.objects(name)
-        )
-        for name in HOOKS
-    }
+    return {name: tuple(map(_hook, entry.objects(name))) for name in HOOKS}
+
+
+def _hook(entry: Reader) -> Hook:
+    path, timeout = entry.text("path"), entry.number("timeout", 0, 0, 2**63 - 1)
+    if not path.startswith("/"):
+        raise entry.wrong("path", f"{path!r} is not an absolute path")
+    return Hook(path, entry.texts("args"), entry.texts("env"), float(min(timeout, LONGEST_SECONDS)))

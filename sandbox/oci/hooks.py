@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sandbox.commands.output import complain
 from sandbox.errors import SandboxError
 from sandbox.oci.bundle import Hook
 
@@ -30,9 +31,13 @@ class Inside:
         self._state["pid"] = int(os.readlink("/proc/self"))
         run("createContainer", self._hooks["createContainer"], self._state)
 
-    def at_start(self) -> None:
-        """Run startContainer: in the container."""
-        run("startContainer", self._hooks["startContainer"], self._state, directory="/")
+    def at_start(self, environment: dict[str, str]) -> None:
+        """Run startContainer: in the container, bound as its program is, and with what that has in its environment."""
+        try:
+            run("startContainer", self._hooks["startContainer"], self._state, "/", environment)
+        except SandboxError as error:
+            complain(error)  # nobody else listens any more
+            raise
 
 
 def _hold_back_nothing() -> None:
@@ -40,8 +45,17 @@ def _hold_back_nothing() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def run(name: str, hooks: Iterable[Hook], state: dict[str, Any], directory: str = "") -> None:
-    """Run hooks one after the other, in the bundle's directory; SandboxError for one that fails, with what it said."""
+def run(
+    name: str,
+    hooks: Iterable[Hook],
+    state: dict[str, Any],
+    directory: str = "",
+    environment: dict[str, str] | None = None,
+) -> None:
+    """Run hooks one after the other, in the bundle's directory; SandboxError for one that fails, with what it said.
+
+    `environment` is that of a hook that names none: without it is ours.
+    """
     for hook in hooks:
         where = f"hook {name} {hook.path}"
         try:
@@ -49,7 +63,7 @@ def run(name: str, hooks: Iterable[Hook], state: dict[str, Any], directory: str 
                 hook.args or (hook.path,),
                 executable=hook.path,
                 input=json.dumps(state).encode(),
-                env=dict(item.partition("=")[::2] for item in hook.env) if hook.env else None,
+                env=dict(item.partition("=")[::2] for item in hook.env) if hook.env else environment,
                 cwd=directory or state["bundle"],
                 capture_output=True,
                 preexec_fn=_hold_back_nothing,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import stat
 from collections.abc import Callable, Iterator, Sequence
 
@@ -10,6 +12,7 @@ from sandbox import capabilities, cgroup, init, lxcfs, rootfs, syscalls
 from sandbox.attributes import IPC_SYSCTLS, RESOURCES, Attributes, Ulimit, load
 from sandbox.devices import NODES
 from sandbox.errors import SandboxError
+from sandbox.idmap import of_process
 from sandbox.oci import resources, scheduling
 from sandbox.oci.bundle import Bundle, Mount, Namespace
 from sandbox.oci.options import Options, parse_options
@@ -51,7 +54,7 @@ def launch_of(
 ) -> init.Launch:
     """Return how a bundle's container is made."""
     _check_sysctls(bundle)
-    joined = [one for one in bundle.namespaces if one.path]
+    joined = [one for one in bundle.namespaces if one.path and one.kind != "user"]
     steps = cgroup.plan(resources.limits_of(bundle.resources), places, all_devices=True)
     steps = (*steps, *resources.steps_of(bundle.resources, places))
     rules = resources.device_rules(bundle.resources)
@@ -61,7 +64,7 @@ def launch_of(
         program=program,
         cgroup_steps=steps,
         new_namespaces=sum(FLAGS[one.kind] for one in bundle.namespaces if not one.path and one.kind != "user"),
-        users=Users(bundle.ids) if bundle.ids else None,
+        users=_users(bundle),
         root=Root(rootfs.Mount("", bundle.root, MS_BIND | MS_REC, "", bundle.root)),
         mounts=tuple(_steps(bundle, places)),
         shared=tuple(Joined(_open_namespace(one.path, one.kind), FLAGS[one.kind]) for one in joined),
@@ -70,6 +73,33 @@ def launch_of(
         read_only=bundle.read_only,
         before_pivot=before_pivot,
     )
+
+
+def _users(bundle: Bundle) -> Users | None:
+    """Return the user namespace it is in: a new one, an existing one, or None for ours."""
+    path = next((one.path for one in bundle.namespaces if one.kind == "user"), "")
+    if not path:
+        return Users(bundle.ids) if bundle.ids else None
+    fd = _open_namespace(path, "user")
+    if os.path.samestat(os.fstat(fd), os.stat("/proc/self/ns/user")):
+        os.close(fd)
+        return None
+    member = os.fork()  # by whom the kernel tells which ids it has
+    if member == 0:
+        try:
+            syscalls.setns(fd, syscalls.CLONE_NEWUSER)
+            os.kill(os.getpid(), signal.SIGSTOP)
+        finally:
+            os._exit(1)
+    try:
+        if not os.WIFSTOPPED(os.waitpid(member, os.WUNTRACED)[1]):
+            raise SandboxError(f"config.json: linux.namespaces: user: {path} cannot be entered", 1)
+        return Users(of_process(member), fd)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(member, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(member, 0)
 
 
 def _clocks(bundle: Bundle) -> Sharing:
@@ -104,7 +134,7 @@ def program_of(
     process: Process,
     filters: Callable[[], str],
     gate: int = -1,
-    at_start: Callable[[], None] = init.nothing,
+    at_start: Callable[[dict[str, str]], None] = init.nothing,
     handed: int = 0,
 ) -> init.Program:
     """Return what is executed, and as whom; also of `exec`, which shares the bundle's filter.
@@ -160,6 +190,8 @@ def _steps(bundle: Bundle, places: Sequence[cgroup.Place]) -> Iterator[rootfs.St
         elif options.flags & MS_BIND:
             yield _bind(bundle, mount, options)
         else:
+            if _is_dev(mount):
+                options = options._replace(flags=options.flags & ~MS_RDONLY)  # what is in it comes first
             plain = f"{mount.destination}/".startswith(tuple(f"{path}/" for path in KERNELS_OWN))
             if options.copy_up:
                 if mount.kind != "tmpfs":
@@ -168,18 +200,24 @@ def _steps(bundle: Bundle, places: Sequence[cgroup.Place]) -> Iterator[rootfs.St
             yield rootfs.Mount(mount.kind, mount.destination, options.flags, options.data, mount.source, plain,
                                options.copy_up)  # fmt: skip
     yield from _devices(bundle)
-    yield from (rootfs.ReadOnly(path) for path in bundle.readonly)
-    yield from (rootfs.Mask(path) for path in bundle.masked)
+    if any(_is_dev(mount) and parse_options(mount.options, "").flags & MS_RDONLY for mount in bundle.mounts):
+        yield rootfs.ReadOnly("/dev")
+    yield from (rootfs.ReadOnly(path) for path in dict.fromkeys(bundle.readonly))
+    yield from (rootfs.Mask(path) for path in dict.fromkeys(bundle.masked))
+
+
+def _is_dev(mount: Mount) -> bool:
+    return mount.destination == "/dev" and mount.kind == "tmpfs"
 
 
 def _bind(bundle: Bundle, mount: Mount, options: Options) -> rootfs.Bind:
     source = os.path.join(bundle.directory, mount.source)
-    if not os.path.lexists(source):
+    # What an earlier mount brings into the root is not there yet.
+    if not os.path.lexists(source) and not os.path.normpath(source).startswith(f"{bundle.root}/"):
         raise SandboxError(f"config.json: mount {mount.destination}: {source}: no such file or directory", 1)
     if mount.destination == "/proc" and not os.path.samefile(source, "/proc"):
         # What is written to /proc to give up rights would go into another's files (CVE-2019-19921).
         raise SandboxError(f"config.json: mount /proc: {source} is another directory: refused", 1)
-    attributes = sum(bit for flag, bit in ATTRIBUTES.items() if options.flags & flag)
     read_only, below = bool(options.flags & MS_RDONLY), bool(options.flags & MS_REC)
     return rootfs.Bind(
         source,
@@ -189,8 +227,12 @@ def _bind(bundle: Bundle, mount: Mount, options: Options) -> rootfs.Bind:
         below=below,
         read_only_below=False,
         propagation=options.propagation,
-        attributes=attributes,
+        attributes=_attributes(options),
     )
+
+
+def _attributes(options: Options) -> int:
+    return sum(bit for flag, bit in ATTRIBUTES.items() if options.flags & flag)
 
 
 def _cgroups(target: str, options: Options, places: Sequence[cgroup.Place], *, own: bool) -> Iterator[rootfs.Step]:
@@ -210,7 +252,8 @@ def _cgroups(target: str, options: Options, places: Sequence[cgroup.Place], *, o
 
 def _cgroup(where: cgroup.Place, target: str, options: Options, *, own: bool) -> rootfs.Step:
     if not own:
-        return rootfs.Bind(where.directory, target, bool(options.flags & MS_RDONLY), own=True)
+        return rootfs.Bind(where.directory, target, bool(options.flags & MS_RDONLY), own=True,
+                           attributes=_attributes(options))  # fmt: skip
     if where.hierarchy.version != 1:
         return rootfs.Mount("cgroup2", target, options.flags, "", "cgroup")
     names = sorted(where.hierarchy.controllers)
@@ -225,7 +268,7 @@ def _devices(bundle: Bundle) -> Iterator[rootfs.Step]:
         return  # the machine's own, which has them all
     if not dev and os.path.islink(f"{bundle.root}/dev"):
         raise SandboxError(f"{bundle.root}/dev is a symbolic link, and nothing is mounted over it: refused", 1)
-    bound = bundle.ids is not None
+    bound = bundle.has("user")
     given = {each.path for each in bundle.devices}
     for name, major, minor in NODES:
         if f"/dev/{name}" not in given:

@@ -109,7 +109,7 @@ def _places(bundle: bundles.Bundle, ident: str) -> tuple[cgroup.Place, ...]:
         raise SandboxError(f"container's cgroup is not empty: {len(pids)} process(es) in {parent}/{name}", 1)
     frozen = False
     with contextlib.suppress(SandboxError, OSError):  # no freezer, or no such cgroup yet
-        frozen = freezer.read(freezer.group_in(places)).frozen
+        frozen = bool(freezer.read(freezer.group_in(places)).frozen)
     if frozen:
         raise SandboxError(f"container's cgroup is unexpectedly frozen: {parent}/{name}", 1)
     return places

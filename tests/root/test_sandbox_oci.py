@@ -236,6 +236,55 @@ def test_what_a_mount_finds(runtime: Runtime) -> None:
     assert (below / "file").exists()
 
 
+def test_what_is_read_only_or_bound(runtime: Runtime) -> None:
+    """/dev can be read-only with its devices, programs below a read-only path run, a source may be in the root."""
+    runtime.config["mounts"][1]["options"].append("ro")
+    runtime.config["mounts"] += [
+        {"destination": "/one", "type": "tmpfs", "source": "tmpfs", "options": ["noexec"]},
+        {"destination": "/two", "source": str(runtime.bundle / "rootfs/one"), "options": ["bind"]},
+    ]
+    runtime.set("linux", "readonlyPaths", value=["/bin", "/bin"])
+    runtime.set("linux", "maskedPaths", value=["/proc/version", "/proc/version"])
+    runtime.config["linux"]["namespaces"].pop()  # its own cgroups: without, they are bound
+    script = "cat /dev/null && echo read; touch /dev/x; touch /bin/x; touch /two/y; ls /one; cat /proc/self/mountinfo"
+    runtime.set("process", "args", value=["sh", "-c", script])
+    done = runtime("run", "--bundle", str(runtime.bundle), "bound")
+    first, second, *mounts = done.stdout.splitlines()
+    assert (first, second) == ("read", "y")
+    assert [line.partition(": ")[2] for line in done.stderr.splitlines()] == [
+        "/dev/x: Read-only file system", "/bin/x: Read-only file system"]  # fmt: skip
+    options = {line.split()[4]: line.split()[5] for line in mounts}
+    assert len([line for line in mounts if line.split()[4] in ("/bin", "/proc/version")]) == 2
+    assert "noexec" not in options["/bin"]
+    assert all("nosuid" in flags for path, flags in options.items() if path.startswith("/sys/fs/cgroup"))
+
+
+def test_another_containers_users(runtime: Runtime) -> None:
+    """A container can live in the user namespace of another and in its other namespaces; exec writes into a pipe."""
+    outside = 1_900_000_000
+    ids = [{"containerID": 0, "hostID": outside, "size": 65536}]
+    runtime.config["linux"].update(uidMappings=ids, gidMappings=ids)
+    runtime.config["linux"]["namespaces"].append({"type": "user"})
+    os.chown(runtime.bundle / "rootfs", outside, outside)
+    create(runtime, "owner")
+    pid = runtime.state("owner")["pid"]
+    joined = [{"type": kind, "path": f"/proc/{pid}/ns/{name}"} for kind, name in (
+        ("user", "user"), ("pid", "pid"), ("network", "net"), ("ipc", "ipc"), ("uts", "uts"))]  # fmt: skip
+    for key in ("uidMappings", "gidMappings", "resources"):
+        runtime.config["linux"].pop(key)
+    runtime.set("linux", "namespaces", value=[{"type": "mount"}, {"type": "cgroup"}, *joined])
+    runtime.config.pop("hostname")
+    create(runtime, "guest")
+    runtime("start", "guest")
+    guest = runtime.state("guest")["pid"]
+    wait_for_program(guest, b"sleep")
+    assert sandboxing.status(guest, "Uid").split() == [str(outside)] * 4
+    for one in joined:
+        assert os.stat(f"/proc/{guest}/ns/{one['path'].rpartition('/')[2]}").st_ino == os.stat(one["path"]).st_ino
+    command = [*SANDBOX, "oci", "--root", str(runtime.directory / "root"), "exec", "guest", "id", "-u"]
+    assert subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout == b"0\n"
+
+
 def test_what_is_not_there(runtime: Runtime) -> None:
     """No /proc: it starts; a capability that no kernel has: it is left out, and said; /dev as a link: it is refused."""
     runtime.set("mounts", value=[])
@@ -445,6 +494,18 @@ def test_hooks(runtime: Runtime) -> None:
     assert told == [["prestart", "creating"], ["createRuntime", "creating"],
                     ["createContainer", "created"], ["poststart", "running"],
                     ["poststop", "stopped"]]  # fmt: skip
+    runtime.set("process", "args", value=["true"])
+    # In the container: its environment, and the filter of its calls.
+    script = "test $HOME$PATH = //bin"
+    runtime.set("hooks", value={"startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]})
+    runtime("run", "--bundle", str(runtime.bundle), "inside")
+    runtime.set("linux", "seccomp", value={"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["unshare"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}]})  # fmt: skip
+    runtime.set("hooks", value={"startContainer": [{"path": "/bin/unshare", "args": ["unshare", "-m", "true"]}]})
+    bound = runtime("run", "--bundle", str(runtime.bundle), "bound", check=False)
+    assert bound.returncode == 1
+    assert "hook startContainer /bin/unshare: exit code 1: unshare: " in bound.stderr
+    runtime.config["linux"].pop("seccomp")
     runtime.set("hooks", value={"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", "echo no >&2; exit 3"]}]})
     failed = create(runtime, "failed", check=False)
     assert "hook createRuntime /bin/sh: exit code 3: no" in failed.stderr
@@ -453,7 +514,7 @@ def test_hooks(runtime: Runtime) -> None:
     runtime.set("hooks", value={"poststart": [{"path": "/bin/grep", "args": none}]})
     runtime.set("process", "args", value=["true"])
     runtime("run", "--bundle", str(runtime.bundle), "unblocked")
-    assert os.listdir(runtime.directory / "root") == []
+    assert os.listdir(runtime.directory / "root") == ["~"]  # where filters are
 
 
 def test_a_terminal_is_sent_to_the_console_socket(runtime: Runtime) -> None:
@@ -502,7 +563,7 @@ def test_a_terminal_is_sent_to_the_console_socket(runtime: Runtime) -> None:
         (("linux", "rootfsPropagation"), "shared", "rootfsPropagation 'shared' is not supported"),
         (("linux", "resources"), {"blockIO": {"leafWeight": 5}}, "blockIO.leafWeight is not supported"),
         (("process", "scheduler"), {"policy": "SCHED_FIFO"}, "process.scheduler: Invalid argument"),
-        (("linux", "resources"), {"unified": {"memory.high": "x"}}, "memory.high"),
+        (("linux", "resources"), {"unified": {"memory/high": "x"}}, "linux.resources.unified"),
     ],
 )
 def test_what_cannot_be_made(runtime: Runtime, path: tuple[str, ...], value: object, text: str) -> None:
