@@ -76,7 +76,7 @@ def _mounted(root: Root, own: int, users: Users) -> Root:
 
 def _opened(step: Step, own: int) -> Step:
     """Return a bind mount with its source in hand; other steps as they are."""
-    if not isinstance(step, Bind):
+    if not isinstance(step, Bind) or step.tree >= 0:
         return step
     try:
         if step.idmap:

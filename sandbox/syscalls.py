@@ -316,14 +316,15 @@ def set_mount_attributes(fd: int, attributes: int, *, recursive: bool) -> None:
     _check(_mount_setattr(number, fd, b"", flags, ctypes.addressof(attr), ctypes.sizeof(attr)), "mount_setattr")
 
 
-def idmap_mount(tree: int, user_namespace: int) -> None:
+def idmap_mount(tree: int, user_namespace: int, *, recursive: bool = False) -> None:
     """Let files of what clone_mount() returned belong to the ids that a user namespace maps theirs to (Linux 5.12).
 
     EINVAL: the filesystem cannot do that.
     """
     attr = _MountAttr(MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
     number = _number("mount_setattr")
-    result = _mount_setattr(number, tree, b"", AT_EMPTY_PATH, ctypes.addressof(attr), ctypes.sizeof(attr))
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    result = _mount_setattr(number, tree, b"", flags, ctypes.addressof(attr), ctypes.sizeof(attr))
     _check(result, "mount_setattr")
 
 

@@ -40,12 +40,13 @@ class Namespace(Value):
 
 
 class Mount(Value):
-    """One of `mounts`, as it is written."""
+    """One of `mounts`, as it is written; `ids` say whose its files are instead."""
 
     destination: str
     kind: str
     source: str
     options: tuple[str, ...]
+    ids: IdMap | None = None
 
 
 class Device(Value):
@@ -210,7 +211,10 @@ def _mount(entry: Reader) -> Mount:
         destination = f"/{destination}"
     if ".." in destination.split("/"):
         raise SandboxError(f"config.json: {entry.where}.destination {destination!r} holds '..'", 1)
-    return Mount(destination, entry.text("type"), entry.text("source"), entry.texts("options"))
+    ids = _ranges(entry)
+    if bool(ids[0]) != bool(ids[1]):
+        raise entry.wrong("uidMappings", "and gidMappings go together")
+    return Mount(destination, entry.text("type"), entry.text("source"), entry.texts("options"), ids if ids[0] else None)
 
 
 def _namespaces(linux: Reader) -> tuple[Namespace, ...]:
@@ -231,10 +235,14 @@ def _ids(linux: Reader) -> IdMap | None:
     """Return the map of a new user namespace, which has to have one; for an existing one it says nothing new."""
     if not any(one.kind == "user" and not one.path for one in _namespaces(linux)):
         return None
-    uids, gids = (tuple(map(_range, linux.objects(key))) for key in ("uidMappings", "gidMappings"))
-    if not uids or not gids:
+    ids = _ranges(linux)
+    if not all(ids):
         raise SandboxError("config.json: linux.namespaces: a new user namespace needs uidMappings and gidMappings", 1)
-    return IdMap(uids, gids)
+    return ids
+
+
+def _ranges(entry: Reader) -> IdMap:
+    return IdMap(*(tuple(map(_range, entry.objects(key))) for key in ("uidMappings", "gidMappings")))
 
 
 def _range(entry: Reader) -> IdRange:

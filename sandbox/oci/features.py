@@ -6,7 +6,8 @@ from typing import Any
 
 from sandbox.capabilities import NAMES
 from sandbox.oci.bundle import HOOKS, KINDS
-from sandbox.oci.options import COPY_UP, FLAGS, PRIVATE
+from sandbox.oci.options import COPY_UP, FLAGS, IDMAPS, PRIVATE, RECURSIVE
+from sandbox.oci.scheduling import MODE_FLAGS, MODES
 
 __all__ = ["features"]
 
@@ -17,7 +18,7 @@ def features() -> dict[str, Any]:
         "ociVersionMin": "1.0.0",
         "ociVersionMax": "1.2.0",
         "hooks": list(HOOKS),
-        "mountOptions": sorted({*FLAGS, *PRIVATE, COPY_UP}),
+        "mountOptions": sorted({*FLAGS, *PRIVATE, *RECURSIVE, *IDMAPS, COPY_UP}),
         "linux": {
             "namespaces": sorted(KINDS),
             "capabilities": [f"CAP_{name}" for name in NAMES],
@@ -29,6 +30,9 @@ def features() -> dict[str, Any]:
                 "operators": [f"SCMP_CMP_{name}" for name in ("EQ", "GE", "GT", "LE", "LT", "MASKED_EQ", "NE")],
                 "archs": ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64"],
             },
+            "memoryPolicy": {"modes": list(MODES), "flags": list(MODE_FLAGS)},
+            "mountExtensions": {"idmap": {"enabled": True}},
+            "netDevices": {"enabled": False},
             "apparmor": {"enabled": False},
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},

@@ -20,7 +20,7 @@ from sandbox.syscalls import (
     MS_STRICTATIME,
 )
 
-__all__ = ["COPY_UP", "FLAGS", "PRIVATE", "Options", "parse_options"]
+__all__ = ["COPY_UP", "FLAGS", "IDMAPS", "PRIVATE", "RECURSIVE", "Options", "parse_options"]
 
 MS_SYNCHRONOUS, MS_MANDLOCK, MS_DIRSYNC, MS_NOATIME, MS_NODIRATIME = 0x10, 0x40, 0x80, 0x400, 0x800
 # Name: bits that are set, bits that are cleared.
@@ -52,24 +52,31 @@ FLAGS = {
 }
 # Nothing of a container's mounts goes out; what a slave is told of comes in.
 PRIVATE = frozenset({"private", "rprivate", "slave", "rslave", "unbindable", "runbindable"})
-REFUSED = frozenset(
-    {"shared", "rshared", "remount", "idmap", "ridmap", "copy-symlink", "src-nofollow", "dest-nofollow"}
-)
+REFUSED = frozenset({
+    "shared", "rshared", "remount", "copy-symlink", "src-nofollow", "dest-nofollow", "rrw", "rsuid", "rdev", "rexec",
+    "rnoatime", "ratime", "rnodiratime", "rdiratime", "rrelatime", "rnorelatime", "rstrictatime", "rnostrictatime",
+    "rsymfollow", "rnosymfollow",
+})  # fmt: skip
+# Of a bind mount and all below it.
+RECURSIVE = {"rro": MS_RDONLY, "rnosuid": MS_NOSUID, "rnodev": MS_NODEV, "rnoexec": MS_NOEXEC}
 COPY_UP = "tmpcopyup"
+IDMAPS = ("idmap", "ridmap")
 
 
 class Options(NamedTuple):
-    """MS_* flags, what the filesystem itself reads, and what is neither."""
+    """MS_* flags, what the filesystem itself reads, and what is neither; `recursive` are flags of all below it too."""
 
     flags: int
     data: str
-    propagation: str
-    copy_up: bool
+    propagation: str = ""
+    copy_up: bool = False
+    recursive: int = 0
+    idmap: str = ""
 
 
 def parse_options(options: Iterable[str], where: str) -> Options:
     """Sort the options of a mount; SandboxError for one that cannot be kept."""
-    flags, data, propagation, copy_up = 0, [], "", False
+    flags, data, propagation, copy_up, recursive, idmap = 0, [], "", False, 0, ""
     for option in options:
         if option in FLAGS:
             wanted, unwanted = FLAGS[option]
@@ -80,6 +87,10 @@ def parse_options(options: Iterable[str], where: str) -> Options:
             propagation = option
         elif option == COPY_UP:
             copy_up = True
+        elif option in RECURSIVE:
+            recursive |= RECURSIVE[option]
+        elif option in IDMAPS:
+            idmap = option
         else:
             data.append(option)
-    return Options(flags, ",".join(data), propagation, copy_up)
+    return Options(flags, ",".join(data), propagation, copy_up, recursive, idmap)

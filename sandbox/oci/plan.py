@@ -5,23 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-from sandbox import capabilities, cgroup, init, lxcfs, rootfs, syscalls
+from sandbox import capabilities, cgroup, init, rootfs, syscalls
 from sandbox.attributes import IPC_SYSCTLS, RESOURCES, Attributes, Ulimit, load
-from sandbox.devices import NODES
 from sandbox.errors import SandboxError
 from sandbox.idmap import of_process
 from sandbox.oci import resources, scheduling
-from sandbox.oci.bundle import Bundle, Mount, Namespace
-from sandbox.oci.options import Options, parse_options
+from sandbox.oci.bundle import Bundle, Namespace
+from sandbox.oci.mounts import steps_of
 from sandbox.oci.process import Process
 from sandbox.overlays import Root
 from sandbox.privileges import Rights
 from sandbox.seccomp.filters import filter_of
 from sandbox.sharing import Joined, Sharing
-from sandbox.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC
+from sandbox.syscalls import MS_BIND, MS_REC
 from sandbox.userns import Users
 
 __all__ = ["launch_of", "program_of"]
@@ -40,13 +38,6 @@ FLAGS = {
 SYSCTLS = {"ipc": IPC_SYSCTLS, "network": frozenset[str](), "uts": frozenset({"kernel.domainname"})}
 FOLDERS = {"ipc": ("fs.mqueue.",), "network": ("net.",), "uts": ()}
 NAMESPACE_FILES = {"ipc": "ipc", "network": "net", "uts": "uts"}
-KERNELS_OWN = ("/proc", "/sys", "/dev")
-# What may be bound over the kernel's own files, as in runc (rootfs_linux.go): /proc itself, and what lxcfs tells.
-OVER_PROC = ("/proc", *(f"/{path}" for path in lxcfs.FILES), "/proc/net/dev")
-# What a bind mount can be told beside ro: MOUNT_ATTR_* of mount_setattr(2).
-ATTRIBUTES = {MS_NOSUID: 2, MS_NODEV: 4, MS_NOEXEC: 8}
-# What stands there in every container; a privileged one is given the machine's own.
-PLACED = ("/dev/ptmx", "/dev/console")
 
 
 def launch_of(
@@ -66,7 +57,7 @@ def launch_of(
         new_namespaces=sum(FLAGS[one.kind] for one in bundle.namespaces if not one.path and one.kind != "user"),
         users=_users(bundle),
         root=Root(rootfs.Mount("", bundle.root, MS_BIND | MS_REC, "", bundle.root)),
-        mounts=tuple(_steps(bundle, places)),
+        mounts=tuple(steps_of(bundle, places)),
         shared=tuple(Joined(_open_namespace(one.path, one.kind), FLAGS[one.kind]) for one in joined),
         sharing=_clocks(bundle),
         hostname=bundle.hostname,
@@ -180,101 +171,3 @@ def _ulimit(name: str, soft: int, hard: int) -> Ulimit:
         raise SandboxError(f"config.json: process.rlimits: unknown {name}", 1)
     # The kernel's "none" is the largest unsigned number, here as in JSON.
     return Ulimit(plain, *(-1 if number >= 1 << 63 else number for number in (soft, hard)))
-
-
-def _steps(bundle: Bundle, places: Sequence[cgroup.Place]) -> Iterator[rootfs.Step]:
-    for mount in bundle.mounts:
-        options = parse_options(mount.options, mount.destination)
-        if mount.kind == "cgroup" or (mount.kind == "cgroup2" and not mount.source.startswith("/")):
-            yield from _cgroups(mount.destination, options, places, own=bundle.has("cgroup"))
-        elif options.flags & MS_BIND:
-            yield _bind(bundle, mount, options)
-        else:
-            if _is_dev(mount):
-                options = options._replace(flags=options.flags & ~MS_RDONLY)  # what is in it comes first
-            plain = f"{mount.destination}/".startswith(tuple(f"{path}/" for path in KERNELS_OWN))
-            if options.copy_up:
-                if mount.kind != "tmpfs":
-                    raise SandboxError(f"config.json: mount {mount.destination}: only a tmpfs copies up", 1)
-                import sandbox.filling  # noqa: F401, PLC0415  from the fork on nothing is imported
-            yield rootfs.Mount(mount.kind, mount.destination, options.flags, options.data, mount.source, plain,
-                               options.copy_up)  # fmt: skip
-    yield from _devices(bundle)
-    if any(_is_dev(mount) and parse_options(mount.options, "").flags & MS_RDONLY for mount in bundle.mounts):
-        yield rootfs.ReadOnly("/dev")
-    yield from (rootfs.ReadOnly(path) for path in dict.fromkeys(bundle.readonly))
-    yield from (rootfs.Mask(path) for path in dict.fromkeys(bundle.masked))
-
-
-def _is_dev(mount: Mount) -> bool:
-    return mount.destination == "/dev" and mount.kind == "tmpfs"
-
-
-def _bind(bundle: Bundle, mount: Mount, options: Options) -> rootfs.Bind:
-    source = os.path.join(bundle.directory, mount.source)
-    # What an earlier mount brings into the root is not there yet.
-    if not os.path.lexists(source) and not os.path.normpath(source).startswith(f"{bundle.root}/"):
-        raise SandboxError(f"config.json: mount {mount.destination}: {source}: no such file or directory", 1)
-    if mount.destination == "/proc" and not os.path.samefile(source, "/proc"):
-        # What is written to /proc to give up rights would go into another's files (CVE-2019-19921).
-        raise SandboxError(f"config.json: mount /proc: {source} is another directory: refused", 1)
-    read_only, below = bool(options.flags & MS_RDONLY), bool(options.flags & MS_REC)
-    return rootfs.Bind(
-        source,
-        mount.destination,
-        read_only,
-        own=mount.destination in OVER_PROC or f"{mount.destination}/".startswith("/sys/"),
-        below=below,
-        read_only_below=False,
-        propagation=options.propagation,
-        attributes=_attributes(options),
-    )
-
-
-def _attributes(options: Options) -> int:
-    return sum(bit for flag, bit in ATTRIBUTES.items() if options.flags & flag)
-
-
-def _cgroups(target: str, options: Options, places: Sequence[cgroup.Place], *, own: bool) -> Iterator[rootfs.Step]:
-    """Yield the container's cgroups: a new mount shows them as "/" in a namespace of their own, a bind without one."""
-    if len(places) == 1 and places[0].hierarchy.version != 1:
-        yield _cgroup(places[0], target, options, own=own)
-        return
-    yield rootfs.Mount("tmpfs", target, options.flags & ~MS_RDONLY, "mode=755", "tmpfs")
-    for where in places:
-        names = os.path.basename(where.hierarchy.mountpoint)
-        yield _cgroup(where, f"{target}/{names}", options, own=own)
-        for alias in sorted(where.hierarchy.controllers - {names}) if "," in names else ():
-            yield rootfs.Link(f"{target}/{alias}", names)
-    if options.flags & MS_RDONLY:
-        yield rootfs.ReadOnly(target)
-
-
-def _cgroup(where: cgroup.Place, target: str, options: Options, *, own: bool) -> rootfs.Step:
-    if not own:
-        return rootfs.Bind(where.directory, target, bool(options.flags & MS_RDONLY), own=True,
-                           attributes=_attributes(options))  # fmt: skip
-    if where.hierarchy.version != 1:
-        return rootfs.Mount("cgroup2", target, options.flags, "", "cgroup")
-    names = sorted(where.hierarchy.controllers)
-    data = ",".join(["none", *names] if names[0].startswith("name=") else names)
-    return rootfs.Mount("cgroup", target, options.flags, data, "cgroup")
-
-
-def _devices(bundle: Bundle) -> Iterator[rootfs.Step]:
-    """Yield the nodes that every container has, those of the bundle, and the links beside them."""
-    dev = [mount for mount in bundle.mounts if mount.destination == "/dev"]
-    if dev and {"bind", "rbind"} & {dev[-1].kind, *dev[-1].options}:
-        return  # the machine's own, which has them all
-    if not dev and os.path.islink(f"{bundle.root}/dev"):
-        raise SandboxError(f"{bundle.root}/dev is a symbolic link, and nothing is mounted over it: refused", 1)
-    bound = bundle.has("user")
-    given = {each.path for each in bundle.devices}
-    for name, major, minor in NODES:
-        if f"/dev/{name}" not in given:
-            yield rootfs.Node(f"/dev/{name}", stat.S_IFCHR, major, minor, bind=bound)
-    for each in bundle.devices:
-        if each.path not in PLACED:
-            yield rootfs.Node(each.path, each.kind, each.major, each.minor, each.mode, bind=bound, owner=each.owner)
-    for path, text in rootfs.LINKS:
-        yield rootfs.Link(path, text)

@@ -13,6 +13,7 @@ import os
 import pwd
 import re
 import shutil
+import stat
 import time
 from typing import Any
 
@@ -123,6 +124,7 @@ class Records:
         """Reserve an id; SandboxError when it is taken or none."""
         directory = self._directory(ident)
         os.makedirs(self.root, mode=0o700, exist_ok=True)
+        self._check_owner()
         try:
             os.mkdir(directory, 0o700)
         except FileExistsError:
@@ -135,6 +137,7 @@ class Records:
     def load(self, ident: str) -> Record:
         """Return a container; SandboxError when there is none."""
         directory = self._directory(ident)
+        self._check_owner()
         try:
             with open(f"{directory}/state.json", encoding="utf-8") as file:
                 state = json.load(file)
@@ -152,6 +155,15 @@ class Records:
                 with contextlib.suppress(SandboxError):
                     found.append(self.load(name))
         return found
+
+    def _check_owner(self) -> None:
+        """Refuse a root that others can write: what they say of processes and cgroups would be believed."""
+        try:
+            found = os.stat(self.root)
+        except OSError:
+            return
+        if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise SandboxError(f"--root {self.root}: others can write there: it has to be ours alone", 1)
 
     def _directory(self, ident: str) -> str:
         if not ID.fullmatch(ident) or ident in (".", ".."):

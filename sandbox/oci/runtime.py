@@ -208,7 +208,7 @@ def delete(records: Records, ident: str, *, force: bool) -> None:
         try:
             hooks.run("poststop", (hook,), told)
         except SandboxError as error:  # as the specification wants it: a warning
-            complain(error)
+            complain(SandboxError(f"warning: {error}"))
 
 
 def processes(records: Records, ident: str) -> list[int]:

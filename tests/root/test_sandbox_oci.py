@@ -259,6 +259,40 @@ def test_what_is_read_only_or_bound(runtime: Runtime) -> None:
     assert all("nosuid" in flags for path, flags in options.items() if path.startswith("/sys/fs/cgroup"))
 
 
+def test_a_root_of_others(runtime: Runtime) -> None:
+    """Where others can write there is no state of ours: what they wrote would be killed and removed."""
+    root = runtime.directory / "root"
+    root.mkdir()
+    for mode, owner in ((0o777, 0), (0o770, 0), (0o700, 5)):
+        root.chmod(mode)
+        os.chown(root, owner, 0)
+        for words in (("create", "--bundle", str(runtime.bundle), "x"), ("delete", "x"), ("state", "x")):
+            done = runtime(*words, check=False)
+            assert (done.returncode, "others can write there" in done.stderr) == (1, True), done.stderr
+    os.chown(root, 0, 0)
+    assert os.listdir(root) == []
+
+
+def test_files_that_belong_to_others(runtime: Runtime) -> None:
+    """An idmapped mount shows its files as other users'; what is recursive holds below the mount too."""
+    source = runtime.directory / "source"
+    (source / "below").mkdir(parents=True)
+    os.chown(source, 5, 5)
+    ids = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    runtime.config["mounts"] += [
+        {"destination": "/one", "source": str(source), "options": ["bind"], "uidMappings": ids, "gidMappings": ids},
+        {"destination": "/t", "type": "tmpfs", "source": "tmpfs"},
+        {"destination": "/t/x", "type": "tmpfs", "source": "tmpfs"},
+        {"destination": "/two", "source": str(runtime.bundle / "rootfs/t"), "options": ["rbind", "rro"]},
+    ]  # fmt: skip
+    runtime.set("process", "args", value=["sh", "-c", "stat -c %u:%g /one; touch /t/x/a; touch /two/x/b"])
+    done = runtime("run", "--bundle", str(runtime.bundle), "mapped", check=False)
+    assert done.stdout == "100005:100005\n"
+    assert done.stderr == "touch: /two/x/b: Read-only file system\n"
+    runtime.config["mounts"][-1]["options"] = ["bind", "idmap"]
+    assert "idmap: which ids, neither" in create(runtime, "mapped", check=False).stderr
+
+
 def test_another_containers_users(runtime: Runtime) -> None:
     """A container can live in the user namespace of another and in its other namespaces; exec writes into a pipe."""
     outside = 1_900_000_000
