@@ -47,6 +47,7 @@ def steps_of(bundle: Bundle, places: Sequence[cgroup.Place]) -> Iterator[rootfs.
                                options.copy_up)  # fmt: skip
     yield from _devices(bundle)
     if any(_is_dev(mount) and parse_options(mount.options, "").flags & MS_RDONLY for mount in bundle.mounts):
+        yield rootfs.Node("/dev/console", stat.S_IFREG, 0, 0, 0o600)  # what a terminal is bound to
         yield rootfs.ReadOnly("/dev")
     yield from (rootfs.ReadOnly(path) for path in dict.fromkeys(bundle.readonly))
     yield from (rootfs.Mask(path) for path in dict.fromkeys(bundle.masked))
