@@ -7,25 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TypeVar
 
 from inspector import schema
-from inspector.findings import findings
-from inspector.kernel.cgroups import ancestors
-from inspector.kernel.controllers import Cpu, Cpuset, CpuUsage, Freezer, Io, Memory, Pids, Pressure
-from inspector.kernel.mounts import Mount, overlay_layers
-from inspector.kernel.process import CLOCK_TICKS
-from inspector.limits import limits_of
-from inspector.model import Container, Observation, Process, ProcessDetail
-from inspector.rates import Interval, grown
+from inspector.entry import Sharers, entry_of
+from inspector.model import Observation
+from inspector.rates import Interval
 
-__all__ = ["document", "network_sharers", "rootfs_of"]
+__all__ = ["document", "network_sharers"]
 
 NOTHING_KNOWN: Mapping[str, schema.Container] = MappingProxyType({})
-
-R = TypeVar("R", Cpu, CpuUsage, Freezer, Io, Memory, Pids, Pressure)
-Sharers = Mapping[int, list[tuple[str, str]]]
-MOST_SHARERS = 20  # names of a network namespace: each of a thousand in one would tell of all the others
 
 
 def document(
@@ -54,24 +44,10 @@ def document(
             if after.own.inside_container
             else None,
         },
-        "containers": [known.get(one.id) or _Writer(interval, one, sharers).container() for one in after.containers],
+        "containers": [known.get(one.id) or entry_of(interval, one, sharers) for one in after.containers],
         "problems": list(after.problems),
         "denied": after.denied,
         "denied_files": after.denied_files,
-    }
-
-
-def rootfs_of(root: Mount | None, merged: str | None) -> schema.Rootfs:
-    """Describe the mount that is a process's "/"; `merged` is the whole of an overlay, as the host has it mounted."""
-    layers = overlay_layers(root) if root else None
-    return {
-        "type": root.fstype if root else None,
-        "source": root.source if root else None,
-        "read_only": root.read_only if root else None,
-        "lower": list(layers.lower) if layers else [],
-        "upper": layers.upper if layers else None,
-        "work": layers.work if layers else None,
-        "merged": merged if layers else None,
     }
 
 
@@ -103,240 +79,3 @@ def network_sharers(after: Observation) -> dict[int, list[tuple[str, str]]]:
         if inode is not None:
             sharers.setdefault(inode, []).append((one.id, one.name))
     return sharers
-
-
-class _Writer:
-    """Writes one container's part of the document."""
-
-    def __init__(self, interval: Interval, one: Container, sharers: Sharers) -> None:
-        self.interval = interval
-        self.after = interval.after
-        self.one = one
-        self.sharers = sharers
-        self.pressure = self.read("pressure", Pressure)
-        self.limits = limits_of(
-            self.after.readings, one.cgroups, self.after.located, self.after.own.true_roots, self.after.system.cpus
-        )
-
-    def container(self) -> schema.Container:
-        one, leader = self.one, self.one.leader
-        frozen = self.read("freezer", Freezer)
-        document: schema.Container = {
-            "id": one.id,
-            "name": one.name,
-            "kind": one.kind,
-            "runtime": one.runtime,
-            "image": one.image,
-            "labels": dict(one.labels),
-            "parent": one.parent,
-            "pod": one.pod,
-            "created_at": self.created_at(),
-            "started_at": self.started_at(leader.process) if leader else None,
-            "state": "paused" if frozen.frozen else "hollow" if one.id in self.after.hollow else "running",
-            "pid": leader.process.pid if leader else None,
-            "members": len(one.members),
-            "evidence": list(one.evidence),
-            "cgroups": dict(one.cgroups),
-            "namespaces": dict(leader.namespaces) if leader else {},
-            "cpu": self.cpu(),
-            "memory": self.memory(),
-            "pids": self.pids(),
-            "io": self.io(),
-            "network": self.network(),
-            "rootfs": self.rootfs(),
-            "findings": [],
-            "processes": self.processes(),
-        }
-        document["findings"] = findings(document, self.after.own.namespaces, self.after.hollow.get(one.id))
-        return document
-
-    def path(self, resource: str) -> str | None:
-        """Return the container's own cgroup for a resource, None where it shares one."""
-        return self.one.cgroups.get(resource) if resource in self.one.owned else None
-
-    def read(self, resource: str, kind: type[R]) -> R:
-        """Return the container's own reading of a resource: all None where it has none."""
-        reading = self.after.readings.get((resource, self.path(resource) or ""))
-        return reading if isinstance(reading, kind) else kind()
-
-    def created_at(self) -> float | None:
-        started = self.started_at(self.one.leader.process) if self.one.leader else None
-        told = self.one.created_at
-        # A file may say anything, but nothing runs before it was created.
-        return started if told is None else told if started is None else min(told, started)
-
-    def started_at(self, process: Process) -> float | None:
-        boot = self.after.system.boot_time
-        return boot + process.starttime_ticks / CLOCK_TICKS if boot is not None else None
-
-    def cpu(self) -> schema.Cpu:
-        usage, cpu, limit = self.read("cpuacct", CpuUsage), self.read("cpu", Cpu), self.limits["cpu"]
-        own = self.path("cpuacct")
-        user, system = (self.interval.per_second("cpuacct", own, name) for name in ("user_us", "system_us"))
-        cores = _millionth(self.interval.per_second("cpuacct", own, "usage_us"))
-        user, system = _millionth(user), _millionth(system)
-        seconds = [_millionth(value) for value in (usage.usage_us, usage.user_us, usage.system_us)]
-        if own is None:
-            seconds = self.member_seconds()
-            rates = self.interval.member_cores(self.one.id)
-            user, system = rates or (None, None)
-            cores = sum(rates) if rates else None
-        throttled, inherited, by = self.throttling()
-        pressure = self.pressure
-        return {
-            "source": "processes" if own is None else "cgroup",
-            "cpuset": self.cpuset(),
-            "usage_seconds": seconds[0],
-            "user_seconds": seconds[1],
-            "system_seconds": seconds[2],
-            "usage_cores": cores,
-            "user_cores": user,
-            "system_cores": system,
-            "quota_us": cpu.quota_us,
-            "period_us": cpu.period_us,
-            "burst_us": cpu.burst_us,
-            "weight": cpu.weight,
-            "limit_cores": limit.value,
-            "limit_set_by": limit.set_by,
-            "limit_ratio": _ratio(cores, limit.value),
-            "periods": cpu.periods,
-            "throttled_periods": cpu.throttled_periods,
-            "throttled_seconds": _millionth(cpu.throttled_us),
-            "throttled_ratio": throttled,
-            "throttled_by": by,
-            "inherited_throttled_ratio": inherited,
-            "pressure_some_seconds": _millionth(pressure.cpu_some_us),
-            "pressure_some_ratio": self.stalled("cpu_some_us"),
-        }
-
-    def member_seconds(self) -> list[float | None]:
-        tally = self.after.tallies.get(self.one.id)
-        if tally is None:
-            return [None, None, None]
-        user, system = (sum(ticks[side] for ticks in tally.ticks.values()) / CLOCK_TICKS for side in (0, 1))
-        return [user + system, user, system]
-
-    def cpuset(self) -> str | None:
-        """Return the CPUs of the nearest cgroup that says: v2 need not enable the controller all the way down."""
-        above = (self.after.readings.get(("cpuset", path)) for path in ancestors(self.one.cgroups.get("cpuset", "/")))
-        return next((one.cpus for one in above if isinstance(one, Cpuset) and one.cpus), None)
-
-    def throttling(self) -> tuple[float | None, float | None, str | None]:
-        """Return the share of periods throttled by the own quota, by the worst ancestor's, and who throttles most."""
-        path = self.one.cgroups.get("cpu", "")
-        quotas = [place for place, quota in self.limits["cpu"].chain if quota is not None]
-        ratio = self.interval.ratio
-        shares = [(above, ratio("throttled_periods", "periods", "cpu", above)) for above in quotas]
-        ratios = {above: share for above, share in shares if share is not None}
-        own = ratios.get(path) if "cpu" in self.one.owned else None
-        inherited = max((ratio for above, ratio in ratios.items() if own is None or above != path), default=None)
-        worst = max(ratios, key=lambda above: ratios[above], default=None)
-        return own, inherited, worst if worst is not None and ratios[worst] > 0 else None
-
-    def stalled(self, name: str) -> float | None:
-        share = _millionth(self.interval.per_second("pressure", self.path("pressure"), name))
-        return None if share is None else min(1.0, share)
-
-    def memory(self) -> schema.Memory:
-        memory, limit, pressure = self.read("memory", Memory), self.limits["memory"], self.pressure
-        own = self.path("memory") is not None
-        tally = self.after.tallies.get(self.one.id)
-        anon = memory.anon_bytes if own else tally.anon_bytes if tally else None
-        working_set = memory.working_set_bytes if own else anon
-        return {
-            "source": "cgroup" if own else "processes",
-            "usage_bytes": memory.usage_bytes,
-            "working_set_bytes": working_set,
-            "anon_bytes": anon,
-            "file_bytes": memory.file_bytes,
-            "unreclaimable_bytes": memory.unreclaimable_bytes,
-            "swap_bytes": memory.swap_bytes,
-            "limit_bytes": None if limit.value is None else int(limit.value),
-            "limit_set_by": limit.set_by,
-            "limit_ratio": _ratio(working_set, limit.value),
-            "own_limit_bytes": memory.limit_bytes,
-            "oom_kills": memory.oom_kills,
-            "limit_hits": memory.limit_hits,
-            "peak_bytes": memory.peak_bytes,
-            "pressure_some_seconds": _millionth(pressure.memory_some_us),
-            "pressure_full_seconds": _millionth(pressure.memory_full_us),
-            "pressure_some_ratio": self.stalled("memory_some_us"),
-            "pressure_full_ratio": self.stalled("memory_full_us"),
-        }
-
-    def pids(self) -> schema.Pids:
-        limit, tally = self.limits["pids"], self.after.tallies.get(self.one.id)
-        current = self.read("pids", Pids).current
-        return {
-            "current": tally.threads if current is None and tally else current,
-            "limit": None if limit.value is None else int(limit.value),
-            "limit_set_by": limit.set_by,
-        }
-
-    def io(self) -> schema.Io:
-        io, pressure, path = self.read("io", Io), self.pressure, self.path("io")
-        return {
-            "read_bytes": io.read_bytes,
-            "write_bytes": io.write_bytes,
-            "read_bytes_per_second": self.interval.per_second("io", path, "read_bytes"),
-            "write_bytes_per_second": self.interval.per_second("io", path, "write_bytes"),
-            "pressure_some_seconds": _millionth(pressure.io_some_us),
-            "pressure_some_ratio": self.stalled("io_some_us"),
-        }
-
-    def network(self) -> schema.Network:
-        inode = self.one.leader.namespaces.get("net") if self.one.leader else None
-        own = self.after.own
-        shared = None if inode is None or own.inside_container else inode == own.namespaces.get("net")
-        interfaces = [one for one in self.after.interfaces.get(inode or 0, ()) if one.name != "lo"]
-        known = inode in self.after.interfaces
-        received, sent = self.interval.traffic(inode)
-        sharers = self.sharers.get(inode or 0, [])
-        return {
-            "shared_with_host": shared,
-            "shared_with": [name for key, name in sharers[: MOST_SHARERS + 1] if key != self.one.id][:MOST_SHARERS],
-            "shared_with_count": max(0, len(sharers) - (self.one.kind == "container")),
-            "receive_bytes": sum(one.receive_bytes for one in interfaces) if known else None,
-            "transmit_bytes": sum(one.transmit_bytes for one in interfaces) if known else None,
-            "receive_bytes_per_second": received,
-            "transmit_bytes_per_second": sent,
-        }
-
-    def rootfs(self) -> schema.Rootfs:
-        root = self.one.leader.root if self.one.leader and self.one.kind != "cgroup" else None
-        layers = overlay_layers(root) if root else None
-        # Where every runtime mounts it; whether the host sees it there, nsinspect looks up.
-        return rootfs_of(root, layers.upper.rpartition("/")[0] + "/merged" if layers and layers.upper else None)
-
-    def processes(self) -> list[schema.ProcessRow] | None:
-        details = self.after.processes.get(self.one.id)
-        if details is None:
-            return None
-        before = self.interval.before
-        old = {one.process.identity: one for one in (before.processes.get(self.one.id, ()) if before else ())}
-        return [self.process_row(detail, old.get(detail.process.identity)) for detail in details]
-
-    def process_row(self, detail: ProcessDetail, before: ProcessDetail | None) -> schema.ProcessRow:
-        cores = self.interval.over_time(grown(before.ticks if before else None, detail.ticks))
-        return {
-            "pid": detail.process.pid,
-            "inner_pid": detail.inner_pid,
-            "ppid": detail.process.ppid,
-            "comm": detail.process.comm,
-            "cmdline": detail.cmdline,
-            "state": detail.state,
-            "cpu_cores": None if cores is None else cores / CLOCK_TICKS,
-            "rss_bytes": detail.rss_bytes,
-            "cpu_seconds": detail.ticks / CLOCK_TICKS,
-            "threads": detail.threads,
-            "uid": detail.uid,
-            "started_at": self.started_at(detail.process),
-        }
-
-
-def _millionth(value: float | None) -> float | None:
-    return None if value is None else value / 1e6
-
-
-def _ratio(part: float | None, whole: float | None) -> float | None:
-    return None if part is None or not whole else part / whole

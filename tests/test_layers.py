@@ -46,6 +46,7 @@ PURE = (
     "inspector.findings",
     "inspector.fields",
     "inspector.document",
+    "inspector.entry",
     "inspector.still",
     "inspector.runtimes",
     "inspector.security",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from inspector.document import rootfs_of
+from inspector.entry import rootfs_of
 from inspector.kernel.controllers import Cpu, Cpuset
 from inspector.kernel.mounts import Mount, overlay_layers, root_identity, root_mount
 from inspector.kernel.namespaces import is_initial
