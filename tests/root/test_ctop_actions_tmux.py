@@ -17,6 +17,7 @@ from tests.testbed import cgroups, runtimes
 from tests.testbed.commands import Sandbox
 from tests.testbed.docker import Docker
 from tests.testbed.tmux import Tmux
+from tests.testbed.tools import need
 
 pytestmark = [
     pytest.mark.root,
@@ -29,9 +30,9 @@ KINDS = ("mnt", "uts", "ipc", "net", "pid", "cgroup", "user")
 
 
 @contextlib.contextmanager
-def ctop_of(directory: Path, name: str, root: str = "/nonexistent") -> Iterator[Tmux]:
-    """Show one container; the screen has its row when this is entered."""
-    command = f"{sys.executable} -m inspector.ctop --no-config -d 0.5 -o name,state,cpu -f name:{name}"
+def ctop_of(directory: Path, name: str, root: str = "/nonexistent", before: str = "") -> Iterator[Tmux]:
+    """Show one container, `before` being a launcher's words; the screen has its row when this is entered."""
+    command = f"{before} {sys.executable} -m inspector.ctop --no-config -d 0.5 -o name,state,cpu -f name:{name}"
     screen = Tmux(directory, command, (100, 30), CGSCOPE_ROOT=root)
     try:
         screen.wait(rf"^{name} ")
@@ -109,6 +110,23 @@ def test_a_container_of_ours(sandbox: Sandbox, tmp_path: Path) -> None:
         assert sandbox.inspect("acted")["State"]["ExitCode"] == 137
         screen.press("q", until="exit code 0")
         assert screen.is_restored()
+
+
+def test_without_capabilities(sandbox: Sandbox, tmp_path: Path) -> None:
+    """What is seen is shown, what is hidden is counted, and what cannot be done is said in a line, whole."""
+    sandbox.start("rightless", "sleep", "1000")
+    need("setpriv")
+    with ctop_of(tmp_path, "rightless", sandbox.root, "setpriv --bounding-set=-all --") as screen:
+        screen.wait(r"^\d+ process(es)? hidden: access denied \(CAP_SYS_PTRACE lifts most of that\)")
+        screen.wait(r"^rightless +running +\d+\.\d%")
+        screen.press("z", until="y/n  freeze all processes of rightless")
+        screen.press("y", until=lambda text: text.count("(CAP_SYS_PTRACE") == 2)
+        screen.press("Enter", until="INSIDE")
+        screen.wait(r"^ *\d+ .* sleep 1000$")
+        screen.press("3", until=r"namespaces: Permission denied \(needs CAP_SYS_PTRACE\)")
+        screen.press("q", until="exit code 0")
+        assert screen.is_restored()
+    assert "State:\tS" in Path(f"/proc/{sandbox.pid('rightless')}/status").read_text(encoding="utf-8")
 
 
 def test_a_signal_for_ctop_while_a_shell_is_open(sandbox: Sandbox, tmp_path: Path) -> None:
