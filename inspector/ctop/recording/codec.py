@@ -39,7 +39,7 @@ from inspector.ctop.recording.picture import (
     reordered,
 )
 from inspector.ctop.recording.prefix import END, Codes
-from inspector.ctop.recording.rounding import ROUGH, finest, rounded
+from inspector.ctop.recording.rounding import ROUGH, finest, rounded, rounded_top
 from inspector.schema import Document
 
 __all__ = ["MOST_BYTES", "Decoder", "Encoder"]
@@ -134,7 +134,7 @@ class Encoder:
             if tuple(expected) != real:
                 pairs = enumerate(zip(expected, real, strict=True))
                 fixes += [(name, place, value) for place, (one, value) in pairs if one != value]
-        top = {key: value for key, value in document.items() if key != "containers"}
+        top = rounded_top(document)
         head = _head(old.head, top)
         if fixes:
             head["x"] = fixes

@@ -8,14 +8,17 @@ from the real one, and never ahead of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from inspector.ctop.recording.columns import MICRO
 from inspector.fields import FIELDS
 
-__all__ = ["DIGITS", "ROUGH", "finest", "rounded"]
+__all__ = ["DIGITS", "ROUGH", "finest", "rounded", "rounded_top"]
 
 DIGITS = 7
+CLOCK_DIGITS, TIME_DIGITS, CORES_DIGITS = 3, 4, 4
+"""Decimals of the moment, of the interval (which rates are over), and of the machine's cores in use."""
 ROUGH = frozenset(row.name for row in FIELDS if row.kind == "counter" and row.unit in ("seconds", "bytes"))
 
 
@@ -38,3 +41,14 @@ def rounded(now: Sequence[int], before: Sequence[int], kept: Sequence[int], leas
         # What does nothing has done nothing, whatever is still to be made up for.
         found.append(base + more + step * (grown > 0 and after - base - more >= step))
     return found
+
+
+def rounded_top(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is kept of a document beside its containers."""
+    top = {key: value for key, value in document.items() if key != "containers"}
+    seconds, cores = top["interval_seconds"], top["host"]["usage_cores"]
+    top["taken_at"] = round(top["taken_at"], CLOCK_DIGITS)
+    # Never to nothing: rates are divided by it.
+    top["interval_seconds"] = seconds and (round(seconds, TIME_DIGITS) or seconds)
+    top["host"] = {**top["host"], "usage_cores": cores and round(cores, CORES_DIGITS)}
+    return top

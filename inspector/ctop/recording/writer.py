@@ -48,7 +48,7 @@ class Writer:
             try:
                 data = self._encoder.encode(document, whole=whole)
                 base = number if whole else self._base
-                row = number, base, document["taken_at"], data
+                row = number, base, self._encoder.last.head["taken_at"], data
                 self._database.execute("INSERT INTO tick VALUES (?, ?, ?, ?)", row)
                 self._database.execute("COMMIT")
             except BaseException:
