@@ -6,7 +6,7 @@ holds a resource in which version is looked up in one table.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from inspector.absence import Absence
 from inspector.kernel import cgroup_v1, cgroup_v2
@@ -95,18 +95,18 @@ class Meter:
                 sheet.close()
 
     def figures(
-        self, wanted: Mapping[Key, bool], *, counters: bool = False
+        self, wanted: Mapping[Key, bool], *, counters: bool = False, seen: Container[str] | None = None
     ) -> tuple[dict[Key, Reading], dict[Key, int]]:
         """Read resources of cgroups, in full (True) or their limits alone, and the inodes that identify them.
 
-        With `counters`, of that what is counted alone.
+        With `counters`, of that what is counted alone; but of cgroups that are `seen` not what is of detail.
         """
         if wanted != self._wanted:
             self._arrange(wanted)
         readings: dict[Key, Reading] = {}
         inodes: dict[Key, int] = {}
-        for sheet in self._sheets.values():
-            sheet.read(self._account, counters=counters)
+        for (path, _), sheet in self._sheets.items():
+            sheet.read(self._account, counters=counters, brief=seen is not None and path not in seen)
             readings.update(sheet.readings)
             inodes.update(sheet.inodes)
         return readings, inodes

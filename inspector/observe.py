@@ -45,8 +45,10 @@ class Observer:
     """Looks at one machine, tick after tick.
 
     `groups` adds plain control groups and services; `processes` adds every
-    container's processes, `focused` those of the containers with these ids; it may be
-    set at any time, also from another thread, and holds from the next tick on. What
+    container's processes, `focused` those of the containers with these ids. Of those that are neither
+    in focus nor in `sight` (None: all are) what is of detail is unknown: who shows a list of many need
+    not read the stall times of all. Both may be
+    set at any time, also from another thread, and hold from the next tick on. What
     only the exporter wants: no more than `most_processes` of a container, the first
     of its list; `in_full` reads more of each control file, and the machine's own
     root cgroups too; `more` resources; `health` the result of
@@ -69,6 +71,7 @@ class Observer:
         self.groups = groups
         self.processes = processes
         self.focused: frozenset[str] = frozenset()
+        self.sight: frozenset[str] | None = None
         self._most_processes = most_processes
         self._absence = Absence()
         self._collector = Collector(host, self._absence, refresh_seconds=refresh_seconds)
@@ -122,7 +125,7 @@ class Observer:
         # While files are being opened the clock goes on: the last figures would be later than taken_at, rates too low.
         self._meter.open(self._wanted, counters=counters)
         taken_at, monotonic = time.time(), time.monotonic()
-        readings, inodes = self._meter.figures(self._wanted, counters=counters)
+        readings, inodes = self._meter.figures(self._wanted, counters=counters, seen=self._seen_paths(shown))
         shown = self._owners(shown, readings, COUNTED if counters else WATCHED)
         observation = Observation(
             taken_at=taken_at,
@@ -146,6 +149,13 @@ class Observer:
         self._collector.end(leaders.values())
         self.host.end_tick()
         return observation
+
+    def _seen_paths(self, shown: Iterable[Container]) -> set[str] | None:
+        """Return the cgroups of those in sight or in focus; None when all are in sight."""
+        if self.sight is None:
+            return None
+        seen = self.sight | self.focused
+        return {path for one in shown if one.id in seen for path in one.cgroups.values()}
 
     def _look_at(self, census: Census) -> tuple[list[Candidate], dict[Identity, Leader]]:
         """Find the groups of a census, and look at the first process of each."""

@@ -56,12 +56,32 @@ COUNTERS = frozenset(
         "memory.pressure",
     }
 )
+# What no list of containers shows that has not the columns for it, nor sorts or judges them by: of the many that are
+# out of sight it need not be read at every tick.
+OF_DETAIL = frozenset(
+    {
+        "cpu.cfs_burst_us",
+        "cpu.max.burst",
+        "cpu.pressure",
+        "cpu.shares",
+        "cpu.weight",
+        "cpuacct.stat",
+        "io.pressure",
+        "memory.failcnt",
+        "memory.max_usage_in_bytes",
+        "memory.peak",
+        "memory.pressure",
+        "pids.events",
+    }
+)
+UNREAD = b"\0"  # in the place of a file's text: no control file says that
+UNKNOWN: Values = {}  # and of its values
 
 
 @lru_cache(1024)
 def _parsed(parse: Parse, text: bytes) -> Values:
     """Parse a short text; many cgroups say the same there: "max", "100000", that nothing was throttled or killed."""
-    return parse(text)
+    return parse(text) if text != UNREAD else UNKNOWN
 
 
 class Use(NamedTuple):
@@ -101,6 +121,7 @@ class Plan:
         self.others = tuple(p for p in range(len(self.files)) if p not in self.seldom and p not in self.counters)
         self._shared: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._firsts: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+        self._brief: dict[tuple[int, ...], tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self._names: dict[tuple[int, ...], list[tuple[int, list[str]]]] = {}
 
     def files_of(self, group: str, places: tuple[int, ...]) -> list[tuple[str, list[str]]]:
@@ -137,6 +158,19 @@ class Plan:
             for number, place in enumerate(places):
                 numbers.setdefault(self.files[place].tree, number)
             known = self._firsts[places] = list(numbers.items())
+        return known
+
+    def brief(self, places: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return which of some files are read also of a cgroup out of sight, by their numbers among them.
+
+        And of each of the files its number among those; of one that is not read, the number behind them.
+        """
+        known = self._brief.get(places)
+        if known is None:
+            names = [self.files[place].name for place in places]
+            numbers = tuple(number for number, name in enumerate(names) if name not in OF_DETAIL)
+            at = {number: place for place, number in enumerate(numbers)}
+            known = self._brief[places] = numbers, tuple(at.get(number, len(at)) for number in range(len(names)))
         return known
 
 
@@ -185,10 +219,15 @@ class Sheet:
             self._opened = plan.share([*self._opened, *(place for place in paths if paths[place] in settings)])
         self._is_whole = True
 
-    def read(self, account: Callable[[str, OSError | ParseError], None], *, counters: bool = False) -> None:
-        """Bring `readings` and `inodes` up to date; both are empty when the cgroup is gone."""
+    def read(
+        self, account: Callable[[str, OSError | ParseError], None], *, counters: bool = False, brief: bool = False
+    ) -> None:
+        """Bring `readings` and `inodes` up to date; both are empty when the cgroup is gone.
+
+        `brief` leaves out what is of detail, which is unknown then, and the same as ever when it is read again.
+        """
         try:
-            texts = self._read(counters)
+            texts = self._read_brief() if brief else self._read(counters)
         except OSError:  # gone, perhaps with another one of its name in its place; or a file that is not readable
             self.close()
             try:
@@ -260,6 +299,15 @@ class Sheet:
         texts = self._bundle.read() if self._bundle else []
         return [*texts, *self._settings] if self._settings else texts
 
+    def _read_brief(self) -> list[bytes]:
+        """Read the files that are no detail; all of them where they are not kept open."""
+        bundle = self._bundle
+        if not self._is_whole or bundle is None or not bundle.is_kept:
+            return self._read(counters=False)
+        numbers, spread = self._plan.brief(self._opened[: len(self._opened) - len(self._settings)])
+        texts = [*bundle.read(numbers), UNREAD]
+        return [*[texts[place] for place in spread], *self._settings]
+
     def _read_readable(self, counters: bool) -> list[bytes]:
         """Open all there is, and read what can be read."""
         self.open(counters=counters)
@@ -290,7 +338,7 @@ class Sheet:
         return found, failed
 
     def _parse(self, texts: list[bytes]) -> None:
-        """Parse what changed, and make the readings of those resources anew."""
+        """Parse what changed."""
         changed: set[str] = set()
         before, values, files = self._texts, self._values, self._plan.files
         known = len(before)
@@ -308,14 +356,18 @@ class Sheet:
                     values[slot] = NOTHING
                     self._failed[self._name(place)] = error
         self._texts = texts
-        slots = self._plan.slots
+        self._tell(changed)
+
+    def _tell(self, changed: set[str]) -> None:
+        """Make the readings of some resources anew."""
+        values, slots = self._values, self._plan.slots
         for key in self._keys:
             if (resource := key[0]) not in changed:
                 continue
             told: dict[str, Any] = {}
             for slot in slots[resource]:
                 told.update(values[slot])
-            if told:
+            if told or any(values[slot] is UNKNOWN for slot in slots[resource]):
                 self.readings[key] = RESOURCES[resource](**told)
             else:
                 self.readings.pop(key, None)

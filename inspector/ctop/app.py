@@ -158,16 +158,7 @@ class Ctop(Arranging):
         status: Line = [self.state.message or (hint, "dim")]
         asked = self.question.line() if self.question else None
         if self.page == "table":
-            self.query_one("#titles", Bar).show([self.state.titles(self.size.width)])
-            count = len(self.state.shown)
-            cursor = self.state.cursor if count else None
-            self.query_one("#table", Lines).show(max(count, 1), self.state.row, cursor)
-            words = safe(self.state.selection.words)
-            status.insert(0, (f"{self.state.cursor + 1}/{count}  " if count else "", ""))
-            if self.typing:
-                problem = filter_of(self.state.selection.words).problem
-                status = [("filter: ", "title"), (words, ""), (" ", "sorted"), ("" if words else PROMPT, "dim")]
-                status += [(f" not used: {safe(problem)}", "bad")] if problem else []
+            status = self._draw_table(status)
         elif self.page == "menu" and self.menu is not None:
             chosen = self.menu.lines()
             self.query_one("#page", Lines).show(len(chosen), lambda index: chosen[index], self.menu.cursor)
@@ -190,6 +181,19 @@ class Ctop(Arranging):
         lines = in_two(asked or status, self.size.width) if asked or self.state.message else [status]
         lines = [above, *lines] if len(lines) == 1 else lines
         self.query_one("#status", Bar).show([asked or status] if low else lines)
+
+    def _draw_table(self, status: Line) -> Line:
+        """Draw the table; return what its status line says beside `status`."""
+        self.query_one("#titles", Bar).show([self.state.titles(self.size.width)])
+        count = len(self.state.shown)
+        lines = self.query_one("#table", Lines)
+        lines.show(max(count, 1), self.state.row, self.state.cursor if count else None)
+        self.sampler.sight(self.state.in_sight(lines.scroll_offset.y, lines.size.height))
+        if not self.typing:
+            return [(f"{self.state.cursor + 1}/{count}  " if count else "", ""), *status]
+        words, problem = safe(self.state.selection.words), filter_of(self.state.selection.words).problem
+        typed: Line = [("filter: ", "title"), (words, ""), (" ", "sorted"), ("" if words else PROMPT, "dim")]
+        return typed + ([(f" not used: {safe(problem)}", "bad")] if problem else [])
 
     def _turn_to(self, page: str) -> None:
         before, self.page = self.page, page

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from inspector.closeup import Ask, Closeup, unknown
-from inspector.ctop.source import CloseSource, Source, Stored
+from inspector.ctop.source import CloseSource, Source, SparingSource, Stored
 from inspector.errors import InspectorError
 from inspector.schema import Document
 
@@ -42,6 +42,7 @@ class Sampler:
         self._source = source
         self._delay = delay
         self._stored = source if isinstance(source, Stored) else None
+        self._sparing = source if isinstance(source, SparingSource) else None
         self._deliver = deliver
         self._change = threading.Condition()
         self._stopped = self._wanted = self._paused = False
@@ -76,6 +77,11 @@ class Sampler:
             with self._change:
                 self._wanted = True
                 self._change.notify()
+
+    def sight(self, containers: frozenset[str] | None) -> None:
+        """Tell which containers are in sight, None for all: of the others a source may read less."""
+        if self._sparing is not None:
+            self._sparing.sight = containers
 
     def look(self, ask: Ask | None) -> None:
         """Ask for a close look at a container, now and after each sample; None: no longer."""

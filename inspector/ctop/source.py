@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from inspector.daemons import Names
     from inspector.model import Observation
 
-__all__ = ["CloseSource", "KernelSource", "Source", "Stored"]
+__all__ = ["CloseSource", "KernelSource", "Source", "SparingSource", "Stored"]
 
 
 class Source(Protocol):
@@ -45,6 +45,13 @@ class CloseSource(Source, Protocol):
 
     def changes(self, container: str) -> Walk:
         """Start to walk what a container changed of its image, in a thread of its own; from any thread."""
+
+
+@runtime_checkable
+class SparingSource(Source, Protocol):
+    """A source that reads less of containers out of `sight`, from the next sample on; None: all are in sight."""
+
+    sight: frozenset[str] | None
 
 
 @runtime_checkable
@@ -121,6 +128,15 @@ class KernelSource:
             from inspector.daemons import Names  # noqa: PLC0415  only who asks for it
 
             self._names = Names(socket)
+
+    @property
+    def sight(self) -> frozenset[str] | None:
+        """The ids of the containers in sight, None for all; of the others what is of detail is unknown."""
+        return self._observer.sight
+
+    @sight.setter
+    def sight(self, containers: frozenset[str] | None) -> None:
+        self._observer.sight = containers
 
     @property
     def focus(self) -> str | None:

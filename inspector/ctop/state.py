@@ -9,7 +9,7 @@ from inspector.ctop.options import Options
 from inspector.ctop.patience import TooSlow, at_most
 from inspector.schema import Container, Document
 from inspector.views.cells import COLOUR_OF_SEVERITY, MARKS, WARNING, Cell, CpuMode, MemoryMode, Scene, mark, rating
-from inspector.views.columns import COLUMNS, Column, column
+from inspector.views.columns import COLUMNS, Column, column, of_detail
 from inspector.views.filters import filter_of
 from inspector.views.header import SEPARATOR, header, scene_of
 from inspector.views.layout import Line, Placed, place, row, titles
@@ -252,6 +252,12 @@ class State:
         """Show these columns; none of them: those that fit."""
         self.columns = tuple(column(name) for name in names)
         self.update()
+
+    def in_sight(self, top: int, height: int) -> frozenset[str] | None:
+        """Return the containers in the rows from `top` on; None when what the table shows is wanted of all of them."""
+        if any(map(of_detail, (self.selection.sort, *(placed.column.name for placed in self._placed)))):
+            return None
+        return frozenset(one["id"] for one in self.shown[top : top + height])
 
     def row(self, index: int) -> Line:
         """Return the line of one container; without any the reason why."""

@@ -67,16 +67,20 @@ class Bundle:
         self._places += places
         return len(self._descriptors)
 
-    def read(self) -> list[bytes]:
-        """Return what each says now; OSError of the first that fails, ENODEV when its cgroup is gone."""
+    def read(self, numbers: tuple[int, ...] | None = None) -> list[bytes]:
+        """Return what each says now, or those with these numbers alone; no number is of a file that is not kept open.
+
+        OSError of the first that fails, ENODEV when its cgroup is gone.
+        """
         if self._descriptors is None:
             raise OSError(errno.ENODEV, "closed")
-        pread = os.pread
-        texts = [pread(descriptor, CHUNK, 0) for descriptor in self._descriptors]
-        if self._places:
+        pread, kept = os.pread, self._descriptors
+        texts = [pread(one, CHUNK, 0) for one in (kept if numbers is None else [kept[number] for number in numbers])]
+        if self._places and numbers is None:
             texts += [_read_once(place) for place in self._places]
         if texts and len(max(texts, key=len)) >= CHUNK:
-            return [self._whole(number) if len(text) >= CHUNK else text for number, text in enumerate(texts)]
+            every = zip(range(len(texts)) if numbers is None else numbers, texts, strict=True)
+            return [self._whole(number) if len(text) >= CHUNK else text for number, text in every]
         return texts
 
     def _whole(self, number: int) -> bytes:

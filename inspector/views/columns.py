@@ -12,7 +12,7 @@ from inspector.fields import BY_NAME, Field
 from inspector.kernel.named import NamedTuple
 from inspector.views import cells, text
 
-__all__ = ["BY_SHORT_NAME", "COLUMNS", "Column", "column"]
+__all__ = ["BY_SHORT_NAME", "COLUMNS", "Column", "column", "of_detail"]
 
 
 class Column(NamedTuple):
@@ -89,6 +89,12 @@ FORMS: Mapping[str, tuple[Callable[[float | None], str], int]] = {
     "count": (text.count, 8),
     "timestamp": (text.moment, 19),
 }
+OF_DETAIL = frozenset({"cpuwait", "memwait", "iowait"})
+
+
+def of_detail(name: str) -> bool:
+    """Tell whether a column, or what is sorted by, may be a figure that is known of containers in sight alone."""
+    return name in OF_DETAIL or "." in name  # a field of the document: which of them is no matter, few ask for one
 
 
 def column(name: str) -> Column:

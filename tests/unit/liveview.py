@@ -23,6 +23,7 @@ class Fake:
 
     def __init__(self, of: Document) -> None:
         self.focus: str | None = None
+        self.sight: frozenset[str] | None = None
         self.document = of
 
     def begin(self) -> None:

@@ -182,6 +182,27 @@ def test_only_the_rows_in_sight_are_made() -> None:
     live(test, of=document(*(container(f"c{number:03}") for number in range(1000))))
 
 
+def test_a_source_is_told_what_is_in_sight() -> None:
+    """The rows on the screen, also after scrolling; all there are while a column or the order needs details of all."""
+
+    async def test(app: Ctop, source: Fake, pilot: Pilot[None]) -> None:
+        await pilot.press("N")
+        rows = app.lines.size.height
+        assert source.sight == frozenset(row["id"] for row in app.state.shown[:rows])
+        await pilot.press("end")
+        await pilot.pause()
+        assert source.sight == frozenset(row["id"] for row in app.state.shown[-rows:])
+        app.select(sort="memory.peak_bytes")
+        assert source.sight is None
+        app.select(sort="name")
+        assert source.sight is not None
+        await pilot.resize_terminal(200, 24)
+        await until(pilot, lambda: source.sight is None)
+        assert "CPUWAIT" in screen(app)
+
+    live(test, of=document(*(container(f"c{number:03}") for number in range(100))))
+
+
 def test_hostile_names_are_escaped() -> None:
     """No control or bidi character of a name is in a cell."""
 

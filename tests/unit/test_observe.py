@@ -14,8 +14,9 @@ from inspector.kernel.controllers import Cpu, CpuUsage, Memory
 from inspector.kernel.host import Host
 from inspector.model import Key
 from inspector.observe import Observer
+from inspector.rates import Interval
 from tests.fakehost import FakeHost
-from tests.unit.observing import ID, OTHER, limited, look, one, own, seen
+from tests.unit.observing import ID, LIMITED, OTHER, limited, look, one, own, seen
 from tests.unit.opening import Recording
 from tests.unit.parts import SYSTEM
 
@@ -328,3 +329,50 @@ def test_a_group_in_the_place_of_another_is_seen_at_the_next_tick(tmp_path: Path
         tick = observer.tick()
     assert one(tick, "/new").members == (100, 101)
     assert tick.problems == ()
+
+
+@pytest.mark.parametrize("layout", ["v1", "v2"])
+def test_details_of_who_is_out_of_sight_are_unknown(tmp_path: Path, layout: str) -> None:
+    """Of the others all is new but the details, which are unknown; in focus or in sight again all is as ever."""
+    fake, details, news = FakeHost(tmp_path, layout), DETAILS[layout], NEWS[layout]
+    paths = {ID: f"/docker/{ID}", OTHER: f"/docker/{OTHER}"}
+    for pid, path in enumerate(paths.values(), 100):
+        for controller, files in LIMITED[layout].items():
+            fake.cgroup(controller, path, {**files, **details.get(controller, {})})
+        fake.process(pid, cgroups=path, namespaces=own(pid))
+    with fake.open() as host:
+        observer = Observer(host)
+        whole = observer.tick()
+        observer.sight = frozenset({ID})
+        fake.cgroup(news[0], paths[OTHER], {news[1]: "2000\n"})
+        part = observer.tick()
+        assert [one.owned for one in part.containers] == [one.owned for one in whole.containers]
+        assert part.readings.keys() == whole.readings.keys()
+        for key, reading in part.readings.items():
+            if key[1] != paths[OTHER]:
+                assert reading == whole.readings[key]
+        memory, cpu = part.readings["memory", paths[OTHER]], part.readings["cpu", paths[OTHER]]
+        assert isinstance(memory, Memory)
+        assert isinstance(cpu, Cpu)
+        assert (memory.usage_bytes, memory.limit_bytes) == (2000, 4096)
+        assert (cpu.quota_us, cpu.periods) == (10000, 10)
+        assert (memory.peak_bytes, memory.limit_hits, cpu.weight) == (None, None, None)
+        observer.focus = OTHER
+        again = observer.tick()
+        with fake.open() as other:
+            assert again.readings == Observer(other).tick().readings
+        assert Interval(part, again).per_second("pressure", paths[OTHER], "cpu_some_us") is None
+        observer.focus, observer.sight = None, None
+        assert observer.tick().readings == again.readings
+
+
+NEWS = {"v1": ("memory", "memory.usage_in_bytes"), "v2": ("", "memory.current")}
+PRESSURE = "some avg10=0.00 avg60=0.00 avg300=0.00 total=7\n"
+DETAILS: dict[str, dict[str, dict[str, str]]] = {
+    "v1": {
+        "cpu": {"cpu.shares": "1024\n"},
+        "memory": {"memory.max_usage_in_bytes": "4000\n", "memory.failcnt": "3\n"},
+        "pids": {"pids.events": "max 4\n"},
+    },
+    "v2": {"": {"cpu.weight": "50\n", "memory.peak": "4000\n", "pids.events": "max 4\n", "cpu.pressure": PRESSURE}},
+}

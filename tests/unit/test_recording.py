@@ -29,10 +29,12 @@ from inspector.ctop.recording.reader import Recording
 from inspector.ctop.recording.replay import Replay, moment_of
 from inspector.ctop.recording.rounding import DIGITS, rounded
 from inspector.ctop.recording.writer import WHOLE_EVERY, Recorder, Writer
+from inspector.ctop.sampler import Sampler
 from inspector.schema import Document
 from tests.bench.bench_recording import BUSY, SORTS, Machine
 from tests.testbed.commands import REPOSITORY
 from tests.unit.documents import container, document, process
+from tests.unit.liveview import Fake
 
 START = 1_700_093_600.0
 
@@ -123,12 +125,14 @@ def test_what_is_recorded_is_near_what_was(tmp_path: Path) -> None:
                 assert abs(got - value) <= value / 30 + least, name
                 assert name.endswith(("_seconds", "_bytes", "_cores", "_per_second", "_ratio"))
         top, host = {**real, "containers": []}, {**real["host"], "usage_cores": kept["host"]["usage_cores"]}
-        for one, other, most in (
+        for was_then, is_kept, most in (
             (real["taken_at"], kept["taken_at"], 0.00051),
             (real["interval_seconds"], kept["interval_seconds"], 0.000051),
             (real["host"]["usage_cores"], kept["host"]["usage_cores"], 0.000051),
         ):
-            assert (one is None and other is None) or abs((one or 0) - (other or 0)) <= most
+            assert was_then is not None
+            assert is_kept is not None
+            assert abs(was_then - is_kept) <= most
         same = {"taken_at": kept["taken_at"], "interval_seconds": kept["interval_seconds"], "host": host}
         assert {**top, **same} == {**kept, "containers": []}
 
@@ -412,6 +416,16 @@ def test_a_full_disk_is_said_and_the_view_goes_on(tmp_path: Path) -> None:
     assert "no space is left on the device" in seen[-1]["problems"][0]
     assert str(recorder.failure).count("\n") == 0
     assert ticks(path) == seen[: full[0]]
+
+
+def test_all_is_recorded_whatever_is_in_sight(tmp_path: Path) -> None:
+    """A view that records tells of what is in sight in vain: its source reads all of everything."""
+    source = Fake(document(container("web")))
+    with Writer(str(tmp_path / "file")) as writer:
+        Sampler(Recorder(source, writer), 1.0, lambda _: None).sight(frozenset())
+        assert source.sight is None
+    Sampler(source, 1.0, lambda _: None).sight(frozenset())
+    assert source.sight == frozenset()
 
 
 def test_a_tick_that_could_not_be_written_is_as_if_it_had_not_been(

@@ -100,6 +100,9 @@ class Recorder:
     What it gives are the documents as they were recorded, in rounded figures: a replay is the same to the last digit.
     """
 
+    sight: frozenset[str] | None = None
+    """What is in sight of a person now; the source is not told, as all is recorded."""
+
     def __init__(self, source: Source, writer: Writer) -> None:
         self._source = source
         self._writer = writer
