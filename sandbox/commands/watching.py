@@ -6,11 +6,13 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from sandbox.commands.output import ending_with_one, say_line
+from sandbox.commands.output import ending_with_one, say_line, say_rows
 from sandbox.errors import SandboxError
 from sandbox.parsing import Parser, new_parser, parse_up_to_program
 
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from sandbox.state import Store
 
 __all__ = ["events", "events_parser", "stats", "stats_parser", "top", "top_parser"]
@@ -39,7 +41,8 @@ def stats_parser() -> Parser:
     text = "Show what containers use: ctop, of these or all running ones."
     parser = new_parser("stats", "[OPTIONS] [CONTAINER...]", text)
     parser.add_argument("--no-stream", action="store_true", help="one table, then end")
-    parser.add_argument("--format", default="table", choices=["table", "json"], help="json: ctop's document")
+    formats = "such as '{{.Name}} {{.CPUPerc}} {{.MemUsage}}', 'table {{.Name}}\\t{{.PIDs}}'; json: ctop's document"
+    parser.add_argument("--format", default="table", metavar="TEMPLATE", help=formats)
     parser.add_argument("containers", nargs="*", metavar="CONTAINER")
     return parser
 
@@ -59,14 +62,44 @@ def stats(words: list[str], store: Store) -> int:
     if not running:
         raise SandboxError("no container is running", 1)
     command = [sys.executable, "-m", "inspector.ctop", "-p", ",".join(str(text["State"]["Pid"]) for text in running)]
+    if "{{" in arguments.format:
+        return _say_stats([*command, "--json" if arguments.no_stream else "--jsonl"], arguments.format)
+    if arguments.format not in ("table", "json"):
+        parser.error(f"--format: table, json or a template, not {arguments.format!r}")
     if arguments.format == "json":
         command.append("--json" if arguments.no_stream else "--jsonl")
     elif arguments.no_stream:
         command.append("--once")
     elif not os.isatty(1):
         command.append("-b")
+    return _become(command)
+
+
+def _become(command: list[str]) -> NoReturn:
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606
+
+
+def _say_stats(command: list[str], template: str) -> int:
+    """Print what ctop measures, by a template: once, or again and again as its lines come."""
+    import json  # noqa: PLC0415
+    import subprocess  # noqa: PLC0415
+
+    from sandbox.stats import TITLES, rows  # noqa: PLC0415
+    from sandbox.template import listing  # noqa: PLC0415
+
+    listing([], template, TITLES)  # a wrong one is said before anything is measured
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as measuring:  # noqa: S603  our own program
+        assert measuring.stdout is not None  # noqa: S101
+        try:
+            documents = [measuring.stdout.read()] if command[-1] == "--json" else measuring.stdout
+            for document in documents:
+                if document:
+                    say_rows(rows(json.loads(document)), template, TITLES)
+        except BaseException:
+            measuring.terminate()
+            raise
+    return measuring.returncode
 
 
 def events_parser() -> Parser:

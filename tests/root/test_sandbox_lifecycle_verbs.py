@@ -14,6 +14,7 @@ import pytest
 from tests.root import sandboxing
 from tests.root.test_sandbox_lifecycle import start
 from tests.testbed.commands import SANDBOX, Sandbox
+from tests.testbed.docker import IMAGE, Docker
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left_of_it")]
 
@@ -208,6 +209,29 @@ def test_another_policy_of_restarts(sandbox: Sandbox) -> None:
     complaint(sandbox, "update", "--restart", "sometimes", "one")
     start(sandbox, "gone", "--rm", "sleep", "600")
     assert "AutoRemove is enabled" in complaint(sandbox, "update", "--restart", "always", "gone")
+
+
+def test_stats_by_a_template(sandbox: Sandbox, docker: Docker) -> None:
+    """`stats --format` has Docker's columns, with the container's own limit and processes; once, or a row a sample."""
+    start(sandbox, "one", "-m", "64m", "sh", "-c", "sleep 600 & wait")
+    start(sandbox, "two", "sleep", "600")
+    assert sandboxing.wait_for(lambda: len(sandbox("top", "one").stdout.splitlines()) == 3)
+    row = json.loads(sandbox("stats", "--no-stream", "--format", "{{json .}}", "one").stdout)
+    with docker.running("stats", IMAGE, "sleep", "600"):
+        theirs = json.loads(docker("stats", "--no-stream", "--format", "{{json .}}", "stats").stdout)
+    assert row.keys() == theirs.keys()
+    assert (row["Name"], row["PIDs"], row["ID"]) == ("one", "2", sandbox.inspect("one")["Id"][:12])
+    assert row["MemUsage"].endswith(" / 64MiB")
+    assert row["CPUPerc"].endswith("%")
+    listed = sandbox("stats", "--no-stream", "--format", "table {{.Name}}\\t{{.PIDs}}").stdout.splitlines()
+    found = [listed[0].split(), *sorted(line.split() for line in listed[1:])]
+    assert found == [["NAME", "PIDS"], ["one", "2"], ["two", "1"]]
+    words = [*SANDBOX, "stats", "--format", "{{.Name}}", "two"]
+    with subprocess.Popen(words, env=sandbox.env, stdout=subprocess.PIPE, text=True) as streaming:
+        assert streaming.stdout is not None
+        assert [streaming.stdout.readline() for _ in range(2)] == ["two\n"] * 2
+        streaming.send_signal(signal.SIGINT)
+    assert "json or a template" in complaint(sandbox, "stats", "--format", "xml", code=125)
 
 
 def test_health(sandbox: Sandbox) -> None:

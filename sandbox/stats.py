@@ -1,0 +1,71 @@
+"""`sandbox stats --format`: ctop's document as Docker's columns; pure.
+
+(docker/cli cli/command/container/formatter_stats.go)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox.document import printable
+from sandbox.images.listing import human_size
+
+__all__ = ["TITLES", "rows"]
+
+SHORT_ID = 12
+NONE = "--"
+TITLES = {
+    "Container": "CONTAINER",
+    "Name": "NAME",
+    "ID": "CONTAINER ID",
+    "CPUPerc": "CPU %",
+    "MemUsage": "MEM USAGE / LIMIT",
+    "MemPerc": "MEM %",
+    "NetIO": "NET I/O",
+    "BlockIO": "BLOCK I/O",
+    "PIDs": "PIDS",
+}
+
+
+def rows(document: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return a row a container; a figure that is not known is `--`, as with Docker."""
+    whole = document["host"]["memory_bytes"]
+    return [_row(each, whole) for each in document["containers"]]
+
+
+def _row(container: Mapping[str, Any], whole: int) -> dict[str, str]:
+    memory = container["memory"]
+    used, limit = memory["working_set_bytes"], memory["limit_bytes"] or whole
+    name = printable(container["name"])
+    return {
+        "Container": name,
+        "Name": name,
+        "ID": container["id"][:SHORT_ID],
+        "CPUPerc": _percent(container["cpu"]["usage_cores"]),
+        "MemUsage": f"{_binary(used)} / {_binary(limit)}",
+        "MemPerc": _percent(None if used is None else used / limit),
+        "NetIO": _both(container["network"], "receive_bytes", "transmit_bytes"),
+        "BlockIO": _both(container["io"], "read_bytes", "write_bytes"),
+        "PIDs": NONE if container["pids"]["current"] is None else str(container["pids"]["current"]),
+    }
+
+
+def _percent(ratio: float | None) -> str:
+    return NONE if ratio is None else f"{ratio * 100:.2f}%"
+
+
+def _both(counters: Mapping[str, Any] | None, one: str, other: str) -> str:
+    found = [None if counters is None else counters[name] for name in (one, other)]
+    return " / ".join("0B" if each is None else human_size(each) for each in found)
+
+
+def _binary(size: float | None) -> str:
+    """Write a number of bytes as Docker writes memory: four digits, powers of 1024."""
+    if size is None:
+        return NONE
+    units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
+    while size >= 1024 and len(units) > 1:  # noqa: PLR2004  powers of 1024
+        size /= 1024
+        units.pop(0)
+    return f"{size:.4g}{units[0]}"
