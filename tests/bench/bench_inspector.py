@@ -28,7 +28,6 @@ import pytest
 
 from inspector.document import document
 from inspector.kernel.host import Host
-from inspector.model import Observation
 from inspector.observe import Observer
 from tests.bench import fleet
 from tests.testbed.cgroups import hierarchy
@@ -111,39 +110,41 @@ def peek(descriptor: int) -> bytes:
 
 
 def opened(root: str, ticks: int, make: Callable[[Host], Observer] = Observer) -> list[str]:
-    """Return the files that the last of some ticks opens, by their whole paths; taken down in a child of its own."""
+    """Return the files that the last of some ticks opens, by their whole paths."""
+    return taken(root, ticks, make)[0]
+
+
+def taken(root: str, ticks: int, make: Callable[[Host], Observer] = Observer) -> tuple[list[str], list[str]]:
+    """Return the files that the last of some ticks opens, and the links that it reads; taken down in a child."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         paths: list[str] = []
+        links: list[str] = []
         observer = make(Host(root))
         for _ in range(ticks - 1):
             observer.tick()
-        truly = os.open
+        truly, truly_follow = os.open, os.readlink
 
         def noted(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-            paths.append(path if dir_fd is None else os.path.join(os.readlink(f"/proc/self/fd/{dir_fd}"), path))
+            paths.append(path if dir_fd is None else os.path.join(truly_follow(f"/proc/self/fd/{dir_fd}"), path))
             return truly(path, flags, mode, dir_fd=dir_fd)
 
-        os.open = noted  # type: ignore[assignment]
+        def followed(path: str) -> str:
+            links.append(path)
+            return truly_follow(path)
+
+        os.open, os.readlink = noted, followed  # type: ignore[assignment]
         observer.tick()
-        with os.fdopen(writer, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write("\0".join(path for path in paths if path.startswith("/") and os.path.isfile(path)))
+        files = [path for path in paths if path.startswith("/") and os.path.isfile(path)]
+        with os.fdopen(writer, "w", encoding="ascii") as file:
+            json.dump((files, links), file)
         os._exit(0)
     os.close(writer)
-    with os.fdopen(reader, encoding="utf-8", errors="surrogateescape") as file:
-        found = file.read().split("\0")
+    with os.fdopen(reader, encoding="ascii") as file:
+        files, links = json.load(file)
     os.waitpid(child, 0)
-    return [path for path in found if path]
-
-
-def links(host: Host, seen: Observation) -> list[str]:
-    """Return the namespace links of a first tick: two of every process, all of the groups' first ones."""
-    pids = [name for name in host.listdir("/proc") if name.isdigit()]
-    first = {one.leader.process.pid for one in seen.containers if one.leader}
-    paths = [f"/proc/{pid}/ns/{kind}" for pid in pids for kind in ("pid", "mnt")]
-    paths += [f"/proc/{pid}/ns/{kind}" for pid in first for kind in os.listdir("/proc/self/ns")]
-    return [host.path(path) for path in paths]
+    return files, links
 
 
 def follow(path: str) -> str:
@@ -178,15 +179,15 @@ def measure(root: str) -> dict[str, float]:
         descriptors = [descriptor for descriptor in kept(root) if peek(descriptor)]
         floor = best(lambda: [peek(descriptor) for descriptor in descriptors])
         processes = sum(name.isdigit() for name in host.listdir("/proc"))
-    again, anew, followed = opened(root, 3), opened(root, 1), links(host, after)
-    floor += best(lambda: [drain(path) for path in again])
+    (again, links_again), (anew, links_anew) = taken(root, 3), taken(root, 1)
+    floor += best(lambda: ([drain(path) for path in again], [follow(path) for path in links_again]))
     firsts = [first]
     for _ in range(2):
         with Host(root) as another:
             start = time.perf_counter()
             Observer(another).tick()
             firsts.append((time.perf_counter() - start) * 1000)
-    first_floor = best(lambda: ([drain(path) for path in anew], [follow(path) for path in followed]), 3)
+    first_floor = best(lambda: ([drain(path) for path in anew], [follow(path) for path in links_anew]), 3)
     return {
         "containers": sum(one.kind == "container" for one in after.containers),
         "processes": processes,
