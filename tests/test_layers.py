@@ -22,6 +22,7 @@ COMMANDS = ("inspector.ctop", "inspector.nsinspect", "sandbox.cli", "exporter.cl
 # The only ones of the inspector that open, list or follow a file.
 OPENERS = (
     "inspector.kernel.host",
+    "inspector.kernel.bundle",
     "inspector.kernel.directory",
     "inspector.ctop.config",
     "inspector.ctop.recording.file",

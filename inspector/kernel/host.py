@@ -1,4 +1,4 @@
-"""Opens, lists and follows kernel files: with directory.py the one place of the inspector that does.
+"""Opens, lists and follows kernel files: with bundle.py and directory.py the one place of the inspector that does.
 
 A Host is a root directory: "/" for the machine itself, a temporary directory
 for a test, "/host" for an exporter that has the machine mounted there. All
@@ -22,6 +22,7 @@ import resource
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 
+from inspector.kernel.bundle import CHUNK, OPEN, Bundle, close_all, drain
 from inspector.kernel.directory import OPEN_DIRECTORY, Directory, Entry, get_attribute, to_entry
 
 TYPE_CHECKING = False
@@ -30,121 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Bundle", "Directory", "Entry", "Host"]
 
-CHUNK = 16384
 # A seq_file of many records (cgroup.procs) hands out a page at a time; a read
 # this far below a page has met the end, so no second read is needed to see it.
 SURELY_WHOLE = 2048
 AT_ONCE = 64  # as many are closed by one system call
 SPARE_DESCRIPTORS = 256  # for all else that the process opens: an exporter has up to 128 connections
 GONE = (errno.ENODEV, errno.ESRCH, errno.ESTALE)
-MOST_BYTES = 64 << 20  # no kernel file is longer: mountinfo of 100,000 mounts has 20 MB
-# What stands below another root than "/" may be anything: a FIFO is not waited for, no terminal becomes ours.
-OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-
-
-class Bundle:
-    """Files that are read together at every tick; made by Host.bundle(), and more of them added there.
-
-    Kept open, their reading costs one pread(2) each. Only for files of a single
-    record, as a cgroup's control files are: a read that leaves room is whole.
-    """
-
-    __slots__ = ("_descriptors", "_host", "_places")
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self._descriptors: list[int] | None = []  # None once closed
-        self._places: list[str] = []  # where those are that are not kept open: behind the others
-
-    @property
-    def is_kept(self) -> bool:
-        """True while all of them are kept open."""
-        return not self._places
-
-    def add(self, descriptors: Iterable[int], places: Iterable[str] = ()) -> int:
-        """Take more files, kept open or not; return how many are."""
-        self._descriptors = [*(self._descriptors or ()), *descriptors]
-        self._places += places
-        return len(self._descriptors)
-
-    def read(self, numbers: tuple[int, ...] | None = None) -> list[bytes]:
-        """Return what each says now, or those with these numbers alone; no number is of a file that is not kept open.
-
-        OSError of the first that fails, ENODEV when its cgroup is gone.
-        """
-        if self._descriptors is None:
-            raise OSError(errno.ENODEV, "closed")
-        pread, kept = os.pread, self._descriptors
-        texts = [pread(one, CHUNK, 0) for one in (kept if numbers is None else [kept[number] for number in numbers])]
-        if self._places and numbers is None:
-            texts += [_read_once(place) for place in self._places]
-        if texts and len(max(texts, key=len)) >= CHUNK:
-            every = zip(range(len(texts)) if numbers is None else numbers, texts, strict=True)
-            return [self._whole(number) if len(text) >= CHUNK else text for number, text in every]
-        return texts
-
-    def _whole(self, number: int) -> bytes:
-        """Return a file that is longer than others."""
-        where = self._where(number)
-        if isinstance(where, int):
-            return _drain(where, 0)
-        descriptor = os.open(where, OPEN)
-        try:
-            return _drain(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def inode(self, number: int) -> int:
-        """Return the inode of one of them, by its number among those that opened."""
-        return os.stat(self._where(number)).st_ino
-
-    def _where(self, number: int) -> int | str:
-        kept = self._descriptors or ()
-        return kept[number] if number < len(kept) else self._places[number - len(kept)]
-
-    def close(self) -> None:
-        """Close them; twice is once."""
-        self._host.released(self)
-        _close(self.let_go())
-
-    def let_go(self) -> list[int]:
-        """Return what is to be closed, for somebody else to do so."""
-        left, self._descriptors = self._descriptors or [], None
-        return left
-
-
-def _read_once(place: str) -> bytes:
-    """Open, read and close a file of a single record."""
-    fd = os.open(place, OPEN)
-    try:
-        return os.read(fd, CHUNK)
-    finally:
-        os.close(fd)
-
-
-def _close(descriptors: list[int]) -> None:
-    """Close descriptors and empty their list: those that follow one another by one close_range(2)."""
-    descriptors.sort()
-    while descriptors:
-        last = descriptors.pop()
-        first = last
-        while descriptors and descriptors[-1] == first - 1:
-            first = descriptors.pop()
-        os.closerange(first, last + 1)
-
-
-def _drain(fd: int, offset: int | None = None) -> bytes:
-    """Read to the end, from `offset` on or from where the descriptor stands; EFBIG for what has none (a device)."""
-    parts: list[bytes] = []
-    left = MOST_BYTES
-    while part := os.read(fd, CHUNK) if offset is None else os.pread(fd, CHUNK, offset):
-        parts.append(part)
-        left -= len(part)
-        if left < 0:
-            raise OSError(errno.EFBIG, "longer than any kernel file", os.readlink(f"/proc/self/fd/{fd}"))
-        if offset is not None:
-            offset += len(part)
-    return b"".join(parts)
 
 
 class Host:
@@ -218,7 +110,7 @@ class Host:
         before, self._anchors = self._anchors, anchors
         self._last_anchor = "", None
         self._above_anchors = os.path.commonprefix(list(anchors))  # noqa: RUF071  of text
-        _close(list(before.values()))
+        close_all(list(before.values()))
 
     def _anchor(self, place: str) -> tuple[str, int | None]:
         """Return the anchor above a place: its path and descriptor, or nothing."""
@@ -250,7 +142,7 @@ class Host:
         fd = self._open(path)
         try:
             data = os.read(fd, CHUNK)
-            return data if len(data) < SURELY_WHOLE else data + _drain(fd)
+            return data if len(data) < SURELY_WHOLE else data + drain(fd)
         finally:
             os.close(fd)
 
@@ -268,20 +160,20 @@ class Host:
                     descriptor = open_file(place[len(top) :], OPEN, dir_fd=anchor)
                     opened.append(descriptor)
                     data = read_file(descriptor, CHUNK)
-                    yield data if len(data) < SURELY_WHOLE else data + _drain(descriptor)
+                    yield data if len(data) < SURELY_WHOLE else data + drain(descriptor)
                 except OSError as error:
                     error.filename = error.filename and place  # read(2) has none
                     yield error
                 if len(opened) >= AT_ONCE:
-                    _close(opened)
+                    close_all(opened)
         finally:
-            _close(opened)
+            close_all(opened)
 
     def read_long_lines(self, path: str) -> bytes:
         """Return the whole content of a file where a read may end early: before a line that did not fit."""
         fd = self._open(path)
         try:
-            return _drain(fd)
+            return drain(fd)
         finally:
             os.close(fd)
 
@@ -350,7 +242,7 @@ class Host:
         try:
             data = os.pread(fd, CHUNK, 0)
             if len(data) >= SURELY_WHOLE:
-                data += _drain(fd, len(data))
+                data += drain(fd, len(data))
         except OSError as error:
             if error.errno in GONE:
                 self.forget(path)
@@ -391,7 +283,7 @@ class Host:
         if bundle.is_kept and self.can_keep(self._bundled + before + len(opened)):
             count = bundle.add(opened)
         else:
-            _close(opened)
+            close_all(opened)
             paths = (f"{directory}/{name}" for directory, names in files for name in names)
             count = bundle.add((), [self.path(path) for path in paths if path not in failed])
         self._bundles[bundle] = count
@@ -428,7 +320,7 @@ class Host:
             known.clear()
         self._last_anchor = "", None
         self._bundled = 0
-        _close(descriptors)
+        close_all(descriptors)
 
     def open_fd(self, path: str) -> int:
         """Open a file and return its descriptor, which never blocks; the caller closes it."""

@@ -1,0 +1,123 @@
+"""Descriptors: files that are read together at every tick, reading one to its end, closing many at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from inspector.kernel.host import Host
+
+__all__ = ["CHUNK", "OPEN", "Bundle", "close_all", "drain"]
+
+CHUNK = 16384
+MOST_BYTES = 64 << 20  # no kernel file is longer: mountinfo of 100,000 mounts has 20 MB
+# What stands below another root than "/" may be anything: a FIFO is not waited for, no terminal becomes ours.
+OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class Bundle:
+    """Files that are read together at every tick; made by Host.bundle(), and more of them added there.
+
+    Kept open, their reading costs one pread(2) each. Only for files of a single
+    record, as a cgroup's control files are: a read that leaves room is whole.
+    """
+
+    __slots__ = ("_descriptors", "_host", "_places")
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._descriptors: list[int] | None = []  # None once closed
+        self._places: list[str] = []  # where those are that are not kept open: behind the others
+
+    @property
+    def is_kept(self) -> bool:
+        """True while all of them are kept open."""
+        return not self._places
+
+    def add(self, descriptors: Iterable[int], places: Iterable[str] = ()) -> int:
+        """Take more files, kept open or not; return how many are."""
+        self._descriptors = [*(self._descriptors or ()), *descriptors]
+        self._places += places
+        return len(self._descriptors)
+
+    def read(self, numbers: tuple[int, ...] | None = None) -> list[bytes]:
+        """Return what each says now, or those with these numbers alone; no number is of a file that is not kept open.
+
+        OSError of the first that fails, ENODEV when its cgroup is gone.
+        """
+        if self._descriptors is None:
+            raise OSError(errno.ENODEV, "closed")
+        pread, kept = os.pread, self._descriptors
+        texts = [pread(one, CHUNK, 0) for one in (kept if numbers is None else [kept[number] for number in numbers])]
+        if self._places and numbers is None:
+            texts += [_read_once(place) for place in self._places]
+        if texts and len(max(texts, key=len)) >= CHUNK:
+            every = zip(range(len(texts)) if numbers is None else numbers, texts, strict=True)
+            return [self._whole(number) if len(text) >= CHUNK else text for number, text in every]
+        return texts
+
+    def _whole(self, number: int) -> bytes:
+        """Return a file that is longer than others."""
+        where = self._where(number)
+        if isinstance(where, int):
+            return drain(where, 0)
+        descriptor = os.open(where, OPEN)
+        try:
+            return drain(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def inode(self, number: int) -> int:
+        """Return the inode of one of them, by its number among those that opened."""
+        return os.stat(self._where(number)).st_ino
+
+    def _where(self, number: int) -> int | str:
+        kept = self._descriptors or ()
+        return kept[number] if number < len(kept) else self._places[number - len(kept)]
+
+    def close(self) -> None:
+        """Close them; twice is once."""
+        self._host.released(self)
+        close_all(self.let_go())
+
+    def let_go(self) -> list[int]:
+        """Return what is to be closed, for somebody else to do so."""
+        left, self._descriptors = self._descriptors or [], None
+        return left
+
+
+def _read_once(place: str) -> bytes:
+    """Open, read and close a file of a single record."""
+    fd = os.open(place, OPEN)
+    try:
+        return os.read(fd, CHUNK)
+    finally:
+        os.close(fd)
+
+
+def close_all(descriptors: list[int]) -> None:
+    """Close descriptors and empty their list: those that follow one another by one close_range(2)."""
+    descriptors.sort()
+    while descriptors:
+        last = descriptors.pop()
+        first = last
+        while descriptors and descriptors[-1] == first - 1:
+            first = descriptors.pop()
+        os.closerange(first, last + 1)
+
+
+def drain(fd: int, offset: int | None = None) -> bytes:
+    """Read to the end, from `offset` on or from where the descriptor stands; EFBIG for what has none (a device)."""
+    parts: list[bytes] = []
+    left = MOST_BYTES
+    while part := os.read(fd, CHUNK) if offset is None else os.pread(fd, CHUNK, offset):
+        parts.append(part)
+        left -= len(part)
+        if left < 0:
+            raise OSError(errno.EFBIG, "longer than any kernel file", os.readlink(f"/proc/self/fd/{fd}"))
+        if offset is not None:
+            offset += len(part)
+    return b"".join(parts)
