@@ -15,9 +15,9 @@ from inspector.command import Version, add_socket
 from inspector.ctop.elsewhere import Where, declare, where_of
 from inspector.fields import FIELDS
 from inspector.kernel.named import NamedTuple
-from inspector.views.cells import CpuMode, MemoryMode
 from inspector.views.columns import COLUMNS, Column, column
 from inspector.views.filters import FILTER_KEYS, FILTER_SYNTAX, filter_of
+from inspector.views.scene import CpuMode, MemoryMode
 from inspector.views.selection import SORTS, Selection, sort_key
 
 __all__ = ["Options", "parse", "parser"]

@@ -10,11 +10,12 @@ from inspector.ctop.history import Track
 from inspector.ctop.pages import FILES, FINDINGS, PROCESSES, TABS, Page, Seen, page
 from inspector.ctop.walk import Walk
 from inspector.schema import Container, Document
-from inspector.views.cells import COLOUR_OF_SEVERITY, Scene
+from inspector.views.cells import COLOUR_OF_SEVERITY
 from inspector.views.detail import heading
 from inspector.views.diagnosis import every_finding
 from inspector.views.layout import Line
 from inspector.views.processes import Entry, arrange, sort_at, titles
+from inspector.views.scene import Scene
 from inspector.views.text import byte_size, cores, percent, safe
 
 __all__ = ["Panel"]

@@ -8,11 +8,12 @@ from inspector.ctop.history import History
 from inspector.ctop.options import Options
 from inspector.ctop.patience import TooSlow, at_most
 from inspector.schema import Container, Document
-from inspector.views.cells import COLOUR_OF_SEVERITY, MARKS, WARNING, Cell, CpuMode, MemoryMode, Scene, mark, rating
+from inspector.views.cells import COLOUR_OF_SEVERITY, MARKS, WARNING, Cell, mark, rating
 from inspector.views.columns import COLUMNS, Column, column, of_detail
 from inspector.views.filters import filter_of
 from inspector.views.header import SEPARATOR, header, scene_of
 from inspector.views.layout import Line, Placed, place, row, titles
+from inspector.views.scene import CpuMode, MemoryMode, Scene
 from inspector.views.selection import select
 from inspector.views.table import finding_lines, hint, limits_line
 from inspector.views.text import safe

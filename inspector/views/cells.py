@@ -6,14 +6,12 @@ inspector.views.table and inspector.ctop.lines say what it looks like.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Literal
+from collections.abc import Callable
 
 from inspector.fields import BY_NAME
-from inspector.kernel.named import NamedTuple
 from inspector.schema import Container, Finding, Network
 from inspector.views import text
+from inspector.views.scene import Scene, cpu_ratio, fixed_ratio, memory_ratio, memory_used
 from inspector.views.sparkline import sparkline
 
 Cell = tuple[str, str]
@@ -30,24 +28,15 @@ __all__ = [
     "WAITING",
     "WARNING",
     "Cell",
-    "CpuMode",
-    "MemoryMode",
-    "Past",
-    "Scene",
     "Show",
-    "Stem",
     "age",
     "bar",
     "cpu",
     "cpu_graph",
     "cpu_limit",
-    "cpu_ratio",
-    "fixed_ratio",
     "mark",
     "memory",
     "memory_graph",
-    "memory_ratio",
-    "memory_used",
     "name",
     "node",
     "note",
@@ -64,10 +53,6 @@ __all__ = [
     "throttled",
 ]
 
-CpuMode = Literal["core", "limit", "host"]
-MemoryMode = Literal["working-set", "usage", "anon", "fixed"]
-Past = Callable[[str, str, int], Sequence[float | None]]
-"""The last values, at most so many, of a container's series (inspector.ctop.history): (id, series, count)."""
 GRAPH = BAR = 8
 """Columns of a sparkline, and of a bar."""
 NEAR, FULL = 0.75, 0.9
@@ -83,69 +68,9 @@ COLOUR_OF_STATE = {"running": "", "paused": "warn", "hollow": "bad"}
 COLOUR_OF_SEVERITY = {"critical": "bad", "warning": "warn", "info": "dim"}
 
 
-class Stem(NamedTuple):
-    """What stands before and behind a name in the tree; `dim` for a row that is only there for what is below it.
-
-    `above` is how the name begins, a path that the row above has already said.
-    """
-
-    before: str = ""
-    behind: str = ""
-    dim: bool = False
-    above: str = ""
-
-
-class Scene(NamedTuple):
-    """What a cell must know besides its container: what CPU % and memory mean, the machine, the time, the tree.
-
-    `past` is None where there are no last minutes to show; `stems` are by id.
-    """
-
-    cpu: CpuMode = "core"
-    cpus: int = 1
-    hidden_ancestors: bool = False
-    now: float = 0.0
-    memory: MemoryMode = "working-set"
-    past: Past | None = None
-    stems: Mapping[str, Stem] = MappingProxyType({})
-
-
 Show = Callable[[Container, Scene], Cell]
 Figure = Callable[[Container, Scene], float | None]
 Form = Callable[[float | None], str]
-
-
-def cpu_ratio(container: Container, scene: Scene) -> float | None:
-    """CPU % as a ratio, by the meaning the scene has chosen."""
-    used = container["cpu"]["usage_cores"]
-    if scene.cpu == "limit":
-        return container["cpu"]["limit_ratio"]
-    return used if scene.cpu == "core" or used is None else used / max(scene.cpus, 1)
-
-
-def memory_used(container: Container, scene: Scene) -> float | None:
-    """Memory by the meaning the scene has chosen, in bytes; of processes without a cgroup their anonymous memory."""
-    usage = container["memory"]
-    if scene.memory == "usage":
-        return usage["usage_bytes"]
-    if scene.memory == "fixed":
-        return usage["unreclaimable_bytes"]
-    known = None if scene.memory == "anon" else usage["working_set_bytes"]
-    return usage["anon_bytes"] if known is None else known
-
-
-def memory_ratio(container: Container, scene: Scene) -> float | None:
-    """Memory by that meaning as a share of the effective limit."""
-    if scene.memory == "working-set":
-        return container["memory"]["limit_ratio"]
-    used, limit = memory_used(container, scene), container["memory"]["limit_bytes"]
-    return used / limit if used is not None and limit else None
-
-
-def fixed_ratio(container: Container, _: Scene) -> float | None:
-    """Return the share of the limit that cannot be reclaimed: at 1 the next page is an OOM kill."""
-    fixed, limit = container["memory"]["unreclaimable_bytes"], container["memory"]["limit_bytes"]
-    return fixed / limit if fixed is not None and limit else None
 
 
 def set_elsewhere(container: Container, set_by: str | None) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from inspector.fields import BY_NAME, Field
 from inspector.kernel.named import NamedTuple
-from inspector.views import cells, text
+from inspector.views import cells, scene, text
 
 __all__ = ["BY_SHORT_NAME", "COLUMNS", "Column", "column", "of_detail"]
 
@@ -55,13 +55,13 @@ COLUMNS = (
     Column("mem", "MEM / LIMIT", "memory used (--mem) and effective limit; ^ set by an ancestor", 18, cells.memory, level=0),
     Column("bar", "MEM BAR", "memory as a share of its limit; dark: what cannot be reclaimed", 8, cells.bar, "left", 3),
     Column("memgraph", "MEM HIST", "working set of the last samples; full at the limit, without one at 4/3 of the most there was", 8, cells.memory_graph, level=2, live=True),
-    Column("mem%", "MEM%", "memory used (--mem) as a share of the effective limit", 6, cells.ratio(cells.memory_ratio, cells.NEAR, cells.FULL), level=16),
+    Column("mem%", "MEM%", "memory used (--mem) as a share of the effective limit", 6, cells.ratio(scene.memory_ratio, cells.NEAR, cells.FULL), level=16),
     Column("memwait", "MEMWAIT", "share of time a task waited for memory (PSI)", 7,
            cells.number("memory.pressure_some_ratio", text.percent, cells.WAITING, cells.BADLY_WAITING), level=9),
     Column("anon", "ANON", "anonymous memory: heaps and stacks", 7, cells.number("memory.anon_bytes", text.byte_size)),
     Column("fixed", "FIXED", "memory that cannot be reclaimed: the distance to an OOM kill", 7,
            cells.number("memory.unreclaimable_bytes", text.byte_size)),
-    Column("fixed%", "FIXED%", "what cannot be reclaimed as a share of the limit: at 100% it is OOM killed", 6, cells.ratio(cells.fixed_ratio, cells.NEAR, cells.FULL), level=10),
+    Column("fixed%", "FIXED%", "what cannot be reclaimed as a share of the limit: at 100% it is OOM killed", 6, cells.ratio(scene.fixed_ratio, cells.NEAR, cells.FULL), level=10),
     Column("swap", "SWAP", "swap used", 7, cells.number("memory.swap_bytes", text.byte_size)),
     Column("oom", "OOM", "processes killed for lack of memory", 5, cells.number("memory.oom_kills", text.count, 1, 1), level=15),
     Column("pids", "PIDS", "tasks: processes and their threads", 5, cells.pids, level=0),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from inspector.schema import Container, ProcessRow
-from inspector.views.cells import COLOUR_OF_STATE, Cell, Scene, set_elsewhere, sharers, started_at
+from inspector.views.cells import COLOUR_OF_STATE, Cell, set_elsewhere, sharers, started_at
 from inspector.views.layout import Line
+from inspector.views.scene import Scene
 from inspector.views.text import UNKNOWN, byte_size, cores, count, duration, fit, percent, rate, safe, width_of
 
 __all__ = ["heading", "identity_lines", "order_processes", "process_lines", "usage_lines"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from inspector.schema import Container, Document
-from inspector.views.cells import MemoryMode, Scene
 from inspector.views.layout import Line
+from inspector.views.scene import MemoryMode, Scene
 from inspector.views.text import byte_size, cores, duration, percent, safe
 from inspector.views.tree import is_group
 

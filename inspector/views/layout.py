@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from inspector.kernel.named import NamedTuple
 from inspector.schema import Container
-from inspector.views.cells import Cell, Scene
+from inspector.views.cells import Cell
 from inspector.views.columns import COLUMNS, Column
+from inspector.views.scene import Scene
 from inspector.views.text import fit, fit_path, width_of
 
 __all__ = ["Line", "Placed", "in_two", "place", "row", "title", "titles"]

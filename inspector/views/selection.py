@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from inspector.fields import BY_NAME
 from inspector.kernel.named import NamedTuple
 from inspector.schema import Container
-from inspector.views.cells import Scene, cpu_ratio, fixed_ratio, memory_ratio, memory_used, rating, started_at
+from inspector.views.cells import rating, started_at
 from inspector.views.filters import filter_of
+from inspector.views.scene import Scene, cpu_ratio, fixed_ratio, memory_ratio, memory_used
 
 __all__ = ["SORTS", "Selection", "ordered", "select", "sort_key"]
 

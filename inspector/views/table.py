@@ -7,11 +7,12 @@ from typing import TextIO
 
 from inspector.schema import Container, Document
 from inspector.views.ascii import drawn_in_ascii
-from inspector.views.cells import COLOUR_OF_SEVERITY, SEVERITY, Scene, set_elsewhere
+from inspector.views.cells import COLOUR_OF_SEVERITY, SEVERITY, set_elsewhere
 from inspector.views.columns import Column
 from inspector.views.detail import process_lines
 from inspector.views.header import header
 from inspector.views.layout import Line, place, row, titles
+from inspector.views.scene import Scene
 from inspector.views.text import byte_size, cores, count, safe
 
 __all__ = ["PALETTE", "finding_lines", "hint", "limits_line", "print_lines", "table"]

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 from inspector.kernel.named import NamedTuple
 from inspector.schema import Container
-from inspector.views.cells import Scene, Stem
 from inspector.views.filters import filter_of
+from inspector.views.scene import Scene, Stem
 from inspector.views.selection import Selection, ordered
 
 __all__ = ["POD", "SLICE", "Tree", "is_group", "tree"]

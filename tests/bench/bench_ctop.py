@@ -25,8 +25,8 @@ from textual.widgets import DataTable
 from inspector.ctop.app import Ctop
 from inspector.ctop.options import parse
 from inspector.schema import Document
-from inspector.views.cells import Scene
 from inspector.views.layout import place
+from inspector.views.scene import Scene
 from tests.bench import fleet
 from tests.bench.screen import Screen
 from tests.unit.documents import container, document

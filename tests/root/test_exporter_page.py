@@ -11,7 +11,7 @@ import pytest
 
 from inspector.schema import Container, Document
 from inspector.views import text
-from inspector.views.cells import Scene
+from inspector.views.scene import Scene
 from inspector.views.selection import Selection, select
 from tests.testbed.chromium import Browser, Page
 from tests.testbed.commands import BUSY_LOOP, Sandbox

@@ -16,8 +16,8 @@ from inspector.document import document as made
 from inspector.kernel.host import Host
 from inspector.observe import Observer
 from inspector.schema import Document
-from inspector.views.cells import Scene
 from inspector.views.jsontext import to_json
+from inspector.views.scene import Scene
 from inspector.views.selection import Selection, select
 from tests.unit.documents import container, document
 from tests.unit.test_archives import NAMES, unpacked

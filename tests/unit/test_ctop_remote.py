@@ -26,9 +26,9 @@ from inspector.ctop.remote.http import Address, RemoteError, Server, address
 from inspector.ctop.remote.prometheus import Prometheus, matchers, questions
 from inspector.ctop.shape import checked
 from inspector.schema import Document
-from inspector.views.cells import Scene
 from inspector.views.header import header
 from inspector.views.jsontext import to_json
+from inspector.views.scene import Scene
 from tests.testbed.certificates import Authority
 from tests.unit.documents import container, document
 

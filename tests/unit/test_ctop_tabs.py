@@ -23,7 +23,7 @@ from inspector.ctop.walk import Walk
 from inspector.layers import Change, Volume
 from inspector.nsinspect import facts
 from inspector.schema import Container
-from inspector.views.cells import Scene
+from inspector.views.scene import Scene
 from inspector.views.text import width_of
 from tests.testbed.commands import REPOSITORY
 from tests.unit.closeups import closeup, namespace, report

@@ -14,8 +14,8 @@ from inspector.ctop import config
 from inspector.ctop.app import HINTS, Ctop
 from inspector.ctop.lines import Bar, Lines
 from inspector.ctop.options import parse
-from inspector.views.cells import Scene
 from inspector.views.layout import place, titles
+from inspector.views.scene import Scene
 from inspector.views.text import width_of
 from tests.testbed.commands import REPOSITORY
 from tests.unit.documents import MIB, container, document

@@ -7,9 +7,9 @@ import signal
 import pytest
 
 from inspector.ctop.patience import TooSlow, at_most
-from inspector.views.cells import Scene
 from inspector.views.columns import COLUMNS
 from inspector.views.filters import filter_of
+from inspector.views.scene import Scene
 from inspector.views.selection import SORTS, Selection, select, sort_key
 from tests.unit.documents import container
 

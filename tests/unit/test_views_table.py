@@ -9,11 +9,11 @@ import pytest
 
 from inspector.fields import FIELDS
 from inspector.schema import Document
-from inspector.views.cells import Scene
 from inspector.views.columns import COLUMNS, column
 from inspector.views.detail import heading, identity_lines, order_processes, usage_lines
 from inspector.views.header import header, scene_of
 from inspector.views.layout import Line, in_two, place, row
+from inspector.views.scene import Scene
 from inspector.views.table import print_lines, table
 from inspector.views.text import width_of
 from tests.unit.documents import container, document, process

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from inspector.schema import Container
-from inspector.views.cells import Scene, name
+from inspector.views.cells import name
 from inspector.views.header import header
+from inspector.views.scene import Scene
 from inspector.views.selection import Selection
 from inspector.views.tree import is_group, tree
 from tests.unit.documents import container, document
