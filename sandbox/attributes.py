@@ -7,11 +7,11 @@ docker/cli opts). Parsed and checked here, and set by the process itself.
 from __future__ import annotations
 
 import errno
-import re
 from collections.abc import Iterable, Sequence
 
 from sandbox.errors import BadValue, SandboxError
 from sandbox.limits import parse_size
+from sandbox.quick import fullmatch
 from sandbox.users import User, group_id
 from sandbox.value import Value, replace
 
@@ -109,7 +109,7 @@ def _bound(text: str, value: str) -> int:
 def _sysctl(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     name = name.replace("/", ".")
-    if not equals or not re.fullmatch(SYSCTL, name) or "\n" in value or "\0" in value:
+    if not equals or not fullmatch(SYSCTL, name) or "\n" in value or "\0" in value:
         raise BadValue(f"invalid sysctl {text!r}: the form is net.core.somaxconn=1024")
     if name not in IPC_SYSCTLS and not name.startswith(("net.", "fs.mqueue.")):
         raise BadValue(f"sysctl '{name}' is not allowed: it is this machine's, not a namespace's")

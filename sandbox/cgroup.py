@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -22,6 +21,7 @@ from sandbox import limit_files
 from sandbox.devices import DEFAULT_RULES, Rule, attach, parse_rule
 from sandbox.errors import SandboxError, describe
 from sandbox.limits import FIELDS, Limits
+from sandbox.quick import signal
 from sandbox.value import Value, replace
 
 __all__ = [

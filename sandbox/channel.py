@@ -24,11 +24,9 @@ parent: a parent that died earlier is an end of file, never a stray container.
 
 from __future__ import annotations
 
-import json
-import socket
-
 from sandbox.codec import encode
 from sandbox.errors import SandboxError, describe, not_executed
+from sandbox.quick import dumps, loads, receive, send, socket
 from sandbox.value import Value
 
 __all__ = ["Born", "Channel", "Closed", "Console", "Failed", "Go", "Message", "Proceed", "Ready", "Socket", "pair"]
@@ -99,9 +97,9 @@ class Channel:
 
     def send(self, message: Message, fd: int | None = None) -> None:
         """Send one message, with a descriptor if there is one; a peer that is gone is Closed."""
-        data = json.dumps({"kind": type(message).__name__, **encode(message)}).encode()
+        data = dumps({"kind": type(message).__name__, **encode(message)}).encode()
         try:
-            socket.send_fds(self._socket, [data], [] if fd is None else [fd])
+            send(self._socket, data, fd)
         except (BrokenPipeError, ConnectionResetError):
             raise Closed("the other side of the set-up is gone") from None
 
@@ -120,10 +118,10 @@ class Channel:
 
     def expect_descriptor(self, kind: type[M]) -> int:
         """Receive a message of one kind that carries a descriptor, and return the descriptor."""
-        _, descriptors = self._expect(kind)
-        if len(descriptors) != 1:
-            raise SandboxError(f"expected one descriptor with {kind.__name__}, got {len(descriptors)}")
-        return descriptors[0]
+        _, descriptor = self._expect(kind)
+        if descriptor is None:
+            raise SandboxError(f"no descriptor came with {kind.__name__}")
+        return descriptor
 
     def expect_end(self, path: str = "") -> None:
         """Wait until the other side closes the channel; a message instead is its error.
@@ -144,26 +142,26 @@ class Channel:
         """Return the descriptor, for a selector."""
         return self._socket.fileno()
 
-    def _expect(self, kind: type[M]) -> tuple[M, list[int]]:
-        message, descriptors = self._receive()
+    def _expect(self, kind: type[M]) -> tuple[M, int | None]:
+        message, descriptor = self._receive()
         if message is None:
             raise Closed("the other side of the set-up is gone")
         if not isinstance(message, kind):
             _raise(message)
-        return message, descriptors  # type: ignore[return-value]  # mypy loses the TypeVar behind the union
+        return message, descriptor  # type: ignore[return-value]  # mypy loses the TypeVar behind the union
 
-    def _receive(self) -> tuple[Message | None, list[int]]:
+    def _receive(self) -> tuple[Message | None, int | None]:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._socket, LARGEST_MESSAGE, 1, socket.MSG_CMSG_CLOEXEC)
+            data, descriptor = receive(self._socket, LARGEST_MESSAGE)
         except ConnectionResetError:
-            return None, []
+            return None, None
         if not data:
-            return None, []
+            return None, None
         if len(data) == ERROR_BYTES:
-            return NotExecuted(-int.from_bytes(data, "little", signed=True)), descriptors
-        fields = json.loads(data)
+            return NotExecuted(-int.from_bytes(data, "little", signed=True)), descriptor
+        fields = loads(data)
         message: Message = KINDS[fields.pop("kind")](**fields)
-        return message, descriptors
+        return message, descriptor
 
 
 def _raise(message: Message) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import sys
 from collections.abc import Callable
 
@@ -18,6 +17,7 @@ from sandbox.errors import SandboxError
 from sandbox.foreground import attend
 from sandbox.liveness import has_monitor
 from sandbox.prepare import Prepared, prepare_again
+from sandbox.quick import socket
 from sandbox.signals import blocked_signals
 from sandbox.spec import Spec
 from sandbox.state import Document, Store

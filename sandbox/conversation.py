@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from collections.abc import Callable
 
 from sandbox import channel, syscalls
+from sandbox.quick import signal
 from sandbox.value import Value
 
 TYPE_CHECKING = False

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
+
+from sandbox.quick import dumps, loads
 
 TYPE_CHECKING = False  # importing it from typing would be a twentieth of a small monitor's memory
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def append(root: str, kind: str, action: str, identity: str, attributes: dict[st
     with contextlib.suppress(OSError):
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, json.dumps(event).encode() + b"\n")
+            os.write(fd, dumps(event).encode() + b"\n")
             if os.fstat(fd).st_size > LARGEST:
                 _rotate(path, fd)
         finally:
@@ -116,6 +117,6 @@ def _wanted(file: Any, since: float, until: float | None) -> Iterator[Event]:  #
     """Yield the events of a time from where the file is."""
     for line in whole_lines(file):
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            event = json.loads(line)
+            event = loads(line)
             if since <= event["timeNano"] / 1e9 and (until is None or event["timeNano"] / 1e9 <= until):
                 yield event

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import signal
 from collections.abc import Callable
 
 from sandbox import terminal
 from sandbox.loop import Loop
+from sandbox.quick import signal
 from sandbox.signals import caught_signals, exit_code
 
 __all__ = ["PATIENCE", "attend"]

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import socket
 import stat
 import sys
 from collections.abc import Callable
@@ -33,6 +31,7 @@ from sandbox.channel import Born, Channel, Console, Go, Proceed, Ready
 from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError, not_executed
 from sandbox.inroot import in_root_open, make_directories, root_directory
 from sandbox.privileges import Rights
+from sandbox.quick import signal, socket
 from sandbox.sharing import NOTHING_SHARED, Joined, Sharing, write_time_offsets
 from sandbox.value import Value, replace
 

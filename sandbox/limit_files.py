@@ -5,7 +5,6 @@ Sources: Documentation/admin-guide/cgroup-v1/*.rst, cgroup-v2.rst, scheduler/sch
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 from sandbox.limits import DEFAULT_PERIOD_US, SHARES_RANGE, UNLIMITED, Limits
@@ -42,6 +41,8 @@ def weight_of_shares(shares: int) -> int:
         return 1
     if shares >= high:
         return 10_000
+    import math  # noqa: PLC0415  rare
+
     power = math.log2(shares)
     return math.ceil(10 ** ((power * power + 125 * power) / 612 - 7 / 34))
 

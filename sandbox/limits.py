@@ -8,10 +8,10 @@ What each limit is called in a version's files stands in limit_files.py.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from sandbox.errors import BadValue, SandboxError
+from sandbox.quick import fullmatch
 from sandbox.value import Value
 
 TYPE_CHECKING = False
@@ -143,7 +143,7 @@ def host_config(limits: Limits) -> dict[str, Any]:
 
 def parse_size(text: str) -> int:
     """Return the bytes of `64m`, `1.5g`, `6291456`; units are powers of 1024, in any case, with or without b."""
-    match = re.fullmatch(SIZE, text)
+    match = fullmatch(SIZE, text)
     if not match or not text.isascii():
         raise BadValue(f"invalid size: {text!r}")
     from decimal import Decimal  # noqa: PLC0415  most starts have no use for it
@@ -188,7 +188,7 @@ def values(  # noqa: PLR0913  one for each option of `run`
     if burst < 0:
         raise SandboxError(f"--cpu-burst {burst}: not less than 0")
     for option, text in (("--cpuset-cpus", cpuset_cpus), ("--cpuset-mems", cpuset_mems)):
-        if text and not re.fullmatch(CPU_LIST, text):
+        if text and not fullmatch(CPU_LIST, text):
             raise SandboxError(f"invalid value {text!r} for {option}: the form is 0-3 or 0,1")
     _check_range("--cpu-shares", shares, SHARES_RANGE)
     _check_range("--blkio-weight", blkio_weight, BLKIO_WEIGHT_RANGE)
@@ -267,6 +267,6 @@ def _check_range(option: str, value: int, allowed: tuple[int, int]) -> None:
 
 def _huge_pages(text: str) -> tuple[str, int]:
     size, equals, amount = text.partition("=")
-    if not equals or not re.fullmatch(HUGE_PAGE, size):
+    if not equals or not fullmatch(HUGE_PAGE, size):
         raise BadValue(f"invalid limit of huge pages {text!r}: the form is 2MB=64m")
     return size, parse_size(amount)

@@ -6,15 +6,14 @@
     loop.run()                                      until somebody calls stop()
 
 One thread, no callbacks beside these: a function must not wait. What it raises
-ends the loop. (No dataclass, no typing: they are a tenth of a small monitor's memory.)
+ends the loop. (No dataclass, no typing: they are a tenth of a small monitor's memory; no selectors, which
+bring more than they do.)
 """
 
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
-import selectors
+import select
 import time
 from collections.abc import Callable
 
@@ -26,14 +25,11 @@ Function = Callable[[], object]
 class Timer:
     """Something that is to be done later; `due` is on the monotonic clock."""
 
-    __slots__ = ("due", "function", "number")
+    __slots__ = ("due", "function")
 
-    def __init__(self, due: float, number: int, function: Function) -> None:
-        self.due, self.number = due, number
+    def __init__(self, due: float, function: Function) -> None:
+        self.due = due
         self.function: Function | None = function
-
-    def __lt__(self, other: Timer) -> bool:
-        return (self.due, self.number) < (other.due, other.number)
 
     def cancel(self) -> None:
         """Let it not come."""
@@ -44,37 +40,41 @@ class Loop:
     """Serves descriptors and timers until stop()."""
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._epoll = select.epoll()
+        self._watched: dict[int, tuple[Function | None, Function | None]] = {}
         self._timers: list[Timer] = []
-        self._numbers = itertools.count()
         self._stopped = False
 
     def close(self) -> None:
         """Give back what the loop itself has open."""
-        self._selector.close()
+        self._epoll.close()
 
     def watch(self, fd: int, read: Function | None = None, write: Function | None = None) -> None:
         """Serve a descriptor from now on, in place of what served it before; with neither function, not at all.
 
         Raises PermissionError for a regular file, which cannot be waited for.
         """
-        events = (selectors.EVENT_READ if read else 0) | (selectors.EVENT_WRITE if write else 0)
+        events = (select.EPOLLIN if read else 0) | (select.EPOLLOUT if write else 0)
         if not events:
             self.unwatch(fd)
-        elif fd in self._selector.get_map():
-            self._selector.modify(fd, events, (read, write))
+            return
+        if fd in self._watched:
+            self._epoll.modify(fd, events)
         else:
-            self._selector.register(fd, events, (read, write))
+            self._epoll.register(fd, events)
+        self._watched[fd] = read, write
 
     def unwatch(self, fd: int) -> None:
         """Serve a descriptor no more."""
-        with contextlib.suppress(KeyError):
-            self._selector.unregister(fd)
+        if self._watched.pop(fd, None):
+            with contextlib.suppress(OSError):  # closed already
+                self._epoll.unregister(fd)
 
     def after(self, seconds: float, function: Function) -> Timer:
         """Do something once, later."""
-        timer = Timer(time.monotonic() + seconds, next(self._numbers), function)
-        heapq.heappush(self._timers, timer)
+        timer = Timer(time.monotonic() + seconds, function)
+        self._timers.append(timer)
+        self._timers.sort(key=lambda timer: timer.due)  # those of one time stay in their order
         return timer
 
     def stop(self) -> None:
@@ -85,28 +85,26 @@ class Loop:
         """Serve until stop() is called."""
         self._stopped = False
         while not self._stopped:
-            for key, events in self._selector.select(self._patience()):
+            for fd, events in self._epoll.poll(self._patience()):
                 # What was served just before may have closed this one, or stopped us.
-                current = self._selector.get_map().get(key.fd)
-                if current is None or self._stopped:
+                if fd not in self._watched or self._stopped:
                     continue
-                read, write = current.data
-                if events & selectors.EVENT_READ and read:
+                read, write = self._watched[fd]
+                if events & ~select.EPOLLOUT and read:  # an error or an end is both
                     read()
-                current = self._selector.get_map().get(key.fd)
-                if events & selectors.EVENT_WRITE and write and current is not None and current.data[1] is write:
+                if events & ~select.EPOLLIN and write and self._watched.get(fd, (None, None))[1] is write:
                     write()
             self._ring()
 
     def _patience(self) -> float | None:
         """Return how long nothing is due."""
         while self._timers and self._timers[0].function is None:
-            heapq.heappop(self._timers)
+            del self._timers[0]
         return max(0.0, self._timers[0].due - time.monotonic()) if self._timers else None
 
     def _ring(self) -> None:
         now = time.monotonic()
         while not self._stopped and self._timers and self._timers[0].due <= now:
-            function = heapq.heappop(self._timers).function
+            function = self._timers.pop(0).function
             if function is not None:
                 function()

@@ -6,11 +6,11 @@ import contextlib
 import errno
 import fcntl
 import os
-import socket
 import struct
 
 from sandbox import syscalls
 from sandbox.errors import SandboxError
+from sandbox.quick import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def make_user_namespace(ids: IdMap) -> int:
         _be_in_user_namespace(its)
     its.close()
     try:
-        with ours:
+        with contextlib.closing(ours):
             if number := int.from_bytes(ours.recv(4), "little"):
                 raise SandboxError(f"cannot make a user namespace: {os.strerror(number)} {HINT}")
             for name, ranges in zip(("uid_map", "gid_map"), ids, strict=True):
@@ -139,7 +139,7 @@ def join(pid: int, pidfd: int) -> None:
 
 def loopback_up() -> None:
     """Bring up `lo`, which a new network namespace has, down (netdevice(7))."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+    with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as control:
         answer = fcntl.ioctl(control, SIOCGIFFLAGS, struct.pack(IFREQ, b"lo", 0))
         flags = struct.unpack(IFREQ, answer)[1]
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack(IFREQ, b"lo", flags | IFF_UP))

@@ -8,13 +8,13 @@ own are made (namespaces(7)).
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 
 from inspector.kernel.named import NamedTuple
 from sandbox import syscalls
 from sandbox.errors import BadValue, NoSuchContainer, SandboxError
 from sandbox.liveness import open_running
+from sandbox.quick import fullmatch
 from sandbox.state import Store
 from sandbox.value import Value, replace
 
@@ -91,7 +91,7 @@ def sharing(*, time_offsets: Iterable[str] = (), **modes: str) -> Sharing:
             raise BadValue(f"{option}: invalid {kind.upper()} mode: {mode!r}")
     offsets = {}
     for text in time_offsets:
-        match = re.fullmatch(OFFSET, text)
+        match = fullmatch(OFFSET, text)
         if not match or not text.isascii():
             raise SandboxError(f"invalid time offset {text!r}: the form is monotonic=SECONDS or boottime=SECONDS")
         offsets[match[1]] = int(match[2])

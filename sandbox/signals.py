@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from collections.abc import Iterator
 
 from sandbox.errors import SandboxError
+from sandbox.quick import signal
 
 __all__ = ["FORWARDED", "blocked_signals", "caught_signals", "exit_code", "number_of"]
 
@@ -33,14 +33,16 @@ FORWARDED = signal.valid_signals() - {
 
 def number_of(text: str, code: int = 1) -> int:
     """Return the number of a signal given by name, with or without SIG, or by number; SandboxError(code) otherwise."""
+    from signal import Signals  # noqa: PLC0415  a long enumeration
+
     name = text.upper().removeprefix("SIG")
     if text.isascii() and text.isdecimal() and int(text) in signal.valid_signals():
         return int(text)
-    if f"SIG{name}" in signal.Signals.__members__:
-        return signal.Signals[f"SIG{name}"].value
+    if f"SIG{name}" in Signals.__members__:
+        return Signals[f"SIG{name}"].value
     base, sign, offset = name[:5], name[5:6], name[6:]
     if base in ("RTMIN", "RTMAX") and sign == ("+" if base == "RTMIN" else "-") and offset.isdecimal():
-        number = signal.Signals[f"SIG{base}"].value + int(sign + offset)
+        number = Signals[f"SIG{base}"].value + int(sign + offset)
         if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
             return number
     raise SandboxError(f"invalid signal: {text!r}", code)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from sandbox.attributes import Attributes
 from sandbox.errors import SandboxError
 from sandbox.images.origin import Origin
 from sandbox.lifecycle import Lifecycle
 from sandbox.limits import Limits
 from sandbox.network.settings import Network
+from sandbox.quick import fullmatch
 from sandbox.security import Security
 from sandbox.sharing import Sharing
 from sandbox.value import Value
@@ -86,5 +85,5 @@ class Spec(Value):
 
 def check_name(name: str) -> None:
     """Refuse a container name that Docker refuses."""
-    if not re.fullmatch(NAME, name):
+    if not fullmatch(NAME, name):
         raise SandboxError(f"invalid container name {name!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, two at least")

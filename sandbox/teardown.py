@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
 
 from sandbox import cgroup, document, events
@@ -12,6 +11,7 @@ from sandbox.errors import NoSuchContainer, describe
 from sandbox.liveness import age, is_running
 from sandbox.network import connection
 from sandbox.network.document import disconnected
+from sandbox.quick import signal
 from sandbox.state import Document, Store
 
 __all__ = ["destroy", "finish", "settle", "take_down"]

@@ -10,14 +10,16 @@ import contextlib
 import fcntl
 import os
 import struct
-import termios
-import tty
 from collections.abc import Iterator
 
 from sandbox import syscalls
 
 __all__ = ["adopt", "copy_size", "keep_newlines", "open_pair", "raw", "set_size", "write_all", "write_whole"]
 
+# asm-generic/ioctls.h: termios has the first three too, but is for raw() alone.
+TIOCSCTTY = 0x540E
+TIOCGWINSZ = 0x5413
+TIOCSWINSZ = 0x5414
 TIOCSPTLCK = 0x40045431
 TIOCGPTPEER = 0x5441
 
@@ -34,7 +36,7 @@ def open_pair() -> tuple[int, int]:
 
 def adopt(peer: int) -> None:
     """Make a terminal the standard streams and the controlling terminal; the caller leads its session."""
-    fcntl.ioctl(peer, termios.TIOCSCTTY, 0)
+    fcntl.ioctl(peer, TIOCSCTTY, 0)
     for fd in (0, 1, 2):
         os.dup2(peer, fd)
 
@@ -53,12 +55,12 @@ def bind_console(peer: int) -> None:
 def copy_size(source: int, master: int) -> None:
     """Give a terminal the rows and columns of another; a source that is no terminal changes nothing."""
     with contextlib.suppress(OSError):
-        fcntl.ioctl(master, termios.TIOCSWINSZ, fcntl.ioctl(source, termios.TIOCGWINSZ, bytes(8)))
+        fcntl.ioctl(master, TIOCSWINSZ, fcntl.ioctl(source, TIOCGWINSZ, bytes(8)))
 
 
 def set_size(master: int, rows: int, columns: int) -> None:
     """Give a terminal a size (TIOCSWINSZ)."""
-    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    fcntl.ioctl(master, TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
 def keep_newlines(master: int) -> None:
@@ -71,6 +73,9 @@ def keep_newlines(master: int) -> None:
 @contextlib.contextmanager
 def raw(fd: int) -> Iterator[None]:
     """Put the user's terminal into raw mode, and back whatever happens."""
+    import termios  # noqa: PLC0415
+    import tty  # noqa: PLC0415
+
     before = termios.tcgetattr(fd)
     tty.setraw(fd, termios.TCSADRAIN)  # what is typed ahead is not lost
     try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import time
 
 from sandbox.errors import SandboxError
+from sandbox.quick import fullmatch
 
 __all__ = ["ago", "format_duration", "moment", "parse_duration", "seconds_of", "timestamp"]
 
@@ -23,7 +23,7 @@ def timestamp(seconds: float) -> str:
 
 def seconds_of(text: str) -> float:
     """Return the time that RFC 3339, or the beginning of it, says; without a zone it is local. ValueError otherwise."""
-    match = re.fullmatch(STAMP, text)
+    match = fullmatch(STAMP, text)
     if not match:
         raise ValueError(f"no time: {text!r}")
     year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
@@ -41,6 +41,8 @@ def seconds_of(text: str) -> float:
 def parse_duration(text: str) -> float:
     """Return the seconds of Go's `1h2m3s`, `1.5s`, `500ms` or `0`; ValueError otherwise."""
     rest = text[1:] if text[:1] in ("+", "-") else text
+    import re  # noqa: PLC0415  a start has no use for it
+
     parts = re.findall(PART, rest)
     if rest != "0" and (not parts or "".join(number + unit for number, unit in parts) != rest):
         raise ValueError(f"invalid duration {text!r}: the form is 1h2m3s, 1.5s or 500ms")

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -368,6 +367,8 @@ class Host:
     def _descriptor_limit(self) -> int:
         """How many files may be kept open: RLIMIT_NOFILE, raised to its hard limit once, less some to spare."""
         if self._limit is None:
+            import resource  # noqa: PLC0415  one look, and a container's start, keep no file
+
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             try:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -7,7 +7,6 @@ overlay had to put a backslash before ":", "," and "\" in its layer paths.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -108,7 +107,11 @@ def _parse_line(line: bytes) -> Mount:
 
 def unescape(text: str) -> str:
     """Undo the kernel's octal escapes (seq_escape in fs/seq_file.c)."""
-    return re.sub(OCTAL, lambda match: chr(int(match[1], 8)), text) if "\\" in text else text
+    if "\\" not in text:
+        return text
+    import re  # noqa: PLC0415  a container's start has no use for it
+
+    return re.sub(OCTAL, lambda match: chr(int(match[1], 8)), text)
 
 
 def _options(text: str) -> dict[str, str]:
@@ -120,7 +123,7 @@ def _options(text: str) -> dict[str, str]:
     for part in text.split(","):
         name, _, value = map(unescape, part.partition("="))
         if name in ONE_LAYER:
-            layer = re.sub(r"([\\:,])", r"\\\1", value)
+            layer = value.replace("\\", r"\\").replace(":", r"\:").replace(",", r"\,")
             options["lowerdir"] = f"{options['lowerdir']}:{layer}" if "lowerdir" in options else layer
         elif name:
             options[name] = value
@@ -137,6 +140,8 @@ def overlay_layers(mount: Mount) -> Overlay | None:
 
 @lru_cache(1024)  # asked for at every tick, of mounts that stay the same
 def _layers(lower: str, upper: str | None, work: str | None) -> Overlay:
+    import re  # noqa: PLC0415  as above
+
     return Overlay(
         lower=tuple(map(_unescape_layer, re.findall(LAYER, lower))),
         upper=None if upper is None else _unescape_layer(upper),
@@ -145,7 +150,11 @@ def _layers(lower: str, upper: str | None, work: str | None) -> Overlay:
 
 
 def _unescape_layer(path: str) -> str:
-    return re.sub(r"\\(.)", r"\1", path, flags=re.DOTALL) if "\\" in path else path
+    if "\\" not in path:
+        return path
+    import re  # noqa: PLC0415  rare
+
+    return re.sub(r"\\(.)", r"\1", path, flags=re.DOTALL)
 
 
 def read_root_mount(host: Host, pid: int | str) -> tuple[Mount | None, str]:

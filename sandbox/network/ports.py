@@ -5,11 +5,10 @@ Forms and messages are those of docker/go-connections nat.ParsePortSpec.
 
 from __future__ import annotations
 
-import re
-import socket
 from collections.abc import Iterable, Mapping, Sequence
 
 from sandbox.errors import BadValue
+from sandbox.quick import fullmatch, socket
 from sandbox.value import Value
 
 __all__ = ["Bindings", "Port", "bindings", "column", "is_address", "lines", "parse_exposed", "parse_ports"]
@@ -94,7 +93,7 @@ def is_address(text: str, families: tuple[int, ...] = (socket.AF_INET, socket.AF
 
 
 def _range(text: str, complaint: str, lowest: int) -> tuple[int, int]:
-    match = re.fullmatch(RANGE, text) if text.isascii() else None
+    match = fullmatch(RANGE, text) if text.isascii() else None
     if match is None:
         raise BadValue(complaint)
     first, last = int(match[1]), int(match[2] or match[1])

@@ -5,11 +5,9 @@ Rules and messages are Docker's (moby runconfig/errors.go, daemon/container_oper
 
 from __future__ import annotations
 
-import re
-import socket
-
 from sandbox.errors import BadValue, SandboxError
 from sandbox.network.ports import Port, is_address
+from sandbox.quick import fullmatch, socket
 from sandbox.value import Value
 
 __all__ = ["BUILT_IN", "DEFAULT", "Endpoint", "Network", "check_network_name", "parse_host", "parse_rate"]
@@ -38,9 +36,9 @@ class Endpoint(Value):
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         for name in self.aliases:
-            if not re.fullmatch(HOST, name):
+            if not fullmatch(HOST, name):
                 raise SandboxError(f"{name!r} is not a valid host name")
-        if self.mac and (not re.fullmatch(MAC, self.mac) or int(self.mac[:2], 16) & GROUP_ADDRESS):
+        if self.mac and (not fullmatch(MAC, self.mac) or int(self.mac[:2], 16) & GROUP_ADDRESS):
             raise BadValue(f"{self.mac} is not a valid mac address")
         if self.address and not is_address(self.address, (socket.AF_INET,)):
             raise SandboxError(f"invalid IPv4 address: {self.address}")
@@ -73,14 +71,14 @@ class Network(Value):
         """Refuse what cannot be, or cannot be together."""
         if self.mode == CONTAINER:
             raise SandboxError("invalid container format container:<name|id>")
-        if self.mode not in BUILT_IN and not self.container and not re.fullmatch(NAME, self.mode):
+        if self.mode not in BUILT_IN and not self.container and not fullmatch(NAME, self.mode):
             raise SandboxError(f"invalid network {self.mode!r}: none, host, container:NAME or the name of a network")
         self._check_several()
         for address in self.dns:
             if not is_address(address):
                 raise BadValue(f"{address} is not an ip address")
         for name in self.dns_search:
-            if name != "." and not re.fullmatch(HOST, name):
+            if name != "." and not fullmatch(HOST, name):
                 raise SandboxError(f"{name!r} is not a valid domain")
         if self.container:
             self._check_shared()
@@ -144,7 +142,7 @@ class Network(Value):
 
 def check_network_name(name: str) -> None:
     """Refuse a name that no network can be given."""
-    if not re.fullmatch(NAME, name):
+    if not fullmatch(NAME, name):
         raise SandboxError(f"invalid network name {name!r}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, 128 at most", 1)
 
 
@@ -152,7 +150,7 @@ def parse_host(text: str) -> str:
     """Check an `--add-host` NAME:IP (or NAME=IP) and return it with a colon; `host-gateway` is the bridge's address."""
     name, separator, address = text.partition("=" if "=" in text else ":")
     address = address.removeprefix("[").removesuffix("]")
-    if not separator or not re.fullmatch(HOST, name):
+    if not separator or not fullmatch(HOST, name):
         raise BadValue(f"bad format for add-host: {text!r}")
     if address != "host-gateway" and not is_address(address):
         raise BadValue(f"invalid IP address in add-host: {address!r}")
@@ -161,7 +159,7 @@ def parse_host(text: str) -> str:
 
 def parse_rate(text: str) -> int:
     """Return the bits a second of `10mbit`, `1.5gbit`, `64000`; units are powers of 1000, as tc's."""
-    match = re.fullmatch(RATE, text) if text.isascii() else None
+    match = fullmatch(RATE, text) if text.isascii() else None
     if match is None:
         raise SandboxError(f"invalid rate: {text!r}: such as 500kbit, 10mbit, 1gbit")
     from decimal import Decimal  # noqa: PLC0415

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 from sandbox.errors import BadValue, SandboxError
+from sandbox.quick import fullmatch
 from sandbox.value import Value
 
 TYPE_CHECKING = False
@@ -86,7 +86,7 @@ def target_of(path: str, option: str) -> str:
 
 def check_volume_name(name: str) -> str:
     """Return the name of a volume; SandboxError for what Docker refuses as one."""
-    if not re.fullmatch(NAME, name):
+    if not fullmatch(NAME, name):
         raise SandboxError(
             f"{name!r} includes invalid characters for a volume name, only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed: "
             "to mount a directory of the host give its absolute path"
@@ -192,7 +192,7 @@ def _tmpfs(fields: dict[str, str], target: str) -> Tmpfs:
 
     data = [f"size={parse_size(fields['tmpfs-size'])}"] if fields.get("tmpfs-size") else []
     mode = fields.get("tmpfs-mode", "")
-    if mode and not re.fullmatch(r"[0-7]{1,4}", mode):
+    if mode and not fullmatch(r"[0-7]{1,4}", mode):
         raise SandboxError(f"invalid value {mode!r} of tmpfs-mode: an octal number such as 1777")
     data += [f"mode={mode or '1777'}"]
     flags = (*(("ro",) if _is_on(fields, "readonly") else ()), "nosuid", "nodev", "noexec")
@@ -210,7 +210,7 @@ def parse_tmpfs(text: str) -> Tmpfs:
             flags.discard("no" + option)
             flags.discard(option.removeprefix("no"))
             flags.add(option)
-        elif equals and key in TMPFS_DATA and re.fullmatch(r"[0-9]+[kmgKMG%]?", value):
+        elif equals and key in TMPFS_DATA and fullmatch(r"[0-9]+[kmgKMG%]?", value):
             data.append(option)
         else:
             raise SandboxError(f"invalid tmpfs option {option!r} in {text!r}")
