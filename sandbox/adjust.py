@@ -12,7 +12,7 @@ import errno
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from sandbox import ceilings, cgroup
+from sandbox import ceilings, control
 from sandbox.ceilings import Bounds
 from sandbox.errors import SandboxError, describe
 from sandbox.limits import DEFAULT_PERIOD_US
@@ -188,12 +188,12 @@ def _write_all(group: Group, order: Sequence[Write]) -> None:
         for file, value in order:
             path = f"{group.place.directory}/{file}"
             was = ceilings.raw(group, file)
-            cgroup.write(path, value)
+            control.write(path, value)
             done.append((path, was))
     except OSError:
         for path, was in reversed(done):
             with contextlib.suppress(OSError):
-                cgroup.write(path, was)
+                control.write(path, was)
         raise
 
 

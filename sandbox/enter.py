@@ -16,7 +16,7 @@ from inspector.kernel.controllers import Freezer
 from inspector.kernel.host import Host
 from inspector.kernel.namespaces import read_namespaces
 from inspector.kernel.process import Status, read_status
-from sandbox import capabilities, cgroup, channel, entering, freezer, syscalls
+from sandbox import capabilities, channel, control, entering, freezer, syscalls
 from sandbox.conversation import launch
 from sandbox.document import printable
 from sandbox.environment import PATH
@@ -77,7 +77,7 @@ def differing(asked: Collection[str], theirs: Mapping[str, int], ours: Mapping[s
 
 def joins(
     hierarchies: Sequence[Hierarchy], theirs: Membership, ours: Membership
-) -> tuple[cgroup.Step, ...]:
+) -> tuple[control.Step, ...]:
     """Return what moves the calling process into another's cgroups, in every hierarchy where it is not yet; pure."""
     steps = []
     for hierarchy in hierarchies:
@@ -88,7 +88,7 @@ def joins(
         if directory is None:
             names = ",".join(sorted(hierarchy.controllers)) or "v2"
             raise SandboxError(f"its cgroup {printable(path)} of {names} is not visible here; {WITHOUT}", FAILED)
-        steps.append(cgroup.Step(cgroup.JOIN, "write", f"{directory}/{cgroup.JOIN_FILE[hierarchy.version]}", "0"))
+        steps.append(control.join(hierarchy.version, directory))
     return tuple(steps)
 
 

@@ -15,7 +15,7 @@ import signal
 from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
-from sandbox import cgroup, init, privileges, selfexec, syscalls, terminal, trampoline, users
+from sandbox import control, init, privileges, selfexec, syscalls, terminal, trampoline, users
 from sandbox.channel import Channel, Console, Go, Proceed, Ready
 from sandbox.errors import CommandNotFound, SandboxError
 from sandbox.subject import FAILED, has_ended
@@ -38,7 +38,7 @@ class Entry(Value):
     pid: int
     pidfd: int
     flags: Mapping[str, int]
-    cgroup_steps: tuple[cgroup.Step, ...]
+    cgroup_steps: tuple[control.Step, ...]
     argv: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
     user: str
@@ -74,7 +74,7 @@ def entrant(entry: Entry, channel: Channel, parent: int) -> NoReturn:
         opened = _open(entry)
         kept.append(opened)
         try:
-            cgroup.apply(entry.cgroup_steps, cgroup.JOIN)
+            control.apply(entry.cgroup_steps, control.JOIN)
         except SandboxError as error:
             raise SandboxError(f"cannot join its cgroup: {error}; --no-cgroup enters without it", FAILED) from error
         # A process of the container shall not read our memory or follow our descriptors (CVE-2016-9962).

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sandbox import attributes, cgroup, channel, document, events, init, security
+from sandbox import attributes, channel, control, events, init, security
 from sandbox.attributes import Attributes
 from sandbox.codec import decode
 from sandbox.conversation import launch
 from sandbox.environment import environment
 from sandbox.errors import CommandNotExecutable, SandboxError
 from sandbox.foreground import attend
-from sandbox.limits import Limits
 from sandbox.liveness import open_running
 from sandbox.signals import blocked_signals
 from sandbox.state import Store
@@ -59,7 +58,7 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
         die_with_parent=not options.detach,
         attributes=its,
     )
-    steps = tuple(step for step in cgroup.plan(Limits(), document.places_of(text)) if step.phase == cgroup.JOIN)
+    steps = tuple(control.join(each["Version"], each["Directory"]) for each in text["Cgscope"]["Cgroups"])
     plan = init.Launch(program, steps, join=(pid, pidfd))
     with blocked_signals():
         try:

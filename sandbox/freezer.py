@@ -18,7 +18,7 @@ from inspector.kernel.cgroups import ancestors, locate
 from inspector.kernel.controllers import Freezer
 from inspector.kernel.host import Host
 from inspector.kernel.process import read_stat
-from sandbox import cgroup
+from sandbox import control
 from sandbox.cgroup import Place
 from sandbox.document import printable
 from sandbox.errors import SandboxError, describe
@@ -103,13 +103,13 @@ def let_go(places: Sequence[Place]) -> None:
         if version != 1 or "freezer" in place.hierarchy.controllers:
             file, _, thaws = WRITTEN[version]
             with contextlib.suppress(OSError):
-                cgroup.write(f"{place.directory}/{file}", thaws)
+                control.write(f"{place.directory}/{file}", thaws)
 
 
 def _set(group: Group, *, frozen: bool) -> None:
     file, freezes, thaws = WRITTEN[group.version]
     try:
-        cgroup.write(f"{group.place.directory}/{file}", freezes if frozen else thaws)
+        control.write(f"{group.place.directory}/{file}", freezes if frozen else thaws)
     except PermissionError as error:
         raise SandboxError(f"{describe(error)}: only root or whom the cgroup was given to may", FAILED) from None
     except FileNotFoundError:

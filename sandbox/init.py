@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from sandbox import (
     attributes,
-    cgroup,
+    control,
     namespaces,
     privileges,
     selfexec,
@@ -96,7 +96,7 @@ class Launch(Value):
     """
 
     program: Program
-    cgroup_steps: tuple[cgroup.Step, ...]
+    cgroup_steps: tuple[control.Step, ...]
     new_namespaces: int = 0
     user_namespace: bool = False
     root: Root | None = None
@@ -129,7 +129,7 @@ def joiner(launch: Launch, channel: Channel, parent: int) -> NoReturn:
 def enter(launch: Launch) -> Launch:
     """Join the cgroups and enter the namespaces; returns what is still to be done there."""
     # The cgroups first: a cgroup namespace shows what its maker is in when it is made.
-    cgroup.apply(launch.cgroup_steps, cgroup.JOIN)
+    control.apply(launch.cgroup_steps, control.JOIN)
     joins_user = any(flag & syscalls.CLONE_NEWUSER for _, flag in launch.shared)
     if launch.user_namespace and not joins_user:
         namespaces.enter_user_namespace()

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 
-from sandbox import cgroup, document, events, init, names
+from sandbox import control, document, events, init, names
 from sandbox.conversation import Running, launch
 from sandbox.errors import SandboxError
 from sandbox.liveness import boot_id, start_time
@@ -61,7 +61,7 @@ def start(prepared: Prepared, store: Store, streams: init.Streams, confirm: Call
     container = prepared.document["Id"]
     network = begin(prepared.spec, prepared.document, store, prepared.layout)
     try:
-        made = cgroup.apply(prepared.launch.cgroup_steps, cgroup.CREATE)
+        made = control.apply(prepared.launch.cgroup_steps, control.CREATE)
         above = [path for path in made if path not in {place.directory for place in prepared.places}]
         program = replace(prepared.launch.program, streams=streams)
         shared = (*prepared.launch.shared, *network.shared)
@@ -92,7 +92,7 @@ def _record_birth(prepared: Prepared, store: Store, pid: int, made: list[str], n
 
 def _record_start(prepared: Prepared, store: Store, container: str, confirm: Callable[[], None]) -> None:
     """Write the limits, and then that the container runs: before it does, so that nothing runs unknown."""
-    cgroup.apply(prepared.launch.cgroup_steps, cgroup.LIMIT)
+    control.apply(prepared.launch.cgroup_steps, control.LIMIT)
     confirm()
     with store.changing(container) as text:
         text["State"].update(document.running(time.time()))

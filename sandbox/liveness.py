@@ -6,8 +6,8 @@ import os
 import time
 
 from inspector.errors import ParseError
-from inspector.kernel.host import Host
-from inspector.kernel.process import read_stat
+from inspector.kernel.process import parse_stat
+from sandbox.control import read
 from sandbox.state import Document
 
 __all__ = ["age", "boot_id", "has_monitor", "is_running", "open_running", "start_time"]
@@ -15,13 +15,14 @@ __all__ = ["age", "boot_id", "has_monitor", "is_running", "open_running", "start
 
 def boot_id() -> str:
     """Read which boot this is: a PID means nothing in another."""
-    return Host().read("/proc/sys/kernel/random/boot_id").decode().strip()
+    return read("/proc/sys/kernel/random/boot_id").strip()
 
 
 def start_time(pid: int) -> int | None:
     """Return when a process started (ticks since boot), or None when it is gone or only a zombie."""
     try:
-        found = read_stat(Host(), pid)
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            found = parse_stat(file.read())
     except (OSError, ParseError):
         return None
     return None if found.state in ("Z", "X") else found.starttime_ticks

@@ -11,6 +11,7 @@ from inspector.kernel.mounts import read_mountinfo
 from sandbox import (
     attributes,
     cgroup,
+    control,
     document,
     init,
     limit_files,
@@ -57,14 +58,14 @@ class Prepared(Value):
         kinds = {name[9:].lower(): flag for name, flag in vars(syscalls).items() if name.startswith("CLONE_NEW")}
         chosen = [name for name, flag in kinds.items() if flags & flag]
         steps = self.launch.cgroup_steps
-        lines = [str(step) for step in steps if step.phase != cgroup.LIMIT]
+        lines = [str(step) for step in steps if step.phase != control.LIMIT]
         lines += [f"unshare {' '.join(chosen)}"]
         lines += preparing.plan(self.spec.network, store, self.document["Id"])
         lines += [str(self.launch.root), *map(str, self.launch.mounts), "pivot_root"]
         granted = sorted(name for name in self.spec.capabilities)
         lines += [f"caps   {' '.join(granted) or 'none'}", f"user   {self.spec.user or 'root'}"]
         lines += self.launch.program.rights.describe()
-        lines += [str(step) for step in steps if step.phase == cgroup.LIMIT]
+        lines += [str(step) for step in steps if step.phase == control.LIMIT]
         return "\n".join([*lines, f"exec   {' '.join(map(repr, self.spec.argv))}"])
 
 

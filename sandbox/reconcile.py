@@ -13,7 +13,7 @@ import os
 import sys
 import time
 
-from sandbox import cgroup, document
+from sandbox import culling, document
 from sandbox.errors import NoSuchContainer, SandboxError, describe
 from sandbox.images import NEW
 from sandbox.liveness import boot_id, has_monitor
@@ -70,7 +70,7 @@ def _clean_up(store: Store, container: str) -> None:
             return
         status = text["State"]["Status"]
         doomed = status == "creating" or (text["HostConfig"]["AutoRemove"] and status not in ("created", "exited"))
-        out_of_memory = cgroup.oom_kills(document.places_of(text)) > 0
+        out_of_memory = culling.oom_kills(document.places_of(text)) > 0
         take_down(store, text)
         text["Cgscope"]["Monitor"] = None
         text["NetworkSettings"] = disconnected(text["NetworkSettings"])

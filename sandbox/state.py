@@ -23,7 +23,6 @@ from collections.abc import Callable, Iterator
 
 from sandbox.errors import NoSuchContainer, SandboxError
 from sandbox.quick import dumps, loads
-from sandbox.removal import remove_tree
 
 __all__ = ["Document", "Store", "default_root", "replace_document"]
 
@@ -249,6 +248,8 @@ class Store:
 
     def remove(self, container: str, name: str) -> None:
         """Forget a container: its name, then its files."""
+        from sandbox.removal import remove_tree  # noqa: PLC0415  most commands remove nothing
+
         # Out of sight first: a removal that is interrupted leaves no half a container.
         doomed = f"{self.root}/containers/.{container}"
         held = self._hold(self.directory(container), fcntl.LOCK_EX)
@@ -282,6 +283,8 @@ class Store:
 
     def remove_remains(self) -> None:
         """Remove what interrupted removals and launchers left: call with the lock held."""
+        from sandbox.removal import remove_tree  # noqa: PLC0415
+
         for entry in os.listdir(f"{self.root}/containers"):
             directory = f"{self.root}/containers/{entry}"
             if entry.startswith(".") or not os.path.exists(f"{directory}/state.json"):

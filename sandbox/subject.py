@@ -17,7 +17,7 @@ from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount, read_mountinfo
 from inspector.kernel.namespaces import read_namespaces
 from inspector.kernel.process import Stat, read_stat
-from sandbox import cgroup
+from sandbox import cgroup, culling
 from sandbox.document import printable
 from sandbox.errors import SandboxError
 from sandbox.value import Value
@@ -79,7 +79,7 @@ class Group(Value):
 
     def members(self) -> set[int]:
         """Return the processes in it and below it."""
-        return cgroup.pids((self.place,))
+        return culling.pids((self.place,))
 
     def check(self, subject: Subject, *, force: bool, stops: bool = False) -> None:
         """Refuse a cgroup that is more than the subject's container: our own, process 1's, or with others in it.

@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 
-from sandbox import cgroup, document, events
+from sandbox import culling, document, events
 from sandbox.errors import NoSuchContainer, describe
 from sandbox.liveness import age, is_running
 from sandbox.network import connection
@@ -29,11 +29,10 @@ def take_down(store: Store, text: Document) -> None:
     if is_running(text):
         with contextlib.suppress(ProcessLookupError):
             os.kill(text["State"]["Pid"], signal.SIGKILL)
-    cgroup.kill(places)
     made = list(text["Cgscope"]["MadeCgroups"])
     if text["HostConfig"]["CgroupParent"] == DEFAULT_CGROUP_PARENT:
         made = [os.path.dirname(place.directory) for place in places]
-    cgroup.remove(places, made)
+    culling.remove(places, made)
     connection.release(store, text)
 
 
@@ -75,7 +74,7 @@ def finish(store: Store, container: str, code: int, error: str = "", restart: in
         text = store.load(container)
     except NoSuchContainer:  # removed by force meanwhile
         return
-    out_of_memory = cgroup.oom_kills(document.places_of(text)) > 0  # while there is a counter
+    out_of_memory = culling.oom_kills(document.places_of(text)) > 0  # while there is a counter
     is_down = False
     try:
         take_down(store, text)

@@ -65,6 +65,8 @@ def set_size(master: int, rows: int, columns: int) -> None:
 
 def keep_newlines(master: int) -> None:
     """Let a line end as the program ends it, where what it says does not go to a terminal (ONLCR)."""
+    import termios  # noqa: PLC0415
+
     attributes = termios.tcgetattr(master)
     attributes[1] &= ~termios.ONLCR
     termios.tcsetattr(master, termios.TCSANOW, attributes)

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from sandbox import cgroup, document, events, ps
+from sandbox import culling, document, events, ps
 from sandbox.errors import NoSuchContainer, SandboxError
 from sandbox.network import connection
 from sandbox.reconcile import reconcile
@@ -100,7 +100,7 @@ def top(store: Store, name: str, options: Sequence[str]) -> str:
     text = store.find(name)
     if text["State"]["Status"] not in ("running", "paused"):
         raise SandboxError(f"container {name} is not running", 1)
-    pids = cgroup.pids(document.places_of(text)) | {text["State"]["Pid"]}
+    pids = culling.pids(document.places_of(text)) | {text["State"]["Pid"]}
     command = ["ps", *(options or ("-ef",))]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603

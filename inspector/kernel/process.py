@@ -10,8 +10,11 @@ import errno
 import os
 
 from inspector.errors import ParseError
-from inspector.kernel.host import Host
 from inspector.kernel.named import NamedTuple
+
+TYPE_CHECKING = False  # a container's start parses without a Host
+if TYPE_CHECKING:
+    from inspector.kernel.host import Host
 
 __all__ = [
     "CAPABILITIES",

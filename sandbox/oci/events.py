@@ -15,7 +15,7 @@ from typing import Any
 from inspector.errors import ParseError
 from inspector.kernel import cgroup_v1, cgroup_v2
 from inspector.kernel.host import Host
-from sandbox import cgroup
+from sandbox import cgroup, culling
 from sandbox.cgroup import Place
 from sandbox.oci.records import Record
 
@@ -109,10 +109,10 @@ def follow(record: Record, interval: float) -> Iterator[Values]:
     pidfd = os.pidfd_open(record.pid)
     ended = select.poll()
     ended.register(pidfd, select.POLLIN)
-    killed, due = cgroup.oom_kills(record.places), time.monotonic()
+    killed, due = culling.oom_kills(record.places), time.monotonic()
     try:
         while record.status() != "stopped":
-            now = cgroup.oom_kills(record.places)
+            now = culling.oom_kills(record.places)
             if now > killed:
                 yield {"type": "oom", "id": record.state["id"]}
             killed = now

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, NoReturn
 
-from sandbox import cgroup, init
+from sandbox import cgroup, control, init
 from sandbox.channel import Channel
 from sandbox.conversation import launch
 from sandbox.errors import SandboxError
@@ -56,16 +56,16 @@ def execute(records: Records, ident: str, document: object, ends: Ends, how: How
         return 0 if how.detach else handing.stay(running, ends)
 
 
-def _joins(record: Record, asked: Sequence[str]) -> Iterator[cgroup.Step]:
+def _joins(record: Record, asked: Sequence[str]) -> Iterator[control.Step]:
     """Yield how the cgroups are entered, those below the container's where that is asked for."""
     below = dict(_below(record, asked))
     for step in cgroup.plan(Limits(), record.places):
-        if step.phase == cgroup.JOIN:
+        if step.phase == control.JOIN:
             directory, file = os.path.split(step.path)
             path = os.path.normpath(f"{directory}/{below.get(directory, '')}")
             if not os.path.isdir(path):
                 raise SandboxError(f"--cgroup: {path}: no such file or directory", 1)
-            yield cgroup.Step(step.phase, step.action, f"{path}/{file}", step.value, step.optional)
+            yield control.Step(step.phase, step.action, f"{path}/{file}", step.value, step.optional)
 
 
 def _below(record: Record, asked: Sequence[str]) -> Iterator[tuple[str, str]]:

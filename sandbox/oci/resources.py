@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sandbox import cgroup, devices
+from sandbox import cgroup, control, devices
 from sandbox.errors import SandboxError
 from sandbox.limits import CPU_LIST, UNLIMITED, Limits, Throttle
 from sandbox.oci.reader import Reader
@@ -103,7 +103,7 @@ def _huge_pages(top: Reader) -> Iterator[tuple[str, int]]:
         yield size, each.number("limit", 0, 0, 2**64 - 1)
 
 
-def steps_of(resources: Mapping[str, Any], places: Sequence[cgroup.Place]) -> Iterator[cgroup.Step]:
+def steps_of(resources: Mapping[str, Any], places: Sequence[cgroup.Place]) -> Iterator[control.Step]:
     """Yield what is written besides limits: idle and real-time shares, weights of single disks, and `unified`."""
     top = Reader(resources, WHERE)
     cpu, unified = top.object("cpu"), top.pairs("unified")
@@ -114,22 +114,22 @@ def steps_of(resources: Mapping[str, Any], places: Sequence[cgroup.Place]) -> It
             if value and not files[version - 1]:
                 raise cpu.wrong(key, "is not supported on cgroup v2: the kernel has no such file")
             # 0 is what there is without such a file.
-            yield cgroup.Step(cgroup.LIMIT, "write", f"{where}/{files[version - 1]}", str(value), optional=not value)
+            yield control.Step(control.LIMIT, "write", f"{where}/{files[version - 1]}", str(value), optional=not value)
     if top.object("memory").value.get("limit") == UNLIMITED:
         where, version = _located("memory", places)
-        yield from (cgroup.Step(cgroup.LIMIT, "write", f"{where}/{file}", text, optional)
+        yield from (control.Step(control.LIMIT, "write", f"{where}/{file}", text, optional)
                     for file, text, optional in UNBOUND[version])  # fmt: skip
     for each in top.object("blockIO").objects("weightDevice"):
         where, version = _located("io", places)
         weight = each.number("weight", 0, 0, 1000)
-        yield cgroup.Step(cgroup.LIMIT, "write", f"{where}/{WEIGHT[version]}", f"{_device(each)} {weight}")
+        yield control.Step(control.LIMIT, "write", f"{where}/{WEIGHT[version]}", f"{_device(each)} {weight}")
     if unified and any(where.hierarchy.version == 1 for where in places):
         raise top.wrong("unified", "is an invalid configuration on cgroup v1")
     for name, text in unified:
         if not re.fullmatch(UNIFIED, name, re.ASCII):
             raise top.wrong("unified", f"{name!r} is no file of a cgroup")
         for line in text.splitlines() or [""]:
-            yield cgroup.Step(cgroup.LIMIT, "write", f"{places[0].directory}/{name}", line)
+            yield control.Step(control.LIMIT, "write", f"{places[0].directory}/{name}", line)
 
 
 def _located(controller: str, places: Sequence[cgroup.Place]) -> tuple[str, int]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from inspector.kernel.cgroups import read_hierarchies
 from inspector.kernel.host import Host
-from sandbox import cgroup, freezer, init, updating
+from sandbox import cgroup, control, culling, freezer, init, updating
 from sandbox.commands.output import complain
 from sandbox.conversation import Running, launch
 from sandbox.errors import SandboxError
@@ -65,13 +65,13 @@ def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: b
         inside = hooks.Inside(bundle.hooks, record.spoken())
         program = plan.program_of(bundle, process, records.filters, gate, inside.at_start, ends.handed)
         wanted = plan.launch_of(bundle, program, places, inside.before_pivot)
-        made = cgroup.apply(wanted.cgroup_steps, cgroup.CREATE)
+        made = control.apply(wanted.cgroup_steps, control.CREATE)
         record.private["MadeCgroups"] = [path for path in made if path not in {where.directory for where in places}]
         record.save()
         running = launch(
             lambda end, parent: init.joiner(wanted, end, parent),
             lambda pid: _born(record, bundle, pid),
-            lambda: cgroup.apply(wanted.cgroup_steps, cgroup.LIMIT),
+            lambda: control.apply(wanted.cgroup_steps, control.LIMIT),
             tty=process.terminal,
         )
         handing.hand_out(running, process, ends, ident)
@@ -105,7 +105,7 @@ def _open_gate(path: str, lowest: int) -> int:
 def _places(bundle: bundles.Bundle, ident: str) -> tuple[cgroup.Place, ...]:
     parent, _, name = (bundle.cgroups_path.rstrip("/") or f"{DEFAULT_PARENT}/{ident}").rpartition("/")
     places = cgroup.place(read_hierarchies(Host()), parent, name, None)
-    if pids := cgroup.pids(places):
+    if pids := culling.pids(places):
         raise SandboxError(f"container's cgroup is not empty: {len(pids)} process(es) in {parent}/{name}", 1)
     frozen = False
     with contextlib.suppress(SandboxError, OSError):  # no freezer, or no such cgroup yet
@@ -126,7 +126,7 @@ def _undo(record: Record, places: tuple[cgroup.Place, ...], made: list[str]) -> 
         if record.status() != "stopped" and record.pid:
             _signal(record, signal.SIGKILL)
     with contextlib.suppress(SandboxError, OSError):
-        cgroup.remove(places, made)
+        culling.remove(places, made)
     record.remove()
 
 
@@ -175,8 +175,8 @@ def kill(records: Records, ident: str, number: int, *, everything: bool) -> None
     Who has no PID namespace of his own does not take the others with him when he is killed: then it is for all too.
     """
     record = records.load(ident)
-    if everything or (number == signal.SIGKILL and record.private.get("SharesPids") and cgroup.pids(record.places)):
-        for pid in cgroup.pids(record.places):
+    if everything or (number == signal.SIGKILL and record.private.get("SharesPids") and culling.pids(record.places)):
+        for pid in culling.pids(record.places):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
     elif record.status() in ("creating", "stopped"):
@@ -200,9 +200,9 @@ def delete(records: Records, ident: str, *, force: bool) -> None:
         raise SandboxError(f"cannot delete container {ident} that is not stopped: {status}", 1)
     told = {**record.spoken(), "status": "stopped", "pid": 0}
     after = bundle_of(record).hooks["poststop"] if os.path.exists(f"{record.directory}/config.json") else ()
-    cgroup.kill(record.places)
+    culling.kill(record.places)
     freezer.let_go(record.places)  # as in kill()
-    cgroup.remove(record.places, record.private["MadeCgroups"])
+    culling.remove(record.places, record.private["MadeCgroups"])
     record.remove()
     for hook in after:
         try:
@@ -213,7 +213,7 @@ def delete(records: Records, ident: str, *, force: bool) -> None:
 
 def processes(records: Records, ident: str) -> list[int]:
     """Return the PIDs of all processes of a container."""
-    return sorted(cgroup.pids(records.load(ident).places))
+    return sorted(culling.pids(records.load(ident).places))
 
 
 def pause(records: Records, ident: str) -> None:
@@ -244,7 +244,7 @@ def update(records: Records, ident: str, wanted: Mapping[str, Any]) -> None:
     if resources.device_rules(before) != resources.device_rules(after):
         raise SandboxError("linux.resources.devices cannot be changed while the container is there", 1)
     updating.write(record.places, resources.limits_of(before), resources.limits_of(after))
-    cgroup.apply(resources.steps_of(wanted, record.places), cgroup.LIMIT)
+    control.apply(resources.steps_of(wanted, record.places), control.LIMIT)
     record.private["Resources"] = after
     record.save()
 

@@ -9,7 +9,7 @@ import pytest
 
 from inspector.kernel.cgroups import Hierarchy, Membership
 from inspector.kernel.mounts import parse_mountinfo
-from sandbox import adjust, ceilings, cgroup, enter, entering
+from sandbox import adjust, ceilings, cgroup, control, enter, entering
 from sandbox.adjust import Asked, writes
 from sandbox.ceilings import Bounds
 from sandbox.commands import any_process
@@ -41,8 +41,8 @@ def test_which_cgroups_are_joined() -> None:
     ours = Membership({"cpu": "/", "cpuacct": "/", "name=systemd": "/", "": "/"})
     steps = enter.joins((V1_CPU, V1_NAMED, V2), theirs, ours)
     assert [(step.phase, step.path, step.value) for step in steps] == [
-        (cgroup.JOIN, "/sys/fs/cgroup/cpu,cpuacct/c/a/tasks", "0"),
-        (cgroup.JOIN, "/sys/fs/cgroup/u/cgroup.procs", "0"),
+        (control.JOIN, "/sys/fs/cgroup/cpu,cpuacct/c/a/tasks", "0"),
+        (control.JOIN, "/sys/fs/cgroup/u/cgroup.procs", "0"),
     ]
     with pytest.raises(SandboxError, match="--no-cgroup"):
         enter.joins((V2._replace(root="/x"),), theirs, ours)

@@ -8,7 +8,7 @@ import stat
 import pytest
 
 from inspector.kernel.cgroups import Hierarchy
-from sandbox import cgroup, devices, host_devices
+from sandbox import cgroup, control, devices, host_devices
 from sandbox.device_options import Device, as_document, parse_device
 from sandbox.errors import SandboxError
 from sandbox.limits import Limits
@@ -78,7 +78,7 @@ def test_what_the_kernel_is_told(version: int) -> None:
     hierarchy = Hierarchy(version, frozenset({"devices"}) if version == 1 else frozenset(), "/sys/fs/cgroup")
     rule = devices.Rule("b", 7, 0, "r")
     steps = cgroup.plan(Limits(), [cgroup.Place(hierarchy, "/cgscope/id", PLACE)], devices=[rule])
-    *_, last = (step for step in steps if step.phase == cgroup.LIMIT)
+    *_, last = (step for step in steps if step.phase == control.LIMIT)
     if version == 1:
         assert (last.path, last.value) == (f"{PLACE}/devices.allow", "b 7:0 r")
     else:

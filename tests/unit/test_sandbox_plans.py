@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from inspector.kernel.cgroups import Hierarchy, parse_cgroup
-from sandbox import binaries, cgroup, devices, document, limit_files, overlays, pieces, rootfs, times
+from sandbox import binaries, cgroup, control, devices, document, limit_files, overlays, pieces, rootfs, times
 from sandbox.errors import SandboxError, describe
 from sandbox.limits import UNLIMITED, Limits, Throttle
 from sandbox.log_file import Log
@@ -29,7 +29,7 @@ def places(*hierarchies: Hierarchy, path: str = "/cgscope/id") -> tuple[cgroup.P
     return tuple(cgroup.Place(each, path, f"{each.mountpoint}{path}") for each in hierarchies)
 
 
-def written(steps: tuple[cgroup.Step, ...], phase: str) -> list[tuple[str, str]]:
+def written(steps: tuple[control.Step, ...], phase: str) -> list[tuple[str, str]]:
     """Return what is written in one phase, without the devices."""
     return [(s.path, s.value) for s in steps if s.phase == phase and s.action == "write" and "devices" not in s.path]
 
@@ -37,14 +37,14 @@ def written(steps: tuple[cgroup.Step, ...], phase: str) -> list[tuple[str, str]]
 def test_limits_in_both_versions() -> None:
     """The same limits are other files in each version; on v1 the period comes before the quota."""
     limits = Limits(20000, 50000, 64 << 20, None)
-    v1 = written(cgroup.plan(limits, places(V1_CPU, V1_MEMORY)), cgroup.LIMIT)
+    v1 = written(cgroup.plan(limits, places(V1_CPU, V1_MEMORY)), control.LIMIT)
     assert v1 == [
         ("/sys/fs/cgroup/memory/cgscope/id/memory.limit_in_bytes", str(64 << 20)),
         ("/sys/fs/cgroup/memory/cgscope/id/memory.memsw.limit_in_bytes", str(128 << 20)),
         ("/sys/fs/cgroup/cpu,cpuacct/cgscope/id/cpu.cfs_period_us", "50000"),
         ("/sys/fs/cgroup/cpu,cpuacct/cgscope/id/cpu.cfs_quota_us", "20000"),
     ]
-    v2 = written(cgroup.plan(Limits(None, 50000, 64 << 20, 9), places(V2)), cgroup.LIMIT)
+    v2 = written(cgroup.plan(Limits(None, 50000, 64 << 20, 9), places(V2)), control.LIMIT)
     assert v2 == [
         ("/sys/fs/cgroup/cgscope/id/memory.max", str(64 << 20)),
         ("/sys/fs/cgroup/cgscope/id/memory.swap.max", str(64 << 20)),
@@ -62,7 +62,7 @@ def test_the_other_limits_in_both_versions() -> None:
     v1_all = tuple(Hierarchy(1, frozenset({each}), f"/{each}") for each in
                    ("cpuset", "memory", "pids", "cpu", "blkio", "hugetlb"))  # fmt: skip
     below = [(path.replace("/cgscope/id", ""), value) for path, value in
-             written(cgroup.plan(limits, places(*v1_all)), cgroup.LIMIT)]  # fmt: skip
+             written(cgroup.plan(limits, places(*v1_all)), control.LIMIT)]  # fmt: skip
     assert below == [
         ("/cpuset/cpuset.cpus", "0-1"),
         ("/cpuset/cpuset.mems", "0"),
@@ -83,7 +83,7 @@ def test_the_other_limits_in_both_versions() -> None:
     ]
     names = ("cpuset", "cpu", "io", "memory", "pids", "hugetlb")
     steps = cgroup.plan(limits, places(Hierarchy(2, frozenset(names), "")))
-    assert [(path.rpartition("/")[2], value) for path, value in written(steps, cgroup.LIMIT)] == [
+    assert [(path.rpartition("/")[2], value) for path, value in written(steps, control.LIMIT)] == [
         ("cpuset.cpus", "0-1"),
         ("cpuset.mems", "0"),
         ("memory.max", str(64 << 20)),
@@ -106,7 +106,7 @@ def test_the_other_limits_in_both_versions() -> None:
 def test_order_of_making_and_joining() -> None:
     """A v1 cpuset is filled from its parent, v2 hands controllers down, both from the top; then all are joined (T3)."""
     steps = cgroup.plan(Limits(), places(V1_CPUSET, V2), all_devices=True)
-    assert [(s.action, s.path, s.value) for s in steps if s.phase == cgroup.CREATE] == [
+    assert [(s.action, s.path, s.value) for s in steps if s.phase == control.CREATE] == [
         ("mkdir", "/sys/fs/cgroup/cpuset/cgscope", ""),
         ("copy", "/sys/fs/cgroup/cpuset/cgscope/cpuset.cpus", "/sys/fs/cgroup/cpuset/cpuset.cpus"),
         ("copy", "/sys/fs/cgroup/cpuset/cgscope/cpuset.mems", "/sys/fs/cgroup/cpuset/cpuset.mems"),
@@ -118,11 +118,11 @@ def test_order_of_making_and_joining() -> None:
         ("enable", "/sys/fs/cgroup/cgscope/cgroup.subtree_control", "cpu memory pids"),
         ("mkdir", "/sys/fs/cgroup/cgscope/id", ""),
     ]
-    assert written(steps, cgroup.JOIN) == [
+    assert written(steps, control.JOIN) == [
         ("/sys/fs/cgroup/cpuset/cgscope/id/tasks", "0"),
         ("/sys/fs/cgroup/cgscope/id/cgroup.procs", "0"),
     ]
-    assert written(steps, cgroup.LIMIT) == []
+    assert written(steps, control.LIMIT) == []
 
 
 def test_a_limit_without_its_controller() -> None:
@@ -136,17 +136,17 @@ def test_a_limit_without_its_controller() -> None:
 def test_applying_a_plan_to_plain_files(tmp_path: object) -> None:
     """Steps write what exists, never make a missing control file, and name what cannot be written."""
     os.makedirs(f"{tmp_path}/g")
-    step = cgroup.Step(cgroup.LIMIT, "write", f"{tmp_path}/g/pids.max", "5")
+    step = control.Step(control.LIMIT, "write", f"{tmp_path}/g/pids.max", "5")
     with pytest.raises(SandboxError, match=r"g/pids.max: No such file or directory"):
-        cgroup.apply([step], cgroup.LIMIT)
+        control.apply([step], control.LIMIT)
     open(step.path, "w").close()
-    cgroup.apply([step], cgroup.JOIN)
+    control.apply([step], control.JOIN)
     assert os.path.getsize(step.path) == 0
-    cgroup.apply([step], cgroup.LIMIT)
+    control.apply([step], control.LIMIT)
     with open(step.path, encoding="ascii") as file:
         assert file.read() == "5"
-    steps = [cgroup.Step(cgroup.CREATE, "mkdir", f"{tmp_path}/{name}") for name in ("g", "h")]
-    made = cgroup.apply(steps, cgroup.CREATE)
+    steps = [control.Step(control.CREATE, "mkdir", f"{tmp_path}/{name}") for name in ("g", "h")]
+    made = control.apply(steps, control.CREATE)
     assert made == [f"{tmp_path}/h"]
 
 
