@@ -10,7 +10,6 @@ import errno
 from collections.abc import Iterable, Sequence
 
 from sandbox.errors import BadValue, SandboxError
-from sandbox.limits import parse_size
 from sandbox.quick import fullmatch
 from sandbox.users import User, group_id
 from sandbox.value import Value, replace
@@ -80,7 +79,11 @@ def attributes(
     low, high = OOM_SCORES
     if oom_score_adj is not None and not low <= oom_score_adj <= high:
         raise SandboxError(f"Invalid value {oom_score_adj}, range for oom score adj is [{low}, {high}]")
-    size = parse_size(shm_size) if shm_size else DEFAULT_SHM
+    size = DEFAULT_SHM
+    if shm_size:
+        from sandbox.limits import parse_size  # noqa: PLC0415  exec has no use for it
+
+        size = parse_size(shm_size)
     if not size:
         raise SandboxError("SHM size can not be less than 0")
     named = {limit.name: limit for limit in map(_ulimit, ulimits)}

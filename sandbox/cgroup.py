@@ -35,10 +35,7 @@ class Place(Value):
     base: str = "/"
 
 
-
-def place(
-    hierarchies: Iterable[Hierarchy], parent: str, container: str, own: Membership | None
-) -> tuple[Place, ...]:
+def place(hierarchies: Iterable[Hierarchy], parent: str, container: str, own: Membership | None) -> tuple[Place, ...]:
     """Say where a container's cgroups are: `parent`/`container`, below the caller's own (`own`) when not root.
 
     Only hierarchies where that can be made are in the answer: a read-only or

@@ -12,11 +12,12 @@ import os
 import sys
 from collections.abc import Callable
 
-from sandbox import channel, events, init, launch
+from sandbox import channel, events, launch
 from sandbox.errors import SandboxError
 from sandbox.foreground import attend
 from sandbox.liveness import has_monitor
 from sandbox.prepare import Prepared, prepare_again
+from sandbox.program import NULL, Streams
 from sandbox.quick import socket
 from sandbox.signals import blocked_signals
 from sandbox.spec import Spec
@@ -125,7 +126,7 @@ def _warn(prepared: Prepared) -> None:
 def _run_in_foreground(prepared: Prepared, store: Store, establish: Callable[[], Undo]) -> int:
     """Be the monitor ourselves: the program has our own streams, and dies with us."""
     undo = establish()
-    streams = init.Streams(stdin=0 if prepared.spec.interactive else init.NULL)
+    streams = Streams(stdin=0 if prepared.spec.interactive else NULL)
     try:
         running = launch.start(prepared, store, streams, lambda: None)
     except BaseException as error:

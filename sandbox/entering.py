@@ -15,9 +15,11 @@ import signal
 from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
-from sandbox import control, init, privileges, selfexec, syscalls, terminal, trampoline, users
+from sandbox import control, privileges, selfexec, syscalls, terminal, trampoline, users
 from sandbox.channel import Channel, Console, Go, Proceed, Ready
+from sandbox.descent import descend
 from sandbox.errors import CommandNotFound, SandboxError
+from sandbox.program import enter_workdir, execute, find_program
 from sandbox.subject import FAILED, has_ended
 from sandbox.value import Value
 
@@ -83,7 +85,7 @@ def entrant(entry: Entry, channel: Channel, parent: int) -> NoReturn:
             os.setgroups(())  # root's own, which a user namespace without setgroups would not let go
         join(entry.pidfd, entry.flags, opened.namespaces)
 
-    init.descend(enter, lambda: entered(entry, kept[0], channel), channel, parent)
+    descend(enter, lambda: entered(entry, kept[0], channel), channel, parent)
 
 
 def _open(entry: Entry) -> Opened:
@@ -178,7 +180,7 @@ def entered(entry: Entry, opened: Opened, channel: Channel) -> NoReturn:
     channel.send(Ready(path))
     channel.expect(Go)
     privileges.seal(entry.rights, granted)
-    init.execute(last_step, path, argv, environment)
+    execute(last_step, path, argv, environment)
 
 
 def _take_place(opened: Opened, workdir: str) -> None:
@@ -199,7 +201,7 @@ def _take_place(opened: Opened, workdir: str) -> None:
             return
         os.chdir("/")
     if workdir:
-        init.enter_workdir(workdir)
+        enter_workdir(workdir)
 
 
 def _take_terminal(opened: Opened, uid: int, channel: Channel) -> None:
@@ -229,10 +231,10 @@ def shells(told: str) -> tuple[tuple[str, ...], ...]:
 def _program(argv: tuple[str, ...], told: str, search: str) -> tuple[str, tuple[str, ...]]:
     """Return what to execute, and its words: what was asked for, or the container's shell."""
     if argv:
-        return init.find_program(argv[0], search), argv
+        return find_program(argv[0], search), argv
     for path, *words in shells(told):
         with contextlib.suppress(SandboxError):
-            return init.find_program(path, search), tuple(words)
+            return find_program(path, search), tuple(words)
     tried = ", ".join(path for path, *_ in shells(told))
     raise CommandNotFound(
         f"there is no shell in it ({tried}): give a program that it has, or stay with your own files:"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sandbox import attributes, channel, control, events, init, security
+from sandbox import channel, control, events, joined, security
 from sandbox.attributes import Attributes
 from sandbox.codec import decode
 from sandbox.conversation import launch
@@ -12,6 +12,7 @@ from sandbox.environment import environment
 from sandbox.errors import CommandNotExecutable, SandboxError
 from sandbox.foreground import attend
 from sandbox.liveness import open_running
+from sandbox.program import NULL, Program, Streams
 from sandbox.signals import blocked_signals
 from sandbox.state import Store
 from sandbox.value import Value
@@ -44,25 +45,24 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
         raise SandboxError(f"container {name} is not running", 1)
     config = text["Config"]
     given = environment((*config["Env"], *options.env), host_environment, tty=options.tty)
-    out, err = (init.NULL, init.NULL) if options.detach else (1, 2)
+    out, err = (NULL, NULL) if options.detach else (1, 2)
     its = decode(Attributes, text["Cgscope"]["Spec"].get("attributes", {}))
-    attributes.load(its)
-    program = init.Program(
+    program = Program(
         argv=options.argv,
         env=given,
         workdir=options.workdir or config["WorkingDir"],
         user=options.user or config["User"],
         rights=security.rights_of(text, store.root),
         tty=options.tty,
-        streams=init.Streams(0 if options.interactive else init.NULL, out, err),
+        streams=Streams(0 if options.interactive else NULL, out, err),
         die_with_parent=not options.detach,
         attributes=its,
     )
     steps = tuple(control.join(each["Version"], each["Directory"]) for each in text["Cgscope"]["Cgroups"])
-    plan = init.Launch(program, steps, join=(pid, pidfd))
+    plan = joined.Joining(program, steps, pid, pidfd)
     with blocked_signals():
         try:
-            running = launch(lambda end, parent: init.joiner(plan, end, parent), tty=program.tty)
+            running = launch(lambda end, parent: joined.joiner(plan, end, parent), tty=program.tty)
         except channel.Closed:
             raise SandboxError(f"container {name} ended while it was entered", 1) from None
         except SandboxError as error:

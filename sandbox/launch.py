@@ -14,6 +14,7 @@ from sandbox.liveness import boot_id, start_time
 from sandbox.network.connection import Connection, begin
 from sandbox.overlays import Layer
 from sandbox.prepare import Prepared
+from sandbox.program import Streams
 from sandbox.sharing import AUTO
 from sandbox.state import Document, Store
 from sandbox.teardown import destroy
@@ -53,7 +54,7 @@ def ourselves() -> Document:
     return {"BootId": boot_id(), "Monitor": {"Pid": os.getpid(), "StartTime": start_time(os.getpid())}}
 
 
-def start(prepared: Prepared, store: Store, streams: init.Streams, confirm: Callable[[], None]) -> Running:
+def start(prepared: Prepared, store: Store, streams: Streams, confirm: Callable[[], None]) -> Running:
     """Start the program of a container that is recorded with us as its monitor; on an error no process is left.
 
     `confirm` is called when nothing but the program's start is left; it may raise.

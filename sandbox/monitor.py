@@ -19,11 +19,12 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from sandbox import attachments, channel, events, init, syscalls, watch
+from sandbox import attachments, channel, events, syscalls, watch
 from sandbox.conversation import Running
 from sandbox.errors import describe
 from sandbox.launch import start
 from sandbox.prepare import Prepared, prepare_again
+from sandbox.program import NULL, Streams
 from sandbox.state import Store
 from sandbox.teardown import settle, take_down
 
@@ -107,17 +108,17 @@ def _leave_the_terminal() -> None:
 def _start(prepared: Prepared, store: Store, listener: int, confirm: Callable[[], None]) -> Handed:
     """Start the program, its output coming to us; returns what is to be watched."""
     store.reserve(prepared.document["Id"])
-    stdin, out, err = init.NULL, init.NULL, init.NULL
+    stdin, out, err = NULL, NULL, NULL
     outputs: dict[str, int] = {}
     typed = None
     if not prepared.spec.tty:
         (outputs["stdout"], out), (outputs["stderr"], err) = os.pipe(), os.pipe()
         if prepared.spec.interactive:
             stdin, typed = os.pipe()
-    running = start(prepared, store, init.Streams(stdin, out, err, owned=True), confirm)
+    running = start(prepared, store, Streams(stdin, out, err, owned=True), confirm)
     events.of_container(store.root, prepared.document, "start")
     for fd in (stdin, out, err):
-        if fd != init.NULL:
+        if fd != NULL:
             os.close(fd)
     if running.console is not None:
         outputs = {"stdout": running.console}

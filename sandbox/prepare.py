@@ -28,6 +28,7 @@ from sandbox.errors import SandboxError
 from sandbox.limits import DEFAULT_PIDS, Limits
 from sandbox.network import preparing
 from sandbox.overlays import Layer, Root, overlay, skeleton
+from sandbox.program import Program, Streams
 from sandbox.sharing import AUTO, joined
 from sandbox.spec import Spec
 from sandbox.state import Document, Store
@@ -99,19 +100,18 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
     own_ipc = bool(spec.sharing.own & syscalls.CLONE_NEWIPC)
     own_network = not (spec.host_network or spec.network.container)
     attributes.check_namespaces(spec.attributes, own_network=own_network, own_ipc=own_ipc)
-    attributes.load(spec.attributes)
     shared = tuple(joined(spec.sharing, store, container))
     rights = security.rights(spec.security, spec.capabilities, store.root)
     nodes, rules = _devices(spec, bound=rootless or spec.sharing.has_users)
     launch = init.Launch(
-        program=init.Program(
+        program=Program(
             spec.argv,
             spec.env,
             spec.workdir,
             spec.user,
             rights,
             spec.tty,
-            init.Streams(),
+            Streams(),
             spec.init,
             attributes=spec.attributes,
         ),

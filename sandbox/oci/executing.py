@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, NoReturn
 
-from sandbox import cgroup, control, init
+from sandbox import cgroup, control, joined
 from sandbox.channel import Channel
 from sandbox.conversation import launch
 from sandbox.errors import SandboxError
@@ -39,12 +39,12 @@ def execute(records: Records, ident: str, document: object, ends: Ends, how: How
     process, ends = handing.with_sockets(parse_process(document), ends)
     handing.check(process, ends, stays=not how.detach)
     program = plan.program_of(bundle_of(record), process, records.filters, handed=ends.handed)
-    wanted = init.Launch(program, tuple(_joins(record, how.cgroups)), join=(record.pid, os.pidfd_open(record.pid)))
+    wanted = joined.Joining(program, tuple(_joins(record, how.cgroups)), record.pid, os.pidfd_open(record.pid))
 
     def joiner(end: Channel, parent: int) -> NoReturn:
         if process.affinity.initial:
             scheduling.put_on(process.affinity.initial)
-        init.joiner(wanted, end, parent)
+        joined.joiner(wanted, end, parent)
 
     with blocked_signals():
         running = launch(joiner, tty=process.terminal)

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Sequence
 
 from sandbox import capabilities, cgroup, init, rootfs, syscalls
-from sandbox.attributes import IPC_SYSCTLS, RESOURCES, Attributes, Ulimit, load
+from sandbox.attributes import IPC_SYSCTLS, RESOURCES, Attributes, Ulimit
 from sandbox.errors import SandboxError
 from sandbox.idmap import of_process
 from sandbox.oci import resources, scheduling
@@ -17,6 +17,7 @@ from sandbox.oci.mounts import steps_of
 from sandbox.oci.process import Process
 from sandbox.overlays import Root
 from sandbox.privileges import Rights
+from sandbox.program import Program, Streams, nothing
 from sandbox.seccomp.filters import filter_of
 from sandbox.sharing import Joined, Sharing
 from sandbox.syscalls import MS_BIND, MS_REC
@@ -41,7 +42,7 @@ NAMESPACE_FILES = {"ipc": "ipc", "network": "net", "uts": "uts"}
 
 
 def launch_of(
-    bundle: Bundle, program: init.Program, places: Sequence[cgroup.Place], before_pivot: Callable[[], None]
+    bundle: Bundle, program: Program, places: Sequence[cgroup.Place], before_pivot: Callable[[], None]
 ) -> init.Launch:
     """Return how a bundle's container is made."""
     _check_sysctls(bundle)
@@ -125,9 +126,9 @@ def program_of(
     process: Process,
     filters: Callable[[], str],
     gate: int = -1,
-    at_start: Callable[[dict[str, str]], None] = init.nothing,
+    at_start: Callable[[dict[str, str]], None] = nothing,
     handed: int = 0,
-) -> init.Program:
+) -> Program:
     """Return what is executed, and as whom; also of `exec`, which shares the bundle's filter.
 
     `filters` is where filters are kept, `gate` the FIFO that `start` opens, none for `exec`.
@@ -139,21 +140,20 @@ def program_of(
         sysctls=(*bundle.sysctls, *domain),
         oom_score_adj=process.oom_score_adj,
     )
-    load(attributes)
     wanted = scheduling.Scheduling(process.scheduler, process.io_priority, bundle.domain, bundle.memory)
 
     def settle() -> None:
         scheduling.put_on(process.affinity.final if gate < 0 else frozenset())
         scheduling.apply(wanted)
 
-    return init.Program(
+    return Program(
         argv=process.args,
         env=process.env,
         workdir=process.cwd,
         user=f"{process.uid}:{process.gid}",
         rights=Rights(capabilities.mask(process.bounding), process.no_new_privileges, chosen, process.sets),
         tty=process.terminal,
-        streams=init.Streams(0, 1, 2, owned=True),
+        streams=Streams(0, 1, 2, owned=True),
         groups=process.groups,
         umask=process.umask,
         die_with_parent=False,
