@@ -205,9 +205,9 @@ FUNCTIONS: dict[tuple[str, str], Callable[[Locals], Told]] = {
     ("sandbox.syscalls", "close_on_exec_from"): _fixed(
         "close_range(3, ~0, CLOSE_RANGE_CLOEXEC)", "no open file of ours goes along"
     ),
-    ("sandbox.cgroup", "_do"): _cgroup_step,
-    ("sandbox.init", "reset_signals"): _fixed("rt_sigaction(each of SigIgn and SigCgt, SIG_DFL)", RESET),
-    ("sandbox.init", "execute"): _execute,
+    ("sandbox.control", "_do"): _cgroup_step,
+    ("sandbox.descent", "reset_signals"): _fixed("rt_sigaction(each of SigIgn and SigCgt, SIG_DFL)", RESET),
+    ("sandbox.program", "execute"): _execute,
     ("sandbox.namespaces", "loopback_up"): _fixed(
         "ioctl(SIOCSIFFLAGS, lo, IFF_UP)", "a new network has nothing but lo, and that is down"
     ),
@@ -225,8 +225,8 @@ FUNCTIONS: dict[tuple[str, str], Callable[[Locals], Told]] = {
 # What Python itself has as a function, with what it is for in the function of ours that calls it.
 BUILTINS = {
     ("sandbox.conversation", "launch", "fork"): "a process that goes where the container is, and forks its first one",
-    ("sandbox.init", "descend", "fork"): "the first to be born in the new PID namespace: in there it is process 1",
-    ("sandbox.init", "descend", "setsid"): "no terminal and no process group of the caller's",
+    ("sandbox.descent", "descend", "fork"): "the first to be born in the new PID namespace: in there it is process 1",
+    ("sandbox.descent", "descend", "setsid"): "no terminal and no process group of the caller's",
     ("sandbox.init", "first_process", "setsid"): "process 1 leads its own session",
     ("sandbox.init", "first_process", "sethostname"): "the name in its own UTS namespace",
 }

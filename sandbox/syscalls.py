@@ -142,7 +142,7 @@ _NUMBER = {
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _int, _long, _ulong = ctypes.c_int, ctypes.c_long, ctypes.c_ulong
-_text, _pointer = ctypes.c_char_p, ctypes.c_void_p
+_text = ctypes.c_char_p
 
 
 class _OpenHow(ctypes.Structure):
@@ -162,36 +162,23 @@ class _MountAttr(ctypes.Structure):
     )
 
 
-def _prototype(result: type, *arguments: type) -> ctypes._FuncPointer:
-    """Return libc's variadic syscall() with the types of one call."""
-    return ctypes.CFUNCTYPE(result, _long, *arguments, use_errno=True)(("syscall", _libc))
-
-
 _libc.mount.argtypes = (_text, _text, _text, _ulong, _text)
 _libc.umount2.argtypes = (_text, _int)
 _libc.unshare.argtypes = (_int,)
 _libc.setns.argtypes = (_int, _int)
 _libc.setfsuid.argtypes = _libc.setfsgid.argtypes = (ctypes.c_uint,)
 _libc.prctl.argtypes = (_int, _ulong, _ulong, _ulong, _ulong)
-_pivot_root = _prototype(_long, _text, _text)
-_capset = _prototype(_long, _pointer, _pointer)
-_keyctl = _prototype(_long, _long, _text)
-_rt_sigaction = _prototype(_long, _int, _pointer, _pointer, _ulong)
-_bpf = _prototype(_long, _long, _pointer, _long)
-_seccomp = _prototype(_long, ctypes.c_uint, ctypes.c_uint, _pointer)
-_close_range = _prototype(_long, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint)
-_numbers = _prototype(_long, _ulong, _ulong, _ulong)
-_openat2 = _prototype(_long, _long, _text, _pointer, _ulong)
-_open_tree = _prototype(_long, _long, _text, _ulong)
-_move_mount = _prototype(_long, _long, _text, _long, _text, _ulong)
-_mount_setattr = _prototype(_long, _long, _text, _ulong, _pointer, _ulong)
+_libc.syscall.restype = _long
 
 
-def _number(name: str) -> int:
+def _syscall(name: str, *arguments: int | bytes | None) -> int:
+    """Make a system call that libc has no function for, and return its result: -1 on an error, which is in errno."""
     number = _NUMBER.get(name)
     if number is None:
         raise OSError(errno.ENOSYS, f"{name}: unknown on {os.uname().machine}")
-    return number
+    # Each in a whole register: a plain int would be half of one.
+    words = [_long(each) if isinstance(each, int) else each for each in arguments]
+    return int(_libc.syscall(_long(number), *words))
 
 
 def _check(result: int, what: str, path: str | None = None) -> int:
@@ -230,7 +217,7 @@ def setns(fd: int, flags: int) -> None:
 
 def pivot_root(new: str, old: str) -> None:
     """Make `new` the root of the mount namespace and put the old one on `old` (pivot_root(2))."""
-    _check(_pivot_root(_number("pivot_root"), os.fsencode(new), os.fsencode(old)), "pivot_root", new)
+    _check(_syscall("pivot_root", os.fsencode(new), os.fsencode(old)), "pivot_root", new)
 
 
 def prctl(option: int, argument: int = 0, third: int = 0) -> int:
@@ -250,7 +237,7 @@ def default_action(signal: int) -> None:
     Signals 32 and 33 arrive ignored in what glibc's posix_spawn starts, as make does.
     """
     action = (ctypes.c_ulong * 4)()  # struct kernel_sigaction: SIG_DFL, no flags, no restorer, an empty mask
-    _check(_rt_sigaction(_number("rt_sigaction"), signal, ctypes.addressof(action), None, 8), f"rt_sigaction {signal}")
+    _check(_syscall("rt_sigaction", signal, ctypes.addressof(action), None, 8), f"rt_sigaction {signal}")
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
@@ -260,13 +247,13 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     for shift in (0, 32):
         words += [(mask >> shift) & 0xFFFFFFFF for mask in (effective, permitted, inheritable)]
     data = (ctypes.c_uint32 * 6)(*words)
-    _check(_capset(_number("capset"), ctypes.addressof(header), ctypes.addressof(data)), "capset")
+    _check(_syscall("capset", ctypes.addressof(header), ctypes.addressof(data)), "capset")
 
 
 def join_new_session_keyring() -> None:
     """Leave the caller's session keyring for a new, empty one (keyctl(2)); a kernel without keys has none."""
     try:
-        _check(_keyctl(_number("keyctl"), KEYCTL_JOIN_SESSION_KEYRING, None), "keyctl")
+        _check(_syscall("keyctl", KEYCTL_JOIN_SESSION_KEYRING, None), "keyctl")
     except OSError as error:
         if error.errno != errno.ENOSYS:
             raise
@@ -275,7 +262,7 @@ def join_new_session_keyring() -> None:
 def close_on_exec_from(first: int) -> None:
     """Mark every descriptor from `first` on close-on-exec (close_range(2), Linux 5.11)."""
     try:
-        _check(_close_range(_number("close_range"), first, 0xFFFFFFFF, CLOSE_RANGE_CLOEXEC), "close_range")
+        _check(_syscall("close_range", first, 0xFFFFFFFF, CLOSE_RANGE_CLOEXEC), "close_range")
     except OSError as error:
         if error.errno not in (errno.ENOSYS, errno.EINVAL):
             raise
@@ -300,9 +287,7 @@ def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
     """
     how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
     for _ in range(64):
-        result = _openat2(
-            _number("openat2"), directory, os.fsencode(path), ctypes.addressof(how), ctypes.sizeof(how)
-        )
+        result = _syscall("openat2", directory, os.fsencode(path), ctypes.addressof(how), ctypes.sizeof(how))
         if result >= 0 or ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
             break
     return _check(result, "open", path)
@@ -312,8 +297,8 @@ def set_mount_attributes(fd: int, attributes: int, *, recursive: bool) -> None:
     """Add MOUNT_ATTR_* (RDONLY 1, NOSUID 2, NODEV 4, NOEXEC 8) to a mount, or its whole tree (mount_setattr(2))."""
     attr = _MountAttr(attributes, 0, 0, 0)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    number = _number("mount_setattr")
-    _check(_mount_setattr(number, fd, b"", flags, ctypes.addressof(attr), ctypes.sizeof(attr)), "mount_setattr")
+    result = _syscall("mount_setattr", fd, b"", flags, ctypes.addressof(attr), ctypes.sizeof(attr))
+    _check(result, "mount_setattr")
 
 
 def idmap_mount(tree: int, user_namespace: int, *, recursive: bool = False) -> None:
@@ -322,9 +307,8 @@ def idmap_mount(tree: int, user_namespace: int, *, recursive: bool = False) -> N
     EINVAL: the filesystem cannot do that.
     """
     attr = _MountAttr(MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
-    number = _number("mount_setattr")
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    result = _mount_setattr(number, tree, b"", flags, ctypes.addressof(attr), ctypes.sizeof(attr))
+    result = _syscall("mount_setattr", tree, b"", flags, ctypes.addressof(attr), ctypes.sizeof(attr))
     _check(result, "mount_setattr")
 
 
@@ -341,29 +325,29 @@ def clone_mount(path: str, *, recursive: bool = False) -> int:
     `recursive`: with all that is mounted below it.
     """
     flags = OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
-    return _check(_open_tree(_number("open_tree"), AT_FDCWD, os.fsencode(path), flags), "open_tree", path)
+    return _check(_syscall("open_tree", AT_FDCWD, os.fsencode(path), flags), "open_tree", path)
 
 
 def move_mount(tree: int, target: int) -> None:
     """Mount what clone_mount() returned on the directory or file of a descriptor (move_mount(2))."""
     flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
-    _check(_move_mount(_number("move_mount"), tree, b"", target, b"", flags), "move_mount")
+    _check(_syscall("move_mount", tree, b"", target, b"", flags), "move_mount")
 
 
 def set_scheduler(attributes: bytes) -> None:
     """Set the calling process's policy by a struct sched_attr (sched_setattr(2))."""
     address, _kept = buffer_address(attributes)
-    _check(_numbers(_number("sched_setattr"), 0, address, 0), "sched_setattr")
+    _check(_syscall("sched_setattr", 0, address, 0), "sched_setattr")
 
 
 def set_io_priority(priority: int) -> None:
     """Set the calling process's I/O priority, class << 13 | level (ioprio_set(2))."""
-    _check(_numbers(_number("ioprio_set"), 1, 0, priority), "ioprio_set")  # 1: IOPRIO_WHO_PROCESS
+    _check(_syscall("ioprio_set", 1, 0, priority), "ioprio_set")  # 1: IOPRIO_WHO_PROCESS
 
 
 def set_personality(domain: int) -> None:
     """Set the execution domain: what uname(2) calls the machine (personality(2))."""
-    _check(_numbers(_number("personality"), domain, 0, 0), "personality")
+    _check(_syscall("personality", domain, 0, 0), "personality")
 
 
 def set_memory_policy(policy: tuple[int, int]) -> None:
@@ -372,21 +356,21 @@ def set_memory_policy(policy: tuple[int, int]) -> None:
     words = nodes.bit_length() // 64 + 1
     address, _kept = buffer_address(nodes.to_bytes(8 * words, "little"))
     # The kernel takes one bit less than it is told.
-    _check(_numbers(_number("set_mempolicy"), mode, address if nodes else 0, 64 * words + 1 if nodes else 0),
+    _check(_syscall("set_mempolicy", mode, address if nodes else 0, 64 * words + 1 if nodes else 0),
            "set_mempolicy")  # fmt: skip
 
 
 def bpf(command: int, attributes: bytes) -> int:
     """Load or attach a BPF object; `attributes` is an encoded `union bpf_attr` (bpf(2)). Returns a descriptor or 0."""
     buffer = ctypes.create_string_buffer(attributes, len(attributes))
-    return _check(_bpf(_number("bpf"), command, ctypes.addressof(buffer), len(attributes)), "bpf")
+    return _check(_syscall("bpf", command, ctypes.addressof(buffer), len(attributes)), "bpf")
 
 
 def load_seccomp_filter(program: bytes, flags: int) -> None:
     """Filter the calling thread's system calls from now on, by an array of struct sock_filter (seccomp(2))."""
     filters = _SockFprog(len(program) // 8, program)
-    number = _number("seccomp")
-    _check(_seccomp(number, SECCOMP_SET_MODE_FILTER, flags, ctypes.addressof(filters)), "load a seccomp filter")
+    result = _syscall("seccomp", SECCOMP_SET_MODE_FILTER, flags, ctypes.addressof(filters))
+    _check(result, "load a seccomp filter")
 
 
 def buffer_address(data: bytes) -> tuple[int, object]:
