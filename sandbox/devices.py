@@ -10,8 +10,8 @@ import os
 import struct
 from collections.abc import Iterable
 
-from inspector.kernel.named import NamedTuple
 from sandbox import syscalls
+from sandbox.value import Value
 
 __all__ = ["DEFAULT_RULES", "NODES", "Rule", "attach", "parse_rule", "program"]
 
@@ -33,7 +33,7 @@ KINDS = {"b": 1, "c": 2}
 ACCESS = {"m": 1, "r": 2, "w": 4}
 
 
-class Rule(NamedTuple):
+class Rule(Value):
     """Devices that may be used; None is any number. `access` holds of r, w and m (mknod)."""
 
     kind: str

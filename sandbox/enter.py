@@ -27,7 +27,7 @@ from sandbox.security import BUILTIN, UNCONFINED, Security, rights
 from sandbox.signals import blocked_signals
 from sandbox.state import default_root
 from sandbox.subject import FAILED, Subject, hold
-from sandbox.value import Value
+from sandbox.value import Value, replace
 
 __all__ = ["NAMESPACES", "Wish", "differing", "enter", "joins"]
 
@@ -142,7 +142,7 @@ def _rights(status: Status, *, ids: bool) -> Rights:
     bounding, no_new_privileges = status.capabilities.get("bounding", 0), bool(status.no_new_privs)
     filtered = status.seccomp == FILTERED and (ids or no_new_privileges)
     chosen = Security(BUILTIN if filtered else UNCONFINED, no_new_privileges)
-    return rights(chosen, capabilities.names(bounding), default_root())._replace(capabilities=bounding)
+    return replace(rights(chosen, capabilities.names(bounding), default_root()), capabilities=bounding)
 
 
 def _is_frozen(subject: Subject) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from sandbox.device_options import Device
 from sandbox.devices import Rule
 from sandbox.errors import SandboxError
 from sandbox.rootfs import Node
+from sandbox.value import Value, replace
 
 __all__ = ["Given", "chosen", "everything"]
 
@@ -19,7 +19,7 @@ KINDS = {stat.S_IFCHR: "c", stat.S_IFBLK: "b"}
 OWN = frozenset({"pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev", "console", "ptmx"})
 
 
-class Given(NamedTuple):
+class Given(Value):
     """A device node in the container, and what may be done with it."""
 
     node: Node
@@ -52,7 +52,7 @@ def _found(device: Device, *, bound: bool) -> Iterator[Given]:
         raise SandboxError(f"{what}: not a device node")
     for node in nodes:
         rule = Rule(KINDS[node.kind], node.major, node.minor, device.access)
-        yield Given(node._replace(bind=bound), rule)
+        yield Given(replace(node, bind=bound), rule)
 
 
 def _single(source: str, target: str) -> Iterator[Node]:

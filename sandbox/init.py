@@ -69,7 +69,7 @@ def enter(launch: Launch) -> Launch:
     """Join the cgroups and enter the namespaces; returns what is still to be done there."""
     # The cgroups first: a cgroup namespace shows what its maker is in when it is made.
     control.apply(launch.cgroup_steps, control.JOIN)
-    joins_user = any(flag & syscalls.CLONE_NEWUSER for _, flag in launch.shared)
+    joins_user = any(one.flag & syscalls.CLONE_NEWUSER for one in launch.shared)
     if launch.user_namespace and not joins_user:
         namespaces.enter_user_namespace()
     attributes.set_oom_score(launch.program.attributes)
@@ -80,12 +80,12 @@ def enter(launch: Launch) -> Launch:
         from sandbox.opening import cross  # noqa: PLC0415  rare
 
         if users.fd >= 0:  # an existing one: what else is joined need not belong to it
-            for fd, flag in launch.shared:
-                syscalls.setns(fd, flag)
+            for one in launch.shared:
+                syscalls.setns(one.pidfd, one.flag)
             launch = replace(launch, shared=())
         launch = cross(launch, users)
-    for pidfd, flag in launch.shared:
-        syscalls.setns(pidfd, flag)
+    for one in launch.shared:
+        syscalls.setns(one.pidfd, one.flag)
     syscalls.unshare(launch.new_namespaces)
     write_time_offsets(launch.sharing)
     return launch

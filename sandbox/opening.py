@@ -60,8 +60,8 @@ def _pipes(launch: Launch) -> Iterable[int]:
 def _mounted(root: Root, own: int, users: Users) -> Root:
     """Mount a root, after its layers were mounted on themselves, and take it from there."""
     if root.skeleton:
-        folders = tuple(one._replace(owner=users.ids.outside(one.owner)) for one in root.skeleton.folders)
-        root = root._replace(skeleton=root.skeleton._replace(folders=folders))
+        folders = tuple(replace(one, owner=users.ids.outside(one.owner)) for one in root.skeleton.folders)
+        root = replace(root, skeleton=replace(root.skeleton, folders=folders))
     for path, tree in [(path, _idmapped(path, own)) for path in root.mapped]:
         with root_directory(path) as place:
             syscalls.move_mount(tree, place)
@@ -80,8 +80,8 @@ def _opened(step: Step, own: int) -> Step:
         return step
     try:
         if step.idmap:
-            return step._replace(tree=_idmapped(step.source, own))
-        return step._replace(tree=syscalls.clone_mount(step.source, recursive=step.below))
+            return replace(step, tree=_idmapped(step.source, own))
+        return replace(step, tree=syscalls.clone_mount(step.source, recursive=step.below))
     except OSError as error:
         raise SandboxError(f"cannot bind {step.source}: {os.strerror(error.errno or 0)}") from None
 

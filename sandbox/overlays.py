@@ -11,9 +11,9 @@ import os
 import stat
 from collections.abc import Sequence
 
-from inspector.kernel.named import NamedTuple
 from sandbox.lowers import find
 from sandbox.rootfs import Mount
+from sandbox.value import Value
 
 __all__ = ["Folder", "Layer", "Root", "Skeleton", "overlay", "skeleton"]
 
@@ -24,7 +24,7 @@ FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
 MTAB = "etc/mtab"
 
 
-class Layer(NamedTuple):
+class Layer(Value):
     """The directories of one overlay, the highest lower one first; `like`: what its root looks like, "" is 0755."""
 
     lowers: tuple[str, ...]
@@ -33,7 +33,7 @@ class Layer(NamedTuple):
     like: str = ""
 
 
-class Folder(NamedTuple):
+class Folder(Value):
     """A directory of the skeleton: it hides the one of the layers, so it looks the same."""
 
     path: str
@@ -42,7 +42,7 @@ class Folder(NamedTuple):
     mtime_ns: int | None = None
 
 
-class Skeleton(NamedTuple):
+class Skeleton(Value):
     """What is missing in the layers to be mounted on; `path` is the directory where a filesystem for it is mounted."""
 
     path: str
@@ -55,7 +55,7 @@ class Skeleton(NamedTuple):
         return f"layer  {self.path} in memory with {' '.join(names)}"
 
 
-class Root(NamedTuple):
+class Root(Value):
     """The mount that becomes the root. The layers in its options may be named relative to `directory`.
 
     `mapped`: directories that are mounted on themselves first, as the container's own users see them. `tree`: it is

@@ -235,7 +235,7 @@ def _root(
     lowers = (missing.path, *below) if missing else below
     whole = Layer(lowers, layout.upper, layout.work, like)
     root = overlay(whole, layout.merged, rootless=rootless, short_names=f"{directory}/lowers")
-    return root._replace(skeleton=missing, mapped=(*below, directory) if mapped else ()), [whole], []
+    return replace(root, skeleton=missing, mapped=(*below, directory) if mapped else ()), [whole], []
 
 
 def _devices(spec: Spec, *, bound: bool) -> tuple[list[rootfs.Node], list[Rule]]:

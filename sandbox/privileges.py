@@ -10,11 +10,11 @@ from __future__ import annotations
 import errno
 import os
 
-from inspector.kernel.named import NamedTuple
 from sandbox import capabilities, syscalls
 from sandbox.errors import SandboxError
 from sandbox.seccomp.filters import Filter, load
 from sandbox.users import User
+from sandbox.value import Value
 
 __all__ = ["Rights", "Sets", "drop", "seal", "setgroups_denied"]
 
@@ -22,7 +22,7 @@ INSTRUCTION = 8  # bytes of a struct sock_filter
 SYS_ADMIN = capabilities.mask(["SYS_ADMIN"])
 
 
-class Sets(NamedTuple):
+class Sets(Value):
     """The sets of a thread by themselves, as masks (capabilities(7))."""
 
     effective: int
@@ -31,7 +31,7 @@ class Sets(NamedTuple):
     ambient: int = 0
 
 
-class Rights(NamedTuple):
+class Rights(Value):
     """What a program may do: capabilities (a mask), which of them setuid programs can gain, and a filter of calls.
 
     The capabilities bound it, and are in force for root. `sets` says otherwise, set by set.
@@ -80,7 +80,9 @@ def drop(user: User, rights: Rights) -> Sets:
 def _granted(user: User, rights: Rights, keep: int) -> Sets:
     if rights.sets is None:
         return Sets(keep, keep) if user.uid == 0 else Sets(0, 0)
-    effective, permitted, inheritable, ambient = (mask & keep for mask in rights.sets)
+    given = rights.sets
+    masks = (given.effective, given.permitted, given.inheritable, given.ambient)
+    effective, permitted, inheritable, ambient = (mask & keep for mask in masks)
     # The kernel's own rules: nothing is in force that is not permitted, nothing ambient that cannot be inherited.
     return Sets(effective & permitted, permitted, inheritable, ambient & permitted & inheritable)
 

@@ -13,11 +13,11 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 
-from inspector.kernel.named import NamedTuple
 from sandbox.cgroup import Place
 from sandbox.devices import NODES
 from sandbox.spec import Spec
 from sandbox.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME
+from sandbox.value import Value
 from sandbox.volumes.wanted import Volume
 
 __all__ = [
@@ -65,7 +65,7 @@ SAFE = MS_NOSUID | MS_NODEV | MS_NOEXEC
 FLAG_NAMES = {"ro": MS_RDONLY, "nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec": MS_NOEXEC}
 
 
-class Layout(NamedTuple):
+class Layout(Value):
     """Where a container's own files are on the host; `lowers`: what it is made of, the highest layer first."""
 
     lowers: tuple[str, ...]
@@ -77,7 +77,7 @@ class Layout(NamedTuple):
     resolv_file: str = ""
 
 
-class Mount(NamedTuple):
+class Mount(Value):
     """A new filesystem on `target`; `plain` refuses a target that is reached through a symbolic link.
 
     `copy_up`: what the root has there is copied into it.
@@ -96,7 +96,7 @@ class Mount(NamedTuple):
         return f"mount  {self.fstype} on {self.target} {','.join(names)}".rstrip()
 
 
-class Bind(NamedTuple):
+class Bind(Value):
     """A file or directory of the host on `target`; `own`: /proc and /sys themselves.
 
     `below`: with what is mounted below it; `read_only_below`: that is read-only too. `fill`: what the root has there
@@ -121,7 +121,7 @@ class Bind(NamedTuple):
         return f"bind   {self.source} on {self.target}{','.join(notes)}"
 
 
-class Directory(NamedTuple):
+class Directory(Value):
     """A directory that has to be there."""
 
     path: str
@@ -130,7 +130,7 @@ class Directory(NamedTuple):
         return f"mkdir  {self.path}"
 
 
-class Node(NamedTuple):
+class Node(Value):
     """A device; in a user namespace the host's own node, `source`, is bound, as none can be made."""
 
     path: str
@@ -146,7 +146,7 @@ class Node(NamedTuple):
         return f"{'bind  ' if self.bind else 'mknod '} {self.path} {self.major}:{self.minor}"
 
 
-class Link(NamedTuple):
+class Link(Value):
     """A symbolic link."""
 
     path: str
@@ -156,7 +156,7 @@ class Link(NamedTuple):
         return f"link   {self.path} -> {self.text}"
 
 
-class Mask(NamedTuple):
+class Mask(Value):
     """A path that is hidden, where it exists. `*` stands for any one name."""
 
     path: str
@@ -165,7 +165,7 @@ class Mask(NamedTuple):
         return f"mask   {self.path}"
 
 
-class ReadOnly(NamedTuple):
+class ReadOnly(Value):
     """A path that cannot be written, where it exists."""
 
     path: str
@@ -174,7 +174,7 @@ class ReadOnly(NamedTuple):
         return f"rdonly {self.path}"
 
 
-class Foreign(NamedTuple):
+class Foreign(Value):
     """A mount of another container, on the same path here; `pidfd` is a process of it."""
 
     pidfd: int

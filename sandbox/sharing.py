@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from inspector.kernel.named import NamedTuple
 from sandbox import syscalls
 from sandbox.errors import BadValue, NoSuchContainer, SandboxError
 from sandbox.liveness import open_running
@@ -98,7 +97,7 @@ def sharing(*, time_offsets: Iterable[str] = (), **modes: str) -> Sharing:
     return replace(Sharing(time_offsets=tuple(offsets.items())), **modes)
 
 
-class Joined(NamedTuple):
+class Joined(Value):
     """A process by its pidfd, and the CLONE_NEW* flag of the namespace that is shared with it."""
 
     pidfd: int

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 
-from inspector.kernel.named import NamedTuple
 from sandbox.errors import SandboxError
 from sandbox.parsing import Arguments, Parser
-from sandbox.value import replace
+from sandbox.value import Value, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ MISSING = (
 )
 
 
-class Source(NamedTuple):
+class Source(Value):
     """What a container is made of, and what it executes."""
 
     rootfs: str

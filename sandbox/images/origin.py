@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from inspector.kernel.named import NamedTuple
 from sandbox.errors import SandboxError
 from sandbox.value import Value
 
@@ -41,7 +40,7 @@ class Origin(Value):
         return found
 
 
-class Defaults(NamedTuple):
+class Defaults(Value):
     """What an image says of its containers, checked: it comes from anywhere."""
 
     entrypoint: tuple[str, ...] = ()

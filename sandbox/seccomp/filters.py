@@ -15,9 +15,9 @@ import stat
 import struct
 from collections.abc import Collection
 
-from inspector.kernel.named import NamedTuple
 from sandbox import syscalls
 from sandbox.errors import SandboxError
+from sandbox.value import Value
 
 __all__ = ["Filter", "builtin_profile", "filter_of", "load"]
 
@@ -28,7 +28,7 @@ LARGEST_FILE = 1 << 22
 WITHOUT = "--security-opt seccomp=unconfined runs without a filter"
 
 
-class Filter(NamedTuple):
+class Filter(Value):
     """What the kernel is given: an array of struct sock_filter, and SECCOMP_FILTER_FLAG_*."""
 
     program: bytes

@@ -14,6 +14,7 @@ from sandbox.errors import SandboxError, describe
 from sandbox.limits import UNLIMITED, Limits, Throttle
 from sandbox.log_file import Log
 from sandbox.spec import Spec
+from sandbox.value import replace
 from sandbox.volumes.wanted import Tmpfs, Volume
 
 LAYOUT = rootfs.Layout(("/",), "/s/c/upper", "/s/c/work", "/s/c/merged", "/s/c/hostname", "/s/c/hosts")
@@ -211,10 +212,10 @@ def test_pieces_of_a_root_with_mounts(tmp_path: object) -> None:
         os.makedirs(f"{tmp_path}/{name}")
     os.symlink("usr/bin", f"{tmp_path}/bin")
     open(f"{tmp_path}/file", "w").close()
-    layout = LAYOUT._replace(lowers=(f"{tmp_path}",))
+    layout = replace(LAYOUT, lowers=(f"{tmp_path}",))
     layers, steps = pieces.split(layout, {f"{tmp_path}/proc", f"{tmp_path}/var/lib/data"})
     assert [layer.like.removeprefix(f"{tmp_path}") for layer in layers] == ["/usr", "/var/log"]
-    paths = [step.target if isinstance(step, rootfs.Mount | rootfs.Bind) else str(step[0]) for step in steps]
+    paths = [step.target if isinstance(step, rootfs.Mount | rootfs.Bind) else step.path for step in steps]
     assert list(zip([type(step).__name__ for step in steps], paths, strict=True)) == [
         ("Link", "/bin"),
         ("Bind", "/file"),
