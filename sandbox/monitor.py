@@ -148,7 +148,9 @@ def _watch(store: Store, container: str, handed: Handed, *, small: bool) -> NoRe
             path = json.dumps([entry for entry in sys.path if os.path.isabs(entry)])
             words = [store.root, container, json.dumps(handed), path]
             with contextlib.suppress(OSError):
-                os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", SMALL, *words])  # noqa: S606
+                # -I knows no environment: where byte code is kept must be said, or all would be compiled each time.
+                cache = ["-X", f"pycache_prefix={sys.pycache_prefix}"] if sys.pycache_prefix else []
+                os.execv(sys.executable, [sys.executable, "-I", "-S", *cache, "-c", SMALL, *words])  # noqa: S606
         watch.main(store.root, container, handed)
     finally:
         os._exit(0)

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import termios
 import time
+from pathlib import Path
 
 import pytest
 
@@ -282,6 +283,13 @@ def test_logs_of_a_terminal_and_of_much(sandbox: Sandbox) -> None:
     assert sandboxing.wait_for(lambda: sandbox("ps", "-q").stdout == "")
     assert sandbox("logs", "tty").stdout == "/dev/pts/0\n"
     assert sandbox("logs", "much").stdout == "x" * 33000 + "\n" + "".join(f"{n}\n" for n in range(1, 100001))
+
+
+def test_a_monitor_keeps_its_byte_code_where_it_is_told(sandbox: Sandbox, tmp_path: Path) -> None:
+    """PYTHONPYCACHEPREFIX holds for the small program too, which knows no environment: it compiles once only."""
+    sandbox.env["PYTHONPYCACHEPREFIX"] = str(tmp_path)
+    start(sandbox, "watched", "sleep", "600")
+    assert sandboxing.wait_for(lambda: any(tmp_path.rglob("watch.*.pyc")))
 
 
 def test_stop_and_kill(sandbox: Sandbox) -> None:
