@@ -157,9 +157,9 @@ def _at_work(below: str) -> list[str]:
     return found
 
 
-def _unmount(below: str) -> None:
-    """Unmount what is mounted below a directory, the innermost first."""
-    mountpoints = {line.split()[0] for line in leaks.take().mounts}
+def _unmount(below: str, but: frozenset[str] = frozenset()) -> None:
+    """Unmount what is mounted below a directory, the innermost first, `but` these lines of leaks."""
+    mountpoints = {line.split()[0] for line in leaks.take().mounts - but}
     for mountpoint in sorted((one for one in mountpoints if one.startswith(f"{below}/")), reverse=True):
         run(["umount", mountpoint], check=False)
 
@@ -285,10 +285,14 @@ def bubblewrap(*arguments: str, command: Sequence[str] = (), within: Sequence[st
 def firejail(name: str, *arguments: str, command: Sequence[str] = ()) -> Iterator[Box]:
     """Run one firejail sandbox, on the machine's own files with an empty home."""
     need("firejail")
+    before = frozenset(leaks.take().mounts)
     with tempfile.TemporaryDirectory(prefix="firejail") as below:
         line = ["firejail", "--quiet", "--noprofile", "--private", f"--name={name}", *arguments, *_shell(command)]
-        with served(line, f"{below}/log") as box:
-            yield box
+        try:
+            with served(line, f"{below}/log") as box:
+                yield box
+        finally:
+            _unmount("/run/firejail", but=before)  # what it hides things with, and leaves on the machine
 
 
 @contextlib.contextmanager
