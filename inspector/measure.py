@@ -74,6 +74,7 @@ class Meter:
         self._sheets: dict[tuple[str, Plan], Sheet] = {}
         self._plans: dict[frozenset[tuple[str, bool]], Plan] = {}
         self._thrifty = False
+        self._told: tuple[dict[Key, Reading], dict[Key, int]] = {}, {}  # what figures() has said last
 
     def begin(self, located: Mapping[str, tuple[Hierarchy, int]], turns: Turns | None = None) -> None:
         """Start a tick; files that did not exist are looked for again in the cgroups whose turn it is."""
@@ -99,17 +100,20 @@ class Meter:
     ) -> tuple[dict[Key, Reading], dict[Key, int]]:
         """Read resources of cgroups, in full (True) or their limits alone, and the inodes that identify them.
 
-        With `counters`, of that what is counted alone; but of cgroups that are `seen` not what is of detail.
+        With `counters`, of that what is counted alone; but of cgroups that are `seen` not what is of detail. Both are
+        the last tick's own while nothing in them has changed.
         """
         if wanted != self._wanted:
             self._arrange(wanted)
-        readings: dict[Key, Reading] = {}
-        inodes: dict[Key, int] = {}
         for (path, _), sheet in self._sheets.items():
             sheet.read(self._account, counters=counters, brief=seen is not None and path not in seen)
-            readings.update(sheet.readings)
-            inodes.update(sheet.inodes)
-        return readings, inodes
+        moved = [sheet for sheet in self._sheets.values() if sheet.moved]
+        if moved:
+            readings, inodes = dict(self._told[0]), dict(self._told[1])
+            for sheet in moved:
+                sheet.tell(readings, inodes)
+            self._told = readings, inodes
+        return self._told
 
     def _arrange(self, wanted: Mapping[Key, bool]) -> None:
         """Keep the sheets that go on, open those that are new, close the others."""
@@ -130,6 +134,9 @@ class Meter:
         }
         for sheet in old.values():
             sheet.close()
+        self._told = {}, {}
+        for sheet in self._sheets.values():
+            sheet.moved = True
         self._wanted = wanted
 
     def _plan(self, resources: frozenset[tuple[str, bool]]) -> Plan:

@@ -7,7 +7,7 @@ frozen and may go anywhere.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, KeysView, Mapping
+from collections.abc import Iterable, Mapping
 
 from inspector.absence import Absence
 from inspector.anatomy import Anatomy
@@ -89,7 +89,7 @@ class Observer:
         self._verdicts: Verdicts = {}
         self._shown: tuple[Container, ...] = ()
         self._wanted: dict[Key, bool] = {}
-        self._owning: tuple[KeysView[Key], tuple[Container, ...]] | None = None
+        self._owning: tuple[Mapping[Key, Reading], tuple[Container, ...]] | None = None
 
     @property
     def focus(self) -> str | None:
@@ -196,9 +196,11 @@ class Observer:
         self, shown: tuple[Container, ...], readings: Mapping[Key, Reading], read: tuple[str, ...]
     ) -> tuple[Container, ...]:
         """Give up the resources that the cgroups turned out not to account, of those that were read."""
-        if self._owning is None or self._owning[0] != readings.keys():
-            self._owning = readings.keys(), tuple(_without_absent(one, readings, read) for one in shown)
-        return self._owning[1]
+        known, found = self._owning or ({}, None)
+        if found is None or (known is not readings and known.keys() != readings.keys()):
+            found = tuple(_without_absent(one, readings, read) for one in shown)
+        self._owning = readings, found
+        return found
 
     def _leaders(self, census: Census, found: Iterable[Candidate]) -> dict[Identity, Leader]:
         wanted = {one.leader.identity: one.leader for one in found}

@@ -182,7 +182,7 @@ class Sheet:
     """
 
     __slots__ = ("_bundle", "_failed", "_host", "_inodes", "_is_whole", "_keys", "_opened", "_path", "_plan",
-                 "_settings", "_texts", "_values", "inodes", "readings")  # fmt: skip
+                 "_settings", "_texts", "_values", "inodes", "moved", "readings")  # fmt: skip
 
     def __init__(self, host: Host, path: str, keys: Iterable[Key], plan: Plan) -> None:
         self._host = host
@@ -199,6 +199,7 @@ class Sheet:
         self._inodes: dict[int, int] = {}  # by place of the hierarchy
         self.readings: dict[Key, Reading] = {}
         self.inodes: dict[Key, int] = {}
+        self.moved = True  # it says something else than when it was last told
 
     def open(self, *, counters: bool = False) -> None:
         """Open the files that are read at every tick, or of those the counters alone; what is open stays so.
@@ -251,6 +252,20 @@ class Sheet:
             known.clear()
         for told in (self._inodes, self.readings, self.inodes):
             told.clear()
+        self.moved = True
+
+    def tell(self, readings: dict[Key, Reading], inodes: dict[Key, int]) -> None:
+        """Put what it says in the place of what it said."""
+        for key in self._keys:
+            if key in self.readings:
+                readings[key] = self.readings[key]
+            else:
+                readings.pop(key, None)
+            if key in self.inodes:
+                inodes[key] = self.inodes[key]
+            else:
+                inodes.pop(key, None)
+        self.moved = False
 
     def retry(self) -> None:
         """Look for files that were not there or not readable, and for settings that were changed."""
@@ -292,6 +307,7 @@ class Sheet:
                 known[tree] = bundle.inode(number)
         trees = self._plan.tree_of
         self.inodes = {key: known[trees[key[0]]] for key in self._keys if trees.get(key[0]) in known}
+        self.moved = True
 
     def _read(self, counters: bool) -> list[bytes]:
         if not self._is_whole:
@@ -360,6 +376,7 @@ class Sheet:
 
     def _tell(self, changed: set[str]) -> None:
         """Make the readings of some resources anew."""
+        self.moved = True
         values, slots = self._values, self._plan.slots
         for key in self._keys:
             if (resource := key[0]) not in changed:

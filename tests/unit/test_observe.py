@@ -376,3 +376,24 @@ DETAILS: dict[str, dict[str, dict[str, str]]] = {
     },
     "v2": {"": {"cpu.weight": "50\n", "memory.peak": "4000\n", "pids.events": "max 4\n", "cpu.pressure": PRESSURE}},
 }
+
+
+def test_figures_that_stay_are_the_same_objects(tmp_path: Path) -> None:
+    """While no file says anything else a tick has the figures of the last; then it has others, and those stay."""
+    fake = limited(tmp_path, "v2", f"/docker/{ID}")
+    fake.process(7, "web", cgroups=f"/docker/{ID}", namespaces=own(1))
+    key = ("cpu", f"/docker/{ID}")
+    with fake.open() as host:
+        observer = Observer(host)
+        first, second = observer.tick(), observer.tick()
+        assert second.readings is first.readings
+        assert second.inodes is first.inodes
+        fake.file(f"/sys/fs/cgroup/docker/{ID}/cpu.max", "30000 100000\n")
+        third = observer.tick()
+        shutil.rmtree(tmp_path / f"sys/fs/cgroup/docker/{ID}")
+        shutil.rmtree(tmp_path / "proc/7")
+        last = observer.tick()
+    quotas = [one.readings[key].quota_us for one in (first, third)]  # type: ignore[union-attr]
+    assert quotas == [10000, 30000]
+    assert key not in last.readings
+    assert key not in last.inodes
