@@ -23,6 +23,7 @@ from sandbox.userns import check
 from tests.root import sandboxing
 from tests.testbed.commands import NSINSPECT, SANDBOX, Sandbox, run
 from tests.testbed.runtimes import make_root
+from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
 
@@ -237,3 +238,45 @@ def test_what_does_not_go_together(given: dict[str, Any], text: str) -> None:
     """Namespaces that others own, and rights over this machine, are refused by name."""
     with pytest.raises(SandboxError, match=text):
         check(Spec("/", ("true",), **{"sharing": Sharing(user="auto"), **given}))
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a directory whose files can be shown as other users'; in the virtual machine all is tmpfs and 9p (6.1)."""
+    if "CGSCOPE_VM" not in os.environ:
+        yield tmp_path
+        return
+    need("mkfs.ext4")
+    with open(tmp_path / "image", "wb") as image:
+        image.truncate(64 << 20)
+    run(["mkfs.ext4", "-q", str(tmp_path / "image")])
+    mounted = tmp_path / "disk"
+    mounted.mkdir()
+    run(["modprobe", "-a", "loop", "ext4"])  # the guest has nobody who loads them when they are asked for
+    run(["mount", "-o", "loop", str(tmp_path / "image"), str(mounted)])
+    yield mounted
+    run(["umount", str(mounted)])
+
+
+@pytest.mark.vm
+def test_limits_hold_for_its_root_too(disk: Path) -> None:
+    """On v1 and v2 a container of other ids is in its cgroup, is held by it, and its root cannot write there."""
+    rootfs = make_root(str(disk / "rootfs"))
+    sandbox = Sandbox(str(disk / "state"))
+    try:
+        pid = begin(sandbox, "held", rootfs, "--pids-limit", "20", "-m", "64m", "--net", "none")
+        inside, outside, size = uid_map(pid)
+        assert (inside, size) == (0, SIZE)
+        assert outside >= SIZE
+        kept = [line.split(":", 2)[2] for line in sandboxing.cgroup_paths(pid) if "/cgscope/" in line]
+        assert kept
+        assert set(kept) == {f"/cgscope/{sandbox.inspect('held')['Id']}"}
+        script = "n=0; while [ $n -lt 40 ]; do busybox sleep 1000 >/dev/null 2>&1 & n=$((n+1)); done"
+        forked = sandbox("exec", "held", "sh", "-c", script, check=False)
+        assert "can't fork" in forked.stderr, forked
+        files = "$(busybox find /sys/fs/cgroup -name '*.max' -o -name cgroup.procs)"
+        writing = f"for f in {files}; do echo 1 > $f && echo wrote $f; done"
+        tried = sandbox("run", "--rm", "--userns", "auto", "--rootfs", rootfs, "sh", "-c", writing, check=False)
+        assert "wrote" not in tried.stdout
+    finally:
+        sandbox.close()
