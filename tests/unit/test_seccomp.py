@@ -329,7 +329,7 @@ def test_the_filter_is_kept_and_not_trusted_from_others(tmp_path: os.PathLike[st
         os.chmod(path, mode)
 
     write(forged)  # written by us: it is taken, which shows that the file is what is read
-    assert filters.filter_of(text, capabilities.DEFAULT, root) == (made.program[:-8] + allow, made.flags)
+    assert filters.filter_of(text, capabilities.DEFAULT, root) == filters.Filter(made.program[:-8] + allow, made.flags)
     for mode in (0o660, 0o602):
         write(forged, mode)
         assert filters.filter_of(text, capabilities.DEFAULT, root) == made
