@@ -130,12 +130,24 @@ class Collector:
         self._young = set()
         self._look_at((present - self._known.keys()) | again)
         self._unsettled = again | self._young
-        processes = {pid: process for pid, process in self._known.items() if process is not None}
-        if processes != self._processes:
-            self._processes = processes
+        self._keep_processes()
         # What is remembered as denied is so at every tick.
         self._denied &= present
         self._absence.denied.update(f"process {pid}" for pid in self._denied)
+
+    def _keep_processes(self) -> None:
+        processes = {pid: process for pid, process in self._known.items() if process is not None}
+        if processes != self._processes:
+            self._processes = processes
+
+    def _recheck_newcomers(self, before: Mapping[str, Group], after: Mapping[str, Group]) -> None:
+        """Look anew at those that have come into a group and were known: their PIDs can be others' by now."""
+        came = {pid for path, group in after.items() for pid in set(group.members).difference(before[path].members)}
+        stale = (came & self._known.keys()) - self._looked.keys()
+        if stale:
+            self._look_at(stale)
+            self._unsettled |= self._young
+            self._keep_processes()
 
     def _recheck_leaders(self) -> None:
         """Forget the groups' first processes that have executed another program, or whose PID is another's now."""
@@ -199,6 +211,8 @@ class Collector:
                 tree.update(leaves=True)
             known = self._list_groups()
             found = self._members_changed(known)
+        if self._groups:  # else everybody has just been looked at
+            self._recheck_newcomers(known, found)
         self._changed = found.keys() | (known.keys() ^ self._groups.keys())
         if self._changed or known is not self._groups:
             self._groups = {**known, **found}

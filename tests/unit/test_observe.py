@@ -100,6 +100,20 @@ def test_a_reused_pid_is_another_process(tmp_path: Path) -> None:
         assert (found.leader.process.comm, found.leader.namespaces["pid"]) == ("new", 4026540002)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_pid_of_nobody_in_particular_comes_again_as_a_container(tmp_path: Path, layout: str) -> None:
+    """A container's first process that has the PID of another process of the last tick is seen at once."""
+    fake = FakeHost(tmp_path, layout).process(50, "init").process(100, "job")
+    with fake.open() as host:
+        observer = Observer(host)
+        assert not [one for one in observer.tick().containers if one.kind == "container"]
+        limited(tmp_path, layout, f"/docker/{ID}")
+        fake.process(100, "server", cgroups=f"/docker/{ID}", namespaces=own(1), starttime=6000)
+        found = one(observer.tick(), ID)
+        assert found.leader is not None
+        assert (found.leader.process.comm, found.leader.namespaces["pid"]) == ("server", 4026540001)
+
+
 class Refusing(Host):
     """A host where another user's namespaces may not be read."""
 
