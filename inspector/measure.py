@@ -100,8 +100,8 @@ class Meter:
     ) -> tuple[dict[Key, Reading], dict[Key, int]]:
         """Read resources of cgroups, in full (True) or their limits alone, and the inodes that identify them.
 
-        With `counters`, of that what is counted alone; but of cgroups that are `seen` not what is of detail. Both are
-        the last tick's own while nothing in them has changed.
+        With `counters`, of that what is counted alone; of cgroups that are not `seen`, nothing that is of detail. Both
+        are the last tick's own while nothing in them has changed.
         """
         if wanted != self._wanted:
             self._arrange(wanted)

@@ -45,7 +45,8 @@ class Sampler:
         self._sparing = source if isinstance(source, SparingSource) else None
         self._deliver = deliver
         self._change = threading.Condition()
-        self._stopped = self._wanted = self._paused = False
+        self._stopped = self._paused = False
+        self._wanted = 0  # samples that are to come soon
         self._ask: Ask | None = None
         self._asked = False
         self._moves: deque[Callable[[], Document]] = deque()
@@ -75,13 +76,21 @@ class Sampler:
         self._source.focus = container
         if container is not None:
             with self._change:
-                self._wanted = True
+                self._wanted = max(self._wanted, 1)
                 self._change.notify()
 
     def sight(self, containers: frozenset[str] | None) -> None:
-        """Tell which containers are in sight, None for all: of the others a source may read less."""
-        if self._sparing is not None:
-            self._sparing.sight = containers
+        """Tell which containers are in sight, None for all: of the others a source may read less.
+
+        When all are again, what was not read is asked for soon: a sample for it, and a second for its rates.
+        """
+        if self._sparing is None:
+            return
+        before, self._sparing.sight = self._sparing.sight, containers
+        if containers is None and before is not None:
+            with self._change:
+                self._wanted = self._wanted if self._paused else 2
+                self._change.notify()
 
     def look(self, ask: Ask | None) -> None:
         """Ask for a close look at a container, now and after each sample; None: no longer."""
@@ -150,7 +159,7 @@ class Sampler:
                     return "look"
                 left = taken + (min(SOON, delay) if self._wanted else delay) - time.monotonic()
                 if left <= 0 and (self._wanted or not self._paused):
-                    self._wanted = False
+                    self._wanted = max(self._wanted - 1, 0)
                     return "sample"
                 self._change.wait(None if self._paused and not self._wanted else max(left, 0.001))
             return "end"

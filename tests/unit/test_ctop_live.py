@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 
 import pytest
 from textual.pilot import Pilot
@@ -10,6 +11,7 @@ from textual.pilot import Pilot
 from inspector.ctop.app import Ctop
 from inspector.ctop.keys import KEYS
 from inspector.ctop.options import parse
+from inspector.ctop.sampler import Sampler
 from inspector.schema import Document
 from tests.unit.documents import container, document
 from tests.unit.liveview import Fake, live, names, screen, until
@@ -201,6 +203,22 @@ def test_a_source_is_told_what_is_in_sight() -> None:
         assert "CPUWAIT" in screen(app)
 
     live(test, of=document(*(container(f"c{number:03}") for number in range(100))))
+
+
+def test_what_was_out_of_sight_is_read_soon() -> None:
+    """Who waits an hour between two samples has the details of all, and their rates, when he asks for them."""
+    samples: queue.Queue[object] = queue.Queue()
+    sampler = Sampler(Fake(document(container("web"))), 3600, samples.put)
+    sampler.sight(frozenset())
+    sampler.start()
+    try:
+        for _ in range(2):
+            samples.get(timeout=60)
+        sampler.sight(None)
+        for _ in range(2):
+            samples.get(timeout=60)
+    finally:
+        sampler.stop()
 
 
 def test_hostile_names_are_escaped() -> None:
