@@ -11,14 +11,26 @@ import re
 from collections.abc import Mapping
 
 from inspector.errors import ParseError
-from inspector.kernel.cgroup_v1 import HUGE_PAGES, by_device, parse_cpus, parse_mems, parse_pids_events, parse_pids_max
+from inspector.kernel.cgroup_v1 import (
+    HUGE_PAGES,
+    UNLIMITED_FROM,
+    by_device,
+    parse_cpus,
+    parse_mems,
+    parse_pids_events,
+    parse_pids_max,
+)
 from inspector.kernel.controllers import ControlFile, Values, flat_keyed, number, numbers, picked
 
 __all__ = ["FILES", "ON_DEMAND"]
 
 
 def _limit(what: str, data: bytes) -> int | None:
-    return None if data.strip() == b"max" else number(what, data)
+    """Return a limit; None for "max", and for the page counter's maximum, which Linux 6.18 shows for huge pages."""
+    if data.strip() == b"max":
+        return None
+    value = number(what, data)
+    return None if value >= UNLIMITED_FROM else value
 
 
 def _single(field: str, file: str) -> ControlFile:

@@ -140,7 +140,8 @@ def _memory(container: Container) -> Facts:
 def _pids(container: Container) -> Facts:
     pids = container["pids"]
     limit = _limit(container, count(pids["limit"]), pids["limit_set_by"])
-    return [(f"{count(pids['current'])} in {container['members']} processes", ""), limit]
+    members = container["members"]
+    return [(f"{count(pids['current'])} in {members} process{'' if members == 1 else 'es'}", ""), limit]
 
 
 def _io(container: Container) -> Facts:

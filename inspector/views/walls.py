@@ -78,7 +78,8 @@ def _wall(kind: str, one: Namespace, name: str, width: int, *, wide: bool, alarm
     ]
     if one["same_as_host"]:
         # Whoever is in the host's own is in it with everybody: names would say nothing.
-        yield [*line, ("the whole host" + (f", {len(others)} containers" if others else ""), "dim")]
+        more = f", {len(others)} container{'s' if len(others) > 1 else ''}" if others else ""
+        yield [*line, (f"the whole host{more}", "dim")]
         return
     shared = ", ".join(safe(other) for other in others)
     if sum(len(text) for text, _ in line) + len(shared) <= width:
