@@ -16,7 +16,8 @@ from inspector.kernel.host import Host
 from inspector.kernel.network import Interface, parse_net_dev
 from inspector.kernel.process import PAGE_SIZE, Stat, read_cmdline, read_stat_kept, read_status
 from inspector.model import Key, Process, ProcessDetail, Tally
-from inspector.sheet import Plan, Sheet
+from inspector.plan import Plan
+from inspector.sheet import Sheet
 from inspector.turns import Turns
 
 __all__ = ["FILES", "UNSHOWN", "Meter"]

@@ -4,76 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from itertools import groupby
 from typing import Any
 
 from inspector.errors import ParseError
-from inspector.kernel.cgroups import Hierarchy
-from inspector.kernel.controllers import RESOURCES, ControlFile, Reading, Values
+from inspector.kernel.controllers import RESOURCES, Reading, Values
 from inspector.kernel.host import Bundle, Host
-from inspector.kernel.named import NamedTuple
 from inspector.model import Key
+from inspector.plan import Parse, Plan
 
-__all__ = ["Plan", "Sheet"]
+__all__ = ["Sheet"]
 
-Parse = Callable[[bytes], Values]
 SHORT = 80  # bytes
 NOTHING: Values = {}
-# What changes only when somebody writes it. On a machine with more cgroups than we may keep files open of, these are
-# read anew when it is the cgroup's turn, not at every tick: to open them again would cost more than all the others.
-SETTINGS = frozenset(
-    {
-        "cpu.cfs_burst_us",
-        "cpu.cfs_period_us",
-        "cpu.cfs_quota_us",
-        "cpu.max",
-        "cpu.max.burst",
-        "cpu.shares",
-        "cpu.weight",
-        "cpuset.cpus.effective",
-        "cpuset.effective_cpus",
-        "memory.high",
-        "memory.limit_in_bytes",
-        "memory.low",
-        "memory.max",
-        "memory.memsw.limit_in_bytes",
-        "memory.min",
-        "memory.soft_limit_in_bytes",
-        "memory.swap.max",
-        "pids.max",
-    }
-)
-# What is counted: of a look of which nothing is told but the rates from it on, that is all there is to read.
-COUNTERS = frozenset(
-    {
-        "blkio.throttle.io_service_bytes_recursive",
-        "cpu.pressure",
-        "cpu.stat",
-        "cpuacct.stat",
-        "cpuacct.usage",
-        "io.pressure",
-        "io.stat",
-        "memory.pressure",
-    }
-)
-# What no list of containers shows that has not the columns for it, nor sorts or judges them by: of the many that are
-# out of sight it need not be read at every tick.
-OF_DETAIL = frozenset(
-    {
-        "cpu.cfs_burst_us",
-        "cpu.max.burst",
-        "cpu.pressure",
-        "cpu.shares",
-        "cpu.weight",
-        "cpuacct.stat",
-        "io.pressure",
-        "memory.failcnt",
-        "memory.max_usage_in_bytes",
-        "memory.peak",
-        "memory.pressure",
-        "pids.events",
-    }
-)
 UNREAD = b"\0"  # in the place of a file's text: no control file says that
 UNKNOWN: Values = {}  # and of its values
 
@@ -82,96 +24,6 @@ UNKNOWN: Values = {}  # and of its values
 def _parsed(parse: Parse, text: bytes) -> Values:
     """Parse a short text; many cgroups say the same there: "max", "100000", that nothing was throttled or killed."""
     return parse(text) if text != UNREAD else UNKNOWN
-
-
-class Use(NamedTuple):
-    """What is taken out of a file: where that is kept, for which resource, by which parser."""
-
-    slot: int
-    resource: str
-    parse: Parse
-
-
-class Planned(NamedTuple):
-    """A control file that is read of many cgroups."""
-
-    tree: int
-    name: str
-    uses: tuple[Use, ...]
-
-
-class Plan:
-    """Which files are read of a cgroup, for which resources: made once for all cgroups that are read alike."""
-
-    def __init__(self, uses: Iterable[tuple[str, Hierarchy, ControlFile]], *, thrifty: bool = False) -> None:
-        trees: dict[Hierarchy, int] = {}
-        planned: dict[tuple[int, str], list[Use]] = {}
-        self.tree_of: dict[str, int] = {}  # by resource
-        self.slots: dict[str, list[int]] = {}
-        for slot, (resource, hierarchy, file) in enumerate(uses):
-            tree = self.tree_of[resource] = trees.setdefault(hierarchy, len(trees))
-            self.slots.setdefault(resource, []).append(slot)
-            planned.setdefault((tree, file.name), []).append(Use(slot, resource, file.parse))
-        self._trees = tuple(trees)
-        self.size = sum(map(len, self.slots.values()))
-        self.files = tuple(Planned(*place, tuple(uses)) for place, uses in planned.items())
-        # By their places in `files`: those that are read at every tick, counters and others, and those that are not.
-        self.seldom = tuple(place for place, file in enumerate(self.files) if thrifty and file.name in SETTINGS)
-        self.counters = tuple(place for place, file in enumerate(self.files) if file.name in COUNTERS)
-        self.others = tuple(p for p in range(len(self.files)) if p not in self.seldom and p not in self.counters)
-        self._shared: dict[tuple[int, ...], tuple[int, ...]] = {}
-        self._firsts: dict[tuple[int, ...], list[tuple[int, int]]] = {}
-        self._brief: dict[tuple[int, ...], tuple[tuple[int, ...], tuple[int, ...]]] = {}
-        self._names: dict[tuple[int, ...], list[tuple[int, list[str]]]] = {}
-
-    def files_of(self, group: str, places: tuple[int, ...]) -> list[tuple[str, list[str]]]:
-        """Return where the files of a cgroup are, as paths() does in its order: directories, and names in each."""
-        known = self._names.get(places)
-        if known is None:
-            known = self._names[places] = [
-                (tree, [file.name for file in files])
-                for tree, files in groupby((self.files[place] for place in places), key=lambda file: file.tree)
-            ]
-        directories = [tree.directory(group) for tree in self._trees]
-        return [(directory, names) for tree, names in known if (directory := directories[tree]) is not None]
-
-    def paths(self, group: str, places: Iterable[int] | None = None) -> dict[int, str]:
-        """Return where the files of a cgroup are, by their places in `files`; none outside what is mounted."""
-        directories = [tree.directory(group) for tree in self._trees]
-        files = self.files
-        return {
-            place: f"{directory}/{files[place].name}"
-            for place in (range(len(files)) if places is None else places)
-            if (directory := directories[files[place].tree]) is not None
-        }
-
-    def share(self, places: Iterable[int]) -> tuple[int, ...]:
-        """Return places as a tuple, the same one for all cgroups that have the same files."""
-        found = tuple(places)
-        return self._shared.setdefault(found, found)
-
-    def firsts(self, places: tuple[int, ...]) -> list[tuple[int, int]]:
-        """Return the hierarchies that some files are in, each with the number of its first file among them."""
-        known = self._firsts.get(places)
-        if known is None:
-            numbers: dict[int, int] = {}
-            for number, place in enumerate(places):
-                numbers.setdefault(self.files[place].tree, number)
-            known = self._firsts[places] = list(numbers.items())
-        return known
-
-    def brief(self, places: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return which of some files are read also of a cgroup out of sight, by their numbers among them.
-
-        And of each of the files its number among those; of one that is not read, the number behind them.
-        """
-        known = self._brief.get(places)
-        if known is None:
-            names = [self.files[place].name for place in places]
-            numbers = tuple(number for number, name in enumerate(names) if name not in OF_DETAIL)
-            at = {number: place for place, number in enumerate(numbers)}
-            known = self._brief[places] = numbers, tuple(at.get(number, len(at)) for number in range(len(names)))
-        return known
 
 
 class Sheet:

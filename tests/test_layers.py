@@ -68,6 +68,7 @@ COLLECT = (
     "inspector.viewpoint",
     "inspector.told",
     "inspector.measure",
+    "inspector.plan",
     "inspector.sheet",
     "inspector.metadata",
     "inspector.daemons",
