@@ -133,6 +133,25 @@ def test_the_stream_of_an_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked[0] == ("/api/v1/stream?interval=0.5", "Basic bWU6c2VjcmV0")
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_to_close_in_the_middle_of_a_read_is_no_error() -> None:
+    """A stream that is left while its thread reads ends without a word, whenever that is."""
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        body = event(document(container("web")))
+        while True:
+            handler.wfile.write(b"%x\r\n%b\r\n" % (len(body), body))
+
+    with serving(answer) as where:
+        for _ in range(20):
+            with Exporter(at(where), 1) as exporter:
+                exporter.begin()
+            assert not exporter._thread.is_alive()  # noqa: SLF001  nothing else tells that it has ended
+
+
 def test_a_lost_connection_keeps_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the exporter goes, the last picture stays, with since when it is old; when it is back, the note is gone."""
     monkeypatch.setattr(connect, "BACKOFF", (0.01,))

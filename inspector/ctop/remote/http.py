@@ -81,6 +81,7 @@ class Server:
     def __init__(self, where: Address, *, authority: str | None = None, insecure: bool = False) -> None:
         self.where = where
         self._connection: http.client.HTTPConnection | None = None
+        self._reader: int | None = None  # the thread that waits for an answer
         self._context = None
         self._headers = {"Accept-Encoding": "gzip", "User-Agent": "ctop"}
         if where.authorization is not None:
@@ -122,6 +123,7 @@ class Server:
         Any error of the connection, in the caller's block too, is a RemoteError.
         """
         connection = self._connected(quiet if quiet is not None else seconds)
+        self._reader = threading.get_ident()
         # A server that sends a byte now and then would never be too late for the socket's own timeout.
         late = threading.Event()
         timer = threading.Timer(seconds if seconds is not None else quiet or 0, self._cut, (connection, late))
@@ -145,6 +147,9 @@ class Server:
             raise RemoteError(f"{self.where.shown}: {text}") from error
         finally:
             timer.cancel()
+            self._reader = None
+            if self._connection is not connection:  # another thread has ended it
+                connection.close()
 
     def _connected(self, seconds: float | None) -> http.client.HTTPConnection:
         if self._connection is None:
@@ -180,11 +185,15 @@ class Server:
         raise RemoteError(f"{self.where.shown}: {text} (HTTP {response.status})")
 
     def close(self) -> None:
-        """End the connection; the next question makes another. From any thread: it ends a read as well."""
+        """End the connection; the next question makes another. From any thread: it ends a read as well.
+
+        Who reads closes it then: what is closed under a read fails in the library, with no error of a connection.
+        """
         connection, self._connection = self._connection, None
         if connection is not None:
             self._cut(connection)
-            connection.close()
+            if self._reader in (None, threading.get_ident()):
+                connection.close()
 
 
 def _unpacked(response: http.client.HTTPResponse) -> Iterator[bytes]:
