@@ -176,6 +176,8 @@ class Meter:
             process, stat = processes.get(pid), self._kept_stat(pid)
             if process is None or stat is None or stat.starttime_ticks != process.starttime_ticks:
                 continue
+            if (process.ppid, process.comm) != (stat.ppid, stat.comm):  # looked at earlier: it has executed since
+                process = process._replace(ppid=stat.ppid, comm=stat.comm)
             subject = f"process {pid}"
             status = self._attempt(subject, read_status, self.host, pid)
             cmdline = self._attempt(subject, read_cmdline, self.host, pid)

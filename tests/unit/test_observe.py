@@ -114,6 +114,19 @@ def test_a_pid_of_nobody_in_particular_comes_again_as_a_container(tmp_path: Path
         assert (found.leader.process.comm, found.leader.namespaces["pid"]) == ("server", 4026540001)
 
 
+def test_a_process_that_has_executed_another_program_has_its_name(tmp_path: Path) -> None:
+    """In the list of a container's processes, at once; and one whose parent has ended has another parent."""
+    path = f"/docker/{ID}"
+    fake = limited(tmp_path, "v2", path).process(100, "init", cgroups=path, namespaces=own(1))
+    fake.process(101, "sh", ppid=99, cgroups=path, namespaces=own(1))
+    with fake.open() as host:
+        observer = Observer(host, processes=True)
+        observer.tick()
+        fake.process(101, "server", ppid=100, cgroups=path, namespaces=own(1))
+        listed = [detail.process for detail in observer.tick().processes[ID]]
+    assert [(one.pid, one.ppid, one.comm) for one in listed] == [(100, 1, "init"), (101, 100, "server")]
+
+
 class Refusing(Host):
     """A host where another user's namespaces may not be read."""
 
