@@ -73,8 +73,9 @@ class Loop:
     def after(self, seconds: float, function: Function) -> Timer:
         """Do something once, later."""
         timer = Timer(time.monotonic() + seconds, function)
-        self._timers.append(timer)
-        self._timers.sort(key=lambda timer: timer.due)  # those of one time stay in their order
+        # Those that were cancelled go at once: who asks a resolver much leaves thousands of them a second.
+        live = [each for each in self._timers if each.function is not None]
+        self._timers = sorted([*live, timer], key=lambda timer: timer.due)  # those of one time stay in their order
         return timer
 
     def stop(self) -> None:

@@ -411,6 +411,20 @@ def test_the_loop_serves_and_stops() -> None:
     os.close(writing)
 
 
+def test_cancelled_timers_go_at_once() -> None:
+    """A name server sets one for each question: those of questions that have their answer are not kept."""
+    loop = Loop()
+    seen: list[str] = []
+    loop.after(0.0, lambda: seen.append("first"))
+    for _ in range(100):
+        loop.after(1000.0, loop.stop).cancel()
+    loop.after(0.0, loop.stop)
+    assert len(loop._timers) <= 3  # noqa: SLF001  what it keeps shows nowhere else
+    loop.run()
+    loop.close()
+    assert seen == ["first"]
+
+
 def test_an_outlet_never_waits() -> None:
     """What the reader does not take is kept in order; `full` tells, and `drained` when there is room again."""
     loop = Loop()
