@@ -40,6 +40,7 @@ RESOURCES = {
 }  # fmt: skip
 UNLIMITED = -1
 LARGEST = 2**63 - 1
+DIGITS = len(str(LARGEST))  # of more than 4,300 Python makes no number
 OOM_SCORES = (-1000, 1000)
 DEFAULT_SHM = 64 << 20
 # Settings that each IPC namespace has of its own (ipc_namespaces(7)); net.* is the network namespace's.
@@ -104,7 +105,7 @@ def _ulimit(text: str) -> Ulimit:
 def _bound(text: str, value: str) -> int:
     if value in ("-1", "unlimited"):
         return UNLIMITED
-    if not (value.isascii() and value.isdecimal()) or int(value) > LARGEST:
+    if not (value.isascii() and value.isdecimal() and len(value) <= DIGITS) or int(value) > LARGEST:
         raise BadValue(f"invalid ulimit {text!r}: {value!r} is neither a number nor unlimited")
     return int(value)
 

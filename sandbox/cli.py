@@ -162,6 +162,7 @@ def _open_standard_streams() -> None:
     # Python has no file object for one that was closed when it started.
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _dispatch(words: list[str]) -> int:

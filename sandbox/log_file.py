@@ -18,6 +18,7 @@ from sandbox.times import timestamp
 __all__ = ["LONGEST_LINE", "Log", "check_options", "files", "options"]
 
 LONGEST_LINE = 16384
+DIGITS = 19  # no file is larger
 SCALE = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -29,15 +30,19 @@ def options(given: dict[str, str]) -> tuple[int, int]:
     else:
         number = text.removesuffix("b").rstrip("kmg")
         unit = text.removesuffix("b")[len(number) :]
-        if not (number.isascii() and number.isdecimal()) or unit not in SCALE or not int(number):
+        if not _is_number(number) or unit not in SCALE or not int(number):
             raise SandboxError(f"invalid value for 'max-size': {given['max-size']!r}")
         size = int(number) * SCALE[unit]
     count = given.get("max-file", "1")
-    if not (count.isascii() and count.isdecimal()) or not int(count):
+    if not _is_number(count) or not int(count):
         raise SandboxError(f"invalid value for 'max-file': {count!r}: at least 1")
     if int(count) > 1 and not size:
         raise SandboxError("max-file cannot be set to more than 1 without max-size")
     return size, int(count)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= DIGITS
 
 
 def check_options(driver: str, given: dict[str, str]) -> None:

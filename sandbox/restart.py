@@ -15,6 +15,7 @@ POLICIES = ("no", "always", "on-failure", "unless-stopped")
 FIRST_SECONDS = 0.1
 LONGEST_SECONDS = 60.0
 STEADY_SECONDS = 10.0
+DIGITS = 19  # of a number of restarts
 
 
 def parse(text: str) -> tuple[str, int]:
@@ -26,7 +27,7 @@ def parse(text: str) -> tuple[str, int]:
         raise SandboxError(f"invalid restart policy: unknown policy {name!r}; {known}")
     if colon and name != "on-failure":
         raise SandboxError(f"invalid restart policy: maximum retry count cannot be used with restart policy {name!r}")
-    if colon and not (count.isascii() and count.isdecimal()):
+    if colon and not (count.isascii() and count.isdecimal() and len(count) <= DIGITS):
         raise SandboxError(f"invalid restart policy format: maximum retry count must be an integer: {count!r}")
     return name, int(count or 0)
 

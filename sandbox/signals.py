@@ -11,6 +11,7 @@ from sandbox.quick import signal
 
 __all__ = ["FORWARDED", "blocked_signals", "caught_signals", "exit_code", "number_of"]
 
+DIGITS = 2  # of a signal's number
 # Left alone: what the kernel means for us (CHLD, PIPE, URG, faults) and job control of the user's shell.
 FORWARDED = signal.valid_signals() - {
     signal.SIGKILL,
@@ -36,12 +37,13 @@ def number_of(text: str, code: int = 1) -> int:
     from signal import Signals  # noqa: PLC0415  a long enumeration
 
     name = text.upper().removeprefix("SIG")
-    if text.isascii() and text.isdecimal() and int(text) in signal.valid_signals():
+    if text.isascii() and text.isdecimal() and len(text) <= DIGITS and int(text) in signal.valid_signals():
         return int(text)
     if f"SIG{name}" in Signals.__members__:
         return Signals[f"SIG{name}"].value
     base, sign, offset = name[:5], name[5:6], name[6:]
-    if base in ("RTMIN", "RTMAX") and sign == ("+" if base == "RTMIN" else "-") and offset.isdecimal():
+    counts = offset.isdecimal() and len(offset) <= DIGITS
+    if base in ("RTMIN", "RTMAX") and sign == ("+" if base == "RTMIN" else "-") and counts:
         number = Signals[f"SIG{base}"].value + int(sign + offset)
         if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
             return number

@@ -10,6 +10,7 @@ from sandbox.quick import fullmatch
 __all__ = ["ago", "format_duration", "moment", "parse_duration", "seconds_of", "timestamp"]
 
 SCALE = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+LONGEST_SECONDS = 2**63 / 1e9  # what Go's nanoseconds hold
 # Not compiled before they are used, as in network/settings.py.
 PART = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)"
 STAMP = r"(?a)(\d{4})-(\d\d)-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d{1,9})?)?)?(Z|[+-]\d\d:\d\d)?"
@@ -47,6 +48,8 @@ def parse_duration(text: str) -> float:
     if rest != "0" and (not parts or "".join(number + unit for number, unit in parts) != rest):
         raise ValueError(f"invalid duration {text!r}: the form is 1h2m3s, 1.5s or 500ms")
     total = sum(float(number) * SCALE[unit] for number, unit in parts)
+    if total > LONGEST_SECONDS:
+        raise ValueError(f"invalid duration {text[:20]!r}...: more than 292 years")
     return -total if text[:1] == "-" else total
 
 

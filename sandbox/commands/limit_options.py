@@ -81,7 +81,7 @@ def _throttle(kind: str, text: str) -> Throttle:
     path, colon, rate = text.rpartition(":")
     if not colon or not path.startswith("/dev/"):
         raise BadValue(f"{option} {text!r}: the form is /dev/NAME:RATE")
-    if kind.endswith("iops") and not (rate.isascii() and rate.isdecimal()):
+    if kind.endswith("iops") and not (rate.isascii() and rate.isdecimal() and len(rate) <= len(str(LARGEST))):
         raise BadValue(f"{option} {text!r}: the rate is a whole number of operations a second")
     number = int(rate) if kind.endswith("iops") else parse_size(rate)
     if not 0 < number <= LARGEST:

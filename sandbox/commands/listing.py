@@ -12,6 +12,7 @@ from sandbox.parsing import Parser, new_parser
 if TYPE_CHECKING:
     from sandbox.state import Document, Store
 
+DIGITS = 18  # of a number of lines
 __all__ = ["inspect", "inspect_parser", "logs", "logs_parser", "ps", "ps_parser"]
 
 
@@ -76,7 +77,8 @@ def logs(words: list[str], store: Store) -> int:
     """Show what a container has said."""
     parser = logs_parser()
     arguments = parser.parse_args(words)
-    if arguments.tail != "all" and not arguments.tail.lstrip("-").isdecimal():
+    digits = arguments.tail.lstrip("-")
+    if arguments.tail != "all" and not (digits.isdecimal() and len(digits) <= DIGITS):
         parser.error(f"--tail: invalid number of lines: {arguments.tail!r}")
     import time  # noqa: PLC0415
 

@@ -69,7 +69,7 @@ def to_number(text: str) -> tuple[int, int]:
 def parse_subnet(text: str) -> Subnet:
     """Parse `172.30.0.0/16` or `fd00:1::/64`, with the host's bits zero, whose addresses can be given to containers."""
     address, slash, prefix = text.partition("/")
-    if not slash or not (prefix.isascii() and prefix.isdigit()):
+    if not slash or not (prefix.isascii() and prefix.isdigit() and len(prefix) <= len(str(IPV6))):
         raise SandboxError(f"invalid subnet {text!r}: the form is 172.30.0.0/16 or fd00:1::/64")
     first, bits = to_number(address)
     longest = bits - SPARE_BITS

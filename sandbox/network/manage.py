@@ -100,7 +100,8 @@ def parse_options(texts: Iterable[str]) -> int:
         key, _, value = text.partition("=")
         if key not in MTU_OPTIONS:
             raise SandboxError(f"unknown option {key!r}: {MTU_OPTIONS[0]}=N is the one that there is", 1)
-        if not (value.isascii() and value.isdigit() and SMALLEST_MTU <= int(value) <= LARGEST_MTU):
+        known = value.isascii() and value.isdigit() and len(value) <= len(str(LARGEST_MTU))
+        if not (known and SMALLEST_MTU <= int(value) <= LARGEST_MTU):
             raise SandboxError(f"invalid MTU {value!r}: from {SMALLEST_MTU} to {LARGEST_MTU}", 1)
         mtu = int(value)
     return mtu

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from sandbox import cli
 from tests.testbed.commands import REPOSITORY, SANDBOX, run
 
 SHELL = ["sh", "-c", 'exec "$@" >"$0"']
@@ -23,8 +25,36 @@ def test_a_full_standard_output_is_one_line_and_an_error() -> None:
     assert (done.returncode, done.stderr) == (125, "sandbox: No space left on device\n")
 
 
+MANY = "9" * 5000  # digits, of which Python makes no number
+NUMBERS = (
+    ["run", "--dry-run", "--ulimit", f"nofile={MANY}"], ["run", "--dry-run", "--device-read-iops", f"/dev/null:{MANY}"],
+    ["run", "--dry-run", "--log-opt", f"max-size={MANY}"], ["run", "--dry-run", "--log-opt", f"max-file={MANY}"],
+    ["run", "--dry-run", "--restart", f"on-failure:{MANY}"], ["run", "--dry-run", "--health-interval", f"{MANY}s"],
+    ["run", "--dry-run", "--stop-signal", MANY], ["run", "--dry-run", "--stop-signal", f"RTMIN+{MANY}"],
+    ["logs", "--tail", MANY], ["kill", "--signal", MANY], ["network", "create", "--subnet", f"10.0.0.0/{MANY}"],
+    ["network", "create", "--opt", f"mtu={MANY}"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", NUMBERS, ids=lambda words: " ".join(words)[:40])
+def test_a_number_that_is_too_long_is_one_line(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of so many digits Python makes no number: that is a wrong value like any other."""
+    last = ["--rootfs", "/", "true"] if words[0] == "run" else ["nowhere"]
+    code = cli.main(["--root", str(tmp_path), *words, *last])
+    assert (code in (1, 125), capsys.readouterr().err.count("\n")) == (True, 1)
+    assert not any(tmp_path.rglob("*.json"))
+
+
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_standard_streams_are_no_traceback(closed: str) -> None:
     """Whoever closes its streams is told nothing, and the exit code is the same."""
     done = run(["sh", "-c", f'"$@" {closed}', "sh", *SANDBOX, "--help"], check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_closed_standard_input_has_nothing() -> None:
+    """What is asked there has no answer; that is no traceback."""
+    done = run(["sh", "-c", '"$@" <&-', "sh", *SANDBOX, "oci", "update", "-r", "-", "nowhere"], check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
