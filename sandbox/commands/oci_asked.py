@@ -24,6 +24,7 @@ NUMBERS = {"cpu-period": ("cpu", "period"), "cpu-quota": ("cpu", "quota"), "cpu-
            "cpu-rt-period": ("cpu", "realtimePeriod"), "cpu-rt-runtime": ("cpu", "realtimeRuntime"),
            "blkio-weight": ("blockIO", "weight"),
            "pids-limit": ("pids", "limit")}  # fmt: skip
+DIGITS = 10  # of an id
 WORDS = {"cpuset-cpus": ("cpu", "cpus"), "cpuset-mems": ("cpu", "mems")}
 
 
@@ -66,11 +67,11 @@ def process(arguments: Arguments, records: Records) -> Any:  # noqa: ANN401  wha
         return _read(arguments.process)
     config = _read(f"{records.load(arguments.id).directory}/config.json")
     asked: dict[str, Any] = {**config["process"], "args": arguments.command, "terminal": arguments.tty}
-    asked["env"] = [*asked.get("env", []), *arguments.env]
+    asked["env"] = [*(asked.get("env") or []), *arguments.env]
     if unknown := [name for name in arguments.cap if name.removeprefix("CAP_") not in ALL]:
         raise SandboxError(f"--cap: unknown {', '.join(unknown)}")
     if arguments.cap:
-        given = {key: list(names) for key, names in asked.get("capabilities", {}).items()}
+        given = {key: names or [] for key, names in (asked.get("capabilities") or {}).items()}
         for key in ("bounding", "effective", "permitted"):
             given[key] = [*given.get(key, []), *arguments.cap]
         inherited = [name for name in arguments.cap if name in given.get("inheritable", [])]
@@ -81,12 +82,12 @@ def process(arguments: Arguments, records: Records) -> Any:  # noqa: ANN401  wha
         asked["cwd"] = arguments.cwd
     if arguments.user:
         uid, _, gid = arguments.user.partition(":")
-        if not all(part.isascii() and part.isdecimal() for part in (uid, gid or "0")):
+        if not all(part.isascii() and part.isdecimal() and len(part) <= DIGITS for part in (uid, gid or "0")):
             raise SandboxError(f"--user {arguments.user!r}: the form is UID[:GID]")
         asked["user"] = {"uid": int(uid), "gid": int(gid or "0")}
     if arguments.additional_gids:
         own = asked.get("user") or {}
-        asked["user"] = {**own, "additionalGids": [*own.get("additionalGids", []), *arguments.additional_gids]}
+        asked["user"] = {**own, "additionalGids": [*(own.get("additionalGids") or []), *arguments.additional_gids]}
     return asked
 
 

@@ -39,7 +39,9 @@ def execute(records: Records, ident: str, document: object, ends: Ends, how: How
     process, ends = handing.with_sockets(parse_process(document), ends)
     handing.check(process, ends, stays=not how.detach)
     program = plan.program_of(bundle_of(record), process, records.filters, handed=ends.handed)
-    wanted = joined.Joining(program, tuple(_joins(record, how.cgroups)), record.pid, os.pidfd_open(record.pid))
+    pidfd = os.pidfd_open(record.pid)
+    alive(records, ident, "created", "running", "paused")  # it is that process still, not another with its number
+    wanted = joined.Joining(program, tuple(_joins(record, how.cgroups)), record.pid, pidfd)
 
     def joiner(end: Channel, parent: int) -> NoReturn:
         if process.affinity.initial:

@@ -50,9 +50,11 @@ def check(process: Process, ends: Ends, *, stays: bool) -> None:
         raise SandboxError(f"--preserve-fds: {ends.handed} is not from 0 to {MOST - 1}", 1)
     for fd in range(FIRST, FIRST + ends.handed):
         try:
-            os.set_inheritable(fd, True)  # noqa: FBT003  its only argument
+            given = os.get_inheritable(fd)
         except OSError:
-            raise SandboxError(f"--preserve-fds {ends.handed}: descriptor {fd} is not open", 1) from None
+            given = False
+        if not given:  # what we have opened ourselves, as the file of --log, is not the caller's
+            raise SandboxError(f"--preserve-fds {ends.handed}: descriptor {fd} is not open", 1)
 
 
 def hand_out(running: Running, process: Process, ends: Ends, name: str) -> None:

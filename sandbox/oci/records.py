@@ -150,6 +150,7 @@ class Records:
     def all(self) -> list[Record]:
         """Return all containers, by id."""
         found = []
+        self._check_owner()
         with contextlib.suppress(FileNotFoundError):
             for name in sorted(os.listdir(self.root)):
                 with contextlib.suppress(SandboxError):

@@ -159,8 +159,8 @@ def device_rules(resources: Mapping[str, Any]) -> tuple[devices.Rule, ...] | Non
 
 def _rule(entry: Reader) -> devices.Rule:
     kind, access = entry.text("type") or "a", entry.text("access") or "rwm"
-    if kind not in ("a", "b", "c", "u", "p") or set(access) - ACCESS:
+    if kind not in ("a", "b", "c", "u") or set(access) - ACCESS:
         raise SandboxError(f"config.json: {entry.where}: {entry.value!r} is no rule", 1)
-    numbers = (entry.number(key, -1, -1, 2**32 - 1) for key in ("major", "minor"))
+    numbers = (entry.number(key, -1, -1, 2**31 - 1) for key in ("major", "minor"))
     major, minor = (None if number < 0 else number for number in numbers)
     return devices.Rule("c" if kind == "u" else kind, major, minor, access)

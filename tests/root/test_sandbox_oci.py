@@ -269,6 +269,7 @@ def test_a_root_of_others(runtime: Runtime) -> None:
         for words in (("create", "--bundle", str(runtime.bundle), "x"), ("delete", "x"), ("state", "x")):
             done = runtime(*words, check=False)
             assert (done.returncode, "others can write there" in done.stderr) == (1, True), done.stderr
+        assert "others can write there" in runtime("list", check=False).stderr
     os.chown(root, 0, 0)
     assert os.listdir(root) == []
 
@@ -444,6 +445,9 @@ def test_descriptors_are_handed_on(runtime: Runtime) -> None:
     assert done.stdout.split() == ["1", "1", "0", "1", "2", "3", "4", "5"]
     missing = runtime(*told, "--preserve-fds", "9", "missing", check=False)
     assert (missing.returncode, "--preserve-fds 9: descriptor " in missing.stderr) == (1, True)
+    log = ("oci", "--root", str(runtime.directory / "root"), "--log", str(runtime.directory / "log"))
+    missing = run([*SANDBOX, *log, *told, "--preserve-fds", "1", "log"], check=False)
+    assert "--preserve-fds 1: descriptor 3 is not open" in missing.stderr  # the file of --log is not the caller's
     for fd in (*ends, 30, 31, 32):
         os.close(fd)
 
@@ -501,7 +505,7 @@ def test_a_cgroup_that_is_frozen_or_shared(runtime: Runtime) -> None:
     assert sandboxing.wait_for(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in pids), PATIENCE)
     runtime("delete", "--force", "loose")
     state = f"{below}/freezer.state"
-    os.mkdir(below)
+    os.makedirs(below)  # the one above has gone with the container, unless others are in it
     try:
         one = os.path.exists(state)
         Path(state if one else f"{below}/cgroup.freeze").write_text("FROZEN" if one else "1")
@@ -509,6 +513,8 @@ def test_a_cgroup_that_is_frozen_or_shared(runtime: Runtime) -> None:
         assert "is unexpectedly frozen" in create(runtime, "cold", check=False).stderr
     finally:
         os.rmdir(below)
+        with contextlib.suppress(OSError):  # others are in it
+            os.rmdir(os.path.dirname(below))
 
 
 def test_hooks(runtime: Runtime) -> None:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import json
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.devices import DEFAULT_RULES, Rule
+from sandbox.commands import oci_asked
+from sandbox.devices import DEFAULT_RULES, Rule, parse_rule, program
 from sandbox.errors import SandboxError
 from sandbox.limits import UNLIMITED, Limits, Throttle
 from sandbox.oci.bundle import Namespace, parse
 from sandbox.oci.options import Options, parse_options
 from sandbox.oci.process import parse_process
+from sandbox.oci.records import Records
 from sandbox.oci.resources import device_rules, limits_of, steps_of
 from sandbox.oci.scheduling import Affinity
 from sandbox.syscalls import MS_BIND, MS_NODEV, MS_NOSUID, MS_RDONLY, MS_REC
@@ -183,6 +187,13 @@ def test_devices_in_their_order() -> None:
     assert device_rules({"devices": [nothing, one, other, {**one, "allow": False}]}) == (rules[1], *DEFAULT_RULES)
     with pytest.raises(SandboxError, match="is no rule"):
         device_rules({"devices": [{"allow": True, "type": "x"}]})
+    # What the kernel's program for them cannot hold: a FIFO is not asked about, a number has 31 bits.
+    for odd in ({"type": "p"}, {"type": "c", "major": 2**31}):
+        with pytest.raises(SandboxError):
+            device_rules({"devices": [nothing, {"allow": True, **odd}]})
+    largest = device_rules({"devices": [nothing, {"allow": True, "type": "c", "major": 2**31 - 1}]})
+    assert largest is not None
+    assert program(map(parse_rule, map(str, largest)))
 
 
 @pytest.mark.parametrize(
@@ -233,3 +244,19 @@ def test_what_a_process_cannot_be(changed: dict[str, object], text: str) -> None
     """The same of a process, whether it is in config.json or given to `exec`."""
     with pytest.raises(SandboxError, match=text):
         parse_process({"args": ["true"], "cwd": "/", **changed})
+
+
+def test_a_word_more_for_a_process_of_which_much_is_null(tmp_path: Path) -> None:
+    """`exec -e --cap -g` adds to what the configuration has, also where that is null; an id has not 5,000 digits."""
+    (tmp_path / "c").mkdir()
+    nothing = dict.fromkeys(("env", "capabilities", "user", "noNewPrivileges"))
+    (tmp_path / "c/state.json").write_text("{}", encoding="utf-8")
+    for own in (nothing, {"capabilities": {"bounding": None}, "user": {"additionalGids": None}}):
+        config = {"process": {"cwd": "/", "args": ["sh"], **own}}
+        (tmp_path / "c/config.json").write_text(json.dumps(config), encoding="utf-8")
+        words = ["-e", "A=b", "--cap", "CAP_KILL", "-g", "7", "c", "true"]
+        made = parse_process(oci_asked.process(oci_asked.exec_parser().parse_args(words), Records(str(tmp_path))))
+        assert (made.env, made.bounding, made.groups, made.args) == (("A=b",), frozenset({"KILL"}), (7,), ("true",))
+    arguments = oci_asked.exec_parser().parse_args(["-u", "9" * 5000, "c", "true"])
+    with pytest.raises(SandboxError, match="the form is UID"):
+        oci_asked.process(arguments, Records(str(tmp_path)))
