@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from inspector.ctop.recording import codec, packing, picture
 from inspector.ctop.recording.codec import MOST_BYTES
-from inspector.ctop.recording.columns import COLUMNS, NUMBERED
+from inspector.ctop.recording.columns import COLUMNS, IN_GROUP
 from inspector.ctop.recording.file import APPLICATION, SCHEMA, TABLES, RecordingError
 from inspector.ctop.recording.prefix import END, Codes
 from inspector.ctop.recording.reader import Recording
@@ -601,7 +601,8 @@ def test_a_recording_of_a_ctop_with_other_figures(tmp_path: Path, monkeypatch: p
     with monkeypatch.context() as patch:
         for module in (codec, packing, picture):
             patch.setattr(module, "COLUMNS", tuple(name for name in COLUMNS if name != "memory.peak_bytes"))
-        patch.setattr(picture, "NUMBERED", tuple(name for name in NUMBERED if name != "memory.peak_bytes"))
+        ours = tuple(key for key in IN_GROUP["memory"] if key != "peak_bytes")
+        patch.setattr(picture, "IN_GROUP", {**IN_GROUP, "memory": ours})
         found = ticks(path)
     for one, other in zip(found, real, strict=True):
         for got, was in zip(one["containers"], other["containers"], strict=True):

@@ -11,7 +11,6 @@ from inspector.ctop.recording.columns import (
     GROUPS,
     IN_GROUP,
     KEPT,
-    NUMBERED,
     TOP,
     Moment,
     decoded,
@@ -44,22 +43,25 @@ class Picture(NamedTuple):
         for name, place, value in self.fixes:
             if name in columns:
                 columns[name][place] = value
-        places = [(name.partition("."), columns[name]) for name in NUMBERED]
+        groups = [
+            (group, keys, list(zip(*(columns[f"{group}.{key}"] for key in keys), strict=True)))
+            for group, keys in IN_GROUP.items()
+        ]
         containers: list[Any] = []
+        words: list[str] = []
         for index, about in enumerate(self.abouts):
             made: dict[str, Any] = dict.fromkeys(KEYS)
-            made |= {group: {} for group in GROUPS}
-            for (group, _, key), values in places:
-                if key:
-                    made[group][key] = values[index]
-                else:
-                    made[group] = values[index]
-            for name, value in about.items():
-                group, _, key = name.partition(".")
+            for group, keys, rows in groups:
+                made[group] = dict(zip(keys, rows[index], strict=True))
+            for name in TOP:
+                made[name] = columns[name][index]
+            if (own := list(about)) != words:  # those of all are the same, but in a damaged recording
+                words, split = own, [name.partition(".") for name in own]
+            for (group, _, key), value in zip(split, about.values(), strict=True):
                 if key:
                     made[group][key] = value
                 else:
-                    made[name] = value
+                    made[group] = value
             made["findings"] = _findings(cast("Container", made), made["findings"])
             containers.append(made)
         return cast("Document", {**self.head, "containers": containers})
