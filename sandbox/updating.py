@@ -16,6 +16,7 @@ from sandbox import adjust, ceilings, cgroup, document, lifecycle, limit_files
 from sandbox.codec import decode, encode
 from sandbox.errors import SandboxError
 from sandbox.limits import UNLIMITED, Limits, host_config
+from sandbox.liveness import is_running
 from sandbox.spec import Spec
 from sandbox.state import Store
 from sandbox.subject import Group
@@ -38,7 +39,12 @@ def update(store: Store, name: str, given: dict[str, Any], restart: dict[str, An
             raise SandboxError("Restart policy cannot be updated because AutoRemove is enabled for the container", 1)
         after = merged(before, given)
         if text["State"]["Status"] not in ENDED:
-            write(document.places_of(text), before, after)
+            try:
+                write(document.places_of(text), before, after)
+            except (SandboxError, OSError):
+                # Between an end and the next start there are no cgroups: that start makes them with the new limits.
+                if is_running(text):
+                    raise
         text["Cgscope"]["Spec"]["limits"] = encode(after)
         text["HostConfig"].update(host_config(after))
         if restart:

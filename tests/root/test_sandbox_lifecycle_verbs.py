@@ -202,8 +202,13 @@ def test_another_policy_of_restarts(sandbox: Sandbox) -> None:
     assert sandboxing.wait_for(lambda: sandbox.inspect("one")["RestartCount"] == 1)
     wait_for_state(sandbox, "one", "exited")
     start(sandbox, "two", "--restart", "always", "sh", "-c", "sleep 0.1")
-    assert sandboxing.wait_for(lambda: sandbox.inspect("two")["RestartCount"] >= 1)
-    sandbox("update", "--restart", "no", "--pids-limit", "50", "two")
+
+    def pauses() -> bool:
+        seen = sandbox.inspect("two")
+        return bool(seen["RestartCount"] >= 3 and seen["State"]["Status"] == "restarting")  # for 0.8 s and more
+
+    assert sandboxing.wait_for(pauses)
+    sandbox("update", "--restart", "no", "--pids-limit", "50", "two")  # there is no cgroup meanwhile
     wait_for_state(sandbox, "two", "exited")
     assert sandbox.inspect("two")["HostConfig"]["PidsLimit"] == 50
     complaint(sandbox, "update", "--restart", "sometimes", "one")
