@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from sandbox import culling, document, events, ps
 from sandbox.errors import NoSuchContainer, SandboxError
+from sandbox.images.listing import human_size
 from sandbox.network import connection
 from sandbox.reconcile import reconcile
 from sandbox.spec import check_name
@@ -20,8 +21,7 @@ from sandbox.times import moment, seconds_of
 __all__ = ["ask", "candidates", "prune", "rename", "top"]
 
 BLOCK_BYTES = 512
-UNITS = ("B", "kB", "MB", "GB", "TB")
-THOUSAND = 1000
+DIGITS = 4  # of the space that prune tells
 
 
 def rename(store: Store, name: str, new: str) -> None:
@@ -71,7 +71,7 @@ def prune(store: Store, doomed: Sequence[Document]) -> str:
         destroy(store, now)
         removed.append(text["Id"])
     head = "Deleted Containers:\n" + "\n".join(removed) + "\n\n" if removed else ""
-    return f"{head}Total reclaimed space: {_human(size)}"
+    return f"{head}Total reclaimed space: {human_size(size, DIGITS)}"
 
 
 def _size(directory: str) -> int:
@@ -84,15 +84,6 @@ def _size(directory: str) -> int:
             except OSError:
                 continue
     return total
-
-
-def _human(size: float) -> str:
-    """Write a number of bytes as Docker does: 1.234kB."""
-    for unit in UNITS[:-1]:
-        if size < THOUSAND:
-            return f"{size:.4g}{unit}"
-        size /= THOUSAND
-    return f"{size:.4g}{UNITS[-1]}"
 
 
 def top(store: Store, name: str, options: Sequence[str]) -> str:
