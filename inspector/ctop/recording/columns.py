@@ -23,7 +23,6 @@ __all__ = [
     "IN_GROUP",
     "KEPT",
     "MICRO",
-    "NUMBERED",
     "TOP",
     "Moment",
     "coded",
