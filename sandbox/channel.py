@@ -15,7 +15,11 @@ program starting is the end of the conversation, and so is a peer's death.
                                                                  drops its rights, finds the program
          <------------------------------------------------------ Ready
     writes the limits
-    Go --------------------------------------------------------> execve
+    Go -------------------------------------------------------->
+         <------------------------------------------------------ Listens        (with a supervised filter)
+    gives its descriptor to the supervisor                       loads it
+    Go -------------------------------------------------------->                (the same)
+                                                                 execve
          <------------------------------------------------------ end of file: it runs
 At any point a Failed(text, exit_code) may come instead: the error, whole.
 The program's own process must have seen Go after it asked to die with its
@@ -24,12 +28,15 @@ parent: a parent that died earlier is an end of file, never a stray container.
 
 from __future__ import annotations
 
+import os
+
 from sandbox.codec import encode
 from sandbox.errors import SandboxError, describe, not_executed
 from sandbox.quick import dumps, loads, receive, send, socket
 from sandbox.value import Value
 
-__all__ = ["Born", "Channel", "Closed", "Console", "Failed", "Go", "Message", "Proceed", "Ready", "Socket", "pair"]
+__all__ = ["Born", "Channel", "Closed", "Console", "Failed", "Go", "Listens",
+           "Message", "Proceed", "Ready", "Socket", "pair"]
 
 LARGEST_MESSAGE = 65536
 ERROR_BYTES = 4  # the whole of a NotExecuted
@@ -63,6 +70,12 @@ class Go(Value):
     """The limits are written: start the program."""
 
 
+class Listens(Value):
+    """A filter that a supervisor answers for is loaded next; its descriptor gets this number there."""
+
+    number: int
+
+
 class Failed(Value):
     """What went wrong on the other side, as the user shall read it."""
 
@@ -76,13 +89,13 @@ class NotExecuted(Value):
     number: int
 
 
-Message = Born | Proceed | Console | Socket | Ready | Go | Failed | NotExecuted
+Message = Born | Proceed | Console | Socket | Ready | Go | Listens | Failed | NotExecuted
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeVar
 
-    M = TypeVar("M", Born, Proceed, Console, Socket, Ready, Go)
-KINDS = {kind.__name__: kind for kind in (Born, Proceed, Console, Socket, Ready, Go, Failed)}
+    M = TypeVar("M", Born, Proceed, Console, Socket, Ready, Go, Listens)
+KINDS = {kind.__name__: kind for kind in (Born, Proceed, Console, Socket, Ready, Go, Listens, Failed)}
 
 
 class Closed(SandboxError):
@@ -133,6 +146,19 @@ class Channel:
             raise not_executed(path, message.number)
         if message is not None:
             _raise(message)
+
+    def has_message(self, patience_ms: int) -> bool:
+        """Wait so long at most for a message, or the end of the conversation."""
+        from select import POLLIN, poll  # noqa: PLC0415  rare
+
+        waiting = poll()
+        waiting.register(self._socket, POLLIN)
+        return bool(waiting.poll(patience_ms))
+
+    def wait(self) -> None:
+        """Wait for any message; an end of file is Closed. By read(2) alone, which a filter hardly forbids."""
+        if not os.read(self.fileno(), LARGEST_MESSAGE):
+            raise Closed("the other side of the set-up is gone")
 
     def close(self) -> None:
         """Close this end."""

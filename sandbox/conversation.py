@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from sandbox.network.connection import Connection
 
 __all__ = ["Running", "launch"]
+
+RETRY_MS = 1
 
 
 class Running(Value):
@@ -34,10 +37,12 @@ def launch(
     ready: Callable[[], object] = lambda: None,
     *,
     tty: bool,
+    supervise: Callable[[int, int], None] | None = None,
 ) -> Running:
     """Fork the joiner and speak with its child as channel.py draws it; an error leaves no process.
 
-    `tty`: the child will send the master of a terminal.
+    `tty`: the child will send the master of a terminal. `supervise`, for a filter that listens, is called with the
+    child's PID and the filter's descriptor.
     """
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     ours, theirs = channel.pair()
@@ -60,14 +65,39 @@ def launch(
         program = ours.expect(channel.Ready).path
         ready()
         ours.send(channel.Go())
+        if supervise is not None:
+            _hand_over_listener(ours, pid, pidfd, supervise)
         ours.expect_end(program)
     except BaseException:
-        if pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+        _reap(pid)
         raise
     finally:
         ours.close()
     return Running(pid, pidfd, console)
+
+
+def _hand_over_listener(ours: channel.Channel, pid: int, pidfd: int, supervise: Callable[[int, int], None]) -> None:
+    """Fetch the descriptor of the child's filter: whatever the child does under it may wait for the supervisor."""
+    number = ours.expect(channel.Listens).number
+    fd = -1
+    while fd < 0:
+        try:
+            fd = syscalls.foreign_descriptor(pidfd, number)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            if ours.has_message(RETRY_MS):  # the kernel did not take the filter
+                ours.expect_end()
+    try:
+        supervise(pid, fd)
+    finally:
+        os.close(fd)
+    ours.send(channel.Go())
+
+
+def _reap(pid: int) -> None:
+    if pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)

@@ -46,6 +46,7 @@ class Launch(Value):
     sharing: Sharing = NOTHING_SHARED
     hostname: str = ""
     read_only: bool = False
+    propagation: str = ""
     before_pivot: Callable[[], None] = nothing
     users: Users | None = None
 
@@ -114,4 +115,5 @@ def first_process(launch: Launch, channel: Channel) -> NoReturn:
     make_workdir(launch.program.workdir)
     if launch.read_only:
         mounting.make_root_read_only()
+    mounting.set_propagation("/", launch.propagation)
     start(launch.program, channel, console=True)

@@ -17,14 +17,13 @@ from sandbox import syscalls
 from sandbox.errors import SandboxError
 from sandbox.inroot import follow, host_path, in_root_open, make_directories, root_directory
 from sandbox.overlays import Root
-from sandbox.rootfs import SAFE, Bind, Directory, Foreign, Link, Mask, Mount, Node, Step
+from sandbox.rootfs import PROPAGATIONS, SAFE, Bind, Directory, Foreign, Link, Mask, Mount, Node, Step
 from sandbox.stacking import mount_root
 from sandbox.syscalls import MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT
 
-__all__ = ["apply", "enter", "isolate", "make_root_read_only", "mount_root"]
+__all__ = ["apply", "enter", "isolate", "make_root_read_only", "mount_root", "set_propagation"]
 
 MOUNT_ATTR_RDONLY = 1
-PROPAGATIONS = ("private", "rprivate", "slave", "rslave")
 
 
 def apply(root: Root, steps: Collection[Step]) -> None:
@@ -46,7 +45,7 @@ def apply(root: Root, steps: Collection[Step]) -> None:
 def isolate(steps: Collection[Step]) -> None:
     """Let nothing that is mounted from now on be seen outside of this mount namespace."""
     # A slave gets what is mounted on the host later, where that is asked for; never the other way round.
-    is_slave = any(isinstance(step, Bind) and step.propagation in PROPAGATIONS[2:] for step in steps)
+    is_slave = any(isinstance(step, Bind) and "slave" in step.propagation for step in steps)
     syscalls.mount(None, "/", None, (syscalls.MS_SLAVE if is_slave else syscalls.MS_PRIVATE) | MS_REC)
 
 
@@ -110,6 +109,12 @@ def _mount(root: int, step: Mount) -> None:
             copy_up(fd, root, step.target)
     if flags != step.flags:
         _remount_read_only(root, step.target)
+    if step.propagation:
+        fd = in_root_open(root, step.target)
+        try:
+            set_propagation(host_path(fd), step.propagation)
+        finally:
+            os.close(fd)
 
 
 def _with_mode(root: int, step: Mount) -> str:
@@ -234,9 +239,13 @@ def _finish_bind(fd: int, step: Bind) -> None:
         syscalls.set_mount_attributes(fd, step.attributes, recursive=step.below)
     if step.read_only:
         syscalls.set_mount_attributes(fd, MOUNT_ATTR_RDONLY, recursive=step.below and step.read_only_below)
-    if step.propagation in PROPAGATIONS:
-        kind = syscalls.MS_SLAVE if "slave" in step.propagation else syscalls.MS_PRIVATE
-        syscalls.mount(None, host_path(fd), None, kind | (MS_REC if step.propagation.startswith("r") else 0))
+    set_propagation(host_path(fd), step.propagation)
+
+
+def set_propagation(path: str, word: str) -> None:
+    """Say what becomes of mounts below a mount, where that is asked for."""
+    if word in PROPAGATIONS:
+        syscalls.mount(None, path, None, PROPAGATIONS[word])
 
 
 def _node(root: int, step: Node) -> None:

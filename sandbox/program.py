@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from sandbox import attributes, privileges, selfexec, syscalls, trampoline, users
 from sandbox.attributes import Attributes
-from sandbox.channel import Channel, Console, Go, Ready
+from sandbox.channel import Channel, Console, Go, Listens, Ready
 from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError, not_executed
 from sandbox.inroot import in_root_open, make_directories, root_directory
 from sandbox.privileges import Rights
@@ -116,15 +116,28 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     channel.send(Ready(path))
     channel.expect(Go)
+    supervised = program.rights.filter is not None and program.rights.filter.listens
+    if supervised:  # while there is still somebody who takes the filter's descriptor to its supervisor
+        channel.send(Listens(lowest_free()))
+        privileges.seal(program.rights, granted)
+        channel.wait()
     if program.gate >= 0:
         wait_at(program.gate, channel, free)
-    privileges.seal(program.rights, granted)
+    if not supervised:
+        privileges.seal(program.rights, granted)
     program.at_start(environment)
     if program.init:
         from sandbox.pid_one import serve_as_init  # noqa: PLC0415  by load()
 
         serve_as_init(lambda: execute(last_step, path, program.argv, environment), channel)
     execute(last_step, path, program.argv, environment)
+
+
+def lowest_free() -> int:
+    """Return the number that the next descriptor gets."""
+    fd = os.dup(0)
+    os.close(fd)
+    return fd
 
 
 def wait_at(gate: int, channel: Channel, free: int) -> None:

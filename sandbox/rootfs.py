@@ -16,12 +16,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from sandbox.cgroup import Place
 from sandbox.devices import NODES
 from sandbox.spec import Spec
-from sandbox.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME
+from sandbox.syscalls import (
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_RDONLY,
+    MS_REC,
+    MS_SHARED,
+    MS_SLAVE,
+    MS_STRICTATIME,
+    MS_UNBINDABLE,
+)
 from sandbox.value import Value
 from sandbox.volumes.wanted import Volume
 
 __all__ = [
     "MASKED",
+    "PROPAGATIONS",
     "READ_ONLY",
     "Bind",
     "Directory",
@@ -62,6 +74,9 @@ LINKS = (
 )
 SHM = "/dev/shm"  # noqa: S108  not a temporary file of ours
 SAFE = MS_NOSUID | MS_NODEV | MS_NOEXEC
+KINDS = {"private": MS_PRIVATE, "slave": MS_SLAVE, "shared": MS_SHARED, "unbindable": MS_UNBINDABLE}
+# By which words mount(8) calls what becomes of mounts below one: here or there, and of all that are there already.
+PROPAGATIONS = KINDS | {f"r{name}": kind | MS_REC for name, kind in KINDS.items()}
 FLAG_NAMES = {"ro": MS_RDONLY, "nosuid": MS_NOSUID, "nodev": MS_NODEV, "noexec": MS_NOEXEC}
 
 
@@ -90,6 +105,7 @@ class Mount(Value):
     source: str = ""
     plain: bool = True
     copy_up: bool = False
+    propagation: str = ""
 
     def __str__(self) -> str:
         names = [name for name, bit in FLAG_NAMES.items() if self.flags & bit] + ([self.data] if self.data else [])

@@ -33,8 +33,10 @@ __all__ = [
     "MS_REC",
     "MS_RELATIME",
     "MS_REMOUNT",
+    "MS_SHARED",
     "MS_SLAVE",
     "MS_STRICTATIME",
+    "MS_UNBINDABLE",
     "PR_CAPBSET_DROP",
     "PR_CAPBSET_READ",
     "PR_CAP_AMBIENT",
@@ -54,6 +56,7 @@ __all__ = [
     "clone_mount",
     "close_on_exec_from",
     "default_action",
+    "foreign_descriptor",
     "idmap_mount",
     "join_new_session_keyring",
     "load_seccomp_filter",
@@ -90,8 +93,10 @@ MS_NOEXEC = 0x8
 MS_REMOUNT = 0x20
 MS_BIND = 0x1000
 MS_REC = 0x4000
+MS_UNBINDABLE = 0x20000
 MS_PRIVATE = 0x40000
 MS_SLAVE = 0x80000
+MS_SHARED = 0x100000
 MS_RELATIME = 0x200000
 MS_STRICTATIME = 0x1000000
 MNT_DETACH = 0x2
@@ -136,6 +141,7 @@ _NUMBER = {
     "move_mount": 429,
     "close_range": 436,
     "openat2": 437,
+    "pidfd_getfd": 438,
     "mount_setattr": 442,
     **_NUMBERS.get(os.uname().machine, {}),
 }
@@ -371,6 +377,11 @@ def load_seccomp_filter(program: bytes, flags: int) -> None:
     filters = _SockFprog(len(program) // 8, program)
     result = _syscall("seccomp", SECCOMP_SET_MODE_FILTER, flags, ctypes.addressof(filters))
     _check(result, "load a seccomp filter")
+
+
+def foreign_descriptor(pidfd: int, number: int) -> int:
+    """Return a copy of another process's descriptor, EBADF when it has none of that number (pidfd_getfd(2))."""
+    return _check(_syscall("pidfd_getfd", pidfd, number, 0), "pidfd_getfd")
 
 
 def buffer_address(data: bytes) -> tuple[int, object]:

@@ -19,6 +19,7 @@ from sandbox.idmap import IdMap
 from sandbox.oci import scheduling
 from sandbox.oci.process import LARGEST_ID, Process, parse_process
 from sandbox.oci.reader import Reader, load
+from sandbox.rootfs import PROPAGATIONS
 from sandbox.value import Value
 
 __all__ = ["Bundle", "Device", "Hook", "Mount", "Namespace", "parse", "read"]
@@ -72,13 +73,15 @@ class Hook(Value):
 class Bundle(Value):
     """A whole config.json; `seccomp` is the profile as JSON, "" for none, `resources` is as it is written.
 
-    `ids` are those of a new user namespace.
+    `ids` are those of a new user namespace. `listener`: the socket of who answers for the profile's SCMP_ACT_NOTIFY,
+    "" for nobody, and what he is told besides.
     """
 
     version: str
     directory: str
     root: str
     read_only: bool
+    propagation: str
     process: Process | None
     hostname: str
     domainname: str
@@ -92,6 +95,7 @@ class Bundle(Value):
     sysctls: tuple[tuple[str, str], ...]
     time_offsets: tuple[tuple[str, int, int], ...]
     seccomp: str
+    listener: tuple[str, str]
     masked: tuple[str, ...]
     readonly: tuple[str, ...]
     annotations: Mapping[str, str]
@@ -122,6 +126,7 @@ def parse(document: object, directory: str) -> Bundle:
         directory=directory,
         root=os.path.realpath(os.path.join(directory, root.text("path"))),
         read_only=root.get("readonly", bool, False),
+        propagation=linux.text("rootfsPropagation"),
         process=None if process is None else parse_process(process),
         hostname=top.text("hostname"),
         domainname=_domainname(top, linux),
@@ -135,6 +140,7 @@ def parse(document: object, directory: str) -> Bundle:
         sysctls=linux.pairs("sysctl"),
         time_offsets=_time_offsets(linux),
         seccomp=_seccomp(linux),
+        listener=(linux.object("seccomp").text("listenerPath"), linux.object("seccomp").text("listenerMetadata")),
         masked=linux.texts("maskedPaths"),
         readonly=linux.texts("readonlyPaths"),
         annotations=dict(top.pairs("annotations")),
@@ -148,9 +154,8 @@ def _root(top: Reader, linux: Reader) -> Reader:
     for key in UNSUPPORTED:
         if linux.value.get(key):
             raise SandboxError(f"config.json: linux.{key} is not supported", 1)
-    propagation = linux.text("rootfsPropagation")
-    if propagation not in ("", "private", "rprivate", "slave", "rslave"):
-        raise SandboxError(f"config.json: linux.rootfsPropagation {propagation!r} is not supported", 1)
+    if linux.text("rootfsPropagation"):
+        linux.word("rootfsPropagation", PROPAGATIONS)
     root = top.object("root")
     if not root.text("path"):
         raise SandboxError("config.json: root.path is missing", 1)
@@ -158,9 +163,8 @@ def _root(top: Reader, linux: Reader) -> Reader:
 
 
 def _seccomp(linux: Reader) -> str:
-    profile = linux.object("seccomp").value
-    if profile.get("listenerPath"):
-        raise SandboxError("config.json: linux.seccomp.listenerPath is not supported", 1)
+    given = linux.object("seccomp").value
+    profile = {key: value for key, value in given.items() if not key.startswith("listener")}
     return json.dumps(profile) if profile else ""
 
 

@@ -11,12 +11,12 @@ from sandbox import cgroup, control, joined
 from sandbox.channel import Channel
 from sandbox.conversation import launch
 from sandbox.errors import SandboxError
-from sandbox.limits import Limits
 from sandbox.oci import handing, plan, scheduling
 from sandbox.oci.handing import Ends
 from sandbox.oci.process import parse_process
 from sandbox.oci.records import Record, Records
 from sandbox.oci.runtime import alive, bundle_of
+from sandbox.oci.supervisor import supervision
 from sandbox.signals import blocked_signals
 
 __all__ = ["How", "execute"]
@@ -38,7 +38,8 @@ def execute(records: Records, ident: str, document: object, ends: Ends, how: How
     record = alive(records, ident, "created", "running", "paused")
     process, ends = handing.with_sockets(parse_process(document), ends)
     handing.check(process, ends, stays=not how.detach)
-    program = plan.program_of(bundle_of(record), process, records.filters, handed=ends.handed)
+    bundle = bundle_of(record)
+    program = plan.program_of(bundle, process, records.filters, handed=ends.handed)
     pidfd = os.pidfd_open(record.pid)
     alive(records, ident, "created", "running", "paused")  # it is that process still, not another with its number
     wanted = joined.Joining(program, tuple(_joins(record, how.cgroups)), record.pid, pidfd)
@@ -49,7 +50,7 @@ def execute(records: Records, ident: str, document: object, ends: Ends, how: How
         joined.joiner(wanted, end, parent)
 
     with blocked_signals():
-        running = launch(joiner, tty=process.terminal)
+        running = launch(joiner, tty=process.terminal, supervise=supervision(bundle, program, record.spoken))
         try:
             handing.hand_out(running, process, ends, ident)
         except BaseException:
@@ -61,13 +62,11 @@ def execute(records: Records, ident: str, document: object, ends: Ends, how: How
 def _joins(record: Record, asked: Sequence[str]) -> Iterator[control.Step]:
     """Yield how the cgroups are entered, those below the container's where that is asked for."""
     below = dict(_below(record, asked))
-    for step in cgroup.plan(Limits(), record.places):
-        if step.phase == control.JOIN:
-            directory, file = os.path.split(step.path)
-            path = os.path.normpath(f"{directory}/{below.get(directory, '')}")
-            if not os.path.isdir(path):
-                raise SandboxError(f"--cgroup: {path}: no such file or directory", 1)
-            yield control.Step(step.phase, step.action, f"{path}/{file}", step.value, step.optional)
+    for where in record.places:
+        path = os.path.normpath(f"{where.directory}/{below.get(where.directory, '')}")
+        if not os.path.isdir(path):
+            raise SandboxError(f"--cgroup: {path}: no such file or directory", 1)
+        yield control.join(where.hierarchy.version, path)
 
 
 def _below(record: Record, asked: Sequence[str]) -> Iterator[tuple[str, str]]:

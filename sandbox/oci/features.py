@@ -6,8 +6,9 @@ from typing import Any
 
 from sandbox.capabilities import NAMES
 from sandbox.oci.bundle import HOOKS, KINDS
-from sandbox.oci.options import COPY_UP, FLAGS, IDMAPS, PRIVATE, RECURSIVE
+from sandbox.oci.options import COPY_UP, FLAGS, IDMAPS, RECURSIVE
 from sandbox.oci.scheduling import MODE_FLAGS, MODES
+from sandbox.rootfs import PROPAGATIONS
 
 __all__ = ["features"]
 
@@ -18,7 +19,7 @@ def features() -> dict[str, Any]:
         "ociVersionMin": "1.0.0",
         "ociVersionMax": "1.2.0",
         "hooks": list(HOOKS),
-        "mountOptions": sorted({*FLAGS, *PRIVATE, *RECURSIVE, *IDMAPS, COPY_UP}),
+        "mountOptions": sorted({*FLAGS, *PROPAGATIONS, *RECURSIVE, *IDMAPS, COPY_UP}),
         "linux": {
             "namespaces": sorted(KINDS),
             "capabilities": [f"CAP_{name}" for name in NAMES],
@@ -26,7 +27,7 @@ def features() -> dict[str, Any]:
             "seccomp": {
                 "enabled": True,
                 "actions": [f"SCMP_ACT_{name}" for name in ("ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD",
-                                                            "LOG", "TRACE", "TRAP")],
+                                                            "LOG", "NOTIFY", "TRACE", "TRAP")],
                 "operators": [f"SCMP_CMP_{name}" for name in ("EQ", "GE", "GT", "LE", "LT", "MASKED_EQ", "NE")],
                 "archs": ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64"],
             },

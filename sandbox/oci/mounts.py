@@ -44,7 +44,7 @@ def steps_of(bundle: Bundle, places: Sequence[cgroup.Place]) -> Iterator[rootfs.
                     raise SandboxError(f"config.json: mount {mount.destination}: only a tmpfs copies up", 1)
                 import sandbox.filling  # noqa: F401, PLC0415  from the fork on nothing is imported
             yield rootfs.Mount(mount.kind, mount.destination, options.flags, options.data, mount.source, plain,
-                               options.copy_up)  # fmt: skip
+                               options.copy_up, options.propagation)  # fmt: skip
     yield from _devices(bundle)
     if any(_is_dev(mount) and parse_options(mount.options, "").flags & MS_RDONLY for mount in bundle.mounts):
         yield rootfs.Node("/dev/console", stat.S_IFREG, 0, 0, 0o600)  # what a terminal is bound to
@@ -75,8 +75,20 @@ def _bind(bundle: Bundle, mount: Mount, options: Options) -> rootfs.Bind:
         read_only_below=bool(options.recursive & MS_RDONLY),
         propagation=options.propagation,
         attributes=_attributes(options),
-        tree=_idmapped(bundle, mount, options, source),
+        tree=_tree(bundle, mount, options, source),
     )
+
+
+def _tree(bundle: Bundle, mount: Mount, options: Options, source: str) -> int:
+    """Return what is mounted in place of the source itself, opened, or -1 where it is that."""
+    if "shared" not in options.propagation or mount.ids or options.idmap:
+        return _idmapped(bundle, mount, options, source)
+    # Copied before this machine's mounts are the container's own: it stays one of those that hear of each other.
+    try:
+        return syscalls.clone_mount(source, recursive=bool(options.flags & MS_REC))
+    except OSError as error:
+        where = f"config.json: mount {mount.destination}: {options.propagation}"
+        raise SandboxError(f"{where}: {source}: {describe(error)}", 1) from None
 
 
 def _idmapped(bundle: Bundle, mount: Mount, options: Options, source: str) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from sandbox.errors import SandboxError
+from sandbox.rootfs import PROPAGATIONS
 from sandbox.syscalls import (
     MS_BIND,
     MS_NODEV,
@@ -20,7 +21,7 @@ from sandbox.syscalls import (
     MS_STRICTATIME,
 )
 
-__all__ = ["COPY_UP", "FLAGS", "IDMAPS", "PRIVATE", "RECURSIVE", "Options", "parse_options"]
+__all__ = ["COPY_UP", "FLAGS", "IDMAPS", "RECURSIVE", "Options", "parse_options"]
 
 MS_SYNCHRONOUS, MS_MANDLOCK, MS_DIRSYNC, MS_NOATIME, MS_NODIRATIME = 0x10, 0x40, 0x80, 0x400, 0x800
 # Name: bits that are set, bits that are cleared.
@@ -50,10 +51,8 @@ FLAGS = {
     "strictatime": (MS_STRICTATIME, 0),
     "nostrictatime": (0, MS_STRICTATIME),
 }
-# Nothing of a container's mounts goes out; what a slave is told of comes in.
-PRIVATE = frozenset({"private", "rprivate", "slave", "rslave", "unbindable", "runbindable"})
 REFUSED = frozenset({
-    "shared", "rshared", "remount", "copy-symlink", "src-nofollow", "dest-nofollow", "rrw", "rsuid", "rdev", "rexec",
+    "remount", "copy-symlink", "src-nofollow", "dest-nofollow", "rrw", "rsuid", "rdev", "rexec",
     "rnoatime", "ratime", "rnodiratime", "rdiratime", "rrelatime", "rnorelatime", "rstrictatime", "rnostrictatime",
     "rsymfollow", "rnosymfollow",
 })  # fmt: skip
@@ -83,7 +82,7 @@ def parse_options(options: Iterable[str], where: str) -> Options:
             flags = (flags | wanted) & ~unwanted
         elif option in REFUSED or option.startswith(("idmap=", "ridmap=")):
             raise SandboxError(f"config.json: mount {where}: the option {option!r} is not supported", 1)
-        elif option in PRIVATE:
+        elif option in PROPAGATIONS:
             propagation = option
         elif option == COPY_UP:
             copy_up = True

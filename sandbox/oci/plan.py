@@ -18,7 +18,7 @@ from sandbox.oci.process import Process
 from sandbox.overlays import Root
 from sandbox.privileges import Rights
 from sandbox.program import Program, Streams, nothing
-from sandbox.seccomp.filters import filter_of
+from sandbox.seccomp.filters import Filter, filter_of
 from sandbox.sharing import Joined, Sharing
 from sandbox.syscalls import MS_BIND, MS_REC
 from sandbox.userns import Users
@@ -63,6 +63,7 @@ def launch_of(
         sharing=_clocks(bundle),
         hostname=bundle.hostname,
         read_only=bundle.read_only,
+        propagation=bundle.propagation,
         before_pivot=before_pivot,
     )
 
@@ -133,7 +134,7 @@ def program_of(
 
     `filters` is where filters are kept, `gate` the FIFO that `start` opens, none for `exec`.
     """
-    chosen = filter_of(bundle.seccomp, process.bounding, filters()) if bundle.seccomp else None
+    chosen = _filter(bundle, process, filters()) if bundle.seccomp else None
     domain = (("kernel.domainname", bundle.domainname),) if bundle.domainname else ()
     attributes = Attributes(
         ulimits=tuple(_ulimit(*limit) for limit in process.rlimits),
@@ -163,6 +164,10 @@ def program_of(
         settle=settle,
         handed=handed,
     )
+
+
+def _filter(bundle: Bundle, process: Process, directory: str) -> Filter | None:
+    return filter_of(bundle.seccomp, process.bounding, directory, supervised=bool(bundle.listener[0]))
 
 
 def _ulimit(name: str, soft: int, hard: int) -> Ulimit:

@@ -27,7 +27,9 @@ from sandbox.errors import SandboxError
 from sandbox.oci import bundle as bundles
 from sandbox.oci import handing, hooks, plan, resources
 from sandbox.oci.handing import Ends
+from sandbox.oci.process import Process
 from sandbox.oci.records import Record, Records
+from sandbox.oci.supervisor import supervision
 from sandbox.signals import blocked_signals
 from sandbox.value import replace
 
@@ -43,10 +45,9 @@ def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: b
     `stays`: the caller serves its terminal, where no other does.
     """
     bundle = bundles.read(directory)
-    process = bundle.process
-    if process is None:
+    if bundle.process is None:
         raise SandboxError("config.json: process is missing", 1)
-    process, ends = handing.with_sockets(process, ends)
+    process, ends = handing.with_sockets(bundle.process, ends)
     handing.check(process, ends, stays=stays)
     if not os.path.isdir(bundle.root):
         raise SandboxError(f"config.json: root.path {bundle.root}: no such directory", 1)
@@ -55,16 +56,8 @@ def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: b
     places: tuple[cgroup.Place, ...] = ()
     try:
         shutil.copyfile(f"{bundle.directory}/config.json", f"{record.directory}/config.json")
-        places = _places(bundle, ident)
-        record.places = places
-        record.state.update(ociVersion=bundle.version, annotations=dict(bundle.annotations))
-        record.private["Resources"] = dict(bundle.resources)
-        record.private["SharesPids"] = not any(one.kind == "pid" and not one.path for one in bundle.namespaces)
-        os.mkfifo(record.gate, 0o600)
-        gate = _open_gate(record.gate, max(LOWEST_DESCRIPTOR, handing.FIRST + ends.handed + 1))
-        inside = hooks.Inside(bundle.hooks, record.spoken())
-        program = plan.program_of(bundle, process, records.filters, gate, inside.at_start, ends.handed)
-        wanted = plan.launch_of(bundle, program, places, inside.before_pivot)
+        record.places = places = _places(bundle, ident)
+        wanted = _prepare(records, record, bundle, process, ends.handed)
         made = control.apply(wanted.cgroup_steps, control.CREATE)
         record.private["MadeCgroups"] = [path for path in made if path not in {where.directory for where in places}]
         record.save()
@@ -73,12 +66,27 @@ def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: b
             lambda pid: _born(record, bundle, pid),
             lambda: control.apply(wanted.cgroup_steps, control.LIMIT),
             tty=process.terminal,
+            supervise=supervision(bundle, wanted.program, lambda: {**record.spoken(), "status": "creating"}),
         )
         handing.hand_out(running, process, ends, ident)
     except BaseException:
         _undo(record, places, made)
         raise
     return running
+
+
+def _prepare(
+    records: Records, record: Record, bundle: bundles.Bundle, process: Process, handed: int
+) -> init.Launch:
+    """Complete a new container's record, and return how it is made."""
+    record.state.update(ociVersion=bundle.version, annotations=dict(bundle.annotations))
+    record.private["Resources"] = dict(bundle.resources)
+    record.private["SharesPids"] = not any(one.kind == "pid" and not one.path for one in bundle.namespaces)
+    os.mkfifo(record.gate, 0o600)
+    gate = _open_gate(record.gate, max(LOWEST_DESCRIPTOR, handing.FIRST + handed + 1))
+    inside = hooks.Inside(bundle.hooks, record.spoken())
+    program = plan.program_of(bundle, process, records.filters, gate, inside.at_start, handed)
+    return plan.launch_of(bundle, program, record.places, inside.before_pivot)
 
 
 def run(records: Records, ident: str, directory: str, ends: Ends, *, keep: bool) -> int:

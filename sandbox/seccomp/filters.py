@@ -19,12 +19,13 @@ from sandbox import syscalls
 from sandbox.errors import SandboxError
 from sandbox.value import Value
 
-__all__ = ["Filter", "builtin_profile", "filter_of", "load"]
+__all__ = ["NEW_LISTENER", "Filter", "builtin_profile", "filter_of", "load"]
 
 # Raised with every change of what program.py makes of a profile: tests/unit/test_seccomp.py tells.
 FORMAT = 1
 HEADER = "<III"  # lengths of what it was made from and of the program, flags
 LARGEST_FILE = 1 << 22
+NEW_LISTENER = 8  # SECCOMP_FILTER_FLAG_NEW_LISTENER
 WITHOUT = "--security-opt seccomp=unconfined runs without a filter"
 
 
@@ -34,6 +35,11 @@ class Filter(Value):
     program: bytes
     flags: int
 
+    @property
+    def listens(self) -> bool:
+        """Tell whether it asks a supervisor about some calls."""
+        return bool(self.flags & NEW_LISTENER)
+
 
 def builtin_profile() -> str:
     """Return Docker's default profile."""
@@ -41,10 +47,13 @@ def builtin_profile() -> str:
         return file.read()
 
 
-def filter_of(profile: str, capabilities: Collection[str], root: str) -> Filter | None:
+def filter_of(
+    profile: str, capabilities: Collection[str], root: str, *, supervised: bool = False
+) -> Filter | None:
     """Return the filter of a profile (JSON) for capabilities (without CAP_); None when it restricts nothing.
 
-    `root` is the state directory, where it is kept once there is one. Raises SandboxError for a bad profile.
+    `root` is the state directory, where it is kept once there is one. Raises SandboxError for a bad profile, and for
+    one with SCMP_ACT_NOTIFY where nobody supervises.
     """
     system = os.uname()
     origin = "\0".join((str(FORMAT), system.machine, system.release, *sorted(capabilities), profile))
@@ -56,6 +65,8 @@ def filter_of(profile: str, capabilities: Collection[str], root: str) -> Filter 
         if known and os.path.isdir(root):
             with contextlib.suppress(OSError):  # a full disk costs the next start two milliseconds
                 _write(path, made_from, known)
+    if known and known.listens and not supervised:
+        raise SandboxError("seccomp profile: SCMP_ACT_NOTIFY needs a supervisor: a bundle's linux.seccomp.listenerPath")
     return known
 
 
@@ -128,13 +139,16 @@ def _write(path: str, made_from: bytes, made: Filter) -> None:
 
 
 def load(wanted: Filter) -> None:
-    """Put the filter on the calling process, for good; needs no_new_privs or CAP_SYS_ADMIN."""
+    """Put the filter on the calling process, for good; needs no_new_privs or CAP_SYS_ADMIN.
+
+    One that listens has its supervisor's descriptor on the lowest number that is free (seccomp_unotify(2)).
+    """
     # Flags that an older kernel does not know (EINVAL) only make it faster or log: the filter is the same without.
-    for flags in dict.fromkeys((wanted.flags, 0)):
+    for flags in dict.fromkeys((wanted.flags, wanted.flags & NEW_LISTENER)):
         try:
             syscalls.load_seccomp_filter(wanted.program, flags)
         except OSError as error:
-            if error.errno == errno.EINVAL and flags:
+            if error.errno == errno.EINVAL and flags & ~NEW_LISTENER:
                 continue
             raise SandboxError(f"this kernel cannot load a seccomp filter: {error.strerror}; {WITHOUT}") from None
         return

@@ -14,10 +14,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from sandbox.errors import SandboxError
+from sandbox.seccomp.filters import NEW_LISTENER
 
 __all__ = ["ALLOW", "ERRNO", "Condition", "Machine", "Profile", "Rule", "parse"]
 
 ERRNO, TRACE, ALLOW, LOG = 0x00050000, 0x7FF00000, 0x7FFF0000, 0x7FFC0000  # linux/seccomp.h, SECCOMP_RET_*
+NOTIFY = 0x7FC00000
 ACTIONS = {
     "SCMP_ACT_KILL": 0x00000000,
     "SCMP_ACT_KILL_THREAD": 0x00000000,
@@ -27,13 +29,16 @@ ACTIONS = {
     "SCMP_ACT_TRACE": TRACE,
     "SCMP_ACT_LOG": LOG,
     "SCMP_ACT_ALLOW": ALLOW,
+    "SCMP_ACT_NOTIFY": NOTIFY,
 }
 OPERATORS = frozenset(f"SCMP_CMP_{name}" for name in ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"))
 FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": 1,
     "SECCOMP_FILTER_FLAG_LOG": 2,
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
 }
+TSYNC = 1  # of one thread it means nothing, and the kernel does not take it together with a listener
 SPEC_ALLOW = 4  # what runc sets when a profile names no flags: before Linux 5.16 a filter slowed the program down
 ARGUMENTS = 6
 T = TypeVar("T")
@@ -93,7 +98,10 @@ def parse(text: str, machine: Machine) -> Profile | None:
         if _is_own(entry.text("architecture"), machine):
             architectures.update(entry.texts("subArchitectures"))
     rules = [rule for entry in top.objects("syscalls") if (rule := _rule(entry, machine))]
-    return Profile(default, frozenset(architectures), tuple(rules), _flags(top))
+    flags = _flags(top)
+    if any(rule.action == NOTIFY for rule in rules):
+        flags = flags & ~TSYNC | NEW_LISTENER
+    return Profile(default, frozenset(architectures), tuple(rules), flags)
 
 
 def _is_own(name: str, machine: Machine) -> bool:
@@ -138,8 +146,8 @@ def _matches(choice: _Object, machine: Machine, *, every: bool) -> bool:
 
 def _action(entry: _Object, key: str, number_key: str) -> int:
     name = entry.text(key)
-    if name == "SCMP_ACT_NOTIFY":
-        raise SandboxError(f"{entry.where}: {key} SCMP_ACT_NOTIFY needs a supervisor, which the sandbox does not have")
+    if name == "SCMP_ACT_NOTIFY" and key == "defaultAction":
+        raise SandboxError(f"{entry.where}: SCMP_ACT_NOTIFY cannot be used as {key}: no start is possible then")
     if name not in ACTIONS:
         raise SandboxError(f"{entry.where}: unknown {key} {name!r}")
     number = entry.number(number_key, errno.EPERM, LARGEST_ERRNO)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.root import sandboxing
+from tests.root.bundles import Runtime
 from tests.testbed.commands import Sandbox
 from tests.testbed.netbed import NetworkBed
 from tests.testbed.tools import need
@@ -28,3 +30,12 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NetworkBed]:
     found = NetworkBed(str(tmp_path_factory.mktemp("cgscope")))
     yield found
     found.close()
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Iterator[Runtime]:
+    """Give a runtime; its containers are gone afterwards."""
+    need("busybox")
+    made = Runtime(tmp_path)
+    yield made
+    made.close()

@@ -13,110 +13,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.root import sandboxing
+from tests.root.bundles import PATIENCE, Runtime, create, wait_for_program
 from tests.testbed import cgroups, runtimes
-from tests.testbed.commands import REPOSITORY, SANDBOX, Completed, run
+from tests.testbed.commands import REPOSITORY, SANDBOX, run
 from tests.testbed.docker import Docker
 from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
-
-PATIENCE = 60.0
-
-
-class Runtime:
-    """`sandbox oci` with a root of its own, and one bundle of busybox that tests change."""
-
-    def __init__(self, directory: Path) -> None:
-        busybox = shutil.which("busybox")
-        assert busybox is not None
-        self.directory = directory
-        self.bundle = directory / "bundle"
-        binaries = self.bundle / "rootfs/bin"
-        binaries.mkdir(parents=True)
-        shutil.copy(busybox, binaries / "busybox")
-        for name in ("sh", "sleep", "true", "cat", "id", "ls", "test", "touch", "hostname", "unshare", "grep", "tr",
-                     "stat", "uname", "head", "dd"):  # fmt: skip
-            (binaries / name).symlink_to("busybox")
-        self.config: dict[str, Any] = {
-            "ociVersion": "1.0.2",
-            "process": {
-                "args": ["sleep", "1000"],
-                "cwd": "/",
-                "env": ["PATH=/bin"],
-                "user": {"uid": 0, "gid": 0},
-                "capabilities": {"bounding": ["CAP_KILL", "CAP_CHOWN"]},
-            },
-            "root": {"path": "rootfs"},
-            "hostname": "boxed",
-            "mounts": [
-                {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
-                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
-                {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
-                 "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]},
-                {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]},
-            ],
-            "linux": {
-                "namespaces": [{"type": kind} for kind in ("mount", "pid", "ipc", "uts", "network", "cgroup")],
-                "resources": {"devices": [{"allow": False, "access": "rwm"}]},
-                "maskedPaths": ["/proc/kcore"],
-                "readonlyPaths": ["/proc/sys"],
-            },
-            "annotations": {"who": "a test"},
-        }  # fmt: skip
-
-    def __call__(self, *words: str, check: bool = True, given: dict[str, Any] | None = None) -> Completed:
-        """Run `sandbox oci WORDS` on the bundle as it is configured now; `given` is for subprocess.run."""
-        (self.bundle / "config.json").write_text(json.dumps(self.config))
-        command = [*SANDBOX, "oci", "--root", str(self.directory / "root"), "--log", str(self.directory / "log"),
-                   "--log-format", "json", *words]  # fmt: skip
-        # Not through pipes: the container's program has our standard streams, and outlives `create`.
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=REPOSITORY,
-                                  check=False, timeout=120, **given or {}).returncode  # fmt: skip
-            texts = []
-            for stream in (out, err):
-                stream.seek(0)
-                texts.append(stream.read().decode())
-        assert code == 0 or not check, texts[1]
-        return Completed(command, code, *texts)
-
-    def state(self, name: str) -> dict[str, Any]:
-        """Return what `state` says."""
-        found: dict[str, Any] = json.loads(self("state", name).stdout)
-        return found
-
-    def set(self, *path: str, value: object) -> None:
-        """Change one value of the configuration."""
-        place = self.config
-        for key in path[:-1]:
-            place = place.setdefault(key, {})
-        place[path[-1]] = value
-
-    def close(self) -> None:
-        """Remove every container."""
-        for name in self("list", "-q", check=False).stdout.split():
-            self("delete", "--force", name, check=False)
-
-
-@pytest.fixture
-def runtime(tmp_path: Path) -> Iterator[Runtime]:
-    """Give a runtime; its containers are gone afterwards."""
-    need("busybox")
-    made = Runtime(tmp_path)
-    yield made
-    made.close()
-
-
-def create(runtime: Runtime, name: str, *options: str, check: bool = True) -> Completed:
-    """Make a container from the bundle."""
-    return runtime("create", "--bundle", str(runtime.bundle), *options, name, check=check)
 
 
 def test_a_user_namespace_of_its_own(runtime: Runtime) -> None:
@@ -166,11 +75,6 @@ def test_the_life_of_a_container(runtime: Runtime) -> None:
     last = json.loads((runtime.directory / "log").read_text().splitlines()[-1])
     assert (last["level"], last["msg"]) == ("error", "container does not exist: one")
     assert os.listdir(runtime.directory / "root") == []
-
-
-def wait_for_program(pid: int, word: bytes) -> None:
-    """Wait until a process runs a program with this word in its command line."""
-    assert sandboxing.wait_for(lambda: word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"), PATIENCE)
 
 
 @pytest.mark.vm
@@ -589,18 +493,21 @@ def test_a_terminal_is_sent_to_the_console_socket(runtime: Runtime) -> None:
         (("process", "args"), ["nosuch"], "executable file not found"),
         (("root", "path"), "nosuch", "no such directory"),
         (("mounts",), [{"destination": "/x", "source": "/nosuch", "options": ["bind"]}], "no such file"),
-        (("mounts",), [{"destination": "/x", "type": "tmpfs", "options": ["shared"]}], "'shared' is not supported"),
+        (("mounts",), [{"destination": "/x", "type": "tmpfs", "options": ["remount"]}], "'remount' is not supported"),
         (("mounts",), [{"destination": "/proc", "source": "/etc", "options": ["bind"]}], "/etc is another directory"),
         (("linux", "namespaces"), [{"type": "mnt"}], "is no kind of namespace"),
         (("linux", "namespaces"), [{"type": "mount"}, {"type": "uts", "path": "/dev/null"}], "Invalid argument"),
         (("linux", "resources"), {"memory": {"limit": "x"}}, "linux.resources"),
         (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_JUMP"}, "seccomp"),
         (("hooks",), {"createContainer": [{"path": "/bin/false"}]}, "hook createContainer /bin/false: exit code 1"),
-        (("linux", "seccomp"), {"listenerPath": "/x"}, "linux.seccomp.listenerPath is not supported"),
+        (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}, "SCMP_ACT_NOTIFY needs a supervisor"),
+        (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/nosuch", "syscalls": [
+            {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}, "listenerPath /nosuch: failed to connect"),
         (("linux", "sysctl"), {"net.core.somaxconn": "9", "kernel.pid_max": "9"}, "kernel.pid_max is not allowed"),
         (("linux", "namespaces"), [{"type": "mount"}], "hostname needs a uts namespace"),
         (("process", "rlimits"), [{"type": "RLIMIT_FLY", "soft": 1, "hard": 1}], "unknown RLIMIT_FLY"),
-        (("linux", "rootfsPropagation"), "shared", "rootfsPropagation 'shared' is not supported"),
+        (("linux", "rootfsPropagation"), "both", "rootfsPropagation 'both' is none of"),
         (("linux", "resources"), {"blockIO": {"leafWeight": 5}}, "blockIO.leafWeight is not supported"),
         (("process", "scheduler"), {"policy": "SCHED_FIFO"}, "process.scheduler: Invalid argument"),
         (("linux", "resources"), {"unified": {"memory/high": "x"}}, "linux.resources.unified"),
