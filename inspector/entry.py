@@ -143,6 +143,8 @@ class _Writer:
             "inherited_throttled_ratio": inherited,
             "pressure_some_seconds": _millionth(pressure.cpu_some_us),
             "pressure_some_ratio": self.stalled("cpu_some_us"),
+            "pressure_full_avg10": pressure.cpu_full_avg10,
+            "pressure_full_avg60": pressure.cpu_full_avg60,
         }
 
     def member_seconds(self) -> list[float | None]:
@@ -198,6 +200,8 @@ class _Writer:
             "pressure_full_seconds": _millionth(pressure.memory_full_us),
             "pressure_some_ratio": self.stalled("memory_some_us"),
             "pressure_full_ratio": self.stalled("memory_full_us"),
+            "pressure_full_avg10": pressure.memory_full_avg10,
+            "pressure_full_avg60": pressure.memory_full_avg60,
         }
 
     def pids(self) -> schema.Pids:
@@ -218,6 +222,8 @@ class _Writer:
             "write_bytes_per_second": self.interval.per_second("io", path, "write_bytes"),
             "pressure_some_seconds": _millionth(pressure.io_some_us),
             "pressure_some_ratio": self.stalled("io_some_us"),
+            "pressure_full_avg10": pressure.io_full_avg10,
+            "pressure_full_avg60": pressure.io_full_avg60,
         }
 
     def network(self) -> schema.Network:

@@ -14,7 +14,10 @@ from inspector.schema import Container
 
 __all__ = ["FIELDS", "Field", "field"]
 
-Unit = Literal["cores", "seconds", "bytes", "bytes_per_second", "ratio", "microseconds", "count", "text", "timestamp"]
+Unit = Literal[
+    "cores", "seconds", "bytes", "bytes_per_second", "ratio", "share", "microseconds", "count", "text", "timestamp"
+]
+"""A ratio is of the time between two samples or of two other fields, a share is the kernel's own."""
 Value = float | int | str | None
 
 
@@ -65,6 +68,8 @@ FIELDS = (
     Field("cpu.inherited_throttled_ratio", "ratio", "gauge", "Share of quota periods throttled by an ancestor's quota."),
     Field("cpu.pressure_some_seconds", "seconds", "counter", "Time in which some task waited for a CPU (PSI)."),
     Field("cpu.pressure_some_ratio", "ratio", "gauge", "Share of time in which some task waited for a CPU (PSI)."),
+    Field("cpu.pressure_full_avg10", "share", "gauge", "Share of the last 10 s in which no task that was ready got a CPU (PSI)."),
+    Field("cpu.pressure_full_avg60", "share", "gauge", "Share of the last 60 s in which no task that was ready got a CPU (PSI)."),
     Field("memory.usage_bytes", "bytes", "gauge", "Memory charged to the cgroup, page cache included."),
     Field("memory.working_set_bytes", "bytes", "gauge", "Memory used less inactive page cache."),
     Field("memory.anon_bytes", "bytes", "gauge", "Anonymous memory: heaps and stacks."),
@@ -81,6 +86,8 @@ FIELDS = (
     Field("memory.pressure_full_seconds", "seconds", "counter", "Time in which all tasks waited for memory (PSI)."),
     Field("memory.pressure_some_ratio", "ratio", "gauge", "Share of time in which some task waited for memory (PSI)."),
     Field("memory.pressure_full_ratio", "ratio", "gauge", "Share of time in which all tasks waited for memory (PSI)."),
+    Field("memory.pressure_full_avg10", "share", "gauge", "Share of the last 10 s in which all tasks waited for memory (PSI)."),
+    Field("memory.pressure_full_avg60", "share", "gauge", "Share of the last 60 s in which all tasks waited for memory (PSI)."),
     Field("pids.current", "count", "gauge", "Tasks: processes and their threads."),
     Field("pids.limit", "count", "gauge", "Effective limit of tasks."),
     Field("members", "count", "gauge", "Processes."),
@@ -90,6 +97,8 @@ FIELDS = (
     Field("io.write_bytes_per_second", "bytes_per_second", "gauge", "Bytes written to block devices."),
     Field("io.pressure_some_seconds", "seconds", "counter", "Time in which some task waited for I/O (PSI)."),
     Field("io.pressure_some_ratio", "ratio", "gauge", "Share of time in which some task waited for I/O (PSI)."),
+    Field("io.pressure_full_avg10", "share", "gauge", "Share of the last 10 s in which all tasks waited for I/O (PSI)."),
+    Field("io.pressure_full_avg60", "share", "gauge", "Share of the last 60 s in which all tasks waited for I/O (PSI)."),
     Field("network.receive_bytes", "bytes", "counter", "Bytes received, loopback left out."),
     Field("network.transmit_bytes", "bytes", "counter", "Bytes sent, loopback left out."),
     Field("network.receive_bytes_per_second", "bytes_per_second", "gauge", "Bytes received, loopback left out."),

@@ -7,6 +7,7 @@ see why it is there. Codes are stable; the README lists them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from inspector.schema import Container, Finding
 
@@ -18,6 +19,9 @@ CODES = {
     "cpu-throttled-by-ancestor": "the quota of a cgroup above it stopped it",
     "memory-near-limit": "what cannot be reclaimed is close to the memory limit: an OOM kill is near",
     "oom-killed": "processes in it were killed for lack of memory",
+    "cpu-stalled": "all that was ready to run in it waited for a CPU, and no quota stopped it: others had the CPUs",
+    "memory-stalled": "all its tasks at once waited for memory: its working set does not fit",
+    "io-stalled": "all its tasks at once waited for a disk",
     "pids-near-limit": "it can hardly start another process or thread",
     "host-network": "it has the host's network: every port, interface and local service",
     "host-pid": "it sees, and with the right can signal, the host's processes",
@@ -28,6 +32,17 @@ THROTTLED_CRITICAL = 0.5
 MEMORY_WARNING = 0.9
 MEMORY_CRITICAL = 0.97
 PIDS_WARNING = 0.9
+# Of time in which all of it stood still ("full" of accounting/psi.rst), of the last 10 s and of the last 60 s: one busy
+# second is no finding, and what has passed is none for longer than a few. Memory is critical where systemd-oomd (the
+# default of oomd.conf(5)) and oomd's etc/desktop.json would kill, 60 %. For a warning there is no such authority:
+# 10 % of memory and 30 % of I/O are what dashboards/rules alert on, psi-notify warns from 10 and 15 %. 60 % of CPU is
+# more than with one equal beside it on each CPU (half), so not what is normal on a machine that is well used. Only a
+# disk is nothing that a task can have enough of: who copies files waits for it by nature.
+STALLED = (
+    ("cpu", 0.6, 0.9, "what was ready to run in it got no CPU {} of the last 10 s and {} of the last minute"),
+    ("memory", 0.1, 0.6, "all its tasks waited for memory {} of the last 10 s and {} of the last minute"),
+    ("io", 0.3, None, "all its tasks waited for I/O {} of the last 10 s and {} of the last minute"),
+)
 
 
 def findings(container: Container, own: Mapping[str, int], hollow: str | None = None) -> list[Finding]:
@@ -37,7 +52,9 @@ def findings(container: Container, own: Mapping[str, int], hollow: str | None = 
     `hollow` the evidence that its application is gone (inspector.hollow).
     """
     gone: list[Finding] = [{"code": "hollow", "severity": "critical", "text": hollow}] if hollow else []
-    return [*gone, *_throttling(container), *_memory(container), *_pids(container), *_namespaces(container, own)]
+    throttled = list(_throttling(container))
+    stalled = _stalls(container, throttled=bool(throttled))
+    return [*gone, *throttled, *_memory(container), *stalled, *_pids(container), *_namespaces(container, own)]
 
 
 def _throttling(container: Container) -> Iterator[Finding]:
@@ -73,6 +90,20 @@ def _memory(container: Container) -> Iterator[Finding]:
             "code": "oom-killed",
             "severity": "critical",
             "text": f"{kills} {'process' if kills == 1 else 'processes'} killed for lack of memory",
+        }
+
+
+def _stalls(container: Container, *, throttled: bool) -> Iterator[Finding]:
+    one: Any = container  # mypy allows only literal keys of a TypedDict
+    for resource, warning, critical, text in STALLED:
+        late, lately = one[resource]["pressure_full_avg10"], one[resource]["pressure_full_avg60"]
+        # Under a quota everything waits for a CPU just so.
+        if late is None or lately is None or min(late, lately) < warning or (throttled and resource == "cpu"):
+            continue
+        yield {
+            "code": f"{resource}-stalled",
+            "severity": "critical" if critical and min(late, lately) >= critical else "warning",
+            "text": text.format(f"{late:.0%}", f"{lately:.0%}"),
         }
 
 

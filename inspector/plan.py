@@ -49,8 +49,8 @@ COUNTERS = frozenset(
         "memory.pressure",
     }
 )
-# What no list of containers shows that has not the columns for it, nor sorts or judges them by: of the many that are
-# out of sight it need not be read at every tick.
+# What no list of containers shows that has not the columns for it, nor sorts or judges by what has just happened: of
+# the many that are out of sight it need not be read at every tick.
 OF_DETAIL = frozenset(
     {
         "cpu.cfs_burst_us",
@@ -69,12 +69,29 @@ OF_DETAIL = frozenset(
 )
 
 
+# What of those says also how it was in the last minute: of who is out of sight too it is read once in a while, for the
+# findings that rest on it (inspector.findings).
+AVERAGED = frozenset({"cpu.pressure", "io.pressure", "memory.pressure"})
+
+
 class Use(NamedTuple):
     """What is taken out of a file: where that is kept, for which resource, by which parser."""
 
     slot: int
     resource: str
     parse: Parse
+
+
+class Brief(NamedTuple):
+    """Which of some files are read of a cgroup out of sight, by their numbers among them.
+
+    Those of every tick, and those of averages, behind them; of each of the files its number among those, of one that is
+    not read the number behind all.
+    """
+
+    numbers: tuple[int, ...]
+    averaged: tuple[int, ...]
+    spread: tuple[int, ...]
 
 
 class Planned(NamedTuple):
@@ -106,7 +123,7 @@ class Plan:
         self.others = tuple(p for p in range(len(self.files)) if p not in self.seldom and p not in self.counters)
         self._shared: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._firsts: dict[tuple[int, ...], list[tuple[int, int]]] = {}
-        self._brief: dict[tuple[int, ...], tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        self._brief: dict[tuple[int, ...], Brief] = {}
         self._names: dict[tuple[int, ...], list[tuple[int, list[str]]]] = {}
 
     def files_of(self, group: str, places: tuple[int, ...]) -> list[tuple[str, list[str]]]:
@@ -145,15 +162,14 @@ class Plan:
             known = self._firsts[places] = list(numbers.items())
         return known
 
-    def brief(self, places: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return which of some files are read also of a cgroup out of sight, by their numbers among them.
-
-        And of each of the files its number among those; of one that is not read, the number behind them.
-        """
+    def brief(self, places: tuple[int, ...]) -> Brief:
+        """Return which of some files are read also of a cgroup out of sight."""
         known = self._brief.get(places)
         if known is None:
             names = [self.files[place].name for place in places]
             numbers = tuple(number for number, name in enumerate(names) if name not in OF_DETAIL)
-            at = {number: place for place, number in enumerate(numbers)}
-            known = self._brief[places] = numbers, tuple(at.get(number, len(at)) for number in range(len(names)))
+            averaged = tuple(number for number, name in enumerate(names) if name in AVERAGED)
+            at = {number: place for place, number in enumerate((*numbers, *averaged))}
+            spread = tuple(at.get(number, len(at)) for number in range(len(names)))
+            known = self._brief[places] = Brief(numbers, averaged, spread)
         return known

@@ -79,6 +79,8 @@ class Cpu(TypedDict):
     inherited_throttled_ratio: float | None
     pressure_some_seconds: float | None
     pressure_some_ratio: float | None
+    pressure_full_avg10: float | None
+    pressure_full_avg60: float | None
 
 
 class Memory(TypedDict):
@@ -102,6 +104,8 @@ class Memory(TypedDict):
     pressure_full_seconds: float | None
     pressure_some_ratio: float | None
     pressure_full_ratio: float | None
+    pressure_full_avg10: float | None
+    pressure_full_avg60: float | None
 
 
 class Pids(TypedDict):
@@ -121,6 +125,8 @@ class Io(TypedDict):
     write_bytes_per_second: float | None
     pressure_some_seconds: float | None
     pressure_some_ratio: float | None
+    pressure_full_avg10: float | None
+    pressure_full_avg60: float | None
 
 
 class Network(TypedDict):

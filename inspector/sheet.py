@@ -16,14 +16,22 @@ __all__ = ["Sheet"]
 
 SHORT = 80  # bytes
 NOTHING: Values = {}
-UNREAD = b"\0"  # in the place of a file's text: no control file says that
+UNREAD = b"\0"  # in the place of a file's text, or before what it said some time ago: no control file says that
 UNKNOWN: Values = {}  # and of its values
+AVERAGES = "_avg10", "_avg60"
 
 
 @lru_cache(1024)
 def _parsed(parse: Parse, text: bytes) -> Values:
     """Parse a short text; many cgroups say the same there: "max", "100000", that nothing was throttled or killed."""
-    return parse(text) if text != UNREAD else UNKNOWN
+    return parse(text) if text[:1] != UNREAD else _lasting(parse, text)
+
+
+def _lasting(parse: Parse, text: bytes) -> Values:
+    """Return what holds of a text that was read some time ago: its averages, and no counter."""
+    if text == UNREAD:
+        return UNKNOWN
+    return {name: value for name, value in parse(text[1:]).items() if name.endswith(AVERAGES)} or UNKNOWN
 
 
 class Sheet:
@@ -33,7 +41,7 @@ class Sheet:
     so the inode that identifies it, a file's, is looked up only then.
     """
 
-    __slots__ = ("_bundle", "_failed", "_host", "_inodes", "_is_whole", "_keys", "_opened", "_path", "_plan",
+    __slots__ = ("_bundle", "_due", "_failed", "_host", "_inodes", "_is_whole", "_keys", "_opened", "_path", "_plan",
                  "_settings", "_texts", "_values", "inodes", "moved", "readings")  # fmt: skip
 
     def __init__(self, host: Host, path: str, keys: Iterable[Key], plan: Plan) -> None:
@@ -48,6 +56,7 @@ class Sheet:
         self._texts: list[bytes] = []
         self._values: list[Values] = []  # by the plan's slots
         self._failed: dict[str, OSError | ParseError] = {}
+        self._due = False  # of who is out of sight, to read the averages anew
         self._inodes: dict[int, int] = {}  # by place of the hierarchy
         self.readings: dict[Key, Reading] = {}
         self.inodes: dict[Key, int] = {}
@@ -77,7 +86,8 @@ class Sheet:
     ) -> None:
         """Bring `readings` and `inodes` up to date; both are empty when the cgroup is gone.
 
-        `brief` leaves out what is of detail, which is unknown then, and the same as ever when it is read again.
+        `brief` leaves out what is of detail, which is unknown then, and the same as ever when it is read again;
+        averages stay what they were when they were last read.
         """
         try:
             texts = self._read_brief() if brief else self._read(counters)
@@ -120,7 +130,8 @@ class Sheet:
         self.moved = False
 
     def retry(self) -> None:
-        """Look for files that were not there or not readable, and for settings that were changed."""
+        """Look for files that were not there or not readable, for settings that were changed, and at averages."""
+        self._due = True
         if not self._is_whole:
             return
         paths = self._plan.paths(self._path)
@@ -168,12 +179,20 @@ class Sheet:
         return [*texts, *self._settings] if self._settings else texts
 
     def _read_brief(self) -> list[bytes]:
-        """Read the files that are no detail; all of them where they are not kept open."""
+        """Read the files that are no detail, those of averages when they are due; all where they are not kept open."""
         bundle = self._bundle
         if not self._is_whole or bundle is None or not bundle.is_kept:
             return self._read(counters=False)
-        numbers, spread = self._plan.brief(self._opened[: len(self._opened) - len(self._settings)])
-        texts = [*bundle.read(numbers), UNREAD]
+        numbers, averaged, spread = self._plan.brief(self._opened[: len(self._opened) - len(self._settings)])
+        before = self._texts
+        if self._due or not before:
+            texts = bundle.read(numbers + averaged)
+            texts[len(numbers) :] = [UNREAD + text for text in texts[len(numbers) :]]
+            self._due = False
+        else:
+            kept = [text if text[:1] == UNREAD else UNREAD + text for text in [before[number] for number in averaged]]
+            texts = [*bundle.read(numbers), *kept]
+        texts.append(UNREAD)
         return [*[texts[place] for place in spread], *self._settings]
 
     def _read_readable(self, counters: bool) -> list[bytes]:
@@ -219,7 +238,10 @@ class Sheet:
             for slot, resource, parse in files[place].uses:
                 changed.add(resource)
                 try:
-                    values[slot] = _parsed(parse, text) if len(text) < SHORT else parse(text)
+                    if len(text) < SHORT:
+                        values[slot] = _parsed(parse, text)
+                    else:
+                        values[slot] = parse(text) if text[0] else _lasting(parse, text)
                 except ParseError as error:
                     values[slot] = NOTHING
                     self._failed[self._name(place)] = error

@@ -12,7 +12,7 @@ from exporter.table import Collector, Group, Row
 from exporter.text import pairs
 from inspector.findings import findings
 from inspector.kernel.cgroups import ancestors
-from inspector.kernel.controllers import Cpu, Memory, Pids
+from inspector.kernel.controllers import Cpu, Memory, Pids, Pressure
 from inspector.model import Container, Key, Own, Tally
 from inspector.rates import Interval
 from inspector.schema import Container as Document
@@ -26,7 +26,7 @@ Throttling = tuple[float | None, float | None, float | None, str | None]
 Throttled = tuple[float | None, float | None, str | None]
 NOBODY: Throttling = (None, None, None, None)
 UNKNOWN: Throttled = (None, None, None)
-NO_CPU, NO_MEMORY, NO_PIDS = Cpu(), Memory(), Pids()
+NO_CPU, NO_MEMORY, NO_PIDS, NO_STALLS = Cpu(), Memory(), Pids(), Pressure().averages
 LEAST_SECONDS, MOST_SECONDS = 0.5, 300.0  # between two looks for a share of periods to mean anything
 
 
@@ -36,6 +36,7 @@ class Basis(NamedTuple):
     cpu: Cpu | None
     memory: Memory | None
     pids: Pids | None
+    stalls: tuple[float | None, ...]
     tally: Tally | None
     limited: Any
     throttled: Throttled
@@ -61,8 +62,10 @@ def bases(interval: Interval, roll: Roll, limits: Sequence[Any]) -> Iterator[tup
     """Yield what the findings of each rest on, in the order of Basis."""
     after = interval.after
     readings = (roll.read(after.readings, name) for name in ("cpu", "memory", "pids"))
+    pressure = roll.read(after.readings, "pressure")
+    stalls = [one.averages if isinstance(one, Pressure) else NO_STALLS for one in pressure]
     tallies, hollow = map(after.tallies.get, roll.ids), map(after.hollow.get, roll.ids)
-    return zip(*readings, tallies, limits, _throttled(interval, roll), hollow, strict=True)
+    return zip(*readings, stalls, tallies, limits, _throttled(interval, roll), hollow, strict=True)
 
 
 def evidence(one: Container, basis: Basis, own: Own) -> Document:
@@ -70,6 +73,7 @@ def evidence(one: Container, basis: Basis, own: Own) -> Document:
     cpu, memory, pids = basis.cpu or NO_CPU, basis.memory or NO_MEMORY, basis.pids or NO_PIDS
     limited, tally = basis.limited, basis.tally
     own_ratio, inherited, by = basis.throttled
+    cpu_late, cpu_lately, memory_late, memory_lately, io_late, io_lately = basis.stalls
     found = {
         "kind": one.kind,
         "namespaces": one.leader.namespaces if one.leader else {},
@@ -79,12 +83,17 @@ def evidence(one: Container, basis: Basis, own: Own) -> Document:
             "inherited_throttled_ratio": inherited,
             "quota_us": cpu.quota_us,
             "period_us": cpu.period_us,
+            "pressure_full_avg10": cpu_late,
+            "pressure_full_avg60": cpu_lately,
         },
         "memory": {
             "limit_bytes": limited.memory.value if limited else None,
             "unreclaimable_bytes": memory.unreclaimable_bytes,
             "oom_kills": memory.oom_kills,
+            "pressure_full_avg10": memory_late,
+            "pressure_full_avg60": memory_lately,
         },
+        "io": {"pressure_full_avg10": io_late, "pressure_full_avg60": io_lately},
         "pids": {
             "current": tally.threads if pids.current is None and tally else pids.current,
             "limit": limited.pids.value if limited else None,

@@ -132,13 +132,6 @@ def parse_v2_io_stat(data: bytes) -> Values:
     return {**cgroup_v2.parse_io_stat(data), "bytes_by_device": moved, "operations_by_device": done}
 
 
-# full avg10=0.00 avg60=0.00 avg300=0.00 total=1000
-def parse_v2_cpu_pressure(data: bytes) -> Values:
-    """Parse cpu.pressure with its "full": every task waited, as under a quota."""
-    some, full = cgroup_v2.parse_pressure(data)
-    return {"cpu_some_us": some, "cpu_full_us": full}
-
-
 def _number_file(field: str, file: str) -> ControlFile:
     return ControlFile(file, lambda data: {field: number(file, data)})
 
@@ -185,7 +178,6 @@ IN_FULL: Mapping[int, Files] = {
             ControlFile("memory.events", parse_v2_memory_events),
         ],
         io=[ControlFile("io.stat", parse_v2_io_stat)],
-        pressure=[ControlFile("cpu.pressure", parse_v2_cpu_pressure)],
         hugetlb=[
             _v2_huge_page_failures("failures_2mb", "hugetlb.2MB.events"),
             _v2_huge_page_failures("failures_1gb", "hugetlb.1GB.events"),

@@ -136,33 +136,38 @@ def parse_io_stat(data: bytes) -> Values:
 
 # some avg10=0.00 avg60=0.00 avg300=0.00 total=1234
 # full avg10=0.00 avg60=0.00 avg300=0.00 total=1000
-def parse_pressure(data: bytes) -> tuple[int | None, int | None]:
-    """Parse a *.pressure file: total microseconds of "some" and "full" (cpu has no "full" before 5.13)."""
-    totals: dict[bytes, int] = {}
-    for line in data.splitlines():
-        kind, _, rest = line.partition(b" ")
-        total = rest.rpartition(b"total=")
-        if kind not in (b"some", b"full") or not total[1]:
-            raise ParseError("pressure", line)
-        totals[kind] = number("pressure", total[2])
-    return totals.get(b"some"), totals.get(b"full")
+def _parse_pressure(names: tuple[str, str, str, str], data: bytes) -> Values:
+    """Parse a *.pressure file: totals of "some" and "full" in microseconds, and the averages of "full" as shares."""
+    some, full, short, long = names
+    words = data.split()
+    kinds = words[::LINE]
+    if kinds != SOME_AND_FULL and kinds != SOME_ALONE:  # noqa: PLR1714  it costs less
+        raise ParseError("pressure", data)
+    if len(words) % LINE or words[4][:6] != b"total=" or words[-1][:6] != b"total=":
+        raise ParseError("pressure", data)
+    found: dict[str, float] = {some: number("pressure", words[4][6:])}
+    if len(words) > LINE:
+        found[full] = number("pressure", words[9][6:])
+        found[short] = 0.0 if words[6] == b"avg10=0.00" else _share(b"avg10", words[6])
+        found[long] = 0.0 if words[7] == b"avg60=0.00" else _share(b"avg60", words[7])
+    return found
 
 
-def parse_cpu_pressure(data: bytes) -> Values:
-    """Parse cpu.pressure; its "full" says nothing new for a cgroup's user and is left out."""
-    return {"cpu_some_us": parse_pressure(data)[0]}
+LINE = 5  # words
+SOME_AND_FULL, SOME_ALONE = [b"some", b"full"], [b"some"]  # alone: of cpu before Linux 5.13
 
 
-def parse_memory_pressure(data: bytes) -> Values:
-    """Parse memory.pressure."""
-    some, full = parse_pressure(data)
-    return {"memory_some_us": some, "memory_full_us": full}
+def _share(name: bytes, text: bytes) -> float:
+    """Parse an average, per cent with two decimals, as a share."""
+    key, _, value = text.partition(b"=")
+    if key != name or value[-3:-2] != b".":
+        raise ParseError("pressure", text)
+    return number("pressure", value[:-3] + value[-2:]) / 10_000
 
 
-def parse_io_pressure(data: bytes) -> Values:
-    """Parse io.pressure."""
-    some, full = parse_pressure(data)
-    return {"io_some_us": some, "io_full_us": full}
+def _pressure(resource: str) -> ControlFile:
+    names = f"{resource}_some_us", f"{resource}_full_us", f"{resource}_full_avg10", f"{resource}_full_avg60"
+    return ControlFile(f"{resource}.pressure", lambda data: _parse_pressure(names, data))
 
 
 # populated 1
@@ -204,9 +209,9 @@ FILES: dict[str, tuple[ControlFile, ...]] = {
     ),
     "io": (ControlFile("io.stat", parse_io_stat),),
     "pressure": (
-        ControlFile("cpu.pressure", parse_cpu_pressure),
-        ControlFile("memory.pressure", parse_memory_pressure),
-        ControlFile("io.pressure", parse_io_pressure),
+        _pressure("cpu"),
+        _pressure("memory"),
+        _pressure("io"),
     ),
     "freezer": (ControlFile("cgroup.events", parse_events),),
     "hugetlb": (

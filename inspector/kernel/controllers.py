@@ -166,7 +166,11 @@ class Io(NamedTuple):
 
 
 class Pressure(NamedTuple):
-    """Pressure stall information (accounting/psi.rst): time in which some, or all, tasks waited."""
+    """Pressure stall information (accounting/psi.rst): time in which some, or all, tasks waited.
+
+    The averages are the shares of the last 10 and 60 seconds, 0 to 1, in which all waited. All that wait for a CPU
+    are those of one CPU at a time, which ran others' tasks then, or nobody's under a quota; None before Linux 5.13.
+    """
 
     cpu_some_us: int | None = None
     memory_some_us: int | None = None
@@ -174,6 +178,17 @@ class Pressure(NamedTuple):
     io_some_us: int | None = None
     io_full_us: int | None = None
     cpu_full_us: int | None = None
+    cpu_full_avg10: float | None = None
+    cpu_full_avg60: float | None = None
+    memory_full_avg10: float | None = None
+    memory_full_avg60: float | None = None
+    io_full_avg10: float | None = None
+    io_full_avg60: float | None = None
+
+    @property
+    def averages(self) -> tuple[float | None, ...]:
+        """What it says of the last 10 and 60 seconds, without the totals."""
+        return self[6:]
 
 
 class Freezer(NamedTuple):

@@ -85,6 +85,7 @@ FORMS: Mapping[str, tuple[Callable[[float | None], str], int]] = {
     "bytes": (text.byte_size, 8),
     "bytes_per_second": (text.rate, 10),
     "ratio": (text.percent, 7),
+    "share": (text.percent, 7),
     "microseconds": (text.count, 8),
     "count": (text.count, 8),
     "timestamp": (text.moment, 19),

@@ -30,8 +30,8 @@ def every_finding(container: Container, closeup: Closeup) -> list[Finding]:
 
 
 OF_SAMPLES = frozenset(
-    ("hollow", "cpu-throttled", "cpu-throttled-by-ancestor", "memory-near-limit", "oom-killed", "pids-near-limit",
-     "host-network", "host-pid")
+    ("hollow", "cpu-throttled", "cpu-throttled-by-ancestor", "memory-near-limit", "oom-killed", "cpu-stalled",
+     "memory-stalled", "io-stalled", "pids-near-limit", "host-network", "host-pid")
 )  # fmt: skip
 """What every sample tells (inspector.findings)."""
 

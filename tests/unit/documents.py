@@ -17,7 +17,7 @@ CPU = {
     "burst_us": 0, "weight": 100, "limit_cores": 0.2, "limit_set_by": "/docker/aaaa", "limit_ratio": 1.0,
     "periods": 500, "throttled_periods": 490, "throttled_seconds": 40.0, "throttled_ratio": 0.98,
     "throttled_by": "/docker/aaaa", "inherited_throttled_ratio": None, "pressure_some_seconds": 30.0,
-    "pressure_some_ratio": 0.8,
+    "pressure_some_ratio": 0.8, "pressure_full_avg10": 0.75, "pressure_full_avg60": 0.7,
 }  # fmt: skip
 MEMORY = {
     "source": "cgroup", "usage_bytes": 20 * MIB, "working_set_bytes": 12 * MIB, "anon_bytes": 10 * MIB,
@@ -25,10 +25,12 @@ MEMORY = {
     "limit_set_by": "/docker/aaaa", "limit_ratio": 0.1875, "own_limit_bytes": 64 * MIB, "oom_kills": 0,
     "limit_hits": 0, "peak_bytes": 21 * MIB, "pressure_some_seconds": 0.0, "pressure_full_seconds": 0.0,
     "pressure_some_ratio": 0.0, "pressure_full_ratio": 0.0,
+    "pressure_full_avg10": 0.0, "pressure_full_avg60": 0.0,
 }  # fmt: skip
 IO = {
     "read_bytes": 4 * MIB, "write_bytes": MIB, "read_bytes_per_second": 2048.0, "write_bytes_per_second": 0.0,
     "pressure_some_seconds": 0.0, "pressure_some_ratio": 0.0,
+    "pressure_full_avg10": 0.0, "pressure_full_avg60": 0.0,
 }  # fmt: skip
 NETWORK = {
     "shared_with_host": False, "shared_with": [], "shared_with_count": 0,

@@ -200,11 +200,17 @@ def test_io_is_summed_over_devices() -> None:
 
 
 def test_pressure() -> None:
-    """The totals of "some" and "full" in microseconds; cpu has no "full" on older kernels."""
-    full = "some avg10=0.00 avg60=0.00 avg300=0.00 total=1234\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=1000\n"
+    """Totals of "some" and "full" in microseconds, and "full" of late as shares; cpu had none before Linux 5.13."""
+    full = "some avg10=9.90 avg60=9.90 avg300=9.90 total=1234\nfull avg10=1.05 avg60=99.00 avg300=0.00 total=1000\n"
     some = full.split("\n", maxsplit=1)[0]
     contents = {"cpu.pressure": f"{some}\n", "memory.pressure": full, "io.pressure": full}
-    assert read(2, "pressure", contents) == Pressure(1234, 1234, 1000, 1234, 1000)
+    late = 0.0105, 0.99
+    found = read(2, "pressure", contents)
+    assert found == Pressure(1234, 1234, 1000, 1234, 1000, None, None, None, *late, *late)
+    assert isinstance(found, Pressure)
+    assert found.averages == (None, None, *late, *late)
+    newer = read(2, "pressure", {**contents, "cpu.pressure": full.replace("1.05", "100.00")})
+    assert newer == Pressure(1234, 1234, 1000, 1234, 1000, 1000, 1.0, 0.99, *late, *late)
 
 
 @pytest.mark.parametrize(

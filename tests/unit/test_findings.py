@@ -13,10 +13,18 @@ from tests.unit.documents import container
 
 OWN = dict(INITIAL)
 QUIET: dict[str, dict[str, object]] = {
-    "cpu": {"throttled_ratio": 0.0, "throttled_by": None, "inherited_throttled_ratio": None},
+    "cpu": {"throttled_ratio": 0.0, "throttled_by": None, "inherited_throttled_ratio": None,
+            "pressure_full_avg10": 0.0, "pressure_full_avg60": 0.0},
     "memory": {"limit_bytes": 1000, "unreclaimable_bytes": 0, "oom_kills": 0},
     "pids": {"current": 1, "limit": 1000},
+    "io": {},
 }
+
+
+def stalled(late: float | None, lately: float | None = 1.0, **more: object) -> dict[str, object]:
+    """Return a resource's part of which the kernel says that all waited: of the last 10 s, of the last minute."""
+    return {"pressure_full_avg10": late, "pressure_full_avg60": lately, **more}
+
 
 
 def found(**changes: object) -> list[Finding]:
@@ -61,6 +69,26 @@ def test_a_quiet_container_has_no_findings() -> None:
         ({"memory": {"unreclaimable_bytes": 970, "limit_bytes": 0}}, None),
         ({"memory": {"oom_kills": None}}, None),
         ({"memory": {"oom_kills": 1}}, ("oom-killed", "critical")),
+        ({"cpu": stalled(0.5999)}, None),
+        ({"cpu": stalled(0.6)}, ("cpu-stalled", "warning")),
+        ({"cpu": stalled(1.0, 0.5999)}, None),
+        ({"cpu": stalled(1.0, 0.6)}, ("cpu-stalled", "warning")),
+        ({"cpu": stalled(0.8999)}, ("cpu-stalled", "warning")),
+        ({"cpu": stalled(0.9, 0.9)}, ("cpu-stalled", "critical")),
+        ({"cpu": stalled(None)}, None),
+        ({"cpu": stalled(1.0, None)}, None),
+        ({"cpu": stalled(1.0, throttled_ratio=0.0499)}, ("cpu-stalled", "critical")),
+        ({"memory": stalled(0.0999)}, None),
+        ({"memory": stalled(1.0, 0.0999)}, None),
+        ({"memory": stalled(0.1, 0.1)}, ("memory-stalled", "warning")),
+        ({"memory": stalled(0.5999)}, ("memory-stalled", "warning")),
+        ({"memory": stalled(0.6, 0.6)}, ("memory-stalled", "critical")),
+        ({"memory": stalled(None, None)}, None),
+        ({"io": stalled(0.2999)}, None),
+        ({"io": stalled(1.0, 0.2999)}, None),
+        ({"io": stalled(0.3, 0.3)}, ("io-stalled", "warning")),
+        ({"io": stalled(1.0, 1.0)}, ("io-stalled", "warning")),
+        ({"io": stalled(None, None)}, None),
         ({"pids": {"current": 899}}, None),
         ({"pids": {"current": 900}}, ("pids-near-limit", "warning")),
         ({"pids": {"current": 900, "limit": None}}, None),
@@ -79,6 +107,16 @@ def test_just_below_and_at_each_threshold(changes: dict[str, object], expected: 
     got = codes(**changes)
     assert got == ([] if expected is None else [expected])
     assert {code for code, _ in got} <= CODES.keys()
+
+
+@pytest.mark.parametrize("whose", ["throttled_ratio", "inherited_throttled_ratio"])
+def test_what_a_quota_stops_is_not_short_of_cpus(whose: str) -> None:
+    """Under a quota, the own or one above, everything waits for a CPU too: then that is what is told, and alone."""
+    assert [code for code, _ in codes(cpu=stalled(1.0, **{whose: 0.05}))] == [
+        "cpu-throttled" if whose == "throttled_ratio" else "cpu-throttled-by-ancestor"
+    ]
+    both = codes(cpu=stalled(1.0, **{whose: 0.05}), memory=stalled(1.0), io=stalled(1.0))
+    assert [code for code, _ in both[1:]] == ["memory-stalled", "io-stalled"]
 
 
 def test_a_hollow_container() -> None:
@@ -106,6 +144,9 @@ def test_of_own_and_ancestors_throttling_the_worse_is_told() -> None:
     [
         ({"cpu": {"throttled_ratio": 0.42, "quota_us": 20000, "period_us": 100000}}, ("42%", "20000 of 100000 us")),
         ({"cpu": {"inherited_throttled_ratio": 0.8, "throttled_by": "/parent"}}, ("80%", "/parent")),
+        ({"cpu": stalled(0.67, 0.612)}, ("67% of the last 10 s", "61% of the last minute")),
+        ({"memory": stalled(0.35, 0.2)}, ("35% of the last 10 s", "20% of the last minute")),
+        ({"io": stalled(0.8, 0.31)}, ("80% of the last 10 s", "31% of the last minute")),
         ({"memory": {"limit_bytes": 100 << 10, "unreclaimable_bytes": 95 << 10}}, ("95%", "5 KiB")),
         ({"memory": {"limit_bytes": 1000, "unreclaimable_bytes": 2000}}, ("200%", "0 KiB")),
         ({"memory": {"oom_kills": 1}}, ("1 process killed",)),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from inspector.document import document
-from inspector.kernel.controllers import Cpu, CpuUsage, Memory
+from inspector.kernel.controllers import Cpu, CpuUsage, Memory, Pressure
 from inspector.kernel.host import Host
 from inspector.model import Key
 from inspector.observe import Observer
@@ -391,6 +391,48 @@ def test_details_of_who_is_out_of_sight_are_unknown(tmp_path: Path, layout: str)
         assert Interval(part, again).per_second("pressure", paths[OTHER], "cpu_some_us") is None
         observer.focus, observer.sight = None, None
         assert observer.tick().readings == again.readings
+
+
+@pytest.mark.parametrize("is_turn", [False, True])
+def test_averages_of_who_is_out_of_sight_stay(tmp_path: Path, is_turn: bool) -> None:
+    """The kernel's averages are as they were last read, from sight or when it was their turn; counters are unknown."""
+    fake = limited(tmp_path, "v2", path := f"/docker/{ID}")
+    fake.process(7, "web", cgroups=path, namespaces=own(1))
+
+    def stalls(share: float) -> None:
+        for name in ("cpu", "memory", "io"):
+            line = f"avg10={share:.2f} avg60={share:.2f} avg300=0.00 total={share:.0f}\n"
+            fake.file(f"/sys/fs/cgroup{path}/{name}.pressure", f"some {line}full {line}")
+
+    with fake.open() as host:
+        observer = Observer(host, refresh_seconds=0.0 if is_turn else 3600.0)
+        for sight, share, expected in (
+            (None, 70.0, (70, 0.7)),
+            (frozenset[str](), 80.0, (None, 0.8 if is_turn else 0.7)),
+            (frozenset[str](), 90.0, (None, 0.9 if is_turn else 0.7)),
+            (frozenset({ID}), 90.0, (90, 0.9)),
+            (frozenset[str](), 100.0, (None, 1.0 if is_turn else 0.9)),
+            (None, 100.0, (100, 1.0)),
+        ):
+            stalls(share)
+            observer.sight = sight
+            pressure = observer.tick().readings["pressure", path]
+            assert isinstance(pressure, Pressure)
+            total, average = expected
+            assert pressure == Pressure(*[total] * 6, *[average] * 6)
+
+
+def test_averages_of_who_was_never_in_sight_are_known(tmp_path: Path) -> None:
+    """The first time that a cgroup is read, out of sight or not, its averages are."""
+    fake = limited(tmp_path, "v2", path := f"/docker/{ID}")
+    line = "avg10=50.00 avg60=25.00 avg300=0.00 total=7\n"
+    fake.cgroup("", path, {"io.pressure": f"some {line}full {line}"})
+    fake.process(7, "web", cgroups=path, namespaces=own(1))
+    with fake.open() as host:
+        observer = Observer(host, refresh_seconds=3600.0)
+        observer.sight = frozenset()
+        for _ in range(3):
+            assert observer.tick().readings["pressure", path] == Pressure(io_full_avg10=0.5, io_full_avg60=0.25)
 
 
 NEWS = {"v1": ("memory", "memory.usage_in_bytes"), "v2": ("", "memory.current")}

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inspector.ctop.recording import codec, packing, picture
@@ -30,6 +30,7 @@ from inspector.ctop.recording.replay import Replay, moment_of
 from inspector.ctop.recording.rounding import DIGITS, rounded
 from inspector.ctop.recording.writer import WHOLE_EVERY, Recorder, Writer
 from inspector.ctop.sampler import Sampler
+from inspector.findings import findings
 from inspector.schema import Document
 from tests.bench.bench_recording import BUSY, SORTS, Machine
 from tests.testbed.commands import REPOSITORY
@@ -103,6 +104,26 @@ def test_odd_documents_come_back(tmp_path: Path) -> None:
         document(container("web", memory={"working_set_bytes": 4096 * 7, "limit_ratio": None})),
     ]
     assert ticks(record(tmp_path / "file", real)) == real
+
+
+SHARES = st.none() | st.integers(0, 10_000).map(lambda hundredths: hundredths / 10_000)
+STALLS = st.fixed_dictionaries({"pressure_full_avg10": SHARES, "pressure_full_avg60": SHARES})
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.booleans(), STALLS, STALLS, STALLS), min_size=1, max_size=8))
+def test_stalls_and_their_findings_come_back(
+    tmp_path: Path, moments: list[tuple[bool, dict[str, object], dict[str, object], dict[str, object]]]
+) -> None:
+    """The kernel's averages are recorded to the last digit: the findings that rest on them are drawn anew alike."""
+    real = []
+    for throttled, cpu, memory, io in moments:
+        share = {"throttled_ratio": 0.98 if throttled else 0.0}
+        one = container("web", cpu={**cpu, **share}, memory=memory, io=io)
+        real.append(document({**one, "findings": findings(one, {})}))
+    path = tmp_path / "file"
+    path.unlink(missing_ok=True)
+    assert ticks(record(path, real)) == real
 
 
 def test_what_is_recorded_is_near_what_was(tmp_path: Path) -> None:

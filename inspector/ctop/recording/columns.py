@@ -1,7 +1,7 @@
 """The figures of a tick as columns of whole numbers, and the rates that follow from them. Pure.
 
 Every numeric field of the document (inspector.fields) is a column: counters
-and sizes as they are, seconds in microseconds. A rate or share is recorded
+and sizes as they are, seconds and the kernel's own shares in millionths. A rate or share is recorded
 only where it differs from what `derived` makes of the others: else it follows
 from them, rounded as they are.
 """
@@ -35,6 +35,7 @@ Number = float | int | None
 Values = Sequence[Number]
 
 WHOLE = ("bytes", "count", "microseconds")
+MILLIONTHS = ("seconds", "share")
 RATES = ("cores", "ratio", "bytes_per_second")
 # How a column is expected to change, as the sum of others' changes: memory that grows is mostly of one sort. User
 # time is expected to be the share of the CPU time that it always was, the peak to be the usage (recording.packing).
@@ -48,9 +49,9 @@ EXPECTED: Mapping[str, tuple[tuple[str, int], ...]] = {
 }
 # Those that are expected from others come behind them.
 COLUMNS = tuple(
-    sorted((row.name for row in FIELDS if row.unit in (*WHOLE, "seconds")), key=lambda name: name in EXPECTED)
+    sorted((row.name for row in FIELDS if row.unit in (*WHOLE, *MILLIONTHS)), key=lambda name: name in EXPECTED)
 )
-MICRO = frozenset(name for name in COLUMNS if BY_NAME[name].unit == "seconds")
+MICRO = frozenset(name for name in COLUMNS if BY_NAME[name].unit in MILLIONTHS)
 DERIVED = tuple(row.name for row in FIELDS if row.unit in RATES)
 NUMBERED = COLUMNS + DERIVED
 TOP = frozenset(name for name in NUMBERED if "." not in name)
