@@ -324,6 +324,9 @@ def test_findings_are_those_of_the_document(tmp_path: Path, layout: str) -> None
         before = observer.tick()
         later = "nr_periods 1010\nnr_throttled 1000\nthrottled_usec 1\nusage_usec 12600000\n"
         fake.cgroup(controller, PATH, {name: later})
+        if layout == "v2":
+            files = {f"{name}.pressure": stalls(20 * place, 30 * place) for place, name in enumerate(STALLS, 1)}
+            fake.cgroup("", PATH, files)
         time.sleep(0.01)
         after = observer.tick()
         interval = Interval(before, after)
@@ -334,7 +337,9 @@ def test_findings_are_those_of_the_document(tmp_path: Path, layout: str) -> None
         for (one, basis), whole in zip(shown, documents, strict=True):
             part = evidence(one, basis, after.own)
             for group, key in (("cpu", "throttled_ratio"), ("cpu", "throttled_by"), ("pids", "current"),
-                               ("memory", "unreclaimable_bytes"), ("network", "shared_with_host")):  # fmt: skip
+                               ("memory", "unreclaimable_bytes"), ("network", "shared_with_host"),
+                               *((name, f"pressure_full_avg{seconds}") for name in STALLS for seconds in (10, 60)),
+                               ):  # fmt: skip
                 assert part[group][key] == whole[group][key], key  # type: ignore[literal-required]
         web = next(one for one in documents if one["name"] == "web")
         assert "cpu-throttled" in [one["code"] for one in findings(web, after.own.namespaces)]
@@ -350,6 +355,28 @@ def test_a_finding_is_a_series_while_it_is_so(tmp_path: Path) -> None:
         assert series_of(first, "container_finding", **WEB, code="pids-near-limit", severity="warning") == [1]
         fake.cgroup("", PATH, {"pids.current": "9\n"})
         assert not series_of(parsed(text_of(scrape.page())), "container_finding", **WEB, code="pids-near-limit")
+
+
+STALLS = ("cpu", "memory", "io")
+
+
+def stalls(late: float, lately: float) -> str:
+    """Return a *.pressure file that says of which shares of the last 10 and 60 seconds all waited."""
+    line = f"avg10={late:.2f} avg60={lately:.2f} avg300=0.00 total=1000000\n"
+    return f"some {line}full {line}"
+
+
+@pytest.mark.parametrize("resource", STALLS)
+def test_a_stall_is_a_series_while_it_lasts(tmp_path: Path, resource: str) -> None:
+    """It is one from the kernel's averages alone, of the last 10 s and the last minute, at the first scrape already."""
+    fake = machine(tmp_path)
+    with fake.open() as host:
+        scrape = scraper(host)
+        for late, lately, expected in ((95, 5, []), (70, 70, [1]), (71, 69, [1]), (5, 69, [])):
+            fake.cgroup("", PATH, {f"{resource}.pressure": stalls(late, lately)})
+            series = parsed(text_of(scrape.page()))
+            told = {key for key in series if key[0] == "container_finding"}
+            assert series_of(series, "container_finding", **WEB, code=f"{resource}-stalled") == expected, told
 
 
 def test_health_is_read_at_every_scrape(tmp_path: Path) -> None:
