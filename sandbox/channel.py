@@ -81,6 +81,7 @@ class Failed(Value):
 
     text: str
     exit_code: int = 125
+    number: int = 0
 
 
 class NotExecuted(Value):
@@ -120,8 +121,9 @@ class Channel:
         """Report an exception to the other side; nobody there is no further error."""
         code = error.exit_code if isinstance(error, SandboxError) else SandboxError.exit_code
         text = describe(error).encode(errors="backslashreplace")[:4096].decode(errors="ignore")
+        number = (error.errno or 0) if isinstance(error, OSError) else 0
         try:
-            self.send(Failed(text, code))
+            self.send(Failed(text, code, number))
         except (OSError, Closed):
             return
 
@@ -192,7 +194,9 @@ class Channel:
 
 def _raise(message: Message) -> None:
     if isinstance(message, Failed):
-        raise SandboxError(message.text, message.exit_code)
+        error = SandboxError(message.text, message.exit_code)
+        error.number = message.number
+        raise error
     raise SandboxError(f"unexpected {type(message).__name__} in the set-up of a container")
 
 

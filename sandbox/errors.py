@@ -29,6 +29,7 @@ class SandboxError(Exception):
     """Base of what the sandbox raises on purpose; its text is one line for the user."""
 
     exit_code = 125
+    number = 0  # errno of the system call that failed, where the error came out of another process
 
     def __init__(self, text: str, exit_code: int | None = None) -> None:
         super().__init__(text)

@@ -14,7 +14,7 @@ from sandbox.foreground import attend
 from sandbox.liveness import open_running
 from sandbox.program import NULL, Program, Streams
 from sandbox.signals import blocked_signals
-from sandbox.state import Store
+from sandbox.state import Document, Store
 from sandbox.value import Value
 
 __all__ = ["ExecOptions", "execute"]
@@ -43,21 +43,7 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
     pid, pidfd = text["State"]["Pid"], open_running(text)
     if pidfd is None:
         raise SandboxError(f"container {name} is not running", 1)
-    config = text["Config"]
-    given = environment((*config["Env"], *options.env), host_environment, tty=options.tty)
-    out, err = (NULL, NULL) if options.detach else (1, 2)
-    its = decode(Attributes, text["Cgscope"]["Spec"].get("attributes", {}))
-    program = Program(
-        argv=options.argv,
-        env=given,
-        workdir=options.workdir or config["WorkingDir"],
-        user=options.user or config["User"],
-        rights=security.rights_of(text, store.root),
-        tty=options.tty,
-        streams=Streams(0 if options.interactive else NULL, out, err),
-        die_with_parent=not options.detach,
-        attributes=its,
-    )
+    program = _program(text, store.root, options, host_environment)
     steps = tuple(control.join(each["Version"], each["Directory"]) for each in text["Cgscope"]["Cgroups"])
     plan = joined.Joining(program, steps, pid, pidfd)
     with blocked_signals():
@@ -66,9 +52,7 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
         except channel.Closed:
             raise SandboxError(f"container {name} ended while it was entered", 1) from None
         except SandboxError as error:
-            if error.exit_code == SandboxError.exit_code:
-                error.exit_code = CommandNotExecutable.exit_code  # Docker's, where `run` has 125
-            raise
+            raise _explained(error, text) from None
         if not options.quiet:
             events.of_container(store.root, text, f"exec_start: {' '.join(options.argv)}")
         if options.detach:
@@ -77,3 +61,27 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
         if not options.quiet:
             events.of_container(store.root, text, "exec_die", exitCode=str(code))
         return code
+
+
+def _program(text: Document, root: str, options: ExecOptions, host_environment: Mapping[str, str]) -> Program:
+    config = text["Config"]
+    out, err = (NULL, NULL) if options.detach else (1, 2)
+    return Program(
+        argv=options.argv,
+        env=environment((*config["Env"], *options.env), host_environment, tty=options.tty),
+        workdir=options.workdir or config["WorkingDir"],
+        user=options.user or config["User"],
+        rights=security.rights_of(text, root),
+        tty=options.tty,
+        streams=Streams(0 if options.interactive else NULL, out, err),
+        die_with_parent=not options.detach,
+        attributes=decode(Attributes, text["Cgscope"]["Spec"].get("attributes", {})),
+    )
+
+
+def _explained(error: SandboxError, text: Document) -> SandboxError:
+    if error.exit_code == SandboxError.exit_code:
+        error.exit_code = CommandNotExecutable.exit_code  # Docker's, where `run` has 125
+    from sandbox.crowding import explained  # noqa: PLC0415  rare
+
+    return explained(error, (each["Directory"] for each in text["Cgscope"]["Cgroups"]))

@@ -32,19 +32,7 @@ def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
         "Created": timestamp(time.time()),
         "Path": spec.argv[0],
         "Args": list(spec.argv[1:]),
-        "State": {
-            "Status": "creating",
-            "Running": False,
-            "Paused": False,
-            "Restarting": False,
-            "OOMKilled": False,
-            "Dead": False,
-            "Pid": 0,
-            "ExitCode": 0,
-            "Error": "",
-            "StartedAt": NEVER,
-            "FinishedAt": NEVER,
-        },
+        "State": _state(),
         "Image": spec.image.id or spec.rootfs,
         "HostnamePath": layout.hostname_file,
         "HostsPath": layout.hosts_file,
@@ -55,42 +43,8 @@ def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
         "Driver": "overlay2",
         "Platform": "linux",
         "Mounts": _mounts(spec),
-        "Config": {
-            "Hostname": spec.hostname,
-            "User": spec.user,
-            "Tty": spec.tty,
-            "OpenStdin": spec.interactive,
-            "Env": list(spec.env),
-            **spec.image.document(spec.argv, spec.network.exposed),
-            "Image": spec.image.name or spec.rootfs,
-            "WorkingDir": spec.workdir,
-            **lifecycle.config(spec.lifecycle),
-        },
-        "HostConfig": {
-            "Binds": [each.spelled() for each in spec.volumes],
-            **network.host_config(spec.network),
-            "PidMode": spec.sharing.pid,
-            "IpcMode": spec.sharing.ipc or "private",
-            "UTSMode": spec.sharing.uts,
-            "CgroupnsMode": spec.sharing.cgroup or "private",
-            "UsernsMode": spec.sharing.user,
-            "IDMappings": None,
-            "AutoRemove": spec.remove,
-            "CapAdd": list(spec.cap_add),
-            "CapDrop": list(spec.cap_drop),
-            "Privileged": spec.privileged,
-            "Devices": _devices(spec),
-            "SecurityOpt": list(spec.security.options) or None,
-            "MaskedPaths": list(MASKED) if spec.security.system_paths else [],
-            "ReadonlyPaths": list(READ_ONLY) if spec.security.system_paths else [],
-            "ReadonlyRootfs": spec.read_only,
-            "Tmpfs": {each.target: each.data for each in spec.tmpfs},
-            "CgroupParent": spec.cgroup_parent,
-            **attributes.host_config(spec.attributes),
-            **host_config(spec.limits),
-            "Init": spec.init,
-            **lifecycle.host_config(spec.lifecycle),
-        },
+        "Config": _config(spec),
+        "HostConfig": _host_config(spec),
         "GraphDriver": {
             "Name": "overlay2",
             "Data": {
@@ -103,6 +57,64 @@ def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
         "NetworkSettings": network.unconnected(spec.network),
         # The spec is what a start makes the container of: who changes a limit changes it there.
         "Cgscope": {"Spec": encode(spec), "MadeCgroups": [], "Monitor": None},
+    }
+
+
+def _state() -> dict[str, Any]:
+    return {
+        "Status": "creating",
+        "Running": False,
+        "Paused": False,
+        "Restarting": False,
+        "OOMKilled": False,
+        "Dead": False,
+        "Pid": 0,
+        "ExitCode": 0,
+        "Error": "",
+        "StartedAt": NEVER,
+        "FinishedAt": NEVER,
+    }
+
+
+def _config(spec: Spec) -> dict[str, Any]:
+    return {
+        "Hostname": spec.hostname,
+        "User": spec.user,
+        "Tty": spec.tty,
+        "OpenStdin": spec.interactive,
+        "Env": list(spec.env),
+        **spec.image.document(spec.argv, spec.network.exposed),
+        "Image": spec.image.name or spec.rootfs,
+        "WorkingDir": spec.workdir,
+        **lifecycle.config(spec.lifecycle),
+    }
+
+
+def _host_config(spec: Spec) -> dict[str, Any]:
+    return {
+        "Binds": [each.spelled() for each in spec.volumes],
+        **network.host_config(spec.network),
+        "PidMode": spec.sharing.pid,
+        "IpcMode": spec.sharing.ipc or "private",
+        "UTSMode": spec.sharing.uts,
+        "CgroupnsMode": spec.sharing.cgroup or "private",
+        "UsernsMode": spec.sharing.user,
+        "IDMappings": None,
+        "AutoRemove": spec.remove,
+        "CapAdd": list(spec.cap_add),
+        "CapDrop": list(spec.cap_drop),
+        "Privileged": spec.privileged,
+        "Devices": _devices(spec),
+        "SecurityOpt": list(spec.security.options) or None,
+        "MaskedPaths": list(MASKED) if spec.security.system_paths else [],
+        "ReadonlyPaths": list(READ_ONLY) if spec.security.system_paths else [],
+        "ReadonlyRootfs": spec.read_only,
+        "Tmpfs": {each.target: each.data for each in spec.tmpfs},
+        "CgroupParent": spec.cgroup_parent,
+        **attributes.host_config(spec.attributes),
+        **host_config(spec.limits),
+        "Init": spec.init,
+        **lifecycle.host_config(spec.lifecycle),
     }
 
 

@@ -31,7 +31,7 @@ from sandbox.overlays import Layer, Root, overlay, skeleton
 from sandbox.program import Program, Streams
 from sandbox.sharing import AUTO, joined
 from sandbox.spec import Spec
-from sandbox.state import Document, Store
+from sandbox.state import SHORT_ID, Document, Store
 from sandbox.value import Value, replace
 
 TYPE_CHECKING = False
@@ -75,7 +75,7 @@ def prepare(spec: Spec, store: Store, host_environment: Mapping[str, str]) -> Pr
     container = os.urandom(32).hex()
     network, hostname = preparing.resolve(spec.network, spec.hostname, store)
     is_ours = spec.host_network or spec.sharing.uts == "host"
-    hostname = hostname or (os.uname().nodename if is_ours else container[:12])
+    hostname = hostname or (os.uname().nodename if is_ours else container[:SHORT_ID])
     env = environment(spec.env, host_environment, hostname=hostname, tty=spec.tty)
     return _compute(replace(spec, hostname=hostname, env=env, network=network), store, container, None)
 
@@ -177,6 +177,10 @@ def _limits(spec: Spec, places: Sequence[cgroup.Place], *, rootless: bool) -> tu
     if lost and not spec.best_effort_limits:
         why = "without root only a delegated cgroup can be" if rootless else "the controller cannot be used here"
         raise SandboxError(f"cannot limit {', '.join(lost)}: {why} (--limits-best-effort goes on without)")
+    if limits.cpuset_cpus or limits.cpuset_mems:
+        from sandbox import cpusets  # noqa: PLC0415  rare
+
+        cpusets.check(limits, places)
     if limits.pids is None and "pids" not in lost and cgroup.located("pids", places):
         limits = replace(limits, pids=DEFAULT_PIDS)
     return limits, lost

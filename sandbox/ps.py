@@ -16,13 +16,12 @@ from sandbox.document import printable
 from sandbox.errors import SandboxError
 from sandbox.filters import has_label, split_filter
 from sandbox.network.ports import column
-from sandbox.state import Document
+from sandbox.state import SHORT_ID, Document
 from sandbox.template import listing as lines_of
 from sandbox.times import ago, seconds_of
 
 __all__ = ["DEFAULT_FORMAT", "STATUSES", "choose", "fields", "listing", "status"]
 
-SHORT_ID = 12
 COMMAND_WIDTH = 20
 STATUSES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
 HEALTHS = ("starting", "healthy", "unhealthy", "none")

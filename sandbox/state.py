@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from sandbox.errors import NoSuchContainer, SandboxError
 from sandbox.quick import dumps, loads
 
-__all__ = ["Document", "Store", "default_root", "replace_document"]
+__all__ = ["SHORT_ID", "Document", "Store", "default_root", "replace_document"]
 
 TYPE_CHECKING = False  # importing it from typing would be a twentieth of a small monitor's memory
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 else:
     Document = dict
 ID_LENGTH = 64
+SHORT_ID = 12  # as much of one as is shown, and as a container is called by itself
 SPARE = ".spare"
 # What a document may grow by while its container runs: five results of health checks of 4,096 characters.
 GROWTH_BYTES = 24 << 10
@@ -164,7 +165,7 @@ class Store:
                     os.unlink(f"{self.root}/names/{name}")
                 elif wanted:
                     raise SandboxError(
-                        f"the name {name!r} is already in use by container {owner[:12]}: remove that one first"
+                        f"the name {name!r} is already in use by container {owner[:SHORT_ID]}: remove that one first"
                     ) from None
             else:
                 return name

@@ -10,10 +10,10 @@ from typing import Any
 
 from sandbox.document import printable
 from sandbox.images.listing import human_size
+from sandbox.state import SHORT_ID
 
 __all__ = ["TITLES", "rows"]
 
-SHORT_ID = 12
 NONE = "--"
 TITLES = {
     "Container": "CONTAINER",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from sandbox.errors import NoSuchContainer, SandboxError
 from sandbox.images.listing import human_size
 from sandbox.network import connection
 from sandbox.reconcile import reconcile
+from sandbox.sizes import tree_size
 from sandbox.spec import check_name
 from sandbox.state import Document, Store
 from sandbox.teardown import destroy
@@ -20,7 +20,6 @@ from sandbox.times import moment, seconds_of
 
 __all__ = ["ask", "candidates", "prune", "rename", "top"]
 
-BLOCK_BYTES = 512
 DIGITS = 4  # of the space that prune tells
 
 
@@ -67,23 +66,11 @@ def prune(store: Store, doomed: Sequence[Document]) -> str:
             continue
         if now["State"]["Running"] or now["Cgscope"]["Monitor"] is not None:  # started meanwhile
             continue
-        size += _size(text["GraphDriver"]["Data"]["UpperDir"])
+        size += tree_size(text["GraphDriver"]["Data"]["UpperDir"])
         destroy(store, now)
         removed.append(text["Id"])
     head = "Deleted Containers:\n" + "\n".join(removed) + "\n\n" if removed else ""
     return f"{head}Total reclaimed space: {human_size(size, DIGITS)}"
-
-
-def _size(directory: str) -> int:
-    """Return the bytes on disk below a directory."""
-    total = 0
-    for parent, names, files in os.walk(directory):
-        for name in (*names, *files):
-            try:
-                total += os.lstat(f"{parent}/{name}").st_blocks * BLOCK_BYTES
-            except OSError:
-                continue
-    return total
 
 
 def top(store: Store, name: str, options: Sequence[str]) -> str:

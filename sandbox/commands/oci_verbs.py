@@ -198,7 +198,8 @@ def _list(words: list[str], records: Records) -> int:
     arguments = parser.parse_args(words)
     found = [{**record.spoken(), "created": record.created(), "owner": record.owner()} for record in records.all()]
     if arguments.quiet:
-        sys.stdout.write("".join(f"{each['id']}\n" for each in found))
+        for each in found:
+            say_line(each["id"])
     elif arguments.format == "json":
         say_line(json.dumps(found))
     else:

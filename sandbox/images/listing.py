@@ -14,11 +14,11 @@ from sandbox.errors import SandboxError
 from sandbox.filters import has_label, split_filter
 from sandbox.images.reference import split
 from sandbox.images.store import Image
+from sandbox.state import SHORT_ID
 from sandbox.times import ago
 
 __all__ = ["DEFAULT_FORMAT", "TITLES", "choose", "history_table", "human_size", "image_document", "image_rows"]
 
-SHORT_ID = 12
 WIDTH = 45
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 NONE = "<none>"

@@ -14,13 +14,12 @@ from sandbox.lifecycle import Pairs
 from sandbox.network.addresses import Subnet, local_subnet, parse_subnet
 from sandbox.network.registry import Networks, Record
 from sandbox.network.settings import BUILT_IN, DEFAULT, check_network_name
-from sandbox.state import Store
+from sandbox.state import SHORT_ID, Store
 from sandbox.template import listing as template_listing
 from sandbox.value import replace
 
 __all__ = ["create", "inspect", "listing", "parse_options", "prune", "remove"]
 
-SHORT_ID = 12
 USUAL_FORMAT = "table {{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}"
 TITLES = {
     "ID": "NETWORK ID",

@@ -14,11 +14,11 @@ from sandbox.network.addresses import free_address, mac_of
 from sandbox.network.plan import Links
 from sandbox.network.registry import Lease, Member, Networks, Record
 from sandbox.network.settings import DEFAULT, Endpoint
+from sandbox.state import SHORT_ID
 from sandbox.value import Value, replace
 
 __all__ = ["Guest", "join", "known_to", "leave", "members_of", "place", "rename", "tell"]
 
-SHORT_ID = 12
 
 
 class Guest(Value):

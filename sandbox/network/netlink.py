@@ -21,17 +21,21 @@ Attributes = Iterable[tuple[str, Any]]
 NLM_F_REQUEST, NLM_F_ACK = 0x1, 0x4
 NLM_F_EXCL, NLM_F_CREATE, NLM_F_REPLACE = 0x200, 0x400, 0x100
 NEW = NLM_F_CREATE | NLM_F_EXCL
-NLMSG_ERROR = 2
+NLM_F_DUMP = 0x300
+NLMSG_ERROR, NLMSG_DONE = 2, 3
 RTM_NEWLINK, RTM_DELLINK = 16, 17
-RTM_NEWADDR = 20
+RTM_NEWADDR, RTM_GETADDR = 20, 22
 RTM_NEWROUTE = 24
 RTM_NEWQDISC, RTM_NEWTFILTER = 36, 44
 NLMSGHDR = "=IHHII"
 IFINFOMSG = "=BxHiII"
 ATTRIBUTE = "=HHI"  # length, type, a number
-IFLA_GROUP = 27
+IFADDRMSG = "=BBBBI"
+ATTRIBUTE_HEAD = "=HH"
+IFLA_IFNAME, IFLA_GROUP, IFLA_NET_NS_FD = 3, 27, 28
+IFA_ADDRESS, IFA_LOCAL = 1, 2
 IFF_UP = 0x1
-IFA_F_NODAD = 0x02
+IFA_F_NODAD, IFA_F_PERMANENT = 0x02, 0x80
 ANSWER_BYTES = 65536
 TC_H_ROOT, TC_H_INGRESS = 0xFFFFFFFF, 0xFFFFFFF1
 INGRESS_HANDLE = 0xFFFF0000
@@ -87,6 +91,13 @@ class Netlink:
         """Change an interface, and bring it up."""
         self._link(what, index, attributes, 0, up=up)
 
+    def move_link(self, what: str, index: int, name: str, namespace: int) -> None:
+        """Give an interface to the network namespace of a descriptor, under a name that is free there; it is down."""
+        text = os.fsencode(name) + b"\0"
+        body = struct.pack(IFINFOMSG, 0, 0, index, 0, 0) + struct.pack(ATTRIBUTE, 8, IFLA_NET_NS_FD, namespace)
+        body += struct.pack(ATTRIBUTE_HEAD, struct.calcsize(ATTRIBUTE_HEAD) + len(text), IFLA_IFNAME) + text
+        self._request(what, RTM_NEWLINK, 0, body)
+
     def delete_link(self, name: str) -> None:
         """Delete an interface; one that does not exist is none (RTM_DELLINK)."""
         if index := link_index(name):
@@ -116,6 +127,26 @@ class Netlink:
         message.update(family=family, prefixlen=prefix, flags=flags, scope=0, index=index)
         message["attrs"] = [("IFA_LOCAL", address), ("IFA_ADDRESS", address)]
         self._send(what, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, message)
+
+    def lasting_addresses(self, index: int) -> list[tuple[str, int]]:
+        """Return an interface's addresses that are known everywhere and do not expire, each with its prefix."""
+        self._number += 1
+        header = struct.pack(NLMSGHDR, 16 + 8, RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, self._number, 0)
+        self._socket.sendto(header + struct.pack(IFADDRMSG, 0, 0, 0, 0, 0), (0, 0))
+        found: list[tuple[str, int]] = []
+        while True:
+            answer, at = self._socket.recv(ANSWER_BYTES), 0
+            while at < len(answer):
+                length, kind = struct.unpack_from("=IH", answer, at)
+                if kind == NLMSG_DONE:
+                    return found
+                if kind == NLMSG_ERROR:
+                    (code,) = struct.unpack_from("=i", answer, at + 16)
+                    raise OSError(-code, f"addresses of an interface: {os.strerror(-code)}")
+                family, prefix, flags, scope, of = struct.unpack_from(IFADDRMSG, answer, at + 16)
+                if of == index and flags & IFA_F_PERMANENT and not scope:
+                    found.append((_address(family, answer[at + 24 : at + length]), prefix))
+                at += length + 3 & ~3
 
     def add_default_route(self, what: str, gateway: str) -> None:
         """Send what is for nobody here to `gateway`, in place of where it went before."""
@@ -183,3 +214,13 @@ class Netlink:
         (code,) = struct.unpack_from("=i", answer, struct.calcsize(NLMSGHDR))
         if code:
             raise OSError(-code, f"{what}: {os.strerror(-code)}")
+
+
+def _address(family: int, attributes: bytes) -> str:
+    """Return the own address among the attributes of a RTM_NEWADDR."""
+    found, at = {}, 0
+    while at < len(attributes):
+        length, kind = struct.unpack_from(ATTRIBUTE_HEAD, attributes, at)
+        found[kind] = attributes[at + 4 : at + length]
+        at += length + 3 & ~3
+    return socket.inet_ntop(family, found.get(IFA_LOCAL, found[IFA_ADDRESS]))

@@ -6,7 +6,7 @@ from sandbox import syscalls
 from sandbox.errors import NoSuchContainer, SandboxError
 from sandbox.liveness import open_running
 from sandbox.sharing import Joined
-from sandbox.state import Document, Store
+from sandbox.state import SHORT_ID, Document, Store
 
 __all__ = ["find_owner", "open_shared"]
 
@@ -26,5 +26,5 @@ def open_shared(store: Store, container: str, *, rootless: bool) -> Joined:
     text = find_owner(store, container)
     pidfd = open_running(text) if text["State"]["Running"] else None
     if pidfd is None:
-        raise SandboxError(f"cannot join network of a non running container: {container[:12]}")
+        raise SandboxError(f"cannot join network of a non running container: {container[:SHORT_ID]}")
     return Joined(pidfd, syscalls.CLONE_NEWNET | (syscalls.CLONE_NEWUSER if rootless else 0))

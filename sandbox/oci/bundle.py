@@ -30,7 +30,7 @@ CLOCKS = ("monotonic", "boottime")
 DEVICE_KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 LONGEST_SECONDS = 10**6  # poll(2) takes no more than twice as much
 LARGEST_NUMBER = 2**20 - 1  # MINORBITS of the kernel, which the majors do not reach
-UNSUPPORTED = ("intelRdt", "mountLabel", "netDevices")
+UNSUPPORTED = ("intelRdt", "mountLabel")
 
 
 class Namespace(Value):
@@ -101,6 +101,7 @@ class Bundle(Value):
     annotations: Mapping[str, str]
     domain: int | None
     memory: tuple[int, int] | None
+    net_devices: Mapping[str, str]
 
     def has(self, kind: str) -> bool:
         """Tell whether it has a namespace of its own, new or joined."""
@@ -146,6 +147,7 @@ def parse(document: object, directory: str) -> Bundle:
         annotations=dict(top.pairs("annotations")),
         domain=domain,
         memory=memory,
+        net_devices=_net_devices(linux),
     )
 
 
@@ -166,6 +168,17 @@ def _seccomp(linux: Reader) -> str:
     given = linux.object("seccomp").value
     profile = {key: value for key, value in given.items() if not key.startswith("listener")}
     return json.dumps(profile) if profile else ""
+
+
+def _net_devices(linux: Reader) -> Mapping[str, str]:
+    """Return which interfaces it is given, and their names inside."""
+    if not linux.value.get("netDevices"):
+        return {}
+    from sandbox.oci.network_devices import parse as parse_devices  # noqa: PLC0415  rare
+
+    if not any(one.kind == "network" for one in _namespaces(linux)):
+        raise SandboxError("config.json: linux.netDevices need a network namespace", 1)
+    return parse_devices(linux)
 
 
 def _device(entry: Reader) -> Device:

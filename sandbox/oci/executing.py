@@ -9,11 +9,12 @@ from typing import NamedTuple, NoReturn
 
 from sandbox import cgroup, control, joined
 from sandbox.channel import Channel
-from sandbox.conversation import launch
+from sandbox.conversation import Running, launch
+from sandbox.crowding import explained
 from sandbox.errors import SandboxError
 from sandbox.oci import handing, plan, scheduling
 from sandbox.oci.handing import Ends
-from sandbox.oci.process import parse_process
+from sandbox.oci.process import Process, parse_process
 from sandbox.oci.records import Record, Records
 from sandbox.oci.runtime import alive, bundle_of
 from sandbox.oci.supervisor import supervision
@@ -50,13 +51,20 @@ def execute(records: Records, ident: str, document: object, ends: Ends, how: How
         joined.joiner(wanted, end, parent)
 
     with blocked_signals():
-        running = launch(joiner, tty=process.terminal, supervise=supervision(bundle, program, record.spoken))
         try:
-            handing.hand_out(running, process, ends, ident)
-        except BaseException:
-            signal.pidfd_send_signal(running.pidfd, signal.SIGKILL)
-            raise
-        return 0 if how.detach else handing.stay(running, ends)
+            running = launch(joiner, tty=process.terminal, supervise=supervision(bundle, program, record.spoken))
+        except SandboxError as error:
+            raise explained(error, (os.path.dirname(step.path) for step in wanted.cgroup_steps)) from None
+        return _attend(running, process, ends, ident, how)
+
+
+def _attend(running: Running, process: Process, ends: Ends, ident: str, how: How) -> int:
+    try:
+        handing.hand_out(running, process, ends, ident)
+    except BaseException:
+        signal.pidfd_send_signal(running.pidfd, signal.SIGKILL)
+        raise
+    return 0 if how.detach else handing.stay(running, ends)
 
 
 def _joins(record: Record, asked: Sequence[str]) -> Iterator[control.Step]:

@@ -33,7 +33,7 @@ def features() -> dict[str, Any]:
             },
             "memoryPolicy": {"modes": list(MODES), "flags": list(MODE_FLAGS)},
             "mountExtensions": {"idmap": {"enabled": True}},
-            "netDevices": {"enabled": False},
+            "netDevices": {"enabled": True},
             "apparmor": {"enabled": False},
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},

@@ -125,6 +125,10 @@ def _places(bundle: bundles.Bundle, ident: str) -> tuple[cgroup.Place, ...]:
 
 def _born(record: Record, bundle: bundles.Bundle, pid: int) -> None:
     record.born(pid)
+    if bundle.net_devices:
+        from sandbox.oci import network_devices  # noqa: PLC0415  rare
+
+        network_devices.move(bundle.net_devices, f"/proc/{pid}/ns/net")
     for name in ("prestart", "createRuntime"):
         hooks.run(name, bundle.hooks[name], {**record.spoken(), "status": "creating"})
 

@@ -81,17 +81,20 @@ def parse_affinity(process: Reader) -> Affinity:
     return Affinity(*(frozenset(_numbers(given, key, MOST_CPUS)) for key in ("initial", "final")))
 
 
-def _numbers(given: Reader, key: str, most: int) -> list[int]:
+def _numbers(given: Reader, key: str, most: int) -> tuple[int, ...]:
     """Return the numbers of a list such as 0-3,7 (cpuset(7))."""
-    found: list[int] = []
     text = given.text(key)
-    for part in filter(None, text.split(",")):
-        first, dash, last = (word.strip() for word in part.partition("-"))
-        ends = (first, last if dash else first)
-        plain = (end.isascii() and end.isdecimal() and len(end) <= len(str(most)) for end in ends)
-        if not all(plain) or max(map(int, ends)) >= most:
-            raise given.wrong(key, f"{text!r} is not a list such as 0-3,7 of numbers below {most}")
-        found += range(int(ends[0]), int(ends[1]) + 1)
+    if not text:
+        return ()
+    from inspector.errors import ParseError  # noqa: PLC0415  rare
+    from inspector.kernel.system import parse_cpu_list  # noqa: PLC0415
+
+    try:
+        found = parse_cpu_list(text.replace(" ", ""))
+    except ParseError:
+        found = (most,)
+    if found[-1:] >= (most,):
+        raise given.wrong(key, f"{text!r} is not a list such as 0-3,7 of numbers below {most}")
     return found
 
 

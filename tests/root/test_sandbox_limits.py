@@ -47,15 +47,30 @@ def test_limits_of_a_new_container(sandbox: Sandbox) -> None:
     assert value(sandbox.pid("free"), "cpu", "cpu.cfs_quota_us", "cpu.max").split()[0] in ("-1", "max")
 
 
+def test_no_room_for_one_more(sandbox: Sandbox) -> None:
+    """`exec` names the limit and the cgroup that lets no more processes in."""
+    sandbox.start("full", "--pids-limit", "1", "sleep", "1000")
+    done = sandbox("exec", "full", "true", check=False)
+    group = cgroups.path_of(sandbox.pid("full"), "pids")
+    assert done.returncode == 126
+    assert done.stderr == f"sandbox: no more processes: the limit of 1 is reached in the cgroup {group} (pids.max)\n"
+
+
 def test_what_is_inside_sees_its_cpus(sandbox: Sandbox) -> None:
     """B085, T3: the CPUs of the cpuset are those that the program may run on; one that does not exist is refused."""
     program = ("grep", "Cpus_allowed_list", "/proc/self/status")
     done = sandbox("run", "--rm", "--rootfs", "/", "--cpuset-cpus", "0", *program)
     assert done.stdout.split() == ["Cpus_allowed_list:", "0"]
-    refused = sandbox("run", "--rm", "--rootfs", "/", "--cpuset-cpus", "4000", "true", check=False)
-    assert refused.returncode == 125
-    assert "cpuset.cpus" in refused.stderr
-    assert len(refused.stderr.splitlines()) == 1
+    for verb, kind, value, said in (
+        ("run", "cpus", "4000", "Requested CPUs are not available - requested 4000, available: 0"),
+        ("create", "cpus", "4000", "Requested CPUs are not available - requested 4000, available: 0"),
+        ("create", "mems", "4000", "Requested memory nodes are not available - requested 4000, available: 0"),
+        ("create", "cpus", "5-3", "Invalid value 5-3 for cpuset cpus"),
+    ):
+        refused = sandbox(verb, "--rootfs", "/", f"--cpuset-{kind}", value, "true", check=False)
+        assert refused.returncode == (125 if verb == "run" else 1)
+        assert said in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
     assert sandbox("ps", "-aq").stdout == ""
 
 

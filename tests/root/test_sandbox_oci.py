@@ -111,6 +111,22 @@ def test_what_is_inside(runtime: Runtime) -> None:
     assert sandboxing.wait_for(lambda: json.loads(runtime("ps", "-f", "json", "told").stdout) == [pid], PATIENCE)
 
 
+def test_no_room_for_one_more(runtime: Runtime) -> None:
+    """`exec` names the limit and the cgroup that lets no more processes in; `list` that cannot be written is 1."""
+    runtime.set("linux", "resources", "pids", value={"limit": 1})
+    create(runtime, "full")
+    runtime("start", "full")
+    done = runtime("exec", "full", "true", check=False)
+    group = cgroups.path_of(runtime.state("full")["pid"], "pids")
+    assert done.returncode == 1
+    assert done.stderr == f"sandbox: no more processes: the limit of 1 is reached in the cgroup {group} (pids.max)\n"
+    for options in (["-q"], []):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            command = [*SANDBOX, "oci", "--root", str(runtime.directory / "root"), "list", *options]
+            ended = subprocess.run(command, stdout=full, stderr=subprocess.DEVNULL, cwd=REPOSITORY, check=False)
+        assert ended.returncode == 1, options
+
+
 def limits_of(pid: int) -> list[str]:
     """Return the memory, CPU quota and processes that the kernel keeps a process's cgroups to."""
     one = {controller: cgroups.hierarchy(controller)[1] == 1 for controller in ("memory", "cpu")}
