@@ -35,7 +35,7 @@ def snapshot(interval: float = 1.0, *, groups: bool = False, processes: bool = F
         raise ValueError(f"interval: seconds from 0 on, not {interval!r}")
     with Host() as host:
         observer = Observer(host, groups=groups, processes=processes)
-        before = observer.tick() if interval else None
+        before = observer.begin(once=True) if interval else None
         time.sleep(interval)
         return document(before, observer.tick())
 

@@ -18,7 +18,7 @@ from inspector.runtimes import Match, by_command, by_directory, by_layer, pod_ui
 __all__ = ["Naming", "name_of"]
 
 SHORT_ID = 12
-LONG_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
+LONG_ID = 64  # digits
 DOCKERS_NAMESPACE = "moby"  # moby: daemon/config, DefaultContainersNamespace, in which dockerd uses containerd
 HEX_ID = r"[0-9a-f]{12}(?:[0-9a-f]{52})?"
 MACHINE = r"(?:-M ?|--machine[= ])(\S+)"
@@ -65,7 +65,7 @@ def _by_pattern(matched: Match, evidence: tuple[str, ...], told: Told | None) ->
 
     `told` is what the container was told, where it is the one that we are in.
     """
-    unique = LONG_ID.fullmatch(matched.id) is not None
+    unique = _is_long_id(matched.id)
     if told is not None and told.runtime == matched.runtime:
         evidence = (*evidence, f"{told.runtime} by {told.source}")
     else:
@@ -80,6 +80,10 @@ def _by_pattern(matched: Match, evidence: tuple[str, ...], told: Told | None) ->
         runtime_id=matched.id,
         pod=pod_uid(matched.path),
     )
+
+
+def _is_long_id(text: str) -> bool:
+    return len(text) == LONG_ID and not text.strip("0123456789abcdef")
 
 
 def _service(leader: Leader, evidence: tuple[str, ...]) -> Naming | None:
@@ -141,7 +145,7 @@ def _anonymous(identifier: str, leader: Leader, evidence: tuple[str, ...]) -> Na
     image = (leader.root.root if leader.root else "") or "/"
     return Naming(
         kind="container",
-        id=told if told is not None and LONG_ID.fullmatch(told) else identifier,
+        id=told if told is not None and _is_long_id(told) else identifier,
         name=(told[:SHORT_ID] if kept else told) if told else f"{process.comm}-{process.pid}",
         runtime=runtime,
         image=image,

@@ -16,7 +16,7 @@ from inspector.kernel.host import Host
 from inspector.kernel.network import Interface, parse_net_dev
 from inspector.kernel.process import PAGE_SIZE, Stat, read_cmdline, read_stat_kept, read_status
 from inspector.model import Key, Process, ProcessDetail, Tally
-from inspector.plan import Plan
+from inspector.plan import COUNTERS, SETTINGS, Plan
 from inspector.sheet import Sheet
 from inspector.turns import Turns
 
@@ -54,7 +54,11 @@ UNSHOWN = frozenset(
 
 
 class Meter:
-    """Reads the figures of one tick from `files`, by version; those that `omit` names are left out. Not thread safe."""
+    """Reads the figures of one tick from `files`, by version; those that `omit` names are left out. Not thread safe.
+
+    `lasting` is set to False for two looks alone, of which only the counters are read at both: nothing else is kept
+    open then, as that costs more than to open, read and close.
+    """
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class Meter:
         files: Mapping[int, Mapping[str, tuple[ControlFile, ...]]] = FILES,
     ) -> None:
         self.host = host
+        self.lasting = True
         self._omit = omit
         self._files_of = files
         self._account = absence.account
@@ -122,7 +127,7 @@ class Meter:
         for key in wanted:
             keys.setdefault(key[1], []).append(key)
         plans = {path: self._plan(frozenset((key[0], wanted[key]) for key in those)) for path, those in keys.items()}
-        files = sum(len(plan.files) for plan in plans.values())
+        files = sum(len(plan.files) if self.lasting else len(plan.counters) for plan in plans.values())
         # Once thrifty, it stays so until there is room to spare: to change it, every file is opened anew.
         if self._thrifty == self.host.can_keep(files * SPARE if self._thrifty else files):
             self._thrifty = not self._thrifty
@@ -151,8 +156,11 @@ class Meter:
                 for file in self._files_of[self._located[resource][0].version].get(resource, ())
                 if file.name in BRIEF or (full and file.name not in self._omit)
             )
-            known = self._plans[resources] = Plan(uses, thrifty=self._thrifty)
+            known = self._plans[resources] = Plan(uses, unkept=self._is_unkept)
         return known
+
+    def _is_unkept(self, name: str) -> bool:
+        return name not in COUNTERS if not self.lasting else self._thrifty and name in SETTINGS
 
     def tally(self, pids: Iterable[int], processes: Mapping[int, Process], *, memory: bool) -> Tally:
         """Sum what processes used that have no cgroup of their own."""

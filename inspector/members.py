@@ -19,13 +19,12 @@ INITS = frozenset(
 )
 SUPERVISORS = frozenset(("supervisord", "s6-svscan", "runsvdir"))
 # What a supervisor runs for itself.
-HELPERS = re.compile(r"s6-.*|s6rc-.*|runsv|svlogd|supervise")
+HELPERS = ("runsv", "svlogd", "supervise")
 NAMING = frozenset(("s6-supervise", "runsv", "supervise"))  # each stands for one program, and is told its name
 FILLERS = frozenset(("sleep", "tail", "cat", "inotifywait", "pause"))
 # Busybox runs its programs as itself: "busybox" or, as a shell does, "exe".
 MULTICALL = frozenset(("busybox", "exe"))
 WRAPPERS = SHELLS | INITS | SUPERVISORS | FILLERS | MULTICALL
-PYTHON = re.compile(r"python[0-9.]*")
 TEXT = 80  # of a command line, in a finding
 
 
@@ -56,7 +55,8 @@ class Member(NamedTuple):
         first = base(self.argv[0]) if self.argv else ""
         if self.comm in MULTICALL:
             return base(self.argv[1]) if first in MULTICALL and len(self.argv) > 1 else first or self.comm
-        if PYTHON.fullmatch(first) and len(self.argv) > 1 and base(self.argv[1]) in SUPERVISORS:
+        python = first.startswith("python") and not first[len("python") :].strip("0123456789.")
+        if python and len(self.argv) > 1 and base(self.argv[1]) in SUPERVISORS:
             return base(self.argv[1])
         return first if first in SHELLS else self.comm
 
@@ -138,7 +138,7 @@ def below_of(now: Structure, top: Member) -> list[Member]:
 
 def helps(one: Member) -> bool:
     """Tell whether a process is a supervisor's own, and no program that it was told to run."""
-    return HELPERS.fullmatch(one.comm) is not None or one.program in SUPERVISORS
+    return one.comm in HELPERS or one.comm.startswith(("s6-", "s6rc-")) or one.program in SUPERVISORS
 
 
 def command(one: Member) -> str:

@@ -8,13 +8,16 @@ refresh: a container can be renamed.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from inspector.absence import Absence
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import overlay_layers
 from inspector.model import Container
-from inspector.stores import Clues, Facts, Source, sources
+
+if TYPE_CHECKING:  # and else in what needs it: on a machine without runtimes nothing does
+    from inspector.stores import Clues, Facts, Source
 
 __all__ = ["Metadata", "clues_of"]
 
@@ -48,6 +51,8 @@ class Metadata:
         """Return the container with its runtime's name, image and labels, where it left them in files."""
         if container.runtime is None or container.kind != "container":
             return container
+        from inspector.stores import Facts  # noqa: PLC0415
+
         facts = self._known.get(container.id)
         if facts is None:
             facts = self._known[container.id] = self._find(container, container.runtime)
@@ -73,6 +78,8 @@ class Metadata:
         return found
 
     def _find(self, container: Container, runtime: str) -> Facts:
+        from inspector.stores import Facts, sources  # noqa: PLC0415
+
         found = Facts()
         for source in sources(runtime, clues_of(container)):
             facts = self._facts(source, _runtime_id(container))
@@ -108,6 +115,8 @@ def _runtime_id(container: Container) -> str:
 
 def clues_of(container: Container) -> Clues:
     """Return what is known of a container that may lead to its runtime's files."""
+    from inspector.stores import Clues  # noqa: PLC0415
+
     leader = container.leader
     overlay = overlay_layers(leader.root) if leader and leader.root else None
     return Clues(

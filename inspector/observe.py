@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from inspector.absence import Absence
 from inspector.anatomy import Anatomy
 from inspector.collect import Collector
 from inspector.correlate import Candidate, Verdicts, candidates, containers
 from inspector.garbage import uncollected
-from inspector.hollow import Memory, hollow, remember
 from inspector.kernel.cgroups import Hierarchy, ancestors
 from inspector.kernel.controllers import Reading
 from inspector.kernel.host import Host
@@ -23,6 +23,9 @@ from inspector.kernel.system import System
 from inspector.measure import UNSHOWN, Meter
 from inspector.metadata import Metadata
 from inspector.model import Census, Container, Identity, Key, Leader, Observation, Own, Process, ProcessDetail, Tally
+
+if TYPE_CHECKING:
+    from inspector.hollow import Memory
 
 __all__ = ["Observation", "Observer"]
 
@@ -105,8 +108,12 @@ class Observer:
         with uncollected():
             return self._observe()
 
-    def begin(self) -> Observation:
-        """Observe the machine for the sake of the rates at the next tick: of the figures, what is counted alone."""
+    def begin(self, *, once: bool = False) -> Observation:
+        """Observe the machine for the sake of the rates at the next tick: of the figures, what is counted alone.
+
+        `once`: that tick will be the last one.
+        """
+        self._meter.lasting = not once
         with uncollected():
             return self._observe(counters=True)
 
@@ -236,6 +243,8 @@ class Observer:
             structure = self._anatomy.of(one, processes, system.cpus, remembered=remembered)
             if structure is None:
                 continue
+            from inspector.hollow import hollow, remember  # noqa: PLC0415  in most containers the application is first
+
             evidence = hollow(structure, earlier)
             if evidence is not None:
                 found[one.id] = evidence.text

@@ -9,7 +9,7 @@ from inspector.kernel.cgroups import Hierarchy
 from inspector.kernel.controllers import ControlFile, Values
 from inspector.kernel.named import NamedTuple
 
-__all__ = ["Parse", "Plan"]
+__all__ = ["COUNTERS", "SETTINGS", "Parse", "Plan"]
 
 Parse = Callable[[bytes], Values]
 # What changes only when somebody writes it. On a machine with more cgroups than we may keep files open of, these are
@@ -103,9 +103,14 @@ class Planned(NamedTuple):
 
 
 class Plan:
-    """Which files are read of a cgroup, for which resources: made once for all cgroups that are read alike."""
+    """Which files are read of a cgroup, for which resources: made once for all cgroups that are read alike.
 
-    def __init__(self, uses: Iterable[tuple[str, Hierarchy, ControlFile]], *, thrifty: bool = False) -> None:
+    `unkept` tells by a file's name whether it is not kept open.
+    """
+
+    def __init__(
+        self, uses: Iterable[tuple[str, Hierarchy, ControlFile]], *, unkept: Callable[[str], bool] = lambda _: False
+    ) -> None:
         trees: dict[Hierarchy, int] = {}
         planned: dict[tuple[int, str], list[Use]] = {}
         self.tree_of: dict[str, int] = {}  # by resource
@@ -118,7 +123,7 @@ class Plan:
         self.size = sum(map(len, self.slots.values()))
         self.files = tuple(Planned(*place, tuple(uses)) for place, uses in planned.items())
         # By their places in `files`: those that are read at every tick, counters and others, and those that are not.
-        self.seldom = tuple(place for place, file in enumerate(self.files) if thrifty and file.name in SETTINGS)
+        self.seldom = tuple(place for place, file in enumerate(self.files) if unkept(file.name))
         self.counters = tuple(place for place, file in enumerate(self.files) if file.name in COUNTERS)
         self.others = tuple(p for p in range(len(self.files)) if p not in self.seldom and p not in self.counters)
         self._shared: dict[tuple[int, ...], tuple[int, ...]] = {}

@@ -74,11 +74,7 @@ class Sheet:
         if counters:
             return
         if plan.seldom:
-            paths = plan.paths(self._path, plan.seldom)
-            settings, unread = self._read_each(paths.values())
-            self._fail(unread)
-            self._settings = [*settings.values()]
-            self._opened = plan.share([*self._opened, *(place for place in paths if paths[place] in settings)])
+            self._read_settings(plan.seldom)
         self._is_whole = True
 
     def read(
@@ -138,11 +134,11 @@ class Sheet:
         if any(self._host.access(path) for place, path in paths.items() if place not in self._opened):
             self.close()
         elif self._settings:
-            settings, failed = self._read_each(paths[place] for place in self._opened[-len(self._settings) :])
-            if failed:
+            count = len(self._settings)
+            places, self._opened = self._opened[-count:], self._opened[:-count]
+            self._read_settings(places)
+            if len(self._settings) < count:
                 self.close()
-            else:
-                self._settings = [*settings.values()]
 
     def _add(self, places: tuple[int, ...]) -> None:
         plan = self._plan
@@ -154,6 +150,20 @@ class Sheet:
         self._opened = plan.share(self._opened + places)
         self._values = self._values or [NOTHING] * plan.size
         self._identify(self._bundle)
+
+    def _read_settings(self, places: tuple[int, ...]) -> None:
+        """Read the files that are not kept open."""
+        host, plan = self._host, self._plan
+        texts: list[bytes | OSError] = []
+        for directory, names in plan.files_of(self._path, places):
+            texts += host.read_names(directory, names)
+        read = [text for text in texts if isinstance(text, bytes)]
+        if len(read) < len(places):
+            found = dict(zip(plan.paths(self._path, places).items(), texts, strict=True))
+            self._fail({path: error for (_, path), error in found.items() if isinstance(error, OSError)})
+            places = tuple(place for (place, _), text in found.items() if isinstance(text, bytes))
+        self._settings = read
+        self._opened = plan.share(self._opened + places)
 
     def _fail(self, failed: dict[str, OSError]) -> None:
         if failed:
@@ -204,7 +214,8 @@ class Sheet:
             kept = self._opened[: len(self._opened) - len(self._settings)]
             settings = self._opened[len(kept) :]
         paths = self._plan.paths(self._path, kept)
-        _, refused = self._read_each(paths.values())
+        refused = {path: e for path, e in zip(paths.values(), self._host.read_each(paths.values()), strict=True)
+                   if isinstance(e, OSError)}  # fmt: skip
         if self._bundle:
             self._bundle.close()
         self._bundle, self._opened = None, ()
@@ -213,16 +224,6 @@ class Sheet:
         self._add(tuple(place for place, path in paths.items() if path not in refused))
         self._opened = self._plan.share([*self._opened, *settings])
         return self._read(counters)
-
-    def _read_each(self, paths: Iterable[str]) -> tuple[dict[str, bytes], dict[str, OSError]]:
-        """Return what each of some files says, and why those cannot be read that cannot."""
-        found, failed = {}, {}
-        for path in paths:
-            try:
-                found[path] = self._host.read(path)
-            except OSError as error:
-                failed[path] = error
-        return found, failed
 
     def _parse(self, texts: list[bytes]) -> None:
         """Parse what changed."""

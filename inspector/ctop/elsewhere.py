@@ -156,5 +156,6 @@ def _source(asked: Options) -> Any:  # noqa: ANN401  a Source that is a context 
     # JSON has what was asked for alone.
     alone = asked.output in ("json", "jsonl") and not asked.selection.every and where.record is None and not where.pids
     return KernelSource(
-        groups=not alone, processes=asked.processes, socket=asked.socket, pids=where.pids, uid=where.uid
-    )
+        groups=not alone, processes=asked.processes, socket=asked.socket, pids=where.pids, uid=where.uid,
+        once=asked.lines == 1,
+    )  # fmt: skip

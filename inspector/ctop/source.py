@@ -96,7 +96,7 @@ class Stored(Source, Protocol):
 class KernelSource:
     """Samples this machine; with `processes` those of every container, else those of the one in focus.
 
-    Without `groups`, services and plain control groups are left out.
+    Without `groups`, services and plain control groups are left out. `once`: for begin() and one document.
 
     `socket` is a runtime's, to be asked for names that no file tells; "" for the usual ones, None for none. With
     `pids` only the containers of these processes are told of, with `uid` those whose first process is that user's.
@@ -110,6 +110,7 @@ class KernelSource:
         socket: str | None = None,
         pids: Collection[int] = (),
         uid: int | None = None,
+        once: bool = False,
     ) -> None:
         from inspector.kernel.host import Host  # noqa: PLC0415  `ctop --help` reads no kernel file
         from inspector.observe import Observer  # noqa: PLC0415
@@ -124,6 +125,7 @@ class KernelSource:
         self._is_reading = False
         self._names: Names | None = None
         self._pids, self._uid = pids, uid
+        self._once = once
         if socket is not None:
             from inspector.daemons import Names  # noqa: PLC0415  only who asks for it
 
@@ -150,7 +152,7 @@ class KernelSource:
     def begin(self) -> None:
         """Take the first sample: what is counted alone."""
         with self._reading():
-            self._before = self._observer.begin()
+            self._before = self._observer.begin(once=self._once)
 
     def __call__(self) -> Document:
         """Take one sample and return the document of the time since the one before."""

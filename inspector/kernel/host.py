@@ -168,6 +168,29 @@ class Host:
         finally:
             close_all(opened)
 
+    def read_names(self, directory: str, names: Iterable[str]) -> list[bytes | OSError]:
+        """Return what each of some control files of one directory says, or why there is nothing: cheaper yet.
+
+        For files of a single record, as those of a Bundle: a read that leaves room is whole.
+        """
+        place = self.path(f"{directory}/")
+        top, anchor = self._anchor(place)
+        below = place[len(top) :]
+        open_file, read_file, close_file = os.open, os.read, os.close
+        found: list[bytes | OSError] = []
+        for name in names:
+            try:
+                descriptor = open_file(below + name, OPEN, dir_fd=anchor)
+                try:
+                    data = read_file(descriptor, CHUNK)
+                    found.append(data if len(data) < CHUNK else data + drain(descriptor))
+                finally:
+                    close_file(descriptor)
+            except OSError as error:
+                error.filename = error.filename and place + name  # read(2) has none
+                found.append(error)
+        return found
+
     def read_long_lines(self, path: str) -> bytes:
         """Return the whole content of a file where a read may end early: before a line that did not fit."""
         fd = self._open(path)

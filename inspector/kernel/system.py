@@ -7,7 +7,6 @@ does not say it. It is told where the machine's /proc is, so another root works 
 from __future__ import annotations
 
 import math
-import re
 import warnings
 
 from inspector.errors import ParseError
@@ -30,7 +29,7 @@ __all__ = [
 MOST_CPUS = 65536
 BUSY = (0, 1, 2, 5, 6)  # user nice system, not idle iowait, irq softirq; "guest" is part of "user"
 LOADS = 3
-CPU_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
+MOST_DIGITS = 9
 
 
 class CpuTotals(NamedTuple):
@@ -62,8 +61,11 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
     """Parse a list of CPUs as cpuset(7) writes it, ascending; "" is none. At most 65536 of them, each below that."""
     numbers: set[int] = set()
     for part in text.strip().split(",") if text.strip() else ():
-        match = CPU_RANGE.fullmatch(part)
-        low, high = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        first, dash, last = part.partition("-")
+        ends = (first, last) if dash else (first, first)
+        if not all(end.isascii() and end.isdigit() and len(end) <= MOST_DIGITS for end in ends):
+            raise ParseError("CPU list", text)
+        low, high = map(int, ends)
         if not low <= high < MOST_CPUS:
             raise ParseError("CPU list", text)
         numbers.update(range(low, high + 1))

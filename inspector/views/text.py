@@ -6,7 +6,6 @@ Pure functions. An unknown value (None, NaN) is always "-", never 0.
 from __future__ import annotations
 
 import math
-import re
 import time
 from typing import Literal
 
@@ -16,8 +15,7 @@ __all__ = [
 ]  # fmt: skip
 
 UNKNOWN = "-"
-FULL_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
-SHORT_ID = 12
+FULL_ID, SHORT_ID = 64, 12  # digits
 Align = Literal["left", "right"]
 BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 # os.fsdecode() turns an undecodable byte 0xNN into the lone surrogate U+DCNN.
@@ -38,7 +36,8 @@ def safe(text: str) -> str:
 
 def short_id(identifier: str) -> str:
     """Return a full id's first twelve digits, as Docker writes it; any other id is told by all of it."""
-    return identifier[:SHORT_ID] if FULL_ID.fullmatch(identifier) else safe(identifier)
+    is_full = len(identifier) == FULL_ID and not identifier.strip("0123456789abcdef")
+    return identifier[:SHORT_ID] if is_full else safe(identifier)
 
 
 def _visible(code: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -315,13 +316,17 @@ def test_the_first_look_reads_its_figures_last(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_what_begins_a_rate_is_what_is_counted(tmp_path: Path, layout: str) -> None:
-    """After a look at the counters alone the document is the same as after a look at everything."""
+    """After a look at the counters alone the document is the same as after a look at everything, and with one to come.
+
+    Then nothing is kept open that is read once.
+    """
     fake = limited(tmp_path, layout, f"/docker/{ID}").process(100, cgroups=f"/docker/{ID}", namespaces=own(1))
     fake.process(200, namespaces=own(2), utime=10)  # without a cgroup of its own
     (stat,) = tmp_path.rglob(f"{ID}/cpu.stat")
     earlier = stat.read_text()
     documents = []
-    for begin in (Observer.tick, Observer.begin):
+    kept = []
+    for begin in (Observer.tick, Observer.begin, partial(Observer.begin, once=True)):
         stat.write_text(earlier)
         fake.process(200, namespaces=own(2), utime=10)
         with fake.open() as host:
@@ -331,9 +336,15 @@ def test_what_begins_a_rate_is_what_is_counted(tmp_path: Path, layout: str) -> N
             fake.process(200, namespaces=own(2), utime=60)
             after = observer.tick()._replace(monotonic=101.0, taken_at=0.0, system=SYSTEM)
             documents.append(document(before, after))
+            descriptors = (f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd"))
+            opened = [os.readlink(link) for link in descriptors if os.path.islink(link)]
+            kept.append({os.path.basename(path) for path in opened if f"/{ID}" in path})
     assert ("memory", f"/docker/{ID}") not in before.readings
     assert ("memory", f"/docker/{ID}") in after.readings
-    assert documents[0] == documents[1]
+    assert documents[0] == documents[1] == documents[2]
+    assert "memory.stat" in kept[1]
+    assert not kept[2] & {"memory.stat", "pids.current", "cpu.max", "cpu.cfs_quota_us"}
+    assert "cpu.stat" in kept[2]
     cpu = {one["id"]: one["cpu"] for one in documents[1]["containers"]}
     assert cpu[ID]["throttled_ratio"] == 0.5
     assert cpu["pid-4026540002"]["usage_cores"] == 0.5
