@@ -77,6 +77,7 @@ class Collector:
         self._cohabitants: dict[Identity, Cohabitants] = {}
         # What was read at this tick: who is in a cgroup, by hierarchy and path; what started a group's first process.
         self._listed: dict[tuple[int, str], tuple[int, ...]] = {}
+        self._lists: dict[bytes, tuple[int, ...]] = {}
         self._starters: dict[int, tuple[str, str]] = {}
 
     def begin(self) -> tuple[System, bool]:
@@ -102,6 +103,7 @@ class Collector:
             self.located = self._locate_all()
             self.host.anchor(dict.fromkeys(hierarchy.mountpoint for hierarchy, _ in self.located.values()))
         self._listed.clear()
+        self._lists.clear()
         self._starters.clear()
         self._looked.clear()
         return system, refresh
@@ -114,6 +116,7 @@ class Collector:
         for pid in self._glances.keys() - {pid for pid, _ in self._leaders}:
             del self._glances[pid]
         self._listed.clear()
+        self._lists.clear()
 
     def census(self) -> Census:
         """List the processes and the cgroups; either mapping is the last tick's own when nothing in it has changed."""
@@ -181,11 +184,11 @@ class Collector:
             # No attempt() for each: there may be thousands.
             try:
                 stat = _parsed_stat(data)
+                if stat.is_kernel_thread:
+                    self._known[pid] = None
+                    continue
             except (ParseError, OSError) as error:
                 self._absence.account(f"process {pid}", error)
-                continue
-            if stat.is_kernel_thread:
-                self._known[pid] = None
                 continue
             try:
                 found = read_namespaces(self.host, pid, APART)
@@ -291,7 +294,7 @@ class Collector:
             if place not in self._listed:
                 wanted.setdefault(place[0], {})[place[1]] = None
         for index, paths in wanted.items():
-            read = members_of(self.host, self._viewpoint.hierarchies[index], paths)
+            read = members_of(self.host, self._viewpoint.hierarchies[index], paths, self._lists)
             for path, members in zip(paths, read, strict=True):
                 if isinstance(members, tuple):
                     self._listed[index, path] = members

@@ -11,17 +11,8 @@ from __future__ import annotations
 
 from inspector.absence import Absence
 from inspector.errors import ParseError
-from inspector.kernel.cgroups import (
-    Hierarchy,
-    Membership,
-    hidden_tasks,
-    locate,
-    parse_pids,
-    path_in,
-    read_cgroup,
-    read_hierarchies,
-    walk,
-)
+from inspector.kernel.cgroup_tree import hidden_tasks, walk
+from inspector.kernel.cgroups import Hierarchy, Membership, locate, parse_pids, path_in, read_cgroup, read_hierarchies
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount, read_mountinfo, read_root_mount, root_identity
 from inspector.kernel.namespaces import is_initial, read_namespaces

@@ -1,4 +1,4 @@
-"""Which cgroups a hierarchy has, remembered from tick to tick.
+"""Which cgroups a hierarchy has: all of them, and remembered from tick to tick.
 
 A directory's link count is two more than its children. While every count is
 the same and every directory that was known is still there, nothing has come
@@ -8,11 +8,16 @@ children, instead of a walk.
 
 from __future__ import annotations
 
-from inspector.kernel.cgroups import LEAF_LINKS, Hierarchy, walk
+import sys
+from collections.abc import Iterator
+
+from inspector.errors import ParseError
+from inspector.kernel.cgroups import Hierarchy, parse_pids
 from inspector.kernel.host import Host
 
-__all__ = ["Tree"]
+__all__ = ["Tree", "hidden_tasks", "walk"]
 
+LEAF_LINKS = 2  # of a directory without directories: "." and the entry in its parent
 UNCOUNTED = 1  # a filesystem that does not count: none of the kernel's own
 
 
@@ -49,3 +54,54 @@ class Tree:
             )
         except OSError:
             return False
+
+
+def walk(
+    host: Host, hierarchy: Hierarchy, links: dict[str, int] | None = None, count: int | None = None
+) -> Iterator[str]:
+    """Yield the path of every cgroup of a hierarchy, parents first; one that vanishes meanwhile is left out.
+
+    `links` is filled with the link count of each one's directory: a leaf's is 2, and it need not be listed. Once there
+    are as many as the kernel counted (`count`), all that is left are leaves, and are not looked at.
+    """
+    try:
+        stack = [(hierarchy.root, hierarchy.mountpoint, host.links(hierarchy.mountpoint))]
+    except OSError:
+        return
+    found = 1
+    while stack:
+        path, directory, linked = stack.pop()
+        try:
+            names = host.subdirectories(directory) if linked != LEAF_LINKS else []
+        except OSError:
+            continue
+        if links is not None:
+            links[directory] = linked
+        yield path
+        if not names:
+            continue
+        found += len(names)
+        alike: list[int | None] = [LEAF_LINKS] * len(names)
+        counts = alike if found == count else host.links_in(directory, names)
+        prefix = "" if path == "/" else path
+        # A path stands in each hierarchy of v1 and with each process in it: it is kept once.
+        stack.extend(
+            (sys.intern(f"{prefix}/{name}"), f"{directory}/{name}", links_of)
+            for name, links_of in zip(names, counts, strict=True)
+            if links_of is not None
+        )
+
+
+def hidden_tasks(host: Host, hierarchy: Hierarchy, path: str) -> int:
+    """Return how many more tasks a v1 `pids` cgroup counts than it and those below it list for us.
+
+    v1 leaves a task of a PID namespace around ours out of its lists, and counts it (pids.current). A zombie is
+    counted and not listed either, and one that begins or ends meanwhile may be.
+    """
+    directory = hierarchy.directory(path) or hierarchy.mountpoint
+    counted = host.read(f"{directory}/pids.current")
+    if not counted.strip().isdigit():
+        raise ParseError("pids.current", counted)
+    inner = hierarchy._replace(root=path, mountpoint=directory)
+    lists = (parse_pids(host.read(f"{inner.directory(below)}/tasks")) for below in walk(host, inner))
+    return int(counted) - sum(map(len, lists))

@@ -17,12 +17,10 @@ from inspector.kernel.mounts import Mount, read_mountinfo
 from inspector.kernel.named import NamedTuple
 
 __all__ = [
-    "LEAF_LINKS",
     "Hierarchy",
     "Membership",
     "ancestors",
     "directory_of",
-    "hidden_tasks",
     "locate",
     "members_of",
     "parse_cgroup",
@@ -35,12 +33,10 @@ __all__ = [
     "read_cgroup_counts",
     "read_descendants",
     "read_hierarchies",
-    "walk",
 ]
 
 # Files of the core that every v2 cgroup has, whatever its controllers (Documentation/admin-guide/cgroup-v2.rst).
 V2_CORE = frozenset({"cpuacct", "pressure", "freezer"})
-LEAF_LINKS = 2  # of a directory without directories: "." and the entry in its parent
 V1_CONTROLLERS = frozenset(
     {
         "cpu",
@@ -255,69 +251,31 @@ def ancestors(path: str, root: str = "/") -> tuple[str, ...]:
 
 
 def members_of(
-    host: Host, hierarchy: Hierarchy, paths: Iterable[str]
+    host: Host, hierarchy: Hierarchy, paths: Iterable[str], known: dict[bytes, tuple[int, ...]] | None = None
 ) -> Iterator[tuple[int, ...] | OSError | ParseError]:
     """Yield the processes directly in cgroups of a hierarchy (cgroup.procs), or why they are not known.
+
+    `known` are lists that were read before, and those that are read now are added: most are the same in each hierarchy.
 
     Those of a cgroup's children are not among them; of one outside what is mounted there are none. v1's file is
     opened anew each time: a kept descriptor goes on returning its first list for up to a second
     (kernel/cgroup/cgroup-v1.c, the pidlist cache).
     """
-    files = [f"{directory}/cgroup.procs" if (directory := hierarchy.directory(path)) else None for path in paths]
-    seen = filter(None, files)
-    read = host.read_each(seen) if hierarchy.version == 1 else map(host.try_kept, seen)
+    known = {} if known is None else known
+    directories = map(hierarchy.directory, paths)
+    files = [f"{directory}/cgroup.procs" if directory is not None else None for directory in directories]
+    seen = files if None not in files else [file for file in files if file is not None]
+    read = host.read_each(seen) if hierarchy.version == 1 else map(host.try_kept, seen)  # type: ignore[arg-type]
     for file in files:
-        try:
-            text = b"" if file is None else next(read)
-            yield text if isinstance(text, OSError) else parse_pids(text)
-        except ParseError as error:
-            yield error
-
-
-def hidden_tasks(host: Host, hierarchy: Hierarchy, path: str) -> int:
-    """Return how many more tasks a v1 `pids` cgroup counts than it and those below it list for us.
-
-    v1 leaves a task of a PID namespace around ours out of its lists, and counts it (pids.current). A zombie is
-    counted and not listed either, and one that begins or ends meanwhile may be.
-    """
-    directory = hierarchy.directory(path) or hierarchy.mountpoint
-    counted = host.read(f"{directory}/pids.current")
-    if not counted.strip().isdigit():
-        raise ParseError("pids.current", counted)
-    inner = hierarchy._replace(root=path, mountpoint=directory)
-    lists = (parse_pids(host.read(f"{inner.directory(below)}/tasks")) for below in walk(host, inner))
-    return int(counted) - sum(map(len, lists))
-
-
-def walk(
-    host: Host, hierarchy: Hierarchy, links: dict[str, int] | None = None, count: int | None = None
-) -> Iterator[str]:
-    """Yield the path of every cgroup of a hierarchy, parents first; one that vanishes meanwhile is left out.
-
-    `links` is filled with the link count of each one's directory: a leaf's is 2, and it need not be listed. Once there
-    are as many as the kernel counted (`count`), all that is left are leaves, and are not looked at.
-    """
-    stack = [hierarchy.root]
-    found = 1
-    while stack:
-        path = stack.pop()
-        directory = hierarchy.directory(path)
-        if directory is None:
+        text = b"" if file is None else next(read)
+        if isinstance(text, OSError):
+            yield text
             continue
-        if found == count and path != hierarchy.root:
-            if links is not None:
-                links[directory] = LEAF_LINKS
-            yield path
-            continue
-        try:
-            linked = host.links(directory)
-            names = host.subdirectories(directory) if linked != LEAF_LINKS else []
-        except OSError:
-            continue
-        if links is not None:
-            links[directory] = linked
-        yield path
-        prefix = "" if path == "/" else path
-        # A path stands in each hierarchy of v1 and with each process in it: it is kept once.
-        stack.extend(sys.intern(f"{prefix}/{name}") for name in names)
-        found += len(names)
+        found = known.get(text)
+        if found is None:
+            try:
+                found = known[text] = parse_pids(text)
+            except ParseError as error:
+                yield error
+                continue
+        yield found

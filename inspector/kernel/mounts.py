@@ -163,14 +163,21 @@ def read_root_mount(host: Host, pid: int | str) -> tuple[Mount | None, str]:
     Of several mounts at one place the last one made lies on top. Docker, Podman and our sandbox bind a file of
     the directory they keep for the container to /etc/hostname.
     """
-    lines = {
-        place[0]: line
-        for line in host.read_long_lines(f"/proc/{pid}/mountinfo").split(b"\n")
-        if (place := line.split(b" ", FIXED_FIELDS - 1)[4:5]) in ([ROOT], [HOSTNAME])
-    }
-    found = {place: _parse_line(line) for place, line in lines.items()}
-    hostname = found.get(HOSTNAME)
-    return found.get(ROOT), hostname.root.rpartition("/")[0] if hostname else ""
+    text = host.read_long_lines(f"/proc/{pid}/mountinfo")
+    root, hostname = _last_at(text, ROOT), _last_at(text, HOSTNAME)
+    return root, hostname.root.rpartition("/")[0] if hostname else ""
+
+
+def _last_at(text: bytes, place: bytes) -> Mount | None:
+    """Return the last mount of a table at a place; a line is split only where the place stands before options."""
+    sought, end = b" " + place + b" r", len(text)  # "ro" or "rw" (fs/proc_namespace.c, show_mountinfo)
+    while (found := text.rfind(sought, 0, end)) >= 0:
+        start, stop = text.rfind(b"\n", 0, found) + 1, text.find(b"\n", found)
+        line = text[start : stop if stop >= 0 else len(text)]
+        if line.split(b" ", FIXED_FIELDS - 1)[4:5] == [place]:
+            return _parse_line(line)
+        end = start
+    return None
 
 
 def may_hang(path: str, mounts: Iterable[Mount]) -> bool:

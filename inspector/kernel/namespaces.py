@@ -77,15 +77,19 @@ def read_namespaces(
     has. Other errors are raised: EACCES without CAP_SYS_PTRACE over the
     process, ENOENT when the process is gone.
     """
+    directory = f"/proc/{pid}/ns"
+    texts = iter(host.readlinks(directory, [kind for kind in types if not known.get(kind)] if known else types))
     found: dict[str, int] = {}
     missing: OSError | None = None
-    readlink, directory = host.readlink, f"/proc/{pid}/ns"
     for kind in types:
         inode = known.get(kind) if known else None
-        try:
-            found[kind] = inode or parse_namespace(readlink(f"{directory}/{kind}"))[1]
-        except FileNotFoundError as error:
-            missing = error
+        text = next(texts) if not inode else ""
+        if isinstance(text, str):
+            found[kind] = inode or parse_namespace(text)[1]
+        elif isinstance(text, FileNotFoundError):
+            missing = text
+        else:
+            raise text
     if missing is not None and not host.access(directory):
         raise missing
     return found

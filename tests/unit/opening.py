@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from inspector.kernel.host import Host
 
 __all__ = ["Recording"]
@@ -18,6 +20,23 @@ class Recording(Host):
         """Note the path."""
         self.opened.append(path)
         return super().path(path)
+
+    def readlinks(self, directory: str, names: Iterable[str]) -> list[str | OSError]:
+        """Note each link."""
+        return super().readlinks(directory, self._noted(directory, names))
+
+    def links_in(self, path: str, names: Iterable[str]) -> list[int | None]:
+        """Note each directory."""
+        return super().links_in(path, self._noted(path, names))
+
+    def read_names(self, directory: str, names: Iterable[str]) -> list[bytes | OSError]:
+        """Note each file."""
+        return super().read_names(directory, self._noted(directory, names))
+
+    def _noted(self, directory: str, names: Iterable[str]) -> list[str]:
+        listed = list(names)
+        self.opened += [f"{directory}/{name}" for name in listed]
+        return listed
 
     def since(self, part: str) -> list[str]:
         """Return the paths with that part opened since the last question, and forget all."""

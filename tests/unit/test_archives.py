@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from inspector.kernel import cgroup_v1, cgroup_v2
-from inspector.kernel.cgroups import Hierarchy, directory_of, locate, read_cgroup, read_hierarchies, walk
+from inspector.kernel.cgroup_tree import walk
+from inspector.kernel.cgroups import Hierarchy, directory_of, locate, read_cgroup, read_hierarchies
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import overlay_layers, read_mountinfo, root_mount
 from inspector.kernel.namespaces import read_namespaces

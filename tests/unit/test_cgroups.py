@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from inspector.errors import ParseError
+from inspector.kernel.cgroup_tree import walk
 from inspector.kernel.cgroups import (
     Hierarchy,
     Membership,
@@ -20,7 +21,6 @@ from inspector.kernel.cgroups import (
     path_in,
     read_cgroup,
     read_hierarchies,
-    walk,
 )
 from tests.fakehost import FakeHost
 from tests.unit.opening import Recording

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -136,6 +136,12 @@ class Refusing(Host):
         if path.startswith("/proc/100/ns/"):
             raise PermissionError(13, "Permission denied", path)
         return super().readlink(path)
+
+    def readlinks(self, directory: str, names: Iterable[str]) -> list[str | OSError]:
+        """Refuse them, too."""
+        if directory == "/proc/100/ns":
+            return [PermissionError(13, "Permission denied", f"{directory}/{name}") for name in names]
+        return super().readlinks(directory, names)
 
 
 def test_refusals_are_counted_at_every_tick(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -77,11 +77,26 @@ class Ending(Host):
         self.reads += 1
         return super().path(path)
 
+    # Between any two of those that are read together, too.
+
+    def readlinks(self, directory: str, names: Iterable[str]) -> list[str | OSError]:
+        """Follow them one by one."""
+        return [text for name in names for text in super(Ending, self).readlinks(directory, (name,))]
+
+    def links_in(self, path: str, names: Iterable[str]) -> list[int | None]:
+        """Look at them one by one."""
+        return [count for name in names for count in super(Ending, self).links_in(path, (name,))]
+
+    def read_names(self, directory: str, names: Iterable[str]) -> list[bytes | OSError]:
+        """Read them one by one."""
+        return [text for name in names for text in super(Ending, self).read_names(directory, (name,))]
+
 
 def everything(host: Host) -> None:
     """Look in every way there is; what there is to complain of fails the test."""
     observer = Observer(host, processes=True)
-    ticks = [observer.tick() for _ in range(2)]
+    last = Observer(host, processes=True)
+    ticks = [observer.tick(), observer.tick(), last.begin(once=True), last.tick()]
     for before, after in itertools.pairwise(ticks):
         shown = document(before, after)
         json.dumps(shown, allow_nan=False)
