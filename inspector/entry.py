@@ -19,6 +19,7 @@ __all__ = ["Sharers", "entry_of", "rootfs_of"]
 
 R = TypeVar("R", Cpu, CpuUsage, Freezer, Io, Memory, Pids, Pressure)
 Sharers = Mapping[int, list[tuple[str, str]]]
+STALLS = ("cpu_some_us", "memory_some_us", "memory_full_us", "io_some_us")
 MOST_SHARERS = 20  # names of a network namespace: each of a thousand in one would tell of all the others
 
 
@@ -50,6 +51,9 @@ class _Writer:
         self.one = one
         self.sharers = sharers
         self.pressure = self.read("pressure", Pressure)
+        stalls = interval.rates("pressure", self.path("pressure"), *STALLS)
+        shares = (None if us is None else min(1.0, us / 1e6) for us in stalls)
+        self.stalled = dict(zip(STALLS, shares, strict=True))
         self.limits = limits_of(
             self.after.readings, one.cgroups, self.after.located, self.after.own.true_roots, self.after.system.cpus
         )
@@ -108,15 +112,14 @@ class _Writer:
     def cpu(self) -> schema.Cpu:
         usage, cpu, limit = self.read("cpuacct", CpuUsage), self.read("cpu", Cpu), self.limits["cpu"]
         own = self.path("cpuacct")
-        user, system = (self.interval.per_second("cpuacct", own, name) for name in ("user_us", "system_us"))
-        cores = _millionth(self.interval.per_second("cpuacct", own, "usage_us"))
-        user, system = _millionth(user), _millionth(system)
+        rates = self.interval.rates("cpuacct", own, "usage_us", "user_us", "system_us")
+        cores, user, system = map(_millionth, rates)
         seconds = [_millionth(value) for value in (usage.usage_us, usage.user_us, usage.system_us)]
         if own is None:
             seconds = self.member_seconds()
-            rates = self.interval.member_cores(self.one.id)
-            user, system = rates or (None, None)
-            cores = sum(rates) if rates else None
+            both = self.interval.member_cores(self.one.id)
+            user, system = both or (None, None)
+            cores = sum(both) if both else None
         throttled, inherited, by = self.throttling()
         pressure = self.pressure
         return {
@@ -142,7 +145,7 @@ class _Writer:
             "throttled_by": by,
             "inherited_throttled_ratio": inherited,
             "pressure_some_seconds": _millionth(pressure.cpu_some_us),
-            "pressure_some_ratio": self.stalled("cpu_some_us"),
+            "pressure_some_ratio": self.stalled["cpu_some_us"],
             "pressure_full_avg10": pressure.cpu_full_avg10,
             "pressure_full_avg60": pressure.cpu_full_avg60,
         }
@@ -171,10 +174,6 @@ class _Writer:
         worst = max(ratios, key=lambda above: ratios[above], default=None)
         return own, inherited, worst if worst is not None and ratios[worst] > 0 else None
 
-    def stalled(self, name: str) -> float | None:
-        share = _millionth(self.interval.per_second("pressure", self.path("pressure"), name))
-        return None if share is None else min(1.0, share)
-
     def memory(self) -> schema.Memory:
         memory, limit, pressure = self.read("memory", Memory), self.limits["memory"], self.pressure
         own = self.path("memory") is not None
@@ -198,8 +197,8 @@ class _Writer:
             "peak_bytes": memory.peak_bytes,
             "pressure_some_seconds": _millionth(pressure.memory_some_us),
             "pressure_full_seconds": _millionth(pressure.memory_full_us),
-            "pressure_some_ratio": self.stalled("memory_some_us"),
-            "pressure_full_ratio": self.stalled("memory_full_us"),
+            "pressure_some_ratio": self.stalled["memory_some_us"],
+            "pressure_full_ratio": self.stalled["memory_full_us"],
             "pressure_full_avg10": pressure.memory_full_avg10,
             "pressure_full_avg60": pressure.memory_full_avg60,
         }
@@ -214,14 +213,15 @@ class _Writer:
         }
 
     def io(self) -> schema.Io:
-        io, pressure, path = self.read("io", Io), self.pressure, self.path("io")
+        io, pressure = self.read("io", Io), self.pressure
+        read, written = self.interval.rates("io", self.path("io"), "read_bytes", "write_bytes")
         return {
             "read_bytes": io.read_bytes,
             "write_bytes": io.write_bytes,
-            "read_bytes_per_second": self.interval.per_second("io", path, "read_bytes"),
-            "write_bytes_per_second": self.interval.per_second("io", path, "write_bytes"),
+            "read_bytes_per_second": read,
+            "write_bytes_per_second": written,
             "pressure_some_seconds": _millionth(pressure.io_some_us),
-            "pressure_some_ratio": self.stalled("io_some_us"),
+            "pressure_some_ratio": self.stalled["io_some_us"],
             "pressure_full_avg10": pressure.io_full_avg10,
             "pressure_full_avg60": pressure.io_full_avg60,
         }

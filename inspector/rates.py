@@ -8,6 +8,11 @@ counter that fell gives None, never zero.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any
+
 from inspector.kernel.controllers import Reading
 from inspector.kernel.process import CLOCK_TICKS
 from inspector.model import Key, Observation
@@ -34,17 +39,35 @@ class Interval:
         """Return by how much a counter of a cgroup grew."""
         if self.before is None or path is None:
             return None
+        sides = self._seen(resource, path)
+        return grown(getattr(sides[0], name, None), getattr(sides[1], name, None))
+
+    def _seen(self, resource: str, path: str) -> tuple[Reading | None, Reading | None]:
+        """Return what was read of one cgroup at both looks."""
         key = (resource, path)
         sides = self._sides.get(key)
         if sides is None:
-            same = self.before.inodes.get(key) == self.after.inodes.get(key)
-            sides = (self.before.readings.get(key), self.after.readings.get(key)) if same else (None, None)
+            before, after = self.before, self.after
+            same = before is not None and before.inodes.get(key) == after.inodes.get(key)
+            sides = (before.readings.get(key), after.readings.get(key)) if before and same else (None, None)
             self._sides[key] = sides
-        return grown(getattr(sides[0], name, None), getattr(sides[1], name, None))
+        return sides
 
     def per_second(self, resource: str, path: str | None, name: str) -> float | None:
         """Return a counter's growth a second."""
         return self.over_time(self.delta(resource, path, name))
+
+    def rates(self, resource: str, path: str | None, *names: str) -> list[float | None]:
+        """Return some counters' growths a second: each is per_second(), in one go."""
+        seconds = self.seconds
+        if self.before is None or path is None or seconds is None:
+            return [None] * len(names)
+        before, after = self._seen(resource, path)
+        if before is None or after is None:
+            return [None] * len(names)
+        take = _taker(names)
+        pairs = zip(take(before), take(after), strict=True)
+        return [None if old is None or new is None or new < old else (new - old) / seconds for old, new in pairs]
 
     def over_time(self, grown_by: float | None) -> float | None:
         """Divide a growth by the time between the two observations."""
@@ -89,6 +112,13 @@ class Interval:
         received = [grown(a.receive_bytes, b.receive_bytes) for a, b in pairs]
         sent = [grown(a.transmit_bytes, b.transmit_bytes) for a, b in pairs]
         return self.over_time(_sum(received)), self.over_time(_sum(sent))
+
+
+@lru_cache
+def _taker(names: tuple[str, ...]) -> Callable[[object], tuple[Any, ...]]:
+    """Return what takes these counters out of a reading."""
+    take = attrgetter(*names)
+    return take if len(names) > 1 else lambda reading: (take(reading),)
 
 
 def _ticks_at(observation: Observation) -> float:

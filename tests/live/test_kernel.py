@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from inspector.kernel.cgroup_tree import walk
 from inspector.kernel.cgroups import (
     Hierarchy,
     directory_of,
@@ -20,7 +21,6 @@ from inspector.kernel.cgroups import (
     path_in,
     read_cgroup,
     read_hierarchies,
-    walk,
 )
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import read_mountinfo
