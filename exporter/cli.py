@@ -168,7 +168,8 @@ def _run(
         external=arguments.web_external_url,
         max_requests=arguments.web_max_requests,
     )
-    streams = Streams(observe, Look, focus=partial(setattr, observer, "focused"))
+    look = partial(Look, lacks=tuple(missing_here()))
+    streams = Streams(observe, look, focus=partial(setattr, observer, "focused"))
     serve(application(endpoints, streams), sockets, web_config, streams.close)
 
 

@@ -2,15 +2,16 @@
 
 The whole document of 200 containers is 600 KB; what the table shows of it is
 a third, and takes half the time to write. The keys and their places are the
-document's (inspector.schema), with two differences in the table's part:
-`limit_set_by` is "own" where the container's own cgroup sets the limit, and
-`limit_known` tells that a limit of null is none, not one that is out of sight.
+document's (inspector.schema), with three differences in the table's part:
+`limit_set_by` is "own" where the container's own cgroup sets the limit,
+`limit_known` tells that a limit of null is none, not one that is out of sight,
+and `lacks` names the capabilities that the exporter has not got.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
@@ -54,8 +55,11 @@ class Look:
         before: Observation | None,
         after: Observation,
         make: Callable[[Observation | None, Observation], Document] = document,
+        *,
+        lacks: Collection[str] = (),
     ) -> None:
         self._before, self._after, self._make = before, after, make
+        self._lacks = lacks
         self._lock = Lock()
         self._texts: dict[View, bytes] = {}
         self._pieces: dict[View, bytes] = {}
@@ -82,17 +86,21 @@ class Look:
     def _content(self, view: View) -> object:
         if not view.table:
             return self._document
-        content: dict[str, Any] = brief(self._document, labels=view.labels)
+        content: dict[str, Any] = brief(self._document, labels=view.labels, lacks=self._lacks)
         if view.detail is not None:
             content["detail"] = detail(self._after, self._document, view.detail)
         return content
 
 
-def brief(made: Document, *, labels: bool = False) -> dict[str, Any]:
-    """Return a document with only what the table shows of each container, and its labels for who filters by them."""
+def brief(made: Document, *, labels: bool = False, lacks: Collection[str] = ()) -> dict[str, Any]:
+    """Return a document with only what the table shows of each container, and its labels for who filters by them.
+
+    `lacks` are the capabilities without which some of the machine is not seen (exporter.privileges).
+    """
     hidden = made["viewpoint"]["hidden_ancestors"]
     keys = (*TOP, "labels") if labels else TOP
-    return {**made, "containers": [_brief(container, keys, hidden=hidden) for container in made["containers"]]}
+    containers = [_brief(container, keys, hidden=hidden) for container in made["containers"]]
+    return {**made, "containers": containers, "lacks": [*lacks]}
 
 
 def _brief(container: Container, keys: Iterable[str], *, hidden: bool) -> dict[str, Any]:

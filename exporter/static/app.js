@@ -136,10 +136,19 @@ function pause() {
   document.body.classList.toggle("paused", paused);
 }
 
+/** A part of an address as text; as it is where it is none: typed by hand, cut off. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 /** #/container/ID is one container, anything else the list. */
 function turn() {
   const match = /^#\/container\/(.+)$/.exec(location.hash);
-  const id = match ? decodeURIComponent(match[1]) : null;
+  const id = match ? decoded(match[1]) : null;
   if (id === detail.id) return;
   if (paused) pause();
   left = id === null ? detail.id : null;

@@ -61,7 +61,7 @@ export class Detail {
     this.state.className = `state ${{ running: "good", paused: "warn", hollow: "bad" }[one.state] ?? ""}`;
     this.#line(one, made.taken_at);
     this.#findings(one.findings);
-    this.#panels(detail);
+    this.#panels(detail, made.lacks);
   }
 
   #line(one, now) {
@@ -88,8 +88,8 @@ export class Detail {
   }
 
   /** The panels are few and small: they are made anew, but put in only where what they say has changed. */
-  #panels(detail) {
-    const made = panels(detail);
+  #panels(detail, lacks) {
+    const made = panels(detail, lacks);
     if (!this.shown) {
       this.shown = made;
       const [use, limits, running, namespaces, root, about] = made.values();

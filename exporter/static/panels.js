@@ -18,12 +18,12 @@ const RESOURCES = [
   ["pids", "Tasks", count],
 ];
 
-/** The panels by name, in order; `detail` is what the stream tells of one container (exporter/live.py). */
-export const panels = ({ container, limits, namespaces }) => new Map([
+/** The panels by name, in order, of what the stream tells of one container (exporter/live.py); `lacks`: which capabilities are missing. */
+export const panels = ({ container, limits, namespaces }, lacks) => new Map([
   ["use", panel("Use", use(container))],
   ["limits", panel("Limits, from the top of the tree to the container", ...chain(container, limits))],
   ["processes", panel("Processes", ...processes(container))],
-  ["namespaces", panel("Namespaces", whose(container, namespaces))],
+  ["namespaces", panel("Namespaces", whose(container, namespaces, lacks))],
   ["root", panel("Root filesystem", ...layers(container.rootfs))],
   ["about", panel("Why it is listed, and where", ...about(container))],
 ]);
@@ -119,11 +119,11 @@ function link({ chain: all, set_by: by, value }, form, path) {
   return el("td", binds ? { class: "binds" } : {}, form(one.value), binds ? tag("binds") : null);
 }
 
-function whose(container, namespaces) {
+function whose(container, namespaces, lacks) {
   const kinds = Object.keys(namespaces).sort();
   if (!kinds.length) {
     return el("p", { class: "dim" }, container.kind === "cgroup" ? "a control group: limits, no namespaces of its own"
-      : "not readable: that takes CAP_SYS_PTRACE");
+      : `not readable: ${lacks.includes("CAP_SYS_PTRACE") ? "that takes CAP_SYS_PTRACE" : "access denied"}`);
   }
   return el("table", { class: "namespaces" }, titles("Namespace", "Whose", "Inode"),
     el("tbody", {}, ...kinds.map((kind) => el("tr", {},

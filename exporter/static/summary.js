@@ -92,8 +92,9 @@ export class Summary {
     }
     if (made.viewpoint.hidden_ancestors) notices.push("limits of cgroups above are hidden from here: unknown, not unlimited");
     const files = made.denied_files || 0;
-    if (made.denied > files) notices.push(`${some(made.denied - files, "process", "processes")} hidden: access denied (CAP_SYS_PTRACE lifts most of that)`);
-    if (files) notices.push(`${some(files, "file")} not readable: access denied (CAP_DAC_READ_SEARCH lifts that)`);
+    const denied = (what, capability, hint) => notices.push(`${what}: access denied${made.lacks.includes(capability) ? ` (${capability} ${hint})` : ""}`);
+    if (made.denied > files) denied(`${some(made.denied - files, "process", "processes")} hidden`, "CAP_SYS_PTRACE", "lifts most of that");
+    if (files) denied(`${some(files, "file")} not readable`, "CAP_DAC_READ_SEARCH", "lifts that");
     if (made.problems.length) {
       const more = made.problems.length > 1 ? ` (and ${made.problems.length - 1} more)` : "";
       notices.push(`problem: ${safe(made.problems[0])}${more}`);

@@ -264,10 +264,11 @@ def test_one_container_in_detail(page: Page) -> None:
     before = page.run("document.querySelector('.chart b').textContent")
     page.wait(f"document.querySelector('.chart b').textContent !== {json.dumps(before)}")
     assert page.run("document.querySelector('details').open")
-    page.run("location.hash = '#/container/no-such'")
-    page.wait("document.querySelector('#detail h1').textContent === 'No such container'")
-    page.run("location.hash = '#/'")
-    page.wait(f"!document.getElementById('list').hidden && {NAMES}.length === 5")
+    for id_ in ("no-such", "%"):  # the second is nothing that could be decoded
+        page.run(f"location.hash = '#/container/{id_}'")
+        page.wait("document.querySelector('#detail h1')?.textContent === 'No such container'")
+        page.run("location.hash = '#/'")
+        page.wait(f"!document.getElementById('list').hidden && {NAMES}.length === 5")
 
 
 def test_what_a_container_says_is_text(page: Page) -> None:
@@ -398,6 +399,37 @@ def test_little_to_see_is_said(browser: Browser, made: Document, expected: str) 
         page.wait(f"document.body?.innerText.includes({json.dumps(expected)})")
         if made["viewpoint"]["inside_container"]:
             page.wait("document.getElementById('meters').innerText.includes('of 0.20 cores · /proc claims 2')")
+        assert page.complaints() == []
+        page.close()
+
+
+@pytest.mark.parametrize(
+    ("lacks", "processes", "files", "namespaces"),
+    [
+        (("CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"), " (CAP_SYS_PTRACE lifts most of that)",
+         " (CAP_DAC_READ_SEARCH lifts that)", "that takes CAP_SYS_PTRACE"),
+        ((), "", "", "access denied"),
+    ],
+    ids=["user", "root"],
+)  # fmt: skip
+def test_what_is_denied_names_a_capability_only_where_it_is_missing(
+    browser: Browser, lacks: tuple[str, ...], processes: str, files: str, namespaces: str
+) -> None:
+    """Who has the capability and is refused all the same (a security module, hidepid) is not told to get it."""
+    one = container("web")
+    one["namespaces"] = {}
+    made = document(one, denied=3, denied_files=1)
+    with serving(lambda _: made, lacks=lacks) as served:
+        page = browser.page()
+        page.go(served.url)
+        notices = "[...document.querySelectorAll('#notices li')].map(one => one.textContent)"
+        page.wait(f"{notices}.length === 2")
+        assert page.run(notices) == [
+            f"2 processes hidden: access denied{processes}",
+            f"1 file not readable: access denied{files}",
+        ]
+        enter(page, "web")
+        page.wait(f"document.querySelector('.panels')?.innerText.includes({json.dumps(f'not readable: {namespaces}')})")
         assert page.complaints() == []
         page.close()
 

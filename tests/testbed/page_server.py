@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -30,12 +30,13 @@ Make = Callable[[int], Document]
 class Made:
     """A look (exporter.live.Look) at a document that a test made."""
 
-    def __init__(self, made: Document) -> None:
-        self.made = made
+    def __init__(self, made: Document, lacks: Collection[str]) -> None:
+        self.made, self.lacks = made, lacks
 
     def text(self, view: View) -> bytes:
         """Return what a view is sent."""
-        content: dict[str, Any] = brief(self.made, labels=view.labels) if view.table else {**self.made}
+        table = brief(self.made, labels=view.labels, lacks=self.lacks)
+        content: dict[str, Any] = table if view.table else {**self.made}
         if view.detail is not None:
             one = next((one for one in self.made["containers"] if one["id"] == view.detail), None)
             content["detail"] = None if one is None else _detail(one)
@@ -86,8 +87,8 @@ class Served:
 
 
 @contextmanager
-def serving(make: Make, *, most: int = 32, port: int = 0) -> Iterator[Served]:
-    """Serve the page and its stream, on a free port unless one is given.
+def serving(make: Make, *, most: int = 32, port: int = 0, lacks: Collection[str] = ()) -> Iterator[Served]:
+    """Serve the page and its stream, on a free port unless one is given, as an exporter that lacks some capabilities.
 
     Each look is a tick; `make` may raise, as reading a machine may.
     """
@@ -98,7 +99,7 @@ def serving(make: Make, *, most: int = 32, port: int = 0) -> Iterator[Served]:
         return make(ticks[-1])
 
     focused: list[frozenset[str]] = []
-    streams = Streams(observe, lambda _, after: Made(after), focus=focused.append, most=most)
+    streams = Streams(observe, lambda _, after: Made(after, lacks), focus=focused.append, most=most)
     app = FastAPI(openapi_url=None)
     app.add_api_route("/api/v1/stream", streams.respond, methods=["GET", "HEAD"], response_model=None)
     app.add_api_route("/ui", to_directory, methods=["GET"], response_model=None)

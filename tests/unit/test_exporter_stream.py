@@ -288,10 +288,11 @@ def test_labels_come_to_who_asks_for_them(served: Served) -> None:
 
 
 def test_brief_keeps_the_places_of_the_document() -> None:
-    """What the table is sent is a part of the document, but for who sets a limit and whether one can be known."""
+    """What the table is sent is a part of the document, but for who sets a limit, whether one is known, and `lacks`."""
     whole = document(container("web", cpu={"limit_set_by": "/docker"}, cgroups={"memory": "/docker/aaaa"}))
     short = brief(whole)
     [given], [made] = whole["containers"], short["containers"]
+    assert short.pop("lacks") == []
     assert {key: value for key, value in short.items() if key != "containers"} == {
         key: value for key, value in whole.items() if key != "containers"
     }
@@ -336,7 +337,8 @@ def test_a_look_is_written_once(tmp_path: Path) -> None:
         return document(container())
 
     with FakeHost(tmp_path, "v2").open() as host:
-        look = Look(None, Observer(host).tick(), counted)
+        look = Look(None, Observer(host).tick(), counted, lacks=("CAP_SYSLOG",))
     assert look.text(View()) is look.text(View())
     assert len(look.text(View(table=True))) < len(look.text(View()))
+    assert json.loads(look.text(View(table=True)))["lacks"] == ["CAP_SYSLOG"]
     assert made == [1]
