@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from dashboards.generate.dashboard import dashboard, variable
-from dashboards.generate.panels import DATASOURCE, Column, Query, bars, graph, stat, table, whole
-from dashboards.generate.promql import TARGET, target
+from dashboards.generate.panels import (
+    DATASOURCE,
+    SEVERITY,
+    Column,
+    Query,
+    bars,
+    graph,
+    stat,
+    table,
+    when_empty,
+    whole,
+    with_name,
+)
+from dashboards.generate.promql import TARGET, found, gained, kills, target
 
-CPU = whole("cgscope-cpu", "CPU quota and throttling")
-PRESSURE = whole("cgscope-pressure", "Pressure and OOM kills")
+CPU = with_name("cgscope-cpu", "CPU quota and throttling")
+PRESSURE = with_name("cgscope-pressure", "Pressure and OOM kills")
 FLEET = whole("cgscope-fleet", "Fleet")
 FULL = ((None, "green"), (0.8, "orange"), (0.95, "red"))
 BAD = ((None, "green"), (1, "red"))
+NOT_KILLS = 'event!="oom_kill"'
 OWN = 'scope="container"'  # not that of the control groups below it
 
 
 def of(metric: str, *matchers: str) -> str:
     """Select a metric of this container."""
-    return target(metric, 'name=~"$name",id=~"$id"', *matchers)
+    return target(metric, 'name="$container",id=~"$id"', *matchers)
 
 
 def rate(metric: str, *matchers: str) -> str:
@@ -30,46 +43,50 @@ def share(part: str, whole_: str) -> str:
 
 
 WHICH = [
-    variable("name", f'label_values(container_last_seen{{{TARGET},name!=""}}, name)', many=False, label="Container",
+    # Not "name", as on the others, where it may be All: the links between dashboards would hand that on.
+    variable("container", f'label_values(container_last_seen{{{TARGET},name!=""}}, name)', many=False,
              description="The container or service, by the name its runtime gave it."),
-    variable("id", f'label_values(container_last_seen{{{TARGET},name=~"$name"}}, id)', label="Cgroup",
+    variable("id", f'label_values(container_last_seen{{{TARGET},name="$container"}}, id)', label="Cgroup",
              description="Its cgroup: where several have the name, or it was made anew."),
 ]  # fmt: skip
 
+THROTTLED = share(rate("container_cpu_cfs_throttled_periods_total"), rate("container_cpu_cfs_periods_total"))
+FROM_ABOVE = (f"{rate('container_cpu_inherited_throttled_periods_total')}"
+              f" / ({rate('container_cpu_inherited_periods_total')} > 0)")  # fmt: skip
+
 NOW = [
-    stat("CPU of its limit", "CPU used, as a share of the effective limit: the least of quota and cpuset, its own "
-         "and its ancestors'.", "percentunit",
-         Query(share(rate("container_cpu_usage_seconds_total"), of("container_cpu_limit_cores"))), link=CPU,
-         steps=FULL),
-    stat("Throttled", "Share of the quota's periods in which it was stopped.", "percentunit",
-         Query(share(rate("container_cpu_cfs_throttled_periods_total"), rate("container_cpu_cfs_periods_total"))),
-         link=CPU, steps=((None, "green"), (0.05, "orange"), (0.25, "red"))),
-    stat("Memory of its limit", "Memory that cannot be reclaimed, as a share of the effective limit. At 1 it is "
-         "killed.",
-         "percentunit", Query(share(of("container_memory_unreclaimable_bytes"), of("container_memory_limit_bytes"))),
-         link=PRESSURE, steps=FULL),
-    stat("Tasks of its limit", "Processes and threads, as a share of what it may have. At 1 fork fails.", "percentunit",
-         Query(share(of("container_threads"), of("container_pids_limit"))), link=PRESSURE, steps=FULL),
+    when_empty("No limit", stat(
+        "CPU of its limit", "CPU used, as a share of the effective limit: the least of quota and cpuset, its own and "
+        "its ancestors'.", "percentunit",
+        Query(share(rate("container_cpu_usage_seconds_total"), of("container_cpu_limit_cores"))), link=CPU,
+        steps=FULL)),
+    when_empty("No quota", stat(
+        "Throttled", "Share of the quota's periods in which it was stopped.", "percentunit", Query(THROTTLED),
+        link=CPU, steps=((None, "green"), (0.05, "orange"), (0.25, "red")))),
+    when_empty("No limit", stat(
+        "Memory of its limit", "Memory that cannot be reclaimed, as a share of the effective limit. At 1 it is killed.",
+        "percentunit", Query(share(of("container_memory_unreclaimable_bytes"), of("container_memory_limit_bytes"))),
+        link=PRESSURE, steps=FULL)),
+    when_empty("No limit", stat(
+        "Tasks of its limit", "Processes and threads, as a share of what it may have. At 1 fork fails.", "percentunit",
+        Query(share(of("container_threads"), of("container_pids_limit"))), link=PRESSURE, steps=FULL)),
     stat("OOM kills", "Processes of it killed for lack of memory in the time shown.", "short",
-         Query(f"sum(increase({of('container_oom_kills_total')}[$__range])) or vector(0)", instant=True), link=PRESSURE,
-         steps=BAD),
+         Query(f"{kills(of, '')} or vector(0)", instant=True), link=PRESSURE, steps=BAD),
     stat("Age", "Since its first process started.", "s",
          Query(f"time() - max({of('container_start_time_seconds')})", instant=True), link=FLEET),
 ]  # fmt: skip
 
 IDENTITY = [
-    table("What it is", "Who made it, and its state.", "none", Column("", of("container_info"), ""), link=FLEET,
-          labels={"name": "name", "runtime": "Runtime", "image": "Image", "kind": "Kind", "state": "State",
-                  "pid": "PID", "rootfs": "Root", "instance": "instance", "id": "id"},
-          sort="Runtime", width=12, height=6),
-    table("Findings", "What cgscope found wrong or risky now.", "none", Column("", f"{of('container_finding')} == 1",
-          ""),
-          link=FLEET, labels={"severity": "Severity", "code": "Finding", "name": "name"}, sort="Severity",
-          width=6, height=6),
-    table("Namespaces", "Its namespaces, and whether they are the host's own: then there is no wall there.", "none",
+    table("What it is", "Who made it, and its state.", Column("", of("container_info"), ""), link=FLEET,
+          labels={"name": "Container", "runtime": "Runtime", "image": "Image", "kind": "Kind", "state": "State",
+                  "pid": "PID", "rootfs": "Root", "instance": "Machine", "id": "Cgroup"}, sort="Runtime", height=4),
+    table("Findings", "What cgscope found wrong or risky now.",
+          Column("Severity", found(of, "code, id"), "none", names=SEVERITY), link=FLEET,
+          labels={"code": "Finding", "id": "Cgroup"}, sort="Severity", width=12, height=6),
+    table("Namespaces", "Its namespaces, and whether they are the host's own: then there is no wall there.",
           Column("", of("container_namespace_info"), ""), link=FLEET,
-          labels={"kind": "Namespace", "inode": "Inode", "shared_with_host": "Host's own"}, sort="Host's own", width=6,
-          height=6),
+          labels={"kind": "Namespace", "inode": "Inode", "shared_with_host": "Host's own"}, sort="Host's own",
+          width=12, height=6),
 ]  # fmt: skip
 
 CPU_PANELS = [
@@ -78,13 +95,10 @@ CPU_PANELS = [
           Query(f"sum({rate('container_cpu_system_seconds_total')})", "kernel"),
           Query(f"sum({of('container_cpu_limit_cores')})", "limit"), link=CPU, axis="cores", stack=True,
           limit="limit", width=8),
-    graph("Throttled", "Share of the periods in which a quota stopped it: its own, and that of a cgroup above it, "
-          "which its own counters do not show.", "percentunit",
-          Query(share(rate("container_cpu_cfs_throttled_periods_total"), rate("container_cpu_cfs_periods_total")),
-                "own quota"),
-          Query(f"{rate('container_cpu_inherited_throttled_periods_total')}"
-                f" / ({rate('container_cpu_inherited_periods_total')} > 0)", "quota of {{set_by}}"),
-          link=CPU, width=8),
+    when_empty("No quota", graph(
+        "Throttled", "Share of the periods in which a quota stopped it: its own, and that of a cgroup above it, which "
+        "its own counters do not show.", "percentunit", Query(THROTTLED, "own quota"),
+        Query(FROM_ABOVE, "quota of {{set_by}}"), link=CPU, width=8)),
     graph("Waiting for a CPU", "Share of time in which some task was ready and had no CPU (PSI); and seconds its run "
           "queues were throttled, of all CPUs, each second.", "percentunit",
           Query(f"sum({rate('container_pressure_cpu_waiting_seconds_total')})", "some task waits"),
@@ -109,10 +123,9 @@ MEMORY = [
           Query(f"sum by (failure_type) ({rate('container_memory_failures_total', OWN)})",
                 "{{failure_type}}"), link=PRESSURE, width=8),
     bars("Events of the memory limits", "Each time a limit was met: `high` slows it down, `max` reclaims, `oom_kill` "
-         "kills.",
-         "short", Query(f"sum by (event) (increase({of('container_memory_events_total')}[$__rate_interval]))",
-         "{{event}}"),
-         link=PRESSURE, width=8),
+         "kills. A container that was started again counts its own anew, but not its kills.",
+         Query(gained(f"sum by (event) ({rate('container_memory_events_total', NOT_KILLS)})"), "{{event}}"),
+         Query(gained(f"sum({rate('container_oom_kills_total')})"), "oom_kill"), link=PRESSURE, width=8),
     graph("Tasks", "Threads and processes; fork fails at the limit.", "short",
           Query(f"sum({of('container_threads')})", "threads"), Query(f"sum({of('container_processes')})", "processes"),
           Query(f"sum({of('container_pids_limit')})", "limit"), link=PRESSURE, limit="limit", width=8),

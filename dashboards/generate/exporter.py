@@ -52,11 +52,11 @@ COST = [
 ]  # fmt: skip
 
 VERSIONS = [
-    table("Versions", "What runs where, and since when.", "s",
+    table("Versions", "What runs where, and since when.",
           Column("Up",
                  f"(time() - max by (instance, job) ({target('process_start_time_seconds')})) * on (instance, job) "
                  f"group_right max by (instance, job, version) ({target('cgscope_build_info')})", "s"), link=FLEET,
-          labels={"instance": "instance", "job": "Job", "version": "Version"}, sort="Up", height=8),
+          labels={"instance": "Machine", "job": "Job", "version": "Version"}, sort="Up", height=5),
 ]  # fmt: skip
 
 DASHBOARD = dashboard(

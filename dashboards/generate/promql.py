@@ -8,15 +8,18 @@ has neither, is never among them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 __all__ = [
-    "CONTAINER", "by_container", "count", "increase", "killed", "rate", "selected", "share", "target", "total",
-    "total_increase", "total_rate",
+    "CONTAINER", "by_container", "count", "found", "gained", "increase", "killed", "kills", "rate", "selected", "share",
+    "target", "total", "total_increase", "total_rate",
 ]  # fmt: skip
 
 TARGET = 'job=~"$job",instance=~"$instance"'
 CHOSEN = 'image=~"$image",name=~"$name"'
 # What tells one container from all others, on all machines; `name` and `image` come along for people.
 CONTAINER = "instance, id, name, image"
+WORST_FIRST = ("critical", "warning", "info")
 
 
 def target(metric: str, *matchers: str) -> str:
@@ -37,6 +40,17 @@ def rate(metric: str, *matchers: str) -> str:
 def increase(metric: str, *matchers: str) -> str:
     """Give what a counter of the containers chosen gained over the time shown."""
     return f"increase({selected(metric, *matchers)}[$__range])"
+
+
+def gained(rate_: str) -> str:
+    """Give what a counter gained in each step of a chart, from its rate: the sum over the steps is what it gained."""
+    return f"{rate_} * $__interval_ms / 1000"
+
+
+def found(select: Callable[..., str], labels: str) -> str:
+    """Give how bad each finding is, as a number that orders them: 3 critical, 2 warning, 1 information."""
+    critical, warning, info = (select("container_finding", f'severity="{kind}"') for kind in WORST_FIRST)
+    return f"max by ({labels}) (3 * ({critical} == 1) or 2 * ({warning} == 1) or {info} == 1)"
 
 
 def by_container(expression: str, function: str = "sum") -> str:
@@ -69,12 +83,17 @@ def count(expression: str) -> str:
     return f"count({expression}) or vector(0)"
 
 
-def killed() -> str:
-    """Count the containers of which something was killed in the time shown, from the counter and the last kill's time.
+def kills(select: Callable[[str], str], function: str) -> str:
+    """Give the processes killed for lack of memory in the time shown, of those that had any.
 
-    The time is for those that were killed before they were first seen: their
-    counter begins at 1 and has not increased.
+    Who was killed before it was first seen has a counter that begins at 1 and
+    has not increased: that was one kill at least, as its time tells.
     """
-    counted = total_increase("container_oom_kills_total")
-    last = by_container(f"last_over_time({selected('container_oom_last_kill_timestamp_seconds')}[$__range])", "max")
-    return count(f"{counted} > 0 or {last} > time() - $__range_s")
+    counted = f"sum{function} (increase({select('container_oom_kills_total')}[$__range]))"
+    last = f"max{function} (last_over_time({select('container_oom_last_kill_timestamp_seconds')}[$__range]))"
+    return f"{counted} > 0 or 0 * ({last} > time() - $__range_s) + 1"
+
+
+def killed() -> str:
+    """Give the kills of each container chosen that had any."""
+    return kills(selected, f" by ({CONTAINER})")

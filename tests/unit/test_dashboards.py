@@ -40,11 +40,24 @@ def panels(model: Json) -> list[Json]:
     return [panel for panel in model["panels"] if panel["type"] != "row"]
 
 
+def links(panel: Json) -> Iterator[str]:
+    """Yield where a panel's links lead: those of all its series, or of one column of a table."""
+    config = panel["fieldConfig"]
+    given = [config["defaults"].get("links", [])]
+    given += [one["value"] for other in config["overrides"] for one in other["properties"] if one["id"] == "links"]
+    for some in given:
+        yield from (link["url"] for link in some)
+
+
 def urls(model: Json) -> Iterator[str]:
     """Yield where the panels' links lead."""
     for panel in panels(model):
-        for link in panel["fieldConfig"]["defaults"]["links"]:
-            yield link["url"]
+        yield from links(panel)
+
+
+def set_as_a_whole(model: Json) -> set[str]:
+    """Return the variables that may be All."""
+    return {one["name"] for one in model["templating"]["list"] if one["includeAll"]}
 
 
 def lost(ours: object, theirs: object, where: str = "") -> Iterator[str]:
@@ -116,9 +129,8 @@ def test_panels_are_laid_out(path: Path) -> None:
 def test_every_panel_leads_on(path: Path) -> None:
     """Each panel links to another of our dashboards, keeping data source and time."""
     uids = {load(other)["uid"] for other in FILES}
-    found = list(urls(load(path)))
-    assert found
-    for url in found:
+    assert all(list(links(panel)) for panel in panels(load(path)))
+    for url in urls(load(path)):
         match = re.match(r"/d/([a-z-]+)\?", url)
         assert match
         assert match[1] in uids - {path.stem}
@@ -133,6 +145,42 @@ def test_a_link_sets_variables_that_exist(path: Path) -> None:
     for url in urls(load(path)):
         uid = url[3 : url.index("?")]
         assert set(re.findall(r"var-([a-z]+)=", url)) <= variables[uid]
+
+
+@every_dashboard
+def test_no_link_says_all_to_a_variable_that_is_one(path: Path) -> None:
+    """Links between dashboards hand on variables by name: what may be All there is All here, or is not called so."""
+    model = load(path)
+    one_only = {one["name"] for one in model["templating"]["list"]} - set_as_a_whole(model)
+    assert not one_only & {name for other in FILES for name in set_as_a_whole(load(other))}
+
+
+@every_dashboard
+def test_one_value_is_matched_as_it_is_and_several_as_a_pattern(path: Path) -> None:
+    """Grafana escapes a pattern's characters where there may be several values, and only there."""
+    model = load(path)
+    asked = [target["expr"] for panel in panels(model) for target in panel["targets"]]
+    for variable in model["templating"]["list"]:
+        matched = set(re.findall(rf'(=~|=)"\${variable["name"]}"', "\n".join(asked)))
+        assert matched <= {"=~" if variable["includeAll"] else "="}, variable["name"]
+
+
+@every_dashboard
+def test_a_tables_unit_is_of_its_values_alone(path: Path) -> None:
+    """Labels are text: with a unit, of dates above all, Grafana would show them as numbers, NaN."""
+    for panel in panels(load(path)):
+        if panel["type"] == "table":
+            assert panel["fieldConfig"]["defaults"]["unit"] == "none"
+
+
+@every_dashboard
+def test_bars_add_up_to_the_events(path: Path) -> None:
+    """Windows of rate() overlap where steps are shorter, so a bar is the rate by the step: their sum is the number."""
+    for panel in panels(load(path)):
+        if panel["fieldConfig"]["defaults"].get("custom", {}).get("drawStyle") == "bars":
+            assert panel["interval"] == "1m"
+            for target in panel["targets"]:
+                assert re.search(r"\[\$__rate_interval\]\)+ \* \$__interval_ms / 1000", target["expr"])
 
 
 @every_dashboard

@@ -55,7 +55,8 @@ def used(model: Json) -> Iterator[Selector]:
 
 def plain(query: str) -> str:
     """Return a query with Grafana's variables replaced by something that Prometheus can read."""
-    values = {"$__range_s": "3600", "$__rate_interval": "5m", "$__range": "1h"}
+    values = {"$__range_s": "3600", "$__rate_interval": "5m", "$__range": "1h", "$__interval_ms": "60000",
+              "$__interval": "1m"}  # fmt: skip
     for variable, value in values.items():
         query = query.replace(variable, value)
     return re.sub(r"\$\{?\w+\}?", "x", query)

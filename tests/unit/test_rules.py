@@ -76,7 +76,8 @@ def test_an_alert_says_what_to_do(rule: Rule) -> None:
     uid, _, arguments = notes["dashboard"].removeprefix("/d/").partition("?")
     assert (RULES.parent / "grafana" / f"{uid}.json").exists()
     if "$labels.name" in notes["summary"]:
-        assert "var-name={{ $labels.name }}" in arguments
+        variable = "container" if uid == "cgscope-container" else "name"
+        assert f"var-{variable}={{{{ $labels.name }}}}" in arguments
         assert "{{ $labels.instance }}" in notes["description"]
 
 
