@@ -53,7 +53,8 @@ def findings(container: Container, own: Mapping[str, int], hollow: str | None = 
     """
     gone: list[Finding] = [{"code": "hollow", "severity": "critical", "text": hollow}] if hollow else []
     throttled = list(_throttling(container))
-    stalled = _stalls(container, throttled=bool(throttled))
+    # Under a quota everything waits for a CPU just so; whether one stopped it is known from two looks.
+    stalled = _stalls(container, of_cpu=not throttled and container["cpu"]["usage_cores"] is not None)
     return [*gone, *throttled, *_memory(container), *stalled, *_pids(container), *_namespaces(container, own)]
 
 
@@ -93,12 +94,11 @@ def _memory(container: Container) -> Iterator[Finding]:
         }
 
 
-def _stalls(container: Container, *, throttled: bool) -> Iterator[Finding]:
+def _stalls(container: Container, *, of_cpu: bool) -> Iterator[Finding]:
     one: Any = container  # mypy allows only literal keys of a TypedDict
     for resource, warning, critical, text in STALLED:
         late, lately = one[resource]["pressure_full_avg10"], one[resource]["pressure_full_avg60"]
-        # Under a quota everything waits for a CPU just so.
-        if late is None or lately is None or min(late, lately) < warning or (throttled and resource == "cpu"):
+        if late is None or lately is None or min(late, lately) < warning or (resource == "cpu" and not of_cpu):
             continue
         yield {
             "code": f"{resource}-stalled",

@@ -40,6 +40,7 @@ class Basis(NamedTuple):
     tally: Tally | None
     limited: Any
     throttled: Throttled
+    is_timed: bool
     hollow: str | None
 
 
@@ -64,8 +65,9 @@ def bases(interval: Interval, roll: Roll, limits: Sequence[Any]) -> Iterator[tup
     readings = (roll.read(after.readings, name) for name in ("cpu", "memory", "pids"))
     pressure = roll.read(after.readings, "pressure")
     stalls = [one.averages if isinstance(one, Pressure) else NO_STALLS for one in pressure]
+    timed = [interval.seconds is not None] * len(roll)
     tallies, hollow = map(after.tallies.get, roll.ids), map(after.hollow.get, roll.ids)
-    return zip(*readings, stalls, tallies, limits, _throttled(interval, roll), hollow, strict=True)
+    return zip(*readings, stalls, tallies, limits, _throttled(interval, roll), timed, hollow, strict=True)
 
 
 def evidence(one: Container, basis: Basis, own: Own) -> Document:
@@ -78,6 +80,7 @@ def evidence(one: Container, basis: Basis, own: Own) -> Document:
         "kind": one.kind,
         "namespaces": one.leader.namespaces if one.leader else {},
         "cpu": {
+            "usage_cores": 0.0 if basis.is_timed else None,  # how much is no matter here
             "throttled_by": by,
             "throttled_ratio": own_ratio,
             "inherited_throttled_ratio": inherited,

@@ -76,6 +76,7 @@ def test_a_quiet_container_has_no_findings() -> None:
         ({"cpu": stalled(0.8999)}, ("cpu-stalled", "warning")),
         ({"cpu": stalled(0.9, 0.9)}, ("cpu-stalled", "critical")),
         ({"cpu": stalled(None)}, None),
+        ({"cpu": stalled(1.0, usage_cores=None)}, None),  # one look: a quota may have stopped it
         ({"cpu": stalled(1.0, None)}, None),
         ({"cpu": stalled(1.0, throttled_ratio=0.0499)}, ("cpu-stalled", "critical")),
         ({"memory": stalled(0.0999)}, None),
