@@ -119,16 +119,9 @@ def graph(
 
 
 def ranking(
-    title: str,
-    description: str,
-    unit: str,
-    expression: str,
-    *,
-    link: Json,
-    width: int = 12,
-    axis: str = "",
+    title: str, description: str, unit: str, expression: str, *, link: Json, width: int = 12, axis: str = "",
     stack: bool = False,
-) -> Json:
+) -> Json:  # fmt: skip
     """Return a chart of the 15 containers that have most of something; those that have nothing of it are not in it."""
     query = Query(f"topk(15, {expression} > 0)", BY_CONTAINER)
     panel = graph(title, f"{description} The 15 highest.", unit, query, link=link, width=width, axis=axis, stack=stack)
@@ -210,6 +203,8 @@ def table(
     for target in panel["targets"]:
         target["format"] = "table"
     panel["transformations"] = _joined(columns, labels)
+    if len(columns) == 1:
+        when_empty("None", panel)  # of several columns, one value that is missing would say so, too
     del panel["fieldConfig"]["defaults"]["links"]
     panel["fieldConfig"]["defaults"] |= {
         "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "minWidth": 90},
@@ -279,8 +274,9 @@ def _heading(label: str, heading: str, link: Json | None) -> Json:
 
 
 def _cell(column: Column) -> Json:
-    # So wide that the heading can be read: 8 pixels a letter, and the arrow of the sorting.
-    properties: Json = {"unit": column.unit, "custom.width": max(90, 8 * len(column.title) + 36)}
+    # So wide that the heading can be read: 8 pixels a letter, and the arrow of the sorting; or "59 minutes ago".
+    letters = max(len(column.title), 12 if column.unit == "dateTimeFromNow" else 7)
+    properties: Json = {"unit": column.unit, "custom.width": 8 * letters + 36}
     if column.decimals is not None or column.unit == "percentunit":
         properties["decimals"] = 1 if column.decimals is None else column.decimals
     if column.names:
