@@ -60,6 +60,8 @@ class Anatomy:
         self._argv: dict[Known, tuple[str, ...]] = {}
         self._scripts: dict[Known, str] = {}
         self._used: set[Known] = set()
+        self._idle: dict[str, tuple[tuple[Process | None, ...], bool]] = {}  # by container: who was in it, all idle
+        self._idling: set[str] = set()  # of those, who was asked about at this tick
         self._mounts: dict[int, tuple[Mount, ...]] = {}  # of this tick
         self._now = 0
         self._booted: float | None = None
@@ -74,7 +76,10 @@ class Anatomy:
         for known in (self._argv, self._scripts):
             for key in known.keys() - self._used:
                 del known[key]
+        for one in self._idle.keys() - self._idling:
+            del self._idle[one]
         self._used.clear()
+        self._idling.clear()
         self._mounts.clear()
 
     def of(
@@ -85,10 +90,8 @@ class Anatomy:
         Nor is there anything to find where all is `sleep`, unless something else is `remembered`.
         """
         first = processes.get(one.leader.process.pid) if one.leader and one.kind == "container" else None
-        if first is not None and first.comm in FILLERS and not remembered:
-            there = (processes.get(pid) for pid in one.members)
-            if all(process is None or process.comm in FILLERS for process in there):
-                return None
+        if first is not None and first.comm in FILLERS and not remembered and self._all_idle(one, processes):
+            return None
         if first is None or not is_wrapper(first.comm, self._arguments(first)):
             return None
         main = self._member(first)
@@ -116,6 +119,16 @@ class Anatomy:
         elif holder.program in SUPERVISORS and not lives:
             changed = self._changed(holder, members)
         return Structure(main, tuple(members), self._now, cpus, script, changed)
+
+    def _all_idle(self, one: Container, processes: Mapping[int, Process]) -> bool:
+        """Tell whether all in a container is `sleep`; asked anew only when other processes are in it."""
+        there = tuple(map(processes.get, one.members))
+        known = self._idle.get(one.id)
+        if known is None or known[0] != there:
+            idle = all(process is None or process.comm in FILLERS for process in there)
+            known = self._idle[one.id] = there, idle
+        self._idling.add(one.id)
+        return known[1]
 
     def _with_children_now(self, shell: Member, members: Sequence[Member]) -> list[Member]:
         """Return the members with what the shell runs now.
