@@ -65,6 +65,8 @@ TERMINAL = ("inspector.views", "inspector.ctop", "inspector.nsinspect")
 TABLES = ("inspector.fields", "inspector.layers", "inspector.closeup", "inspector.namespace_table")
 COLLECT = (
     "inspector.collect",
+    "inspector.roster",
+    "inspector.groups",
     "inspector.viewpoint",
     "inspector.told",
     "inspector.measure",

@@ -30,18 +30,26 @@ MOST_CPUS = 65536
 BUSY = (0, 1, 2, 5, 6)  # user nice system, not idle iowait, irq softirq; "guest" is part of "user"
 LOADS = 3
 MOST_DIGITS = 9
+LONGEST_PID = 20
 
 
 class CpuTotals(NamedTuple):
-    """CPU time in all CPUs since boot (seconds, neither idle nor stolen), CPUs listed, boot time (Unix) if known."""
+    """CPU time in all CPUs since boot (seconds, neither idle nor stolen), CPUs listed, boot time (Unix) if known.
+
+    `forks` is how many processes and threads were made since boot, if known.
+    """
 
     busy_seconds: float
     cpus: int
     boot_time: float | None
+    forks: int | None = None
 
 
 class System(NamedTuple):
-    """The machine: bytes, seconds, `cpus` online. A container sees the same, whatever its limits are."""
+    """The machine: bytes, seconds, `cpus` online. A container sees the same, whatever its limits are.
+
+    `forks` (since boot) and `last_pid` (handed out last) are None where the kernel does not tell: see births.
+    """
 
     hostname: str
     kernel: str
@@ -54,6 +62,8 @@ class System(NamedTuple):
     load: tuple[float, float, float]
     uptime_seconds: float
     cpu_busy_seconds: float
+    forks: int | None = None
+    last_pid: int | None = None
 
 
 # 0-3,8
@@ -91,11 +101,13 @@ def parse_meminfo(data: bytes) -> dict[str, int]:
 # cpu  10132153 290696 3084719 46828483 16683 0 25195 0 175628 0
 # cpu0 1393280 32966 572056 13343292 6130 0 17875 0 23933 0
 # btime 1700000000
+# processes 66255
 def parse_cpu_totals(data: bytes) -> CpuTotals:
-    """Parse the "cpu", "cpuN" and "btime" lines of /proc/stat (proc_stat(5))."""
+    """Parse the "cpu", "cpuN", "btime" and "processes" lines of /proc/stat (proc_stat(5))."""
     busy = -1.0
     cpus = 0
     boot_time: float | None = None
+    forks: int | None = None
     try:
         for line in data.split(b"\n"):
             name, _, rest = line.partition(b" ")
@@ -106,11 +118,13 @@ def parse_cpu_totals(data: bytes) -> CpuTotals:
                 cpus += 1
             elif name == b"btime":
                 boot_time = _finite(rest)
+            elif name == b"processes":
+                forks = int(rest)
     except (ValueError, IndexError, OverflowError) as error:
         raise ParseError("/proc/stat", data) from error
     if busy < 0:
         raise ParseError("/proc/stat", data)
-    return CpuTotals(busy, cpus, boot_time)
+    return CpuTotals(busy, cpus, boot_time, forks)
 
 
 # 0.08 0.03 0.01 2/207 30705
@@ -172,7 +186,9 @@ def read_system(host: Host) -> System:
     totals = parse_cpu_totals(host.read("/proc/stat"))
     online = read_online_cpus(host)
     memory, available, swap, swap_free = read_memory(host)
-    one, five, fifteen = parse_floats("/proc/loadavg", host.read("/proc/loadavg"), LOADS)
+    loads = host.read("/proc/loadavg")  # after /proc/stat: whoever that counts has a PID by now
+    one, five, fifteen = parse_floats("/proc/loadavg", loads, LOADS)
+    last_pid = loads.rpartition(b" ")[2].strip()
     return System(
         hostname=_line(host.read("/proc/sys/kernel/hostname")),
         kernel=_line(host.read("/proc/sys/kernel/osrelease")),
@@ -185,6 +201,8 @@ def read_system(host: Host) -> System:
         load=(one, five, fifteen),
         uptime_seconds=parse_floats("/proc/uptime", host.read("/proc/uptime"), 1)[0],
         cpu_busy_seconds=totals.busy_seconds,
+        forks=totals.forks,
+        last_pid=int(last_pid) if last_pid.isdigit() and len(last_pid) < LONGEST_PID else None,
     )
 
 

@@ -121,6 +121,7 @@ def taken(root: str, ticks: int, make: Callable[[Host], Observer] = Observer) ->
     if child == 0:
         paths: list[str] = []
         links: list[str] = []
+        fleet.join(root)
         observer = make(Host(root))
         for _ in range(ticks - 1):
             observer.tick()
@@ -168,6 +169,7 @@ def kept(root: str) -> list[int]:
 
 def measure(root: str) -> dict[str, float]:
     """Return milliseconds of the ticks and of the floors under them, and the memory they took (MiB)."""
+    fleet.join(root)
     with Host(root) as host:
         observer = Observer(host)
         start = time.perf_counter()

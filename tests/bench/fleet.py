@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from sandbox import syscalls
 from tests.fakehost import FakeHost
 from tests.testbed.cgroups import hierarchy, write
 
-__all__ = ["fake", "real"]
+__all__ = ["fake", "join", "real"]
 
 CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "freezer")
 V2_CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io")
@@ -73,6 +74,9 @@ FILES = {
 def fake(root: Path, count: int, each: int) -> Host:
     """Return a made-up v2 machine with Docker's scopes, `each` processes in each."""
     machine = FakeHost(root, "v2").cgroup("", "/system.slice", FILES)
+    machine.cgroup("", "/", {"cgroup.stat": f"nr_descendants {count + 1}\nnr_dying_descendants 0\n"})
+    stat = Path(f"{root}/proc/stat")
+    stat.write_text(f"{stat.read_text(encoding='ascii')}processes {1000 + count * each}\n", encoding="ascii")
     for number in range(count):
         path = f"/system.slice/docker-{number:064x}.scope"
         machine.cgroup("", path, FILES)
@@ -80,6 +84,21 @@ def fake(root: Path, count: int, each: int) -> Host:
         for process in range(each):
             machine.process(1000 + number * each + process, "sleep", cgroups=path, namespaces=spaces)
     return machine.open()
+
+
+def join(root: str) -> None:
+    """Make this process, on a made-up machine, the one of it that looks: on a real one it always is."""
+    if not root.rstrip("/"):
+        return
+    pid = os.getpid()
+    place = Path(root, "proc", str(pid))
+    if not place.exists():
+        shutil.copytree(place.parent / "1", place, symlinks=True)
+    for name, old, new in (("stat", "1 (", f"{pid} ("), ("status", "NSpid:\t1\n", f"NSpid:\t{pid}\n")):
+        text = (place / name).read_text(encoding="ascii")
+        (place / name).write_text(text.replace(old, new), encoding="ascii")
+    (place.parent / "self").unlink()
+    (place.parent / "self").symlink_to(str(pid))
 
 
 @contextlib.contextmanager

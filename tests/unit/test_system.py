@@ -48,9 +48,10 @@ def test_meminfo_in_bytes() -> None:
 
 def test_cpu_totals() -> None:
     """Busy time leaves out idle, iowait and steal, and counts guests once (they are part of user)."""
-    totals = parse_cpu_totals(b"cpu  100 10 20 9000 500 3 4 70 50 5\ncpu0 1\ncpu1 1\ncpufoo 1\nintr 5\nbtime 17\n")
+    lines = b"cpu  100 10 20 9000 500 3 4 70 50 5\ncpu0 1\ncpu1 1\ncpufoo 1\nintr 5\nbtime 17\nprocesses 9\n"
+    totals = parse_cpu_totals(lines)
     assert totals.busy_seconds == pytest.approx(1.37)
-    assert (totals.cpus, totals.boot_time) == (2, 17.0)
+    assert (totals.cpus, totals.boot_time, totals.forks) == (2, 17.0, 9)
     for data in (b"", b"cpu0 1 2 3\n", b"cpu 1 2\n", b"cpu  a b c d e f g\n", b"cpu  1 1 1 1 1 1 1\nbtime x\n"):
         with pytest.raises(ParseError):
             parse_cpu_totals(data)
