@@ -101,9 +101,10 @@ class Kernel(Host):
         self.lists += 1
         return [*map(str, self.processes()), "self", "stat"]
 
-    def readlink(self, path: str) -> str:
-        """Return a namespace."""
-        return f"{path.rpartition('/')[2]}:[4026531836]"
+    def readlinks(self, directory: str, names: Iterable[str]) -> list[str | OSError]:
+        """Return namespaces."""
+        assert directory.endswith("/ns")
+        return [f"{name}:[4026531836]" for name in names]
 
     def access(self, path: str) -> bool:
         """Tell whether there is a task: threads too can be looked up."""
