@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 
 from sandbox import channel, syscalls
+from sandbox.control import JOIN, JOIN_FILE, Step
 from sandbox.quick import signal
 from sandbox.value import Value
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from sandbox.network.connection import Connection
+
+    # What the process between does, with its end, its parent and the steps that are left.
+    Joiner = Callable[[channel.Channel, int, tuple[Step, ...]], NoReturn]
 
 __all__ = ["Running", "launch"]
 
@@ -32,7 +36,8 @@ class Running(Value):
 
 
 def launch(
-    joiner: Callable[[channel.Channel, int], NoReturn],
+    joiner: Joiner,
+    steps: tuple[Step, ...],
     born: Callable[[int], None] = lambda _: None,
     ready: Callable[[], object] = lambda: None,
     *,
@@ -41,16 +46,17 @@ def launch(
 ) -> Running:
     """Fork the joiner and speak with its child as channel.py draws it; an error leaves no process.
 
+    `steps`: those with which it joins cgroups; one of v2 it is born in, where that can be.
     `tty`: the child will send the master of a terminal. `supervise`, for a filter that listens, is called with the
     child's PID and the filter's descriptor.
     """
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     ours, theirs = channel.pair()
     me = os.getpid()
-    between = os.fork()
+    between, left = _fork(steps)
     if between == 0:
         ours.close()
-        joiner(theirs, me)
+        joiner(theirs, me, left)
     theirs.close()
     pid = 0
     try:
@@ -101,3 +107,16 @@ def _reap(pid: int) -> None:
             os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
+
+
+def _fork(steps: tuple[Step, ...]) -> tuple[int, tuple[Step, ...]]:
+    """Fork into the cgroup of v2 that the steps join, and return those that are left; where that cannot be, outside.
+
+    A move into it takes a lock that waits for the kernel's RCU, 5 to 15 ms.
+    """
+    for step in steps:
+        if step.phase == JOIN and os.path.basename(step.path) == JOIN_FILE[2]:
+            with contextlib.suppress(OSError):  # an older kernel; what else it is, the move says
+                between = syscalls.fork_into(os.path.dirname(step.path))
+                return between, tuple(each for each in steps if each is not step)
+    return os.fork(), steps

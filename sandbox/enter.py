@@ -128,7 +128,11 @@ def _run(entry: entering.Entry, subject: Subject) -> int:
     sys.stdout.flush()
     with blocked_signals():
         try:
-            running = launch(lambda end, parent: entering.entrant(entry, end, parent), tty=entry.tty)
+            running = launch(
+                lambda end, parent, left: entering.entrant(replace(entry, cgroup_steps=left), end, parent),
+                entry.cgroup_steps,
+                tty=entry.tty,
+            )
         except channel.Closed:
             raise SandboxError(f"{subject} ended while it was entered", FAILED) from None
         return attend(running.pid, running.pidfd, running.console, interactive=entry.tty)

@@ -15,7 +15,7 @@ from sandbox.liveness import open_running
 from sandbox.program import NULL, Program, Streams
 from sandbox.signals import blocked_signals
 from sandbox.state import Document, Store
-from sandbox.value import Value
+from sandbox.value import Value, replace
 
 __all__ = ["ExecOptions", "execute"]
 
@@ -48,7 +48,11 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
     plan = joined.Joining(program, steps, pid, pidfd)
     with blocked_signals():
         try:
-            running = launch(lambda end, parent: joined.joiner(plan, end, parent), tty=program.tty)
+            running = launch(
+                lambda end, parent, left: joined.joiner(replace(plan, cgroup_steps=left), end, parent),
+                steps,
+                tty=program.tty,
+            )
         except channel.Closed:
             raise SandboxError(f"container {name} ended while it was entered", 1) from None
         except SandboxError as error:

@@ -157,6 +157,10 @@ def _cgroup_step(given: Locals) -> Told:
         yield f"write({step.path!r}, {value})", FILES.get(os.path.basename(step.path), "a limit")
 
 
+def _fork_into(given: Locals) -> Told:
+    yield f"clone3(CLONE_INTO_CGROUP, {given['cgroup']!r})", BUILTINS["sandbox.conversation", "_fork", "fork"]
+
+
 def _drop(given: Locals) -> Told:
     user = given["user"]
     yield f"setgroups({list(user.groups)})", "its groups, by the container's own file; later there is no right to"
@@ -205,6 +209,7 @@ FUNCTIONS: dict[tuple[str, str], Callable[[Locals], Told]] = {
     ("sandbox.syscalls", "close_on_exec_from"): _fixed(
         "close_range(3, ~0, CLOSE_RANGE_CLOEXEC)", "no open file of ours goes along"
     ),
+    ("sandbox.syscalls", "fork_into"): _fork_into,
     ("sandbox.control", "_do"): _cgroup_step,
     ("sandbox.descent", "reset_signals"): _fixed("rt_sigaction(each of SigIgn and SigCgt, SIG_DFL)", RESET),
     ("sandbox.program", "execute"): _execute,
@@ -224,7 +229,7 @@ FUNCTIONS: dict[tuple[str, str], Callable[[Locals], Told]] = {
 }
 # What Python itself has as a function, with what it is for in the function of ours that calls it.
 BUILTINS = {
-    ("sandbox.conversation", "launch", "fork"): "a process that goes where the container is, and forks its first one",
+    ("sandbox.conversation", "_fork", "fork"): "a process that goes where the container is, and forks its first one",
     ("sandbox.descent", "descend", "fork"): "the first to be born in the new PID namespace: in there it is process 1",
     ("sandbox.descent", "descend", "setsid"): "no terminal and no process group of the caller's",
     ("sandbox.init", "first_process", "setsid"): "process 1 leads its own session",

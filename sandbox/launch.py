@@ -68,7 +68,8 @@ def start(prepared: Prepared, store: Store, streams: Streams, confirm: Callable[
         shared = (*prepared.launch.shared, *network.shared)
         plan = replace(prepared.launch, program=program, shared=shared, users=_users(prepared))
         running = launch(
-            lambda end, parent: init.joiner(plan, end, parent),
+            lambda end, parent, left: init.joiner(replace(plan, cgroup_steps=left), end, parent),
+            plan.cgroup_steps,
             lambda pid: _record_birth(prepared, store, pid, above, network),
             lambda: _record_start(prepared, store, container, confirm),
             tty=plan.program.tty,

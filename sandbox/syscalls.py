@@ -1,15 +1,31 @@
-"""The system calls that Python 3.11 does not have: the only ctypes of the project.
+"""The system calls that Python 3.11 does not have.
 
 Each call is typed, retried on EINTR where the kernel may return it, and raises
-OSError with the path it was about. Numbers are of x86_64 and aarch64
-(asm/unistd_64.h, asm-generic/unistd.h); flags are from the uapi headers.
+OSError with the path it was about. Flags are from the uapi headers; libc.py
+has the numbers, and how C is called.
 """
 
 from __future__ import annotations
 
-import ctypes
+import _thread
 import errno
 import os
+
+from sandbox.libc import (
+    INT,
+    TEXT,
+    UINT,
+    ULONG,
+    address,
+    buffer,
+    check,
+    failed_with,
+    fork_by,
+    libc,
+    syscall,
+    uints,
+    ulongs,
+)
 
 __all__ = [
     "AT_EMPTY_PATH",
@@ -57,6 +73,7 @@ __all__ = [
     "close_on_exec_from",
     "default_action",
     "foreign_descriptor",
+    "fork_into",
     "idmap_mount",
     "join_new_session_keyring",
     "load_seccomp_filter",
@@ -85,6 +102,8 @@ CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
+CLONE_INTO_CGROUP = 0x200000000
+SIGCHLD = 17
 
 MS_RDONLY = 0x1
 MS_NOSUID = 0x2
@@ -130,111 +149,69 @@ KEYCTL_JOIN_SESSION_KEYRING = 1
 SECCOMP_SET_MODE_FILTER = 1
 CAPABILITY_VERSION_3 = 0x20080522
 
-_NUMBERS = {
-    "x86_64": {"pivot_root": 155, "capset": 126, "keyctl": 250, "bpf": 321, "rt_sigaction": 13, "seccomp": 317,
-               "sched_setattr": 314, "ioprio_set": 251, "personality": 135, "set_mempolicy": 238},
-    "aarch64": {"pivot_root": 41, "capset": 91, "keyctl": 219, "bpf": 280, "rt_sigaction": 134, "seccomp": 277,
-                "sched_setattr": 274, "ioprio_set": 30, "personality": 92, "set_mempolicy": 237},
-}
-_NUMBER = {
-    "open_tree": 428,
-    "move_mount": 429,
-    "close_range": 436,
-    "openat2": 437,
-    "pidfd_getfd": 438,
-    "mount_setattr": 442,
-    **_NUMBERS.get(os.uname().machine, {}),
-}
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_int, _long, _ulong = ctypes.c_int, ctypes.c_long, ctypes.c_ulong
-_text = ctypes.c_char_p
-
-
-class _OpenHow(ctypes.Structure):
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-
-class _SockFprog(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
-
-
-class _MountAttr(ctypes.Structure):
-    _fields_ = (
-        ("attr_set", ctypes.c_uint64),
-        ("attr_clr", ctypes.c_uint64),
-        ("propagation", ctypes.c_uint64),
-        ("userns_fd", ctypes.c_uint64),
-    )
-
-
-_libc.mount.argtypes = (_text, _text, _text, _ulong, _text)
-_libc.umount2.argtypes = (_text, _int)
-_libc.unshare.argtypes = (_int,)
-_libc.setns.argtypes = (_int, _int)
-_libc.setfsuid.argtypes = _libc.setfsgid.argtypes = (ctypes.c_uint,)
-_libc.prctl.argtypes = (_int, _ulong, _ulong, _ulong, _ulong)
-_libc.syscall.restype = _long
-
-
-def _syscall(name: str, *arguments: int | bytes | None) -> int:
-    """Make a system call that libc has no function for, and return its result: -1 on an error, which is in errno."""
-    number = _NUMBER.get(name)
-    if number is None:
-        raise OSError(errno.ENOSYS, f"{name}: unknown on {os.uname().machine}")
-    # Each in a whole register: a plain int would be half of one.
-    words = [_long(each) if isinstance(each, int) else each for each in arguments]
-    return int(_libc.syscall(_long(number), *words))
-
-
-def _check(result: int, what: str, path: str | None = None) -> int:
-    if result >= 0:
-        return result
-    code = ctypes.get_errno()
-    raise OSError(code, f"{what}: {os.strerror(code)}", path)
+_mount = libc("mount", TEXT, TEXT, TEXT, ULONG, TEXT)
+_umount = libc("umount2", TEXT, INT)
+_unshare = libc("unshare", INT)
+_setns = libc("setns", INT, INT)
+_prctl = libc("prctl", INT, ULONG, ULONG, ULONG, ULONG)
 
 
 def mount(source: str | None, target: str, fstype: str | None, flags: int = 0, data: str | None = None) -> None:
     """Mount, bind, remount or change propagation, by `flags` (mount(2))."""
     arguments = [None if text is None else os.fsencode(text) for text in (source, target, fstype, data)]
-    result = _libc.mount(*arguments[:3], flags, arguments[3])
-    _check(result, f"mount {fstype or source or 'flags'}", target)
+    result = _mount(*arguments[:3], flags, arguments[3])
+    check(result, f"mount {fstype or source or 'flags'}", target)
 
 
 def umount(target: str, flags: int = 0) -> None:
     """Unmount (umount2(2))."""
-    _check(_libc.umount2(os.fsencode(target), flags), "umount", target)
+    check(_umount(os.fsencode(target), flags), "umount", target)
 
 
 def syncfs(fd: int) -> None:
     """Put all that was written to a file's filesystem on its disk (syncfs(2))."""
-    _check(_libc.syncfs(fd), "syncfs")
+    check(libc("syncfs", INT)(fd), "syncfs")
 
 
 def unshare(flags: int) -> None:
     """Move into new namespaces (unshare(2))."""
-    _check(_libc.unshare(flags), "unshare")
+    check(_unshare(flags), "unshare")
 
 
 def setns(fd: int, flags: int) -> None:
     """Join namespaces: of one /proc/<pid>/ns file, or several at once of a pidfd (setns(2), Linux 5.8)."""
-    _check(_libc.setns(fd, flags), "setns")
+    check(_setns(fd, flags), "setns")
 
 
 def pivot_root(new: str, old: str) -> None:
     """Make `new` the root of the mount namespace and put the old one on `old` (pivot_root(2))."""
-    _check(_syscall("pivot_root", os.fsencode(new), os.fsencode(old)), "pivot_root", new)
+    check(syscall("pivot_root", os.fsencode(new), os.fsencode(old)), "pivot_root", new)
 
 
 def prctl(option: int, argument: int = 0, third: int = 0) -> int:
     """Operate on the calling process (prctl(2))."""
-    return _check(_libc.prctl(option, argument, third, 0, 0), f"prctl {option}")
+    return check(_prctl(option, argument, third, 0, 0), f"prctl {option}")
+
+
+def fork_into(cgroup: str) -> int:
+    """Fork as os.fork() does, into a cgroup of v2 (clone3(2) with CLONE_INTO_CGROUP, Linux 5.7); no move there.
+
+    OSError also where there is more than one thread.
+    """
+    if _thread._count():  # noqa: SLF001  threading, which tells it too, is long to import
+        raise OSError(errno.EAGAIN, "clone3: there are other threads")
+    place = os.open(cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        arguments = ulongs(CLONE_INTO_CGROUP, 0, 0, 0, SIGCHLD, 0, 0, 0, 0, 0, place)  # struct clone_args
+        return fork_by("clone3", address(arguments), 8 * len(arguments))
+    finally:
+        os.close(place)
 
 
 def set_process_name(name: str) -> None:
     """Set what `ps -o comm` shows for this process, 15 bytes (PR_SET_NAME)."""
-    buffer = ctypes.create_string_buffer(os.fsencode(name)[:15])
-    prctl(PR_SET_NAME, ctypes.addressof(buffer))
+    text = buffer(os.fsencode(name)[:15] + b"\0")
+    prctl(PR_SET_NAME, address(text))
 
 
 def default_action(signal: int) -> None:
@@ -242,24 +219,24 @@ def default_action(signal: int) -> None:
 
     Signals 32 and 33 arrive ignored in what glibc's posix_spawn starts, as make does.
     """
-    action = (ctypes.c_ulong * 4)()  # struct kernel_sigaction: SIG_DFL, no flags, no restorer, an empty mask
-    _check(_syscall("rt_sigaction", signal, ctypes.addressof(action), None, 8), f"rt_sigaction {signal}")
+    action = ulongs(0, 0, 0, 0)  # struct kernel_sigaction: SIG_DFL, no flags, no restorer, an empty mask
+    check(syscall("rt_sigaction", signal, address(action), None, 8), f"rt_sigaction {signal}")
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
     """Set the calling thread's capability sets, each a bit mask (capset(2), version 3)."""
-    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    header = uints(CAPABILITY_VERSION_3, 0)
     words = []
     for shift in (0, 32):
         words += [(mask >> shift) & 0xFFFFFFFF for mask in (effective, permitted, inheritable)]
-    data = (ctypes.c_uint32 * 6)(*words)
-    _check(_syscall("capset", ctypes.addressof(header), ctypes.addressof(data)), "capset")
+    data = uints(*words)
+    check(syscall("capset", address(header), address(data)), "capset")
 
 
 def join_new_session_keyring() -> None:
     """Leave the caller's session keyring for a new, empty one (keyctl(2)); a kernel without keys has none."""
     try:
-        _check(_syscall("keyctl", KEYCTL_JOIN_SESSION_KEYRING, None), "keyctl")
+        check(syscall("keyctl", KEYCTL_JOIN_SESSION_KEYRING, None), "keyctl")
     except OSError as error:
         if error.errno != errno.ENOSYS:
             raise
@@ -268,7 +245,7 @@ def join_new_session_keyring() -> None:
 def close_on_exec_from(first: int) -> None:
     """Mark every descriptor from `first` on close-on-exec (close_range(2), Linux 5.11)."""
     try:
-        _check(_syscall("close_range", first, 0xFFFFFFFF, CLOSE_RANGE_CLOEXEC), "close_range")
+        check(syscall("close_range", first, 0xFFFFFFFF, CLOSE_RANGE_CLOEXEC), "close_range")
     except OSError as error:
         if error.errno not in (errno.ENOSYS, errno.EINVAL):
             raise
@@ -291,20 +268,20 @@ def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
     With RESOLVE_IN_ROOT the directory is "/" for the walk: neither ".." nor a
     symbolic link leads out of it. EAGAIN tells of a rename during the walk.
     """
-    how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
+    how = ulongs(flags | os.O_CLOEXEC, 0, resolve)  # struct open_how
     for _ in range(64):
-        result = _syscall("openat2", directory, os.fsencode(path), ctypes.addressof(how), ctypes.sizeof(how))
-        if result >= 0 or ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
+        result = syscall("openat2", directory, os.fsencode(path), address(how), 8 * len(how))
+        if result >= 0 or failed_with() not in (errno.EAGAIN, errno.EINTR):
             break
-    return _check(result, "open", path)
+    return check(result, "open", path)
 
 
 def set_mount_attributes(fd: int, attributes: int, *, recursive: bool) -> None:
     """Add MOUNT_ATTR_* (RDONLY 1, NOSUID 2, NODEV 4, NOEXEC 8) to a mount, or its whole tree (mount_setattr(2))."""
-    attr = _MountAttr(attributes, 0, 0, 0)
+    attr = ulongs(attributes, 0, 0, 0)  # struct mount_attr: set, clear, propagation, user namespace
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    result = _syscall("mount_setattr", fd, b"", flags, ctypes.addressof(attr), ctypes.sizeof(attr))
-    _check(result, "mount_setattr")
+    result = syscall("mount_setattr", fd, b"", flags, address(attr), 8 * len(attr))
+    check(result, "mount_setattr")
 
 
 def idmap_mount(tree: int, user_namespace: int, *, recursive: bool = False) -> None:
@@ -312,17 +289,17 @@ def idmap_mount(tree: int, user_namespace: int, *, recursive: bool = False) -> N
 
     EINVAL: the filesystem cannot do that.
     """
-    attr = _MountAttr(MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
+    attr = ulongs(MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    result = _syscall("mount_setattr", tree, b"", flags, ctypes.addressof(attr), ctypes.sizeof(attr))
-    _check(result, "mount_setattr")
+    result = syscall("mount_setattr", tree, b"", flags, address(attr), 8 * len(attr))
+    check(result, "mount_setattr")
 
 
 def set_filesystem_ids(uid: int, gid: int) -> None:
     """Set whose the files are that we make, and keep every capability (setfsuid(2), securebits of capabilities(7))."""
     prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
-    _libc.setfsgid(gid)
-    _libc.setfsuid(uid)
+    libc("setfsgid", UINT)(gid)
+    libc("setfsuid", UINT)(uid)
 
 
 def clone_mount(path: str, *, recursive: bool = False) -> int:
@@ -331,29 +308,29 @@ def clone_mount(path: str, *, recursive: bool = False) -> int:
     `recursive`: with all that is mounted below it.
     """
     flags = OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
-    return _check(_syscall("open_tree", AT_FDCWD, os.fsencode(path), flags), "open_tree", path)
+    return check(syscall("open_tree", AT_FDCWD, os.fsencode(path), flags), "open_tree", path)
 
 
 def move_mount(tree: int, target: int) -> None:
     """Mount what clone_mount() returned on the directory or file of a descriptor (move_mount(2))."""
     flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
-    _check(_syscall("move_mount", tree, b"", target, b"", flags), "move_mount")
+    check(syscall("move_mount", tree, b"", target, b"", flags), "move_mount")
 
 
 def set_scheduler(attributes: bytes) -> None:
     """Set the calling process's policy by a struct sched_attr (sched_setattr(2))."""
     address, _kept = buffer_address(attributes)
-    _check(_syscall("sched_setattr", 0, address, 0), "sched_setattr")
+    check(syscall("sched_setattr", 0, address, 0), "sched_setattr")
 
 
 def set_io_priority(priority: int) -> None:
     """Set the calling process's I/O priority, class << 13 | level (ioprio_set(2))."""
-    _check(_syscall("ioprio_set", 1, 0, priority), "ioprio_set")  # 1: IOPRIO_WHO_PROCESS
+    check(syscall("ioprio_set", 1, 0, priority), "ioprio_set")  # 1: IOPRIO_WHO_PROCESS
 
 
 def set_personality(domain: int) -> None:
     """Set the execution domain: what uname(2) calls the machine (personality(2))."""
-    _check(_syscall("personality", domain, 0, 0), "personality")
+    check(syscall("personality", domain, 0, 0), "personality")
 
 
 def set_memory_policy(policy: tuple[int, int]) -> None:
@@ -362,29 +339,30 @@ def set_memory_policy(policy: tuple[int, int]) -> None:
     words = nodes.bit_length() // 64 + 1
     address, _kept = buffer_address(nodes.to_bytes(8 * words, "little"))
     # The kernel takes one bit less than it is told.
-    _check(_syscall("set_mempolicy", mode, address if nodes else 0, 64 * words + 1 if nodes else 0),
+    check(syscall("set_mempolicy", mode, address if nodes else 0, 64 * words + 1 if nodes else 0),
            "set_mempolicy")  # fmt: skip
 
 
 def bpf(command: int, attributes: bytes) -> int:
     """Load or attach a BPF object; `attributes` is an encoded `union bpf_attr` (bpf(2)). Returns a descriptor or 0."""
-    buffer = ctypes.create_string_buffer(attributes, len(attributes))
-    return _check(_syscall("bpf", command, ctypes.addressof(buffer), len(attributes)), "bpf")
+    attr = buffer(attributes)
+    return check(syscall("bpf", command, address(attr), len(attributes)), "bpf")
 
 
 def load_seccomp_filter(program: bytes, flags: int) -> None:
     """Filter the calling thread's system calls from now on, by an array of struct sock_filter (seccomp(2))."""
-    filters = _SockFprog(len(program) // 8, program)
-    result = _syscall("seccomp", SECCOMP_SET_MODE_FILTER, flags, ctypes.addressof(filters))
-    _check(result, "load a seccomp filter")
+    filters = buffer(program)
+    fprog = ulongs(len(program) // 8, address(filters))  # struct sock_fprog, whose length has the low two bytes
+    result = syscall("seccomp", SECCOMP_SET_MODE_FILTER, flags, address(fprog))
+    check(result, "load a seccomp filter")
 
 
 def foreign_descriptor(pidfd: int, number: int) -> int:
     """Return a copy of another process's descriptor, EBADF when it has none of that number (pidfd_getfd(2))."""
-    return _check(_syscall("pidfd_getfd", pidfd, number, 0), "pidfd_getfd")
+    return check(syscall("pidfd_getfd", pidfd, number, 0), "pidfd_getfd")
 
 
 def buffer_address(data: bytes) -> tuple[int, object]:
     """Return the address of a copy of `data`, and the object that keeps it alive."""
-    buffer = ctypes.create_string_buffer(data, len(data))
-    return ctypes.addressof(buffer), buffer
+    kept = buffer(data)
+    return address(kept), kept

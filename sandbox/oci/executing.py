@@ -19,6 +19,7 @@ from sandbox.oci.records import Record, Records
 from sandbox.oci.runtime import alive, bundle_of
 from sandbox.oci.supervisor import supervision
 from sandbox.signals import blocked_signals
+from sandbox.value import replace
 
 __all__ = ["How", "execute"]
 
@@ -45,14 +46,19 @@ def execute(records: Records, ident: str, document: object, ends: Ends, how: How
     alive(records, ident, "created", "running", "paused")  # it is that process still, not another with its number
     wanted = joined.Joining(program, tuple(_joins(record, how.cgroups)), record.pid, pidfd)
 
-    def joiner(end: Channel, parent: int) -> NoReturn:
+    def joiner(end: Channel, parent: int, left: tuple[control.Step, ...]) -> NoReturn:
         if process.affinity.initial:
             scheduling.put_on(process.affinity.initial)
-        joined.joiner(wanted, end, parent)
+        joined.joiner(replace(wanted, cgroup_steps=left), end, parent)
 
     with blocked_signals():
         try:
-            running = launch(joiner, tty=process.terminal, supervise=supervision(bundle, program, record.spoken))
+            running = launch(
+                joiner,
+                wanted.cgroup_steps,
+                tty=process.terminal,
+                supervise=supervision(bundle, program, record.spoken),
+            )
         except SandboxError as error:
             raise explained(error, (os.path.dirname(step.path) for step in wanted.cgroup_steps)) from None
         return _attend(running, process, ends, ident, how)

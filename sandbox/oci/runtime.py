@@ -62,7 +62,8 @@ def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: b
         record.private["MadeCgroups"] = [path for path in made if path not in {where.directory for where in places}]
         record.save()
         running = launch(
-            lambda end, parent: init.joiner(wanted, end, parent),
+            lambda end, parent, left: init.joiner(replace(wanted, cgroup_steps=left), end, parent),
+            wanted.cgroup_steps,
             lambda pid: _born(record, bundle, pid),
             lambda: control.apply(wanted.cgroup_steps, control.LIMIT),
             tty=process.terminal,
