@@ -1,6 +1,7 @@
-"""Adds the man pages and completions to the wheel, made anew from the parsers (docs/manuals.py)."""
+"""Adds to the wheel the sandbox's two commands, and man pages and completions, made anew from the parsers."""
 
 import os
+import shutil
 import sys
 import tempfile
 
@@ -20,9 +21,10 @@ class ManualsHook(BuildHookInterface):
         self._directory = tempfile.mkdtemp()
         for path in manuals.main(self._directory):
             build_data["shared_data"][os.path.join(self._directory, path)] = f"share/{path}"
+        for name in ("sandbox", "sandbox-oci"):
+            path = shutil.copy(os.path.join(self.root, "sandbox/scripts/start"), os.path.join(self._directory, name))
+            build_data["shared_scripts"][path] = name
 
     def finalize(self, version, build_data, artifact_path):  # noqa: ANN001, ANN201, ARG002  hatchling's signature
         """Remove them once they are in it."""
-        import shutil  # noqa: PLC0415
-
         shutil.rmtree(self._directory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable
 
-from inspector.kernel.process import CAPABILITIES
+from inspector.kernel.capability import CAPABILITIES
 from sandbox import syscalls
 from sandbox.errors import SandboxError
 

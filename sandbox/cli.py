@@ -137,6 +137,8 @@ def command(argv: Sequence[str] | None = None) -> NoReturn:
     except OSError as error:
         complain(error)
         code = code or SandboxError.exit_code
+    if finding := sys.modules.get("sandbox.finding"):
+        finding.keep()
     os._exit(code)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from types import NoneType, UnionType
 
 from sandbox.errors import SandboxError
 from sandbox.value import Value, defaults, fields
@@ -21,6 +20,10 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     T = TypeVar("T")
+
+
+# types.UnionType and NoneType, without types.
+UNION, NOTHING = type(int | None), type(None)
 
 
 def encode(value: Any) -> Any:  # noqa: ANN401  any of the types above
@@ -63,10 +66,10 @@ def _decode(kind: Any, data: Any) -> Any:  # noqa: ANN401, PLR0911  a case a typ
     if origin is None and isinstance(kind, type) and issubclass(kind, Value):
         hints = _hints(kind)
         return kind(**{name: _decode(hints[name], value) for name, value in data.items() if name in hints})
-    if isinstance(kind, UnionType):
+    if isinstance(kind, UNION):
         if data is None:
             return None
-        return _decode(next(each for each in inner if each is not NoneType), data)
+        return _decode(next(each for each in inner if each is not NOTHING), data)
     if origin is tuple:
         if len(inner) == 2 and inner[1] is Ellipsis:  # noqa: PLR2004
             return tuple(_decode(inner[0], item) for item in data)

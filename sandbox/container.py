@@ -7,12 +7,12 @@ teardown.py takes down what they made.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Callable
 
 from sandbox import channel, events, launch
+from sandbox.contexts import suppress
 from sandbox.errors import SandboxError
 from sandbox.foreground import attend
 from sandbox.liveness import has_monitor
@@ -114,7 +114,7 @@ def _give_up(store: Store, container: str, before: str) -> None:
 
 def _quietly(action: Undo) -> None:
     """Undo as much as can be: the error that led to it is what the user shall read."""
-    with contextlib.suppress(SandboxError, OSError):
+    with suppress(SandboxError, OSError):
         action()
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from collections.abc import Callable
 
 from sandbox import channel, syscalls
+from sandbox.contexts import suppress
 from sandbox.control import JOIN, JOIN_FILE, Step
 from sandbox.quick import signal
 from sandbox.value import Value
@@ -103,9 +103,9 @@ def _hand_over_listener(ours: channel.Channel, pid: int, pidfd: int, supervise: 
 
 def _reap(pid: int) -> None:
     if pid:
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
+        with suppress(ChildProcessError):
             os.waitpid(pid, 0)
 
 
@@ -116,7 +116,7 @@ def _fork(steps: tuple[Step, ...]) -> tuple[int, tuple[Step, ...]]:
     """
     for step in steps:
         if step.phase == JOIN and os.path.basename(step.path) == JOIN_FILE[2]:
-            with contextlib.suppress(OSError):  # an older kernel; what else it is, the move says
+            with suppress(OSError):  # an older kernel; what else it is, the move says
                 between = syscalls.fork_into(os.path.dirname(step.path))
                 return between, tuple(each for each in steps if each is not step)
     return os.fork(), steps

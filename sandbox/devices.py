@@ -7,10 +7,10 @@ each open and mknod (linux/bpf.h, struct bpf_cgroup_dev_ctx); it goes with the c
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Iterable
 
 from sandbox import syscalls
+from sandbox.quick import struct
 from sandbox.value import Value
 
 __all__ = ["DEFAULT_RULES", "NODES", "Rule", "attach", "parse_rule", "program"]

@@ -7,12 +7,12 @@ to a mebibyte it becomes events.jsonl.1, and the one before is gone.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
 
+from sandbox.contexts import suppress
 from sandbox.quick import dumps, loads
 
 TYPE_CHECKING = False  # importing it from typing would be a twentieth of a small monitor's memory
@@ -49,7 +49,7 @@ def append(root: str, kind: str, action: str, identity: str, attributes: dict[st
         "timeNano": now,
     }
     path = f"{root}/{FILE}"
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.write(fd, dumps(event).encode() + b"\n")
@@ -79,11 +79,11 @@ def follow(root: str, since: float, until: float | None, wait: Callable[[float],
             # The time first: what is written after it is not missed by the last look.
             over = until is not None and time.time() >= until
             if file is None:
-                with contextlib.suppress(FileNotFoundError):
+                with suppress(FileNotFoundError):
                     file = open(path, "rb")  # noqa: SIM115  closed below
             if file is not None:
                 yield from _wanted(file, since, until)
-                with contextlib.suppress(FileNotFoundError):
+                with suppress(FileNotFoundError):
                     if os.fstat(file.fileno()).st_ino != os.stat(path).st_ino:
                         yield from _wanted(file, since, until)  # what came between the two looks
                         file.close()
@@ -98,7 +98,7 @@ def follow(root: str, since: float, until: float | None, wait: Callable[[float],
 
 
 def _chosen(path: str, since: float, until: float | None) -> Iterator[Event]:
-    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+    with suppress(FileNotFoundError), open(path, "rb") as file:
         yield from _wanted(file, since, until)
 
 
@@ -116,7 +116,7 @@ def whole_lines(file: Any) -> Iterator[bytes]:  # noqa: ANN401  a binary file
 def _wanted(file: Any, since: float, until: float | None) -> Iterator[Event]:  # noqa: ANN401  a binary file
     """Yield the events of a time from where the file is."""
     for line in whole_lines(file):
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+        with suppress(ValueError, KeyError, TypeError):
             event = loads(line)
             if since <= event["timeNano"] / 1e9 and (until is None or event["timeNano"] / 1e9 <= until):
                 yield event

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from sandbox import terminal
+from sandbox.contexts import contextmanager, suppress
 from sandbox.loop import Loop
 from sandbox.quick import signal
 from sandbox.signals import caught_signals, exit_code
@@ -28,17 +28,26 @@ def attend(
     services: Callable[[Loop], object] = lambda _: None,
 ) -> int:
     """Stay with a program until it ends, and return its exit code; `services` adds what is to be served meanwhile."""
-    with contextlib.ExitStack() as stack:
-        caught = stack.enter_context(caught_signals())
-        loop = Loop()
-        stack.callback(loop.close)
-        if console is not None:
-            terminal.copy_size(0 if os.isatty(0) else 1, console)
-            if interactive and os.isatty(0):
-                stack.enter_context(terminal.raw(0))
-        services(loop)
-        _Attendance(loop, pidfd, console, caught, interactive=interactive).run()
+    loop = Loop()
+    try:
+        with caught_signals() as caught, _terminal(console, interactive=interactive):
+            services(loop)
+            _Attendance(loop, pidfd, console, caught, interactive=interactive).run()
+    finally:
+        loop.close()
     return exit_code(os.waitpid(pid, 0)[1])
+
+
+@contextmanager
+def _terminal(console: int | None, *, interactive: bool) -> Iterator[None]:
+    """Give a container's terminal the size of the user's, and have that one in raw mode while it is typed into."""
+    if console is not None:
+        terminal.copy_size(0 if os.isatty(0) else 1, console)
+        if interactive and os.isatty(0):
+            with terminal.raw(0):
+                yield
+            return
+    yield
 
 
 class _Attendance:
@@ -52,7 +61,7 @@ class _Attendance:
         if console is not None:
             loop.watch(console, self._show)
             if interactive:
-                with contextlib.suppress(PermissionError):  # a regular file cannot be waited for
+                with suppress(PermissionError):  # a regular file cannot be waited for
                     loop.watch(0, self._type)
 
     def run(self) -> None:
@@ -71,7 +80,7 @@ class _Attendance:
             self._impatience += number in (signal.SIGINT, signal.SIGTERM)
             if self._impatience >= PATIENCE:
                 number = signal.SIGKILL  # noqa: PLW2901
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
 
     def _show(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from sandbox import attributes, control, namespaces, syscalls
+from sandbox import attributes, control, mounting, namespaces, syscalls
 from sandbox.channel import Channel, Proceed
 from sandbox.descent import descend
 from sandbox.program import Program, load, make_workdir, nothing, start
@@ -53,9 +53,7 @@ class Launch(Value):
 
 def joiner(launch: Launch, channel: Channel, parent: int) -> NoReturn:
     """Run in the forked child: join the cgroups, enter the namespaces, fork the process that will live in them."""
-    load(launch.program)
-    import sandbox.mounting  # noqa: PLC0415  what first_process() needs, as descend() ends all imports
-
+    load(launch.program)  # what is needed later: descend() ends all imports
     if launch.users is not None:
         import sandbox.opening  # noqa: F401, PLC0415
     entered = [launch]
@@ -94,8 +92,6 @@ def enter(launch: Launch) -> Launch:
 
 def first_process(launch: Launch, channel: Channel) -> NoReturn:
     """Be the container's first process: mount, pivot, drop every right that is not granted, start the program."""
-    from sandbox import mounting  # noqa: PLC0415  joiner() has loaded it
-
     channel.expect(Proceed)
     if launch.program.die_with_parent:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -8,12 +8,12 @@ of the sandbox joins a root and a foreign path as text. (CVE-2018-15664, CVE-202
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from collections.abc import Iterator
 
 from sandbox import syscalls
+from sandbox.contexts import contextmanager, suppress
 from sandbox.errors import SandboxError
 
 __all__ = ["follow", "host_path", "in_root_open", "make_directories", "open_parent", "root_directory"]
@@ -22,7 +22,7 @@ MOST_LINKS = 40
 IN_ROOT = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
 
 
-@contextlib.contextmanager
+@contextmanager
 def root_directory(path: str = "/") -> Iterator[int]:
     """Open a directory to resolve paths in."""
     fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -90,7 +90,7 @@ def _make_one(root: int, path: str, mode: int) -> None:
     except FileNotFoundError:
         parent, name = open_parent(root, path)
         try:
-            with contextlib.suppress(FileExistsError):  # made meanwhile; or a link to nowhere, as the next open tells
+            with suppress(FileExistsError):  # made meanwhile; or a link to nowhere, as the next open tells
                 os.mkdir(name, mode, dir_fd=parent)
         finally:
             os.close(parent)

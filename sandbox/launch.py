@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable
 
 from sandbox import control, document, events, init, names
+from sandbox.contexts import suppress
 from sandbox.conversation import Running, launch
 from sandbox.errors import SandboxError
 from sandbox.liveness import boot_id, start_time
@@ -44,7 +44,7 @@ def create(prepared: Prepared, store: Store) -> None:
         if prepared.spec.sharing.user == AUTO:
             _claim_ids(text, store)
     except BaseException:
-        with contextlib.suppress(SandboxError, OSError):
+        with suppress(SandboxError, OSError):
             destroy(store, text, volumes=True)
         raise
 

@@ -12,10 +12,11 @@ bring more than they do.)
 
 from __future__ import annotations
 
-import contextlib
 import select
 import time
 from collections.abc import Callable
+
+from sandbox.contexts import suppress
 
 __all__ = ["Loop", "Timer"]
 
@@ -67,7 +68,7 @@ class Loop:
     def unwatch(self, fd: int) -> None:
         """Serve a descriptor no more."""
         if self._watched.pop(fd, None):
-            with contextlib.suppress(OSError):  # closed already
+            with suppress(OSError):  # closed already
                 self._epoll.unregister(fd)
 
     def after(self, seconds: float, function: Function) -> Timer:

@@ -7,13 +7,13 @@ leads out of it; /proc, /sys and /dev must not be links at all (CVE-2019-19921).
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
 from collections.abc import Collection, Iterator
 
 from sandbox import syscalls
+from sandbox.contexts import contextmanager, suppress
 from sandbox.errors import SandboxError
 from sandbox.inroot import follow, host_path, in_root_open, make_directories, root_directory
 from sandbox.overlays import Root
@@ -132,20 +132,21 @@ def _with_mode(root: int, step: Mount) -> str:
 
 def _foreign(root: int, step: Foreign) -> None:
     """Mount here what another container has on the same path: a mount is cloned where it is, and moved here."""
-    with contextlib.ExitStack() as stack:
-        ours = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        stack.callback(os.close, ours)
-        try:
-            syscalls.setns(step.pidfd, syscalls.CLONE_NEWNS)
-            tree = syscalls.clone_mount(step.path)
-            stack.callback(os.close, tree)
-        finally:
-            syscalls.setns(ours, syscalls.CLONE_NEWNS)
-        target = stack.enter_context(_target(root, step.path))
-        syscalls.move_mount(tree, target)
+    ours = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.setns(step.pidfd, syscalls.CLONE_NEWNS)
+        tree = syscalls.clone_mount(step.path)
+    finally:
+        syscalls.setns(ours, syscalls.CLONE_NEWNS)
+        os.close(ours)
+    try:
+        with _target(root, step.path) as target:
+            syscalls.move_mount(tree, target)
+    finally:
+        os.close(tree)
 
 
-@contextlib.contextmanager
+@contextmanager
 def _target(
     root: int, path: str, *, plain: bool = False, file: bool = False, user: bool = False
 ) -> Iterator[int]:
@@ -255,7 +256,7 @@ def _node(root: int, step: Node) -> None:
         return
     with _target(root, os.path.dirname(step.path)) as parent:
         name = os.path.basename(step.path)
-        with contextlib.suppress(FileExistsError):
+        with suppress(FileExistsError):
             os.mknod(name, step.kind | step.mode, os.makedev(step.major, step.minor), dir_fd=parent)
             if step.owner != (0, 0):
                 os.chown(name, *step.owner, dir_fd=parent, follow_symlinks=False)

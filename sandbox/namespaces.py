@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
-import struct
 
 from sandbox import syscalls
+from sandbox.contexts import suppress
 from sandbox.errors import SandboxError
-from sandbox.quick import socket
+from sandbox.quick import socket, struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def make_user_namespace(ids: IdMap) -> int:
         _be_in_user_namespace(its)
     its.close()
     try:
-        with contextlib.closing(ours):
+        try:
             if number := int.from_bytes(ours.recv(4), "little"):
                 raise SandboxError(f"cannot make a user namespace: {os.strerror(number)} {HINT}")
             for name, ranges in zip(("uid_map", "gid_map"), ids, strict=True):
@@ -87,6 +86,8 @@ def make_user_namespace(ids: IdMap) -> int:
                 except OSError as error:
                     raise SandboxError(f"cannot map the ids {' '.join(text.split())}: {error.strerror}") from None
             return open_user_namespace(child)
+        finally:
+            ours.close()
     finally:
         os.waitpid(child, 0)
 
@@ -128,7 +129,7 @@ def join(pid: int, pidfd: int) -> None:
     """
     flags = ALL
     for kind, flag in (("user", syscalls.CLONE_NEWUSER), ("time", syscalls.CLONE_NEWTIME)):
-        with contextlib.suppress(FileNotFoundError):  # a kernel without time namespaces
+        with suppress(FileNotFoundError):  # a kernel without time namespaces
             if os.stat(f"/proc/self/ns/{kind}").st_ino != os.stat(f"/proc/{pid}/ns/{kind}").st_ino:
                 flags |= flag
     if flags & syscalls.CLONE_NEWUSER and os.geteuid() == 0:
@@ -139,10 +140,13 @@ def join(pid: int, pidfd: int) -> None:
 
 def loopback_up() -> None:
     """Bring up `lo`, which a new network namespace has, down (netdevice(7))."""
-    with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as control:
+    control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
         answer = fcntl.ioctl(control, SIOCGIFFLAGS, struct.pack(IFREQ, b"lo", 0))
         flags = struct.unpack(IFREQ, answer)[1]
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack(IFREQ, b"lo", flags | IFF_UP))
+    finally:
+        control.close()
 
 
 def let_users_serve() -> None:
@@ -152,6 +156,6 @@ def let_users_serve() -> None:
     """
     for name, values in (("ip_unprivileged_port_start", ("0",)), ("ping_group_range", ("0 2147483647", "0 65535"))):
         for value in values:
-            with contextlib.suppress(OSError), open(f"/proc/sys/net/ipv4/{name}", "wb", buffering=0) as file:
+            with suppress(OSError), open(f"/proc/sys/net/ipv4/{name}", "wb", buffering=0) as file:
                 file.write(value.encode())
                 break

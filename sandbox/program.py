@@ -6,7 +6,6 @@ for it in the container. load() is called before.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from sandbox import attributes, privileges, selfexec, syscalls, trampoline, users
 from sandbox.attributes import Attributes
 from sandbox.channel import Channel, Console, Go, Listens, Ready
+from sandbox.contexts import suppress
 from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError, not_executed
 from sandbox.inroot import in_root_open, make_directories, root_directory
 from sandbox.privileges import Rights
@@ -166,7 +166,7 @@ def set_streams(program: Program, channel: Channel, user: users.User, *, console
     sources = [null_device() if fd == NULL else os.dup(fd) for fd in (streams.stdin, streams.stdout, streams.stderr)]
     for target, source in enumerate(sources):
         if streams.owned and stat.S_ISFIFO(os.fstat(source).st_mode):
-            with contextlib.suppress(PermissionError):  # in a user namespace that does not know its owner
+            with suppress(PermissionError):  # in a user namespace that does not know its owner
                 os.fchown(source, user.uid, -1)  # so that /dev/stdout can be opened again
         os.dup2(source, target)
         os.close(source)
@@ -183,7 +183,7 @@ def null_device() -> int:
 
 def make_workdir(path: str) -> None:
     """Make the working directory where it is missing, as Docker does."""
-    with contextlib.suppress(OSError), root_directory() as root:
+    with suppress(OSError), root_directory() as root:
         os.close(make_directories(root, path))
 
 

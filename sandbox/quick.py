@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     import re
     import signal
     import socket
+    import struct
     from typing import Any, NoReturn
 else:
     import _signal as signal
     import _socket as socket
+    import _struct as struct
 
-__all__ = ["dumps", "fullmatch", "loads", "receive", "send", "signal", "socket"]
+__all__ = ["dumps", "fullmatch", "loads", "receive", "send", "signal", "socket", "struct"]
 
 SPACE = " \t\n\r"
 FD_BYTES = 4

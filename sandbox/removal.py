@@ -8,8 +8,9 @@ all) is opened first.
 
 from __future__ import annotations
 
-import contextlib
 import os
+
+from sandbox.contexts import suppress
 
 __all__ = ["remove_tree"]
 
@@ -24,7 +25,7 @@ def remove_tree(path: str, parent: int | None = None) -> None:
         _empty(top)
     finally:
         os.close(top)
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         os.rmdir(path, dir_fd=parent)
 
 
@@ -40,7 +41,7 @@ def _open(name: str, parent: int | None) -> int:
             os.close(pinned)
         return os.open(name, flags, dir_fd=parent)
     if os.geteuid() != 0:  # its entries can be removed only when it can be written and searched
-        with contextlib.suppress(PermissionError):
+        with suppress(PermissionError):
             os.fchmod(fd, 0o700)
     return fd
 
@@ -59,7 +60,7 @@ def _empty(top: int) -> None:
             _clear(fd, top, mark, waiting)
         finally:
             os.close(fd)
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.rmdir(name, dir_fd=top)
 
 
@@ -68,7 +69,7 @@ def _clear(fd: int, top: int, mark: str, waiting: list[str]) -> None:
     with os.scandir(fd) as entries:
         found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
     for name, is_directory in found:
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             if not is_directory:
                 os.unlink(name, dir_fd=fd)
             elif fd == top:

@@ -9,10 +9,10 @@ for writing through /proc/<pid>/exe. Such a program is refused.
 from __future__ import annotations
 
 import os
-import struct
-from functools import cache
 
+from inspector.kernel.remembered import remembered
 from sandbox.errors import CommandNotExecutable
+from sandbox.quick import struct
 
 __all__ = ["identity", "refuse"]
 
@@ -22,7 +22,7 @@ PT_INTERP = 3
 ELF64 = b"\x7fELF\x02"
 
 
-@cache
+@remembered(1)
 def identity() -> tuple[int, int]:
     """Return what tells our own executable from any other file; remembered, for where there is no /proc."""
     own = os.stat("/proc/self/exe")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 
+from sandbox.contexts import contextmanager
 from sandbox.errors import SandboxError
 from sandbox.quick import signal
 
@@ -56,7 +56,7 @@ def exit_code(status: int) -> int:
     return 128 - code if code < 0 else code
 
 
-@contextlib.contextmanager
+@contextmanager
 def blocked_signals() -> Iterator[None]:
     """Hold back the signals that are the container's until there is one to give them to; late ones are dropped."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
@@ -68,7 +68,7 @@ def blocked_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-@contextlib.contextmanager
+@contextmanager
 def caught_signals() -> Iterator[int]:
     """Yield a descriptor on which each signal caught from now on is one byte; those held back come first."""
     reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 
 from sandbox import syscalls
+from sandbox.contexts import suppress
 from sandbox.inroot import root_directory
 from sandbox.overlays import Root, Skeleton
 
@@ -39,7 +39,7 @@ def mount_root(root: Root) -> None:
 
 
 def _make_skeleton(skeleton: Skeleton) -> None:
-    with contextlib.suppress(FileExistsError):
+    with suppress(FileExistsError):
         os.mkdir(skeleton.path, 0o700)
     syscalls.mount("tmpfs", skeleton.path, "tmpfs", syscalls.MS_NOSUID, "mode=755,nr_inodes=16,size=64k")
     with root_directory(skeleton.path) as root:
@@ -50,7 +50,7 @@ def _make_skeleton(skeleton: Skeleton) -> None:
         for path, text in skeleton.links:
             os.symlink(text, path, dir_fd=root)
         for folder in skeleton.folders:
-            with contextlib.suppress(OSError):  # without root all belongs to one user
+            with suppress(OSError):  # without root all belongs to one user
                 os.chown(folder.path, *folder.owner, dir_fd=root)
             os.chmod(folder.path, folder.mode, dir_fd=root)
             if folder.mtime_ns is not None:

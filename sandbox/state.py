@@ -15,12 +15,12 @@ Who holds both locks has taken the store's last.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
 
+from sandbox.contexts import contextmanager, suppress
 from sandbox.errors import NoSuchContainer, SandboxError
 from sandbox.quick import dumps, loads
 
@@ -61,13 +61,13 @@ def replace_document(path: str, document: Document, *, durable: bool = False) ->
     try:
         _write(f"{path}.new", os.O_CREAT | os.O_TRUNC, text, durable=durable)
     except OSError as error:
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(f"{path}.new")
         if error.errno not in FULL or not os.path.exists(f"{path}{SPARE}"):
             raise
         _write(f"{path}{SPARE}", 0, text, durable=durable)
         # What is replaced is the next spare: were its blocks free for an instant, somebody else would have them.
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(f"{path}.old")
         os.link(path, f"{path}.old")
         os.replace(f"{path}{SPARE}", path)
@@ -108,7 +108,7 @@ class Store:
         """Return the directory of a container's files."""
         return f"{self.root}/containers/{container}"
 
-    @contextlib.contextmanager
+    @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the store alone."""
         for path in (self.root, f"{self.root}/containers", f"{self.root}/names"):
@@ -120,7 +120,7 @@ class Store:
         finally:
             os.close(fd)
 
-    @contextlib.contextmanager
+    @contextmanager
     def locked(self, container: str) -> Iterator[Document]:
         """Hold one container alone, and yield its document as it is now; NoSuchContainer when it is gone."""
         fd = self._hold(self.directory(container), fcntl.LOCK_EX)
@@ -133,7 +133,7 @@ class Store:
             fcntl.flock(fd, fcntl.LOCK_UN)
             os.close(fd)
 
-    @contextlib.contextmanager
+    @contextmanager
     def changing(self, container: str, *, durable: bool = False) -> Iterator[Document]:
         """Yield a container's document as it is now, to be changed, and save it; nobody else changes it meanwhile."""
         with self.locked(container) as document:
@@ -177,7 +177,7 @@ class Store:
 
     def free_name(self, container: str, name: str) -> None:
         """Take a name from the container that has it."""
-        with self.lock(), contextlib.suppress(FileNotFoundError):
+        with self.lock(), suppress(FileNotFoundError):
             if os.readlink(f"{self.root}/names/{name}") == container:
                 os.unlink(f"{self.root}/names/{name}")
 
@@ -238,7 +238,7 @@ class Store:
         """Return the container that a name, an id or the beginning of one id stands for."""
         if not name or "/" in name or name.startswith("."):
             raise NoSuchContainer(name)
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             return self.load(os.readlink(f"{self.root}/names/{name}"))
         matches = [container for container in self.ids() if container.startswith(name)]
         if len(matches) > 1:
@@ -256,10 +256,10 @@ class Store:
         held = self._hold(self.directory(container), fcntl.LOCK_EX)
         try:
             with self.lock():
-                with contextlib.suppress(FileNotFoundError):
+                with suppress(FileNotFoundError):
                     os.rename(self.directory(container), doomed)
                 path = f"{self.root}/names/{name}"
-                with contextlib.suppress(FileNotFoundError):
+                with suppress(FileNotFoundError):
                     if name and os.readlink(path) == container:
                         os.unlink(path)
             if held is not None:
@@ -300,7 +300,7 @@ class Store:
     def owned(self, kind: str) -> list[str]:
         """Return what containers have of "names" or "userns"; of those that are gone it is taken: hold the lock."""
         found = []
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             for name in os.listdir(f"{self.root}/{kind}"):
                 path = f"{self.root}/{kind}/{name}"
                 if os.path.isdir(self.directory(os.readlink(path))):

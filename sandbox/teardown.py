@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 
 from sandbox import culling, document, events
+from sandbox.contexts import suppress
 from sandbox.errors import NoSuchContainer, describe
 from sandbox.liveness import age, is_running
 from sandbox.network import connection
@@ -27,7 +27,7 @@ def take_down(store: Store, text: Document) -> None:
 
         freezer.let_go(places)
     if is_running(text):
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             os.kill(text["State"]["Pid"], signal.SIGKILL)
     made = list(text["Cgscope"]["MadeCgroups"])
     if text["HostConfig"]["CgroupParent"] == DEFAULT_CGROUP_PARENT:
@@ -87,7 +87,7 @@ def finish(store: Store, container: str, code: int, error: str = "", restart: in
     if text["HostConfig"]["AutoRemove"]:
         (_forget if is_down else destroy)(store, text)
         return
-    with contextlib.suppress(NoSuchContainer), store.changing(container, durable=restart is None) as text:
+    with suppress(NoSuchContainer), store.changing(container, durable=restart is None) as text:
         text["State"].update(document.ended(code, time.time(), error, out_of_memory=out_of_memory))
         text["NetworkSettings"] = disconnected(text["NetworkSettings"])
         if restart is None:

@@ -6,13 +6,13 @@ finds its terminal as /dev/pts/0, and no device of the host is handed in.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
-import struct
 from collections.abc import Iterator
 
 from sandbox import syscalls
+from sandbox.contexts import contextmanager, suppress
+from sandbox.quick import struct
 
 __all__ = ["adopt", "copy_size", "keep_newlines", "open_pair", "raw", "set_size", "write_all", "write_whole"]
 
@@ -43,7 +43,7 @@ def adopt(peer: int) -> None:
 
 def bind_console(peer: int) -> None:
     """Show the terminal as /dev/console, as Docker does."""
-    with contextlib.suppress(FileExistsError):
+    with suppress(FileExistsError):
         os.close(os.open("/dev/console", os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     target = os.open("/dev/console", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)  # CVE-2025-52565
     try:
@@ -54,7 +54,7 @@ def bind_console(peer: int) -> None:
 
 def copy_size(source: int, master: int) -> None:
     """Give a terminal the rows and columns of another; a source that is no terminal changes nothing."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         fcntl.ioctl(master, TIOCSWINSZ, fcntl.ioctl(source, TIOCGWINSZ, bytes(8)))
 
 
@@ -72,7 +72,7 @@ def keep_newlines(master: int) -> None:
     termios.tcsetattr(master, termios.TCSANOW, attributes)
 
 
-@contextlib.contextmanager
+@contextmanager
 def raw(fd: int) -> Iterator[None]:
     """Put the user's terminal into raw mode, and back whatever happens."""
     import termios  # noqa: PLC0415
@@ -88,7 +88,7 @@ def raw(fd: int) -> Iterator[None]:
 
 def write_all(fd: int, data: bytes) -> None:
     """Write all of `data`; a reader that is gone loses it."""
-    with contextlib.suppress(BrokenPipeError):
+    with suppress(BrokenPipeError):
         write_whole(fd, data)
 
 

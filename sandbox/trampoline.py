@@ -12,11 +12,12 @@ by the program's start, or gets the error number.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
-import struct
+
+from sandbox.contexts import suppress
+from sandbox.quick import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,6 +102,6 @@ def become(prepared: int | None, path: str, argv: tuple[str, ...], environment: 
     if prepared is None:
         os.execve(path, argv, environment)  # noqa: S606  this is what a container is for
     words = (path, *argv)
-    with contextlib.suppress(OSError):  # a filter without execveat
+    with suppress(OSError):  # a filter without execveat
         os.execve(prepared, words, environment)  # noqa: S606
     os.execve(f"/proc/self/fd/{prepared}", words, environment)  # noqa: S606

@@ -38,6 +38,7 @@ TYPES = (
     "inspector.advice",
     "inspector.turns",
     "inspector.kernel.named",
+    "inspector.kernel.remembered",
 )
 PURE = (
     "inspector.correlate",

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount, read_mountinfo
 from inspector.kernel.named import NamedTuple
+from inspector.kernel.remembered import remembered
 
 __all__ = [
     "Hierarchy",
@@ -114,7 +114,7 @@ def parse_cgroup(data: bytes) -> Membership:
     return Membership(paths)
 
 
-@lru_cache(256)  # the same of every process
+@remembered(256)  # the same of every process
 def _controllers(text: str) -> tuple[str, ...]:
     return tuple(map(sys.intern, text.split(",")))
 
@@ -239,7 +239,7 @@ def directory_of(hierarchies: Iterable[Hierarchy], controller: str, membership: 
     return hierarchy.directory(path) if hierarchy and path is not None else None
 
 
-@lru_cache(maxsize=4096)  # asked about each cgroup many times a tick
+@remembered(4096)  # asked about each cgroup many times a tick
 def ancestors(path: str, root: str = "/") -> tuple[str, ...]:
     """Return a cgroup path and its ancestors up to and including `root`, the innermost first."""
     found = [path]

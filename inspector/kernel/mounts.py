@@ -8,11 +8,11 @@ overlay had to put a backslash before ":", "," and "\" in its layer paths.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.kernel.named import NamedTuple
+from inspector.kernel.remembered import remembered
 
 __all__ = [
     "Mount",
@@ -138,7 +138,7 @@ def overlay_layers(mount: Mount) -> Overlay | None:
     return _layers(options.get("lowerdir", ""), options.get("upperdir"), options.get("workdir"))
 
 
-@lru_cache(1024)  # asked for at every tick, of mounts that stay the same
+@remembered(1024)  # asked for at every tick, of mounts that stay the same
 def _layers(lower: str, upper: str | None, work: str | None) -> Overlay:
     import re  # noqa: PLC0415  as above
 

@@ -1,30 +1,60 @@
-"""typing.NamedTuple, for modules that starting a container imports: typing takes longer to import than they all do."""
+"""typing.NamedTuple, for modules that starting a container imports: without typing, and without collections.
+
+Both take longer to import than all those modules do, and collections.namedtuple
+makes eight functions for each class, where these have theirs in common.
+"""
 
 from __future__ import annotations
-
-from collections import namedtuple
 
 __all__ = ["NamedTuple"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from typing import Any, NamedTuple
 else:
+    from _collections import _tuplegetter
+
+    class _Tuple(tuple):
+        """What collections.namedtuple gives each class, under the same names."""
+
+        __slots__ = ()
+        _fields: tuple[str, ...] = ()
+        _field_defaults: Mapping[str, Any] = {}
+
+        @classmethod
+        def _make(cls, values: Iterable[Any]) -> _Tuple:
+            return cls(*values)
+
+        def _replace(self, **changes: Any) -> _Tuple:  # noqa: ANN401  the fields' own types
+            return type(self)(**{**self._asdict(), **changes})
+
+        def _asdict(self) -> dict[str, Any]:
+            return dict(zip(self._fields, self, strict=True))
+
+        def __repr__(self) -> str:
+            return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._asdict().items())})"
+
+        def __getnewargs__(self) -> tuple[Any, ...]:
+            return tuple(self)
 
     class _Kind(type):
-        """Makes a namedtuple of each class, with what else is in its body."""
+        """Makes a class of each, with what else is in its body."""
 
         def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> type:
             """Return the class; its annotations are the fields, in order."""
             if not bases:
                 return super().__new__(cls, name, bases, body)
-            fields = body.pop("__annotations__", {})
-            defaults = [body.pop(field) for field in fields if field in body]
-            made = namedtuple(name, fields, defaults=defaults, module=body.pop("__module__"))  # noqa: PYI024  typed above
-            made.__annotations__ = fields
-            for key, value in body.items():
-                setattr(made, key, value)
-            return made
+            fields = tuple(body.get("__annotations__", ()))
+            defaults = {field: body.pop(field) for field in fields if field in body}
+            body |= {field: _tuplegetter(number, f"Field {number}") for number, field in enumerate(fields)}
+            body |= {"__slots__": (), "_fields": fields, "__match_args__": fields, "_field_defaults": defaults}
+            # The one function that is each class's own: its arguments are the fields.
+            words = ", ".join(fields)
+            made = eval(f"lambda _cls, {words}: new(_cls, ({words},))", {"new": tuple.__new__})  # noqa: S307  names
+            made.__defaults__ = tuple(defaults.values())
+            made.__name__, made.__qualname__ = "__new__", f"{name}.__new__"
+            return type(name, (_Tuple,), {**body, "__new__": made})
 
     class NamedTuple(metaclass=_Kind):
-        """A base that no class has: each is a namedtuple."""
+        """A base that no class has: each is a tuple."""

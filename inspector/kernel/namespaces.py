@@ -6,11 +6,11 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.kernel.named import NamedTuple
+from inspector.kernel.remembered import remembered
 
 __all__ = [
     "INITIAL",
@@ -50,7 +50,7 @@ MOST_DIGITS = 20
 
 
 # A link's text: "mnt:[4026531832]"
-@lru_cache(4096)  # most processes share theirs with others
+@remembered(4096)  # most processes share theirs with others
 def parse_namespace(text: str) -> tuple[str, int]:
     """Parse the text of a namespace link: its kind and its inode number."""
     kind, opened, rest = text.partition(":[")

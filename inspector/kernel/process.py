@@ -10,6 +10,7 @@ import errno
 import os
 
 from inspector.errors import ParseError
+from inspector.kernel.capability import CAPABILITIES
 from inspector.kernel.named import NamedTuple
 
 TYPE_CHECKING = False  # a container's start parses without a Host
@@ -46,16 +47,6 @@ ENVIRON_BYTES = 1 << 17
 KERNEL_THREAD = 0x00200000  # PF_KTHREAD in include/linux/sched.h
 U64 = 1 << 64
 
-# By bit number (include/uapi/linux/capability.h); the last one came with Linux 5.9.
-CAPABILITIES = tuple(
-    f"CAP_{name}"
-    for name in """
-    CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
-    NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
-    SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE
-    MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
-    """.split()  # noqa: SIM905  41 bare words read better than 41 quoted ones
-)
 CAPABILITY_SETS = {
     "inheritable": "CapInh",
     "permitted": "CapPrm",

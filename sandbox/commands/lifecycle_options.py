@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 
+from sandbox.contexts import contextmanager
 from sandbox.errors import BadValue, SandboxError, describe
 from sandbox.parsing import Arguments, Parser
 
@@ -67,7 +67,7 @@ def lifecycle_of(arguments: Arguments) -> Lifecycle:
     )
 
 
-@contextlib.contextmanager
+@contextmanager
 def write_id(path: str, container: str) -> Iterator[None]:
     """Write a container's id to the file of --cidfile, and remove it when the container is not made."""
     if not path:

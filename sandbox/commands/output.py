@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from sandbox.contexts import contextmanager
 from sandbox.errors import BadValue, SandboxError, describe
 
 TYPE_CHECKING = False
@@ -78,7 +78,7 @@ def say_each(names: Sequence[str], find: Callable[[str], Mapping[str, Any]], tem
     return code
 
 
-@contextlib.contextmanager
+@contextmanager
 def ending_with_one() -> Iterator[None]:
     """Let what goes wrong end with 1, as with Docker's verbs that run no program; not a value that is none."""
     try:

@@ -10,9 +10,9 @@ A container may be started again: each time from the beginning.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
+from sandbox.contexts import suppress
 from sandbox.network.document import unconnected
 from sandbox.network.settings import Network
 
@@ -52,7 +52,7 @@ class Connection:
     def started(self) -> None:
         """Give back what only the start needed."""
         for each in self.shared:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.close(each.pidfd)
 
     def close(self) -> None:

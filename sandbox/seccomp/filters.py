@@ -8,15 +8,15 @@ anybody else could have written is none.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
-import struct
 from collections.abc import Collection
 
 from sandbox import syscalls
+from sandbox.contexts import suppress
 from sandbox.errors import SandboxError
+from sandbox.quick import struct
 from sandbox.value import Value
 
 __all__ = ["NEW_LISTENER", "Filter", "builtin_profile", "filter_of", "load"]
@@ -63,7 +63,7 @@ def filter_of(
     if known is None:
         known = _compile(profile, capabilities, system)
         if known and os.path.isdir(root):
-            with contextlib.suppress(OSError):  # a full disk costs the next start two milliseconds
+            with suppress(OSError):  # a full disk costs the next start two milliseconds
                 _write(path, made_from, known)
     if known and known.listens and not supervised:
         raise SandboxError("seccomp profile: SCMP_ACT_NOTIFY needs a supervisor: a bundle's linux.seccomp.listenerPath")
@@ -119,7 +119,7 @@ def _is_ours(found: os.stat_result, kind: int) -> bool:
 
 def _write(path: str, made_from: bytes, made: Filter) -> None:
     """Keep a filter: the file appears whole or not at all."""
-    with contextlib.suppress(FileExistsError):
+    with suppress(FileExistsError):
         os.mkdir(os.path.dirname(path), 0o700)
     new = f"{path}.new"
     try:

@@ -1,0 +1,157 @@
+"""The two commands that are no entry points: they start whatever path they are in, and find modules in one file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from tests.testbed.commands import REPOSITORY
+
+SCRIPT = Path(REPOSITORY, "sandbox/scripts/start").read_text()
+VERSION = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+USAGE = "Usage: sandbox [--root DIR] COMMAND"
+# What pip writes as the head of an entry point; where a path has blanks or is long; and how others quote it there.
+HEADS = (
+    "#!{python}\nimport sys\n",
+    "#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\nimport sys\n",
+    "#!/bin/sh\n'''exec' '{python}' \"$0\" \"$@\"\n' '''\nimport sys\n",
+)
+# Which modules come out of the one file, told when a start is over.
+TELL = """
+import sys
+sys.path.append({place!r})
+from sandbox import finding
+finding.install()
+import sandbox.state
+finding.keep()
+state = sandbox.state
+print(type(state.__loader__).__name__, state.default_root.__code__.co_filename, state.__cached__)
+"""
+
+
+def environment(directory: Path, head: str = HEADS[0], *, editable: bool = False) -> Path:
+    """Make a virtual environment with our packages, as pip installs them, and return where its commands are."""
+    venv.create(directory, with_pip=False, symlinks=True)
+    commands = directory / "bin"
+    (commands / "ctop").write_text(head.format(python=commands / "python"))
+    for name in ("sandbox", "sandbox-oci"):
+        (commands / name).write_text(SCRIPT)
+        (commands / name).chmod(0o755)
+    packages = directory / "lib" / VERSION / "site-packages"
+    if editable:
+        (packages / "_editable_impl_cgscope.pth").write_text(REPOSITORY)
+    else:
+        for name in ("sandbox", "inspector"):
+            (packages / name).symlink_to(Path(REPOSITORY, name))
+    return commands
+
+
+def said(*words: str | Path, cwd: Path | str = "/", **variables: str) -> str:
+    """Return what a command prints, in an environment without Python's variables but these."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    env = {**kept, "PYTHONDONTWRITEBYTECODE": "1", **variables}
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=cwd, env=env
+    )
+    assert done.stderr == "", done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("editable", [False, True])
+def test_a_path_with_blanks(tmp_path: Path, head: str, *, editable: bool) -> None:
+    """It starts in a path with blanks, by whatever detour an installer gives the entry point beside it."""
+    commands = environment(tmp_path / "a path  with blanks", head, editable=editable)
+    assert said(commands / "sandbox", "--help").startswith(USAGE)
+    assert "VERB" in said(commands / "sandbox-oci", "--help")
+
+
+def test_every_way_of_calling_it(tmp_path: Path) -> None:
+    """By a link to it, a link to that, a relative path, its name on PATH, with sh, and with Python itself."""
+    commands = environment(tmp_path / "env")
+    (tmp_path / "first").symlink_to("env/bin/sandbox")
+    (tmp_path / "second").symlink_to(tmp_path / "first")
+    path = f"{commands}:{os.environ['PATH']}"
+    for words in ([tmp_path / "second"], ["./first"], ["env/bin/sandbox"], ["sh", "first"], ["sh", "env/bin/sandbox"],
+                  [commands / "python", "first"]):  # fmt: skip
+        assert said(*words, "--help", cwd=tmp_path).startswith(USAGE), words
+    assert said("sh", "-c", "sandbox --help", PATH=path).startswith(USAGE)
+
+
+def test_the_words_arrive_as_they_are(tmp_path: Path) -> None:
+    """Blanks, empty words and characters that mean something to a shell are the command's."""
+    command = environment(tmp_path / "env") / "sandbox"
+    done = subprocess.run([command, "a 'b' \"$c\" *"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        1, "sandbox: 'a \\'b\\' \"$c\" *' is not a sandbox command (see sandbox --help)\n"
+    )  # fmt: skip
+
+
+def test_variables_of_python(tmp_path: Path) -> None:
+    """PYTHONPATH goes before what is installed, and nothing of the directory of the commands is ever imported."""
+    commands = environment(tmp_path / "env")
+    (commands / "gc.py").write_text("raise SystemExit('imported')")
+    (commands / "fcntl.py").write_text("raise SystemExit('imported')")
+    assert said(commands / "sandbox", "--help", PYTHONSAFEPATH="").startswith(USAGE)
+    assert said(commands / "sandbox", "--help", PYTHONSAFEPATH="1").startswith(USAGE)
+    other = tmp_path / "other" / "sandbox"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("print('another')\nraise SystemExit")
+    assert said(commands / "sandbox", "--help", PYTHONPATH=str(other.parent)) == "another\n"
+
+
+def test_an_installation_of_another_layout(tmp_path: Path) -> None:
+    """Where we are not beside the command, Python's site says where."""
+    commands = environment(tmp_path / "env")
+    packages = tmp_path / "env" / "lib" / VERSION / "site-packages"
+    for name in ("sandbox", "inspector"):
+        (packages / name).unlink()
+    (packages / "elsewhere.pth").write_text(REPOSITORY)
+    assert said(commands / "sandbox", "--help").startswith(USAGE)
+
+
+def test_libraries_are_found_where_site_says() -> None:
+    """A library of another directory than ours is found when it is asked for, as site would have had it at once."""
+    text = f"import sys; sys.path.append({REPOSITORY!r}); from sandbox import finding; finding.install()"
+    text += "; print('site' in sys.modules); import pytest; print(pytest.__file__)"
+    told = said(sys.executable, "-SP", "-c", text)
+    assert told.split() == ["False", pytest.__file__]
+
+
+def test_modules_come_out_of_one_file(tmp_path: Path) -> None:
+    """What a start has loaded is in one file for the next, which has the sources' own names."""
+    kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    words = (sys.executable, "-SP", "-c", TELL.format(place=REPOSITORY))
+    first, second = (said(*words, **kept).split() for _ in range(2))
+    assert first[:2] == ["SourceFileLoader", f"{REPOSITORY}/sandbox/state.py"]
+    assert second[:2] == ["_Loader", f"{REPOSITORY}/sandbox/state.py"]
+    assert second[2] == f"{tmp_path}{REPOSITORY}/sandbox/combined.{sys.implementation.cache_tag}.pyc"
+
+
+def test_a_source_that_has_changed(tmp_path: Path) -> None:
+    """A source that is another than the one whose code is kept is compiled, and kept from then on."""
+    place = tmp_path / "place"
+    for name in ("sandbox", "inspector"):
+        shutil.copytree(f"{REPOSITORY}/{name}", place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
+    words = (sys.executable, "-SP", "-c", TELL.format(place=str(place)))
+    assert [said(*words, **kept).split()[0] for _ in range(2)] == ["SourceFileLoader", "_Loader"]
+    with (place / "sandbox" / "state.py").open("a") as file:
+        file.write("\n# changed\n")
+    assert [said(*words, **kept).split()[0] for _ in range(2)] == ["SourceFileLoader", "_Loader"]
+    (place / "sandbox" / "state.py").write_text("raise SystemExit('changed')")
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, **kept})
+    assert done.stderr == "changed\n"
+
+
+def test_nothing_is_kept_where_nothing_may_be(tmp_path: Path) -> None:
+    """Where Python is to leave no byte code there is no file either."""
+    words = (sys.executable, "-SP", "-c", TELL.format(place=REPOSITORY))
+    assert said(*words, PYTHONPYCACHEPREFIX=str(tmp_path)).split()[0] == "SourceFileLoader"
+    assert list(tmp_path.iterdir()) == []
