@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from inspector import schema
-from inspector.findings import findings
+from inspector.findings import findings, may_be_short_of_cpus
 from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Cpu, Cpuset, CpuUsage, Freezer, Io, Memory, Pids, Pressure
 from inspector.kernel.mounts import Mount, overlay_layers
@@ -87,7 +87,11 @@ class _Writer:
             "findings": [],
             "processes": self.processes(),
         }
-        document["findings"] = findings(document, self.after.own.namespaces, self.after.hollow.get(one.id))
+        stalls = self.pressure
+        matters = may_be_short_of_cpus(stalls.cpu_full_avg10, stalls.cpu_full_avg60)
+        below = self.interval.throttled_below(one.cgroups.get("cpu")) if matters else 0.0
+        hollow = self.after.hollow.get(one.id)
+        document["findings"] = findings(document, self.after.own.namespaces, hollow, below)
         return document
 
     def path(self, resource: str) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from inspector.schema import Container, Finding
 
-__all__ = ["CODES", "findings"]
+__all__ = ["CODES", "findings", "may_be_short_of_cpus"]
 
 CODES = {
     "hollow": "its first process is alive, but the application it was started for is gone",
@@ -45,16 +45,21 @@ STALLED = (
 )
 
 
-def findings(container: Container, own: Mapping[str, int], hollow: str | None = None) -> list[Finding]:
+def findings(
+    container: Container, own: Mapping[str, int], hollow: str | None = None, below: float = 0.0
+) -> list[Finding]:
     """List the findings of one container.
 
     `own` are the reader's namespaces, the host's when it is on the host;
-    `hollow` the evidence that its application is gone (inspector.hollow).
+    `hollow` the evidence that its application is gone (inspector.hollow);
+    `below` the share of periods throttled by the worst quota of the cgroups in it.
     """
     gone: list[Finding] = [{"code": "hollow", "severity": "critical", "text": hollow}] if hollow else []
     throttled = list(_throttling(container))
-    # Under a quota everything waits for a CPU just so; whether one stopped it is known from two looks.
-    stalled = _stalls(container, of_cpu=not throttled and container["cpu"]["usage_cores"] is not None)
+    # Under a quota everything waits for a CPU just so, also where it stops all that runs in a cgroup from further down;
+    # whether one stopped it is known from two looks.
+    stopped = throttled or below >= THROTTLED_WARNING
+    stalled = _stalls(container, of_cpu=not stopped and container["cpu"]["usage_cores"] is not None)
     return [*gone, *throttled, *_memory(container), *stalled, *_pids(container), *_namespaces(container, own)]
 
 
@@ -105,6 +110,11 @@ def _stalls(container: Container, *, of_cpu: bool) -> Iterator[Finding]:
             "severity": "critical" if critical and min(late, lately) >= critical else "warning",
             "text": text.format(f"{late:.0%}", f"{lately:.0%}"),
         }
+
+
+def may_be_short_of_cpus(late: float | None, lately: float | None) -> bool:
+    """Tell whether the averages of CPU are such that it matters what stops the cgroups below."""
+    return late is not None and lately is not None and min(late, lately) >= STALLED[0][1]
 
 
 def _pids(container: Container) -> Iterator[Finding]:

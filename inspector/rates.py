@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import islice
 from operator import attrgetter
 from typing import Any
 
+from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Reading
 from inspector.kernel.process import CLOCK_TICKS
 from inspector.model import Key, Observation
@@ -26,7 +28,7 @@ class Interval:
     `seconds` is the time between the two, None when there is no time to divide by.
     """
 
-    __slots__ = ("_sides", "after", "before", "seconds")
+    __slots__ = ("_below", "_sides", "after", "before", "seconds")
 
     def __init__(self, before: Observation | None, after: Observation) -> None:
         self.before = before
@@ -34,6 +36,7 @@ class Interval:
         seconds = after.monotonic - before.monotonic if before is not None else 0.0
         self.seconds = seconds if seconds > 0 else None
         self._sides: dict[Key, tuple[Reading | None, Reading | None]] = {}
+        self._below: dict[str, float] | None = None
 
     def delta(self, resource: str, path: str | None, name: str) -> int | None:
         """Return by how much a counter of a cgroup grew."""
@@ -79,6 +82,21 @@ class Interval:
         if parts is None or wholes is None:
             return None
         return min(1.0, parts / wholes) if wholes else 0.0
+
+    def throttled_below(self, path: str | None) -> float:
+        """Return the share of periods in which the worst quota of those below a cgroup throttled.
+
+        Only of the cgroups that were looked at. 0 where none did, or nobody knows.
+        """
+        if self._below is None:
+            self._below = {}
+            for (resource, below), reading in self.after.readings.items():
+                if resource != "cpu" or not getattr(reading, "throttled_periods", None):
+                    continue
+                share = self.ratio("throttled_periods", "periods", resource, below) or 0.0
+                for above in islice(ancestors(below), 1, None):
+                    self._below[above] = max(share, self._below.get(above, 0.0))
+        return self._below.get(path or "", 0.0)
 
     def member_cores(self, container: str) -> tuple[float, float] | None:
         """Return user and system cores of a container's members, where it has no cgroup of its own to tell.

@@ -10,7 +10,7 @@ from exporter.sight import Sight
 from exporter.subjects import Roll, Subject
 from exporter.table import Collector, Group, Row
 from exporter.text import pairs
-from inspector.findings import findings
+from inspector.findings import findings, may_be_short_of_cpus
 from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Cpu, Memory, Pids, Pressure
 from inspector.model import Container, Key, Own, Tally
@@ -41,6 +41,7 @@ class Basis(NamedTuple):
     limited: Any
     throttled: Throttled
     is_timed: bool
+    below: float
     hollow: str | None
 
 
@@ -54,7 +55,8 @@ def _judge(sight: Sight) -> Any:  # noqa: ANN401
     for place, basis in enumerate(bases(Interval(before, after), roll, sight.of("limits"))):
         one = roll[place].container
         if one is not None and basis != found[place][0]:
-            what = findings(evidence(one, Basis._make(basis), own), own.namespaces, basis[-1])
+            known = Basis._make(basis)
+            what = findings(evidence(one, known, own), own.namespaces, known.hollow, known.below)
             found[place] = basis, tuple((each["code"], each["severity"]) for each in what) or None
     return [one for _, one in found]
 
@@ -65,9 +67,12 @@ def bases(interval: Interval, roll: Roll, limits: Sequence[Any]) -> Iterator[tup
     readings = (roll.read(after.readings, name) for name in ("cpu", "memory", "pids"))
     pressure = roll.read(after.readings, "pressure")
     stalls = [one.averages if isinstance(one, Pressure) else NO_STALLS for one in pressure]
+    paths = (one.container.cgroups.get("cpu") if one.container else None for one in roll)
+    below = [interval.throttled_below(path) if may_be_short_of_cpus(*averages[:2]) else 0.0
+             for path, averages in zip(paths, stalls, strict=True)]  # fmt: skip
     timed = [interval.seconds is not None] * len(roll)
     tallies, hollow = map(after.tallies.get, roll.ids), map(after.hollow.get, roll.ids)
-    return zip(*readings, stalls, tallies, limits, _throttled(interval, roll), timed, hollow, strict=True)
+    return zip(*readings, stalls, tallies, limits, _throttled(interval, roll), timed, below, hollow, strict=True)
 
 
 def evidence(one: Container, basis: Basis, own: Own) -> Document:

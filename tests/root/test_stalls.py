@@ -58,7 +58,12 @@ def test_a_quota_and_a_neighbour_are_told_apart(sandbox: Sandbox) -> None:
     directory = cgroups.path_of(pid, "cpu")
     with cgroups.favoured(directory):
         until(stalled(pid, "cpu"), "the kernel to say that the loop waits", PATIENCE_SECONDS)
-        assert {"cpu-throttled", "cpu-stalled"} & codes("waiting").keys() == {"cpu-throttled"}
+        document = ctop_document("-a", "-d", "0.5")
+        own = find(document, "waiting")
+        assert {"cpu-throttled", "cpu-stalled"} & codes_of(own).keys() == {"cpu-throttled"}
+        # What waits in the group around it are its tasks, too.
+        above = find(document, os.path.dirname(own["cgroups"]["cpu"]))
+        assert "cpu-stalled" not in codes_of(above)
     with CpuGroup("cgscope-test-neighbour") as neighbour:
         name, weight = OF_WEIGHT[version]
         cgroups.write(f"{neighbour.directory}/{name}", weight)

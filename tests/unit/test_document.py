@@ -145,6 +145,25 @@ def test_a_parents_quota_throttles_the_child(tmp_path: Path, layout: str, quota:
     assert [one["code"] for one in named(found, "/p")["findings"]] == ["cpu-throttled"]
 
 
+@pytest.mark.parametrize("throttled", [0, 10])
+def test_a_quota_further_down_explains_why_all_waits(tmp_path: Path, throttled: int) -> None:
+    """What waits for a CPU in a group because a quota stops it further down is not short of CPUs; without, it is."""
+    fake = limited(tmp_path, "v2", "/p/s/c").process(100, cgroups="/p/s/c")
+    waits = "avg10=90.00 avg60=90.00 avg300=0.00 total=7\n"
+    idle = "usage_usec 5\nuser_usec 3\nsystem_usec 2\n"
+    for path in ("/p", "/p/s", "/p/s/c"):
+        files = {"cpu.max": "max 100000\n", "cpu.stat": idle, "cpu.pressure": f"some {waits}full {waits}"}
+        fake.cgroup("", path, files)
+    of_quota = "nr_periods {}\nnr_throttled {}\nthrottled_usec 5\n"
+    fake.cgroup("", "/p/s/c", {"cpu.max": "10000 100000\n", "cpu.stat": idle + of_quota.format(10, 5)})
+    stat = idle + of_quota.format(20, 5 + throttled)
+    found = two_looks(fake, {"": {"cpu.stat": stat}}, "/p/s/c")
+    code = "cpu-throttled" if throttled else "cpu-stalled"
+    assert [one["code"] for one in named(found, "/p/s/c")["findings"]] == [code]
+    above = [[each["code"] for each in named(found, path)["findings"]] for path in ("/p", "/p/s")]
+    assert above == [[] if throttled else ["cpu-stalled"]] * 2
+
+
 @pytest.mark.parametrize(("told", "earlier"), [(None, 0.0), (-3600.0, 3600.0), (3600.0, 0.0)])
 def test_it_was_created_before_it_started(told: float | None, earlier: float) -> None:
     """What its runtime wrote down is believed, unless it lies after the start of its first process."""

@@ -382,6 +382,24 @@ def test_a_stall_is_a_series_while_it_lasts(tmp_path: Path, resource: str, monke
             assert series_of(series, "container_finding", **WEB, code=f"{resource}-stalled") == expected, told
 
 
+@pytest.mark.parametrize("throttled", [990, 1000])
+def test_a_quota_in_it_explains_why_all_waits(tmp_path: Path, throttled: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is stopped by the quota of a cgroup in it is not short of CPUs, as in the document."""
+    for name in ("scrape.APART_SECONDS", "families.findings.LEAST_SECONDS"):
+        monkeypatch.setattr(f"exporter.{name}", 0.0)
+    fake = machine(tmp_path)
+    above = PATH.rpartition("/")[0]
+    fake.cgroup("", above, {"cpu.pressure": stalls(95, 95), "cpu.stat": "usage_usec 5\n"})
+    with fake.open() as host:
+        scrape = scraper(host)
+        scrape.page()
+        later = f"nr_periods 1010\nnr_throttled {throttled}\nthrottled_usec 700250000\nusage_usec 12600000\n"
+        fake.cgroup("", PATH, {"cpu.stat": later})
+        series = parsed(text_of(scrape.page()))
+    expected = [] if throttled == 1000 else [1]
+    assert series_of(series, "container_finding", id=above, code="cpu-stalled") == expected
+
+
 def test_health_is_read_at_every_scrape(tmp_path: Path) -> None:
     """Docker's file is read again each time: 1 healthy, 0 unhealthy or starting, -1 without a check."""
     fake = machine(tmp_path)
