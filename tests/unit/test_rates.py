@@ -103,6 +103,21 @@ def test_no_period_is_no_throttling() -> None:
     assert Interval(*sides).ratio("throttled_periods", "periods", *key) == 0
 
 
+def test_the_worst_quota_below_a_cgroup() -> None:
+    """Of each cgroup the worst of those further down, at any depth, and never its own; 0 where nobody knows."""
+    earlier = {"/a": (0, 0), "/a/b": (0, 0), "/a/b/c": (0, 0), "/a/d": (9, 9), "/e": (0, 0), "/e/f": (5, 5)}
+    later = {"/a": (10, 9), "/a/b": (10, 2), "/a/b/c": (10, 4), "/a/d": (19, 10), "/e": (10, 1), "/e/f": (5, 5)}
+    before, after = (
+        observation(at, readings={("cpu", path): Cpu(periods=periods, throttled_periods=throttled)
+                                  for path, (periods, throttled) in of.items()})
+        for at, of in ((1000, earlier), (1002, later))
+    )  # fmt: skip
+    interval = Interval(before, after)
+    shares = {path: interval.throttled_below(path) for path in (*later, "/", "/x", None)}
+    assert shares == {"/a": 0.4, "/a/b": 0.4, "/a/b/c": 0, "/a/d": 0, "/e": 0, "/e/f": 0, "/": 0.9, "/x": 0, None: 0}
+    assert Interval(None, after).throttled_below("/a") == 0
+
+
 def test_members_old_and_new() -> None:
     """A member's growth counts, and the whole CPU time of one that started since; one that has ended is left out."""
     started_since = int(1001 * CLOCK_TICKS)
