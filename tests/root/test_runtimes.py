@@ -11,12 +11,14 @@ import pytest
 
 from inspector.schema import Container, Document
 from tests.testbed import runtimes
+from tests.testbed.cgroups import CpuGroup
 from tests.testbed.commands import Sandbox, ctop_document, find
 from tests.testbed.docker import IMAGE, Docker
 
 pytestmark = pytest.mark.root
 
 QUOTA = ("--cpu-quota", "30000", "--cpu-period", "100000")
+AROUND = "cgscope-all"
 
 
 LAUNCHERS: dict[str, int] = {}
@@ -43,10 +45,14 @@ def everything(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iter
         CREATED["all-podman"] = podman.tool("inspect", "-f", "{{json .Created}}", "all-podman").strip().strip('"')
         CREATED["all-ctr"] = json.loads(ctr.tool("containers", "info", "all-ctr"))["CreatedAt"]
         stack.enter_context(runtimes.lxc("all-lxc", "lxc.cgroup.cpu.cfs_quota_us = 30000"))
-        stack.enter_context(runtimes.nspawn("all-nspawn"))
+        # What makes no cgroup has the limit of the one that it is started in.
+        around = stack.enter_context(CpuGroup(AROUND))
+        around.set_quota(30_000)
+        within = ["sh", "-c", 'echo $$ > "$0"/cgroup.procs && exec "$@"', around.directory]
+        stack.enter_context(runtimes.nspawn("all-nspawn", within=within))
         stack.enter_context(runtimes.firejail("all-firejail"))
-        LAUNCHERS["bubblewrap"] = stack.enter_context(runtimes.bubblewrap()).launcher
-        LAUNCHERS["unshare"] = stack.enter_context(runtimes.unshare()).launcher
+        LAUNCHERS["bubblewrap"] = stack.enter_context(runtimes.bubblewrap(within=within)).launcher
+        LAUNCHERS["unshare"] = stack.enter_context(runtimes.unshare(within=within)).launcher
         sandbox.start("all-sandbox", *QUOTA, "--", *runtimes.SLEEP)
         yield ctop_document("-d", "0.5", "--processes")
 
@@ -94,15 +100,21 @@ def test_it_was_created_when_its_runtime_says_so(everything: Document, name: str
 @pytest.mark.parametrize("runtime", ["bubblewrap", "unshare"])
 def test_a_container_without_a_name_is_found(everything: Document, runtime: str) -> None:
     """Bwrap and unshare name nothing: a stable id, a non-empty image and the evidence are there all the same."""
-    found = [
+    found = launched(everything, runtime)
+    assert found["runtime"] == runtime
+    assert found["image"]
+    assert found["id"].startswith("pid-")
+    assert any("own pid namespace" in text for text in found["evidence"])
+
+
+def launched(everything: Document, runtime: str) -> Container:
+    """Return the one container whose first process, or its parent, is this launcher."""
+    [found] = [
         one
         for one in everything["containers"]
         if any(LAUNCHERS[runtime] in (row["pid"], row["ppid"]) for row in one["processes"] or [])
     ]
-    assert [one["runtime"] for one in found] == [runtime]
-    assert found[0]["image"]
-    assert found[0]["id"].startswith("pid-")
-    assert any("own pid namespace" in text for text in found[0]["evidence"])
+    return found
 
 
 @pytest.mark.parametrize("name", ["all-docker", "all-ctr", "all-podman", "all-lxc", "all-sandbox"])
@@ -111,6 +123,15 @@ def test_a_container_has_the_limit_it_was_given(everything: Document, name: str)
     cpu = find(everything, name)["cpu"]
     assert cpu["limit_cores"] == pytest.approx(0.3)
     assert cpu["source"] == "cgroup"
+
+
+@pytest.mark.parametrize("runtime", ["nspawn", "bubblewrap", "unshare"])
+def test_a_container_without_a_cgroup_has_the_limit_around_it(everything: Document, runtime: str) -> None:
+    """0.3 cores are those of the cgroup that it was started in, which is named; its use is its processes' sum."""
+    found = find(everything, "all-nspawn") if runtime == "nspawn" else launched(everything, runtime)
+    assert found["cpu"]["limit_cores"] == pytest.approx(0.3)
+    assert (found["cpu"]["limit_set_by"], found["cpu"]["source"]) == (f"/{AROUND}", "processes")
+    assert found["cpu"]["quota_us"] is None
 
 
 def _ids(containers: list[Container]) -> list[str]:
