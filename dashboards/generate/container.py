@@ -101,7 +101,7 @@ CPU_PANELS = [
         Query(FROM_ABOVE, "quota of {{set_by}}"), link=CPU, width=8)),
     graph("Waiting for a CPU", "Share of time in which some task was ready and had no CPU (PSI); and seconds its run "
           "queues were throttled, of all CPUs, each second.", "percentunit",
-          Query(f"sum({rate('container_pressure_cpu_waiting_seconds_total')})", "some task waits"),
+          Query(f"max({rate('container_pressure_cpu_waiting_seconds_total')})", "some task waits"),
           Query(f"sum({rate('container_cpu_cfs_throttled_seconds_total')})", "throttled"), link=CPU, width=8),
 ]  # fmt: skip
 
@@ -117,8 +117,8 @@ MEMORY = [
           "cache"),
           Query(f"sum({of('container_memory_swap')})", "swap"), link=PRESSURE, stack=True, width=8),
     graph("Waiting for memory", "Share of time in which some or all tasks waited for memory (PSI).", "percentunit",
-          Query(f"sum({rate('container_pressure_memory_waiting_seconds_total')})", "some"),
-          Query(f"sum({rate('container_pressure_memory_stalled_seconds_total')})", "all"), link=PRESSURE, width=8),
+          Query(f"max({rate('container_pressure_memory_waiting_seconds_total')})", "some"),
+          Query(f"max({rate('container_pressure_memory_stalled_seconds_total')})", "all"), link=PRESSURE, width=8),
     graph("Page faults", "Major ones wait for a disk: many of them are a working set larger than its memory.", "ops",
           Query(f"sum by (failure_type) ({rate('container_memory_failures_total', OWN)})",
                 "{{failure_type}}"), link=PRESSURE, width=8),
@@ -143,8 +143,8 @@ DISK = [
           "machine's disk. Counted seldom, as it takes long: container_layer_age_seconds tells when.", "bytes",
           Query(f"sum({of('container_layer_bytes')})", "layer"), link=FLEET, width=6),
     graph("Waiting for I/O", "Share of time in which some or all tasks waited for a disk (PSI).", "percentunit",
-          Query(f"sum({rate('container_pressure_io_waiting_seconds_total')})", "some"),
-          Query(f"sum({rate('container_pressure_io_stalled_seconds_total')})", "all"), link=PRESSURE, width=6),
+          Query(f"max({rate('container_pressure_io_waiting_seconds_total')})", "some"),
+          Query(f"max({rate('container_pressure_io_stalled_seconds_total')})", "all"), link=PRESSURE, width=6),
 ]  # fmt: skip
 
 NETWORK = [
