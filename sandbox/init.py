@@ -104,7 +104,7 @@ def first_process(launch: Launch, channel: Channel) -> NoReturn:
         namespaces.let_users_serve()
     attributes.set_sysctls(launch.program.attributes)
     assert launch.root is not None  # noqa: S101
-    mounting.apply(launch.root, launch.mounts)
+    mounting.apply(launch.root, launch.mounts, launch.propagation)
     launch.before_pivot()
     mounting.enter(launch.root)
     os.umask(launch.program.umask)

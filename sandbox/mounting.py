@@ -26,9 +26,12 @@ __all__ = ["apply", "enter", "isolate", "make_root_read_only", "mount_root", "se
 MOUNT_ATTR_RDONLY = 1
 
 
-def apply(root: Root, steps: Collection[Step]) -> None:
-    """Mount the root and everything in it; the caller is in a mount namespace of its own."""
-    isolate(steps)
+def apply(root: Root, steps: Collection[Step], propagation: str = "") -> None:
+    """Mount the root and everything in it; the caller is in a mount namespace of its own.
+
+    With a `propagation` that makes slaves, the root too hears of what is mounted where it comes from.
+    """
+    isolate(steps, propagation)
     umask = os.umask(0)
     try:
         mount_root(root)
@@ -42,10 +45,11 @@ def apply(root: Root, steps: Collection[Step]) -> None:
         os.umask(umask)
 
 
-def isolate(steps: Collection[Step]) -> None:
+def isolate(steps: Collection[Step], propagation: str = "") -> None:
     """Let nothing that is mounted from now on be seen outside of this mount namespace."""
     # A slave gets what is mounted on the host later, where that is asked for; never the other way round.
-    is_slave = any(isinstance(step, Bind) and "slave" in step.propagation for step in steps)
+    asked = (propagation, *(step.propagation for step in steps if isinstance(step, Bind)))
+    is_slave = any("slave" in word for word in asked)
     syscalls.mount(None, "/", None, (syscalls.MS_SLAVE if is_slave else syscalls.MS_PRIVATE) | MS_REC)
 
 

@@ -39,6 +39,7 @@ __all__ = [
 
 NULL = -1
 NO_ATTRIBUTES = Attributes()
+MOST_DESCRIPTORS = 1 << 20
 
 
 def nothing(*_: object) -> None:
@@ -122,7 +123,7 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
         privileges.seal(program.rights, granted)
         channel.wait()
     if program.gate >= 0:
-        wait_at(program.gate, channel, free)
+        wait_at(program.gate, channel, free, last_step)
     if not supervised:
         privileges.seal(program.rights, granted)
     program.at_start(environment)
@@ -140,11 +141,19 @@ def lowest_free() -> int:
     return fd
 
 
-def wait_at(gate: int, channel: Channel, free: int) -> None:
-    """End the conversation, and wait until somebody else says that the program is to start."""
+def wait_at(gate: int, channel: Channel, free: int, last_step: int | None) -> None:
+    """End the conversation, and wait until somebody else says that the program is to start.
+
+    Until then others may be let into the container: whatever we have inherited is closed, not only at execve.
+    """
     channel.close()
     os.dup2(gate, free)  # its other descriptor, which the last step expects to be open
-    os.read(gate, 1)
+    if last_step is None:
+        os.closerange(free + 1, MOST_DESCRIPTORS)
+    else:
+        os.closerange(free + 1, last_step)
+        os.closerange(last_step + 1, MOST_DESCRIPTORS)
+    os.read(free, 1)
 
 
 def set_streams(program: Program, channel: Channel, user: users.User, *, console: bool) -> None:

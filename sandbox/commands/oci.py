@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["command", "oci", "oci_parser"]
 
 FAILED = 1
+EXEC_FAILED = 255  # so that it is no code of the program's, as in runc
 ROOT = "/run/cgscope-oci"
 
 
@@ -60,7 +61,7 @@ def oci(words: list[str], _: Store | None = None) -> int:
     except (SandboxError, OSError) as error:
         _log(log, arguments.log_format, describe(error))
         # Whatever Docker's code would be: a runtime that fails exits with 1.
-        raise SandboxError(describe(error), FAILED) from None
+        raise SandboxError(describe(error), EXEC_FAILED if arguments.verb == "exec" else FAILED) from None
 
 
 def command() -> NoReturn:

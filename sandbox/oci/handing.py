@@ -46,6 +46,8 @@ def check(process: Process, ends: Ends, *, stays: bool) -> None:
         raise SandboxError("--console-socket: no terminal is asked for", 1)
     if process.unknown:
         complain(SandboxError(f"warning: left out, as no such capability is known: {', '.join(process.unknown)}"))
+    for name in process.not_inherited:
+        complain(SandboxError(f"warning: can't raise ambient capability CAP_{name}: it is not inheritable"))
     if not 0 <= ends.handed < MOST:
         raise SandboxError(f"--preserve-fds: {ends.handed} is not from 0 to {MOST - 1}", 1)
     for fd in range(FIRST, FIRST + ends.handed):

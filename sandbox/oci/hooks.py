@@ -56,8 +56,8 @@ def run(
 
     `environment` is that of a hook that names none: without it is ours.
     """
-    for hook in hooks:
-        where = f"hook {name} {hook.path}"
+    for number, hook in enumerate(hooks):
+        where = f"error running {name} hook #{number}: {hook.path}"
         try:
             done = subprocess.run(  # noqa: S603  that is what a hook is
                 hook.args or (hook.path,),

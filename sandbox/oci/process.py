@@ -23,7 +23,8 @@ MOST_GROUPS = 65536  # NGROUPS_MAX
 class Process(Value):
     """What is started, and as whom. Capability names are without CAP_; `console` is rows and columns.
 
-    `unknown` are capabilities that this machine does not have: it starts without, and a warning is due.
+    `unknown` are capabilities that this machine does not have, `not_inherited` are ambient ones that are neither
+    permitted nor inheritable: it starts without, and a warning is due.
     """
 
     args: tuple[str, ...]
@@ -37,6 +38,7 @@ class Process(Value):
     console: tuple[int, int]
     bounding: frozenset[str]
     unknown: tuple[str, ...]
+    not_inherited: tuple[str, ...]
     sets: Sets
     rlimits: tuple[tuple[str, int, int], ...]
     oom_score_adj: int | None
@@ -65,6 +67,7 @@ def parse_process(document: object) -> Process:
         console=(console.number("height", 0, 0, LARGEST_SIDE), console.number("width", 0, 0, LARGEST_SIDE)),
         bounding=found["bounding"],
         unknown=tuple(sorted(frozenset().union(*asked.values()) - ALL)),
+        not_inherited=tuple(sorted(found["ambient"] - (found["permitted"] & found["inheritable"]))),
         sets=Sets(*(mask(found[name]) for name in SETS[1:])),
         rlimits=_limits(entry),
         oom_score_adj=entry.number("oomScoreAdj", 0, *OOM_SCORES) if "oomScoreAdj" in entry.value else None,

@@ -120,7 +120,7 @@ def _places(bundle: bundles.Bundle, ident: str) -> tuple[cgroup.Place, ...]:
     with contextlib.suppress(SandboxError, OSError):  # no freezer, or no such cgroup yet
         frozen = bool(freezer.read(freezer.group_in(places)).frozen)
     if frozen:
-        raise SandboxError(f"container's cgroup is unexpectedly frozen: {parent}/{name}", 1)
+        raise SandboxError(f"container's cgroup unexpectedly frozen: {parent}/{name}", 1)
     return places
 
 

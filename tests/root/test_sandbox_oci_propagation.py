@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,8 +65,21 @@ def test_what_is_mounted_in_a_shared_mount(runtime: Runtime, shared: Path) -> No
     assert tags(pid, "/") == []
 
 
+def test_a_root_that_is_told(runtime: Runtime, shared: Path) -> None:
+    """With rootfsPropagation slave it hears of what is mounted where the bundle's root lies."""
+    shutil.copytree(runtime.bundle / "rootfs", shared / "rootfs", symlinks=True)
+    runtime.set("root", "path", value=str(shared / "rootfs"))
+    runtime.set("linux", "rootfsPropagation", value="slave")
+    (shared / "rootfs/later").mkdir()
+    create(runtime, "told")
+    pid = runtime.state("told")["pid"]
+    run(["mount", "-t", "tmpfs", "tmpfs", str(shared / "rootfs/later")])
+    assert " /later tmpfs " in Path(f"/proc/{pid}/mounts").read_text()
+    assert tags(pid, "/") == [tags(os.getpid(), str(shared))[0].replace("shared", "master")]
+
+
 @pytest.mark.parametrize(
-    ("word", "tag"), [("shared", "shared:"), ("rshared", "shared:"), ("unbindable", "unbindable"), ("slave", "")]
+    ("word", "tag"), [("shared", "shared:"), ("rshared", "shared:"), ("unbindable", "unbindable"), ("private", "")]
 )
 def test_the_root_and_new_mounts(runtime: Runtime, word: str, tag: str) -> None:
     """The root is what rootfsPropagation says, a new mount what its options do; of neither hears the machine."""
