@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from exporter.pieces import GzipStream, deflate, inflate
+from exporter.pieces import GzipStream, Piece, deflate, inflate, packed
 
 __all__ = ["Block", "Page"]
 
@@ -28,24 +28,30 @@ class Block:
 
     def __init__(self, plain: bytes) -> None:
         self._plain: bytes | None = plain
-        self._packed = b""
+        self._packed: Piece | None = None
         self.size = len(plain)
 
     def settle(self) -> Block:
         """Keep it compressed alone, if that is worth it; not for two threads at once. Returns itself."""
         if self._plain is not None and self.size >= WORTH_PACKING:
-            self._packed = deflate(self._plain)
+            self._packed = packed(self._plain)
             self._plain = None
         return self
 
     def plain(self) -> bytes:
         """Return the lines."""
         plain = self._plain  # read once: another thread may be about to settle it
-        return plain if plain is not None else inflate(self._packed, self.size)
+        if plain is None:
+            assert self._packed is not None  # noqa: S101  for the type checker
+            return inflate(self._packed.deflated, self.size)
+        return plain
 
-    def packed(self) -> bytes:
-        """Return them as a piece of a gzip stream."""
-        return self._packed or deflate(self.plain())
+    def into(self, stream: GzipStream) -> bytes:
+        """Return them as the next piece of a gzip stream."""
+        if self._packed is not None:
+            return stream.packed(self._packed)
+        plain = self.plain()
+        return stream.piece(plain, deflate(plain))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,29 +79,32 @@ class Page:
         yield stream.head
         short = b""
         for block in self.blocks:
-            plain = block.plain()
             if block.size < WORTH_PACKING:
-                short += plain
+                short += block.plain()
                 continue
             if short:
                 yield _short(stream, short)
                 short = b""
-            yield stream.piece(plain, block.packed())
+            yield block.into(stream)
         if short:
             yield _short(stream, short)
         yield stream.tail()
 
 
 def _joined(texts: Iterable[bytes]) -> Iterator[bytes]:
-    """Join texts to pieces worth a system call each."""
+    """Join texts to pieces worth a system call each; one that is worth it by itself is not copied."""
     waiting: list[bytes] = []
     size = 0
     for text in texts:
-        waiting.append(text)
-        size += len(text)
-        if size >= PIECE:
+        large = len(text) >= PIECE
+        if waiting and (large or size >= PIECE):
             yield b"".join(waiting)
             waiting, size = [], 0
+        if large:
+            yield text
+        else:
+            waiting.append(text)
+            size += len(text)
     yield b"".join(waiting)
 
 

@@ -122,7 +122,7 @@ def _listen(arguments: argparse.Namespace) -> list[socket.socket]:
             try:
                 sockets.append(stack.enter_context(bind(host, port)))
             except OSError as error:
-                reason = error.strerror or error
+                reason = str(error.strerror or error).partition(" (while ")[0]  # Python says the address again
                 raise CannotStart(f"cannot listen on {host!r}, port {port}: {reason}") from error
         stack.pop_all()
     return sockets

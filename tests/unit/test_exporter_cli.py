@@ -97,7 +97,7 @@ def test_a_port_in_use_is_one_line_and_1() -> None:
         port = sock.getsockname()[1]
         done = run(f"--web.listen-address=127.0.0.1:{port}")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert f"cannot listen on '127.0.0.1', port {port}: Address already in use" in done.stderr
+    assert f"cannot listen on '127.0.0.1', port {port}: Address already in use\n" in done.stderr
 
 
 def test_a_host_that_cannot_be_had_is_one_line_and_1() -> None:
