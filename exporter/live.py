@@ -118,7 +118,7 @@ def _brief(container: Container, keys: Iterable[str], *, hidden: bool) -> dict[s
 
 
 def detail(after: Observation, made: Document, id_: str) -> dict[str, Any] | None:
-    """Return one container whole, with the chain of each limit and who shares its namespaces; None when it is gone."""
+    """Return one container whole: the cgroups it owns, its limits' chains, who is in its namespaces; None when gone."""
     whole = next((container for container in made["containers"] if container["id"] == id_), None)
     one = next((container for container in after.containers if container.id == id_), None)
     if whole is None or one is None:
@@ -126,6 +126,7 @@ def detail(after: Observation, made: Document, id_: str) -> dict[str, Any] | Non
     limits = limits_of(after.readings, one.cgroups, after.located, after.own.true_roots, after.system.cpus)
     return {
         "container": whole,
+        "owned": sorted({one.cgroups[resource] for resource in one.owned}),
         "limits": {name: _limit(limit) for name, limit in limits.items()},
         "namespaces": {kind: _namespace(after, made, whole, kind) for kind in whole["namespaces"]},
     }

@@ -19,9 +19,9 @@ const RESOURCES = [
 ];
 
 /** The panels by name, in order, of what the stream tells of one container (exporter/live.py); `lacks`: which capabilities are missing. */
-export const panels = ({ container, limits, namespaces }, lacks) => new Map([
+export const panels = ({ container, owned, limits, namespaces }, lacks) => new Map([
   ["use", panel("Use", use(container))],
-  ["limits", panel("Limits, from the top of the tree to the container", ...chain(container, limits))],
+  ["limits", panel("Limits, from the top of the tree to the container", ...chain(container, owned, limits))],
   ["processes", panel("Processes", ...processes(container))],
   ["namespaces", panel("Namespaces", whose(container, namespaces, lacks))],
   ["root", panel("Root filesystem", ...layers(container.rootfs))],
@@ -87,15 +87,16 @@ const sharers = (network) => {
 const depthOf = (path) => (path === "/" ? 0 : path.split("/").length);
 
 /** A row for each cgroup, the outermost first, with its own limit of each resource; the one that binds is marked. */
-function chain(container, limits) {
-  const own = Object.values(container.cgroups);
+function chain(container, owned, limits) {
+  const at = Object.values(container.cgroups);
+  const whose = (path) => owned.includes(path) ? tag("its own", "own") : path !== "/" && at.includes(path) ? tag("shared") : null;
   const paths = [...new Set(RESOURCES.flatMap(([name]) => limits[name].chain.map(({ path }) => path)))]
     .sort((a, b) => depthOf(a) - depthOf(b) || (a < b ? -1 : 1));
   const rows = paths.map((path, depth) => el("tr", {},
     el("th", { scope: "row", class: "path", title: safe(path) }, el("div", {},
       el("span", { class: "branch", "aria-hidden": "true" }, depth ? `${"  ".repeat(Math.min(depth, 8) - 1)}└ ` : ""),
       el("span", {}, depth ? short(path.slice(path.lastIndexOf("/") + 1)) : safe(path)),
-      own.includes(path) ? tag("its own", "own") : null)),
+      whose(path))),
     ...RESOURCES.map(([name, , form]) => link(limits[name], form, path))));
   const effective = el("tr", { class: "effective" }, el("th", { scope: "row" }, "Effective"),
     ...RESOURCES.map(([name, , form]) => el("td", {}, limits[name].value !== null ? form(limits[name].value)

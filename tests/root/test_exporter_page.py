@@ -72,8 +72,8 @@ def browser_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browse
 
 @pytest.fixture(name="served", scope="module")
 def served_fixture() -> Iterator[Served]:
-    """Serve the machine above."""
-    with serving(machine) as served:
+    """Serve the machine above, as an exporter without the capability does."""
+    with serving(machine, lacks=("CAP_SYS_PTRACE",)) as served:
         yield served
 
 
@@ -290,7 +290,8 @@ def test_what_a_container_says_is_text(page: Page) -> None:
 
 def test_no_width_scrolls_sideways(page: Page) -> None:
     """From a telephone to a wide screen the page is as wide as the window, in the list and in detail."""
-    widths = (320, 375, 768, 1024, 1440, 2000)
+    # One is on either side of each step of the style sheet.
+    widths = (320, 375, 768, 860, 861, 1036, 1037, 1256, 1257, 1430, 1431, 1622, 1623, 1792, 1793, 2000)
     for width in widths:
         page.size(width, 800)
         page.wait(f"innerWidth === {width} && document.documentElement.scrollWidth === {width}")
@@ -299,6 +300,37 @@ def test_no_width_scrolls_sideways(page: Page) -> None:
     for width in widths:
         page.size(width, 800)
         page.wait(f"innerWidth === {width} && document.documentElement.scrollWidth === {width}")
+
+
+CUT_OFF = """[...document.querySelectorAll('#containers tbody td:not(.left)')]
+  .filter(one => one.checkVisibility() && one.scrollWidth > one.clientWidth)
+  .map(one => one.className + one.textContent)"""
+
+
+def test_no_figure_is_cut_off(browser: Browser) -> None:
+    """In a window of any width the longest figures are whole."""
+    most = 1023 * 2.0**20
+    made = document(
+        container(
+            "web", members=9999,
+            cpu={"usage_cores": 99.994, "limit_cores": 0.06, "limit_set_by": "/docker", "limit_ratio": 1.0,
+                 "throttled_ratio": 0.2, "inherited_throttled_ratio": 1.0, "pressure_some_ratio": 1.0},
+            memory={"working_set_bytes": int(most), "limit_bytes": int(most), "limit_set_by": "/docker",
+                    "limit_ratio": 1.0, "pressure_some_ratio": 1.0, "pressure_full_ratio": 1.0, "oom_kills": 9999},
+            pids={"current": 32768, "limit": 32768},
+            io={"read_bytes_per_second": most, "write_bytes_per_second": most, "pressure_some_ratio": 1.0},
+            network={"receive_bytes_per_second": most, "transmit_bytes_per_second": most},
+        )
+    )  # fmt: skip
+    with serving(lambda _: made) as served:
+        page = browser.page()
+        page.go(served.url)
+        page.wait("document.querySelector('#containers tbody tr')")
+        for width in (390, 861, 1036, 1100, 1300, 1440, 1600, 1700, 1900):
+            page.size(width, 800)
+            page.wait(f"innerWidth === {width}")
+            assert (width, page.run(CUT_OFF)) == (width, [])
+        page.close()
 
 
 def test_a_name_has_a_line_on_a_telephone(page: Page) -> None:

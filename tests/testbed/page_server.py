@@ -60,7 +60,7 @@ def _detail(one: Container) -> dict[str, Any]:
         kind: {"inode": inode, "same_as_host": kind == "net", "containers": []}
         for kind, inode in one["namespaces"].items()
     }
-    return {"container": one, "limits": limits, "namespaces": namespaces}
+    return {"container": one, "owned": [paths["cpu"]], "limits": limits, "namespaces": namespaces}
 
 
 @dataclass(frozen=True, slots=True)

@@ -315,6 +315,7 @@ def test_the_detail_says_who_limits_and_who_shares(tmp_path: Path) -> None:
         look = Look(None, Observer(host).tick(), document_of)
     made = json.loads(look.text(View(table=True, detail=ID)))["detail"]
     assert made["container"]["id"] == ID
+    assert made["owned"] == [f"/docker/{ID}"]
     assert made["limits"]["memory"]["set_by"] == "/docker"
     assert {(one["path"], one["value"]) for one in made["limits"]["memory"]["chain"]} >= {
         (f"/docker/{ID}", 4096),
