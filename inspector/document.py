@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from inspector import schema
 from inspector.entry import Sharers, entry_of
+from inspector.limits import Lines
 from inspector.model import Observation
 from inspector.rates import Interval
 
@@ -32,6 +33,7 @@ def document(
     """
     interval = Interval(before, after)
     sharers = network_sharers(after) if sharers is None else sharers
+    lines: Lines = {}
     return {
         "schema": schema.SCHEMA,
         "taken_at": after.taken_at,
@@ -44,7 +46,7 @@ def document(
             if after.own.inside_container
             else None,
         },
-        "containers": [known.get(one.id) or entry_of(interval, one, sharers) for one in after.containers],
+        "containers": [known.get(one.id) or entry_of(interval, one, sharers, lines) for one in after.containers],
         "problems": list(after.problems),
         "denied": after.denied,
         "denied_files": after.denied_files,

@@ -11,7 +11,7 @@ from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Cpu, Cpuset, CpuUsage, Freezer, Io, Memory, Pids, Pressure
 from inspector.kernel.mounts import Mount, overlay_layers
 from inspector.kernel.process import CLOCK_TICKS
-from inspector.limits import limits_of
+from inspector.limits import Lines, limits_of
 from inspector.model import Container, Process, ProcessDetail
 from inspector.rates import Interval, grown
 
@@ -23,9 +23,12 @@ STALLS = ("cpu_some_us", "memory_some_us", "memory_full_us", "io_some_us")
 MOST_SHARERS = 20  # names of a network namespace: each of a thousand in one would tell of all the others
 
 
-def entry_of(interval: Interval, one: Container, sharers: Sharers) -> schema.Container:
-    """Return what is said of one container of the later look; `sharers` are who shares each network namespace."""
-    return _Writer(interval, one, sharers).container()
+def entry_of(interval: Interval, one: Container, sharers: Sharers, lines: Lines) -> schema.Container:
+    """Return what is said of one container of the later look; `sharers` are who shares each network namespace.
+
+    `lines` are empty before the first container of an interval (inspector.limits).
+    """
+    return _Writer(interval, one, sharers, lines).container()
 
 
 def rootfs_of(root: Mount | None, merged: str | None) -> schema.Rootfs:
@@ -45,7 +48,7 @@ def rootfs_of(root: Mount | None, merged: str | None) -> schema.Rootfs:
 class _Writer:
     """Writes one container's part of the document."""
 
-    def __init__(self, interval: Interval, one: Container, sharers: Sharers) -> None:
+    def __init__(self, interval: Interval, one: Container, sharers: Sharers, lines: Lines) -> None:
         self.interval = interval
         self.after = interval.after
         self.one = one
@@ -54,8 +57,9 @@ class _Writer:
         stalls = interval.rates("pressure", self.path("pressure"), *STALLS)
         shares = (None if us is None else min(1.0, us / 1e6) for us in stalls)
         self.stalled = dict(zip(STALLS, shares, strict=True))
+        after = self.after
         self.limits = limits_of(
-            self.after.readings, one.cgroups, self.after.located, self.after.own.true_roots, self.after.system.cpus
+            after.readings, one.cgroups, after.located, after.own.true_roots, after.system.cpus, lines
         )
 
     def container(self) -> schema.Container:

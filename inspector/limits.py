@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any
 
 from inspector.errors import ParseError
 from inspector.kernel.cgroups import Hierarchy, ancestors
@@ -16,19 +16,8 @@ from inspector.kernel.controllers import Cpu, Cpuset, Memory, Pids, Reading
 from inspector.kernel.named import NamedTuple
 from inspector.kernel.system import parse_cpu_list
 
-__all__ = [
-    "Limit",
-    "chain_of",
-    "cpu_limit",
-    "cpuset_limit",
-    "effective",
-    "guarantee",
-    "limits_of",
-    "quota_cores",
-    "swap_limit",
-]
+__all__ = ["Limit", "Lines", "effective", "guarantee", "limits_of", "quota_cores", "swap_limit"]
 
-R = TypeVar("R", Cpu, Cpuset, Memory, Pids)
 Readings = Mapping[tuple[str, str], Reading]
 
 
@@ -44,12 +33,7 @@ class Limit(NamedTuple):
     hidden_ancestors: bool = False
 
 
-def chain_of(
-    readings: Readings, resource: str, kind: type[R], path: str, root: str = "/"
-) -> tuple[tuple[str, R], ...]:
-    """Return the readings of a resource along the ancestors, the innermost first."""
-    found = [(above, readings.get((resource, above))) for above in ancestors(path, root)]
-    return tuple([(above, reading) for above, reading in found if isinstance(reading, kind)])
+Lines = dict[tuple[str, str], Limit]  # by resource and cgroup: what was worked out, for cgroups that have one above
 
 
 def effective(values: Iterable[tuple[str, float | None]], *, hidden: bool = False) -> Limit:
@@ -75,43 +59,68 @@ def _count(cpus: str | None) -> float | None:
         return None
 
 
-def cpuset_limit(chain: tuple[tuple[str, Cpuset], ...], cpus: int, *, hidden: bool = False) -> Limit:
+# Any: of the resource's own kind.
+VALUES: Mapping[str, tuple[type[Reading], Callable[[Any], float | None]]] = {
+    "cpu": (Cpu, quota_cores),
+    "cpuset": (Cpuset, lambda reading: _count(reading.cpus)),
+    "memory": (Memory, lambda reading: reading.limit_bytes),
+    "pids": (Pids, lambda reading: reading.limit),
+}
+
+
+def _line(readings: Readings, resource: str, path: str, root: str, lines: Lines) -> Limit:
+    """Return effective() of a cgroup and its ancestors; what is above many of them is worked out once."""
+    kind, value_of = VALUES[resource]
+    found = NO_LIMIT
+    for place in reversed(ancestors(path, root)):
+        key = resource, place
+        known = lines.get(key)
+        if known is None:
+            reading = readings.get(key)
+            known = found
+            if isinstance(reading, kind):
+                value = value_of(reading)
+                chain = ((place, value), *found.chain)
+                binds = value is not None and (found.value is None or value <= found.value)
+                known = Limit(value, place, chain) if binds else Limit(found.value, found.set_by, chain)
+            lines[key] = known
+        found = known
+    return found
+
+
+NO_LIMIT = Limit(None, None, ())
+NOWHERE = Limit(None, None, (), hidden_ancestors=True)
+
+
+def _cpuset_limit(sets: Limit, cpus: int) -> Limit:
     """Return how many CPUs the cpuset leaves, where that is fewer than the machine has.
 
     The kernel has already cut each group's set down to its ancestors', so the
     innermost value is the effective one; the outermost group with it set it.
     """
-    counts = tuple([(path, _count(reading.cpus)) for path, reading in chain])
-    if not counts or counts[0][1] is None or counts[0][1] >= cpus:
-        return Limit(None, None, counts, hidden)
-    value = counts[0][1]
+    counts = sets.chain
+    value = counts[0][1] if counts else None
+    if value is None or value >= cpus:
+        return sets._replace(value=None, set_by=None)
     setter = counts[0][0]
     for path, count in counts:
         if count != value:
             break
         setter = path
-    return Limit(value, setter, counts, hidden)
+    return sets._replace(value=value, set_by=setter)
 
 
-def cpu_limit(quota: Limit, cpuset: Limit) -> Limit:
-    """Return the tighter of quota and cpuset, with the quota's chain."""
-    if cpuset.value is not None and (quota.value is None or cpuset.value < quota.value):
-        return Limit(cpuset.value, cpuset.set_by, quota.chain, quota.hidden_ancestors)
-    return quota
-
-
-def _memory_limit(chain: tuple[tuple[str, Memory], ...], *, hidden: bool, told: bool) -> Limit:
-    """Return the limit of memory; `told`: v1 tells the least of all ancestors, also of those that we cannot see."""
-    limit = effective([(path, reading.limit_bytes) for path, reading in chain], hidden=hidden and not told)
-    above = chain[0][1].hierarchical_limit_bytes if chain else None
+def _memory_limit(limit: Limit, readings: Readings, version: int) -> Limit:
+    """Return the limit of memory: v1 tells the least of all ancestors, also of those that we cannot see."""
+    first = readings.get(("memory", limit.chain[0][0])) if limit.chain else None
+    if not isinstance(first, Memory):
+        return limit
+    above = first.hierarchical_limit_bytes
     if above is not None and (limit.value is None or above < limit.value):
-        return Limit(above, None, limit.chain, hidden)
-    return limit
-
-
-def _tells_all(memory: tuple[tuple[str, Memory], ...], place: tuple[Hierarchy, int] | None) -> bool:
-    """Tell whether hierarchical_memory_limit was read: v1's memory.stat has it, beside the anonymous memory."""
-    return place is not None and place[0].version == 1 and bool(memory) and memory[0][1].anon_bytes is not None
+        return limit._replace(value=above, set_by=None)
+    # It was read where the anonymous memory was: memory.stat has both.
+    told = version == 1 and first.anon_bytes is not None
+    return limit._replace(hidden_ancestors=False) if told and limit.hidden_ancestors else limit
 
 
 def limits_of(
@@ -120,27 +129,30 @@ def limits_of(
     located: Mapping[str, tuple[Hierarchy, int]],
     true_roots: frozenset[int],
     cpus: int,
+    lines: Lines | None = None,
 ) -> dict[str, Limit]:
-    """Return the effective limits ("cpu" in cores, "memory" in bytes, "pids", "cpuset" in CPUs) of one container."""
+    """Return the effective limits ("cpu" in cores, "memory" in bytes, "pids", "cpuset" in CPUs) of one container.
 
-    def look(resource: str, kind: type[R]) -> tuple[tuple[tuple[str, R], ...], bool]:
+    `lines`, empty at first, is for who asks about many containers of the same readings.
+    """
+    lines = {} if lines is None else lines
+    found: dict[str, Limit] = {}
+    for resource in VALUES:
         path, place = cgroups.get(resource), located.get(resource)
         if path is None or place is None:
-            return (), True
-        return chain_of(readings, resource, kind, path, place[0].root), place[1] not in true_roots
-
-    quota, hidden = look("cpu", Cpu)
-    sets, sets_hidden = look("cpuset", Cpuset)
-    memory, memory_hidden = look("memory", Memory)
-    pids, pids_hidden = look("pids", Pids)
-    cpuset = cpuset_limit(sets, cpus, hidden=sets_hidden)
-    least: Callable[..., Limit] = effective
-    return {
-        "cpu": cpu_limit(least([(path, quota_cores(cpu)) for path, cpu in quota], hidden=hidden), cpuset),
-        "cpuset": cpuset,
-        "memory": _memory_limit(memory, hidden=memory_hidden, told=_tells_all(memory, located.get("memory"))),
-        "pids": least([(path, reading.limit) for path, reading in pids], hidden=pids_hidden),
-    }
+            found[resource] = NOWHERE
+            continue
+        limit = _line(readings, resource, path, place[0].root, lines)
+        if place[1] not in true_roots:
+            limit = limit._replace(hidden_ancestors=True)
+        if resource == "memory":
+            limit = _memory_limit(limit, readings, place[0].version)
+        found[resource] = _cpuset_limit(limit, cpus) if resource == "cpuset" else limit
+    quota, cpuset = found["cpu"], found["cpuset"]
+    # The tighter of quota and cpuset, with the quota's chain.
+    if cpuset.value is not None and (quota.value is None or cpuset.value < quota.value):
+        found["cpu"] = quota._replace(value=cpuset.value, set_by=cpuset.set_by)
+    return found
 
 
 def guarantee(values: Iterable[tuple[str, float | None]], *, hidden: bool = False) -> Limit:
