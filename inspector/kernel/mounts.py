@@ -7,7 +7,7 @@ overlay had to put a backslash before ":", "," and "\" in its layer paths.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
@@ -95,11 +95,11 @@ def _parse_line(line: bytes) -> Mount:
             device_minor=int(minor),
             root=places[0],
             mountpoint=places[1],
-            options=_options(fields[5]),
+            options={**_options(fields[5])},
             propagation=tuple(fields[FIXED_FIELDS:separator]),
             fstype=unescape(fstype),
             source=unescape(source),
-            super_options=_options(super_options),
+            super_options={**_options(super_options)},
         )
     except ValueError as error:
         raise ParseError("/proc/<pid>/mountinfo", line) from error
@@ -114,14 +114,15 @@ def unescape(text: str) -> str:
     return re.sub(OCTAL, lambda match: chr(int(match[1], 8)), text)
 
 
-def _options(text: str) -> dict[str, str]:
+@remembered(256)  # the same of most mounts
+def _options(text: str) -> Mapping[str, str]:
     """Split mount options at the commas (one in a value is escaped); a value may hold "=" itself.
 
     The layers of an overlay that stand one an option are joined into the "lowerdir" of the older form.
     """
     options: dict[str, str] = {}
     for part in text.split(","):
-        name, _, value = map(unescape, part.partition("="))
+        name, _, value = map(unescape, part.partition("=")) if "\\" in part else part.partition("=")
         if name in ONE_LAYER:
             layer = value.replace("\\", r"\\").replace(":", r"\:").replace(",", r"\,")
             options["lowerdir"] = f"{options['lowerdir']}:{layer}" if "lowerdir" in options else layer

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import struct
+import sys
 from collections.abc import Iterable, Mapping
 
 from inspector.errors import ParseError
@@ -133,6 +132,8 @@ def read_relations(host: Host, path: str, kind: str) -> Relations:
 
 def _line(fd: int, request: int) -> tuple[int, ...]:
     """Follow one request, and from there the parents, to the last namespace that we may see."""
+    import fcntl  # noqa: PLC0415  a tick asks nothing of a namespace
+
     found: list[int] = []
     current = os.dup(fd)
     try:
@@ -148,13 +149,17 @@ def _line(fd: int, request: int) -> tuple[int, ...]:
 
 
 def _owner_uid(fd: int) -> int | None:
+    import fcntl  # noqa: PLC0415  as above
+
     try:
-        return int(struct.unpack("I", fcntl.ioctl(fd, NS_GET_OWNER_UID, bytes(4)))[0])
+        return int.from_bytes(fcntl.ioctl(fd, NS_GET_OWNER_UID, bytes(4)), sys.byteorder)
     except OSError:
         return None
 
 
 def _related(fd: int, request: int) -> int | None:
+    import fcntl  # noqa: PLC0415  as above
+
     try:
         related = fcntl.ioctl(fd, request)
     except OSError:

@@ -11,6 +11,7 @@ from inspector.views.text import safe
 
 __all__ = ["to_json", "to_lines"]
 
+COMPACT = json.JSONEncoder(allow_nan=False)  # json.dumps makes one for each call that asks for anything
 SURROGATE = "[\ud800-\udfff]"  # not compiled before there is one
 
 
@@ -21,7 +22,7 @@ def to_json(document: object, indent: int | None = None) -> str:
     surrogate, as which Python keeps it, is not valid in JSON for most readers.
     """
     try:
-        text = json.dumps(document, indent=indent, allow_nan=False)
+        text = COMPACT.encode(document) if indent is None else json.dumps(document, indent=indent, allow_nan=False)
     except ValueError:
         text = json.dumps(_clean(document), indent=indent, allow_nan=False)
     return json.dumps(_clean(document), indent=indent) if "\\ud" in text else text
