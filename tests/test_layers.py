@@ -24,10 +24,11 @@ OPENERS = (
     "inspector.kernel.host",
     "inspector.kernel.bundle",
     "inspector.kernel.directory",
+    "inspector.kernel.reader",
     "inspector.ctop.config",
     "inspector.ctop.recording.file",
 )
-IO = ("os", "time", "socket", "subprocess", "pathlib", "inspector.kernel.host")
+IO = ("os", "time", "socket", "subprocess", "pathlib", "inspector.kernel.host", "inspector.kernel.reader")
 
 TYPES = (
     "inspector.errors",
