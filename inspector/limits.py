@@ -68,23 +68,27 @@ VALUES: Mapping[str, tuple[type[Reading], Callable[[Any], float | None]]] = {
 }
 
 
-def _line(readings: Readings, resource: str, path: str, root: str, lines: Lines) -> Limit:
+def _line(readings: Readings, resource: str, line: tuple[str, ...], lines: Lines, *, hidden: bool) -> Limit:
     """Return effective() of a cgroup and its ancestors; what is above many of them is worked out once."""
     kind, value_of = VALUES[resource]
-    found = NO_LIMIT
-    for place in reversed(ancestors(path, root)):
-        key = resource, place
-        known = lines.get(key)
-        if known is None:
-            reading = readings.get(key)
-            known = found
-            if isinstance(reading, kind):
-                value = value_of(reading)
-                chain = ((place, value), *found.chain)
-                binds = value is not None and (found.value is None or value <= found.value)
-                known = Limit(value, place, chain) if binds else Limit(found.value, found.set_by, chain)
-            lines[key] = known
-        found = known
+    found = NOWHERE if hidden else NO_LIMIT
+    left = []
+    for place in line:
+        known = lines.get((resource, place))
+        if known is not None:
+            found = known
+            break
+        left.append(place)
+    for place in reversed(left):
+        reading = readings.get((resource, place))
+        if isinstance(reading, kind):
+            value = value_of(reading)
+            chain = ((place, value), *found.chain)
+            if value is not None and (found.value is None or value <= found.value):
+                found = Limit(value, place, chain, hidden)
+            else:
+                found = Limit(found.value, found.set_by, chain, hidden)
+        lines[resource, place] = found
     return found
 
 
@@ -101,13 +105,13 @@ def _cpuset_limit(sets: Limit, cpus: int) -> Limit:
     counts = sets.chain
     value = counts[0][1] if counts else None
     if value is None or value >= cpus:
-        return sets._replace(value=None, set_by=None)
+        return Limit(None, None, counts, sets.hidden_ancestors)
     setter = counts[0][0]
     for path, count in counts:
         if count != value:
             break
         setter = path
-    return sets._replace(value=value, set_by=setter)
+    return Limit(value, setter, counts, sets.hidden_ancestors)
 
 
 def _memory_limit(limit: Limit, readings: Readings, version: int) -> Limit:
@@ -117,10 +121,10 @@ def _memory_limit(limit: Limit, readings: Readings, version: int) -> Limit:
         return limit
     above = first.hierarchical_limit_bytes
     if above is not None and (limit.value is None or above < limit.value):
-        return limit._replace(value=above, set_by=None)
+        return Limit(above, None, limit.chain, limit.hidden_ancestors)
     # It was read where the anonymous memory was: memory.stat has both.
     told = version == 1 and first.anon_bytes is not None
-    return limit._replace(hidden_ancestors=False) if told and limit.hidden_ancestors else limit
+    return Limit(limit.value, limit.set_by, limit.chain) if told and limit.hidden_ancestors else limit
 
 
 def limits_of(
@@ -142,16 +146,15 @@ def limits_of(
         if path is None or place is None:
             found[resource] = NOWHERE
             continue
-        limit = _line(readings, resource, path, place[0].root, lines)
-        if place[1] not in true_roots:
-            limit = limit._replace(hidden_ancestors=True)
+        line, hidden = ancestors(path, place[0].root), place[1] not in true_roots
+        limit = _line(readings, resource, line, lines, hidden=hidden)
         if resource == "memory":
             limit = _memory_limit(limit, readings, place[0].version)
         found[resource] = _cpuset_limit(limit, cpus) if resource == "cpuset" else limit
     quota, cpuset = found["cpu"], found["cpuset"]
     # The tighter of quota and cpuset, with the quota's chain.
     if cpuset.value is not None and (quota.value is None or cpuset.value < quota.value):
-        found["cpu"] = quota._replace(value=cpuset.value, set_by=cpuset.set_by)
+        found["cpu"] = Limit(cpuset.value, cpuset.set_by, quota.chain, quota.hidden_ancestors)
     return found
 
 
