@@ -36,6 +36,7 @@ def parser(name: str, usage: str, text: str) -> Parser:
 def add_ends(made: Parser) -> None:
     """Add where the caller wants to hear of a new process."""
     made.add_argument("--console-socket", default="", metavar="SOCKET", help="where a terminal's master is sent")
+    made.add_argument("--pidfd-socket", default="", metavar="SOCKET", help="where its pidfd is sent")
     made.add_argument("--pid-file", default="", metavar="FILE", help="where the PID is written")
     made.add_argument("--preserve-fds", type=int, default=0, metavar="N", help="hand on N descriptors, from 3 on")
 

@@ -53,7 +53,7 @@ def _ends(arguments: Arguments) -> Ends:
     for option in ("no_pivot", "no_new_keyring"):
         if getattr(arguments, option, False):
             raise SandboxError(f"--{option.replace('_', '-')} is not supported")
-    return Ends(arguments.console_socket, arguments.pid_file, arguments.preserve_fds)
+    return Ends(arguments.console_socket, arguments.pid_file, arguments.preserve_fds, arguments.pidfd_socket)
 
 
 def _run(words: list[str], records: Records) -> int:

@@ -26,6 +26,7 @@ class Ends(NamedTuple):
     console_socket: str = ""
     pid_file: str = ""
     handed: int = 0
+    pidfd_socket: str = ""
 
 
 def with_sockets(process: Process, ends: Ends) -> tuple[Process, Ends]:
@@ -60,28 +61,30 @@ def check(process: Process, ends: Ends, *, stays: bool) -> None:
 
 
 def hand_out(running: Running, process: Process, ends: Ends, name: str) -> None:
-    """Give the caller the terminal and the PID of a new process."""
+    """Give the caller the terminal, the pidfd and the PID of a new process."""
     if running.console is not None:
         rows, columns = process.console
         if rows and columns:
             terminal.set_size(running.console, rows, columns)
         if ends.console_socket:
-            _send(ends.console_socket, running.console, name)
+            _send("console socket", ends.console_socket, running.console, name)
         elif not os.isatty(1):
             terminal.keep_newlines(running.console)
+    if ends.pidfd_socket:
+        _send("pidfd socket", ends.pidfd_socket, running.pidfd, "pidfd")
     if ends.pid_file:
         with open(f"{ends.pid_file}.new", "w", encoding="ascii") as file:
             file.write(str(running.pid))
         os.replace(f"{ends.pid_file}.new", ends.pid_file)
 
 
-def _send(path: str, console: int, name: str) -> None:
+def _send(what: str, path: str, descriptor: int, name: str) -> None:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
             peer.connect(path)
-            socket.send_fds(peer, [name.encode()], [console])
+            socket.send_fds(peer, [name.encode()], [descriptor])
     except OSError as error:
-        raise SandboxError(f"console socket {path}: {error.strerror or error}", 1) from None
+        raise SandboxError(f"{what} {path}: {error.strerror or error}", 1) from None
 
 
 def stay(running: Running, ends: Ends) -> int:

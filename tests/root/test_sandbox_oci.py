@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -500,6 +501,23 @@ def test_a_terminal_is_sent_to_the_console_socket(runtime: Runtime) -> None:
     runtime("start", "shown")
     assert os.read(master, 1000) == b"on a terminal\r\n"
     os.close(master)
+
+
+def test_a_pidfd_is_sent_to_its_socket(runtime: Runtime) -> None:
+    """The first process ends by it. A socket that nobody listens at is an error, and leaves no container."""
+    path = str(runtime.directory / "pidfd")
+    assert f"pidfd socket {path}: No such file" in create(runtime, "lost", "--pidfd-socket", path, check=False).stderr
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(path)
+        server.listen()
+        server.settimeout(PATIENCE)
+        create(runtime, "held", "--pidfd-socket", path)
+        peer, _ = server.accept()
+        with peer:
+            _, [pidfd], _, _ = socket.recv_fds(peer, 100, 1)
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    os.close(pidfd)
+    assert sandboxing.wait_for(lambda: runtime.state("held")["status"] == "stopped", PATIENCE)
 
 
 @pytest.mark.parametrize(
