@@ -11,7 +11,7 @@ from typing import Any
 
 from inspector.schema import Container, Finding
 
-__all__ = ["CODES", "findings", "may_be_short_of_cpus"]
+__all__ = ["CODES", "DRAWN_FROM", "WHETHER_KNOWN", "findings", "may_be_short_of_cpus"]
 
 CODES = {
     "hollow": "its first process is alive, but the application it was started for is gone",
@@ -26,6 +26,18 @@ CODES = {
     "host-network": "it has the host's network: every port, interface and local service",
     "host-pid": "it sees, and with the right can signal, the host's processes",
 }
+
+DRAWN_FROM = (
+    "kind", "namespaces", "cpu.quota_us", "cpu.period_us", "cpu.throttled_by", "cpu.throttled_ratio",
+    "cpu.inherited_throttled_ratio", "memory.limit_bytes", "memory.unreclaimable_bytes", "memory.oom_kills",
+    "pids.current", "pids.limit", "network.shared_with_host",
+    *(f"{resource}.pressure_full_avg{span}" for resource in ("cpu", "memory", "io") for span in (10, 60)),
+)  # fmt: skip
+WHETHER_KNOWN = "cpu.usage_cores"
+"""The values of a container that its findings are drawn from, and one of which only whether it is known.
+
+With these, and what findings() is told beside them, the same as before the findings are the same.
+"""
 
 THROTTLED_WARNING = 0.05
 THROTTLED_CRITICAL = 0.5

@@ -14,7 +14,7 @@ from inspector.views.filters import filter_of
 from inspector.views.header import SEPARATOR, header, scene_of
 from inspector.views.layout import Line, Placed, place, row, titles
 from inspector.views.scene import CpuMode, MemoryMode, Scene
-from inspector.views.selection import select
+from inspector.views.selection import figure_of, select
 from inspector.views.table import finding_lines, hint, limits_line
 from inspector.views.text import safe
 from inspector.views.tree import is_group, tree
@@ -134,11 +134,14 @@ class State:
         self.update()
 
     def beside_sort(self, step: int) -> None:
-        """Sort by the column to the right or to the left of the one that sorts."""
-        names = [placed.column.name for placed in self._placed]
-        if names:
-            place = names.index(self.selection.sort) + step if self.selection.sort in names else 0
-            self.select(sort=names[place % len(names)], reverse=False)
+        """Sort by the column to the right or to the left of the one that sorts; of two with one figure by the first."""
+        stops: dict[str, str] = {}
+        for placed in self._placed:
+            stops.setdefault(figure_of(placed.column.name), placed.column.name)
+        figures, sorting = list(stops), figure_of(self.selection.sort)
+        if figures:
+            place = figures.index(sorting) + step if sorting in stops else 0
+            self.select(sort=stops[figures[place % len(figures)]], reverse=False)
 
     def next_cpu(self) -> None:
         """Change what CPU % is a share of."""

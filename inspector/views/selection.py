@@ -11,7 +11,7 @@ from inspector.views.cells import rating, started_at
 from inspector.views.filters import filter_of
 from inspector.views.scene import Scene, cpu_ratio, fixed_ratio, memory_ratio, memory_used
 
-__all__ = ["SORTS", "Selection", "ordered", "select", "sort_key"]
+__all__ = ["SORTS", "Selection", "figure_of", "ordered", "select", "sort_key"]
 
 Value = float | int | str | None
 Key = Callable[[Container, Scene], Value]
@@ -90,9 +90,14 @@ ASCENDING = ("age", "created_at", "started_at")
 """Numbers for which less comes first: the start time, so that the oldest is on top."""
 
 
+def figure_of(name: str) -> str:
+    """Return the column of which this one shows the figure, itself where it has its own."""
+    return SAME.get(name, name)
+
+
 def sort_key(name: str) -> Key:
     """Return what a short name or a document field sorts by; KeyError when there is no such name."""
-    known = SORTS.get(SAME.get(name, name))
+    known = SORTS.get(figure_of(name))
     return known if known is not None else _field(name)
 
 

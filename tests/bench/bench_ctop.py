@@ -15,8 +15,9 @@ import os
 import shutil
 import statistics
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from textual.app import App, ComposeResult
@@ -180,7 +181,31 @@ def live() -> None:
                 continue
             other, others_size = steady(argv)
             sys.stdout.write(f"  {name}: {other:.1%}, {others_size:.0f} MiB: {other / share:.2f} times ctop's CPU\n")
+        recording()
         answers()
+
+
+def recording() -> None:
+    """Print what --record adds to the live view: one with it and one without, at the same time on the same machine."""
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Screen(CTOP, environment=AS_INSTALLED) as plain,
+        Screen((*CTOP, "--record", f"{directory}/file"), environment=AS_INSTALLED) as recorder,
+    ):
+        both = (plain, recorder)
+        _watch(both, 5)
+        before = [one.cpu_seconds for one in both]
+        _watch(both, SECONDS)
+        less, more = ((one.cpu_seconds - was) / SECONDS for one, was in zip(both, before, strict=True))
+        sys.stdout.write(f"  recorded as well: {more:.1%} of a core, {more - less:.1%} more\n")
+
+
+def _watch(screens: Sequence[Screen], seconds: float) -> None:
+    """Take what several write, for so long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for one in screens:
+            one.watch(0.05)
 
 
 def test_drawing_beside_data_table() -> None:

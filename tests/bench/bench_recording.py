@@ -89,12 +89,16 @@ class Made:
     sent: int = 0
     written: int = 0
     row: dict[str, Any] = field(default_factory=dict)
+    still: dict[str, Any] | None = None
 
     def tick(self, seconds: float) -> dict[str, Any]:
         """Go on by some time; returns the container's part of the document."""
         rng, sort = self.rng, self.sort
         if self.row and rng.random() > sort.wakes:
-            return {**self.row, **self._rates(seconds, Used())}
+            # As inspector.still: what did nothing since the tick before is the same object from then on.
+            self.still = self.still or {**self.row, **self._rates(seconds, Used())}
+            return self.still
+        self.still = None
         used = int(max(0.0, rng.gauss(sort.cores, sort.cores / 6)) * seconds * 1e6)
         user = int(used * min(1.0, max(0.0, rng.gauss(0.8, 0.05))))
         periods = throttled = throttled_us = 0

@@ -16,6 +16,7 @@ from inspector.ctop.lines import Bar, Lines
 from inspector.ctop.options import parse
 from inspector.views.layout import place, titles
 from inspector.views.scene import Scene
+from inspector.views.selection import figure_of
 from inspector.views.text import width_of
 from tests.testbed.commands import REPOSITORY
 from tests.unit.documents import MIB, container, document
@@ -81,6 +82,23 @@ def test_the_sort_moves_to_the_column_beside() -> None:
         assert "by mark" in screen(app)
 
     live(test)
+
+
+def test_the_sort_stops_once_at_each_figure() -> None:
+    """> goes over a column that shows another's figure, such as the graph of what the column before it says."""
+    stops: list[str] = []
+
+    async def test(app: Ctop, _: Fake, pilot: Pilot[None]) -> None:
+        while len(stops) < 40:
+            stops.append(app.state.selection.sort)
+            await pilot.press("greater_than_sign")
+        assert "CPU HIST" in screen(app)
+
+    live(test, size=(200, 50))
+    assert stops[:2] == ["cpu", "limit"]
+    once = stops[: stops.index("cpu", 1)]
+    assert len(set(map(figure_of, once))) == len(once)
+    assert "cpugraph" not in stops
 
 
 def test_every_title_can_be_clicked() -> None:

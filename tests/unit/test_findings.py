@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
-from inspector.findings import CODES, findings
+from inspector.findings import CODES, DRAWN_FROM, WHETHER_KNOWN, findings
 from inspector.kernel.namespaces import INITIAL
 from inspector.schema import Finding
 from tests.unit.documents import container
 
 OWN = dict(INITIAL)
+GROUPS = ("cpu", "memory", "pids", "io", "network")
 QUIET: dict[str, dict[str, object]] = {
     "cpu": {"throttled_ratio": 0.0, "throttled_by": None, "inherited_throttled_ratio": None,
             "pressure_full_avg10": 0.0, "pressure_full_avg60": 0.0},
@@ -162,3 +164,33 @@ def test_the_text_has_its_evidence(changes: dict[str, object], words: tuple[str,
     (one,) = found(**changes)
     assert all(word in one["text"] for word in words), one["text"]
     assert "\n" not in one["text"]
+
+
+class Noted(dict[str, Any]):
+    """A part of a document that notes in `seen` which of its values are asked for."""
+
+    def __init__(self, values: Mapping[str, Any], seen: set[str], before: str = "") -> None:
+        parts = {key: Noted(value, seen, f"{key}.") for key, value in values.items() if key in GROUPS}
+        super().__init__({**values, **parts})
+        self._seen, self._before = seen, before
+
+    def __getitem__(self, key: str) -> Any:  # noqa: ANN401
+        self._seen.add(self._before + key)
+        return super().__getitem__(key)
+
+
+def test_what_findings_are_drawn_from() -> None:
+    """Findings look at no other values of a container than they say."""
+    seen: set[str] = set()
+    worst: Any = container(
+        "web", cpu={"inherited_throttled_ratio": 1.0},
+        memory={"unreclaimable_bytes": 64 << 20, "oom_kills": 2, **stalled(1.0)},
+        pids={"current": 100}, namespaces=OWN, network={"shared_with_host": True}, io=stalled(1.0),
+    )  # fmt: skip
+    throttled = container("web", cpu={"throttled_ratio": 1.0})
+    waits = container("web", cpu={"throttled_ratio": 0.0, "inherited_throttled_ratio": None, **stalled(1.0)})
+    told: set[str] = set()
+    for values in (worst, throttled, waits, container("web", kind="cgroup")):
+        told.update(one["code"] for one in findings(Noted(values, seen), OWN))  # type: ignore[arg-type]  # a dict too
+    assert told == CODES.keys() - {"hollow"}
+    assert seen - set(GROUPS) == {*DRAWN_FROM, WHETHER_KNOWN}

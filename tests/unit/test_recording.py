@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inspector.ctop.recording import codec, packing, picture
+from inspector.ctop.recording import codec, fleet, packing, picture
 from inspector.ctop.recording.codec import MOST_BYTES
 from inspector.ctop.recording.columns import COLUMNS, IN_GROUP
 from inspector.ctop.recording.file import APPLICATION, SCHEMA, TABLES, RecordingError
@@ -32,6 +32,7 @@ from inspector.ctop.recording.writer import WHOLE_EVERY, Recorder, Writer
 from inspector.ctop.sampler import Sampler
 from inspector.findings import findings
 from inspector.schema import Document
+from inspector.views.jsontext import to_json
 from tests.bench.bench_recording import BUSY, SORTS, Machine
 from tests.testbed.commands import REPOSITORY
 from tests.unit.documents import container, document, process
@@ -124,6 +125,49 @@ def test_stalls_and_their_findings_come_back(
     path = tmp_path / "file"
     path.unlink(missing_ok=True)
     assert ticks(record(path, real)) == real
+
+
+FIGURES = st.none() | st.sampled_from([0, 1, 5000000, 5000004, 5300000, 1 << 62, -3])
+COUNTERS = st.lists(st.tuples(FIGURES, FIGURES, FIGURES), min_size=1, max_size=3)
+
+
+@given(st.lists(st.tuples(st.sampled_from([None, 1.0, 1.00049]), COUNTERS | st.none()), min_size=1, max_size=8))
+def test_containers_that_stand_still_come_back(looks: list[tuple[float | None, list[tuple[Any, ...]] | None]]) -> None:
+    """What is the same object as in the documents before comes back as what is another: as it was recorded."""
+    texts: list[Any] = []
+
+    def intern(text: str) -> int:
+        texts.append(json.loads(text))
+        return 1
+
+    encoder = codec.Encoder(intern)
+    decoder = codec.Decoder(lambda _: texts.pop(0))
+    rows: list[Any] = []
+    for number, (seconds, figures) in enumerate(looks):
+        if figures is not None:
+            rows = [
+                container(
+                    str(place),
+                    cpu={"usage_seconds": None if used is None else used / 1e6, "periods": used, "usage_cores": 0.25},
+                    memory={"usage_bytes": other, "peak_bytes": used},
+                    network={"receive_bytes": more, "receive_bytes_per_second": None if more is None else 0.0},
+                )
+                for place, (used, other, more) in enumerate(figures)
+            ]
+        now = document(*rows, interval_seconds=seconds, taken_at=START + number)
+        data = encoder.encode(now, whole=number in (0, 5))
+        found = decoder.decode(data).document()
+        assert found == encoder.last
+        assert json.loads(to_json(found)) == json.loads(to_json(encoder.last))
+
+
+def test_what_stands_still_is_not_drawn_anew(tmp_path: Path) -> None:
+    """A container that is the same object as in two documents before stays the one that is seen."""
+    still, busy = container("still"), [container("busy", members=number) for number in range(4)]
+    seen = recorded(tmp_path / "file", [document(still, one, taken_at=START + one["members"]) for one in busy])
+    assert seen[3]["containers"][0] is seen[2]["containers"][0]
+    assert [one["containers"][1] for one in seen] == busy
+    assert ticks(tmp_path / "file") == seen
 
 
 def test_what_is_recorded_is_near_what_was(tmp_path: Path) -> None:
@@ -239,7 +283,7 @@ def older_schema(path: Path) -> None:
     """Make a recording of an earlier ctop, whose numbers are written otherwise."""
     other_schema(path)
     with contextlib.closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute("PRAGMA user_version = 3")
 
 
 def a_view(path: Path) -> None:
@@ -259,8 +303,8 @@ def a_view(path: Path) -> None:
     [
         (not_sqlite, "is no recording of ctop, and was left as it is"),
         (somebody_elses, "is no recording of ctop, and was left as it is"),
-        (other_schema, "is a recording in schema 99; this ctop knows 3: use another file"),
-        (older_schema, "is a recording in schema 2; this ctop knows 3: use another file"),
+        (other_schema, "is a recording in schema 99; this ctop knows 4: use another file"),
+        (older_schema, "is a recording in schema 3; this ctop knows 4: use another file"),
         (a_view, "has not the tables of a recording, and was left as it is"),
         (lambda path: path.mkdir(), "directory"),
         (os.mkfifo, "is no regular file: no recording"),
@@ -546,16 +590,27 @@ def test_numbers_come_back_as_they_were(ticks: list[list[tuple[str, list[int]]]]
         theirs.end_tick()
 
 
-@given(st.lists(st.lists(st.integers(0, 9), min_size=6, max_size=6), min_size=2, max_size=5))
-def test_columns_that_foretell_others_come_back(rows: list[list[int]]) -> None:
-    """Whoever reads expects the same of a column as who wrote, also where the one it is foretold by stays as it is."""
+LOOK = st.lists(st.lists(st.integers(0, 9), min_size=6, max_size=6), min_size=3, max_size=3)
+"""Six figures of each of three containers."""
+
+
+@given(st.lists(LOOK, min_size=2, max_size=5), st.sets(st.integers(0, 2)))
+def test_columns_that_foretell_others_come_back(looks: list[list[list[int]]], still: set[int]) -> None:
+    """Whoever reads expects the same of a column as who wrote, whichever of them and of the containers stand still."""
     names = [f"cpu.{part}_seconds" for part in ("usage", "user", "system")]
     names += [f"memory.{part}_bytes" for part in ("usage", "anon", "peak")]
-    looks = [picture.none_of(1) | {name: [value] for name, value in zip(names, row, strict=True)} for row in rows]
     ours, theirs = Codes(), Codes()
-    old = picture.none_of(1)
-    for number, new in enumerate(looks):
-        body, bits = packing.pack(old, new, ours, whole=not number)
+    old = picture.none_of(3)
+    for number, look in enumerate(looks):
+        rows = [looks[0][place] if place in still else row for place, row in enumerate(look)]
+        new = old | {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+        if not number:
+            body, bits = packing.pack_whole(new)
+        else:
+            places = sorted({0, 1, 2} - still)
+            before = {name: [old[name][place] for place in places] for name in packing.FORETOLD_BY}
+            changes = {name: [new[name][place] - old[name][place] for place in places] for name in names}
+            body, bits = packing.pack(changes, packing.Moved(places, before, 3), ours)
         found, *_ = packing.unpack(body, 0, bits + END, 0, old, COLUMNS, theirs, whole=not number)
         assert found == new
         old = new
@@ -616,7 +671,7 @@ def test_a_recording_of_a_ctop_with_other_figures(tmp_path: Path, monkeypatch: p
     with monkeypatch.context() as patch:
         # As if it had been written by a ctop that did not know of swap yet, and still of another figure.
         names = tuple(name for name in COLUMNS if name != "memory.swap_bytes")
-        for module in (codec, packing, picture):
+        for module in (codec, fleet, packing, picture):
             patch.setattr(module, "COLUMNS", names)
         path = record(tmp_path / "file", day(30))
     with monkeypatch.context() as patch:

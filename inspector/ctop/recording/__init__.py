@@ -3,7 +3,7 @@
 A day of 200 containers has to fit into 100 MB, about six bytes a container
 and second, also when all are busy. So counters are rounded (recording.rounding),
 and while it is recorded the view shows them as they are kept: the same frames
-come back. A tick says only what is new since the one before, and a rate is
+come back. A tick says only what is new since the one before (recording.fleet), and a rate is
 not kept where it follows from its counters (recording.columns); ticks are
 pieces of one stream, deflated but for the numbers, that starts anew with a
 whole picture every four minutes (recording.codec); numbers are bits, their

@@ -16,30 +16,14 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
-from inspector.ctop.recording.columns import (
-    COLUMNS,
-    DERIVED,
-    KEPT,
-    Moment,
-    coded,
-    derived,
-    figures,
-)
-from inspector.ctop.recording.packing import pack, read_varint, unpack, varint
-from inspector.ctop.recording.picture import (
-    EMPTY,
-    About,
-    Picture,
-    abouts_of,
-    are_apart,
-    columns_in_order,
-    none_of,
-    reordered,
-)
+from inspector.ctop.recording.columns import COLUMNS, KEPT
+from inspector.ctop.recording.fleet import Fleet
+from inspector.ctop.recording.packing import pack, pack_whole, read_varint, unpack, varint
+from inspector.ctop.recording.picture import EMPTY, About, Picture, none_of, reordered
 from inspector.ctop.recording.prefix import END, Codes
-from inspector.ctop.recording.rounding import ROUGH, finest, rounded, rounded_top
+from inspector.ctop.recording.rounding import rounded_top
 from inspector.schema import Document
 
 __all__ = ["MOST_BYTES", "Decoder", "Encoder"]
@@ -67,78 +51,43 @@ class Encoder:
 
     def __init__(self, intern: Intern) -> None:
         self._intern = intern
-        self.last = EMPTY
-        self._exact: Mapping[str, list[int]] = EMPTY.numbers
-        self._raw: dict[str, tuple[Any, ...]] = {}
-        self._places: dict[str, int] = {}
+        self._fleet = Fleet()
+        self._top: dict[str, Any] = {}
         self._deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
         self._codes = Codes()
 
+    @property
+    def last(self) -> Document:
+        """The last tick; none had a container that was not there."""
+        return cast("Document", {**self._top, "containers": list(self._fleet.shown)})
+
     def encode(self, document: Document, *, whole: bool) -> bytes:
         """Return one tick; a `whole` one can be read without those before."""
-        containers = document["containers"]
-        places = {container["id"]: place for place, container in enumerate(containers)}
-        before = [self._places.get(container["id"]) for container in containers]
+        top = rounded_top(document)
+        head = _head({} if whole else self._top, top)
+        before = self._fleet.follow(document["containers"])
+        first, bits = b"", ""
         if whole:
             self._deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
             self._codes = Codes()
-        moved = before != list(range(len(self._places)))
-        if moved:
-            self._raw, self._exact = {}, columns_in_order(self._exact, before)
-        old = reordered(self.last, before) if moved else self.last
+            first, bits = pack_whole(self._fleet.numbers)
+        news = self._fleet.take(document, top["interval_seconds"], whole=whole)
         if whole:
-            unknown = [None] * len(containers)
-            old = old._replace(head={}, kept=dict.fromkeys(KEPT, unknown), fixes=())
-        picture, exact, head = self._picture(document, old)
-        first, bits = b"", ""
-        if whole:
-            head |= {"c": COLUMNS, **self._interned(picture.abouts)}
-            first, bits = pack(none_of(len(containers)), old.numbers, self._codes, whole=True)
+            head |= {"c": COLUMNS, **self._interned(list(news.abouts.values()))}
         else:
-            head |= {"o": _runs(before)} if moved else {}
-            head |= {"a": found} if (found := _news(old.abouts, picture.abouts)) else {}
+            head |= {"o": _runs(before)} if before is not None else {}
+            head |= {"a": news.abouts} if news.abouts else {}
+        head |= {"x": news.fixes} if news.fixes else {}
         text = _dumps(head).encode()
-        columns, more = pack(old.numbers, picture.numbers, self._codes, whole=False)
+        columns, more = pack(news.changes, news.moved, self._codes)
         self._codes.end_tick()
         body = b"".join((varint(len(text)), text, first, columns))
         if len(body) > MOST_BYTES:
             raise ValueError(f"a tick of {len(body)} bytes is more than a recording takes")
-        self.last, self._exact, self._places = picture, exact, places
+        self._top = top
         packed = (self._deflate.compress(body) + self._deflate.flush(zlib.Z_SYNC_FLUSH)).removesuffix(TAIL)
         tail = int(f"1{bits}{more}", 2)
         return varint(len(packed)) + packed + tail.to_bytes((tail.bit_length() + 7) // 8, "big")
-
-    def _picture(self, document: Document, old: Picture) -> tuple[Picture, dict[str, list[int]], dict[str, Any]]:
-        """Take a document apart: the picture that is kept of it, its exact columns, and the head that tells of it."""
-        containers, seconds = document["containers"], document["interval_seconds"]
-        raw = figures(containers)
-        exact: dict[str, list[int]] = {}
-        numbers: dict[str, list[int]] = {}
-        fixes: list[tuple[str, int, Any]] = []
-        for name in COLUMNS:
-            if raw[name] == self._raw.get(name):
-                exact[name], numbers[name] = self._exact[name], old.numbers[name]
-                fixes += [one for one in self.last.fixes if one[0] == name]
-                continue
-            exact[name], places = coded(name, raw[name])
-            fixes += [(name, place, raw[name][place]) for place in places]
-            numbers[name] = exact[name]
-            if name in ROUGH:
-                numbers[name] = rounded(exact[name], self._exact[name], old.numbers[name], finest(name, seconds))
-        self._raw = raw
-        abouts = abouts_of(containers)
-        # What the rules make of the exact figures they will make of the rounded ones, for who reads.
-        moment = Moment(exact, self._exact, seconds, old.kept, are_apart(abouts))
-        for name in DERIVED:
-            expected, real = derived(name, moment, raw), raw[name]
-            if tuple(expected) != real:
-                pairs = enumerate(zip(expected, real, strict=True))
-                fixes += [(name, place, value) for place, (one, value) in pairs if one != value]
-        top = rounded_top(document)
-        head = _head(old.head, top)
-        if fixes:
-            head["x"] = fixes
-        return Picture(top, abouts, numbers, old.numbers, {name: raw[name] for name in KEPT}, fixes), exact, head
 
     def _interned(self, abouts: Sequence[About]) -> dict[str, Any]:
         still = ({key: value for key, value in about.items() if key not in MOVING} for about in abouts)
@@ -219,16 +168,6 @@ def _head(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     if news := {key: new[key] for key in plain if key not in old or old[key] != new[key]}:
         head["d"] = news
     return head
-
-
-def _news(old: Sequence[About], new: Sequence[About]) -> dict[int, About]:
-    """Return what is new of each about. Its keys are always the same ones."""
-    pairs = enumerate(zip(old, new, strict=True))
-    return {
-        place: {key: value for key, value in after.items() if key not in before or before[key] != value}
-        for place, (before, after) in pairs
-        if before != after
-    }
 
 
 def _runs(places: Sequence[int | None]) -> list[list[int] | None]:

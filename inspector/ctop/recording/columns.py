@@ -9,11 +9,10 @@ from them, rounded as they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
-from typing import Any, NamedTuple
+from math import inf
+from typing import NamedTuple
 
 from inspector.fields import BY_NAME, FIELDS
-from inspector.schema import Container
 
 __all__ = [
     "COLUMNS",
@@ -23,12 +22,13 @@ __all__ = [
     "IN_GROUP",
     "KEPT",
     "MICRO",
+    "NUMBERED",
+    "RULES",
     "TOP",
     "Moment",
     "coded",
     "decoded",
     "derived",
-    "figures",
 ]
 
 Number = float | int | None
@@ -59,34 +59,38 @@ GROUPS = tuple(dict.fromkeys(name.partition(".")[0] for name in NUMBERED if "." 
 IN_GROUP: Mapping[str, tuple[str, ...]] = {
     group: tuple(name.partition(".")[2] for name in NUMBERED if name.startswith(f"{group}.")) for group in GROUPS
 }
-ORDER = (*(f"{group}.{key}" for group in GROUPS for key in IN_GROUP[group]), *sorted(TOP))
 MILLION = 1_000_000
-WHOLE_OR_NONE = {int, type(None)}
+WHOLE_OR_NONE, REAL_OR_NONE = {int, type(None)}, {float, type(None)}
 CLOCK_TICKS = 100  # what the document counts members' CPU time in (USER_HZ)
-
-def figures(containers: Sequence[Container]) -> dict[str, tuple[Any, ...]]:
-    """Return each column's values, a container after the other."""
-    take = [(group, itemgetter(*IN_GROUP[group])) for group in GROUPS]
-    top = sorted(TOP)
-    one: Any  # mypy allows only literal keys of a TypedDict
-    rows = []
-    for one in containers:
-        row: tuple[Any, ...] = ()
-        for group, get in take:
-            row += get(one[group])
-        rows.append((*row, *(one[name] for name in top)))
-    turned = list(zip(*rows, strict=True)) if rows else [()] * len(ORDER)
-    return dict(zip(ORDER, turned, strict=True))
 
 
 def coded(name: str, values: Values) -> tuple[list[int], list[int]]:
     """Return a column as whole numbers, None as 0; and the places of values that this cannot express."""
-    micro = name in MICRO
-    if not micro and set(map(type, values)) <= WHOLE_OR_NONE:
+    numbers = _usual(name, values)
+    return (numbers, []) if numbers is not None else _coded(name, values)
+
+
+def _usual(name: str, values: Values) -> list[int] | None:
+    """Code a column as nearly all are: no number is negative or enormous, and each says what its value is."""
+    kinds = set(map(type, values))
+    if name in MICRO:
+        if not kinds <= REAL_OR_NONE or inf in values:
+            return None
+        try:
+            numbers = [0 if value is None else int(value * MILLION + 0.5) + 1 for value in values]
+        except ValueError:  # not a number
+            return None
+        most, is_same = MILLION * MILLION * MILLION, decoded(name, numbers) == list(values)
+    else:
+        if not kinds <= WHOLE_OR_NONE:
+            return None
         numbers = [0 if value is None else int(value) + 1 for value in values]
-        # Nearly all are so: none is negative, or a number that stands for something else.
-        if not numbers or (0 <= min(numbers) <= max(numbers) <= 1 << 62 and numbers.count(0) == values.count(None)):
-            return numbers, []
+        most, is_same = 1 << 62, numbers.count(0) == values.count(None)
+    return numbers if is_same and (not numbers or 0 <= min(numbers) <= max(numbers) <= most) else None
+
+
+def _coded(name: str, values: Values) -> tuple[list[int], list[int]]:
+    micro = name in MICRO
     numbers, odd = [], []
     for place, value in enumerate(values):
         number = 0
@@ -110,8 +114,8 @@ def coded(name: str, values: Values) -> tuple[list[int], list[int]]:
 def decoded(name: str, numbers: Sequence[int]) -> list[Number]:
     """Return what a column's whole numbers say."""
     if name in MICRO:
-        return [None if not number else (number - 1 if number > 0 else number) / MILLION for number in numbers]
-    return [None if not number else number - 1 if number > 0 else number for number in numbers]
+        return [(one - 1 if one > 0 else one) / MILLION if one else None for one in numbers]
+    return [(one - 1 if one > 0 else one) if one else None for one in numbers]
 
 
 class Moment(NamedTuple):
@@ -133,56 +137,60 @@ class Moment(NamedTuple):
         pairs = zip(self.before[name], self.after[name], strict=True)
         return [after - before if 0 < before <= after else None for before, after in pairs]
 
-    def per_second(self, name: str) -> list[float | None]:
-        """Return a counter's growth a second, as inspector.rates divides it."""
-        seconds = self.seconds
+    def per_second(self, name: str, unit: int = 1) -> list[float | None]:
+        """Return a counter's growth a second in units, as inspector.rates and the document divide it."""
+        before, after, seconds = self.before[name], self.after[name], self.seconds
         if not seconds:
-            return [None] * len(self.after[name])
-        return [None if one is None else one / seconds for one in self.grown(name)]
+            return [None] * len(after)
+        if before is after:
+            return [0.0 if one > 0 else None for one in after]
+        pairs = zip(before, after, strict=True)
+        if unit == 1:
+            return [(new - old) / seconds if 0 < old <= new else None for old, new in pairs]
+        return [(new - old) / seconds / unit if 0 < old <= new else None for old, new in pairs]
 
 
-def _rate(counter: str) -> Callable[[Moment], Values]:
-    return lambda moment: moment.per_second(counter)
+def _rate(moment: Moment, counter: str) -> Values:
+    return moment.per_second(counter)
 
 
-def _cores(counter: str) -> Callable[[Moment], Values]:
-    def make(moment: Moment) -> Values:
-        plain = [None if one is None else one / MILLION for one in moment.per_second(counter)]
-        if not moment.seconds or True not in moment.apart:
-            return plain
-        unit = CLOCK_TICKS * moment.seconds
-        each = zip(plain, moment.grown(counter), moment.apart, strict=True)
-        return [grown * CLOCK_TICKS // MILLION / unit if apart and grown is not None else one
-                for one, grown, apart in each]  # fmt: skip
-
-    return make
+def _cores(moment: Moment, counter: str) -> Values:
+    plain = moment.per_second(counter, MILLION)
+    if not moment.seconds or True not in moment.apart:
+        return plain
+    unit = CLOCK_TICKS * moment.seconds
+    each = zip(plain, moment.grown(counter), moment.apart, strict=True)
+    return [grown * CLOCK_TICKS // MILLION / unit if apart and grown is not None else one
+            for one, grown, apart in each]  # fmt: skip
 
 
-def _stalled(counter: str) -> Callable[[Moment], Values]:
-    return lambda moment: [None if one is None else min(1.0, one / MILLION) for one in moment.per_second(counter)]
+def _stalled(moment: Moment, counter: str) -> Values:
+    return [1.0 if one is not None and one > 1.0 else one for one in moment.per_second(counter, MILLION)]
 
 
-def _throttled(moment: Moment) -> Values:
-    pairs = zip(moment.grown("cpu.throttled_periods"), moment.grown("cpu.periods"), strict=True)
+def _throttled(moment: Moment, throttled: str, periods: str) -> Values:
+    pairs = zip(moment.grown(throttled), moment.grown(periods), strict=True)
     return [
         None if part is None or whole is None else min(1.0, part / whole) if whole else 0.0 for part, whole in pairs
     ]
 
 
-RULES: Mapping[str, Callable[[Moment], Values]] = {
-    "cpu.usage_cores": _cores("cpu.usage_seconds"),
-    "cpu.user_cores": _cores("cpu.user_seconds"),
-    "cpu.system_cores": _cores("cpu.system_seconds"),
-    "cpu.throttled_ratio": _throttled,
-    "cpu.pressure_some_ratio": _stalled("cpu.pressure_some_seconds"),
-    "memory.pressure_some_ratio": _stalled("memory.pressure_some_seconds"),
-    "memory.pressure_full_ratio": _stalled("memory.pressure_full_seconds"),
-    "io.read_bytes_per_second": _rate("io.read_bytes"),
-    "io.write_bytes_per_second": _rate("io.write_bytes"),
-    "io.pressure_some_ratio": _stalled("io.pressure_some_seconds"),
-    "network.receive_bytes_per_second": _rate("network.receive_bytes"),
-    "network.transmit_bytes_per_second": _rate("network.transmit_bytes"),
+Rule = Callable[..., Values]
+RULES: Mapping[str, tuple[Rule, tuple[str, ...]]] = {
+    "cpu.usage_cores": (_cores, ("cpu.usage_seconds",)),
+    "cpu.user_cores": (_cores, ("cpu.user_seconds",)),
+    "cpu.system_cores": (_cores, ("cpu.system_seconds",)),
+    "cpu.throttled_ratio": (_throttled, ("cpu.throttled_periods", "cpu.periods")),
+    "cpu.pressure_some_ratio": (_stalled, ("cpu.pressure_some_seconds",)),
+    "memory.pressure_some_ratio": (_stalled, ("memory.pressure_some_seconds",)),
+    "memory.pressure_full_ratio": (_stalled, ("memory.pressure_full_seconds",)),
+    "io.read_bytes_per_second": (_rate, ("io.read_bytes",)),
+    "io.write_bytes_per_second": (_rate, ("io.write_bytes",)),
+    "io.pressure_some_ratio": (_stalled, ("io.pressure_some_seconds",)),
+    "network.receive_bytes_per_second": (_rate, ("network.receive_bytes",)),
+    "network.transmit_bytes_per_second": (_rate, ("network.transmit_bytes",)),
 }
+"""How a rate is made, and of which counters."""
 SHARES = {"cpu.limit_ratio", "memory.limit_ratio"}
 KEPT = tuple(name for name in DERIVED if name not in RULES and name not in SHARES)
 """Rates that no rule makes, such as the limit in cores: they stay as they were."""
@@ -196,7 +204,10 @@ def derived(name: str, moment: Moment, known: Mapping[str, Values]) -> Values:
         used, limits = (decoded(f"memory.{key}_bytes", moment.after[f"memory.{key}_bytes"])
                         for key in ("working_set", "limit"))  # fmt: skip
         return _shares(used, limits)
-    return RULES[name](moment) if name in RULES else moment.kept[name]
+    if name not in RULES:
+        return moment.kept[name]
+    rule, counters = RULES[name]
+    return rule(moment, *counters)
 
 
 def _shares(parts: Values, wholes: Values) -> Values:

@@ -27,7 +27,7 @@ VERSION_AT, APPLICATION_AT = 60, 68
 APPLICATION = 0x63677363
 """What PRAGMA application_id says: "cgsc"."""
 
-SCHEMA = 3  # of the tables, and of what recording.columns and recording.codec make of a tick
+SCHEMA = 4  # of the tables, and of what recording.columns and recording.codec make of a tick
 TABLES = (
     "CREATE TABLE tick (id INTEGER PRIMARY KEY, base INTEGER NOT NULL, taken_at REAL NOT NULL, data BLOB NOT NULL)",
     "CREATE TABLE about (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",

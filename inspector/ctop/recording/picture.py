@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, cast
 from inspector.ctop.recording.columns import (
     COLUMNS,
     DERIVED,
-    GROUPS,
     IN_GROUP,
     KEPT,
     TOP,
@@ -19,7 +18,7 @@ from inspector.ctop.recording.columns import (
 from inspector.findings import findings
 from inspector.schema import Container, Document
 
-__all__ = ["EMPTY", "About", "Picture", "abouts_of", "are_apart", "columns_in_order", "none_of", "reordered"]
+__all__ = ["EMPTY", "About", "Picture", "columns_in_order", "kept_of_findings", "none_of", "reordered"]
 
 About = dict[str, Any]
 
@@ -90,7 +89,7 @@ def _findings(container: Container, kept: Any) -> Any:  # noqa: ANN401
     return findings(container, own, kept["hollow"] if kept else None)
 
 
-def _kept_of_findings(container: Container) -> Any:  # noqa: ANN401
+def kept_of_findings(container: Container) -> Any:  # noqa: ANN401
     """Return what `_findings` needs: the findings are drawn anew from the figures, as their texts are full of them."""
     real = container["findings"]
     if not real:
@@ -99,30 +98,6 @@ def _kept_of_findings(container: Container) -> Any:  # noqa: ANN401
     host_pid = real[-1]["code"] == "host-pid" and "pid" in container["namespaces"]
     kept = {"hollow": hollow, "pid": host_pid} if hollow is not None or host_pid else None
     return kept if _findings(container, kept) == real else real
-
-
-def abouts_of(containers: Sequence[Container]) -> list[About]:
-    """Return what is not a figure of each container, the keys of a group as "cpu.source"."""
-    if not containers:
-        return []
-    # Any: mypy allows only literal keys of a TypedDict. All containers of a document have the same keys.
-    first: Any = containers[0]
-    plain = [name for name in first if name not in IN_GROUP and name not in TOP]
-    inner = [(f"{group}.{key}", group, key) for group in GROUPS for key in first[group] if key not in IN_GROUP[group]]
-    one: Any
-    abouts = []
-    for one in containers:
-        about = {name: one[name] for name in plain}
-        for dotted, group, key in inner:
-            about[dotted] = one[group][key]
-        about["findings"] = _kept_of_findings(one)
-        abouts.append(about)
-    return abouts
-
-
-def are_apart(abouts: Sequence[About]) -> list[bool]:
-    """Tell of each container whether its CPU time is the sum of its processes, which no counter is."""
-    return [about.get("cpu.source") == "processes" for about in abouts]
 
 
 def none_of(count: int, names: Iterable[str] = ()) -> dict[str, list[int]]:

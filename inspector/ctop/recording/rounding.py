@@ -30,16 +30,17 @@ def finest(name: str, seconds: float | None) -> int:
 
 def rounded(now: Sequence[int], before: Sequence[int], kept: Sequence[int], least: int) -> list[int]:
     """Return what is kept of a column, from it `now` and `before` and what was kept of it then; 0 is unknown."""
-    found = []
+    found, short = [], least << DIGITS
     for after, earlier, base in zip(now, before, kept, strict=True):
         grown = after - earlier
-        if not 0 < base <= earlier <= after:  # new, or begun anew
+        if grown < 0 or not 0 < base <= earlier:  # begun anew, or new
             found.append(after)
-            continue
-        step = max(least, 1 << max(grown.bit_length() - DIGITS, 0))
-        more = grown & -step
-        # What does nothing has done nothing, whatever is still to be made up for.
-        found.append(base + more + step * (grown > 0 and after - base - more >= step))
+        elif not grown:  # what does nothing has done nothing, whatever is still to be made up for
+            found.append(base)
+        else:
+            step = least if grown < short else 1 << grown.bit_length() - DIGITS
+            more = base + (grown & -step)
+            found.append(more + step if after - more >= step else more)
     return found
 
 

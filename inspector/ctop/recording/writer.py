@@ -11,6 +11,7 @@ from typing import Self
 from inspector.ctop.recording.codec import Encoder
 from inspector.ctop.recording.file import RecordingError, locked, open_writer, said
 from inspector.ctop.source import Source
+from inspector.garbage import uncollected
 from inspector.schema import Document
 
 __all__ = ["Recorder", "Writer"]
@@ -46,9 +47,10 @@ class Writer:
         try:
             self._database.execute("BEGIN IMMEDIATE")
             try:
-                data = self._encoder.encode(document, whole=whole)
+                with uncollected():
+                    data = self._encoder.encode(document, whole=whole)
                 base = number if whole else self._base
-                row = number, base, self._encoder.last.head["taken_at"], data
+                row = number, base, self._encoder.last["taken_at"], data
                 self._database.execute("INSERT INTO tick VALUES (?, ?, ?, ?)", row)
                 self._database.execute("COMMIT")
             except BaseException:
@@ -66,7 +68,7 @@ class Writer:
 
     def last(self) -> Document:
         """Return the last tick as it will be read again."""
-        return self._encoder.last.document()
+        return self._encoder.last
 
     def _intern(self, text: str) -> int:
         """Keep what is said of a container, once for as long as it is the same."""
