@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     # What the process between does, with its end, its parent and the steps that are left.
     Joiner = Callable[[channel.Channel, int, tuple[Step, ...]], NoReturn]
 
-__all__ = ["Running", "launch"]
+__all__ = ["Running", "fork_joining", "launch"]
 
 RETRY_MS = 1
 
@@ -53,7 +53,7 @@ def launch(
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     ours, theirs = channel.pair()
     me = os.getpid()
-    between, left = _fork(steps)
+    between, left = fork_joining(steps)
     if between == 0:
         ours.close()
         joiner(theirs, me, left)
@@ -109,7 +109,7 @@ def _reap(pid: int) -> None:
             os.waitpid(pid, 0)
 
 
-def _fork(steps: tuple[Step, ...]) -> tuple[int, tuple[Step, ...]]:
+def fork_joining(steps: tuple[Step, ...]) -> tuple[int, tuple[Step, ...]]:
     """Fork into the cgroup of v2 that the steps join, and return those that are left; where that cannot be, outside.
 
     A move into it takes a lock that waits for the kernel's RCU, 5 to 15 ms.

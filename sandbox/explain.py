@@ -158,7 +158,7 @@ def _cgroup_step(given: Locals) -> Told:
 
 
 def _fork_into(given: Locals) -> Told:
-    yield f"clone3(CLONE_INTO_CGROUP, {given['cgroup']!r})", BUILTINS["sandbox.conversation", "_fork", "fork"]
+    yield f"clone3(CLONE_INTO_CGROUP, {given['cgroup']!r})", BUILTINS["sandbox.conversation", "fork_joining", "fork"]
 
 
 def _drop(given: Locals) -> Told:
@@ -229,7 +229,7 @@ FUNCTIONS: dict[tuple[str, str], Callable[[Locals], Told]] = {
 }
 # What Python itself has as a function, with what it is for in the function of ours that calls it.
 BUILTINS = {
-    ("sandbox.conversation", "_fork", "fork"): "a process that goes where the container is, and forks its first one",
+    ("sandbox.conversation", "fork_joining", "fork"): "it goes where the container is, and forks the first process there",
     ("sandbox.descent", "descend", "fork"): "the first to be born in the new PID namespace: in there it is process 1",
     ("sandbox.descent", "descend", "setsid"): "no terminal and no process group of the caller's",
     ("sandbox.init", "first_process", "setsid"): "process 1 leads its own session",
