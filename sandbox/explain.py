@@ -229,7 +229,7 @@ FUNCTIONS: dict[tuple[str, str], Callable[[Locals], Told]] = {
 }
 # What Python itself has as a function, with what it is for in the function of ours that calls it.
 BUILTINS = {
-    ("sandbox.conversation", "fork_joining", "fork"): "it goes where the container is, and forks the first process there",
+    ("sandbox.conversation", "fork_joining", "fork"): "goes where the container is, and forks the first process there",
     ("sandbox.descent", "descend", "fork"): "the first to be born in the new PID namespace: in there it is process 1",
     ("sandbox.descent", "descend", "setsid"): "no terminal and no process group of the caller's",
     ("sandbox.init", "first_process", "setsid"): "process 1 leads its own session",
