@@ -47,9 +47,9 @@ PIDS_WARNING = 0.9
 # Of time in which all of it stood still ("full" of accounting/psi.rst), of the last 10 s and of the last 60 s: one busy
 # second is no finding, and what has passed is none for longer than a few. Memory is critical where systemd-oomd (the
 # default of oomd.conf(5)) and oomd's etc/desktop.json would kill, 60 %. For a warning there is no such authority:
-# 10 % of memory and 30 % of I/O are what dashboards/rules alert on, psi-notify warns from 10 and 15 %. 60 % of CPU is
-# more than with one equal beside it on each CPU (half), so not what is normal on a machine that is well used. Only a
-# disk is nothing that a task can have enough of: who copies files waits for it by nature.
+# 10 % of memory and 30 % of I/O are what dashboards/rules alert on; psi-notify's defaults are 10 % (of "some") and
+# 15 %. 60 % of CPU is more than what one equal on each CPU takes (half), which is normal on a machine that is well
+# used. I/O is never critical: who copies files waits for the disk by nature.
 STALLED = (
     ("cpu", 0.6, 0.9, "what was ready to run in it got no CPU {} of the last 10 s and {} of the last minute"),
     ("memory", 0.1, 0.6, "all its tasks waited for memory {} of the last 10 s and {} of the last minute"),

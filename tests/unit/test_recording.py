@@ -112,16 +112,16 @@ STALLS = st.fixed_dictionaries({"pressure_full_avg10": SHARES, "pressure_full_av
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.booleans(), STALLS, STALLS, STALLS), min_size=1, max_size=8))
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), STALLS, STALLS, STALLS), min_size=1, max_size=8))
 def test_stalls_and_their_findings_come_back(
-    tmp_path: Path, moments: list[tuple[bool, dict[str, object], dict[str, object], dict[str, object]]]
+    tmp_path: Path, moments: list[tuple[bool, bool, dict[str, object], dict[str, object], dict[str, object]]]
 ) -> None:
-    """The kernel's averages are recorded to the last digit: the findings that rest on them are drawn anew alike."""
+    """The kernel's averages are recorded to the last digit, and the findings that rest on them and on cgroups below."""
     real = []
-    for throttled, cpu, memory, io in moments:
+    for throttled, below, cpu, memory, io in moments:
         share = {"throttled_ratio": 0.98 if throttled else 0.0}
         one = container("web", cpu={**cpu, **share}, memory=memory, io=io)
-        real.append(document({**one, "findings": findings(one, {})}))
+        real.append(document({**one, "findings": findings(one, {}, None, float(below))}))
     path = tmp_path / "file"
     path.unlink(missing_ok=True)
     assert ticks(record(path, real)) == real
