@@ -50,7 +50,8 @@ class Collector:
         self._others_turns = Turns()
         self._roster = Roster(host, absence)
         self._groups = Groups(host, absence, self.turns)
-        self._glances: dict[int, tuple[bytes, Stat]] = {}
+        self._glances: dict[int, tuple[bytes, Stat]] = {}  # by PID: what a first process's stat said at the last tick
+        self._checked: dict[int, tuple[bytes, Leader]] = {}  # and of whom that is known to be true
         self._cohabitants: dict[Identity, Cohabitants] = {}
         self._starters: dict[int, tuple[str, str]] = {}  # what started a group's first process, read at this tick
 
@@ -98,11 +99,19 @@ class Collector:
 
     def _recheck_leaders(self) -> None:
         """Look anew at the groups' first processes that executed another program, or whose PID is another's now."""
-        for leader in self._leaders.values():
+        leaders = self._leaders.values()
+        checked, self._checked = self._checked, {}
+        texts = self.host.read_each_kept([f"/proc/{leader.process.pid}/stat" for leader in leaders])
+        for leader, text in zip(leaders, texts, strict=True):
             pid = leader.process.pid
-            stat = self._glance(pid)
-            if stat is None or not _is(leader.process, stat):
-                self._roster.look_again((pid,))
+            known = checked.get(pid)
+            if known is None or known[1] is not leader or known[0] != text:
+                stat = self._glance(pid)
+                if stat is None or not _is(leader.process, stat):
+                    self._roster.look_again((pid,))
+                    continue
+                known = self._glances[pid][0], leader
+            self._checked[pid] = known
 
     def ended(self, process: Process) -> bool:
         """Tell whether a group's first process has ended, reaped by its parent or not yet (a zombie)."""

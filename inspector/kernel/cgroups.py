@@ -265,7 +265,7 @@ def members_of(
     directories = map(hierarchy.directory, paths)
     files = [f"{directory}/cgroup.procs" if directory is not None else None for directory in directories]
     seen = files if None not in files else [file for file in files if file is not None]
-    read = host.read_each(seen) if hierarchy.version == 1 else map(host.try_kept, seen)  # type: ignore[arg-type]
+    read = host.read_each(seen) if hierarchy.version == 1 else iter(host.read_each_kept(seen))  # type: ignore[arg-type]
     for file in files:
         text = b"" if file is None else next(read)
         if isinstance(text, OSError):

@@ -81,12 +81,29 @@ class Host(Reader):
         self._read_this_tick[path] = data
         return data
 
-    def try_kept(self, path: str) -> bytes | OSError:
-        """Return what read_kept does, or why there is nothing."""
+    def _try_kept(self, path: str) -> bytes | OSError:
         try:
             return self.read_kept(path)
         except OSError as error:
             return error
+
+    def read_each_kept(self, paths: Iterable[str]) -> list[bytes | OSError]:
+        """Return what read_kept() does of each, or why there is nothing: cheaper than one by one."""
+        this_tick, kept, read_file = self._read_this_tick, self._kept, os.pread
+        found: list[bytes | OSError] = []
+        for path in paths:
+            descriptor = kept.get(path)
+            try:
+                # What is not open yet, was read at this tick or has more to read is left to read_kept().
+                data = read_file(descriptor, CHUNK, 0) if descriptor is not None and path not in this_tick else None
+            except OSError:
+                data = None
+            if data is None or len(data) >= SURELY_WHOLE:
+                found.append(self._try_kept(path))
+                continue
+            this_tick[path] = data
+            found.append(data)
+        return found
 
     def bundle(
         self, files: Sequence[tuple[str, Iterable[str]]], more: Bundle | None = None
