@@ -29,6 +29,7 @@ __all__ = [
 MOST_CPUS = 65536
 BUSY = (0, 1, 2, 5, 6)  # user nice system, not idle iowait, irq softirq; "guest" is part of "user"
 LOADS = 3
+TOTALS = (b"MemTotal:", b"MemAvailable:", b"SwapTotal:", b"SwapFree:")
 MOST_DIGITS = 9
 LONGEST_PID = 20
 
@@ -157,7 +158,8 @@ def read_online_cpus(host: Host) -> tuple[int, ...] | None:
 
 def read_memory(host: Host) -> tuple[int, int, int, int]:
     """Read memory total and available, swap total and free, in bytes (/proc/meminfo)."""
-    meminfo = parse_meminfo(host.read("/proc/meminfo"))
+    lines = host.read("/proc/meminfo").split(b"\n")
+    meminfo = parse_meminfo(b"\n".join(line for line in lines if line.startswith(TOTALS)))  # of fifty
     try:
         total, available = meminfo["MemTotal"], meminfo.get("MemAvailable", 0)
         # Since Linux 3.14 it is there; 0 and more than there is have been seen, and procps too does its own sum then.
