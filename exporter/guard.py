@@ -1,7 +1,8 @@
 """What stands before every endpoint: size, rate, password; and what is added to every answer.
 
 A request that is refused, or fails, is one line in the log and has the right
-status, never a traceback: an ASGI application around the real one.
+status, never a traceback: an ASGI application around the real one, which may
+say why it refuses in the scope's REASON.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from exporter.auth import Busy, Passwords, credentials
 from exporter.logs import fields
 from exporter.web_config import RateLimit, WebConfig
 
-__all__ = ["Guard", "client"]
+__all__ = ["REASON", "Guard", "client"]
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ MAX_TARGET = 8 << 10
 MAX_HEADERS = 32 << 10
 """Bytes of a request's path and query, and of all its headers."""
 SERVER_ERROR, UNAUTHORIZED, FIRST_REFUSAL = 500, 401, 400
+REASON = "cgscope.reason"
 
 
 def client(peer: object) -> str:
@@ -63,8 +65,9 @@ class Guard:
             return
         if answer.status >= FIRST_REFUSAL:
             serious = answer.status >= SERVER_ERROR or answer.status == UNAUTHORIZED
+            why = {"error": scope[REASON]} if REASON in scope else {}
             log.log(logging.WARNING if serious else logging.INFO, "a request was refused",
-                    extra=_what(scope, status=answer.status))  # fmt: skip
+                    extra=_what(scope, status=answer.status, **why))  # fmt: skip
 
     async def _refusal(self, scope: Scope, config: WebConfig) -> ASGIApp | None:
         """Return the answer for somebody who is not let in."""

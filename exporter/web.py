@@ -20,6 +20,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
+from exporter.guard import REASON
 from exporter.landing import SECURITY_HEADERS, landing
 from exporter.negotiate import OPENMETRICS, TEXT, accepts_gzip, wants_openmetrics
 from exporter.page import respond, to_directory
@@ -116,8 +117,8 @@ class Endpoints(Generic[T]):
             try:
                 body = await self._between(interval)
             except Exception as error:
-                text = "the document could not be made: %s: %s"
-                log.error(text, type(error).__name__, error, exc_info=log.isEnabledFor(logging.DEBUG))  # noqa: TRY400
+                log.debug("the document could not be made", exc_info=True)
+                request.scope[REASON] = f"{type(error).__name__}: {error}"
                 return _error(503, f"the machine could not be read: {type(error).__name__}")
         packed = accepts_gzip(request.headers.get("accept-encoding", ""))
         body = gzip.compress(body, GZIP_LEVEL, mtime=0) if packed else body

@@ -10,9 +10,10 @@ from typing import Any
 import bcrypt
 import pytest
 
-from exporter.guard import MAX_HEADERS, MAX_TARGET, Guard, client
+from exporter.guard import MAX_HEADERS, MAX_TARGET, REASON, Guard, client
 from exporter.web_config import RateLimit, WebConfig
 
+SERVER_BUSY = 503
 USERS = {"alice": bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()}
 RIGHT = (b"authorization", b"Basic " + base64.b64encode(b"alice:secret"))
 WRONG = (b"authorization", b"Basic " + base64.b64encode(b"alice:wrong"))
@@ -22,6 +23,8 @@ async def app(scope: Any, _: Any, send: Any) -> None:  # noqa: ANN401
     """Answer with the status in the path; /raise raises, /late raises after the beginning."""
     if scope["path"] == "/raise":
         raise ValueError("no\nway")
+    if scope["path"] == "/503":
+        scope[REASON] = "nothing to read"
     headers = [(b"Content-Security-Policy", b"none"), (b"x-own", b"1")]
     await send({"type": "http.response.start", "status": int(scope["path"].lstrip("/x") or 200), "headers": headers})
     await send({"type": "http.response.body", "body": b"hello"})
@@ -102,16 +105,18 @@ def test_a_rate_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("path", "status", "level"),
-    [("/404", 404, logging.INFO), ("/401", 401, logging.WARNING), ("/503", 503, logging.WARNING)],
+    [("/404", 404, logging.INFO), ("/401", 401, logging.WARNING), ("/503", SERVER_BUSY, logging.WARNING)],
 )
 def test_a_refusal_is_one_line(path: str, status: int, level: int, caplog: pytest.LogCaptureFixture) -> None:
-    """With who asked for what, and the status; an answer is none."""
+    """With who asked for what, the status, and why if the endpoint tells; an answer is none."""
     with caplog.at_level(logging.DEBUG, "exporter"):
         Answer(WebConfig(), path="/200")
         assert caplog.records == []
         assert Answer(WebConfig(), path=path).status == status
     [record] = caplog.records
     expected = {"client": "192.0.2.1:4711", "method": "GET", "path": path, "status": status}
+    if status == SERVER_BUSY:
+        expected["error"] = "nothing to read"
     assert (record.levelno, record.__dict__["fields"]) == (level, expected)
 
 

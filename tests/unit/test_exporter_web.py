@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.client import HTTPResponse
 from itertools import count
+from typing import NoReturn
 
 import pytest
 import uvicorn
@@ -37,11 +38,13 @@ def numbered(before: int, after: int) -> Document:
 
 @contextmanager
 def served(
-    look: Callable[[], Observation], *, max_requests: int = 40, path: str = "/metrics", prefix: str = ""
-) -> Iterator[Get]:
+    look: Callable[[], Observation], *, observe: Callable[[], int] | None = None, max_requests: int = 40,
+    path: str = "/metrics", prefix: str = "",
+) -> Iterator[Get]:  # fmt: skip
     """Serve on a free port in a thread; gives a function that asks: get(path, method="GET", **headers)."""
     endpoints = Endpoints(
-        made(look), count(1).__next__, numbered, telemetry_path=path, prefix=prefix, max_requests=max_requests
+        made(look), observe or count(1).__next__, numbered,
+        telemetry_path=path, prefix=prefix, max_requests=max_requests,
     )  # fmt: skip
     config = uvicorn.Config(application(endpoints), lifespan="off", log_config=None, ws="none", http="h11")
     server = uvicorn.Server(config)
@@ -164,15 +167,17 @@ def test_a_bad_interval_is_refused_in_one_line(get: Get, interval: str) -> None:
 
 
 def test_a_machine_that_cannot_be_read_is_no_500() -> None:
-    """The scrape is served with success 0."""
+    """The scrape is served with success 0; a document there is none, and it is 503."""
 
-    def broken() -> Observation:
+    def broken() -> NoReturn:
         raise OSError(5, "Input/output error")
 
-    with served(broken) as get:
+    with served(broken, observe=broken) as get:
         response, body = get("/metrics")
+        document_, reason = get("/api/v1/containers?interval=0.1")
     assert response.status == 200
     assert b'cgscope_scrape_collector_success{collector="containers"} 0\n' in body
+    assert (document_.status, json.loads(reason)) == (503, {"error": "the machine could not be read: OSError"})
 
 
 def test_concurrent_scrapes_share_a_look_and_are_limited() -> None:
