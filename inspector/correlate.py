@@ -30,6 +30,7 @@ Located = Mapping[str, tuple[Hierarchy, int]]
 Cohabitants = Mapping[Identity, Mapping[str, frozenset[int]]]
 Kind = Literal["runtime", "self", "pid", "mnt", "group"]
 GroupKey = tuple[Kind, str | int]
+Ranks = Mapping[int, tuple[bool, int, int]]
 
 
 class Candidate(NamedTuple):
@@ -68,28 +69,34 @@ def candidates(census: Census) -> tuple[Candidate, ...]:
     """Find the groups: by the runtimes' cgroups, by namespaces, and the cgroups that remain. No process is in two."""
     matches = {path: matched for path in census.groups if (matched := match(path))}
     owner = _owners(census, matches)
+    ranks = _ranks(census)
     pools: dict[str, list[int]] = {}
     for pid, path in owner.items():
         pools.setdefault(path, []).append(pid)
-    mains = {path: leader.pid_ns for path, pids in pools.items() if (leader := _first(census, pids))}
+    mains = {path: leader.pid_ns for path, pids in pools.items() if (leader := _first(census, ranks, pids))}
     ours = _our_own(census, pools)
     if ours is not None:
         mains[ours] = census.own.namespaces.get("pid")
     homes = {pid_ns: path for path, pid_ns in mains.items()}
     groups: dict[GroupKey, list[int]] = {}
     hosts = _hosts_mounts(census)
-    for process in census.processes.values():
-        above = owner.get(process.pid, ours)
-        key = _key(census.own, process, homes, None if above is None else (above, mains[above]), hosts)
+    # Most are where others are: there may be thousands.
+    keys: dict[tuple[str | None, int | None, int | None], GroupKey | None] = {}
+    for pid, process in census.processes.items():
+        above = owner.get(pid, ours)
+        alike = above, process.pid_ns, process.mnt_ns
+        if alike not in keys:
+            keys[alike] = _key(census.own, process, homes, None if above is None else (above, mains[above]), hosts)
+        key = keys[alike]
         if key is not None:
-            groups.setdefault(key, []).append(process.pid)
-    _join_launchers(census, groups)
+            groups.setdefault(key, []).append(pid)
+    _join_launchers(census, ranks, groups)
     found = [
         Candidate(key, tuple(sorted(pids)), leader, matches.get(str(key[1])))
         for key, pids in groups.items()
-        if (leader := _first(census, pids))
+        if (leader := _first(census, ranks, pids))
     ]
-    return tuple(found + _plain_groups(census, matches))
+    return tuple(found + _plain_groups(census, ranks, matches))
 
 
 def _owners(census: Census, matches: Mapping[str, Match]) -> dict[int, str]:
@@ -113,11 +120,19 @@ def _our_own(census: Census, pools: Mapping[str, list[int]]) -> str | None:
     return next((path for path, pids in pools.items() if 1 in pids), None)
 
 
-def _first(census: Census, pids: Iterable[int]) -> Process | None:
-    """Choose a group's first process: in a PID namespace that is not ours, where there is one, and the oldest."""
+def _ranks(census: Census) -> Ranks:
+    """Rank the processes as the first one of a group: in a PID namespace that is not ours, and the oldest."""
     own = census.own.namespaces.get("pid")
-    processes = (census.processes[pid] for pid in pids if pid in census.processes)
-    return min(processes, key=lambda p: (p.pid_ns in (own, None), p.starttime_ticks, p.pid), default=None)
+    return {
+        pid: (process.pid_ns is None or process.pid_ns == own, process.starttime_ticks, pid)
+        for pid, process in census.processes.items()
+    }
+
+
+def _first(census: Census, ranks: Ranks, pids: Iterable[int]) -> Process | None:
+    """Choose a group's first process."""
+    there = [pid for pid in pids if pid in ranks]
+    return census.processes[min(there, key=ranks.__getitem__)] if there else None
 
 
 def _hosts_mounts(census: Census) -> frozenset[int | None]:
@@ -154,14 +169,14 @@ def _key(
     return ("self", "") if own.inside_container and process.mnt_ns == mine else ("mnt", process.mnt_ns or 0)
 
 
-def _join_launchers(census: Census, groups: dict[GroupKey, list[int]]) -> None:
+def _join_launchers(census: Census, ranks: Ranks, groups: dict[GroupKey, list[int]]) -> None:
     """Put a launcher that shares the mount namespace of the container it made (`unshare`) into that container."""
     apart = [key for key in groups if key[0] == "mnt"]
     if not apart:
         return
     by_mounts = {}
     for key, pids in groups.items():
-        leader = _first(census, pids)
+        leader = _first(census, ranks, pids)
         if key[0] in ("pid", "runtime") and leader is not None:
             by_mounts[leader.mnt_ns] = key
     for key in apart:
@@ -169,7 +184,7 @@ def _join_launchers(census: Census, groups: dict[GroupKey, list[int]]) -> None:
             groups[by_mounts[int(key[1])]].extend(groups.pop(key))
 
 
-def _plain_groups(census: Census, matches: Mapping[str, Match]) -> list[Candidate]:
+def _plain_groups(census: Census, ranks: Ranks, matches: Mapping[str, Match]) -> list[Candidate]:
     """List the cgroups outside the runtimes' with processes in them or below."""
     below: dict[str, list[int]] = {}
     for path, group in census.groups.items():
@@ -182,7 +197,7 @@ def _plain_groups(census: Census, matches: Mapping[str, Match]) -> list[Candidat
     return [
         Candidate(("group", path), tuple(sorted(set(pids) & census.processes.keys())), leader)
         for path, pids in below.items()
-        if path != "/" and path in census.groups and (leader := _first(census, pids))
+        if path != "/" and path in census.groups and (leader := _first(census, ranks, pids))
     ]
 
 
