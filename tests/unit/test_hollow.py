@@ -132,6 +132,9 @@ def test_each_trace_of_an_application_that_is_gone(looks: list[Structure], rule:
         [container(SHELL, member(2, "job", start=5000), SLEEP), container(SHELL, SLEEP)],
         # What a visitor left behind, long after the start.
         [container(member(1, *TAIL), member(2, "probe", state="Z", start=50_000, session=77))],
+        # `sleep 5 & exec tail -f log`: a pause that is over is no application, and the tail may be the one.
+        [container(member(1, *TAIL), member(2, "sleep", "sleep", "5")),
+         container(member(1, *TAIL), member(2, "sleep", state="Z"))],
         # Work before the waiting began.
         [container(member(1, "bash", "bash", "x", dead_ticks=60), member(9, *TAIL, start=500))],
         # A supervisor that has only just begun, or that runs something again.
