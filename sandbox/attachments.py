@@ -19,15 +19,13 @@ Another that does not read is dropped when a mebibyte waits for it.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import socket
-import struct
 from collections.abc import Callable
 
+from sandbox.contexts import suppress
 from sandbox.loop import Loop
 from sandbox.outlet import Outlet
+from sandbox.quick import accept, dumps, loads, socket, struct
 
 __all__ = ["LARGEST", "SOCKET", "Attachments", "listen"]
 
@@ -41,7 +39,7 @@ def listen(directory: str) -> socket.socket:
     # A path of a socket has 108 bytes at most, so it goes by the directory's descriptor.
     fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(f"/proc/self/fd/{fd}/{SOCKET}")
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         before = os.umask(0o177)
@@ -115,8 +113,8 @@ class Attachments:
 
     def _accept(self) -> None:
         assert self._listener is not None  # noqa: S101
-        with contextlib.suppress(OSError):
-            self._clients.append(_Client(self, self._listener.accept()[0], essential=False))
+        with suppress(OSError):
+            self._clients.append(_Client(self, accept(self._listener), essential=False))
 
     def listen_again(self) -> None:
         """Go on with what clients type, after the program has taken some of its input."""
@@ -126,7 +124,7 @@ class Attachments:
     def heard(self, client: _Client, kind: bytes, data: bytes) -> None:
         """Serve one message."""
         if kind == b"J":
-            client.joined, client.stdin = True, bool(json.loads(data).get("stdin"))
+            client.joined, client.stdin = True, bool(loads(data).get("stdin"))
         elif kind == b"i":
             self._typed(data)
             client.listen()
@@ -143,7 +141,7 @@ class Attachments:
 
     def lost(self, client: _Client) -> None:
         """Forget a client that is gone."""
-        with contextlib.suppress(ValueError):
+        with suppress(ValueError):
             self._clients.remove(client)
             if client.essential:
                 self._abandoned()
@@ -168,7 +166,7 @@ class Attachments:
         """Tell everybody that the container has ended, and let them go once they have read all."""
         for client in self._clients:
             client.essential = False
-            client.outlet.write(b"x" + json.dumps({"code": code}).encode())
+            client.outlet.write(b"x" + dumps({"code": code}).encode())
             client.outlet.read_with(client.receive)
             client.outlet.end()
 

@@ -7,12 +7,12 @@ log.1 becomes log.2, and so on; `max-file` of them are kept.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import time
 
+from sandbox.contexts import suppress
 from sandbox.errors import SandboxError
+from sandbox.quick import dumps
 from sandbox.times import timestamp
 
 __all__ = ["LONGEST_LINE", "Log", "check_options", "files", "options"]
@@ -96,12 +96,12 @@ class Log:
     def _record(self, stream: str, records: list[bytes]) -> None:
         now = timestamp(time.time())
         for record in records:
-            text = json.dumps({"log": record.decode(errors="surrogateescape"), "stream": stream, "time": now})
+            text = dumps({"log": record.decode(errors="surrogateescape"), "stream": stream, "time": now})
             self._append(text.encode() + b"\n")
 
     def _append(self, data: bytes) -> None:
         """Add one record; a full disk does not stop the container, and leaves no half a record."""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             if self._most and self._size and self._size + len(data) > self._most:
                 self._rotate()
             written = os.write(self._fd, data)
@@ -112,7 +112,7 @@ class Log:
 
     def _rotate(self) -> None:
         for number in range(self._count - 1, 1, -1):
-            with contextlib.suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):
                 os.replace(f"{self._path}.{number - 1}", f"{self._path}.{number}")
         if self._count > 1:
             os.replace(self._path, f"{self._path}.1")

@@ -10,7 +10,6 @@ number, its children and the descriptors it was handed.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -25,13 +24,14 @@ from sandbox.errors import describe
 from sandbox.launch import start
 from sandbox.prepare import Prepared, prepare_again
 from sandbox.program import NULL, Streams
+from sandbox.quick import dumps
 from sandbox.state import Store
 from sandbox.teardown import settle, take_down
 
 __all__ = ["Handed", "Undo", "be_monitor", "hand_over", "start_again"]
 
 NAME = "sandbox-monitor"
-SMALL = "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); from sandbox import watch; watch.run(sys.argv[1:])"
+SMALL = "import sys; sys.path[:] = {}; from sandbox import watch; watch.run(sys.argv[1:])"
 Handed = dict[str, Any]
 # What undoes a start, and what records it and returns that.
 Undo = Callable[[], None]
@@ -145,12 +145,12 @@ def _watch(store: Store, container: str, handed: Handed, *, small: bool) -> NoRe
             single = (handed[key] for key in ("pidfd", "console", "stdin", "listener", "launcher"))
             for fd in {*single, *handed["outputs"].values(), *handed["descriptors"]} - {None}:
                 os.set_inheritable(fd, True)  # noqa: FBT003  its only argument
-            path = json.dumps([entry for entry in sys.path if os.path.isabs(entry)])
-            words = [store.root, container, json.dumps(handed), path]
+            program = SMALL.format([entry for entry in sys.path if os.path.isabs(entry)])
+            words = [store.root, container, dumps(handed)]
             with contextlib.suppress(OSError):
                 # -I knows no environment: where byte code is kept must be said, or all would be compiled each time.
                 cache = ["-X", f"pycache_prefix={sys.pycache_prefix}"] if sys.pycache_prefix else []
-                os.execv(sys.executable, [sys.executable, "-I", "-S", *cache, "-c", SMALL, *words])  # noqa: S606
+                os.execv(sys.executable, [sys.executable, "-I", "-S", *cache, "-c", program, *words])  # noqa: S606
         watch.main(store.root, container, handed)
     finally:
         os._exit(0)

@@ -5,15 +5,15 @@ A probe is a child of the monitor that enters the container as `sandbox exec` do
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import time
 from collections.abc import Callable
 
 from sandbox import events, health
+from sandbox.contexts import suppress
 from sandbox.errors import NoSuchContainer
 from sandbox.loop import Loop, Timer
+from sandbox.quick import signal
 from sandbox.state import Document, Store
 
 __all__ = ["Checker", "Probe"]
@@ -141,7 +141,7 @@ class Probe:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         status = os.waitpid(self.pid, 0)[1]
         for fd in (self._output, self._pidfd):

@@ -22,7 +22,7 @@ else:
     import _socket as socket
     import _struct as struct
 
-__all__ = ["dumps", "fullmatch", "loads", "receive", "send", "signal", "socket", "struct"]
+__all__ = ["accept", "dumps", "fullmatch", "loads", "receive", "send", "signal", "socket", "struct"]
 
 SPACE = " \t\n\r"
 FD_BYTES = 4
@@ -66,6 +66,11 @@ def fullmatch(pattern: str, text: str) -> re.Match[str] | None:
     import re  # noqa: PLC0415
 
     return re.fullmatch(pattern, text)
+
+
+def accept(listener: socket.socket) -> socket.socket:
+    """Accept a connection, which closes on exec: socket.accept(), without the address."""
+    return socket.socket(fileno=listener._accept()[0])  # type: ignore[attr-defined]  # noqa: SLF001  what it calls
 
 
 def send(end: socket.socket, data: bytes, fd: int | None = None) -> None:

@@ -8,25 +8,22 @@ since it may be another program by then: numbers and descriptors.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
-import json
 import os
-import signal
-import socket
-import struct
 import time
 from collections.abc import Callable
 from functools import partial
 
 from sandbox import health
 from sandbox.attachments import Attachments
+from sandbox.contexts import suppress
 from sandbox.errors import NoSuchContainer
 from sandbox.log_file import Log, options
 from sandbox.loop import Loop
 from sandbox.network.serving import Served
 from sandbox.outlet import Outlet
 from sandbox.probing import Checker
+from sandbox.quick import loads, signal, socket, struct
 from sandbox.restart import Restarts
 from sandbox.signals import exit_code
 from sandbox.state import Store
@@ -119,7 +116,7 @@ class Watch:
 
         ran = time.monotonic() - self._handed["started"]
         pause = None
-        with contextlib.suppress(NoSuchContainer):
+        with suppress(NoSuchContainer):
             text = self._store.load(self._container)
             policy = text["HostConfig"]["RestartPolicy"]
             self._restarts.change(policy["Name"], policy["MaximumRetryCount"])
@@ -130,7 +127,7 @@ class Watch:
         if pause is not None and self._wait_for_restart(pause):
             return {"restarts": [self._restarts.count, self._restarts.pause], "listener": self._attached.detach()}
         if pause is not None:
-            with contextlib.suppress(NoSuchContainer):
+            with suppress(NoSuchContainer):
                 teardown.settle(self._store, self._container, "exited", error)
         while self._attached.pending:
             self._loop.after(LINGER_SECONDS, self._loop.stop)
@@ -159,7 +156,7 @@ class Watch:
         if self._waiting and not self._waits_to_be_started():
             self._loop.stop()
         if self._network is not None:
-            with contextlib.suppress(NoSuchContainer):
+            with suppress(NoSuchContainer):
                 self._network.move(self._store.load(self._container)["NetworkSettings"]["IPAddress"])
 
     # The program's output and input.
@@ -201,7 +198,7 @@ class Watch:
         if self._input is not None:
             self._input.close()
         for fd in {*self._handed["outputs"].values(), *(() if self._console is None else (self._console,))}:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.close(fd)
 
     def _type(self, data: bytes | None) -> None:
@@ -220,12 +217,12 @@ class Watch:
 
     def _resize(self, rows: int, columns: int) -> None:
         if self._console is not None:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 fcntl.ioctl(self._console, TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def _abandoned(self) -> None:
         """End with the launcher in the foreground: it was killed, or its terminal is gone."""
-        with contextlib.suppress(NoSuchContainer, ProcessLookupError, OSError):
+        with suppress(NoSuchContainer, ProcessLookupError, OSError):
             with self._store.changing(self._container) as text:
                 text["Cgscope"]["Stopped"] = True
             signal.pidfd_send_signal(self._handed["pidfd"], signal.SIGKILL)
@@ -240,7 +237,7 @@ class Watch:
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
 
         def reap() -> None:
-            with contextlib.suppress(BlockingIOError):
+            with suppress(BlockingIOError):
                 os.read(reading, CHUNK)
             self._reap()
 
@@ -257,7 +254,7 @@ class Watch:
 
     def _reap(self) -> None:
         ours = {self._handed["pid"], self._checker.pid if self._checker else 0}
-        with contextlib.suppress(ChildProcessError):
+        with suppress(ChildProcessError):
             while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 if found.si_pid in ours:  # whoever waits for that one comes here again
                     return
@@ -275,9 +272,9 @@ def main(root: str, container: str, handed: Handed) -> None:
 
 def run(words: list[str]) -> None:
     """Be the small program that monitor.py executes: words are the state directory, the id, and what is handed over."""
-    with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as file:
+    with suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as file:
         file.write("sandbox-monitor")
-    handed = json.loads(words[2])
+    handed = loads(words[2])
     single = (handed[key] for key in ("pidfd", "console", "stdin", "listener", "launcher"))
     for fd in {*single, *handed["outputs"].values(), *handed["descriptors"]} - {None}:
         os.set_inheritable(fd, False)  # noqa: FBT003  its only argument
