@@ -15,7 +15,7 @@ from inspector.schema import Container, Document
 from tests.testbed import cgroups
 from tests.testbed.commands import BUSY_LOOP, REPOSITORY, Sandbox, ctop_document, find
 
-pytestmark = [pytest.mark.root, pytest.mark.vm]
+pytestmark = pytest.mark.root
 
 NAME = "rightless"
 QUOTA_US, MEMORY, PIDS = 20_000, 256 << 20, 100
