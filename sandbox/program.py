@@ -40,6 +40,7 @@ __all__ = [
 NULL = -1
 NO_ATTRIBUTES = Attributes()
 MOST_DESCRIPTORS = 1 << 20
+ENDING_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 def nothing(*_: object) -> None:
@@ -153,7 +154,12 @@ def wait_at(gate: int, channel: Channel, free: int, last_step: int | None) -> No
     else:
         os.closerange(free + 1, last_step)
         os.closerange(last_step + 1, MOST_DESCRIPTORS)
+    # The first process of a PID namespace is sent no signal that it does nothing about.
+    for number in ENDING_SIGNALS:
+        signal.signal(number, lambda number, _: os._exit(128 + number))
     os.read(free, 1)
+    for number in ENDING_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def set_streams(program: Program, channel: Channel, user: users.User, *, console: bool) -> None:

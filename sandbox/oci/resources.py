@@ -29,8 +29,8 @@ THROTTLES = {
 }
 # What sandbox.limits has no word for, and its file on v1 and on v2.
 FILES = {
-    "realtimePeriod": ("cpu.rt_period_us", ""),
     "realtimeRuntime": ("cpu.rt_runtime_us", ""),
+    "realtimePeriod": ("cpu.rt_period_us", ""),
     "idle": ("cpu.idle", "cpu.idle"),
 }
 UNIFIED = r"[a-z]+[a-z0-9_.-]*"
@@ -107,14 +107,19 @@ def steps_of(resources: Mapping[str, Any], places: Sequence[cgroup.Place]) -> It
     """Yield what is written besides limits: idle and real-time shares, weights of single disks, and `unified`."""
     top = Reader(resources, WHERE)
     cpu, unified = top.object("cpu"), top.pairs("unified")
-    for key, files in FILES.items():
+    # Which of a period and its share fits first depends on what was there: the period is written before and after.
+    both = None not in (cpu.value.get("realtimePeriod"), cpu.value.get("realtimeRuntime"))
+    before = [("realtimePeriod", True)] if both else []
+    for key, may_fail in (*before, *((key, False) for key in FILES)):
+        files = FILES[key]
         value = cpu.number(key, 0, -(2**63), LARGEST)
         if cpu.value.get(key) is not None:
             where, version = _located("cpu", places)
             if value and not files[version - 1]:
                 raise cpu.wrong(key, "is not supported on cgroup v2: the kernel has no such file")
             # 0 is what there is without such a file.
-            yield control.Step(control.LIMIT, "write", f"{where}/{files[version - 1]}", str(value), optional=not value)
+            yield control.Step(control.LIMIT, "write", f"{where}/{files[version - 1]}", str(value),
+                               optional=may_fail or not value)  # fmt: skip
     if top.object("memory").value.get("limit") == UNLIMITED:
         where, version = _located("memory", places)
         yield from (control.Step(control.LIMIT, "write", f"{where}/{file}", text, optional)

@@ -503,6 +503,14 @@ def test_a_terminal_is_sent_to_the_console_socket(runtime: Runtime) -> None:
     os.close(master)
 
 
+def test_what_was_never_started_ends(runtime: Runtime) -> None:
+    """A created container heeds the signals that end a program, though it is the first process of its namespace."""
+    create(runtime, "waits")
+    runtime("kill", "waits", "TERM")
+    assert sandboxing.wait_for(lambda: runtime.state("waits")["status"] == "stopped", PATIENCE)
+    runtime("delete", "waits")
+
+
 def test_a_pidfd_is_sent_to_its_socket(runtime: Runtime) -> None:
     """The first process ends by it. A socket that nobody listens at is an error, and leaves no container."""
     path = str(runtime.directory / "pidfd")

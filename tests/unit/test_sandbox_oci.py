@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector.kernel.cgroups import Hierarchy
+from sandbox.cgroup import Place
 from sandbox.commands import oci_asked
 from sandbox.devices import DEFAULT_RULES, Rule, parse_rule, program
 from sandbox.errors import SandboxError
@@ -120,6 +122,18 @@ def test_whatever_stands_anywhere(place: tuple[str | int, ...], value: object) -
     except SandboxError as error:
         said = error
     assert said is None or (said.exit_code, len(str(said).splitlines())) == (1, 1)
+
+
+def test_a_share_of_real_time() -> None:
+    """Whether period and share grow or shrink, one of two writes of the period fits; alone it is written once."""
+    group = Place(Hierarchy(1, frozenset({"cpu"}), "/cg/cpu", "/"), "/a", "/cg/cpu/a")
+
+    def written(cpu: dict[str, int]) -> list[tuple[str, str, bool]]:
+        return [(step.path.removeprefix("/cg/cpu/a/"), step.value, step.optional) for step in steps_of({"cpu": cpu}, [group])]
+
+    period, share = ("cpu.rt_period_us", "10", False), ("cpu.rt_runtime_us", "3", False)
+    assert written({"realtimePeriod": 10, "realtimeRuntime": 3}) == [(*period[:2], True), share, period]
+    assert written({"realtimePeriod": 10}) == [period]
 
 
 def test_everything_at_once() -> None:
