@@ -23,6 +23,10 @@ POLICIES = {"SCHED_OTHER": 0, "SCHED_FIFO": 1, "SCHED_RR": 2, "SCHED_BATCH": 3, 
             "SCHED_DEADLINE": 6}  # fmt: skip
 REAL_TIME = (1, 2)
 DEADLINE = 6
+SHARE = " (the cgroup needs a share of real time: linux.resources.cpu.realtimeRuntime)"
+WHEN_FORBIDDEN = dict.fromkeys(REAL_TIME, SHARE) | {
+    DEADLINE: " (SCHED_DEADLINE needs every CPU: not with linux.resources.cpu.cpus)"
+}
 FLAGS = {"SCHED_FLAG_RESET_ON_FORK": 1, "SCHED_FLAG_RECLAIM": 2, "SCHED_FLAG_DL_OVERRUN": 4,
          "SCHED_FLAG_KEEP_POLICY": 8, "SCHED_FLAG_KEEP_PARAMS": 16, "SCHED_FLAG_UTIL_CLAMP_MIN": 32,
          "SCHED_FLAG_UTIL_CLAMP_MAX": 64}  # fmt: skip
@@ -128,7 +132,7 @@ def put_on(cpus: frozenset[int]) -> None:
 def apply(wanted: Scheduling) -> None:
     """Tell the kernel, of the calling process; SandboxError says which of them cannot be had."""
     if wanted.attributes is not None:
-        with _named("process.scheduler", " (SCHED_DEADLINE needs every CPU: not with linux.resources.cpu.cpus)"):
+        with _named("process.scheduler", WHEN_FORBIDDEN.get(struct.unpack_from("=I", wanted.attributes, 4)[0], "")):
             syscalls.set_scheduler(wanted.attributes)
     if wanted.io_priority is not None:
         with _named("process.ioPriority"):

@@ -129,7 +129,8 @@ def test_a_share_of_real_time() -> None:
     group = Place(Hierarchy(1, frozenset({"cpu"}), "/cg/cpu", "/"), "/a", "/cg/cpu/a")
 
     def written(cpu: dict[str, int]) -> list[tuple[str, str, bool]]:
-        return [(step.path.removeprefix("/cg/cpu/a/"), step.value, step.optional) for step in steps_of({"cpu": cpu}, [group])]
+        steps = steps_of({"cpu": cpu}, [group])
+        return [(step.path.removeprefix("/cg/cpu/a/"), step.value, step.optional) for step in steps]
 
     period, share = ("cpu.rt_period_us", "10", False), ("cpu.rt_runtime_us", "3", False)
     assert written({"realtimePeriod": 10, "realtimeRuntime": 3}) == [(*period[:2], True), share, period]
