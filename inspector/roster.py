@@ -100,6 +100,7 @@ class Roster:
             self._unlisted = set(self._known) - set(chain.from_iterable(group.members for group in groups))
         else:
             self._look_at_some(again.union(born, came), came)
+            self._drop_threads(self._refused - again - set(came))
         self._whole = False
         self.unsettled = (again & self._known.keys()) | self._young
         # What is remembered as denied is so at every tick.
@@ -123,6 +124,12 @@ class Roster:
         self._look_at(pids)
         self._unlisted |= (self._known.keys() & pids) - known - set(came)
         self._unlisted &= self._known.keys()
+
+    def _drop_threads(self, pids: Collection[int]) -> None:
+        """Forget who refused to be looked at (hidepid=1) and is a thread: only a list tells those from processes."""
+        threads = set(pids).difference(self._absence.attempt("/proc", list_pids, self._host) or ()) if pids else set()
+        self._refused -= threads
+        self._absence.denied.difference_update(f"process {pid}" for pid in threads)
 
     def _look_at(self, pids: Collection[int]) -> None:
         """Look at processes that are new to us, or young, or may be gone."""

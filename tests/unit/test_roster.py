@@ -116,20 +116,26 @@ class Kernel(Host):
         return Entry(20, 1, 0, 1, 0, 0, 0)
 
 
+def nothing() -> None:
+    """Let nothing happen."""
+
+
 class Watch:
     """A roster on that kernel, and what it must say."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.roster = Roster(kernel, Absence())
+        self.absence = Absence()
+        self.roster = Roster(kernel, self.absence)
         self._turns = Turns()
         self._before: dict[str, set[int]] = {}
         self._first = True
 
-    def tick(self, early: Callable[[], None], late: Callable[[], None], *, refresh: bool = False) -> None:
-        """Look at the processes; things happen before and after the cgroups' lists are read."""
+    def look(
+        self, early: Callable[[], None] = nothing, late: Callable[[], None] = nothing, *, refresh: bool = False
+    ) -> set[tuple[int, int]]:
+        """Bring the roster up to date; return the processes there were when the cgroups' lists were read."""
         kernel, roster = self.kernel, self.roster
-        at_first = set(kernel.processes().items())
         self._turns.begin(0.0, 60.0)
         roster.begin(kernel.system(), self._turns, (), refresh=refresh or self._first)
         early()
@@ -140,6 +146,13 @@ class Watch:
         left = {pid for path, pids in self._before.items() for pid in pids - groups[path]} - came
         roster.update(came, left, [Group(path, frozenset({0}), tuple(pids)) for path, pids in groups.items()])
         self._before, self._first = groups, False
+        return then
+
+    def tick(self, early: Callable[[], None], late: Callable[[], None], *, refresh: bool = False) -> None:
+        """Look at the processes; things happen before and after the cgroups' lists are read."""
+        kernel, roster = self.kernel, self.roster
+        at_first = set(kernel.processes().items())
+        then = self.look(early, late, refresh=refresh)
         now = set(kernel.processes().items())
         said = {(pid, process.starttime_ticks) for pid, process in roster.processes.items()}
         assert said <= then | now
@@ -188,10 +201,6 @@ def test_nobody_is_missed_and_nobody_stays(last: int, ticks: list[tuple[list[Ope
         while kernel.handed_out:  # a fork ends within a tick: one that takes longer has its cgroup's list to tell
             kernel.show("/a", thread=False)
         watch.tick(partial(perform, kernel, early), partial(perform, kernel, late))
-
-
-def nothing() -> None:
-    """Let nothing happen."""
 
 
 def quiet(kernel: Kernel) -> Watch:
@@ -305,6 +314,38 @@ def test_where_nothing_tells_who_is_new(kind: type[Kernel]) -> None:
     watch.tick(nothing, nothing)
     assert kernel.lists == 1
     assert watch.roster.processes.keys() == kernel.processes().keys()
+
+
+class Hidden(Kernel):
+    """Refuses all but the names of processes, as with hidepid=1; those of threads can be opened, and are not listed."""
+
+    def read_each(self, paths: Iterable[str]) -> Iterator[bytes | OSError]:
+        """Yield refusals."""
+        for path in paths:
+            there = int(path.split("/")[2]) in self.tasks
+            yield OSError(errno.EPERM if there else errno.ENOENT, "refused")
+
+
+def test_a_thread_that_may_not_be_looked_at_is_no_hidden_process() -> None:
+    """Only processes are counted as denied, once they are there and until they end."""
+    kernel = Hidden(500)
+    watch = Watch(kernel)
+    denied = watch.absence.denied
+    for _ in range(3):
+        kernel.hand_out()
+        kernel.show("/a", thread=False)
+        watch.look()
+    for thread in (True, False, True):
+        kernel.hand_out()
+        kernel.show(None, thread=thread)
+    for _ in range(3):
+        denied.clear()
+        watch.look()
+        assert denied == {f"process {pid}" for pid in kernel.processes()}
+    kernel.tasks = {pid: task for pid, task in kernel.tasks.items() if task.is_thread}
+    denied.clear()
+    watch.look()
+    assert denied == set()
 
 
 def test_a_pid_that_a_thread_took_is_no_process_any_more() -> None:
