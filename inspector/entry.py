@@ -93,7 +93,7 @@ class _Writer:
         }
         stalls = self.pressure
         matters = may_be_short_of_cpus(stalls.cpu_full_avg10, stalls.cpu_full_avg60)
-        below = self.interval.throttled_below(one.cgroups.get("cpu")) if matters else 0.0
+        below = self.interval.stopped_below(one.cgroups.get("cpu")) if matters else 0.0
         hollow = self.after.hollow.get(one.id)
         document["findings"] = findings(document, self.after.own.namespaces, hollow, below)
         return document

@@ -64,7 +64,8 @@ def findings(
 
     `own` are the reader's namespaces, the host's when it is on the host;
     `hollow` the evidence that its application is gone (inspector.hollow);
-    `below` the share of periods throttled by the worst quota of the cgroups in it.
+    `below` the share of periods throttled by the worst quota of the cgroups in it, 1 where no quota's period has ended
+    yet (inspector.rates).
     """
     gone: list[Finding] = [{"code": "hollow", "severity": "critical", "text": hollow}] if hollow else []
     throttled = list(_throttling(container))

@@ -83,20 +83,31 @@ class Interval:
             return None
         return min(1.0, parts / wholes) if wholes else 0.0
 
-    def throttled_below(self, path: str | None) -> float:
+    def stopped_below(self, path: str | None) -> float:
         """Return the share of periods in which the worst quota of those below a cgroup throttled.
 
-        Only of the cgroups that were looked at. 0 where none did, or nobody knows.
+        1 where a quota there, its own or one above has periods so long that between the two looks none has ended:
+        whether it stopped what runs, nobody can tell. Only of the cgroups that were looked at. 0 where none did, or
+        nobody knows.
         """
         if self._below is None:
             self._below = {}
             for (resource, below), reading in self.after.readings.items():
                 if resource != "cpu" or not getattr(reading, "throttled_periods", None):
                     continue
-                share = self.ratio("throttled_periods", "periods", resource, below) or 0.0
+                share = 1.0 if self._is_too_soon(below) else self.ratio("throttled_periods", "periods", "cpu", below)
                 for above in islice(ancestors(below), 1, None):
-                    self._below[above] = max(share, self._below.get(above, 0.0))
-        return self._below.get(path or "", 0.0)
+                    self._below[above] = max(share or 0.0, self._below.get(above, 0.0))
+        around = ancestors(path) if path else ()
+        return 1.0 if any(map(self._is_too_soon, around)) else self._below.get(path or "", 0.0)
+
+    def _is_too_soon(self, path: str) -> bool:
+        """Tell whether no period of a cgroup's quota has ended, and none need have: two of them take longer."""
+        reading, seconds = self.after.readings.get(("cpu", path)), self.seconds
+        period = getattr(reading, "period_us", None) if getattr(reading, "quota_us", None) else None
+        if not period or seconds is None or seconds * 1e6 >= 2 * period:
+            return False
+        return self.delta("cpu", path, "periods") == 0
 
     def member_cores(self, container: str) -> tuple[float, float] | None:
         """Return user and system cores of a container's members, where it has no cgroup of its own to tell.

@@ -68,7 +68,7 @@ def bases(interval: Interval, roll: Roll, limits: Sequence[Any]) -> Iterator[tup
     pressure = roll.read(after.readings, "pressure")
     stalls = [one.averages if isinstance(one, Pressure) else NO_STALLS for one in pressure]
     paths = (one.container.cgroups.get("cpu") if one.container else None for one in roll)
-    below = [interval.throttled_below(path) if may_be_short_of_cpus(*averages[:2]) else 0.0
+    below = [interval.stopped_below(path) if may_be_short_of_cpus(*averages[:2]) else 0.0
              for path, averages in zip(paths, stalls, strict=True)]  # fmt: skip
     timed = [interval.seconds is not None] * len(roll)
     tallies, hollow = map(after.tallies.get, roll.ids), map(after.hollow.get, roll.ids)

@@ -374,9 +374,13 @@ def test_a_stall_is_a_series_while_it_lasts(tmp_path: Path, resource: str, monke
     fake = machine(tmp_path)
     with fake.open() as host:
         scrape = scraper(host)
-        first = [] if resource == "cpu" else [1]
-        for late, lately, expected in ((70, 70, first), (95, 5, []), (70, 70, [1]), (71, 69, [1]), (5, 69, [])):
-            fake.cgroup("", PATH, {f"{resource}.pressure": stalls(late, lately)})
+        first: list[float] = [] if resource == "cpu" else [1]
+        looks: list[tuple[float, float, list[float]]]
+        looks = [(70, 70, first), (95, 5, []), (70, 70, [1]), (71, 69, [1]), (5, 69, [])]
+        for number, (late, lately, expected) in enumerate(looks):
+            # Its quota's periods go on, and it is stopped in none of them.
+            of_quota = f"nr_periods {2000 + number}\nnr_throttled 990\nthrottled_usec 700250000\nusage_usec 12600000\n"
+            fake.cgroup("", PATH, {f"{resource}.pressure": stalls(late, lately), "cpu.stat": of_quota})
             series = parsed(text_of(scrape.page()))
             told = {key for key in series if key[0] == "container_finding"}
             assert series_of(series, "container_finding", **WEB, code=f"{resource}-stalled") == expected, told

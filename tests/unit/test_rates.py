@@ -113,9 +113,20 @@ def test_the_worst_quota_below_a_cgroup() -> None:
         for at, of in ((1000, earlier), (1002, later))
     )  # fmt: skip
     interval = Interval(before, after)
-    shares = {path: interval.throttled_below(path) for path in (*later, "/", "/x", None)}
+    shares = {path: interval.stopped_below(path) for path in (*later, "/", "/x", None)}
     assert shares == {"/a": 0.4, "/a/b": 0.4, "/a/b/c": 0, "/a/d": 0, "/e": 0, "/e/f": 0, "/": 0.9, "/x": 0, None: 0}
-    assert Interval(None, after).throttled_below("/a") == 0
+    assert Interval(None, after).stopped_below("/a") == 0
+
+
+@pytest.mark.parametrize(("seconds", "ended", "told"), [(1.0, 0, 1.0), (1.0, 1, 0.0), (1.9, 0, 1.0), (2.0, 0, 0.0)])
+@pytest.mark.parametrize("quota", ["/a", "/a/b", "/a/b/c"])
+def test_a_period_that_has_not_ended_may_have_stopped_all(quota: str, seconds: float, ended: int, told: float) -> None:
+    """Of a quota at, above or below a cgroup; when two periods would have ended and none has, nothing ran there."""
+    before, after = (
+        observation(at, readings={("cpu", quota): Cpu(50_000, 1_000_000, periods=periods, throttled_periods=9)})
+        for at, periods in ((1000, 10), (1000 + seconds, 10 + ended))
+    )
+    assert Interval(before, after).stopped_below("/a/b") == told
 
 
 def test_members_old_and_new() -> None:
