@@ -121,13 +121,18 @@ def _stalls(container: Container, *, of_cpu: bool) -> Iterator[Finding]:
         yield {
             "code": f"{resource}-stalled",
             "severity": "critical" if critical and min(late, lately) >= critical else "warning",
-            "text": text.format(f"{late:.0%}", f"{lately:.0%}"),
+            "text": text.format(_percent(late), _percent(lately)),
         }
 
 
 def may_be_short_of_cpus(late: float | None, lately: float | None) -> bool:
     """Tell whether the averages of CPU are such that it matters what stops the cgroups below."""
     return late is not None and lately is not None and min(late, lately) >= STALLED[0][1]
+
+
+def _percent(share: float) -> str:
+    """Write a share of the kernel's, which is in hundredths of a percent: whole ones, as a recording keeps them."""
+    return f"{round(share * 1e4) // 100}%"
 
 
 def _pids(container: Container) -> Iterator[Finding]:

@@ -82,6 +82,8 @@ class Made:
     throttled: int = 0
     throttled_us: int = 0
     waited: int = 0
+    stalled: float = 0.0
+    stalled_lately: float = 0.0
     anon: int = 20000 * PAGE
     file: int = 30000 * PAGE
     peak: int = 0
@@ -107,6 +109,9 @@ class Made:
             throttled = rng.randint(8, 10) if sort.quota <= sort.cores * 100000 else 0
             throttled_us = throttled and int(rng.gauss(0.7, 0.05) * seconds * 1e6)
         waited = int(rng.expovariate(1 / (used * 0.05))) if used > 5000 else 0
+        share = min(1.0, waited / seconds / 1e6)
+        self.stalled += (share - self.stalled) / 10
+        self.stalled_lately += (share - self.stalled_lately) / 60
         called = rng.random() < sort.called
         received, sent = (int(rng.expovariate(1 / sort.traffic) * seconds) if called else 0 for _ in range(2))
         written = PAGE * rng.randint(1, 50) if rng.random() < sort.writes else 0
@@ -132,7 +137,9 @@ class Made:
                "limit_set_by": quota and path, "periods": self.periods if quota else None,
                "throttled_periods": self.throttled if quota else None,
                "throttled_seconds": self.throttled_us / 1e6 if quota else None,
-               "pressure_some_seconds": self.waited / 1e6}  # fmt: skip
+               "pressure_some_seconds": self.waited / 1e6,
+               "pressure_full_avg10": round(self.stalled, 4),
+               "pressure_full_avg60": round(self.stalled_lately, 4)}  # fmt: skip
         memory = {"usage_bytes": usage, "working_set_bytes": usage - 20000 * PAGE, "anon_bytes": self.anon,
                   "file_bytes": self.file, "unreclaimable_bytes": self.anon + 400 * PAGE,
                   "peak_bytes": self.peak, "limit_bytes": 1 << 30, "limit_set_by": path,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from inspector.ctop.recording.columns import COLUMNS, DERIVED, KEPT, RULES, Moment, coded, decoded, derived
 from inspector.ctop.recording.packing import FORETOLD_BY, Moved
 from inspector.ctop.recording.picture import About, columns_in_order, kept_of_findings, none_of
-from inspector.ctop.recording.rounding import ROUGH, finest, rounded
+from inspector.ctop.recording.rounding import ROUGH, SHARES, finest, rounded, whole_percents
 from inspector.ctop.recording.rows import NOTHING, Columns, Layout, Rows, picked, put
 from inspector.findings import DRAWN_FROM, WHETHER_KNOWN
 from inspector.schema import Container, Document
@@ -23,8 +23,9 @@ from inspector.schema import Container, Document
 __all__ = ["Fleet", "News"]
 
 Numbers = dict[str, Sequence[int]]
+INEXACT = ROUGH | SHARES
 LOOKED_AT = frozenset(
-    {*ROUGH, *FORETOLD_BY, "memory.working_set_bytes", "memory.limit_bytes"}.union(*(of for _, of in RULES.values()))
+    {*INEXACT, *FORETOLD_BY, "memory.working_set_bytes", "memory.limit_bytes"}.union(*(of for _, of in RULES.values()))
 )
 """Columns that are needed also where they have not changed."""
 SHARE, PART = "cpu.limit_ratio", "cpu.usage_cores"
@@ -55,7 +56,7 @@ class Fleet:
     def __init__(self) -> None:
         self.numbers = none_of(0)
         self.shown: list[Container] = []
-        self._exact = none_of(0)  # of ROUGH alone
+        self._exact = none_of(0)  # of INEXACT alone
         self._layout: Layout | None = None
         self._rows: Rows = {}
         self._findings: list[Any] = []
@@ -157,18 +158,22 @@ class Fleet:
     def _count(self, new: Columns, old: Columns, places: Sequence[int], seconds: float | None) -> Counted:
         counted = Counted({}, {}, {}, {}, {})
         for name in COLUMNS:
-            is_same, rough = new[name] == old[name], name in ROUGH
+            is_same, inexact = new[name] == old[name], name in INEXACT
             if is_same and name not in LOOKED_AT:
                 continue
             kept = kept_before = picked(self.numbers[name], places)
-            exact = before = picked(self._exact[name], places) if rough else kept
+            exact = before = picked(self._exact[name], places) if inexact else kept
             if not is_same:
                 exact, odd = coded(name, new[name])
                 self._note(name, places, new, odd)
-                kept = rounded(exact, before, kept_before, finest(name, seconds)) if rough else exact
+                kept = exact
+                if name in SHARES:
+                    kept = whole_percents(exact)
+                elif inexact:
+                    kept = rounded(exact, before, kept_before, finest(name, seconds))
                 counted.changes[name] = list(map(sub, kept, kept_before))
                 self.numbers[name] = put(self.numbers[name], places, kept)
-                self._exact[name] = put(self._exact[name], places, exact) if rough else self._exact[name]
+                self._exact[name] = put(self._exact[name], places, exact) if inexact else self._exact[name]
             counted.before[name], counted.after[name] = before, exact
             counted.kept_before[name], counted.kept_after[name] = kept_before, kept
         return counted
@@ -214,7 +219,7 @@ class Fleet:
     ) -> dict[str, list[Any]]:
         """Return the figures that are not kept as they are, as who reads will make them."""
         before, after = counted.kept_before, counted.kept_after
-        differ = (name for name in ROUGH if after[name] != counted.after[name])
+        differ = (name for name in INEXACT if after[name] != counted.after[name])
         figures: dict[str, list[Any]] = {name: decoded(name, after[name]) for name in differ}
         moment = Moment(after, before, seconds, {})
         for name, (_, counters) in RULES.items():

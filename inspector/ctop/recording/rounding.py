@@ -4,6 +4,9 @@ The last digits of microseconds and bytes are noise that nothing foretells: all 
 consist of. A step is a share of the growth (0.8 to 1.6 percent), or a thousandth of a core's time where that is more.
 What was left out is made up for as soon as it comes to a whole step, so that a counter that is kept never runs away
 from the real one, and never ahead of it.
+
+The kernel's shares of time, averages that move for a minute after each stall, are kept in whole percents, as findings
+tell of them (inspector.findings).
 """
 
 from __future__ import annotations
@@ -14,12 +17,14 @@ from typing import Any
 from inspector.ctop.recording.columns import MICRO
 from inspector.fields import FIELDS
 
-__all__ = ["DIGITS", "ROUGH", "finest", "rounded", "rounded_top"]
+__all__ = ["DIGITS", "ROUGH", "SHARES", "finest", "rounded", "rounded_top", "whole_percents"]
 
 DIGITS = 7
 CLOCK_DIGITS, TIME_DIGITS, CORES_DIGITS = 3, 4, 4
 """Decimals of the moment, of the interval (which rates are over), and of the machine's cores in use."""
 ROUGH = frozenset(row.name for row in FIELDS if row.kind == "counter" and row.unit in ("seconds", "bytes"))
+SHARES = frozenset(row.name for row in FIELDS if row.unit == "share")
+PERCENT = 10_000  # of a column of shares, which are in millionths
 
 
 def finest(name: str, seconds: float | None) -> int:
@@ -42,6 +47,11 @@ def rounded(now: Sequence[int], before: Sequence[int], kept: Sequence[int], leas
             more = base + (grown & -step)
             found.append(more + step if after - more >= step else more)
     return found
+
+
+def whole_percents(shares: Sequence[int]) -> list[int]:
+    """Return what is kept of a column of shares: never more than it is, so that nothing comes to a threshold by it."""
+    return [(one - 1) // PERCENT * PERCENT + 1 if one > 0 else one for one in shares]  # 0 is unknown
 
 
 def rounded_top(document: Mapping[str, Any]) -> dict[str, Any]:
