@@ -11,8 +11,8 @@ import _collections_abc
 import marshal
 import os
 import sys
-from _frozen_importlib import ModuleSpec  # importlib.machinery has them, and brings warnings
-from _frozen_importlib_external import PathFinder, SourceFileLoader
+from _frozen_importlib import ModuleSpec, _find_spec  # type: ignore[attr-defined]  # importlib brings warnings
+from _frozen_importlib_external import SourceFileLoader
 
 from sandbox import combined
 from sandbox.combined import CODES
@@ -83,7 +83,9 @@ class _Others:
         import site  # noqa: PLC0415
 
         site.main()
-        return PathFinder.find_spec(name, path)
+        # By all: site may have brought one that knows where a library is that is installed to be edited.
+        found: ModuleSpec | None = _find_spec(name, path)
+        return found
 
 
 def _source(name: str, *, package: bool) -> str:
@@ -101,6 +103,13 @@ def install() -> None:
 
 def keep() -> None:
     """Have the modules in the one file that were loaded without it, for the next start; nothing where we may not."""
+    from sandbox.contexts import suppress  # noqa: PLC0415  it is in the one file
+
+    with suppress(Exception):  # no room, or another version was installed meanwhile: what the command did is done
+        _keep()
+
+
+def _keep() -> None:
     loaded = [
         (name, module)
         for name, module in sys.modules.items()
@@ -115,16 +124,28 @@ def keep() -> None:
         found = os.stat(loader.path)
         code = marshal.dumps(loader.get_code(name))
         codes[name] = hasattr(module, "__path__"), int(found.st_mtime), found.st_size, code
-    _write(cast("SourceFileLoader", WHERE.loader), path, codes)
+    _write(cast("SourceFileLoader", WHERE.loader).path, path, codes)
 
 
-def _write(loader: SourceFileLoader, path: str, codes: dict[str, tuple[bool, int, int, bytes]]) -> None:
-    """Write byte code that says CODES = codes, as that of combined.py."""
+def _write(origin: str, path: str, codes: dict[str, tuple[bool, int, int, bytes]]) -> None:
+    """Write byte code that says CODES = codes, as that of combined.py: whole, or not at all.
+
+    SourceFileLoader.set_data() keeps what a full disk has cut off (Python 3.11), and with that no start is possible.
+    """
     from importlib.util import MAGIC_NUMBER  # noqa: PLC0415
 
-    source = os.stat(loader.path)
-    whole = compile("CODES = ...", loader.path, "exec")
+    source = os.stat(origin)
+    whole = compile("CODES = ...", origin, "exec")
     whole = whole.replace(co_consts=tuple(codes if each is ... else each for each in whole.co_consts))
     numbers = (0, int(source.st_mtime), source.st_size)  # no flags: valid as long as the source has this time and size
     header = MAGIC_NUMBER + b"".join((number & 0xFFFFFFFF).to_bytes(4, "little") for number in numbers)
-    loader.set_data(path, header + marshal.dumps(whole))
+    new = f"{path}.{os.getpid()}"
+    mode = source.st_mode & 0o644  # whatever the umask: who could write byte code would decide what root executes
+    with open(new, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        try:
+            file.write(header + marshal.dumps(whole))
+            file.flush()
+            os.replace(new, path)
+        except OSError:
+            os.unlink(new)
+            raise

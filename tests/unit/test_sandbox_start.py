@@ -16,12 +16,25 @@ from tests.testbed.commands import REPOSITORY
 SCRIPT = Path(REPOSITORY, "sandbox/scripts/start").read_text()
 VERSION = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 USAGE = "Usage: sandbox [--root DIR] COMMAND"
-# What pip writes as the head of an entry point; where a path has blanks or is long; and how others quote it there.
+# What pip writes as the head of an entry point; where a path has blanks or is long; how others quote it there; what uvx
+# has, whose environments are moved into its cache.
 HEADS = (
     "#!{python}\nimport sys\n",
     "#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\nimport sys\n",
     "#!/bin/sh\n'''exec' '{python}' \"$0\" \"$@\"\n' '''\nimport sys\n",
+    "#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'python' \"$0\" \"$@\"\n' '''\nimport sys\n",
 )
+# What distributions make of it.
+OTHER_HEADS = ("#!{python} -sP\n", "#! {python}\n", "#!/usr/bin/env python3\n", "#!/usr/bin/env -S {python} -s\n")
+FINDER = """
+import sys
+from importlib.util import spec_from_file_location
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return spec_from_file_location(name, {place!r}) if name == "library" else None
+sys.meta_path.append(Finder)
+"""
 # Which modules come out of the one file, told when a start is over.
 TELL = """
 import sys
@@ -39,7 +52,7 @@ def environment(directory: Path, head: str = HEADS[0], *, editable: bool = False
     """Make a virtual environment with our packages, as pip installs them, and return where its commands are."""
     venv.create(directory, with_pip=False, symlinks=True)
     commands = directory / "bin"
-    (commands / "ctop").write_text(head.format(python=commands / "python"))
+    (commands / "cgscope-exporter").write_text(head.format(python=commands / "python"))
     for name in ("sandbox", "sandbox-oci"):
         (commands / name).write_text(SCRIPT)
         (commands / name).chmod(0o755)
@@ -70,6 +83,13 @@ def test_a_path_with_blanks(tmp_path: Path, head: str, *, editable: bool) -> Non
     commands = environment(tmp_path / "a path  with blanks", head, editable=editable)
     assert said(commands / "sandbox", "--help").startswith(USAGE)
     assert "VERB" in said(commands / "sandbox-oci", "--help")
+
+
+@pytest.mark.parametrize("head", OTHER_HEADS)
+def test_heads_of_distributions(tmp_path: Path, head: str) -> None:
+    """Options of Python's, blanks before it, and env, that finds it."""
+    commands = environment(tmp_path / "env", head)
+    assert said(commands / "sandbox", "--help", PATH=f"{commands}:{os.environ['PATH']}").startswith(USAGE)
 
 
 def test_every_way_of_calling_it(tmp_path: Path) -> None:
@@ -124,6 +144,17 @@ def test_libraries_are_found_where_site_says() -> None:
     assert told.split() == ["False", pytest.__file__]
 
 
+def test_libraries_are_found_by_whom_site_brings(tmp_path: Path) -> None:
+    """A library that is installed to be edited may have a finder of its own, which a line of site's installs."""
+    commands = environment(tmp_path / "env")
+    packages = tmp_path / "env" / "lib" / VERSION / "site-packages"
+    (packages / "editable.pth").write_text("import editable_finder")
+    (packages / "editable_finder.py").write_text(FINDER.format(place=str(tmp_path / "library.py")))
+    (tmp_path / "library.py").write_text("word = 'found'")
+    text = f"import sys; sys.path.append({REPOSITORY!r}); from sandbox import finding; finding.install()"
+    assert said(commands / "python", "-SP", "-c", f"{text}; import library; print(library.word)") == "found\n"
+
+
 def test_modules_come_out_of_one_file(tmp_path: Path) -> None:
     """What a start has loaded is in one file for the next, which has the sources' own names."""
     kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
@@ -155,3 +186,39 @@ def test_nothing_is_kept_where_nothing_may_be(tmp_path: Path) -> None:
     words = (sys.executable, "-SP", "-c", TELL.format(place=REPOSITORY))
     assert said(*words, PYTHONPYCACHEPREFIX=str(tmp_path)).split()[0] == "SourceFileLoader"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_keeps_nothing(tmp_path: Path) -> None:
+    """Where not all of it can be written, nothing is there afterwards, and the next start keeps it."""
+    kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    words = (sys.executable, "-SP", "-c", TELL.format(place=REPOSITORY))
+    directory = tmp_path / REPOSITORY.lstrip("/") / "sandbox"
+    assert said(*words, **kept).split()[0] == "SourceFileLoader"
+    whole = directory / f"combined.{sys.implementation.cache_tag}.pyc"
+    size = whole.stat().st_size
+    whole.unlink()
+    # The kernel takes what there is room for, and says so with the next write only, as on a full disk.
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size // 2}, {size // 2}))\n"
+    limited = TELL.format(place=REPOSITORY).replace("finding.keep()", f"{limit}finding.keep()")
+    said(sys.executable, "-SP", "-c", limited, **kept)
+    assert [path.name for path in directory.iterdir() if "combined" in path.name] in ([], [whole.name])
+    assert [said(*words, **kept).split()[0] for _ in range(2)] == ["SourceFileLoader", "_Loader"]
+
+
+def test_nobody_else_may_write_what_is_kept(tmp_path: Path) -> None:
+    """Whatever the umask: a daemon's is 0 often, and what it starts is root's."""
+    kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    said(sys.executable, "-SP", "-c", f"import os; os.umask(0){TELL.format(place=REPOSITORY)}", **kept)
+    directory = tmp_path / REPOSITORY.lstrip("/") / "sandbox"
+    assert (directory / f"combined.{sys.implementation.cache_tag}.pyc").stat().st_mode & 0o022 == 0
+
+
+def test_sources_that_are_gone(tmp_path: Path) -> None:
+    """Another version may be installed while a command runs, which ends as ever then."""
+    kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
+    place = tmp_path / "place"
+    for name in ("sandbox", "inspector"):
+        shutil.copytree(f"{REPOSITORY}/{name}", place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    unlink = f"import os; os.unlink({str(place / 'sandbox/state.py')!r})\n"
+    gone = TELL.format(place=str(place)).replace("finding.keep()", f"{unlink}finding.keep()")
+    assert said(sys.executable, "-SP", "-c", gone, **kept).split()[0] == "SourceFileLoader"
