@@ -49,13 +49,15 @@ def execute(records: Records, ident: str, document: object, ends: Ends, how: How
     def joiner(end: Channel, parent: int, left: tuple[control.Step, ...]) -> NoReturn:
         if process.affinity.initial:
             scheduling.put_on(process.affinity.initial)
+            left = wanted.cgroup_steps
         joined.joiner(replace(wanted, cgroup_steps=left), end, parent)
 
     with blocked_signals():
         try:
             running = launch(
                 joiner,
-                wanted.cgroup_steps,
+                # These CPUs are for before: in a cpuset of the container's the kernel refuses others than its own.
+                () if process.affinity.initial else wanted.cgroup_steps,
                 tty=process.terminal,
                 supervise=supervision(bundle, program, record.spoken),
             )

@@ -33,9 +33,9 @@ def parse(linux: Reader) -> dict[str, str]:
 
 
 def _is_name(name: str) -> bool:
-    """Tell whether the kernel would take it (dev_valid_name)."""
+    """Tell whether the kernel would take it, as it is (dev_valid_name; what has a % it would make a number of)."""
     short = 0 < len(os.fsencode(name)) <= LONGEST_NAME and name not in (".", "..")
-    return short and not any(char in "/:" or char.isspace() for char in name)
+    return short and not any(char in "/:%" or char.isspace() for char in name)
 
 
 def move(devices: Mapping[str, str], namespace: str) -> None:

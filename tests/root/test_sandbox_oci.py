@@ -342,6 +342,17 @@ def test_how_it_is_scheduled(runtime: Runtime) -> None:
     assert run(["ionice", "-p", str(second)]).stdout == "idle\n"
 
 
+def test_exec_begins_on_cpus_that_the_container_does_not_have(runtime: Runtime) -> None:
+    """`initial` is for before its cgroups are joined (runtime-spec config.md): its cpuset need not have that CPU."""
+    first, *_, last = (*os.sched_getaffinity(0), *os.sched_getaffinity(0))
+    runtime.set("process", "execCPUAffinity", value={"initial": str(first)})
+    runtime.set("linux", "resources", "cpu", value={"cpus": str(last)})
+    create(runtime, "pinned")
+    runtime("start", "pinned")
+    said = runtime("exec", "pinned", "grep", "Cpus_allowed_list", "/proc/self/status").stdout
+    assert said.split() == ["Cpus_allowed_list:", str(last)]
+
+
 def test_descriptors_are_handed_on(runtime: Runtime) -> None:
     """--preserve-fds gives a program what its caller has open from 3 on, and so does socket activation; no others."""
     script = "read x <&3; read y <&4; echo $x $y $LISTEN_FDS; ls /proc/self/fd"

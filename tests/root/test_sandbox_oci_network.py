@@ -50,6 +50,7 @@ def test_interfaces_that_cannot_be_given(runtime: Runtime, link: str) -> None:
         ({"nosuch0": {}}, "linux.netDevices.nosuch0: no such network interface here"),
         ({link: {"name": "lo"}}, "lo exists in the container's network"),
         ({link: {"name": "a/b"}}, "'a/b' is no name of a network interface"),
+        ({link: {"name": "eth%d"}}, "'eth%d' is no name of a network interface"),
         ({link: {"name": "x"}, f"{link}p": {"name": "x"}}, "gives one name to two interfaces"),
         ({link: 5}, f"linux.netDevices.{link} is not a object"),
     ):
