@@ -76,7 +76,8 @@ def test_a_quota_and_a_neighbour_are_told_apart(sandbox: Sandbox) -> None:
         cpu = told["cpu"]
         assert cpu["pressure_full_avg10"] is not None
         assert cpu["pressure_full_avg60"] is not None
-        assert f"{cpu['pressure_full_avg10']:.0%} of the last 10 s" in codes_of(told)["cpu-stalled"]
+        percent = round(cpu["pressure_full_avg10"] * 10_000) // 100  # whole ones, never rounded up
+        assert f"{percent}% of the last 10 s" in codes_of(told)["cpu-stalled"]
         assert min(averages(pid, "cpu")) >= 0.5
     with cgroups.favoured(directory):
         until(lambda: "cpu-stalled" not in codes("waiting"), "the finding to end", PATIENCE_SECONDS)
