@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from inspector.absence import Absence
 from inspector.anatomy import Anatomy
+from inspector.candidates import Candidate, candidates
 from inspector.collect import Collector
-from inspector.correlate import Candidate, Verdicts, candidates, containers
+from inspector.correlate import Verdicts, containers
 from inspector.garbage import uncollected
 from inspector.kernel.cgroups import Hierarchy, ancestors
 from inspector.kernel.controllers import Reading

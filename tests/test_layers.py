@@ -42,6 +42,7 @@ TYPES = (
     "inspector.kernel.remembered",
 )
 PURE = (
+    "inspector.candidates",
     "inspector.correlate",
     "inspector.identity",
     "inspector.limits",

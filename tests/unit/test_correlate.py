@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.correlate import Candidate, Verdicts, candidates, containers
+from inspector.candidates import Candidate, candidates
+from inspector.correlate import Verdicts, containers
 from inspector.document import document
 from inspector.kernel.cgroups import Hierarchy, Membership
 from inspector.kernel.namespaces import INITIAL
