@@ -100,6 +100,9 @@ def _idmapped(bundle: Bundle, mount: Mount, options: Options, source: str) -> in
         raise SandboxError(f"{where}: which ids, neither the mount nor a new user namespace says", 1)
     try:
         tree, users = syscalls.clone_mount(source, recursive=bool(options.flags & MS_REC)), make_user_namespace(ids)
+        if "shared" not in options.propagation:  # a copy is shared where its source is: mounts in it would be here too
+            kind = syscalls.MS_SLAVE if "slave" in options.propagation else syscalls.MS_PRIVATE
+            syscalls.set_mount_attributes(tree, 0, recursive=True, propagation=kind)
         try:
             syscalls.idmap_mount(tree, users, recursive=options.idmap == "ridmap")
         finally:

@@ -65,6 +65,20 @@ def test_what_is_mounted_in_a_shared_mount(runtime: Runtime, shared: Path) -> No
     assert tags(pid, "/") == []
 
 
+@pytest.mark.parametrize(("options", "kind"), [((), ""), (("rslave",), "master"), (("rshared",), "shared")])
+def test_a_mount_of_others_files(runtime: Runtime, shared: Path, options: tuple[str, ...], kind: str) -> None:
+    """A mount that shows its files as other users' is no peer of its source either where nobody asks for that."""
+    ids = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    runtime.config["mounts"].append({"destination": "/mapped", "source": str(shared), "options": ["bind", *options],
+                                     "uidMappings": ids, "gidMappings": ids})  # fmt: skip
+    create(runtime, "mapped")
+    pid = runtime.state("mapped")["pid"]
+    here = tags(os.getpid(), str(shared))
+    assert tags(pid, "/mapped") == ([here[0].replace("shared", kind)] if kind else [])
+    run(["nsenter", "-t", str(pid), "-m", "busybox", "mount", "-t", "tmpfs", "tmpfs", "/mapped/out"])
+    assert (f" {shared}/out " in Path("/proc/mounts").read_text()) == (kind == "shared")
+
+
 def test_a_root_that_is_told(runtime: Runtime, shared: Path) -> None:
     """With rootfsPropagation slave it hears of what is mounted where the bundle's root lies."""
     shutil.copytree(runtime.bundle / "rootfs", shared / "rootfs", symlinks=True)
