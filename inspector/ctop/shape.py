@@ -34,6 +34,8 @@ def checked(value: object) -> Document:
     ids = {container["id"] for container in document["containers"]}
     if len(ids) != len(document["containers"]):
         raise ValueError("two containers have the same id")
+    if len({"node" in container for container in document["containers"]}) > 1:  # of one machine, or of many
+        raise ValueError("some containers have a node and others none")
     return document
 
 

@@ -227,6 +227,7 @@ def worse(**changes: object) -> bytes:
         (saying(worse(memory={"usage_bytes": 10**400})), "memory.usage_bytes is too large a number"),
         (saying(worse(created_at=float("inf"))), "created_at is no finite number"),
         (saying(event(document(container("a"), container("a")))), "two containers have the same id"),
+        (saying(event(document(container("a", node="x"), container("b")))), "some containers have a node"),
         (saying(gzip.compress(b"data: " + b" " * (4 << 20)), Content_Encoding="gzip"), "larger than 1 MiB"),
         (saying(b"not gzip", Content_Encoding="gzip"), "incorrect header check"),
     ],
