@@ -9,6 +9,7 @@ from collections.abc import Callable
 from sandbox import channel, syscalls
 from sandbox.contexts import suppress
 from sandbox.control import JOIN, JOIN_FILE, Step
+from sandbox.errors import SandboxError
 from sandbox.quick import signal
 from sandbox.value import Value
 
@@ -90,10 +91,12 @@ def _hand_over_listener(ours: channel.Channel, pid: int, pidfd: int, supervise: 
         try:
             fd = syscalls.foreign_descriptor(pidfd, number)
         except OSError as error:
-            if error.errno != errno.EBADF:
+            if error.errno not in (errno.EBADF, errno.ESRCH):  # the first of one that has ended too, before Linux 6.9
                 raise
             if ours.has_message(RETRY_MS):  # the kernel did not take the filter
                 ours.expect_end()
+                text = "the new process ended under its seccomp filter, which may forbid what a start needs"
+                raise SandboxError(text) from None
     try:
         supervise(pid, fd)
     finally:

@@ -11,10 +11,12 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from sandbox import channel, conversation, syscalls
+from sandbox.errors import SandboxError
 from tests.root import sandboxing
 from tests.root.bundles import PATIENCE, Runtime, create
 
@@ -129,6 +131,26 @@ def test_a_supervisor_that_goes(runtime: Runtime, supervisor: Supervisor) -> Non
     assert done.stderr.endswith(f"listenerPath {path}: failed to connect with seccomp agent: Connection refused\n")
     assert sandboxing.wait_for(lambda: len(json.loads(runtime("ps", "-f", "json", "left").stdout)) == 1, PATIENCE)
     assert runtime.state("left")["status"] == "running"
+
+
+def test_a_process_that_its_filter_kills() -> None:
+    """One that is gone before anybody has its filter's descriptor is an error, and is not waited for."""
+
+    def joiner(end: channel.Channel, _: int, __: object) -> NoReturn:
+        if child := os.fork():
+            end.send(channel.Born(child))
+            os._exit(0)
+        end.expect(channel.Proceed)
+        end.send(channel.Ready("program"))
+        end.expect(channel.Go)
+        end.send(channel.Listens(1 << 19))
+        os._exit(0)
+
+    try:
+        with pytest.raises(SandboxError, match="ended under its seccomp filter"):
+            conversation.launch(joiner, (), tty=False, supervise=lambda *_: None)
+    finally:
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 0)
 
 
 def test_a_listener_that_nobody_needs(runtime: Runtime) -> None:
