@@ -16,7 +16,7 @@ from sandbox.channel import Channel, Console, Go, Listens, Ready
 from sandbox.contexts import suppress
 from sandbox.errors import CommandNotExecutable, CommandNotFound, SandboxError, not_executed
 from sandbox.inroot import in_root_open, make_directories, root_directory
-from sandbox.privileges import Rights
+from sandbox.privileges import Rights, Sets
 from sandbox.quick import signal
 from sandbox.value import Value, replace
 
@@ -98,8 +98,7 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
     if program.groups is not None:
         user = replace(user, groups=program.groups)
     environment = dict(item.split("=", 1) for item in program.env)
-    environment.setdefault("HOME", user.home)
-    if not environment["HOME"]:
+    if not environment.get("HOME"):
         environment["HOME"] = user.home
     set_streams(program, channel, user, console=console)
     free = trampoline.CHANNEL + program.handed
@@ -119,10 +118,8 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
     channel.send(Ready(path))
     channel.expect(Go)
     supervised = program.rights.filter is not None and program.rights.filter.listens
-    if supervised:  # while there is still somebody who takes the filter's descriptor to its supervisor
-        channel.send(Listens(lowest_free()))
-        privileges.seal(program.rights, granted)
-        channel.wait()
+    if supervised:
+        seal_supervised(program.rights, granted, channel)
     if program.gate >= 0:
         wait_at(program.gate, channel, free, last_step)
     if not supervised:
@@ -135,11 +132,13 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
     execute(last_step, path, program.argv, environment)
 
 
-def lowest_free() -> int:
-    """Return the number that the next descriptor gets."""
-    fd = os.dup(0)
-    os.close(fd)
-    return fd
+def seal_supervised(rights: Rights, granted: Sets, channel: Channel) -> None:
+    """Load the filter while there is still somebody who takes its descriptor to the supervisor."""
+    lowest_free = os.dup(0)  # the number that the next descriptor gets
+    os.close(lowest_free)
+    channel.send(Listens(lowest_free))
+    privileges.seal(rights, granted)
+    channel.wait()
 
 
 def wait_at(gate: int, channel: Channel, free: int, last_step: int | None) -> None:

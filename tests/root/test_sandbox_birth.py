@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 from collections.abc import Iterator
@@ -25,6 +26,13 @@ def place() -> Iterator[str]:
     os.mkdir(directory)
     yield directory
     os.rmdir(directory)
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count no threads of pytest's plugins: what one that waits in accept(2) holds is nothing that a child needs."""
+    count, others = _thread._count, threading.active_count() - 1  # noqa: SLF001  as the code that is tested
+    monkeypatch.setattr(_thread, "_count", lambda: count() - others)
 
 
 def outcome(pid: int, told: int) -> tuple[str, int]:
