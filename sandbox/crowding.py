@@ -31,8 +31,8 @@ def _full(directory: str) -> tuple[str, str] | None:
     while os.path.exists(f"{directory}/cgroup.procs"):
         try:
             most, now = (read(f"{directory}/pids.{name}").strip() for name in ("max", "current"))
-        except OSError:  # the root has neither
-            return None
+        except OSError:  # the root has neither, nor has one that the controller is not handed down to
+            most = now = "max"
         if most != "max" and int(now) + ROOM > int(most):
             return directory, most
         directory = os.path.dirname(directory)
