@@ -237,12 +237,6 @@ def many(kernel: Kernel) -> None:
         kernel.show("/a", thread=False)
 
 
-def many_unseen(kernel: Kernel) -> None:
-    """Let many leave the cgroups' lists."""
-    many(kernel)
-    kernel.tasks = {pid: task._replace(path=None) for pid, task in kernel.tasks.items()}
-
-
 def anew(kernel: Kernel) -> None:
     """Let PIDs begin anew."""
     kernel.last = PID_MAX - 1
@@ -250,15 +244,29 @@ def anew(kernel: Kernel) -> None:
     kernel.show("/a", thread=False)
 
 
-@pytest.mark.parametrize("happens", [many, many_unseen, anew])
+@pytest.mark.parametrize("happens", [many, anew])
 def test_what_needs_a_list(happens: Callable[[Kernel], None]) -> None:
-    """All are listed when many were born or are in no cgroup's list, and when PIDs begin anew."""
+    """All are listed when many were born, and when PIDs begin anew."""
     kernel = Kernel(500)
     watch = quiet(kernel)
     happens(kernel)
     watch.tick(nothing, nothing)
     assert kernel.lists == 1
     assert watch.roster.processes.keys() == kernel.processes().keys()
+
+
+def test_many_in_no_cgroup_need_a_list() -> None:
+    """A list of all costs less than to look for each of those that no list of members vouches for."""
+    kernel = Kernel(500)
+    watch = quiet(kernel)
+    while len(kernel.tasks) <= FEW:
+        kernel.hand_out()
+        kernel.show("/a", thread=False)
+        watch.tick(nothing, nothing)
+    assert kernel.lists == 0
+    kernel.tasks = {pid: task._replace(path=None) for pid, task in kernel.tasks.items()}
+    watch.tick(nothing, nothing)
+    assert kernel.lists == 1
 
 
 def test_a_list_once_in_a_round() -> None:
@@ -374,3 +382,6 @@ def test_births_need_two_looks_before() -> None:
     assert births.since(12, 503, 100) == range(0)
     assert births.since(13, 504, 100) == range(502, 505)
     assert births.since(14, 400, 100) is None
+    assert births.since(15, 401, 100) is None
+    assert births.since(16, 402, 100) == range(401, 403)
+    assert births.since(16 + PID_MAX, 402, 100) is None  # all round
