@@ -52,3 +52,16 @@ def test_a_file_on_a_server_is_left_alone(tmp_path: Path, comm: str, fstype: str
     with Watched(machine(tmp_path, comm, mounts).root) as host:
         Observer(host, groups=False).tick()
     assert bool({path for path in host.touched if path.startswith(("/proc/100/", "/proc/101/"))}) is touched
+
+
+def test_who_comes_to_those_that_do_nothing_is_looked_at(tmp_path: Path) -> None:
+    """A container of nothing but `tail` is not looked into, until something else is in it: here what has ended."""
+    tail = "tail\0-f\0/dev/null\0"
+    fake = FakeHost(tmp_path, "v2").process(100, "tail", cmdline=tail, namespaces=own(1), ns_pids=(100, 1))
+    with fake.open() as host:
+        observer = Observer(host, refresh_seconds=0.0)
+        for _ in range(2):
+            assert observer.tick().hollow == {}
+        fake.process(101, "server", ppid=100, state="Z", namespaces=own(1), ns_pids=(101, 2))
+        [found] = observer.tick().hollow.values()
+    assert "server" in found

@@ -38,6 +38,7 @@ def test_the_effective_limit_is_the_least(values: list[tuple[str, float | None]]
 def test_of_equal_limits_the_innermost_is_named() -> None:
     """Of two equal limits the innermost is named: it is the one to change first."""
     assert effective([("/a/b", 1.0), ("/a", 1.0)]).set_by == "/a/b"
+    assert limits(("/a/b", Pids(limit=9)), ("/a", Pids(limit=9)))["pids"].set_by == "/a/b"
 
 
 @pytest.mark.parametrize("own", [None, 50000])

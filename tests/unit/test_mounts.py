@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from inspector.errors import ParseError
-from inspector.kernel.mounts import Mount, may_hang, overlay_layers, parse_mountinfo, read_mountinfo, root_mount
+from inspector.kernel.mounts import (
+    Mount,
+    may_hang,
+    overlay_layers,
+    parse_mountinfo,
+    read_mountinfo,
+    read_root_mount,
+    root_mount,
+)
 from tests.fakehost import FakeHost
 
 
@@ -139,3 +147,19 @@ def test_what_lies_on_a_file_server(path: str, *, hangs: bool) -> None:
         b"6 1 0:5 / /again rw - nfs s:/y rw\n7 6 0:4 / /again rw - tmpfs t rw\n"
     )
     assert may_hang(path, table) is hangs
+
+
+def test_the_root_is_found_without_the_rest(tmp_path: Path) -> None:
+    """The last mount at "/" is it, not one whose source is "/"; the directory of /etc/hostname's file comes along."""
+    table = (
+        "27 1 254:0 / / rw - ext4 /dev/vda rw\n28 27 0:9 /x/b / ro - ext4 /dev/vdb rw\n"
+        "29 28 0:8 / /mnt rw - fuse / rw\n30 28 0:7 /c/hostname /etc/hostname ro - ext4 /etc/hostname rw\n"
+        "31 28 0:6 / /tmp rw - fuse /etc/hostname rw\n32 28 0:5 / /srv rw - fuse / rw"
+    )
+    with FakeHost(tmp_path).mountinfo(table, 7).open() as host:
+        root, kept_in = read_root_mount(host, 7)
+    assert (root, kept_in) == (root_mount(parse_mountinfo(table.encode())), "/c")
+    assert root is not None
+    assert root.root == "/x/b"
+    with FakeHost(tmp_path).mountinfo("29 28 0:8 / /mnt rw - fuse / rw\n", 7).open() as host:
+        assert read_root_mount(host, 7) == (None, "")
