@@ -166,7 +166,7 @@ def test_images_and_files(user: User) -> None:
     done = user("load", "-i", str(archive))
     assert (done.returncode, done.stdout) == (0, "Loaded image: made:1\n"), done.stderr
     assert "not kept in this image, as this needs root: devices of 1 files, owners of 1 files" in done.stderr
-    script = "rm -r /etc/f; mkdir -p /made/closed; chmod 0 /made/closed; echo v > /v/f; ls -d /gone || sleep 100"
+    script = "echo v > /v/f; rm -r /etc/f; mkdir -p /made/closed; chmod 0 /made/closed; ls -d /gone || sleep 100"
     done = user("run", "-d", "--name", "mine", "-v", "vol:/v", "made:1", "sh", "-c", script)
     assert done.returncode == 0, done.stderr
     wanted = ["C /etc", "D /etc/f", "A /made", "A /made/closed", "A /v"]
