@@ -14,7 +14,7 @@ from sandbox.foreground import attend
 from sandbox.oci.process import Process
 from sandbox.value import replace
 
-__all__ = ["FIRST", "Ends", "check", "hand_out", "stay", "with_sockets"]
+__all__ = ["FIRST", "Ends", "check", "hand_out", "send", "stay", "with_sockets"]
 
 FIRST = 3  # the first descriptor after the standard streams
 MOST = 1 << 16
@@ -67,24 +67,26 @@ def hand_out(running: Running, process: Process, ends: Ends, name: str) -> None:
         if rows and columns:
             terminal.set_size(running.console, rows, columns)
         if ends.console_socket:
-            _send("console socket", ends.console_socket, running.console, name)
+            send(f"console socket {ends.console_socket}", ends.console_socket, name.encode(), running.console)
         elif not os.isatty(1):
             terminal.keep_newlines(running.console)
     if ends.pidfd_socket:
-        _send("pidfd socket", ends.pidfd_socket, running.pidfd, "pidfd")
+        send(f"pidfd socket {ends.pidfd_socket}", ends.pidfd_socket, b"pidfd", running.pidfd)
     if ends.pid_file:
         with open(f"{ends.pid_file}.new", "w", encoding="ascii") as file:
             file.write(str(running.pid))
         os.replace(f"{ends.pid_file}.new", ends.pid_file)
 
 
-def _send(what: str, path: str, descriptor: int, name: str) -> None:
+def send(what: str, address: str, data: bytes, descriptor: int) -> None:
+    """Send data and a descriptor to a Unix socket; SandboxError, which begins with `what`, when that cannot be."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
-            peer.connect(path)
-            socket.send_fds(peer, [name.encode()], [descriptor])
+            peer.connect(address)
+            if rest := data[socket.send_fds(peer, [data], [descriptor]) :]:
+                peer.sendall(rest)
     except OSError as error:
-        raise SandboxError(f"{what} {path}: {error.strerror or error}", 1) from None
+        raise SandboxError(f"{what}: {error.strerror or error}", 1) from None
 
 
 def stay(running: Running, ends: Ends) -> int:

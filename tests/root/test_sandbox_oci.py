@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -491,6 +492,18 @@ def test_hooks(runtime: Runtime) -> None:
     assert os.listdir(runtime.directory / "root") == ["~"]  # where filters are
 
 
+def sent_to(path: str, make: Callable[[], object]) -> list[int]:
+    """Listen at a socket while something is made; returns the descriptors that are sent there."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(path)
+        server.listen()
+        server.settimeout(PATIENCE)
+        make()
+        peer, _ = server.accept()
+        with peer:
+            return socket.recv_fds(peer, 100, 1)[1]
+
+
 def test_a_terminal_is_sent_to_the_console_socket(runtime: Runtime) -> None:
     """The master goes to whoever asked for it, with the size that was asked for."""
     path = str(runtime.directory / "console")
@@ -498,15 +511,7 @@ def test_a_terminal_is_sent_to_the_console_socket(runtime: Runtime) -> None:
     runtime.set("process", "consoleSize", value={"height": 11, "width": 22})
     runtime.set("process", "args", value=["sh", "-c", "test -t 0 && test -t 2 && echo on a terminal; sleep 1000"])
     assert "--console-socket" in create(runtime, "silent", check=False).stderr
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
-        server.bind(path)
-        server.listen()
-        server.settimeout(PATIENCE)
-        create(runtime, "shown", "--console-socket", path)
-        peer, _ = server.accept()
-        with peer:
-            _, descriptors, _, _ = socket.recv_fds(peer, 100, 1)
-    [master] = descriptors
+    [master] = sent_to(path, lambda: create(runtime, "shown", "--console-socket", path))
     assert os.isatty(master)
     assert os.get_terminal_size(master) == (22, 11)
     runtime("start", "shown")
@@ -526,14 +531,7 @@ def test_a_pidfd_is_sent_to_its_socket(runtime: Runtime) -> None:
     """The first process ends by it. A socket that nobody listens at is an error, and leaves no container."""
     path = str(runtime.directory / "pidfd")
     assert f"pidfd socket {path}: No such file" in create(runtime, "lost", "--pidfd-socket", path, check=False).stderr
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
-        server.bind(path)
-        server.listen()
-        server.settimeout(PATIENCE)
-        create(runtime, "held", "--pidfd-socket", path)
-        peer, _ = server.accept()
-        with peer:
-            _, [pidfd], _, _ = socket.recv_fds(peer, 100, 1)
+    [pidfd] = sent_to(path, lambda: create(runtime, "held", "--pidfd-socket", path))
     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     os.close(pidfd)
     assert sandboxing.wait_for(lambda: runtime.state("held")["status"] == "stopped", PATIENCE)
