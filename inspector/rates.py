@@ -51,17 +51,14 @@ class Interval:
         sides = self._sides.get(key)
         if sides is None:
             before, after = self.before, self.after
-            same = before is not None and before.inodes.get(key) == after.inodes.get(key)
-            sides = (before.readings.get(key), after.readings.get(key)) if before and same else (None, None)
+            sides = None, None
+            if before is not None and before.inodes.get(key) == after.inodes.get(key):
+                sides = before.readings.get(key), after.readings.get(key)
             self._sides[key] = sides
         return sides
 
-    def per_second(self, resource: str, path: str | None, name: str) -> float | None:
-        """Return a counter's growth a second."""
-        return self.over_time(self.delta(resource, path, name))
-
     def rates(self, resource: str, path: str | None, *names: str) -> list[float | None]:
-        """Return some counters' growths a second: each is per_second(), in one go."""
+        """Return some counters' growths a second: over_time() of each delta(), in one go."""
         seconds = self.seconds
         if self.before is None or path is None or seconds is None:
             return [None] * len(names)

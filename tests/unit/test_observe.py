@@ -405,7 +405,7 @@ def test_details_of_who_is_out_of_sight_are_unknown(tmp_path: Path, layout: str)
         again = observer.tick()
         with fake.open() as other:
             assert again.readings == Observer(other).tick().readings
-        assert Interval(part, again).per_second("pressure", paths[OTHER], "cpu_some_us") is None
+        assert Interval(part, again).rates("pressure", paths[OTHER], "cpu_some_us") == [None]
         observer.focus, observer.sight = None, None
         assert observer.tick().readings == again.readings
 

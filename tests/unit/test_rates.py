@@ -49,7 +49,7 @@ def test_growth_over_time() -> None:
     """A counter's growth is divided by the seconds between the two looks."""
     interval = usage(1_000_000, 2_000_000)
     assert (interval.seconds, interval.delta(*KEY, "usage_us")) == (2, 1_000_000)
-    assert interval.per_second(*KEY, "usage_us") == 500_000
+    assert interval.rates(*KEY, "usage_us") == [500_000]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_growth_over_time() -> None:
 )
 def test_no_rate_without_two_sides_of_one_thing(interval: Interval) -> None:
     """Where a side is missing, is of something else, fell, or no time has passed, the rate is unknown and not zero."""
-    assert interval.per_second(*KEY, "usage_us") is None
+    assert interval.rates(*KEY, "usage_us") == [None]
 
 
 @given(COUNTERS, COUNTERS, st.integers(1, 2), st.integers(1, 2), TIMES)
@@ -77,7 +77,7 @@ def test_a_rate_is_never_negative(
 ) -> None:
     """Whatever the counters: a rate is None or not negative, and known exactly when both sides are the same thing's."""
     interval = usage(before, after, inodes=(inode_before, inode_after), seconds=seconds)
-    rate = interval.per_second(*KEY, "usage_us")
+    [rate] = interval.rates(*KEY, "usage_us")
     comparable = before is not None and after is not None and before <= after and inode_before == inode_after
     assert (rate is not None) == (comparable and interval.seconds is not None)
     assert rate is None or rate >= 0
