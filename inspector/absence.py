@@ -65,4 +65,6 @@ class Absence:
         # A file and the path to it can be hostile text: what is kept is printable ASCII.
         if len(self.problems) < MOST_PROBLEMS:
             shown = re.sub(UNPRINTABLE, lambda found: ascii(found[0])[1:-1], text)
-            self.problems.append(shown if len(shown) <= LONGEST_PROBLEM else f"{shown[: LONGEST_PROBLEM - 3]}...")
+            shown = shown if len(shown) <= LONGEST_PROBLEM else f"{shown[: LONGEST_PROBLEM - 3]}..."
+            if shown not in self.problems:  # one file may be asked for many
+                self.problems.append(shown)

@@ -36,6 +36,7 @@ class Metadata:
         self._checked: dict[str, Source] = {}  # the file with the result of a container's health check
         self._files: dict[tuple[str, str], bytes] = {}
         self._refused: set[str] = set()
+        self._problems: list[str] = []
 
     def begin(self, *, refresh: bool) -> None:
         """Start a tick; at a refresh every name is read again."""
@@ -44,8 +45,10 @@ class Metadata:
             self._known.clear()
             self._checked.clear()
             self._refused.clear()
-        # What is remembered as refused is so at every tick.
+            self._problems.clear()
+        # What is remembered as refused, or as nonsense, is so at every tick.
         self._absence.denied |= self._refused
+        self._absence.problems += self._problems
 
     def named(self, container: Container) -> Container:
         """Return the container with its runtime's name, image and labels, where it left them in files."""
@@ -55,7 +58,9 @@ class Metadata:
 
         facts = self._known.get(container.id)
         if facts is None:
+            problems = len(self._absence.problems)
             facts = self._known[container.id] = self._find(container, container.runtime)
+            self._problems += self._absence.problems[problems:]
         if facts == Facts():
             return container
         return container._replace(

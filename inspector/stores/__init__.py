@@ -16,6 +16,7 @@ from inspector.stores.facts import Facts
 from inspector.stores.lxc import parse_lxc
 from inspector.stores.oci import parse_bundle
 from inspector.stores.sandbox import parse_sandbox
+from inspector.stores.sqlite import parse_podman_sql
 from inspector.stores.storage import parse_containers
 
 __all__ = ["Clues", "Facts", "Source", "sources"]
@@ -99,8 +100,9 @@ def _storage(clues: Clues) -> list[Source]:
         for source in (
             Source(root, f"overlay-containers/{clues.id}/userdata/config.json", parse_bundle),
             Source(root, "overlay-containers/containers.json", parse_containers),
-            # Podman before 5; since then it is SQLite's, which is not read: there a pod goes by its id.
-            Source(root, "libpod/bolt_state.db", parse_podman),
+            Source(root, "libpod/bolt_state.db", parse_podman),  # before Podman 5, and as long as it is there
+            Source(root, "db.sql", parse_podman_sql),
+            Source(root, "libpod/db.sql", parse_podman_sql),
         )
     ]
 

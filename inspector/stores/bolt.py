@@ -8,7 +8,8 @@ leaves. containerd goes on writing while we read, so what we have may be torn:
 a change never overwrites a page of the state before it, and the second change
 after may. Format: go.etcd.io/bbolt, internal/common/page.go and bucket.go.
 containerd's buckets: core/metadata/buckets.go, v1/<namespace>/containers/<id>/{image,createdat,labels}.
-Podman's: libpod/boltdb_state_internal.go, ctr/<id>/pod-id and id-registry/<id>.
+Podman's, before version 5 (inspector.stores.sqlite): libpod/boltdb_state_internal.go, ctr/<id>/pod-id and
+id-registry/<id>.
 """
 
 from __future__ import annotations

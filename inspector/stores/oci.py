@@ -16,7 +16,7 @@ NAMES = ("io.kubernetes.cri.container-name", "io.kubernetes.container.name", "ne
 IMAGES = ("io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName", "nerdctl/image")
 PODS = ("io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name")
 POD_NAMESPACES = ("io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace")
-# Podman has these two as CRI-O does; its pods have a name in its own database alone (inspector.stores.bolt).
+# Podman has these two as CRI-O does; its pods have a name in its own database alone (inspector.stores.bolt, sqlite).
 POD_ID = "io.kubernetes.cri-o.SandboxID"
 CREATED = "io.kubernetes.cri-o.Created"
 KINDS = ("io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType")

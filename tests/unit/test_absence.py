@@ -46,8 +46,8 @@ def test_problems_are_printable_ascii(error: Exception) -> None:
 def test_problems_end_somewhere() -> None:
     """A machine full of garbage does not fill the memory with complaints."""
     absence = Absence()
-    for _ in range(MOST_PROBLEMS + 5):
-        absence.attempt("x", fail, ParseError("x", b""))
+    for number in range(MOST_PROBLEMS + 5):
+        absence.attempt("x", fail, ParseError("x", b"%d" % number))
     assert len(absence.problems) == MOST_PROBLEMS
 
 

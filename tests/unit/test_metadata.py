@@ -152,6 +152,20 @@ def test_a_file_that_makes_no_sense(tmp_path: Path, text: str | bytes) -> None:
     assert len(problem) < 300
 
 
+def test_what_made_no_sense_is_told_of_at_every_tick(tmp_path: Path) -> None:
+    """Two looks are one table: what went wrong at the first is told at the second, until the file is mended."""
+    fake = FakeHost(tmp_path).file(DOCKER, config("web")[:-5])
+    with fake.open() as host:
+        shelf = Shelf(host)
+        found = []
+        for refresh in (False, False, True):
+            shelf.look(made(), refresh=refresh)
+            found.append([problem.startswith(DOCKER) for problem in shelf.absence.problems])
+        fake.file(DOCKER, config("web"))
+        shelf.look(made(), refresh=True)
+    assert (found, shelf.absence.problems) == ([[True]] * 3, [])
+
+
 class Written(Host):
     """A machine with a file that was being written when it was first read."""
 
