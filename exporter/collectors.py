@@ -16,9 +16,11 @@ from exporter.families.layer import LAYER
 from exporter.families.limits import LIMITS
 from exporter.families.machine import MACHINE
 from exporter.families.memory import MEMORY
-from exporter.families.network import NETWORK, TCP, UDP
+from exporter.families.network import ADVTCP, NETWORK, TCP, UDP
+from exporter.families.numa import CPUSET, MEMORY_NUMA
 from exporter.families.oom import OOM
 from exporter.families.pressure import PRESSURE
+from exporter.families.sched import SCHED
 from exporter.families.tasks import FILES, PROCESSES, TASKS_STATE, TOP, ULIMITS
 from exporter.sight import Options
 from exporter.table import Collector
@@ -33,7 +35,7 @@ COLLECTORS: Mapping[str, Collector] = {
     one.name: one
     for one in (
         CPU, MEMORY, PRESSURE, PROCESSES, DISK, FILESYSTEM, NETWORK, LIMITS, ABOUT, NAMESPACES, HEALTH, FINDINGS, OOM,
-        MACHINE, LAYER, FILES, ULIMITS, TASKS_STATE, TCP, UDP, HUGETLB, TOP,
+        MACHINE, LAYER, FILES, ULIMITS, TASKS_STATE, TCP, UDP, ADVTCP, SCHED, MEMORY_NUMA, CPUSET, HUGETLB, TOP,
     )
 }  # fmt: skip
 OWN = "process"  # the exporter's own CPU time and memory

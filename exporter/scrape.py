@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from exporter.blocks import Block, Page
 from exporter.collectors import COLLECTORS, OWN, Selection, headers
 from exporter.families.disk import places
+from exporter.families.machine import MACHINE
 from exporter.shared import Shared
 from exporter.sight import Sight
 from exporter.subjects import Subjects
@@ -160,6 +161,12 @@ def _fared(samples: Samples) -> Iterable[Family]:
     seconds = [(labels(collector=name), took) for name, (_, took) in samples.collectors.items()]
     yield Family("cgscope_scrape_collector_success", "gauge", "1 when the collector succeeded, else 0.", success)
     yield Family("cgscope_scrape_collector_duration_seconds", "gauge", "How long the collector took.", seconds)
+    failed = {name for name, (done, _) in samples.collectors.items() if not done}
+    told = [("", int(not failed <= {MACHINE.name, OWN}))]
+    yield Family("container_scrape_error", "gauge", "1 when a collector of containers failed, else 0.", told)
+    if MACHINE.name in samples.collectors:
+        told = [("", int(MACHINE.name in failed))]
+        yield Family("machine_scrape_error", "gauge", "1 when the machine could not be read, else 0.", told)
 
 
 def _own_registry() -> CollectorRegistry:

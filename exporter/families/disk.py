@@ -260,7 +260,7 @@ def _by_device(spaces: list[tuple[str, Space]]) -> Iterator[tuple[str, Space]]:
         yield "," + pairs({"device": device}), space
 
 
-USAGE = Row("container_fs_usage_bytes", "gauge", "Bytes used: by the machine's filesystem, by a container's own layer.",
+USAGE = Row("container_fs_usage_bytes", "gauge", "Bytes used: of the machine's filesystem; of a container, by its own layer and its log.",
             lambda space: space.total_bytes - space.free_bytes)
 
 FILESYSTEM = Collector(

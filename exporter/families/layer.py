@@ -1,4 +1,4 @@
-"""How much each container has written into its own layer: a walk through the upper directory of its overlay.
+"""How much each container has written: a walk through the upper directory of its overlay, and through what its log is in.
 
 A walk may be long, so a scrape takes a few milliseconds' worth of it and the
 next one goes on from there; `container_layer_age_seconds` says how old a
@@ -11,6 +11,7 @@ import stat
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,7 +20,11 @@ from exporter.families.readings import at, prepared
 from exporter.sight import Sight
 from exporter.table import Collector, Group, Row
 from exporter.text import pairs
-from inspector.kernel.host import Directory, Host
+from inspector.kernel.directory import Directory, Entry
+from inspector.kernel.host import Host
+from inspector.metadata import clues_of
+from inspector.model import Container
+from inspector.stores import sources
 
 __all__ = ["LAYER", "Layers", "weigh"]
 
@@ -27,42 +32,61 @@ BUDGET_SECONDS = 0.003  # of one scrape
 MOST_AGE = 300.0
 MOST_DEPTH = 256
 MOST_LINKS = 50_000  # files with several names: so many are remembered, to count each once
+WITH_LOG = frozenset({"docker", "podman", "sandbox"})
 PAUSE_ENTRIES = 64  # looked at between two looks at the clock
 
 
-class Size(NamedTuple):
-    """What a layer takes on disk, in bytes, and how many files and directories it has, at a monotonic time."""
-
-    used_bytes: int
-    inodes: int
-    at: float
-
-
 class Told(NamedTuple):
-    """A layer's size as it is shown."""
+    """A layer's size as it is shown; `all_bytes` with the log, as in cAdvisor."""
 
     device: str
     used_bytes: int
+    all_bytes: int
     inodes: int
     age: float
+
+
+class Size(NamedTuple):
+    """What a layer takes on disk, its files and directories, and what the log's directory takes, at a monotonic time."""
+
+    used_bytes: int
+    inodes: int
+    kept_bytes: int
+    at: float
+
+    def told(self, device: str, now: float) -> Told:
+        """Return it as it is shown."""
+        age = round(max(0.0, now - self.at), 3)
+        return Told(device, self.used_bytes, self.used_bytes + self.kept_bytes, self.inodes, age)
 
 
 @dataclass(slots=True)
 class _Walk:
     place: Place
     upper: str
+    kept: str | None
     size: Size | None = None
-    steps: Iterator[tuple[int, int]] | None = None
-    last: tuple[int, int] = (0, 0)
+    steps: Iterator[tuple[int, int, int]] | None = None
+    last: tuple[int, int, int] = (0, 0, 0)
+
+    def weigh(self, host: Host) -> Iterator[tuple[int, int, int]]:
+        """Yield the parts of the size so far; OSError without the layer."""
+        used, inodes = 0, 0
+        for used, inodes in weigh(host, self.upper):
+            yield used, inodes, 0
+        with suppress(OSError):
+            for kept, _ in weigh(host, self.kept) if self.kept else ():
+                yield used, inodes, kept
 
 
 def weigh(host: Host, upper: str) -> Iterator[tuple[int, int]]:
     """Yield (bytes on disk, files) so far, every few files, at last of all below a directory; OSError without it.
 
     No symbolic link is followed, as those in the container may be changing it;
-    what goes away meanwhile, or lies deeper than MOST_DEPTH, is left out.
+    what goes away meanwhile, is mounted there, or lies deeper than MOST_DEPTH, is left out.
     """
     top = host.directory(f"{upper}/.")
+    device, _ = top.identity
     used, count, links = 0, 0, set[int]()
     stack: list[tuple[Directory, list[str]]] = []
     try:
@@ -71,7 +95,7 @@ def weigh(host: Host, upper: str) -> Iterator[tuple[int, int]]:
         while stack:
             directory, waiting = stack[-1]
             if entered:
-                for name, entry in directory.scan():
+                for name, entry in _on(device, directory):
                     count += 1
                     again = entry.links > 1 and entry.inode in links
                     if stat.S_ISDIR(entry.mode):
@@ -96,6 +120,10 @@ def weigh(host: Host, upper: str) -> Iterator[tuple[int, int]]:
     yield used, count
 
 
+def _on(device: int, directory: Directory) -> Iterator[tuple[str, Entry]]:
+    return ((name, entry) for name, entry in directory.scan() if entry.device == device)
+
+
 @dataclass(slots=True)
 class Layers:
     """The layers' sizes, scrape after scrape."""
@@ -115,9 +143,7 @@ class Layers:
                 self.queue.append(key)
         self._go_on(sight.host, now)
         return {
-            labels[key]: Told(walk.place.device, walk.size.used_bytes, walk.size.inodes, round(max(0.0, now - walk.size.at), 3))
-            for key, walk in self.walks.items()
-            if walk.size is not None
+            labels[key]: walk.size.told(walk.place.device, now) for key, walk in self.walks.items() if walk.size is not None
         }
 
     def _present(self, sight: Sight) -> dict[str, str]:
@@ -131,7 +157,7 @@ class Layers:
                 continue
             labels[one.id] = subject.labels
             if one.id not in self.walks or self.walks[one.id].place != place:
-                self.walks[one.id] = _Walk(place, place.upper)
+                self.walks[one.id] = _Walk(place, place.upper, kept_in(sight.host, one))
         return labels
 
     def _go_on(self, host: Host, now: float) -> None:
@@ -139,9 +165,9 @@ class Layers:
         while self.queue and time.monotonic() < end:
             walk = self.walks[self.queue[0]]
             try:
-                walk.steps = walk.steps or weigh(host, walk.upper)
-                for used, inodes in walk.steps:
-                    walk.last = used, inodes
+                walk.steps = walk.steps or walk.weigh(host)
+                for size in walk.steps:
+                    walk.last = size
                     if time.monotonic() >= end:
                         return
                 walk.size = Size(*walk.last, now)
@@ -149,6 +175,14 @@ class Layers:
                 walk.size = None
             walk.steps = None
             self.queue.popleft()
+
+
+def kept_in(host: Host, container: Container) -> str | None:
+    """Return the directory in which the runtime keeps a container's log, of those that cAdvisor adds to its usage."""
+    if container.runtime not in WITH_LOG:
+        return None
+    files = (source.path for source in sources(container.runtime, clues_of(container)))
+    return next((path.rpartition("/")[0] for path in files if host.access(path)), None)
 
 
 def _prepare(sight: Sight) -> Any:  # noqa: ANN401
@@ -162,9 +196,9 @@ def _on_device(told: Told) -> Iterator[tuple[str, Told]]:
 
 LAYER = Collector(
     "layer",
-    "what each container has written into its own layer (walks through its upper directory, a few ms a scrape)",
+    "what each container has written into its own layer, and its log (walks through its directories, a few ms a scrape)",
     (
-        Group((USAGE._replace(value=at("used_bytes")),), prepared("layer"), _on_device),
+        Group((USAGE._replace(value=at("all_bytes")),), prepared("layer"), _on_device),
         Group(
             (
                 Row("container_layer_bytes", "gauge", "What the container's own layer takes on disk.", at("used_bytes")),

@@ -16,14 +16,22 @@ from inspector.kernel.host import Host
 __all__ = ["MACHINE"]
 
 PRETTY_NAME = re.compile(r'^PRETTY_NAME="?([^"\n]*)"?$', re.MULTILINE)
+# Of the labels of all machine_*, the files that may tell it; without CAP_DAC_READ_SEARCH the first UUID cannot be read.
+MACHINE_ID = ("/etc/machine-id", "/var/lib/dbus/machine-id")
+IDENTITY = {
+    "machine_id": MACHINE_ID,
+    "system_uuid": ("/sys/class/dmi/id/product_uuid", "/proc/device-tree/vm,uuid", *MACHINE_ID),
+    "boot_id": ("/proc/sys/kernel/random/boot_id",),
+}
 
 
 class _Facts(NamedTuple):
-    """What does not change: the system's name, and how many cores and sockets the CPUs are."""
+    """What does not change: the system's name, how many cores and sockets the CPUs are, and which machine it is."""
 
     system: str
     cores: int
     sockets: int
+    identity: str
 
 
 def _read(host: Host, path: str) -> str:
@@ -34,7 +42,7 @@ def _read(host: Host, path: str) -> str:
 
 
 def _facts(sight: Sight) -> _Facts:
-    """Read /etc/os-release and the CPUs' topology, at the first scrape."""
+    """Read /etc/os-release, the CPUs' topology and the machine's identity, at the first scrape."""
     if "machine" not in sight.kept:
         host = sight.host
         name = PRETTY_NAME.search(_read(host, "/etc/os-release"))
@@ -45,27 +53,29 @@ def _facts(sight: Sight) -> _Facts:
         directories = (f"/sys/devices/system/cpu/{name}/topology" for name in names if re.fullmatch("cpu[0-9]+", name))
         places = {(_read(host, f"{one}/physical_package_id"), _read(host, f"{one}/core_id")) for one in directories}
         places.discard(("", ""))
-        sight.kept["machine"] = _Facts(name[1] if name else "", len(places), len({package for package, _ in places}))
+        told = {label: next(filter(None, (_read(host, path) for path in files)), "") for label, files in IDENTITY.items()}
+        sockets = {package for package, _ in places}
+        sight.kept["machine"] = _Facts(name[1] if name else "", len(places), len(sockets), labels(**told))
     facts: _Facts = sight.kept["machine"]
     return facts
 
 
-def _gauge(name: str, help_: str, value: float | None) -> Family:
-    return Family(name, "gauge", help_, [] if value is None else [("", value)])
+def _gauge(name: str, help_: str, value: float | None, label: str = "") -> Family:
+    return Family(name, "gauge", help_, [] if value is None else [(label, value)])
 
 
 def _families(sight: Sight) -> Iterator[Family]:
     after, facts = sight.observation, _facts(sight)
     system = after.system
-    yield _gauge("machine_cpu_cores", "CPUs of the machine.", system.cpus)
-    yield _gauge("machine_cpu_physical_cores", "Cores of the machine, each with one CPU or more.", facts.cores or None)
-    yield _gauge("machine_cpu_sockets", "Sockets of the machine.", facts.sockets or None)
-    yield _gauge("machine_memory_bytes", "Memory of the machine.", system.memory_bytes)
-    yield _gauge("machine_memory_available_bytes", "Memory that could be used without swapping.",
-                 system.memory_available_bytes)
-    yield _gauge("machine_swap_bytes", "Swap of the machine.", system.swap_bytes)
-    yield _gauge("machine_scrape_error", "Always 0: the machine could be read.", 0)
-    yield _gauge("container_scrape_error", "Always 0: see cgscope_scrape_collector_success.", 0)
+    for name, help_, value in (
+        ("machine_cpu_cores", "CPUs of the machine.", system.cpus),
+        ("machine_cpu_physical_cores", "Cores of the machine, each with one CPU or more.", facts.cores or None),
+        ("machine_cpu_sockets", "Sockets of the machine.", facts.sockets or None),
+        ("machine_memory_bytes", "Memory of the machine.", system.memory_bytes),
+        ("machine_memory_available_bytes", "Memory that could be used without swapping.", system.memory_available_bytes),
+        ("machine_swap_bytes", "Swap of the machine.", system.swap_bytes),
+    ):
+        yield _gauge(name, help_, value, facts.identity)
     text = labels(
         kernelVersion=system.kernel, osVersion=facts.system, dockerVersion="", cadvisorVersion=f"cgscope-{version()}",
         cadvisorRevision="",

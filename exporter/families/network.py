@@ -12,14 +12,15 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from exporter.families.readings import at
+from exporter.families.readings import at, prepared
 from exporter.sight import Sight
 from exporter.table import Collector, Group, Row, Source
 from exporter.text import pairs
+from inspector.kernel.host import Host
 from inspector.kernel.network import Interface, parse_net_dev
-from inspector.kernel.sockets import TCP_STATES, UDP_STATES, read_tcp, read_udp
+from inspector.kernel.sockets import TCP_STATES, UDP_STATES, read_tcp, read_tcp_counters, read_udp
 
-__all__ = ["NETWORK", "TCP", "UDP"]
+__all__ = ["ADVTCP", "NETWORK", "TCP", "UDP"]
 
 # As in cAdvisor: the host's ends of its containers' links, and bridges, whose traffic the containers show.
 LEFT_OUT = ("veth", "docker", "nerdctl")
@@ -103,17 +104,21 @@ NETWORK = Collector(
 )
 
 
-def _sockets(read: Callable[[Any, int, str], Mapping[str, int]], sight: Sight) -> Any:  # noqa: ANN401
+def _sockets(read: Callable[[Host, int, str], Mapping[str, int]], sight: Sight) -> Any:  # noqa: ANN401
     """Read a table of sockets of each network namespace, of IPv4 and IPv6; no IPv6, no table."""
+    return _each_namespace(sight, lambda host, pid: tuple(read(host, pid, version) for version in ("", "6")))
+
+
+def _each_namespace(sight: Sight, read: Callable[[Host, int], Any]) -> dict[str, Any]:
+    """Read something of each network namespace that is shown, through a process in it."""
     shown = {subject.labels: subject.container for subject in sight.subjects}
     found = {}
     for labels in _owners(sight):
         container = shown[labels]
         if container is None or container.leader is None:
             continue
-        pid = container.leader.process.pid
         try:
-            found[labels] = tuple(read(sight.host, pid, version) for version in ("", "6"))
+            found[labels] = read(sight.host, container.leader.process.pid)
         except OSError:
             continue
     return found
@@ -152,4 +157,27 @@ UDP = Collector(
     (_by_state("udp", 0, UDP_STATES), _by_state("udp", 1, UDP_STATES)),
     default=False,
     prepare=partial(_sockets, read_udp),
+)
+
+
+def _counters(counters: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """Name each counter as cAdvisor does; it has those of a kernel of 2019, and we those of this one."""
+    for name, value in counters.items():
+        yield "," + pairs({"tcp_state": name.lower()}), value
+
+
+ADVTCP = Collector(
+    "advtcp",
+    "counters of TCP, some 140 each network namespace (reads /proc/PID/net/snmp and netstat)",
+    (
+        Group(
+            (
+                Row("container_network_advance_tcp_stats_total", "gauge", "Counters and settings of TCP.", lambda one: one),
+            ),
+            prepared("advtcp"),
+            _counters,
+        ),
+    ),
+    default=False,
+    prepare=lambda sight: _each_namespace(sight, read_tcp_counters),
 )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from typing import Any
 
 from exporter.sight import Sight
 from exporter.subjects import Subject
 from exporter.table import Source
+from inspector.kernel.cgroups import Hierarchy
 from inspector.model import Tally
 
-__all__ = ["at", "members", "millionth", "no", "prepared", "reading"]
+__all__ = ["at", "control_files", "members", "millionth", "no", "prepared", "reading"]
 
 
 def reading(resource: str) -> Source:
@@ -36,6 +38,20 @@ def members(resource: str) -> Source:
 def prepared(name: str) -> Source:
     """Return the source of what a collector has prepared by the subjects' labels."""
     return lambda sight: [*map(sight.of(name).get, sight.subjects.labels)]
+
+
+def control_files(sight: Sight, resource: str, name: str) -> Iterator[tuple[str, Hierarchy, bytes]]:
+    """Yield of each subject with a cgroup of its own for a resource: labels, hierarchy, and what a file of it says.
+
+    For files that hardly anybody asks for: opened and closed each time. A cgroup without the file is left out.
+    """
+    if resource in sight.observation.located:
+        hierarchy, _ = sight.observation.located[resource]
+        for subject in sight.subjects:
+            directory = hierarchy.directory(subject.paths[resource]) if resource in subject.owned else None
+            with suppress(OSError):
+                if directory is not None:
+                    yield subject.labels, hierarchy, sight.host.read(f"{directory}/{name}")
 
 
 def at(name: str) -> Callable[[Any], Any]:

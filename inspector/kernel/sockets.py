@@ -1,7 +1,11 @@
-"""Sockets of a network namespace by state: /proc/<pid>/net/{tcp,tcp6,udp,udp6} (proc_pid_net(5))."""
+"""A network namespace's sockets by state, and its counters of TCP.
+
+Sources: /proc/<pid>/net/{tcp,tcp6,udp,udp6} and /proc/<pid>/net/{snmp,netstat} (proc_pid_net(5), snmp_counter.rst).
+"""
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from collections import Counter
@@ -17,9 +21,11 @@ __all__ = [
     "Listener",
     "parse_listeners",
     "parse_tcp",
+    "parse_tcp_counters",
     "parse_udp",
     "read_listeners",
     "read_tcp",
+    "read_tcp_counters",
     "read_udp",
 ]
 
@@ -33,6 +39,8 @@ UDP_LISTENS = b"07"  # bound and not connected
 TCP_LISTENS = b"0A"
 ADDRESS_DIGITS = (8, 32)  # IPv4, IPv6
 ADDRESS, STATE, QUEUES, UID, INODE, DROPS = 1, 3, 4, 7, 9, 12  # fields of a line
+TCP_TABLES = ("Tcp:", "TcpExt:")
+COUNT = re.compile(r"-?\d{1,20}", re.ASCII)  # MaxConn is -1
 LISTENS = {"tcp": TCP_LISTENS, "tcp6": TCP_LISTENS, "udp": UDP_LISTENS, "udp6": UDP_LISTENS}
 
 
@@ -88,6 +96,29 @@ def read_tcp(host: Host, pid: int, version: str = "") -> Mapping[str, int]:
 def read_udp(host: Host, pid: int, version: str = "") -> Mapping[str, int]:
     """Sum up a network namespace's UDP sockets, seen through one process in it; `version` "6" is IPv6."""
     return parse_udp(host.read(f"/proc/{pid}/net/udp{version}"))
+
+
+# Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens ...
+# Tcp: 1 200 120000 -1 8 ...
+def parse_tcp_counters(data: bytes) -> dict[str, int]:
+    """Parse the lines of /proc/<pid>/net/snmp or netstat that are about TCP: names and, on the next line, values."""
+    found: dict[str, int] = {}
+    lines = data.decode(errors="replace").splitlines()
+    for names, values in zip(lines[::2], lines[1::2], strict=False):
+        protocol, *keys = names.split()
+        if protocol not in TCP_TABLES:
+            continue
+        again, *numbers = values.split()
+        if again != protocol or len(keys) != len(numbers) or not all(map(COUNT.fullmatch, numbers)):
+            raise ParseError("/proc/<pid>/net/snmp", data)
+        found.update(zip(keys, map(int, numbers), strict=True))
+    return found
+
+
+def read_tcp_counters(host: Host, pid: int) -> dict[str, int]:
+    """Read a network namespace's counters of TCP by the kernel's names, seen through one process in it."""
+    files = (host.read(f"/proc/{pid}/net/{name}") for name in ("snmp", "netstat"))
+    return {name: value for data in files for name, value in parse_tcp_counters(data).items()}
 
 
 #    0: 0100007F:2757 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 52321 1 ...

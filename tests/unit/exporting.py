@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from types import FrameType
@@ -22,7 +23,7 @@ from tests.unit import parts
 
 __all__ = [
     "ID", "PATH", "POD", "READINGS", "V1_FILES", "V2_FILES", "WEB", "Series", "add", "machine", "made", "more",
-    "names_of", "observed", "parsed", "pod", "scraper", "series_of", "sharing", "text_of",
+    "names_of", "observed", "parsed", "pod", "schedstat", "scraper", "series_of", "sharing", "text_of",
 ]  # fmt: skip
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -45,7 +46,8 @@ V2_FILES = {
         "memory.low": "1048576\n", "memory.min": "0\n", "memory.swap.current": "0\n", "memory.swap.max": "max\n",
         "memory.stat": "anon 1048576\nfile 2097152\nkernel 4096\ninactive_anon 1048576\nactive_anon 0\n"
                        "inactive_file 1048576\nactive_file 1048576\nunevictable 0\nslab_reclaimable 0\nsock 0\n"
-                       "file_mapped 8192\nfile_dirty 4096\nfile_writeback 0\npgfault 7\npgmajfault 2\npgscan 9\n",
+                       "file_mapped 8192\nfile_dirty 4096\nfile_writeback 0\npgfault 7\npgmajfault 2\npgscan 9\n"
+                       "pgsteal 8\nworkingset_refault_anon 1\nworkingset_refault_file 2\n",
         "memory.events": "low 0\nhigh 5\nmax 2\noom 1\noom_kill 1\noom_group_kill 0\n",
         "pids.current": "3\n", "pids.max": "100\n", "pids.events": "max 4\n",
         "io.stat": "254:0 rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=0 dios=0\n",
@@ -109,6 +111,7 @@ def machine(root: Path, layout: str = "v2") -> FakeHost:
     """Return a machine with the container web on it, and a plain control group /ex1."""
     fake = FakeHost(root, layout)
     fake.file("/proc/diskstats", DISKSTATS)
+    fake.file("/etc/machine-id", "abc\n").file("/proc/sys/kernel/random/boot_id", "5e1f\n")
     fake.file("/etc/os-release", 'NAME=x\nPRETTY_NAME="Fake Linux 1"\n')
     for hierarchy in fake.hierarchies:
         if hierarchy.version == 1:  # what only the real root cgroup has
@@ -142,8 +145,29 @@ def more(fake: FakeHost) -> None:
     line = " 0: 0100007F:2757 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 52321 1 0 1\n"
     for name in ("tcp", "tcp6", "udp", "udp6"):
         fake.file(f"/proc/4242/net/{name}", f"  sl\n{line}")
+    for name in ("core_id", "physical_package_id"):
+        fake.file(f"/sys/devices/system/cpu/cpu0/topology/{name}", "0\n")
+    for version, counters in (("snmp", "Tcp: RtoMin MaxConn\nTcp: 200 -1\n"), ("netstat", "TcpExt: TW\nTcpExt: 6\n")):
+        fake.file(f"/proc/4242/net/{version}", f"Ip: Forwarding\nIp: 1\n{counters}")
+    schedstat(fake, {4242: "2500000000 500000000 7\n", 4243: "500000000 0 1\n"})
+    if len(fake.hierarchies) == 1:
+        fake.cgroup("", PATH, {"memory.numa_stat": "anon N0=1048576 N1=8192\nfile N0=4096\nshmem N0=0\n"})
+    else:
+        numa = "total=9 N0=9\nanon=5 N0=3 N1=2\nhierarchical_anon=256 N0=254 N1=2\n"
+        fake.cgroup("memory", PATH, {"memory.numa_stat": numa})
+        fake.cgroup("cpuset", PATH, {"cpuset.memory_migrate": "1\n"})
     huge = {"hugetlb.2MB.current": "2097152\n", "hugetlb.2MB.max": "max\n", "hugetlb.2MB.events": "max 3\n"}
     fake.cgroup("", PATH, huge)
+
+
+def schedstat(fake: FakeHost, threads: Mapping[int, str]) -> None:
+    """Give the container's process these threads, each with what its schedstat says, in place of those it had."""
+    tasks = Path(f"{fake.root}/proc/4242/task")
+    for one in tasks.iterdir():
+        if int(one.name) not in threads:
+            shutil.rmtree(one)
+    for tid, text in threads.items():
+        fake.file(f"/proc/4242/task/{tid}/schedstat", text)
 
 
 def scraper(host: Host, *names: str, **options: object) -> Scraper:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from mmap import PAGESIZE
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from tests.unit.exporting import (
     names_of,
     parsed,
     pod,
+    schedstat,
     scraper,
     series_of,
     text_of,
@@ -119,8 +121,15 @@ def test_disks_and_filesystems_have_a_device(tmp_path: Path, layout: str) -> Non
 
 
 def test_a_layer_is_weighed(tmp_path: Path) -> None:
-    """What lies in a container's upper directory is its usage, with its age; links are neither followed nor doubled."""
+    """What lies in a container's upper directory, with its age; links are neither followed nor doubled.
+
+    Usage is that and, as in cAdvisor, what Docker keeps of it: its log first of all.
+    """
     fake = machine(tmp_path)
+    log = tmp_path / "var/lib/docker/containers" / ID / f"{ID}-json.log"
+    log.write_bytes(b"x" * 200_000)
+    kept = sum(one.stat().st_blocks * 512 for one in log.parent.iterdir())
+    assert kept >= 200_000
     upper = tmp_path / "upper" / ID[:8]
     (upper / "a" / "b").mkdir(parents=True)
     (upper / "a" / "b" / "file").write_bytes(b"x" * 100_000)
@@ -134,7 +143,7 @@ def test_a_layer_is_weighed(tmp_path: Path) -> None:
     [used] = series_of(series, "container_layer_bytes", **WEB)
     assert 100_000 <= used <= 150_000
     assert series_of(series, "container_layer_inodes", **WEB) == [5]
-    assert series_of(series, "container_fs_usage_bytes", **WEB) == [used]
+    assert series_of(series, "container_fs_usage_bytes", **WEB) == [used + kept]
     assert 0 <= series_of(series, "container_layer_age_seconds", **WEB)[0] < 60
 
 
@@ -245,8 +254,10 @@ def test_the_machine_is_told(tmp_path: Path) -> None:
     fake.cgroup("memory", "/", {"memory.usage_in_bytes": "77\n"})
     with fake.open() as host:
         series = parsed(text_of(scraper(host).page()))
-    assert series["machine_cpu_cores", frozenset()] == 4
-    assert series["machine_memory_bytes", frozenset()] == 8000000 * 1024
+    who = {"machine_id": "abc", "system_uuid": "abc", "boot_id": "5e1f"}  # the UUID is root's to read, as in cAdvisor
+    assert series["machine_cpu_cores", frozenset(who.items())] == 4
+    assert series["machine_memory_bytes", frozenset(who.items())] == 8000000 * 1024
+    assert series["container_scrape_error", frozenset()] == series["machine_scrape_error", frozenset()] == 0
     assert series["cgscope_denied_reads", frozenset()] == 0
     assert series["cgscope_problems", frozenset()] == 0
     assert len(series_of(series, "cadvisor_version_info", osVersion="Fake Linux 1", kernelVersion="6.1.0-fake")) == 1
@@ -290,6 +301,11 @@ def test_collectors_that_are_off_unless_asked_for(tmp_path: Path) -> None:
         ("container_network_tcp6_usage_total", "tcp_state", "listen"): 1,
         ("container_network_udp_usage_total", "udp_state", "dropped"): 1,
         ("container_hugetlb_usage_bytes", "pagesize", "2MB"): 2 * MIB,
+        ("container_network_advance_tcp_stats_total", "tcp_state", "maxconn"): -1,
+        ("container_network_advance_tcp_stats_total", "tcp_state", "tw"): 6,
+        ("container_cpu_schedstat_run_seconds_total",): 3,
+        ("container_cpu_schedstat_runqueue_seconds_total",): 0.5,
+        ("container_cpu_schedstat_run_periods_total",): 8,
         ("container_process_cpu_seconds_total", "comm", "nginx"): 0,
         ("container_process_resident_memory_bytes", "pid", "4242"): 418 * 4096,
     }
@@ -298,8 +314,50 @@ def test_collectors_that_are_off_unless_asked_for(tmp_path: Path) -> None:
         assert series_of(full, metric, **WEB, **labels) == [value], metric
         assert not series_of(plain, metric), metric
     assert {name for one in extra for name in COLLECTORS[one].metrics} - names_of(full) == {
-        "container_hugetlb_max_usage_bytes", "container_hugetlb_failcnt"  # as prometheus_client's parser calls it
+        "container_hugetlb_max_usage_bytes", "container_hugetlb_failcnt",  # as prometheus_client's parser calls it
+        "container_memory_migrate",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", ["hybrid", "v2"])
+def test_memory_by_node_is_in_pages(tmp_path: Path, layout: str) -> None:
+    """v1 tells pages without and with the cgroups below, v2 bytes with them alone; memory_migrate is v1's."""
+    fake = machine(tmp_path, layout)
+    more(fake)
+    with fake.open() as host:
+        series = parsed(text_of(scraper(host, "memory_numa", "cpuset").page()))
+    pages = {
+        (one["scope"], one["type"], one["node"]): value
+        for (name, labels), value in series.items()
+        if name == "container_memory_numa_pages" and (one := dict(labels))["id"] == PATH
+    }
+    below = {("hierarchy", "anon", "0"): MIB // PAGESIZE, ("hierarchy", "anon", "1"): 8192 // PAGESIZE}
+    expected = {"v2": below | {("hierarchy", "file", "0"): 4096 // PAGESIZE}}
+    expected["hybrid"] = {
+        ("container", "anon", "0"): 3, ("container", "anon", "1"): 2,
+        ("hierarchy", "anon", "0"): 254, ("hierarchy", "anon", "1"): 2,
+    }  # fmt: skip
+    assert pages == expected[layout]
+    assert series_of(series, "container_memory_migrate", **WEB) == ([1] if layout == "hybrid" else [])
+
+
+def test_threads_that_have_ended_go_on_being_counted(tmp_path: Path) -> None:
+    """Time on a CPU does not fall when a thread ends, nor when another one gets its number."""
+    fake = machine(tmp_path)
+    more(fake)  # 2.5 s and 0.5 s
+    with fake.open() as host:
+        scrape = scraper(host, "sched")
+
+        def ran() -> list[float]:
+            return series_of(parsed(text_of(scrape.page())), "container_cpu_schedstat_run_seconds_total", **WEB)
+
+        assert ran() == [3]
+        schedstat(fake, {4242: "2600000000 0 8\n"})
+        assert ran() == [3.1]
+        schedstat(fake, {4242: "2600000000 0 8\n", 4243: "100000000 0 1\n"})
+        assert ran() == [3.2]
+        schedstat(fake, {4242: "2600000000 0 8\n", 4243: "50000000 0 1\n"})
+        assert ran() == [3.25]
 
 
 def test_kubernetes_adds_its_labels(tmp_path: Path) -> None:
@@ -427,6 +485,8 @@ def test_a_collector_that_fails_costs_only_itself(tmp_path: Path, caplog: pytest
     series = parsed(text_of(page))
     assert series_of(series, "cgscope_scrape_collector_success", collector="disk") == [0]
     assert series_of(series, "cgscope_scrape_collector_success", collector="memory") == [1]
+    assert series["container_scrape_error", frozenset()] == 1
+    assert series["machine_scrape_error", frozenset()] == 0
     assert series_of(series, "container_threads", **WEB) == [3]
     assert not series_of(series, "container_fs_reads_total")
     assert "diskstats" in caplog.text
@@ -441,7 +501,7 @@ def test_a_changed_value_is_written_anew_and_the_rest_kept(tmp_path: Path) -> No
         fake.cgroup("", PATH, {"memory.current": "4194304\n", "pids.current": "2\n", "memory.swap.current": "1\n"})
         second = parsed(text_of(scrape.page()))
         fresh = parsed(text_of(scraper(host).page()))
-    changing = ("cgscope_", "container_last_seen", "container_layer_age", "container_fs_")
+    changing = ("cgscope_", "container_last_seen", "container_layer_", "container_fs_")
     assert {key: value for key, value in second.items() if not key[0].startswith(changing)} == {
         key: value for key, value in fresh.items() if not key[0].startswith(changing)
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,8 @@ from inspector.kernel.disks import parse_diskstats, read_space, with_devices
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import parse_mountinfo
 from inspector.kernel.rlimits import parse_limits, read_descriptors, read_thread_states
-from inspector.kernel.sockets import parse_tcp, parse_udp, read_tcp
+from inspector.kernel.schedstat import read_thread_schedstats
+from inspector.kernel.sockets import parse_tcp, parse_tcp_counters, parse_udp, read_tcp, read_tcp_counters
 
 TCP = b"""\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -151,3 +154,27 @@ def test_space_is_what_the_kernel_says(tmp_path: Path) -> None:
     with Host() as host:
         space = read_space(host, str(tmp_path))
     assert (space.total_bytes, space.inodes) == (got.f_blocks * got.f_frsize, got.f_files)
+
+
+def test_counters_of_tcp() -> None:
+    """Names and values stand on two lines; other protocols are left out, and a value too few is an error."""
+    text = b"Ip: Forwarding\nIp: 1\nTcp: RtoMin MaxConn\nTcp: 200 -1\n"
+    assert parse_tcp_counters(text) == {"RtoMin": 200, "MaxConn": -1}
+    with pytest.raises(ParseError):
+        parse_tcp_counters(b"TcpExt: TW TWKilled\nTcpExt: 6\n")
+    with Host() as host:
+        told = read_tcp_counters(host, os.getpid())
+        assert {"ActiveOpens", "TCPTimeouts", "ListenDrops"} <= told.keys()
+
+
+def test_a_thread_that_runs_has_run() -> None:
+    """The kernel's own figures of this thread: its time on a CPU grows, and is about what the process has used."""
+    me = threading.get_native_id()
+    with Host() as host:
+        before = read_thread_schedstats(host, os.getpid())[me]
+        end = time.thread_time_ns() + 20_000_000
+        while time.thread_time_ns() < end:
+            pass
+        after = read_thread_schedstats(host, os.getpid())[me]
+    assert after.run_ns - before.run_ns >= 15_000_000
+    assert after.timeslices >= before.timeslices > 0

@@ -18,8 +18,10 @@ from inspector.kernel import (
     mounts,
     namespaces,
     network,
+    numa,
     process,
     rlimits,
+    schedstat,
     sockets,
     system,
 )
@@ -67,6 +69,9 @@ PARSERS: dict[str, tuple[Parser, bytes]] = {
     ),
     "net/tcp": (sockets.parse_tcp, b"  sl\n   0: 0100007F:2757 00000000:0000 0A 00000000:00000000 00:0 0 0\n"),
     "net/udp": (sockets.parse_udp, b"  sl\n 1: 0:0 0:0 07 00000000:00000001 00:0 0 0 0 1 2 3 4\n"),
+    "net/netstat": (sockets.parse_tcp_counters, b"TcpExt: TW PAWSActive\nTcpExt: 6 -1\nIpExt: A\nIpExt: 1\n"),
+    "schedstat": (schedstat.parse_schedstat, b"2057128 11254 12\n"),
+    "memory.numa_stat": (numa.parse_numa_stat, b"total=9 N0=9\nanon N0=5 N1=4\n"),
     "listeners": (
         lambda data: sockets.parse_listeners("tcp6", data),
         b"  sl\n 0: 00000000000000000000000001000000:0050 0:0 0A 0:0 00:0 0 0 0 4242 1\n",
