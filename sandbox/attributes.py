@@ -25,11 +25,13 @@ __all__ = [
     "Ulimit",
     "attributes",
     "check_namespaces",
+    "domain",
     "host_config",
     "load",
     "set_limits",
     "set_oom_score",
     "set_sysctls",
+    "with_domain",
     "with_groups",
 ]
 
@@ -47,6 +49,8 @@ DEFAULT_SHM = 64 << 20
 IPC_SYSCTLS = frozenset(
     f"kernel.{name}" for name in ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
 )
+DOMAIN = "kernel.domainname"  # the UTS namespace's
+LONGEST_DOMAIN = 64  # bytes, __NEW_UTS_LEN
 SYSCTL = r"[a-z0-9_]+(\.[a-zA-Z0-9_-]+)+"
 
 
@@ -122,17 +126,29 @@ def _sysctl(text: str) -> tuple[str, str]:
 
 def check_namespaces(given: Attributes, *, own_network: bool, own_ipc: bool) -> None:
     """Refuse kernel settings of a namespace that is not the container's own."""
-    for name, _ in given.sysctls:
+    for name in {name for name, _ in given.sysctls} - {DOMAIN}:
         kind, own = ("network", own_network) if name.startswith("net.") else ("IPC", own_ipc)
         if not own:
             raise SandboxError(f"sysctl '{name}' is not allowed: the container shares its {kind} namespace")
+
+
+def with_domain(given: Attributes, name: str) -> Attributes:
+    """Return them with an NIS domain name, setdomainname(2)'s: a kernel setting too; unchanged without one."""
+    if len(name.encode(errors="surrogateescape")) > LONGEST_DOMAIN or not name.isprintable():
+        raise SandboxError(f"invalid domain name: {name!r}")
+    return replace(given, sysctls=((DOMAIN, name), *given.sysctls)) if name else given
+
+
+def domain(given: Attributes) -> str:
+    """Return the NIS domain name that was asked for, or ""."""
+    return dict(given.sysctls).get(DOMAIN, "")
 
 
 def host_config(given: Attributes) -> dict[str, Any]:
     """Return them as Docker's `inspect` has them."""
     return {
         "Ulimits": [{"Name": one.name, "Soft": one.soft, "Hard": one.hard} for one in given.ulimits],
-        "Sysctls": dict(given.sysctls),
+        "Sysctls": {name: value for name, value in given.sysctls if name != DOMAIN},
         "GroupAdd": list(given.groups),
         "OomScoreAdj": given.oom_score_adj or 0,
         "ShmSize": given.shm_bytes,

@@ -91,7 +91,7 @@ Usage: sandbox [--root DIR] COMMAND ...
   top      show the processes of a container
   stats    show what containers use (ctop)
   events   show what happens to containers
-  system   df: what images, containers and volumes take on the disk
+  system   df, prune: what images, containers and volumes take on the disk
   info     show how many there are, and what this machine has
   version  show the versions of the sandbox, Python and the kernel
   port     show where the ports of a container are published

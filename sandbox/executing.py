@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sandbox import channel, control, events, joined, security
+from sandbox import capabilities, channel, control, events, joined, security
 from sandbox.attributes import Attributes
 from sandbox.codec import decode
 from sandbox.conversation import launch
@@ -21,7 +21,7 @@ __all__ = ["ExecOptions", "execute"]
 
 
 class ExecOptions(Value):
-    """What `sandbox exec` adds to what the container has; a `quiet` one is no event."""
+    """What `sandbox exec` adds to what the container has; `privileged`: with all capabilities; `quiet`: no event."""
 
     argv: tuple[str, ...]
     env: tuple[str, ...] = ()
@@ -30,6 +30,7 @@ class ExecOptions(Value):
     interactive: bool = False
     tty: bool = False
     detach: bool = False
+    privileged: bool = False
     quiet: bool = False
 
 
@@ -69,13 +70,16 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
 
 def _program(text: Document, root: str, options: ExecOptions, host_environment: Mapping[str, str]) -> Program:
     config = text["Config"]
+    rights = security.rights_of(text, root)
+    if options.privileged:
+        rights = replace(rights, capabilities=capabilities.mask(capabilities.ALL))
     out, err = (NULL, NULL) if options.detach else (1, 2)
     return Program(
         argv=options.argv,
         env=environment((*config["Env"], *options.env), host_environment, tty=options.tty),
         workdir=options.workdir or config["WorkingDir"],
         user=options.user or config["User"],
-        rights=security.rights_of(text, root),
+        rights=rights,
         tty=options.tty,
         streams=Streams(0 if options.interactive else NULL, out, err),
         die_with_parent=not options.detach,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from sandbox.errors import BadValue, SandboxError
 
-__all__ = ["has_label", "split_filter"]
+__all__ = ["chooser", "has_label", "split_filter"]
 
 
 def split_filter(text: str, known: Iterable[str]) -> tuple[str, str]:
@@ -24,3 +24,9 @@ def has_label(labels: Mapping[str, str], wanted: str) -> bool:
     """Tell whether a label is there, by `KEY` or `KEY=VALUE`."""
     key, equals, value = wanted.partition("=")
     return key in labels and (not equals or labels[key] == value)
+
+
+def chooser(texts: Iterable[str]) -> Callable[[Mapping[str, str]], bool]:
+    """Return what tells by its labels whether something is meant by all of `label=K[=V]` and `label!=K[=V]`."""
+    wanted = [split_filter(text, ("label", "label!")) for text in texts]
+    return lambda labels: all(has_label(labels, value) == (key == "label") for key, value in wanted)

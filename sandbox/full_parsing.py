@@ -35,6 +35,8 @@ def full(parser: Parser) -> FullParser:
     )
     for names, how in parser.declared:
         made.add_argument(*names, **how)
+    if parser.add_rare is not None:
+        parser.add_rare(made)
     made.add_argument(NOTHING, action="store_true", dest=argparse.SUPPRESS, help=argparse.SUPPRESS)
     made.set_defaults(**parser.defaults)
     return made

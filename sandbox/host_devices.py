@@ -7,12 +7,12 @@ import stat
 from collections.abc import Iterable, Iterator
 
 from sandbox.device_options import Device
-from sandbox.devices import Rule
+from sandbox.devices import Rule, parse_rule
 from sandbox.errors import SandboxError
 from sandbox.rootfs import Node
 from sandbox.value import Value, replace
 
-__all__ = ["Given", "chosen", "everything"]
+__all__ = ["Given", "chosen", "everything", "rules"]
 
 KINDS = {stat.S_IFCHR: "c", stat.S_IFBLK: "b"}
 # Of a directory such as /dev itself, what every container has of its own (moby daemon/pkg/oci/devices_linux.go).
@@ -38,6 +38,13 @@ def everything() -> Iterator[Node]:
 def chosen(devices: Iterable[Device], *, bound: bool) -> list[Given]:
     """Return what `--device` asks for; links are followed, a directory stands for all devices below it."""
     return [given for device in devices for given in _found(device, bound=bound)]
+
+
+def rules(texts: Iterable[str]) -> Iterator[Rule]:
+    """Yield what `--device-cgroup-rule` asks for; `a` is every kind."""
+    for text in texts:
+        for kind in ("b", "c") if text[0] == "a" else text[0]:
+            yield parse_rule(kind + text[1:])
 
 
 def _found(device: Device, *, bound: bool) -> Iterator[Given]:

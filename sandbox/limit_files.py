@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from sandbox.limits import DEFAULT_PERIOD_US, SHARES_RANGE, UNLIMITED, Limits
+from sandbox.limits import DEFAULT_PERIOD_US, SHARES_RANGE, UNLIMITED, WEIGHT, Limits
 
 __all__ = ["CONTROLLERS", "Setting", "controllers", "ignored", "settings", "weight_of_shares"]
 
@@ -116,7 +116,8 @@ def _io_v1(limits: Limits) -> Iterator[Setting]:
     if limits.blkio_weight is not None:
         yield "blkio.bfq.weight", str(limits.blkio_weight), False
     for one in limits.throttles:
-        yield f"blkio.throttle.{one.kind}_device", f"{one.device} {one.rate}", False
+        file = "blkio.bfq.weight_device" if one.kind == WEIGHT else f"blkio.throttle.{one.kind}_device"
+        yield file, f"{one.device} {one.rate}", False
 
 
 def _io_v2(limits: Limits) -> Iterator[Setting]:
@@ -124,7 +125,10 @@ def _io_v2(limits: Limits) -> Iterator[Setting]:
         # 10 to 1000 becomes 1 to 10000.
         yield "io.weight", f"default {1 + (limits.blkio_weight - 10) * 9999 // 990}", False
     for one in limits.throttles:
-        yield "io.max", f"{one.device} {THROTTLE_KEYS[one.kind]}={one.rate}", False
+        if one.kind == WEIGHT:
+            yield "io.bfq.weight", f"{one.device} {one.rate}", False
+        else:
+            yield "io.max", f"{one.device} {THROTTLE_KEYS[one.kind]}={one.rate}", False
 
 
 def _hugetlb_v1(limits: Limits) -> Iterator[Setting]:

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
+    "BLKIO_WEIGHT_RANGE",
     "DEFAULT_PERIOD_US",
     "DEFAULT_PIDS",
     "FIELDS",
+    "LARGEST",
     "UNLIMITED",
+    "WEIGHT",
     "Limits",
     "Throttle",
     "host_config",
@@ -43,6 +46,7 @@ LARGEST = 2**63 - 1
 # Not compiled before they are used, as in network/settings.py.
 SIZE = r"(?i)(\d+(?:\.\d+)?) ?([bkmgtp])?(?:i?b)?"
 CPU_LIST = r"\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*"
+WEIGHT = "weight"
 THROTTLE_KEYS = {
     "read_bps": "BlkioDeviceReadBps",
     "write_bps": "BlkioDeviceWriteBps",
@@ -53,7 +57,10 @@ HUGE_PAGE = r"[1-9]\d{0,4}[KMGT]B"
 
 
 class Throttle(Value):
-    """A bound for one device: `kind` is read_bps, write_bps, read_iops or write_iops; bytes or operations a second."""
+    """A bound for one device: `kind` is read_bps, write_bps, read_iops or write_iops; bytes or operations a second.
+
+    Of the kind WEIGHT it is a share, as `blkio_weight` is of all of them.
+    """
 
     kind: str
     path: str
@@ -133,6 +140,9 @@ def host_config(limits: Limits) -> dict[str, Any]:
         "OomKillDisable": limits.oom_kill_disable,
         "PidsLimit": limits.pids,
         "BlkioWeight": limits.blkio_weight or 0,
+        "BlkioWeightDevice": [
+            {"Path": one.path, "Weight": one.rate} for one in limits.throttles if one.kind == WEIGHT
+        ],
         **{
             THROTTLE_KEYS[kind]: [{"Path": one.path, "Rate": one.rate} for one in found]
             for kind, found in devices.items()

@@ -49,7 +49,7 @@ def check_options(driver: str, given: dict[str, str]) -> None:
     """Refuse what `--log-driver` and `--log-opt` cannot mean here."""
     if driver not in ("json-file", "none"):
         raise SandboxError(f"invalid log driver {driver!r}: json-file or none")
-    unknown = sorted(given.keys() - ({"max-size", "max-file"} if driver == "json-file" else set()))
+    unknown = sorted(given.keys() - ({"max-size", "max-file", "labels", "env"} if driver == "json-file" else set()))
     if unknown:
         raise SandboxError(f"unknown log opt {unknown[0]!r} for {driver} log driver")
     options(given)

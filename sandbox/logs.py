@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from typing import BinaryIO
+from urllib.parse import quote
 
 from sandbox import terminal
 from sandbox.errors import NoSuchContainer, SandboxError
@@ -31,6 +32,7 @@ class Shown(Value):
     follow: bool = False
     tail: int | None = None
     timestamps: bool = False
+    details: bool = False
     since: float = 0.0
     until: float | None = None
 
@@ -57,16 +59,17 @@ def show(store: Store, name: str, shown: Shown) -> int:
     if not os.path.exists(path) and text["State"]["Running"] and text["HostConfig"]["AutoRemove"]:
         raise SandboxError(f"container {name} is run with --rm in the foreground: its output is not kept", 1)
     reader = _Reader(path)
+    details = _details(text) if shown.details else ""
     try:
         records = (record for record in reader.records() if shown.wants(record))
         for record in records if shown.tail is None else deque(records, maxlen=shown.tail):
-            _write(record, timestamps=shown.timestamps)
+            _write(record, details, timestamps=shown.timestamps)
         while shown.follow:
             # Looked at before the file is: what it said last is there once it has ended.
             over = shown.is_over or _ended(store, text["Id"])
             for record in reader.records():
                 if shown.wants(record):
-                    _write(record, timestamps=shown.timestamps)
+                    _write(record, details, timestamps=shown.timestamps)
             if over:
                 break
             time.sleep(POLL_SECONDS)
@@ -121,8 +124,17 @@ class _Reader:
         return map(json.loads, whole_lines(file))
 
 
-def _write(record: Document, *, timestamps: bool) -> None:
-    data = record["log"].encode(errors="surrogateescape")
+def _details(text: Document) -> str:
+    """Return what stands before each record, as Docker has it: the labels and variables that the log options name."""
+    options, config = text["HostConfig"]["LogConfig"]["Config"], text["Config"]
+    known = {"labels": config["Labels"], "env": dict(item.split("=", 1) for item in config["Env"])}
+    chosen = {name: found[name] for key, found in known.items() for name in options.get(key, "").split(",")
+              if name in found}  # fmt: skip
+    return ",".join(f"{quote(name)}={quote(chosen[name])}" for name in sorted(chosen)) + " "
+
+
+def _write(record: Document, details: str, *, timestamps: bool) -> None:
+    data = (details + record["log"]).encode(errors="surrogateescape")
     if timestamps:
         data = record["time"].encode() + b" " + data
     sys.stdout.flush()

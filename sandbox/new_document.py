@@ -79,6 +79,7 @@ def _state() -> dict[str, Any]:
 def _config(spec: Spec) -> dict[str, Any]:
     return {
         "Hostname": spec.hostname,
+        "Domainname": attributes.domain(spec.attributes),
         "User": spec.user,
         "Tty": spec.tty,
         "OpenStdin": spec.interactive,
@@ -105,6 +106,7 @@ def _host_config(spec: Spec) -> dict[str, Any]:
         "CapDrop": list(spec.cap_drop),
         "Privileged": spec.privileged,
         "Devices": _devices(spec),
+        "DeviceCgroupRules": list(spec.device_rules) or None,
         "SecurityOpt": list(spec.security.options) or None,
         "MaskedPaths": list(MASKED) if spec.security.system_paths else [],
         "ReadonlyPaths": list(READ_ONLY) if spec.security.system_paths else [],

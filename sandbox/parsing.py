@@ -12,7 +12,10 @@ from sandbox.errors import SandboxError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
+
+    from sandbox.full_parsing import FullParser
 
 __all__ = [
     "REMAINDER",
@@ -55,12 +58,13 @@ class Arguments:
 
 
 class Parser:
-    """A verb's arguments. `declared` is what add_argument() was told, for argparse's."""
+    """A verb's arguments. `declared` is what add_argument() was told, for argparse's; `add_rare` adds more to that."""
 
     def __init__(self, prog: str, usage: str, description: str) -> None:
         self.prog, self.usage, self.description = prog, usage, description
         self.declared: list[tuple[tuple[str, ...], dict[str, Any]]] = []
         self.defaults: dict[str, Any] = {}
+        self.add_rare: Callable[[FullParser], None] | None = None
 
     def add_argument(self, *names: str, **how: Any) -> None:  # noqa: ANN401  as argparse's
         """Add an argument, as argparse has it."""

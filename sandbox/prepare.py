@@ -247,7 +247,7 @@ def _devices(spec: Spec, *, bound: bool) -> tuple[list[rootfs.Node], list[Rule]]
 
     `bound`: its root can make none.
     """
-    if not (spec.devices or spec.privileged):
+    if not (spec.devices or spec.privileged or spec.device_rules):
         return [], []
     from sandbox import host_devices  # noqa: PLC0415  rare
     from sandbox.device_options import parse_device  # noqa: PLC0415
@@ -256,4 +256,4 @@ def _devices(spec: Spec, *, bound: bool) -> tuple[list[rootfs.Node], list[Rule]]
     nodes = {each.node.path: each.node for each in given}
     if spec.privileged and not bound:
         nodes = {node.path: node for node in host_devices.everything()} | nodes
-    return list(nodes.values()), [each.rule for each in given]
+    return list(nodes.values()), [*(each.rule for each in given), *host_devices.rules(spec.device_rules)]

@@ -43,6 +43,7 @@ class Spec(Value):
     privileged: bool = False
     security: Security = Security()
     devices: tuple[str, ...] = ()
+    device_rules: tuple[str, ...] = ()
     sharing: Sharing = Sharing()
     network: Network = Network()
     attributes: Attributes = Attributes()

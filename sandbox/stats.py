@@ -28,20 +28,19 @@ TITLES = {
 }
 
 
-def rows(document: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return a row a container; a figure that is not known is `--`, as with Docker."""
-    whole = document["host"]["memory_bytes"]
-    return [_row(each, whole) for each in document["containers"]]
+def rows(document: Mapping[str, Any], *, whole: bool = False) -> list[dict[str, str]]:
+    """Return a row a container, with `whole` ids; a figure that is not known is `--`, as with Docker."""
+    machine, letters = document["host"]["memory_bytes"], None if whole else SHORT_ID
+    return [{**_row(each, machine), "ID": each["id"][:letters]} for each in document["containers"]]
 
 
-def _row(container: Mapping[str, Any], whole: int) -> dict[str, str]:
+def _row(container: Mapping[str, Any], machine: int) -> dict[str, str]:
     memory = container["memory"]
-    used, limit = memory["working_set_bytes"], memory["limit_bytes"] or whole
+    used, limit = memory["working_set_bytes"], memory["limit_bytes"] or machine
     name = printable(container["name"])
     return {
         "Container": name,
         "Name": name,
-        "ID": container["id"][:SHORT_ID],
         "CPUPerc": _percent(container["cpu"]["usage_cores"]),
         "MemUsage": f"{_binary(used)} / {_binary(limit)}",
         "MemPerc": _percent(None if used is None else used / limit),

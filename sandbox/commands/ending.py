@@ -8,6 +8,7 @@ from sandbox.commands.output import complain, each, say_line
 from sandbox.parsing import Parser, new_parser
 
 if TYPE_CHECKING:
+    from sandbox.full_parsing import FullParser
     from sandbox.state import Store
 
 __all__ = [
@@ -81,7 +82,14 @@ def rm_parser() -> Parser:
     parser = new_parser("rm", "[-f] [-v] CONTAINER...", "Remove containers with all they wrote.")
     parser.add_argument("-f", "--force", action="store_true", help="also one that runs: it is killed")
     parser.add_argument("-v", "--volumes", action="store_true", help="and the volumes without a name that they had")
+    parser.add_rare = _refuse_links
     return _containers(parser)
+
+
+def _refuse_links(parser: FullParser) -> None:
+    from sandbox.commands.rare_options import LINKS, refuse  # noqa: PLC0415
+
+    refuse(parser, {"--link": LINKS, "-l": LINKS})
 
 
 def rm(words: list[str], store: Store) -> int:

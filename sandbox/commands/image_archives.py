@@ -75,6 +75,7 @@ def import_parser() -> Parser:
     parser = new_parser("import", "[OPTIONS] FILE|- [NAME[:TAG]]", "Make an image of a root filesystem's archive.")
     changes = "an instruction: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME or WORKDIR and its value"
     parser.add_argument("-c", "--change", action="append", default=[], metavar="TEXT", help=changes)
+    parser.add_argument("-m", "--message", default="", metavar="TEXT", help="what its history says of it")
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("name", nargs="?", default="", metavar="NAME")
     return parser
@@ -91,5 +92,6 @@ def import_(words: list[str], store: Store) -> int:
 
     with ending_with_one():
         created = timestamp(time.time())
-        say_line(import_rootfs(open_images(store), arguments.file, arguments.name, arguments.change, created))
+        given = (arguments.file, arguments.name, arguments.change, created, arguments.message)
+        say_line(import_rootfs(open_images(store), *given))
     return 0

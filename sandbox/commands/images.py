@@ -39,6 +39,7 @@ def _add_listing(parser: AnyParser) -> AnyParser:
     parser.add_argument("-a", "--all", action="store_true", help="all of them, as without it")
     parser.add_argument("-q", "--quiet", action="store_true", help="only their ids")
     parser.add_argument("--no-trunc", action="store_true", help="whole ids")
+    parser.add_argument("--digests", action="store_true", help="also those of registries: none, as there is none here")
     filters = "dangling=true|false, label=K[=V], before=IMAGE, since=IMAGE, reference=PATTERN"
     parser.add_argument("-f", "--filter", action="append", default=[], metavar="KEY=VALUE", help=filters)
     parser.add_argument("--format", default="", metavar="TEMPLATE", help="such as '{{.Repository}}:{{.Tag}}', json")
@@ -68,7 +69,9 @@ def _list(arguments: Arguments, store: Store) -> int:
                 shown.append(found._replace(names=tuple(names) if arguments.name else found.names))
         sizes = {found.id: sum(kept.layer(layer).size for layer in found.layers) for found in shown}
         rows = listing.image_rows(shown, sizes, time.time(), whole=arguments.no_trunc)
-    template = arguments.format or ("{{.ID}}" if arguments.quiet else listing.DEFAULT_FORMAT)
+    usual = listing.DEFAULT_FORMAT
+    usual = usual.replace("{{.ID}}", "{{.Digest}}\t{{.ID}}") if arguments.digests else usual
+    template = arguments.format or ("{{.ID}}" if arguments.quiet else usual)
     say_rows(rows, template, listing.TITLES)
     return 0
 
@@ -80,6 +83,7 @@ def rmi_parser() -> Parser:
 
 def _add_removal(parser: AnyParser) -> AnyParser:
     parser.add_argument("-f", "--force", action="store_true", help="also one that stopped containers were made of")
+    parser.add_argument("--no-prune", action="store_true", help="as always: there are no images above others")
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     return parser
 
@@ -133,6 +137,8 @@ def history_parser() -> Parser:
 
 def _add_history(parser: AnyParser) -> AnyParser:
     parser.add_argument("--no-trunc", action="store_true", help="whole ids and commands")
+    parser.add_argument("-q", "--quiet", action="store_true", help="only ids")
+    parser.add_argument("-H", "--human", action="store_true", help="sizes for people, as always")
     parser.add_argument("image", metavar="IMAGE")
     return parser
 
@@ -153,7 +159,8 @@ def _history(arguments: Arguments, store: Store) -> int:
         kept = open_images(store)
         found = kept.find(arguments.image)
         sizes = [kept.layer(layer).size for layer in found.layers]
-        say_line(table(history_table(found, sizes, time.time(), whole=arguments.no_trunc)))
+        rows = history_table(found, sizes, time.time(), whole=arguments.no_trunc)
+        say_line(table([row[:1] for row in rows[1:]] if arguments.quiet else rows))
     return 0
 
 
@@ -173,6 +180,7 @@ def image_parser() -> FullParser:
     _add_history(commands.add_parser("history", help="show the steps that an image was made in"))
     prune = commands.add_parser("prune", help="remove the images that have no name and no container")
     prune.add_argument("-f", "--force", action="store_true", help="do not ask: we never do")
+    prune.add_argument("-a", "--all", action="store_true", help="those with a name too, if they have no container")
     return parser
 
 
@@ -200,10 +208,10 @@ def document_of(store: Store, name: str) -> dict[str, Any]:
     return image_document(found, size, [kept.layer_path(layer) for layer in reversed(found.layers)])
 
 
-def _prune(_: Arguments, store: Store) -> int:
+def _prune(arguments: Arguments, store: Store) -> int:
     from sandbox.images.usage import open_images, prune_images  # noqa: PLC0415
 
     with ending_with_one():
-        for line in prune_images(open_images(store), store):
+        for line in prune_images(open_images(store), store, named=arguments.all):
             say_line(line)
     return 0

@@ -28,7 +28,7 @@ def add_lifecycle_options(parser: Parser) -> None:
     add("--stop-signal", default="", metavar="SIGNAL", help="what `stop` sends first (default SIGTERM)")
     add("--stop-timeout", type=int, default=None, metavar="SECONDS", help="how long `stop` waits (default 10)")
     add("--log-driver", default="json-file", metavar="DRIVER", help="json-file, or none: its output is not kept")
-    add("--log-opt", action="append", default=[], metavar="K=V", help="max-size=10m, max-file=3")
+    add("--log-opt", action="append", default=[], metavar="K=V", help="max-size=10m, max-file=3, labels=K,L, env=K,L")
     add("--health-cmd", default="", metavar="LINE", help="a shell's line that tells whether it is healthy")
     add("--health-interval", default="", metavar="TIME", help="between two checks (default 30s)")
     add("--health-timeout", default="", metavar="TIME", help="a check that takes longer has failed (default 30s)")

@@ -6,14 +6,14 @@ import os
 import stat
 
 from sandbox.errors import BadValue, SandboxError
-from sandbox.limits import LARGEST, UNLIMITED, Throttle, parse_size, values
+from sandbox.limits import BLKIO_WEIGHT_RANGE, LARGEST, UNLIMITED, WEIGHT, Throttle, parse_size, values
 from sandbox.parsing import Arguments, Parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["add_changeable", "add_fixed", "limit_values"]
+__all__ = ["add_changeable", "add_fixed", "device_weight", "limit_values"]
 
 THROTTLES = {
     "read_bps": "bytes a second read from a device, such as /dev/sda:1mb",
@@ -86,10 +86,26 @@ def _throttle(kind: str, text: str) -> Throttle:
     number = int(rate) if kind.endswith("iops") else parse_size(rate)
     if not 0 < number <= LARGEST:
         raise BadValue(f"{option} {text!r}: the rate must be more than 0")
+    return Throttle(kind, path, _disk(option, path), number)
+
+
+def device_weight(text: str) -> Throttle:
+    """Parse PATH:WEIGHT of --blkio-weight-device."""
+    option, (low, high) = "--blkio-weight-device", BLKIO_WEIGHT_RANGE
+    path, colon, weight = text.rpartition(":")
+    if not colon or not path.startswith("/dev/"):
+        raise BadValue(f"{option} {text!r}: the form is /dev/NAME:WEIGHT")
+    if not (weight.isascii() and weight.isdecimal() and len(weight) <= len(str(high)) and low <= int(weight) <= high):
+        raise BadValue(f"{option} {text!r}: the weight is from {low} to {high}")
+    return Throttle(WEIGHT, path, _disk(option, path), int(weight))
+
+
+def _disk(option: str, path: str) -> str:
+    """Return the numbers of a block device, MAJOR:MINOR."""
     try:
         found = os.stat(path)
     except OSError as error:
         raise SandboxError(f"{option} {path}: {error.strerror}") from None
     if not stat.S_ISBLK(found.st_mode):
         raise SandboxError(f"{option} {path}: not a block device")
-    return Throttle(kind, path, f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}", number)
+    return f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 from sandbox.commands.output import say_each, say_line
@@ -67,6 +66,7 @@ def logs_parser() -> Parser:
     add("-f", "--follow", action="store_true", help="go on until it ends")
     add("-n", "--tail", default="all", metavar="N", help="only the last N lines")
     add("-t", "--timestamps", action="store_true", help="with the time of each line")
+    add("--details", action="store_true", help="with the labels and variables that --log-opt labels= and env= name")
     add("--since", default="", metavar="TIME", help="from then on: a date, seconds since 1970, or 10m ago")
     add("--until", default="", metavar="TIME", help="until then")
     add("container")
@@ -90,6 +90,7 @@ def logs(words: list[str], store: Store) -> int:
         follow=arguments.follow,
         tail=None if arguments.tail == "all" or arguments.tail.startswith("-") else int(arguments.tail),
         timestamps=arguments.timestamps,
+        details=arguments.details,
         since=moment(arguments.since, now, "--since") if arguments.since else 0.0,
         until=moment(arguments.until, now, "--until") if arguments.until else None,
     )
@@ -121,13 +122,20 @@ def _volume(store: Store, name: str) -> Document:
 FINDERS = {"container": _container, "image": _image, "network": _network, "volume": _volume}
 
 
-def _object(store: Store, name: str, kind: str) -> Document:
+def _object(store: Store, name: str, kind: str, *, sized: bool) -> Document:
     """Return what is known of the first thing of that name, of any kind or the one that is asked for."""
-    if kind:
-        return FINDERS[kind](store, name)
-    for find in FINDERS.values():
-        with contextlib.suppress(NotFound):
-            return find(store, name)
+    for each in (kind,) if kind else FINDERS:
+        try:
+            found = FINDERS[each](store, name)
+        except NotFound:
+            if kind:
+                raise
+            continue
+        if sized and each == "container":
+            from sandbox import sizes  # noqa: PLC0415  rare
+
+            found |= dict(zip(("SizeRw", "SizeRootFs"), sizes.of_container(store, found), strict=True))
+        return found
     raise NotFound(f"no such object: {name}")
 
 
@@ -136,6 +144,7 @@ def inspect_parser() -> Parser:
     text = "Show all that is known of containers, images, networks and volumes, as JSON."
     parser = new_parser("inspect", "[OPTIONS] CONTAINER|IMAGE|NETWORK|VOLUME...", text)
     parser.add_argument("-f", "--format", default="", help="such as '{{.State.Pid}}' or '{{json .Config}}'")
+    parser.add_argument("-s", "--size", action="store_true", help="of containers also what they have written")
     parser.add_argument("--type", default="", choices=["", *FINDERS], metavar="KIND", help=", ".join(FINDERS))
     parser.add_argument("names", nargs="+", metavar="CONTAINER")
     return parser
@@ -148,4 +157,5 @@ def inspect(words: list[str], store: Store) -> int:
     from sandbox.reconcile import reconcile  # noqa: PLC0415
 
     reconcile(store)
-    return say_each(arguments.names, lambda name: _object(store, name, arguments.type), arguments.format)
+    kind, sized = arguments.type, arguments.size
+    return say_each(arguments.names, lambda name: _object(store, name, kind, sized=sized), arguments.format)

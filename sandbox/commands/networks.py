@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["network", "network_parser", "port", "port_parser"]
 
+SWARM = "there is no swarm: a network is of this machine alone"
+NO_SWARM = {"--config-from": SWARM, "--config-only": SWARM, "--ingress": SWARM, "--ipam-opt": "there is none"}
 ALIASES = {"list": "ls", "remove": "rm"}
 
 
 def network_parser() -> FullParser:
     """Return the parser of `sandbox network`."""
+    from sandbox.commands.rare_options import LINKS, REFUSED, refuse  # noqa: PLC0415
     from sandbox.full_parsing import new_full_parser  # noqa: PLC0415
 
     text = "Make, list, show and remove networks, and bring containers onto them."
@@ -35,14 +38,17 @@ def network_parser() -> FullParser:
     listing.add_argument("--format", default="", metavar="TEMPLATE", help="such as '{{.Name}}'")
     inspect = commands.add_parser("inspect", help="show all that is known of networks, as JSON")
     inspect.add_argument("-f", "--format", default="", metavar="TEMPLATE", help="such as '{{.Id}}'")
+    inspect.add_argument("-v", "--verbose", action="store_true", help="all that is known, as always")
     inspect.add_argument("networks", nargs="+", metavar="NETWORK")
     removal = commands.add_parser("rm", aliases=["remove"], help="remove networks that no container is on")
     removal.add_argument("-f", "--force", action="store_true", help="one that is not there is no error")
     removal.add_argument("networks", nargs="+", metavar="NETWORK")
     prune = commands.add_parser("prune", help="remove all networks that no container is on")
     prune.add_argument("-f", "--force", action="store_true", help="do not ask: we never do")
+    prune.add_argument("--filter", action="append", default=[], metavar="K=V", help="label=K[=V], label!=K[=V]")
     joining = commands.add_parser("connect", help="bring a container onto one more network")
     add_endpoint_options(joining, "--alias")
+    refuse(joining, {"--driver-opt": "there is none", "--link": LINKS, "--link-local-ip": REFUSED["--link-local-ip"]})
     leaving = commands.add_parser("disconnect", help="take a container off a network")
     leaving.add_argument("-f", "--force", action="store_true", help="one that is not on it is no error")
     for parser_of_both in (joining, leaving):
@@ -52,15 +58,24 @@ def network_parser() -> FullParser:
 
 
 def _add_create(parser: FullParser) -> None:
+    from sandbox.commands.rare_options import refuse  # noqa: PLC0415
+
     add = parser.add_argument
     add("-d", "--driver", default="bridge", metavar="KIND", help="the kind (bridge)")
     subnets = "such as 172.30.0.0/16, and with --ipv6 fd00:1::/64; those that are free otherwise"
     add("--subnet", action="append", default=[], metavar="SUBNET", help=subnets)
     add("--gateway", action="append", default=[], metavar="IP", help="the bridge's address; a subnet's first otherwise")
+    add("--ip-range", default="", metavar="SUBNET", help="the part of the IPv4 subnet that addresses are given from")
+    kept = "an address that is never given, such as router=172.30.0.9"
+    add("--aux-address", action="append", default=[], metavar="NAME=IP", help=kept)
     add("--ipv6", action="store_true", help="with IPv6 beside IPv4")
     add("--internal", action="store_true", help="it leads nowhere else")
     add("-o", "--opt", action="append", default=[], metavar="K=V", help="com.docker.network.driver.mtu=N")
     add("--label", action="append", default=[], metavar="K[=V]", help="a label")
+    add("--attachable", action="store_true", help="as all are")
+    add("--scope", default="local", choices=("local",), help="local")
+    add("--ipam-driver", default="default", choices=("default",), help="default")
+    refuse(parser, NO_SWARM)
     add("name", metavar="NETWORK")
 
 
@@ -97,6 +112,8 @@ def _create(arguments: Arguments, store: Store) -> int:
                 arguments.name,
                 subnets=arguments.subnet,
                 gateways=arguments.gateway,
+                ip_range=arguments.ip_range,
+                reserved=arguments.aux_address,
                 ipv6=arguments.ipv6,
                 internal=arguments.internal,
                 mtu=manage.parse_options(arguments.opt),
@@ -117,10 +134,13 @@ def _list(arguments: Arguments, store: Store) -> int:
     return 0
 
 
-def _prune(_: Arguments, store: Store) -> int:
+def _prune(arguments: Arguments, store: Store) -> int:
+    from sandbox.filters import chooser  # noqa: PLC0415
     from sandbox.network import manage  # noqa: PLC0415
 
-    if removed := manage.prune(store):
+    with ending_with_one():
+        removed = manage.prune(store, chooser(arguments.filter))
+    if removed:
         say_line("\n".join(["Deleted Networks:", *removed]))
     return 0
 

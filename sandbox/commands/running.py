@@ -17,6 +17,7 @@ from sandbox.parsing import Arguments, Parser, boolean, new_parser, parse_up_to_
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.attach import Attaching
+    from sandbox.full_parsing import FullParser
     from sandbox.prepare import Prepared
     from sandbox.spec import Spec
     from sandbox.state import Store
@@ -41,6 +42,7 @@ def run_parser() -> Parser:
 def add_container_options(parser: Parser) -> None:
     """Add what `run` and `create` may be told of a container."""
     add = parser.add_argument
+    parser.add_rare = _add_rare
     add_file_options(parser)
     add("-i", "--interactive", action="store_true", help="give it our standard input")
     add("-t", "--tty", action="store_true", help="give it a terminal")
@@ -69,6 +71,12 @@ def add_container_options(parser: Parser) -> None:
     add("--init", action="store_true", help="a small PID 1 that reaps orphans and passes signals on")
     add("--dry-run", action="store_true", help="print what would be done, and do nothing")
     add("--explain", action="store_true", help="tell each system call as it is done, and why, on standard error")
+
+
+def _add_rare(parser: FullParser) -> None:
+    from sandbox.commands.rare_options import add_rare_options  # noqa: PLC0415
+
+    add_rare_options(parser)
 
 
 def prepare_from(arguments: Arguments, parser: Parser, store: Store) -> Prepared:
@@ -124,7 +132,7 @@ def spec_of(arguments: Arguments, parser: Parser, store: Store) -> Spec:
 
     source = source_of(arguments, parser, store)
     volumes, tmpfs = mounts_of(arguments, source, store)
-    return spec.Spec(
+    made = spec.Spec(
         rootfs=source.rootfs,
         argv=source.argv,
         image=source.origin,
@@ -156,3 +164,8 @@ def spec_of(arguments: Arguments, parser: Parser, store: Store) -> Spec:
         detach=arguments.detach,
         remove=arguments.rm,
     )
+    if not (rare := vars(arguments).get("rare")):
+        return made
+    from sandbox.commands.rare_options import with_rare  # noqa: PLC0415
+
+    return with_rare(made, rare, store)

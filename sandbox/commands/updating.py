@@ -11,6 +11,7 @@ from sandbox.parsing import Parser, new_parser
 from sandbox.restart import parse
 
 if TYPE_CHECKING:
+    from sandbox.full_parsing import FullParser
     from sandbox.state import Store
 
 __all__ = ["update", "update_parser"]
@@ -23,8 +24,15 @@ def update_parser() -> Parser:
     add_changeable(parser)
     policies = "when it is started again: no, on-failure[:N], always, unless-stopped"
     parser.add_argument("--restart", default="", metavar="POLICY", help=policies)
+    parser.add_rare = _refuse_others
     parser.add_argument("containers", nargs="+", metavar="CONTAINER")
     return parser
+
+
+def _refuse_others(parser: FullParser) -> None:
+    from sandbox.commands.rare_options import REFUSED, refuse  # noqa: PLC0415
+
+    refuse(parser, {name: REFUSED[name] for name in ("--cpu-rt-period", "--cpu-rt-runtime", "--kernel-memory")})
 
 
 def update(words: list[str], store: Store) -> int:

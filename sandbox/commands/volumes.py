@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["volume", "volume_parser"]
 
 
+DIRECTORY = "a volume is a directory of ours: bind another one (-v DIR:DST), or use --tmpfs DST:size=64m"
+
+
 def volume_parser() -> FullParser:
     """Return the parser of `sandbox volume`."""
+    from sandbox.commands.rare_options import refuse  # noqa: PLC0415
     from sandbox.full_parsing import new_full_parser  # noqa: PLC0415
 
     parser = new_full_parser("volume", "COMMAND ...", "Make, list, show and remove volumes.")
@@ -24,6 +28,7 @@ def volume_parser() -> FullParser:
     create = commands.add_parser("create", help="make a volume, and print its name")
     create.add_argument("--label", action="append", default=[], metavar="K[=V]", help="a label")
     create.add_argument("-d", "--driver", default="local", metavar="KIND", help="the kind (local)")
+    refuse(create, {"--opt": DIRECTORY, "-o": DIRECTORY})
     create.add_argument("name", nargs="?", default="", metavar="NAME")
     listing = commands.add_parser("ls", help="list volumes")
     listing.add_argument("-q", "--quiet", action="store_true", help="only their names")
@@ -40,6 +45,7 @@ def volume_parser() -> FullParser:
     prune = commands.add_parser("prune", help="remove the volumes without a name that no container has")
     prune.add_argument("-a", "--all", action="store_true", help="those with a name too")
     prune.add_argument("-f", "--force", action="store_true", help="do not ask: we never do")
+    prune.add_argument("--filter", action="append", default=[], metavar="K=V", help="label=K[=V], label!=K[=V]")
     return parser
 
 
@@ -116,10 +122,12 @@ def _remove(arguments: Arguments, store: Store) -> int:
 
 
 def _prune(arguments: Arguments, store: Store) -> int:
+    from sandbox.filters import chooser  # noqa: PLC0415
     from sandbox.volumes.store import Volumes  # noqa: PLC0415
 
     with ending_with_one():
-        gone = Volumes(store.root).prune(store, named=arguments.all)
+        chosen = chooser(arguments.filter)
+        gone = Volumes(store.root).prune(store, named=arguments.all, chosen=lambda each: chosen(each["Labels"] or {}))
     for line in ["Deleted Volumes:", *gone] if gone else ["no volume is unused"]:
         say_line(line)
     return 0

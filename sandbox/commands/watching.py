@@ -13,6 +13,7 @@ from sandbox.parsing import Parser, new_parser, parse_up_to_program
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from sandbox.full_parsing import FullParser
     from sandbox.state import Store
 
 __all__ = ["events", "events_parser", "stats", "stats_parser", "top", "top_parser"]
@@ -41,10 +42,19 @@ def stats_parser() -> Parser:
     text = "Show what containers use: ctop, of these or all running ones."
     parser = new_parser("stats", "[OPTIONS] [CONTAINER...]", text)
     parser.add_argument("--no-stream", action="store_true", help="one table, then end")
+    parser.add_argument("--no-trunc", action="store_true", help="whole ids, with --format")
+    parser.add_rare = _refuse_all
     formats = "such as '{{.Name}} {{.CPUPerc}} {{.MemUsage}}', 'table {{.Name}}\\t{{.PIDs}}'; json: ctop's document"
     parser.add_argument("--format", default="table", metavar="TEMPLATE", help=formats)
     parser.add_argument("containers", nargs="*", metavar="CONTAINER")
     return parser
+
+
+def _refuse_all(parser: FullParser) -> None:
+    from sandbox.commands.rare_options import refuse  # noqa: PLC0415
+
+    why = "what does not run uses nothing: `sandbox ps -a` has it"
+    refuse(parser, {"--all": why, "-a": why})
 
 
 def stats(words: list[str], store: Store) -> int:
@@ -63,7 +73,8 @@ def stats(words: list[str], store: Store) -> int:
         raise SandboxError("no container is running", 1)
     command = [sys.executable, "-m", "inspector.ctop", "-p", ",".join(str(text["State"]["Pid"]) for text in running)]
     if "{{" in arguments.format:
-        return _say_stats([*command, "--json" if arguments.no_stream else "--jsonl"], arguments.format)
+        command.append("--json" if arguments.no_stream else "--jsonl")
+        return _say_stats(command, arguments.format, whole=arguments.no_trunc)
     if arguments.format not in ("table", "json"):
         parser.error(f"--format: table, json or a template, not {arguments.format!r}")
     if arguments.format == "json":
@@ -80,7 +91,7 @@ def _become(command: list[str]) -> NoReturn:
     os.execv(command[0], command)  # noqa: S606
 
 
-def _say_stats(command: list[str], template: str) -> int:
+def _say_stats(command: list[str], template: str, *, whole: bool) -> int:
     """Print what ctop measures, by a template: once, or again and again as its lines come."""
     import json  # noqa: PLC0415
     import subprocess  # noqa: PLC0415
@@ -95,7 +106,7 @@ def _say_stats(command: list[str], template: str) -> int:
             documents = [measuring.stdout.read()] if command[-1] == "--json" else measuring.stdout
             for document in documents:
                 if document:
-                    say_rows(rows(json.loads(document)), template, TITLES)
+                    say_rows(rows(json.loads(document), whole=whole), template, TITLES)
         except BaseException:
             measuring.terminate()
             raise

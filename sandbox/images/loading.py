@@ -65,8 +65,13 @@ def _load_one(images: Images, archive: Archive, found: Found, session: str) -> s
     return hashlib.sha256(found.config).hexdigest()
 
 
-def import_rootfs(images: Images, path: str, name: str, changes: Sequence[str], created: str) -> str:
-    """Make an image of a root filesystem's archive, and return its id; `created` is the time as images have it."""
+def import_rootfs(
+    images: Images, path: str, name: str, changes: Sequence[str], created: str, message: str = ""
+) -> str:
+    """Make an image of a root filesystem's archive, and return its id.
+
+    `created` is the time as images have it, `message` what its history says.
+    """
     config: dict[str, object] = {}
     for change in changes:
         apply_change(config, change)
@@ -82,7 +87,7 @@ def import_rootfs(images: Images, path: str, name: str, changes: Sequence[str], 
             "os": "linux",
             "config": config,
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff_id}"]},
-            "history": [{"created": created, "comment": f"Imported from {path}"}],
+            "history": [{"created": created, "comment": message or f"Imported from {path}"}],
         }
         data = json.dumps(text).encode()
         if images.register(data, names, session):

@@ -71,14 +71,18 @@ def remove_image(images: Images, store: Store, reference: str, *, force: bool) -
     yield f"Deleted: sha256:{image.id}"
 
 
-def prune_images(images: Images, store: Store) -> Iterator[str]:
-    """Remove the images that have neither a name nor a container; yield what was done, and what it freed."""
+def prune_images(images: Images, store: Store, *, named: bool = False) -> Iterator[str]:
+    """Remove the images that have neither a name nor a container, with `named` those with a name too.
+
+    Yields what was done, and what it freed.
+    """
     freed = 0
     for image in images.all():
-        if image.names or _users(store, image):
+        if (image.names and not named) or _users(store, image):
             continue
         sizes = {layer: images.layer(layer).size for layer in image.layers}
         images.remove(image.id, lambda: layers_in_use(store))
         freed += sum(size for layer, size in sizes.items() if not images.has_layer(layer))
+        yield from (f"Untagged: {name}" for name in image.names)
         yield f"Deleted: sha256:{image.id}"
     yield f"Total reclaimed space: {human_size(freed)}"

@@ -10,6 +10,7 @@ from sandbox.errors import SandboxError
 from sandbox.value import Value
 
 __all__ = [
+    "IPV4",
     "POOL",
     "Subnet",
     "choose_subnet",
@@ -139,8 +140,8 @@ def local_subnet() -> Subnet:
     return Subnet((LOCAL_PREFIX << 120) | (chance << 80), SUBNET_PREFIX, IPV6)
 
 
-def free_address(subnet: Subnet, taken: Collection[str], wanted: str = "") -> str:
-    """Return the lowest free address of a subnet, or the wanted one."""
+def free_address(subnet: Subnet, taken: Collection[str], wanted: str = "", part: Subnet | None = None) -> str:
+    """Return the lowest free address of a subnet, or of a part of it, or the wanted one of all."""
     used = {to_number(address)[0] for address in taken}
     if wanted:
         if not subnet.holds(wanted):
@@ -148,11 +149,12 @@ def free_address(subnet: Subnet, taken: Collection[str], wanted: str = "") -> st
         if to_number(wanted)[0] in used:
             raise SandboxError(f"Address already in use: {wanted}")
         return subnet.text(to_number(wanted)[0])
-    last = subnet.last - (subnet.bits == IPV4)
-    free = next((address for address in range(subnet.first + 1, last + 1) if address not in used), None)
+    part = part or subnet
+    last = min(subnet.last - (subnet.bits == IPV4), part.last)
+    free = next((each for each in range(max(subnet.first + 1, part.first), last + 1) if each not in used), None)
     if free is None:
         family = 4 if subnet.bits == IPV4 else 6
-        raise SandboxError(f"no available IPv{family} addresses on this network's address pool: {subnet}")
+        raise SandboxError(f"no available IPv{family} addresses on this network's address pool: {part}")
     return subnet.text(free)
 
 

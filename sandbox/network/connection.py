@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 
+from sandbox.attributes import domain
 from sandbox.contexts import suppress
 from sandbox.network.document import unconnected
 from sandbox.network.settings import Network
@@ -66,6 +67,7 @@ def begin(spec: Spec, text: Document, store: Store, layout: Layout) -> Connectio
     SandboxError: a port is in use, no such network, no free address, the other container does not run.
     """
     network = spec.network
+    hostname = ".".join(filter(None, (spec.hostname, domain(spec.attributes))))
     if network.container:
         from sandbox.network.sharing import open_shared  # noqa: PLC0415
 
@@ -74,15 +76,15 @@ def begin(spec: Spec, text: Document, store: Store, layout: Layout) -> Connectio
         from sandbox.network.attach import connect  # noqa: PLC0415
         from sandbox.network.members import Guest  # noqa: PLC0415
 
-        return connect(store.root, Guest(text["Id"], text["Name"], spec.hostname), network, layout)
+        return connect(store.root, Guest(text["Id"], text["Name"], hostname), network, layout)
     from sandbox.network import names  # noqa: PLC0415
 
-    if network.mode != "none" or network.dns or network.dns_search:
+    if network.has_servers:
         names.write(layout.resolv_file, names.resolv_conf(names.read_resolvers(), network))
     if network.mode == "host":
         hosts = names.hosts(network.hosts, base=names.read_hosts())
     else:
-        hosts = names.hosts(network.hosts, own=("127.0.1.1", names.called(spec.hostname)))
+        hosts = names.hosts(network.hosts, own=("127.0.1.1", names.called(hostname)))
     names.write(layout.hosts_file, hosts)
     return Connection(network)
 

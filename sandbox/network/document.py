@@ -40,6 +40,7 @@ def host_config(network: Network) -> dict[str, Any]:
         "PublishAllPorts": network.publish_all,
         "Dns": list(network.dns),
         "DnsSearch": list(network.dns_search),
+        "DnsOptions": list(network.dns_options),
         "ExtraHosts": list(network.hosts) or None,
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sandbox import events
@@ -11,7 +11,7 @@ from sandbox.document import printable, timestamp
 from sandbox.errors import SandboxError
 from sandbox.filters import has_label, split_filter
 from sandbox.lifecycle import Pairs
-from sandbox.network.addresses import Subnet, local_subnet, parse_subnet
+from sandbox.network.addresses import IPV4, Subnet, local_subnet, parse_subnet
 from sandbox.network.registry import Networks, Record
 from sandbox.network.settings import BUILT_IN, DEFAULT, check_network_name
 from sandbox.state import SHORT_ID, Store
@@ -34,12 +34,14 @@ MTU_OPTIONS = ("com.docker.network.driver.mtu", "mtu")
 SMALLEST_MTU, SMALLEST_IPV6_MTU, LARGEST_MTU = 68, 1280, 65535  # RFC 791, RFC 8200
 
 
-def create(
+def create(  # noqa: PLR0913  one for each option of `network create`
     store: Store,
     name: str,
     *,
     subnets: Sequence[str] = (),
     gateways: Sequence[str] = (),
+    ip_range: str = "",
+    reserved: Sequence[str] = (),
     ipv6: bool = False,
     internal: bool = False,
     mtu: int = 0,
@@ -64,6 +66,8 @@ def create(
             networks.refuse_overlap(subnet6, name)
             gateway6 = ways.get(subnet6) or subnet6.text(subnet6.first + 1)
             record = replace(record, subnet6=str(subnet6), gateway6=gateway6)
+        record = replace(record, ip_range=ip_range, reserved=tuple(map(_address_of, reserved)))
+        _check_parts(record, [each for each in (subnet, subnet6) if each])
         networks.save(replace(record, internal=internal, mtu=mtu, labels=labels))
     events.append(store.root, "network", "create", record.id, {"name": name, "type": "bridge"})
     return record.id
@@ -90,6 +94,25 @@ def _gateways(texts: Sequence[str], subnets: Sequence[Subnet]) -> dict[Subnet | 
             raise SandboxError(f"no matching subnet for gateway {text}: it is in a --subnet, one in each", 1)
         found[subnet] = text
     return found
+
+
+def _address_of(text: str) -> str:
+    """Return the address of an `--aux-address NAME=IP`; the name is for people."""
+    _, equals, address = text.partition("=")
+    if not equals:
+        raise SandboxError(f"--aux-address {text!r}: the form is NAME=IP", 1)
+    return address
+
+
+def _check_parts(record: Record, given: Sequence[Subnet]) -> None:
+    """Refuse a range, or addresses that are kept, outside of the subnets that were asked for."""
+    for address in record.reserved:
+        if not any(subnet.holds(address) for subnet in given):
+            raise SandboxError(f"no matching subnet for aux-address {address}: it is in a --subnet", 1)
+    if record.ip_range:
+        part = parse_subnet(record.ip_range)
+        if part.bits != IPV4 or not any(each.overlaps(part) and each.prefix <= part.prefix for each in given):
+            raise SandboxError(f"no matching subnet for range {record.ip_range}: it is in the IPv4 --subnet", 1)
 
 
 def parse_options(texts: Iterable[str]) -> int:
@@ -178,6 +201,7 @@ def _document(record: Record, store: Store) -> dict[str, Any]:
     known = set(store.ids())
     lengths = [subnet.prefix for subnet, _ in record.ranges]
     config = [{"Subnet": str(subnet), "Gateway": gateway} for subnet, gateway in record.ranges]
+    config[0] |= {"IPRange": record.ip_range} if record.ip_range else {}
     options = {"com.docker.network.bridge.name": record.link}
     return {
         **_built_in(DEFAULT),
@@ -215,13 +239,14 @@ def remove(store: Store, name: str) -> None:
     events.append(store.root, "network", "destroy", record.id, {"name": record.name, "type": "bridge"})
 
 
-def prune(store: Store) -> list[str]:
-    """Remove every network that was created and that no container is on; returns their names."""
+def prune(store: Store, chosen: Callable[[Mapping[str, str]], bool] = lambda _: True) -> list[str]:
+    """Remove every network that was created and that no container is on; `chosen` by its labels. Returns names."""
     networks = Networks(store.root)
     if not networks.exist():
         return []
     with networks.lock():
-        doomed = [record for record in networks.all() if not record.leases and record.name != DEFAULT]
+        unused = (record for record in networks.all() if not record.leases and record.name != DEFAULT)
+        doomed = [record for record in unused if chosen(dict(record.labels))]
         for record in doomed:
             networks.remove(record)
             events.append(store.root, "network", "destroy", record.id, {"name": record.name, "type": "bridge"})

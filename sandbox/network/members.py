@@ -81,7 +81,7 @@ def _addresses(record: Record, leases: Iterable[Lease], endpoint: Endpoint) -> t
     taken = [each for lease in leases for each in lease.addresses]
     wanted = (endpoint.address, endpoint.address6)
     found = [
-        free_address(subnet, [gateway, *taken], asked)
+        free_address(subnet, [gateway, *record.reserved, *taken], asked, record.part_of(subnet))
         for (subnet, gateway), asked in zip(record.ranges, wanted, strict=False)
     ]
     return found[0], found[1] if found[1:] else ""

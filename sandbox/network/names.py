@@ -83,23 +83,14 @@ def update_members(path: str, members: Iterable[Line]) -> None:
 
 
 def resolv_conf(host: str, network: Network, *, ipv6: bool = True, own: bool = False) -> str:
-    """Return /etc/resolv.conf from the host's, and --dns and --dns-search; `own`: with a resolver of its own.
+    """Return /etc/resolv.conf from the host's, and --dns and its like; `own`: with a resolver of its own.
 
     That one knows names without a dot, which without `ndots:0` would be tried with each search domain first.
     """
-    servers: list[str] = []
-    search: list[str] = []
-    rest: list[str] = []
-    for line in host.splitlines():
-        words = line.split()
-        if not words or words[0][0] in "#;":
-            continue
-        if words[0] == "nameserver" and len(words) > 1:
-            servers.append(words[1])
-        elif words[0] in ("search", "domain"):
-            search = words[1:]  # the last of them counts (resolv.conf(5))
-        elif words[0] in ("options", "sortlist"):
-            rest.append(" ".join(words))
+    servers, search, rest = _parse(host)
+    if network.dns_options:
+        rest = [each for each in rest if not each.startswith("options")]
+        rest.append(f"options {' '.join(network.dns_options)}")
     if own:
         servers = [RESOLVER]
         rest += ["options ndots:0"] * (" ndots:" not in "".join(rest))
@@ -112,6 +103,24 @@ def resolv_conf(host: str, network: Network, *, ipv6: bool = True, own: bool = F
     lines = [f"nameserver {each}" for each in servers]
     lines += [f"search {' '.join(search)}"] * bool(search)
     return "\n".join([*lines, *rest, ""])
+
+
+def _parse(text: str) -> tuple[list[str], list[str], list[str]]:
+    """Return the servers of a resolv.conf, its search domains, and the lines of its options."""
+    servers: list[str] = []
+    search: list[str] = []
+    rest: list[str] = []
+    for line in text.splitlines():
+        words = line.split()
+        if not words or words[0][0] in "#;":
+            continue
+        if words[0] == "nameserver" and len(words) > 1:
+            servers.append(words[1])
+        elif words[0] in ("search", "domain"):
+            search = words[1:]  # the last of them counts (resolv.conf(5))
+        elif words[0] in ("options", "sortlist"):
+            rest.append(" ".join(words))
+    return servers, search, rest
 
 
 def _reachable(server: str, *, ipv6: bool) -> bool:

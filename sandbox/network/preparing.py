@@ -48,8 +48,7 @@ def own_files(network: Network, store: Store, container: str) -> tuple[str, str,
         owner = find_owner(store, network.container)
         return owner["HostnamePath"], owner["HostsPath"], owner["ResolvConfPath"]
     directory = store.directory(container)
-    has_resolver = network.mode != "none" or network.dns or network.dns_search
-    return f"{directory}/hostname", f"{directory}/hosts", f"{directory}/resolv.conf" if has_resolver else ""
+    return f"{directory}/hostname", f"{directory}/hosts", f"{directory}/resolv.conf" if network.has_servers else ""
 
 
 def plan(network: Network, store: Store, container: str) -> list[str]:

@@ -54,7 +54,8 @@ class Lease(Value):
 class Record(Value):
     """One network. `chosen`: its subnet was not asked for by name, so it may be another the next time.
 
-    `mtu` 0 is that of the way out; `subnet6` and `gateway6` are "" without IPv6.
+    `mtu` 0 is that of the way out; `subnet6` and `gateway6` are "" without IPv6. Addresses are given from `ip_range`,
+    a part of `subnet`, or without one from all of it, but never those that are `reserved`.
     """
 
     name: str
@@ -70,6 +71,8 @@ class Record(Value):
     gateway6: str = ""
     mtu: int = 0
     labels: tuple[tuple[str, str], ...] = ()
+    ip_range: str = ""
+    reserved: tuple[str, ...] = ()
 
     @property
     def group(self) -> int:
@@ -86,6 +89,10 @@ class Record(Value):
         """Return each subnet as numbers, with its gateway."""
         both = ((self.subnet, self.gateway), (self.subnet6, self.gateway6))
         return tuple((parse_subnet(subnet), gateway) for subnet, gateway in both if subnet)
+
+    def part_of(self, subnet: Subnet) -> Subnet:
+        """Return the part of one of its subnets that addresses are given from, which may be all of it."""
+        return parse_subnet(self.ip_range) if self.ip_range and subnet == self.range else subnet
 
     def with_subnet(self, subnet: Subnet) -> Record:
         """Return the network with another IPv4 subnet, whose first address is the gateway."""

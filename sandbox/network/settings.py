@@ -64,6 +64,7 @@ class Network(Value):
     publish_all: bool = False
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     rate_bits: int = 0
 
@@ -109,6 +110,11 @@ class Network(Value):
         created = any(each.network != DEFAULT for each in self.endpoints)
         return self.has_link and created and not any(each.startswith("127.") or each == "::1" for each in self.dns)
 
+    @property
+    def has_servers(self) -> bool:
+        """Tell whether it gets a resolv.conf of ours: there is somebody to ask, or it was asked for."""
+        return self.mode != "none" or bool(self.dns or self.dns_search or self.dns_options)
+
     def _check_several(self) -> None:
         names = [each.network for each in self.endpoints]
         for name in names:
@@ -122,7 +128,7 @@ class Network(Value):
         conflicts = (
             (self.ports or self.publish_all, "port publishing and the container type network mode"),
             (self.exposed, "port exposing and the container type network mode"),
-            (self.dns or self.dns_search, "dns and the network mode"),
+            (self.dns or self.dns_search or self.dns_options, "dns and the network mode"),
             (self.hosts, "custom host-to-IP mapping and the network mode"),
             (any(each.mac for each in self.endpoints), "mac-address and the network mode"),
         )

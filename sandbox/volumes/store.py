@@ -14,7 +14,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from sandbox.errors import NotFound, SandboxError
@@ -124,11 +124,17 @@ class Volumes:
                 if self._kept(name)["Anonymous"]:
                     self._drop(name)
 
-    def prune(self, store: Store, *, named: bool) -> list[str]:
-        """Remove the anonymous volumes that no container has, with `named` all of them; return their names."""
+    def prune(
+        self, store: Store, *, named: bool, chosen: Callable[[Mapping[str, Any]], bool] = lambda _: True
+    ) -> list[str]:
+        """Remove the anonymous volumes that no container has, with `named` all of them; return their names.
+
+        `chosen` is asked about what is known of each.
+        """
         with self._lock():
             used = users_of(store)
-            gone = [name for name in self.names() if name not in used and (named or self._kept(name)["Anonymous"])]
+            kept = {name: self._kept(name) for name in self.names() if name not in used}
+            gone = [name for name, text in kept.items() if (named or text["Anonymous"]) and chosen(text)]
             for name in gone:
                 self._drop(name)
         return gone
