@@ -1,8 +1,11 @@
-"""How the commands find modules: ours all in one file (combined.py), and those of others where site says, when asked.
+"""How the commands find modules: ours in groups, out of one file, and those of others where site says, when asked.
 
-The one file is byte code like any other: it is where Python keeps that of
-combined.py, written by who may write there, gone with the next installation,
-and each module in it goes by the time and size of its source, as Python has it.
+A group is what the import of one module brings, which is the last in it: all is
+read at once and executed in order, since Python takes longer to find a module
+than to execute most of ours. combined.py writes the file, whose own byte code
+has that of all others behind it: it is where Python keeps it, written by who
+may write there, gone with the next installation. Each module in it goes by the
+time and size of its source, as Python has it.
 """
 
 from __future__ import annotations
@@ -12,40 +15,42 @@ import marshal
 import os
 import sys
 from _frozen_importlib import ModuleSpec, _find_spec  # type: ignore[attr-defined]  # importlib brings warnings
-from _frozen_importlib_external import SourceFileLoader
-
-from sandbox import combined
-from sandbox.combined import CODES
+from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader, cache_from_source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import CodeType
-    from typing import cast
-else:
 
-    def cast(_: str, value: object) -> object:
-        """Change nothing: typing's is for the type checker alone."""
-        return value
+    # A module's name, is it a package, the time and size of its source, and its code.
+    Record = tuple[str, bool, int, int, CodeType]
 
-
-__all__ = ["install", "keep"]
+__all__ = ["GROUPS", "LENGTH_BYTES", "MARK", "PATH", "header", "install", "keep", "read_group"]
 
 PLACE = os.path.dirname(os.path.dirname(__file__))
 PACKAGES = ("sandbox.", "inspector")
-# What is loaded before anything can be found in the one file, and the file itself.
-APART = ("sandbox.combined", __name__)
-# Python's own way of loading the one file: it knows where its byte code is, and how to write it.
-WHERE: ModuleSpec = combined.__spec__
+ORIGIN = f"{PLACE}/sandbox/combined.py"
+PATH: str = cache_from_source(ORIGIN)
+# The end of the file, of which so much is read at first: an index, how long that is, and this.
+INDEX_BYTES = 1 << 15
+LENGTH_BYTES = 4
+MARK = b"cgscope\n"
+
+# Of the file: which modules are in which group, from where on and how long each group is, and which file it is.
+GROUPS: dict[str, int] = {}
+_places: list[tuple[int, int]] = []
+_identity = (0, 0, 0)
+# What is read and not executed yet, and what was looked for in vain.
+_at_hand: dict[str, Record] = {}
+_missed: list[str] = []
 
 
 class _Loader(SourceFileLoader):
     """Loads a module whose code is at hand."""
 
-    def get_code(self, fullname: str) -> CodeType:
+    def get_code(self, fullname: str) -> CodeType | None:
         """Return a module's code."""
-        code: CodeType = marshal.loads(CODES[fullname][-1])  # noqa: S302  as trustworthy as all byte code is
-        return code
+        return _at_hand.pop(fullname)[-1] if fullname in _at_hand else super().get_code(fullname)
 
 
 class _Ours:
@@ -54,23 +59,17 @@ class _Ours:
     @staticmethod
     def find_spec(name: str, _path: Sequence[str] | None = None, _target: object = None) -> ModuleSpec | None:
         """Return how a module is loaded, or None when others are to look for it."""
+        if name in GROUPS:
+            if name not in _at_hand:
+                _load_group(name)
+            spec = _spec(_at_hand[name]) if name in _at_hand else None
+            if spec is not None:
+                return spec
         if name == "collections":  # from here on its own module is the one
             sys.modules.pop("collections.abc", None)
-        if name not in CODES:
-            return None
-        package, time, size, _ = CODES[name]
-        source = _source(name, package=package)
-        try:
-            found = os.stat(source)
-        except OSError:
-            return None
-        if (int(found.st_mtime), found.st_size) != (time, size):
-            return None
-        spec = ModuleSpec(name, _Loader(name, source), origin=source, is_package=package)
-        spec.has_location, spec.cached = True, WHERE.cached
-        if package:
-            spec.submodule_search_locations = [os.path.dirname(source)]
-        return spec
+        if name.startswith(PACKAGES):
+            _missed.append(name)
+        return None
 
 
 class _Others:
@@ -88,14 +87,109 @@ class _Others:
         return found
 
 
-def _source(name: str, *, package: bool) -> str:
-    return f"{PLACE}/{name.replace('.', '/')}{'/__init__' if package else ''}.py"
+def _load_group(name: str) -> None:
+    """Read the group that a module is in, and if it is the last of it, execute the others, which it imports."""
+    records = read_group(GROUPS[name])
+    _at_hand.update((record[0], record) for record in records)
+    if records and records[-1][0] == name:
+        for record in records[:-1]:
+            if record[0] not in sys.modules:
+                _load(record)
+
+
+def _load(record: Record) -> None:
+    """Do what the import of a module does; where its source is not what it was, that import is to come."""
+    name, is_package = record[:2]
+    package, _, own = name.rpartition(".")
+    spec = _spec(record)
+    if spec is None or (package and package not in sys.modules):
+        return
+    module = type(sys)(name)
+    package_of = name if is_package else package
+    vars(module).update(
+        __spec__=spec, __loader__=spec.loader, __package__=package_of, __file__=spec.origin, __cached__=spec.cached
+    )
+    if is_package:
+        module.__path__ = spec.submodule_search_locations or []
+    sys.modules[name] = module
+    try:
+        exec(_at_hand.pop(name)[-1], module.__dict__)  # noqa: S102  as importlib does
+    except BaseException:
+        del sys.modules[name]
+        raise
+    if package:
+        setattr(sys.modules[package], own, module)
+
+
+def _spec(record: Record) -> ModuleSpec | None:
+    """Return how a module is loaded that is at hand; None when its source is not what it was."""
+    name, is_package, time, size, _ = record
+    source = f"{PLACE}/{name.replace('.', '/')}{'/__init__' if is_package else ''}.py"
+    try:
+        found = os.stat(source)
+    except OSError:
+        return None
+    if (int(found.st_mtime), found.st_size) != (time, size):
+        return None
+    spec = ModuleSpec(name, _Loader(name, source), origin=source, is_package=is_package)
+    spec.has_location, spec.cached = True, PATH
+    if is_package:
+        spec.submodule_search_locations = [os.path.dirname(source)]
+    return spec
+
+
+def header() -> bytes:
+    """Return how the byte code of combined.py begins: valid as long as that has this time and size, no flags."""
+    found = os.stat(ORIGIN)
+    numbers = (0, int(found.st_mtime), found.st_size)
+    begin: bytes = MAGIC_NUMBER + b"".join((number & 0xFFFFFFFF).to_bytes(4, "little") for number in numbers)
+    return begin
+
+
+def _read(place: tuple[int, int] | None = None) -> bytes:
+    """Return a part of the file, or its end, by which it is known; nothing of another one that has come meanwhile."""
+    global _identity
+    fd = os.open(PATH, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        found = os.fstat(fd)
+        identity = (found.st_ino, found.st_mtime_ns, found.st_size)
+        if place is None:
+            place, _identity = (max(0, found.st_size - INDEX_BYTES), INDEX_BYTES), identity
+        return os.pread(fd, place[1], place[0]) if identity == _identity else b""
+    finally:
+        os.close(fd)
+
+
+def read_group(number: int) -> list[Record]:
+    """Return the modules of a group, in the order in which they are executed; none when the file is gone."""
+    try:
+        data = _read(_places[number])
+    except OSError:
+        data = b""
+    records: list[Record] = marshal.loads(data) if data else []  # noqa: S302  as trustworthy as all byte code is
+    return records
+
+
+def _read_index() -> None:
+    """Learn what is in the file: nothing where Python has written it, or it is of another version."""
+    try:
+        end = _read()
+    except OSError:
+        return
+    length = int.from_bytes(end[-len(MARK) - LENGTH_BYTES : -len(MARK)], "little") + len(MARK) + LENGTH_BYTES
+    if not end.endswith(MARK) or length > len(end):
+        return
+    begin, groups, places = marshal.loads(end[-length:])  # noqa: S302
+    if begin == header():
+        GROUPS.update(groups)
+        _places.extend(places)
 
 
 def install() -> None:
     """Find modules so from now on."""
     if "collections" not in sys.modules:  # it would be imported first, 1.5 ms, and has nothing but the same names
         sys.modules["collections.abc"] = _collections_abc
+    _read_index()
     sys.meta_path.insert(0, _Ours)
     if sys.flags.no_site:
         sys.meta_path.append(_Others)
@@ -103,49 +197,12 @@ def install() -> None:
 
 def keep() -> None:
     """Have the modules in the one file that were loaded without it, for the next start; nothing where we may not."""
-    from sandbox.contexts import suppress  # noqa: PLC0415  it is in the one file
-
-    with suppress(Exception):  # no room, or another version was installed meanwhile: what the command did is done
-        _keep()
-
-
-def _keep() -> None:
-    loaded = [
-        (name, module)
-        for name, module in sys.modules.items()
-        if name.startswith(PACKAGES) and name not in APART and type(module.__loader__) is SourceFileLoader
-    ]
-    path = WHERE.cached or ""
-    if not loaded or sys.dont_write_bytecode or not os.access(os.path.dirname(path), os.W_OK):
+    loaded = [name for name in _missed if type(getattr(sys.modules.get(name), "__loader__", None)) is SourceFileLoader]
+    if not loaded or sys.dont_write_bytecode or not os.access(os.path.dirname(PATH), os.W_OK):
         return
-    codes = dict(CODES)
-    for name, module in loaded:
-        loader = cast("SourceFileLoader", module.__loader__)
-        found = os.stat(loader.path)
-        code = marshal.dumps(loader.get_code(name))
-        codes[name] = hasattr(module, "__path__"), int(found.st_mtime), found.st_size, code
-    _write(cast("SourceFileLoader", WHERE.loader).path, path, codes)
+    try:
+        from sandbox import combined  # noqa: PLC0415
 
-
-def _write(origin: str, path: str, codes: dict[str, tuple[bool, int, int, bytes]]) -> None:
-    """Write byte code that says CODES = codes, as that of combined.py: whole, or not at all.
-
-    SourceFileLoader.set_data() keeps what a full disk has cut off (Python 3.11), and with that no start is possible.
-    """
-    from importlib.util import MAGIC_NUMBER  # noqa: PLC0415
-
-    source = os.stat(origin)
-    whole = compile("CODES = ...", origin, "exec")
-    whole = whole.replace(co_consts=tuple(codes if each is ... else each for each in whole.co_consts))
-    numbers = (0, int(source.st_mtime), source.st_size)  # no flags: valid as long as the source has this time and size
-    header = MAGIC_NUMBER + b"".join((number & 0xFFFFFFFF).to_bytes(4, "little") for number in numbers)
-    new = f"{path}.{os.getpid()}"
-    mode = source.st_mode & 0o644  # whatever the umask: who could write byte code would decide what root executes
-    with open(new, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-        try:
-            file.write(header + marshal.dumps(whole))
-            file.flush()
-            os.replace(new, path)
-        except OSError:
-            os.unlink(new)
-            raise
+        combined.add(loaded)
+    except Exception:  # noqa: BLE001, S110  no room, or another version was installed meanwhile: the command is done
+        pass

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.combined import grouped
 from tests.testbed.commands import REPOSITORY
 
 SCRIPT = Path(REPOSITORY, "sandbox/scripts/start").read_text()
@@ -45,6 +46,21 @@ import sandbox.state
 finding.keep()
 state = sandbox.state
 print(type(state.__loader__).__name__, state.default_root.__code__.co_filename, state.__cached__)
+"""
+
+# How modules are that came with the one that was asked for; one of them may have changed.
+TELL_ALL = """
+import sys
+sys.path.append({place!r})
+from sandbox import finding
+finding.install()
+import sandbox.launch
+finding.keep()
+ours = [module for name, module in sys.modules.items() if name.startswith("sandbox.") and module is not finding]
+named = [module for module in ours if getattr(sys.modules[module.__spec__.parent], module.__name__.rpartition(".")[2],
+         module) is module and module.__spec__.origin == module.__file__]
+print(len(ours) > 50, len(named) == len(ours), *sorted(name.__name__ for name in ours
+      if type(name.__loader__).__name__ != "_Loader" and name.__name__ != "sandbox.combined"))
 """
 
 
@@ -179,6 +195,31 @@ def test_a_source_that_has_changed(tmp_path: Path) -> None:
     (place / "sandbox" / "state.py").write_text("raise SystemExit('changed')")
     done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, **kept})
     assert done.stderr == "changed\n"
+
+
+def test_a_group_of_modules(tmp_path: Path) -> None:
+    """What one import brings is loaded at once, each module as by its own import; by that, what has changed."""
+    place = tmp_path / "place"
+    for name in ("sandbox", "inspector"):
+        shutil.copytree(f"{REPOSITORY}/{name}", place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
+    words = (sys.executable, "-SP", "-c", TELL_ALL.format(place=str(place)))
+    assert len(said(*words, **kept).split()) > 50
+    assert said(*words, **kept).split() == ["True", "True"]
+    for name in ("errors.py", "network/__init__.py"):
+        with (place / "sandbox" / name).open("a") as file:
+            file.write("\n# changed\n")
+    changed = ["sandbox.errors", "sandbox.network"]
+    assert [said(*words, **kept).split() for _ in range(2)] == [["True", "True", *changed], ["True", "True"]]
+
+
+def test_what_groups_are() -> None:
+    """A module that was looked for during the import of another one, and done before it, is of its group."""
+    asked = ["one", "two", "three", "four", "five"]
+    assert grouped(asked, ["json", "three", "two", "re", "one", "four", "five"]) == [
+        ["three", "two", "one"], ["four"], ["five"]
+    ]  # fmt: skip
+    assert grouped([], []) == []
 
 
 def test_nothing_is_kept_where_nothing_may_be(tmp_path: Path) -> None:
