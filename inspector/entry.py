@@ -174,8 +174,7 @@ class _Writer:
         """Return the share of periods throttled by the own quota, by the worst ancestor's, and who throttles most."""
         path = self.one.cgroups.get("cpu", "")
         quotas = [place for place, quota in self.limits["cpu"].chain if quota is not None]
-        ratio = self.interval.ratio
-        shares = [(above, ratio("throttled_periods", "periods", "cpu", above)) for above in quotas]
+        shares = [(above, self.interval.throttled(above)) for above in quotas]
         ratios = {above: share for above, share in shares if share is not None}
         own = ratios.get(path) if "cpu" in self.one.owned else None
         inherited = max((ratio for above, ratio in ratios.items() if own is None or above != path), default=None)

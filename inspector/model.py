@@ -173,7 +173,8 @@ class Observation(NamedTuple):
 
     `taken_at` is Unix time; `monotonic` is what rates are taken over.
     `readings` and `inodes` are keyed by resource and cgroup path; `hollow` says
-    by container id why its application is gone, `health` what its health check said last.
+    by container id why its application is gone, `health` what its health check said last, `unended` by cgroup path the
+    share of periods throttled where, since the last look, none has ended (inspector.periods).
     """
 
     taken_at: float
@@ -193,3 +194,4 @@ class Observation(NamedTuple):
     hollow: Mapping[str, str] = MappingProxyType({})
     health: Mapping[str, str] = MappingProxyType({})
     denied_files: int = 0
+    unended: Mapping[str, float] = MappingProxyType({})

@@ -24,6 +24,7 @@ from inspector.kernel.system import System
 from inspector.measure import UNSHOWN, Meter
 from inspector.metadata import Metadata
 from inspector.model import Census, Container, Identity, Key, Leader, Observation, Own, Process, ProcessDetail, Tally
+from inspector.periods import Periods
 
 if TYPE_CHECKING:
     from inspector.hollow import Memory
@@ -85,6 +86,7 @@ class Observer:
         self._health = health
         self._metadata = Metadata(host, self._absence)
         self._anatomy = Anatomy(host, self._absence)
+        self._periods = Periods()
         self._memories: dict[str, Memory] = {}
         # What the last tick made of its census, and from what.
         self._census: Census | None = None
@@ -153,6 +155,7 @@ class Observer:
             problems=tuple(self._absence.problems),
             denied=len(self._absence.denied),
             denied_files=self._absence.denied_files,
+            unended=self._periods.look(self._wanted, monotonic, readings, inodes),
         )
         self._collector.end(leaders.values())
         self.host.end_tick()

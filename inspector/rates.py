@@ -73,12 +73,16 @@ class Interval:
         """Divide a growth by the time between the two observations."""
         return None if grown_by is None or self.seconds is None else grown_by / self.seconds
 
-    def ratio(self, part: str, whole: str, resource: str, path: str | None) -> float | None:
-        """Return one counter's growth as a share of another's: throttled periods of periods."""
-        parts, wholes = self.delta(resource, path, part), self.delta(resource, path, whole)
-        if parts is None or wholes is None:
+    def throttled(self, path: str) -> float | None:
+        """Return the share of periods in which the quota of a cgroup throttled; 0 where it ran in none.
+
+        Where none has ended, of a period that takes longer than a look, it is that of the last ones that did
+        (inspector.periods).
+        """
+        throttled, periods = self.delta("cpu", path, "throttled_periods"), self.delta("cpu", path, "periods")
+        if throttled is None or periods is None:
             return None
-        return min(1.0, parts / wholes) if wholes else 0.0
+        return min(1.0, throttled / periods) if periods else self.after.unended.get(path, 0.0)
 
     def stopped_below(self, path: str | None) -> float:
         """Return the share of periods in which the worst quota of those below a cgroup throttled.
@@ -92,7 +96,7 @@ class Interval:
             for (resource, below), reading in self.after.readings.items():
                 if resource != "cpu" or not getattr(reading, "throttled_periods", None):
                     continue
-                share = 1.0 if self._is_too_soon(below) else self.ratio("throttled_periods", "periods", "cpu", below)
+                share = 1.0 if self._is_too_soon(below) else self.throttled(below)
                 for above in islice(ancestors(below), 1, None):
                     self._below[above] = max(share or 0.0, self._below.get(above, 0.0))
         around = ancestors(path) if path else ()

@@ -95,6 +95,7 @@ class Documents:
         recounted = _moved(before.inodes, after.inodes)
         moved = _moved(before.readings, after.readings) | recounted
         limits = recounted | {key for key in moved if _limit(before, key) != _limit(after, key)}
+        unended = {("cpu", path) for path in after.unended}
         keys = self._keys
         self._keys = {}
         still: dict[str, Seen] = {}
@@ -107,6 +108,9 @@ class Documents:
             if one.id in after.tallies or one.id in after.processes:
                 continue
             if not moved.isdisjoint(known.own) or not limits.isdisjoint(known.above):
+                continue
+            # What is said of a period that has not ended changes by itself.
+            if unended and not unended.isdisjoint(known.own | known.above):
                 continue
             inode = one.leader.namespaces.get("net", 0) if one.leader else 0
             interfaces = after.interfaces.get(inode)

@@ -47,6 +47,7 @@ PURE = (
     "inspector.identity",
     "inspector.limits",
     "inspector.rates",
+    "inspector.periods",
     "inspector.findings",
     "inspector.fields",
     "inspector.document",

@@ -122,7 +122,8 @@ def _throttled(interval: Interval, roll: Roll) -> list[Throttled]:
     if before is None:
         return [UNKNOWN] * len(roll)
     keys = roll.once("quotas", None, lambda: _quotas(roll))
-    basis = [[*map(side.get, keys)] for side in (before.readings, after.readings, before.inodes, after.inodes)]
+    sides = before.readings, after.readings, before.inodes, after.inodes
+    basis = [after.unended, *([*map(side.get, keys)] for side in sides)]
     known: dict[str, Throttling] = {}
     return roll.each("throttled", basis, lambda subject: _throttling(interval, subject, known))
 
@@ -160,8 +161,8 @@ def _ratio(interval: Interval, key: Key) -> float | None:
     if not isinstance(cpu, Cpu) or cpu.quota_us is None:
         return None
     if interval.before is not None and interval.before.readings.get(key) is cpu:  # not a period more
-        return 0.0
-    return interval.ratio("throttled_periods", "periods", *key)
+        return interval.after.unended.get(key[1], 0.0)
+    return interval.throttled(key[1])
 
 
 def _source(sight: Sight) -> Sequence[Any]:

@@ -91,7 +91,7 @@ def test_a_ratio_is_a_share(
     key = ("cpu", "/a")
     before, after = Cpu(periods=whole, throttled_periods=part), Cpu(periods=whole_after, throttled_periods=part_after)
     interval = Interval(observation(1, readings={key: before}), observation(2, readings={key: after}))
-    ratio = interval.ratio("throttled_periods", "periods", *key)
+    ratio = interval.throttled("/a")
     deltas = (grown(part, part_after), grown(whole, whole_after))
     assert ratio is None if None in deltas else ratio is not None and 0 <= ratio <= 1
 
@@ -100,7 +100,7 @@ def test_no_period_is_no_throttling() -> None:
     """A group that ran in no period was throttled in none: 0, not unknown."""
     key = ("cpu", "/a")
     sides = [observation(at, readings={key: Cpu(periods=4, throttled_periods=2)}) for at in (1, 2)]
-    assert Interval(*sides).ratio("throttled_periods", "periods", *key) == 0
+    assert Interval(*sides).throttled("/a") == 0
 
 
 def test_the_worst_quota_below_a_cgroup() -> None:
