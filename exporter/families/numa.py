@@ -10,7 +10,7 @@ from exporter.families.readings import control_files, prepared
 from exporter.sight import Sight
 from exporter.table import Collector, Group, Row
 from exporter.text import pairs
-from inspector.kernel.controllers import number
+from inspector.kernel.figures import number
 from inspector.kernel.numa import KINDS, parse_numa_stat
 
 __all__ = ["CPUSET", "MEMORY_NUMA"]

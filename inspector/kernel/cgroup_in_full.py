@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from inspector.kernel import cgroup_v1, cgroup_v2
-from inspector.kernel.controllers import ControlFile, Values, flat_keyed, number, numbers, picked
+from inspector.kernel.controllers import ControlFile, Values
+from inspector.kernel.figures import Keyed, number
 
 __all__ = ["IN_FULL"]
 
 Files = Mapping[str, tuple[ControlFile, ...]]
 
 
-V1_MEMORY = {
+V1_MEMORY = Keyed("memory.stat", cgroup_v1.MEMORY | {
     b"total_active_file": "active_file_bytes",
     b"total_mapped_file": "mapped_file_bytes",
     b"total_dirty": "dirty_file_bytes",
@@ -25,9 +26,8 @@ V1_MEMORY = {
     b"total_pgmajfault": "major_page_faults",
     b"pgfault": "own_page_faults",
     b"pgmajfault": "own_major_page_faults",
-}
-V2_MEMORY = {
-    b"kernel": "kernel_usage_bytes",
+})  # fmt: skip
+V2_MORE = {
     b"active_file": "active_file_bytes",
     b"file_mapped": "mapped_file_bytes",
     b"file_dirty": "dirty_file_bytes",
@@ -39,22 +39,22 @@ V2_MEMORY = {
     b"workingset_refault_anon": "anon_refaults",
     b"workingset_refault_file": "file_refaults",
 }
-V2_KERNEL = (b"kernel_stack", b"pagetables", b"percpu", b"slab")
-V2_EVENTS = {
+V2_MEMORY = Keyed("memory.stat", cgroup_v2.MEMORY | V2_MORE | {b"slab": "slab"})
+V2_KERNEL = ("kernel_stack", "pagetables", "percpu", "slab")
+V2_EVENTS = Keyed("memory.events", {
     b"low": "low_events",
     b"high": "high_events",
     b"max": "limit_hits",
     b"oom": "oom_events",
     b"oom_kill": "oom_kills",
     b"oom_group_kill": "oom_group_kills",
-}
+})  # fmt: skip
 
 
 # total_mapped_file 4096
 def parse_v1_memory_stat(data: bytes) -> Values:
     """Parse memory.stat of v1; the keys without `total_` leave descendants out."""
-    values = flat_keyed("memory.stat", data)
-    return {**cgroup_v1.memory_of(values), **numbers("memory.stat", values, V1_MEMORY)}
+    return cgroup_v1.memory_of(V1_MEMORY(data))
 
 
 # 212992
@@ -103,17 +103,18 @@ def parse_v2_weight(data: bytes) -> Values:
 # file_mapped 4096
 def parse_v2_memory_stat(data: bytes) -> Values:
     """Parse memory.stat of v2; everything includes descendants."""
-    values = flat_keyed("memory.stat", data)
-    found = numbers("memory.stat", values, V2_MEMORY)
-    if "kernel_usage_bytes" not in found and values:  # before Linux 5.18
-        found["kernel_usage_bytes"] = sum(number("memory.stat", values[key]) for key in V2_KERNEL if key in values)
-    return {**cgroup_v2.memory_of(values), **found}
+    values = V2_MEMORY(data)
+    found = cgroup_v2.memory_of(values) | {name: values[name] for name in V2_MORE.values() if name in values}
+    if values:  # before Linux 5.18 the parts alone are there
+        parts = ("kernel",) if "kernel" in values else V2_KERNEL
+        found["kernel_usage_bytes"] = sum(values.get(name, 0) for name in parts)
+    return found
 
 
 # oom_group_kill 0
 def parse_v2_memory_events(data: bytes) -> Values:
     """Parse memory.events: all of them, descendants included."""
-    return picked("memory.events", data, V2_EVENTS)
+    return V2_EVENTS(data)
 
 
 # 254:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0
@@ -138,7 +139,7 @@ def _number_file(field: str, file: str) -> ControlFile:
 
 # max 0
 def _v2_huge_page_failures(field: str, file: str) -> ControlFile:
-    return ControlFile(file, lambda data: picked(file, data, {b"max": field}))
+    return ControlFile(file, Keyed(file, {b"max": field}))
 
 
 def _with(files: Files, **others: Iterable[ControlFile]) -> Files:

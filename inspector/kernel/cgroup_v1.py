@@ -12,7 +12,8 @@ import re
 from collections.abc import Mapping
 
 from inspector.errors import ParseError
-from inspector.kernel.controllers import ControlFile, Values, flat_keyed, number, numbers, picked
+from inspector.kernel.controllers import ControlFile, Values
+from inspector.kernel.figures import Keyed, number
 from inspector.kernel.process import CLOCK_TICKS
 
 __all__ = ["FILES", "ON_DEMAND"]
@@ -65,10 +66,22 @@ def shares_to_weight(shares: int) -> int:
 # burst_time 0
 def parse_cpu_stat(data: bytes) -> Values:
     """Parse cpu.stat: how many periods ran, how many were throttled, and for how long (nanoseconds)."""
-    keys = {b"nr_periods": "periods", b"nr_throttled": "throttled_periods", b"nr_bursts": "bursts"}
-    values = picked("cpu.stat", data, keys)
-    times = picked("cpu.stat", data, {b"throttled_time": "throttled_us", b"burst_time": "bursted_us"})
-    return {**values, **{name: value // 1000 for name, value in times.items()}}
+    values = CPU_STAT(data)
+    for name in values.keys() & {"throttled_us", "bursted_us"}:
+        values[name] //= 1000
+    return values
+
+
+CPU_STAT = Keyed(
+    "cpu.stat",
+    {
+        b"nr_periods": "periods",
+        b"nr_throttled": "throttled_periods",
+        b"throttled_time": "throttled_us",
+        b"nr_bursts": "bursts",
+        b"burst_time": "bursted_us",
+    },
+)
 
 
 # 3999400000
@@ -81,8 +94,10 @@ def parse_usage(data: bytes) -> Values:
 # system 3
 def parse_cpuacct_stat(data: bytes) -> Values:
     """Parse cpuacct.stat: clock ticks (USER_HZ) in user mode and in the kernel."""
-    ticks = picked("cpuacct.stat", data, {b"user": "user_us", b"system": "system_us"})
-    return {name: value * 1_000_000 // CLOCK_TICKS for name, value in ticks.items()}
+    return {name: ticks * 1_000_000 // CLOCK_TICKS for name, ticks in CPUACCT_STAT(data).items()}
+
+
+CPUACCT_STAT = Keyed("cpuacct.stat", {b"user": "user_us", b"system": "system_us"})
 
 
 # 0-3,8
@@ -122,7 +137,12 @@ MEMORY = {
     b"total_cache": "file_bytes",
     b"total_inactive_file": "inactive_file_bytes",
     b"total_swap": "swap_bytes",
+    b"hierarchical_memory_limit": "hierarchical_limit_bytes",
+    b"total_inactive_anon": "inactive_anon",
+    b"total_active_anon": "active_anon",
+    b"total_unevictable": "unevictable",
 }
+MEMORY_STAT = Keyed("memory.stat", MEMORY)
 
 
 # cache 4096
@@ -131,19 +151,17 @@ MEMORY = {
 # total_inactive_file 4096
 def parse_memory_stat(data: bytes) -> Values:
     """Parse memory.stat. The `total_` lines are taken: like usage_in_bytes, they include descendants."""
-    return memory_of(flat_keyed("memory.stat", data))
+    return memory_of(MEMORY_STAT(data))
 
 
-def memory_of(values: Mapping[bytes, bytes]) -> dict[str, int | None]:
-    """Take from the lines of memory.stat what the memory consists of."""
-    what = "memory.stat"
-    result: dict[str, int | None] = {**numbers(what, values, MEMORY)}
-    lru = [values[key] for key in (b"total_inactive_anon", b"total_active_anon", b"total_unevictable") if key in values]
-    if lru:
-        result["locked_and_anon_bytes"] = sum(number(what, value) for value in lru)
-    if b"hierarchical_memory_limit" in values:
-        limit = number(what, values[b"hierarchical_memory_limit"])
-        result["hierarchical_limit_bytes"] = None if limit >= UNLIMITED_FROM else limit
+def memory_of(values: dict[str, int]) -> dict[str, int | None]:
+    """Take from the numbers of memory.stat, by the names of MEMORY, what the memory consists of."""
+    result: dict[str, int | None] = {**values}
+    lists = [result.pop(name) or 0 for name in ("inactive_anon", "active_anon", "unevictable") if name in values]
+    if lists:
+        result["locked_and_anon_bytes"] = sum(lists)
+    if values.get("hierarchical_limit_bytes", 0) >= UNLIMITED_FROM:
+        result["hierarchical_limit_bytes"] = None
     return result
 
 
@@ -152,7 +170,10 @@ def memory_of(values: Mapping[bytes, bytes]) -> dict[str, int | None]:
 # oom_kill 2
 def parse_oom_control(data: bytes) -> Values:
     """Parse memory.oom_control: how many processes were killed (since Linux 4.13)."""
-    return picked("memory.oom_control", data, {b"oom_kill": "oom_kills"})
+    return OOM_CONTROL(data)
+
+
+OOM_CONTROL = Keyed("memory.oom_control", {b"oom_kill": "oom_kills"})
 
 
 # max
@@ -164,7 +185,10 @@ def parse_pids_max(data: bytes) -> Values:
 # max 3
 def parse_pids_events(data: bytes) -> Values:
     """Parse pids.events (the same file in both versions): how often fork failed at the limit."""
-    return picked("pids.events", data, {b"max": "limit_hits"})
+    return PIDS_EVENTS(data)
+
+
+PIDS_EVENTS = Keyed("pids.events", {b"max": "limit_hits"})
 
 
 # 254:0 Read 4096

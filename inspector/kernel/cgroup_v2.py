@@ -20,7 +20,8 @@ from inspector.kernel.cgroup_v1 import (
     parse_pids_events,
     parse_pids_max,
 )
-from inspector.kernel.controllers import ControlFile, Values, flat_keyed, number, numbers, picked
+from inspector.kernel.controllers import ControlFile, Values
+from inspector.kernel.figures import Keyed, number
 
 __all__ = ["FILES", "ON_DEMAND"]
 
@@ -57,28 +58,35 @@ def parse_cpu_max(data: bytes) -> Values:
 # burst_usec 0
 def parse_cpu_stat(data: bytes) -> Values:
     """Parse the bandwidth lines of cpu.stat; they are missing where the cpu controller is not enabled."""
-    keys = {
+    return CPU_STAT(data)
+
+
+CPU_STAT = Keyed(
+    "cpu.stat",
+    {
         b"nr_periods": "periods",
         b"nr_throttled": "throttled_periods",
         b"throttled_usec": "throttled_us",
         b"nr_bursts": "bursts",
         b"burst_usec": "bursted_us",
-    }
-    return picked("cpu.stat", data, keys)
+    },
+)
 
 
 def parse_cpu_usage(data: bytes) -> Values:
     """Parse the usage lines of cpu.stat: every v2 cgroup has them, whatever its controllers."""
-    keys = {b"usage_usec": "usage_us", b"user_usec": "user_us", b"system_usec": "system_us"}
-    return picked("cpu.stat", data, keys)
+    return CPU_USAGE(data)
 
 
+CPU_USAGE = Keyed("cpu.stat", {b"usage_usec": "usage_us", b"user_usec": "user_us", b"system_usec": "system_us"})
+WHOLE = {b"anon": "anon_bytes", b"file": "file_bytes", b"inactive_file": "inactive_file_bytes"}
 PARTS = {
     name.encode(): name
     for name in ("kernel", "slab_reclaimable", "slab_unreclaimable", "kernel_stack", "pagetables", "percpu", "sock",
                  "inactive_anon", "active_anon", "unevictable")
 }  # fmt: skip
-MEMORY = {b"anon": "anon_bytes", b"file": "file_bytes", b"inactive_file": "inactive_file_bytes"}
+MEMORY = {**WHOLE, **PARTS}
+MEMORY_STAT = Keyed("memory.stat", MEMORY)
 
 
 # anon 1318912
@@ -87,23 +95,20 @@ MEMORY = {b"anon": "anon_bytes", b"file": "file_bytes", b"inactive_file": "inact
 # ...
 def parse_memory_stat(data: bytes) -> Values:
     """Parse memory.stat: what the memory consists of, descendants included."""
-    return memory_of(flat_keyed("memory.stat", data))
+    return memory_of(MEMORY_STAT(data))
 
 
-def memory_of(values: Mapping[bytes, bytes]) -> dict[str, int]:
-    """Take from the lines of memory.stat what the memory consists of."""
-    what = "memory.stat"
-    parts = numbers(what, values, PARTS)
-    part = parts.get
-    if "kernel" in parts:
-        kernel = parts["kernel"] - part("slab_reclaimable", 0)
+def memory_of(values: Mapping[str, int]) -> dict[str, int]:
+    """Take from the numbers of memory.stat, by the names of MEMORY, what the memory consists of."""
+    part = values.get
+    if "kernel" in values:
+        kernel = values["kernel"] - part("slab_reclaimable", 0)
     else:  # before Linux 5.18: the parts that cannot be reclaimed, summed
         kernel = sum(part(name, 0) for name in ("kernel_stack", "pagetables", "percpu", "slab_unreclaimable"))
-    return {
-        **numbers(what, values, MEMORY),
-        "locked_and_anon_bytes": part("inactive_anon", 0) + part("active_anon", 0) + part("unevictable", 0),
-        "kernel_bytes": max(0, kernel) + part("sock", 0),
-    }
+    found = {name: values[name] for name in WHOLE.values() if name in values}
+    found["locked_and_anon_bytes"] = part("inactive_anon", 0) + part("active_anon", 0) + part("unevictable", 0)
+    found["kernel_bytes"] = max(0, kernel) + part("sock", 0)
+    return found
 
 
 # low 0
@@ -113,7 +118,10 @@ def memory_of(values: Mapping[bytes, bytes]) -> dict[str, int]:
 # oom_kill 1
 def parse_memory_events(data: bytes) -> Values:
     """Parse memory.events: how often the limit was hit and how many were killed, descendants included."""
-    return picked("memory.events", data, {b"max": "limit_hits", b"oom_kill": "oom_kills"})
+    return MEMORY_EVENTS(data)
+
+
+MEMORY_EVENTS = Keyed("memory.events", {b"max": "limit_hits", b"oom_kill": "oom_kills"})
 
 
 # 254:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0
@@ -174,8 +182,10 @@ def _pressure(resource: str) -> ControlFile:
 # frozen 0
 def parse_events(data: bytes) -> Values:
     """Parse cgroup.events: whether all tasks of the group are frozen, by it or by an ancestor."""
-    values = picked("cgroup.events", data, {b"frozen": "frozen"})
-    return {name: value == 1 for name, value in values.items()}
+    return {name: value == 1 for name, value in EVENTS(data).items()}
+
+
+EVENTS = Keyed("cgroup.events", {b"frozen": "frozen"})
 
 
 FILES: dict[str, tuple[ControlFile, ...]] = {

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from inspector.errors import ParseError
 from inspector.kernel.named import NamedTuple
 
 __all__ = [
@@ -29,8 +28,6 @@ __all__ = [
     "Pids",
     "Pressure",
     "Reading",
-    "flat_keyed",
-    "number",
 ]
 
 
@@ -247,37 +244,3 @@ class ControlFile(NamedTuple):
 
     name: str
     parse: Callable[[bytes], Values]
-
-
-MOST_DIGITS = 20  # of 2^64
-
-
-def number(what: str, data: bytes) -> int:
-    """Parse one non-negative decimal number, as every single-value control file holds it."""
-    text = data.strip()
-    if not text.isdigit() or len(text) > MOST_DIGITS:
-        raise ParseError(what, data)
-    return int(text)
-
-
-def flat_keyed(what: str, data: bytes) -> dict[bytes, bytes]:
-    """Split a "flat keyed" file (cgroup-v2.rst): a key and a number a line. The numbers stay text."""
-    parts = data.split()
-    if len(parts) % 2:
-        raise ParseError(what, data)
-    return dict(zip(parts[::2], parts[1::2], strict=True))
-
-
-def numbers(what: str, values: Mapping[bytes, bytes], keys: Mapping[bytes, str]) -> dict[str, int]:
-    """Take the numbers under `keys`, each under its new name."""
-    return {
-        # No call for each: there are thousands a tick.
-        name: int(text) if (text := values[key]).isdigit() and len(text) <= MOST_DIGITS else number(what, text)
-        for key, name in keys.items()
-        if key in values
-    }
-
-
-def picked(what: str, data: bytes, keys: Mapping[bytes, str]) -> dict[str, int]:
-    """Take the numbers under `keys` out of a flat keyed file, each under its new name."""
-    return numbers(what, flat_keyed(what, data), keys)

@@ -21,9 +21,8 @@ from inspector.kernel.controllers import (
     Pids,
     Pressure,
     Reading,
-    flat_keyed,
-    number,
 )
+from inspector.kernel.figures import Keyed, number
 from inspector.kernel.process import CLOCK_TICKS
 
 FILES = {1: cgroup_v1.FILES, 2: cgroup_v2.FILES}
@@ -259,6 +258,12 @@ def test_numbers_and_keys() -> None:
     for data in (b"", b"-1", b"1 2", b"0x1", b"1_0", b"9" * 21, "٣".encode()):
         with pytest.raises(ParseError):
             number("x", data)
-    assert flat_keyed("x", b"a 1\nb 2\n") == {b"a": b"1", b"b": b"2"}
-    with pytest.raises(ParseError):
-        flat_keyed("x", b"a 1\nb\n")
+    for keyed, found in ((Keyed("x", {b"a": "one", b"c": "three"}), {"one": 1, "three": 3}),
+                         (Keyed("x", {b"c": "three"}), {"three": 3}), (Keyed("x", {b"d": "four"}), {})):  # fmt: skip
+        # The same places, others of the same keys, other keys in as many lines, fewer lines, twice the same key.
+        assert keyed(b"a 1\nb x\nc 3\n") == keyed(b"c 3\nb x\na 1\n") == keyed(b"a 1\nx y\nc 3\n") == found
+        assert keyed(b"b 2\n") == keyed(b"") == {}
+        assert keyed(b"c 2\nc 3\na 1\n") == found
+    for data in (b"a 1\nb\n", b"a 1\nb 2\nc x\n", b"a 1\nb 2\nc %b\n" % (b"9" * 21), b"a -1\nb 2\nc 3\n"):
+        with pytest.raises(ParseError):
+            Keyed("x", {b"a": "one", b"c": "three"})(data)
