@@ -10,7 +10,7 @@ from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import ControlFile, Memory
 from inspector.kernel.host import Host
 from inspector.kernel.namespaces import is_initial, read_namespace
-from sandbox.document import printable
+from sandbox.errors import printable
 from sandbox.subject import Group
 
 __all__ = ["Bounds", "effective", "has", "in_the_way", "raw", "read", "size", "text"]

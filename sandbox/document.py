@@ -80,13 +80,6 @@ def places_of(document: Document) -> tuple[Place, ...]:
     )
 
 
-def printable(text: str) -> str:
-    """Escape what a terminal would obey: a container chooses its command line."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode() for letter in text
-    )
-
-
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Align columns, three blanks apart."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

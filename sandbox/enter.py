@@ -18,9 +18,8 @@ from inspector.kernel.namespaces import read_namespaces
 from inspector.kernel.process import Status, read_status
 from sandbox import capabilities, channel, control, entering, freezer, syscalls
 from sandbox.conversation import launch
-from sandbox.document import printable
 from sandbox.environment import PATH
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, printable
 from sandbox.foreground import attend
 from sandbox.privileges import Rights
 from sandbox.security import BUILTIN, UNCONFINED, Security, rights
@@ -135,6 +134,10 @@ def _run(entry: entering.Entry, subject: Subject) -> int:
             )
         except channel.Closed:
             raise SandboxError(f"{subject} ended while it was entered", FAILED) from None
+        except SandboxError as error:
+            from sandbox.crowding import explained  # noqa: PLC0415  rare
+
+            raise explained(error, (os.path.dirname(step.path) for step in entry.cgroup_steps)) from None
         return attend(running.pid, running.pidfd, running.console, interactive=entry.tty)
 
 

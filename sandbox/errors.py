@@ -22,6 +22,7 @@ __all__ = [
     "SandboxError",
     "describe",
     "not_executed",
+    "printable",
 ]
 
 
@@ -81,4 +82,11 @@ def describe(error: BaseException) -> str:
         text = reason if error.filename is None else f"{error.filename}: {reason}"
     else:
         text = str(error) or type(error).__name__
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey: of names and command lines we choose none."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode() for letter in text
+    )

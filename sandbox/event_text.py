@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 
-from sandbox.document import printable
+from sandbox.errors import printable
 from sandbox.events import Event
 from sandbox.filters import split_filter
 from sandbox.template import render

@@ -20,8 +20,7 @@ from inspector.kernel.host import Host
 from inspector.kernel.process import read_stat
 from sandbox import control
 from sandbox.cgroup import Place
-from sandbox.document import printable
-from sandbox.errors import SandboxError, describe
+from sandbox.errors import SandboxError, describe, printable
 from sandbox.subject import FAILED, Group, hold
 
 __all__ = ["freeze", "freeze_group", "group_in", "let_go", "read", "thaw", "thaw_group"]

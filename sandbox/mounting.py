@@ -140,6 +140,7 @@ def _foreign(root: int, step: Foreign) -> None:
     try:
         syscalls.setns(step.pidfd, syscalls.CLONE_NEWNS)
         tree = syscalls.clone_mount(step.path)
+        syscalls.set_mount_attributes(tree, 0, recursive=True, propagation=syscalls.MS_PRIVATE)  # whatever it is there
     finally:
         syscalls.setns(ours, syscalls.CLONE_NEWNS)
         os.close(ours)
@@ -228,7 +229,7 @@ def _bind(root: int, step: Bind) -> None:
                 syscalls.move_mount(source, fd)
             else:
                 syscalls.mount(host_path(source), host_path(fd), None, MS_BIND | (MS_REC if step.below else 0))
-        if step.read_only or step.propagation or step.attributes:
+        if step.read_only or step.propagation or step.attributes or step.cleared:
             fd = in_root_open(root, step.target)
             try:
                 _finish_bind(fd, step)
@@ -240,6 +241,8 @@ def _bind(root: int, step: Bind) -> None:
 
 def _finish_bind(fd: int, step: Bind) -> None:
     """Set the attributes of a bind mount, which come with a second call."""
+    if step.cleared:
+        syscalls.set_mount_attributes(fd, 0, recursive=False, cleared=step.cleared)
     if step.attributes:
         syscalls.set_mount_attributes(fd, step.attributes, recursive=step.below)
     if step.read_only:

@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from sandbox.document import printable
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, printable
 from sandbox.filters import has_label, split_filter
 from sandbox.network.ports import column
 from sandbox.state import SHORT_ID, Document

@@ -116,8 +116,9 @@ class Bind(Value):
     """A file or directory of the host on `target`; `own`: /proc and /sys themselves.
 
     `below`: with what is mounted below it; `read_only_below`: that is read-only too. `fill`: what the root has there
-    is copied into it first, when it is empty. `attributes`: MOUNT_ATTR_* besides. `idmap`: in a user namespace of its
-    own it shows what is stored by ids inside, without what is mounted below it; `tree` is its source then, opened.
+    is copied into it first, when it is empty. `attributes`: MOUNT_ATTR_* besides; `cleared`: those that are taken from
+    it, not from what is below. `idmap`: in a user namespace of its own it shows what is stored by ids inside, without
+    what is mounted below it; `tree` is its source then, opened.
     """
 
     source: str
@@ -129,6 +130,7 @@ class Bind(Value):
     propagation: str = ""
     fill: bool = False
     attributes: int = 0
+    cleared: int = 0
     idmap: bool = False
     tree: int = -1
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.document import printable
+from sandbox.errors import printable
 from sandbox.images.listing import human_size
 from sandbox.state import SHORT_ID
 

@@ -18,8 +18,7 @@ from inspector.kernel.mounts import Mount, read_mountinfo
 from inspector.kernel.namespaces import read_namespaces
 from inspector.kernel.process import Stat, read_stat
 from sandbox import cgroup, culling
-from sandbox.document import printable
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, printable
 from sandbox.value import Value
 
 __all__ = ["Group", "Subject", "container_top", "hold"]

@@ -276,12 +276,15 @@ def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
     return check(result, "open", path)
 
 
-def set_mount_attributes(fd: int, attributes: int, *, recursive: bool, propagation: int = 0) -> None:
+def set_mount_attributes(
+    fd: int, attributes: int, *, recursive: bool, propagation: int = 0, cleared: int = 0
+) -> None:
     """Add MOUNT_ATTR_* (RDONLY 1, NOSUID 2, NODEV 4, NOEXEC 8) to a mount, or its whole tree (mount_setattr(2)).
 
+    EPERM: those that are `cleared` are locked, as they come from another user namespace.
     `propagation`: MS_PRIVATE, MS_SLAVE and so on, or 0 for what it is.
     """
-    attr = ulongs(attributes, 0, propagation, 0)  # struct mount_attr: set, clear, propagation, user namespace
+    attr = ulongs(attributes, cleared, propagation, 0)  # struct mount_attr: set, clear, propagation, user namespace
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     result = syscall("mount_setattr", fd, b"", flags, address(attr), 8 * len(attr))
     check(result, "mount_setattr")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from sandbox import culling, document, events, ps
-from sandbox.errors import NoSuchContainer, SandboxError
+from sandbox.errors import NoSuchContainer, SandboxError, printable
 from sandbox.images.listing import human_size
 from sandbox.network import connection
 from sandbox.reconcile import reconcile
@@ -93,7 +93,7 @@ def top(store: Store, name: str, options: Sequence[str]) -> str:
     column = titles.index("PID")
     rows = [line.split(None, len(titles) - 1) for line in lines]
     kept = [row for row in rows if len(row) > column and row[column].isdecimal() and int(row[column]) in pids]
-    cells = [[document.printable(cell) for cell in row] + [""] * (len(titles) - len(row)) for row in kept]
+    cells = [[printable(cell) for cell in row] + [""] * (len(titles) - len(row)) for row in kept]
     return document.table([titles, *cells])
 
 

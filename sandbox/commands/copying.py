@@ -31,7 +31,7 @@ def diff_parser() -> Parser:
 def diff(words: list[str], store: Store) -> int:
     """Show what a container changed."""
     arguments = diff_parser().parse_args(words)
-    from sandbox.document import printable  # noqa: PLC0415
+    from sandbox.errors import printable  # noqa: PLC0415
     from sandbox.view import changes_of  # noqa: PLC0415
 
     with ending_with_one():

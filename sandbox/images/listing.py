@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from sandbox.document import printable
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, printable
 from sandbox.filters import has_label, split_filter
 from sandbox.images.reference import split
 from sandbox.images.store import Image

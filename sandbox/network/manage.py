@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sandbox import events
-from sandbox.document import printable, timestamp
-from sandbox.errors import SandboxError
+from sandbox.document import timestamp
+from sandbox.errors import SandboxError, printable
 from sandbox.filters import has_label, split_filter
 from sandbox.lifecycle import Pairs
 from sandbox.network.addresses import IPV4, Subnet, local_subnet, parse_subnet

@@ -41,7 +41,7 @@ class Resolver:
         self._asked: list[str] = handed["dns"]
         self._udp, self._tcp = (socket.socket(fileno=handed[kind]) for kind in ("udp", "tcp"))
         self._relayed: set[Relayed] = set()
-        self._clients: set[_Client] = set()
+        self._clients: dict[_Client, None] = {}  # the oldest first
         loop.watch(self._udp.fileno(), self._receive)
         self._listen()
 
@@ -110,10 +110,13 @@ class Resolver:
             self._loop.unwatch(self._tcp.fileno())
             self._loop.after(PAUSE_SECONDS, self._listen)
             return
-        if len(self._clients) < MOST_CONNECTIONS:
-            self._clients.add(_Client(self._loop, connection, self, self._clients.discard))
-        else:
-            connection.close()
+        if len(self._clients) >= MOST_CONNECTIONS:  # the oldest that waits for no answer makes room (RFC 7766, 6.2.3)
+            idle = next((client for client in self._clients if client.is_idle), None)
+            if idle is None:
+                connection.close()
+                return
+            idle.close()
+        self._clients[_Client(self._loop, connection, self, lambda client: self._clients.pop(client, None))] = None
 
 
 def _turned(values: list[bytes]) -> list[bytes]:
@@ -125,12 +128,17 @@ class _Client:
     """Somebody who asks over TCP: one question after another."""
 
     def __init__(
-        self, loop: Loop, connection: socket.socket, resolver: Resolver, gone: Callable[[_Client], None]
+        self, loop: Loop, connection: socket.socket, resolver: Resolver, gone: Callable[[_Client], object]
     ) -> None:
         self._loop, self._resolver, self._gone = loop, resolver, gone
         self._carried: Carried | None = None
         self._framed = Framed(loop, connection, self._asked, self.close)
         self._timer = loop.after(IDLE_SECONDS, self.close)
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether it waits for no answer."""
+        return self._carried is None
 
     def _asked(self, data: bytes) -> None:
         self._timer.cancel()

@@ -141,7 +141,7 @@ def parse(document: object, directory: str) -> Bundle:
         sysctls=linux.pairs("sysctl"),
         time_offsets=_time_offsets(linux),
         seccomp=_seccomp(linux),
-        listener=(linux.object("seccomp").text("listenerPath"), linux.object("seccomp").text("listenerMetadata")),
+        listener=_listener(linux.object("seccomp")),
         masked=linux.texts("maskedPaths"),
         readonly=linux.texts("readonlyPaths"),
         annotations=dict(top.pairs("annotations")),
@@ -188,6 +188,14 @@ def _device(entry: Reader) -> Device:
     major, minor = (entry.number(key, 0, 0, LARGEST_NUMBER) for key in ("major", "minor"))
     owner = (entry.number("uid", 0, 0, LARGEST_ID), entry.number("gid", 0, 0, LARGEST_ID))
     return Device(path, kind, major, minor, entry.number("fileMode", 0o666, 0, LARGEST_ID) & 0o777, owner)
+
+
+def _listener(seccomp: Reader) -> tuple[str, str]:
+    """Return the socket of who supervises system calls, and what he is told of the container."""
+    path, metadata = seccomp.text("listenerPath"), seccomp.text("listenerMetadata")
+    if metadata and not path:
+        raise seccomp.wrong("listenerMetadata", "is for nobody without a listenerPath")
+    return path, metadata
 
 
 def _domainname(top: Reader, linux: Reader) -> str:

@@ -19,8 +19,9 @@ __all__ = ["steps_of"]
 KERNELS_OWN = ("/proc", "/sys", "/dev")
 # What may be bound over the kernel's own files, as in runc (rootfs_linux.go): /proc itself, and what lxcfs tells.
 OVER_PROC = ("/proc", *(f"/{path}" for path in lxcfs.FILES), "/proc/net/dev")
-# What a bind mount can be told beside ro: MOUNT_ATTR_* of mount_setattr(2).
+# What a bind mount can be told beside ro, and what it can be told to lose: MOUNT_ATTR_* of mount_setattr(2).
 ATTRIBUTES = {MS_NOSUID: 2, MS_NODEV: 4, MS_NOEXEC: 8}
+CLEARED = {MS_RDONLY: 1, **ATTRIBUTES}
 # What stands there in every container; a privileged one is given the machine's own.
 PLACED = ("/dev/ptmx", "/dev/console")
 
@@ -75,6 +76,7 @@ def _bind(bundle: Bundle, mount: Mount, options: Options) -> rootfs.Bind:
         read_only_below=bool(options.recursive & MS_RDONLY),
         propagation=options.propagation,
         attributes=_attributes(options),
+        cleared=sum(bit for flag, bit in CLEARED.items() if options.cleared & ~options.recursive & flag),
         tree=_tree(bundle, mount, options, source),
     )
 

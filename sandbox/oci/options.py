@@ -63,7 +63,10 @@ IDMAPS = ("idmap", "ridmap")
 
 
 class Options(NamedTuple):
-    """MS_* flags, what the filesystem itself reads, and what is neither; `recursive` are flags of all below it too."""
+    """MS_* flags, what the filesystem itself reads, and what is neither.
+
+    `recursive` are flags of all below it too, `cleared` those that it shall not have, whatever its source has.
+    """
 
     flags: int
     data: str
@@ -71,15 +74,16 @@ class Options(NamedTuple):
     copy_up: bool = False
     recursive: int = 0
     idmap: str = ""
+    cleared: int = 0
 
 
 def parse_options(options: Iterable[str], where: str) -> Options:
     """Sort the options of a mount; SandboxError for one that cannot be kept."""
-    flags, data, propagation, copy_up, recursive, idmap = 0, [], "", False, 0, ""
+    flags, data, propagation, copy_up, recursive, idmap, cleared = 0, [], "", False, 0, "", 0
     for option in options:
         if option in FLAGS:
             wanted, unwanted = FLAGS[option]
-            flags = (flags | wanted) & ~unwanted
+            flags, cleared = (flags | wanted) & ~unwanted, (cleared | unwanted) & ~wanted
         elif option in REFUSED or option.startswith(("idmap=", "ridmap=")):
             raise SandboxError(f"config.json: mount {where}: the option {option!r} is not supported", 1)
         elif option in PROPAGATIONS:
@@ -92,4 +96,4 @@ def parse_options(options: Iterable[str], where: str) -> Options:
             idmap = option
         else:
             data.append(option)
-    return Options(flags, ",".join(data), propagation, copy_up, recursive, idmap)
+    return Options(flags, ",".join(data), propagation, copy_up, recursive, idmap, cleared)

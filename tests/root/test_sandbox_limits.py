@@ -48,12 +48,13 @@ def test_limits_of_a_new_container(sandbox: Sandbox) -> None:
 
 
 def test_no_room_for_one_more(sandbox: Sandbox) -> None:
-    """`exec` names the limit and the cgroup that lets no more processes in."""
+    """`exec` and `enter` name the limit and the cgroup that lets no more processes in."""
     sandbox.start("full", "--pids-limit", "1", "sleep", "1000")
-    done = sandbox("exec", "full", "true", check=False)
-    group = cgroups.path_of(sandbox.pid("full"), "pids")
-    assert done.returncode == 126
-    assert done.stderr == f"sandbox: no more processes: the limit of 1 is reached in the cgroup {group} (pids.max)\n"
+    pid = sandbox.pid("full")
+    text = f"no more processes: the limit of 1 is reached in the cgroup {cgroups.path_of(pid, 'pids')} (pids.max)"
+    for words, code in ((("exec", "full"), 126), (("enter", str(pid)), 125)):
+        done = sandbox(*words, "true", check=False)
+        assert (done.returncode, done.stderr) == (code, f"sandbox: {text}\n"), words
 
 
 def test_what_is_inside_sees_its_cpus(sandbox: Sandbox) -> None:

@@ -557,6 +557,7 @@ def test_a_pidfd_is_sent_to_its_socket(runtime: Runtime) -> None:
             {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}, "SCMP_ACT_NOTIFY needs a supervisor"),
         (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/nosuch", "syscalls": [
             {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}, "listenerPath /nosuch: failed to connect"),
+        (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"}, "without a listenerPath"),
         (("linux", "sysctl"), {"net.core.somaxconn": "9", "kernel.pid_max": "9"}, "kernel.pid_max is not allowed"),
         (("linux", "namespaces"), [{"type": "mount"}], "hostname needs a uts namespace"),
         (("process", "rlimits"), [{"type": "RLIMIT_FLY", "soft": 1, "hard": 1}], "unknown RLIMIT_FLY"),

@@ -105,3 +105,29 @@ def test_the_root_and_new_mounts(runtime: Runtime, word: str, tag: str) -> None:
         assert [found.startswith(tag) for found in tags(pid, target)] == [True] * bool(tag), target
     below = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     assert not [path for path in below if path.startswith(str(runtime.bundle))]
+
+
+@pytest.mark.vm
+def test_what_a_bind_keeps_of_its_source(runtime: Runtime) -> None:
+    """What a source may not, its bind may not either, unless the options say so by name; what lies below keeps it."""
+    path = runtime.directory / "strict"
+    path.mkdir()
+    strict = "ro,nosuid,nodev,noexec"
+    run(["mount", "-t", "tmpfs", "tmpfs", str(path)])
+    try:
+        (path / "below").mkdir()
+        run(["mount", "-t", "tmpfs", "-o", strict, "tmpfs", str(path / "below")])
+        run(["mount", "-o", f"remount,{strict}", str(path)])
+        every = ["rbind", "rw", "exec", "suid", "dev"]
+        kinds = {"plain": ["rbind"], "cleared": every, "last": ["bind", "exec", "noexec"]}
+        runtime.config["mounts"] += [
+            {"destination": f"/{name}", "source": str(path), "options": words} for name, words in kinds.items()]
+        create(runtime, "told")
+        lines = Path(f"/proc/{runtime.state('told')['pid']}/mountinfo").read_text().splitlines()
+        found = {words[4]: {*words[5].split(",")} & {*strict.split(",")} for words in map(str.split, lines)}
+        everything = {*strict.split(",")}
+        assert (found["/plain"], found["/plain/below"], found["/last"]) == (everything, everything, everything)
+        assert (found["/cleared"], found["/cleared/below"]) == (set(), everything)
+    finally:
+        runtime.close()
+        run(["umount", "-R", str(path)])

@@ -70,6 +70,19 @@ def test_another_containers(sandbox: Sandbox) -> None:
     assert sandbox.inspect("first")["State"]["Running"] is True
 
 
+def test_shared_memory_that_its_owner_shares(sandbox: Sandbox) -> None:
+    """Though its owner lets mounts in it be seen by others, what is mounted on either side the other does not see."""
+    options = ("--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined")
+    sandbox.start("owner", *options, "sleep", "1000")
+    sandbox("exec", "owner", "mount", "--make-shared", "/dev/shm")  # noqa: S108
+    sandbox.start("guest", *options, "--ipc", "container:owner", "sleep", "1000")
+    mount = "mkdir /dev/shm/$0; mount -t tmpfs none /dev/shm/$0"
+    for name, other in (("owner", "guest"), ("guest", "owner")):
+        sandbox("exec", name, "sh", "-c", mount, name)
+        assert f" /dev/shm/{name} " in sandbox("exec", name, "cat", "/proc/mounts").stdout
+        assert f" /dev/shm/{name} " not in sandbox("exec", other, "cat", "/proc/mounts").stdout
+
+
 def test_clocks_of_its_own(sandbox: Sandbox) -> None:
     """B128: a container's clocks can be ahead of this machine's, for `exec` too; then its time namespace is its own.
 

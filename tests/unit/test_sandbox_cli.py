@@ -58,3 +58,14 @@ def test_a_closed_standard_input_has_nothing() -> None:
     """What is asked there has no answer; that is no traceback."""
     done = run(["sh", "-c", '"$@" <&-', "sh", *SANDBOX, "oci", "update", "-r", "-", "nowhere"], check=False)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+
+
+@pytest.mark.parametrize("words", [["run", "--rootfs", "{}", "true"], ["inspect", "{}"], ["run", "{}"], ["rm", "{}"]])
+def test_what_a_terminal_would_obey_is_escaped(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A complaint shows control characters of what was given, and of anybody's names, as text."""
+    hostile = "a\x1b[31m\u202eb\udcff"
+    cli.main(["--root", str(tmp_path), *(word.format(hostile) for word in words)])
+    said = capsys.readouterr().err
+    assert (said.rstrip("\n").isprintable(), "\\x1b[31m\\u202eb" in said) == (True, True), said

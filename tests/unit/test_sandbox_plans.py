@@ -9,8 +9,8 @@ import struct
 import pytest
 
 from inspector.kernel.cgroups import Hierarchy, parse_cgroup
-from sandbox import binaries, cgroup, control, devices, document, limit_files, overlays, pieces, rootfs, times
-from sandbox.errors import SandboxError, describe
+from sandbox import binaries, cgroup, control, devices, limit_files, overlays, pieces, rootfs, times
+from sandbox.errors import SandboxError, describe, printable
 from sandbox.limits import UNLIMITED, Limits, Throttle
 from sandbox.log_file import Log
 from sandbox.spec import Spec
@@ -307,7 +307,7 @@ def test_copy_does_not_follow_a_link_out(tmp_path: object) -> None:
 
 def test_hostile_text_is_escaped_in_tables() -> None:
     """A command line with escape sequences does not reach the terminal."""
-    assert document.printable("a\x1b[31m\n\udcff€") == "a\\x1b[31m\\n\\udcff€"
+    assert printable("a\x1b[31m\n\udcff€") == "a\\x1b[31m\\n\\udcff€"
 
 
 @pytest.mark.parametrize(

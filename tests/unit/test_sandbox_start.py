@@ -263,3 +263,14 @@ def test_sources_that_are_gone(tmp_path: Path) -> None:
     unlink = f"import os; os.unlink({str(place / 'sandbox/state.py')!r})\n"
     gone = TELL.format(place=str(place)).replace("finding.keep()", f"{unlink}finding.keep()")
     assert said(sys.executable, "-SP", "-c", gone, **kept).split()[0] == "SourceFileLoader"
+
+
+def test_a_copy_of_its_own_says_what_it_lacks(tmp_path: Path) -> None:
+    """Without the entry point beside it that names its Python it is one line and 125; a link is as good as itself."""
+    commands = environment(tmp_path / "env", editable=True)
+    shutil.copy(commands / "sandbox", tmp_path / "sandbox")
+    done = subprocess.run([tmp_path / "sandbox", "version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n"), "use a link" in done.stderr) == (125, 1, True), done.stderr
+    (tmp_path / "sandbox").unlink()
+    (tmp_path / "sandbox").symlink_to(commands / "sandbox")
+    assert said(tmp_path / "sandbox", "--help").startswith(USAGE)
