@@ -24,6 +24,7 @@ pytestmark = pytest.mark.root
 
 HOSTILE = "<script>alert(1)</script>"
 TRIES = 20
+PROBLEM = "<i>odd</i>/" + "x" * 480  # a path without a place to break it
 HIDING = "a\x1b[31m\u202egnp.exe\u200b"
 # The names in the order that the rows have on the screen.
 NAMES = "[...document.querySelectorAll('#containers tbody .c-name a')].map(one => one.textContent)"
@@ -59,7 +60,7 @@ def machine(tick: int) -> Document:
         container(HIDING, id="/weird/../id?#%41", cpu={"usage_cores": 0.0}, memory={"working_set_bytes": 1 << 20}),
         container("sshd.service", kind="service", runtime="systemd", cpu={"usage_cores": 0.9}),
     ]  # fmt: skip
-    return document(*made, taken_at=1_700_093_600.0 + tick, denied=2, problems=["<i>odd</i>"])
+    return document(*made, taken_at=1_700_093_600.0 + tick, denied=2, problems=[PROBLEM])
 
 
 @pytest.fixture(name="browser", scope="module")
@@ -181,7 +182,7 @@ def test_what_a_row_says(page: Page) -> None:
     assert page.run(cell("alpha", "mem")) == "50MiB/ 64MiB"
     assert page.run("document.getElementById('notices').innerText").split("\n") == [
         "2 processes hidden: access denied (CAP_SYS_PTRACE lifts most of that)",
-        "problem: <i>odd</i>",
+        f"problem: {PROBLEM}",
     ]
     page.run("document.querySelector('td.c-limit').dispatchEvent(new PointerEvent('pointerover', {bubbles: true}))")
     assert page.run("document.querySelector('td.c-limit').title") == "0.2 cores, set by its own cgroup"
