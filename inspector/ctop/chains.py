@@ -41,6 +41,7 @@ class Chains:
         self._meter = Meter(host, self._absence, files=IN_FULL)
         self._before: tuple[float, Readings] | None = None
         self._seconds: float | None = None
+        self._roots: frozenset[str] = frozenset()
 
     def read(
         self, one: Container, earlier: Observation | None, seen: Observation
@@ -49,6 +50,7 @@ class Chains:
         self._absence.begin()
         paths = {name: one.cgroups[name] for name in READ if name in one.cgroups and name in seen.located}
         self._meter.begin(seen.located)
+        self._roots = frozenset(name for name in paths if seen.located[name][1] in seen.own.true_roots)
         wanted = {
             (name, above): True
             for name, path in paths.items()
@@ -87,7 +89,7 @@ class Chains:
         )
         for name, unit, used in units:
             if limits[name].chain or limits[name].value is not None:
-                yield _chain(name, unit, limits[name], used, machine.get(name))
+                yield _chain(name, unit, limits[name], used, machine.get(name), is_root=name in self._roots)
 
     def _others(
         self, others: Ceilings, readings: Readings, old: Readings, machine: Mapping[str, Level]
@@ -123,11 +125,14 @@ class Chains:
         return None if moved is None else moved / self._seconds
 
 
-def _chain(name: str, unit: Unit, limit: Limit, used: Used, machine: Level | None) -> Chain:
+def _chain(
+    name: str, unit: Unit, limit: Limit, used: Used, machine: Level | None, *, is_root: bool = True
+) -> Chain:
+    """Make a chain; `is_root` says whether "/" is the root cgroup, and not that of our cgroup namespace."""
     levels = [Level(path, value, used(path)) for path, value in limit.chain]
     if machine is not None and not limit.hidden_ancestors:
         # The root cgroup sets no limit: what there is of the machine is one.
-        levels = [*(level for level in levels if level.path != "/"), machine]
+        levels = [*(level for level in levels if level.path != "/" or not is_root), machine]
     return Chain(name, unit, limit.value, limit.set_by, tuple(levels), limit.hidden_ancestors)
 
 

@@ -131,6 +131,27 @@ def test_limits_of_version_1(tmp_path: Path) -> None:
     assert chain(found, "pids").levels[0].used == 2
 
 
+def test_memory_inside_a_container_on_version_1(tmp_path: Path) -> None:
+    """Where v1 tells that no ancestor out of sight limits memory, "/" is the container's own cgroup, which stays."""
+    fake = FakeHost(tmp_path, "v1").process(4242, "web", cgroups=PATH, namespaces=OWN, ns_pids=(4242, 1))
+    fake.cgroup("memory", PATH, {"memory.limit_in_bytes": "67108864\n", "memory.usage_in_bytes": "8192\n"})
+    fake.cgroup("memory", "/", {
+        "memory.limit_in_bytes": "67108864\n", "memory.usage_in_bytes": "1048576\n",
+        "memory.stat": "hierarchical_memory_limit 67108864\ntotal_rss 4096\ntotal_inactive_file 4096\n",
+    })  # fmt: skip
+    with fake.open() as host:
+        seen = Observer(host).tick()
+        inside = seen._replace(
+            own=seen.own._replace(true_roots=frozenset()),
+            containers=tuple(one._replace(cgroups=dict.fromkeys(one.cgroups, "/")) for one in seen.containers),
+        )
+        memory = chain(look(Closer(host), inside, "limits"), "memory")
+    assert (memory.value, memory.set_by, memory.hidden) == (64 << 20, "/", False)
+    own, last = memory.levels
+    assert (own.path, own.value, own.used, own.machine) == ("/", 64 << 20, (1 << 20) - 4096, False)
+    assert last.machine
+
+
 def test_rates_cover_the_time_between_two_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """CPU, I/O, interfaces and threads have rates at the second look; a counter that fell has none."""
     now = [100.0]
