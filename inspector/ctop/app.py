@@ -10,39 +10,24 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.events import Key, Resize
+from textual.events import Key
 from textual.message import Message
 
 from inspector.closeup import Closeup
-from inspector.ctop.arranging import Arranging
 from inspector.ctop.detail import Detail
-from inspector.ctop.keys import KEYS, help_lines
+from inspector.ctop.drawing import Drawing
+from inspector.ctop.keys import KEYS
 from inspector.ctop.lines import Bar, Lines
-from inspector.ctop.logs import Logs
 from inspector.ctop.menus import Menu
 from inspector.ctop.options import Options
-from inspector.ctop.panel import Panel
 from inspector.ctop.runner import Runner
 from inspector.ctop.sampler import Moved, Sampler
 from inspector.ctop.source import Source
 from inspector.ctop.state import State
 from inspector.ctop.terminal import Terminal
 from inspector.schema import Document
-from inspector.views.filters import filter_of
-from inspector.views.layout import Line, in_two
-from inspector.views.text import safe, width_of
 
 __all__ = ["Ctop"]
-
-PROMPT = "  words  a|b  /regex/  runtime:docker  finding:throttled  Esc clear"
-LOW = 10
-"""Lines of a terminal below which the table gets nearly all of them."""
-HINTS = {
-    "table": "Enter detail  / filter  s sort  t tree  a all  c columns  0 CPU%  ? help",
-    "help": "Esc back  Up Down scroll  q quit",
-    "logs": Logs.hint,
-}
-
 
 OVER = ("help", "menu", "logs")
 """The pages that lie over another, to which Esc goes back."""
@@ -53,7 +38,7 @@ OF_TABLE = frozenset(
 """The actions that mean nothing in another page."""
 
 
-class Ctop(Arranging):
+class Ctop(Drawing):
     """ctop's screen; `failure` is what ended the sampling, when it ended by itself."""
 
     CSS = """
@@ -144,57 +129,6 @@ class Ctop(Arranging):
             self._detail.ask()
         self.draw()
 
-    def on_resize(self, _: Resize) -> None:
-        """Choose the columns anew."""
-        self.call_after_refresh(self.draw)
-
-    def draw(self) -> None:
-        """Draw everything."""
-        low = self.size.height < LOW
-        if self.page != "detail":
-            self.query_one("#header", Bar).show(self.state.header()[: 1 if low else max(self.size.height // 3, 2)])
-        hint = self.menu.hint if self.menu and self.page == "menu" else HINTS.get(self.page, self.panel.hint)
-        hint = self.time_hint if self.stored and self.page == "table" else hint
-        status: Line = [self.state.message or (hint, "dim")]
-        asked = self.question.line() if self.question else None
-        if self.page == "table":
-            status = self._draw_table(status)
-        elif self.page == "menu" and self.menu is not None:
-            chosen = self.menu.lines()
-            self.query_one("#page", Lines).show(len(chosen), lambda index: chosen[index], self.menu.cursor)
-        elif self.page == "detail":
-            self._detail.draw()
-            status[:0] = [("PAUSED  ", "bad")] if self.state.paused else []
-        elif self.page == "logs":
-            self.draw_logs()
-        else:
-            lines = help_lines()
-            width = max(sum(width_of(text) for text, _ in line) for line in lines)
-            self.query_one("#page", Lines).show(len(lines), lambda index: lines[index], width=width)
-        self._draw_status(asked, status, low=low)
-
-    def _draw_status(self, asked: Line | None, status: Line, *, low: bool) -> None:
-        """Draw the lowest two lines; a question or a message that one of them cannot hold takes both."""
-        heading = self.logs.heading if self.logs else list
-        of_page = {"table": self.state.finding, "detail": self.panel.finding, "logs": heading}
-        above = self.menu.heading if self.menu and self.page == "menu" else of_page.get(self.page, list)()
-        lines = in_two(asked or status, self.size.width) if asked or self.state.message else [status]
-        lines = [above, *lines] if len(lines) == 1 else lines
-        self.query_one("#status", Bar).show([asked or status] if low else lines)
-
-    def _draw_table(self, status: Line) -> Line:
-        """Draw the table; return what its status line says beside `status`."""
-        self.query_one("#titles", Bar).show([self.state.titles(self.size.width)])
-        count = len(self.state.shown)
-        lines = self.query_one("#table", Lines)
-        lines.show(max(count, 1), self.state.row, self.state.cursor if count else None)
-        self.sampler.sight(self.state.in_sight(lines.scroll_offset.y, lines.size.height))
-        if not self.typing:
-            return [(f"{self.state.cursor + 1}/{count}  " if count else "", ""), *status]
-        words, problem = safe(self.state.selection.words), filter_of(self.state.selection.words).problem
-        typed: Line = [("filter: ", "title"), (words, ""), (" ", "sorted"), ("" if words else PROMPT, "dim")]
-        return typed + ([(f" not used: {safe(problem)}", "bad")] if problem else [])
-
     def _turn_to(self, page: str) -> None:
         before, self.page = self.page, page
         in_table = page == "table"
@@ -216,19 +150,9 @@ class Ctop(Arranging):
             self._behind = self.page
         self._turn_to(page)
 
-    @property
-    def panel(self) -> Panel:
-        """What the page of a container shows."""
-        return self._detail.panel
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """Let the keys of the table do nothing elsewhere."""
         return self.page == "table" or action not in OF_TABLE
-
-    @property
-    def lines(self) -> Lines:
-        """The lines in sight: the table or a page."""
-        return self.query_one("#table" if self.page == "table" else "#page", Lines)
 
     def action_move(self, step: int) -> None:
         """Move the cursor, or scroll the page."""
@@ -300,11 +224,6 @@ class Ctop(Arranging):
         if self.typing:
             event.prevent_default()
             self.type_filter(event)
-
-    def action_redraw(self) -> None:
-        """Draw the whole screen anew, whatever has been written over it."""
-        self.draw()
-        self.refresh()
 
     def action_pause(self) -> None:
         """Hold the picture still, or go on."""

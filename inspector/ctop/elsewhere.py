@@ -44,7 +44,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("another time, other machines").add_argument
     add("--record", metavar="FILE", help="record what is seen, or without a terminal everything; continues a recording")
     add("--replay", metavar="FILE", help="show a recording; [ ] step, { } by minutes, b goes to a time, Space plays")
-    add("--at", metavar="TIME", help="with --replay: begin at HH:MM[:SS], +5m from its start, --at=-5m from its end, "
+    add("--at", metavar="TIME", help="with --replay: begin at HH:MM[:SS], +5m from its start, -5m from its end, "
         "or a date as 2026-11-28T18:00")
     add("--connect", metavar="URL", type=_url(EXPORTER_PORT), help="show the machine of a cgscope-exporter, such as "
         "http://node:10071; a name and password as http://NAME:PASSWORD@node")

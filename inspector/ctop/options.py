@@ -28,21 +28,24 @@ SELDOM = 5.0  # for a Prometheus, which itself looks every some seconds
 
 HELP = """\
 What the figures mean:
-  CPU%       CPU time used between two samples, as a share of one core (--cpu core,
-             the default and what docker and top say: 200% is two cores busy), of the
-             effective limit (--cpu limit) or of all the host's CPUs (--cpu host).
-  LIMIT      effective CPU limit in cores: the least of quota and cpuset, the container's
-             own and all its ancestors'. ^ marks a limit that an ancestor sets.
-             "none": no limit; "-": not known.
-  THROTTLED  share of the quota's periods in which it was made to wait; ^ by an ancestor's quota.
-  MEM        working set: memory used less inactive page cache (docker, kubelet), beside
-             the effective limit, the least of the container's own and its ancestors'.
-             --mem usage is with all page cache, anon heaps and stacks alone, fixed what
-             cannot be reclaimed: the distance to an OOM kill.
+  CPU%       CPU time used between two samples, as a share of one core (--cpu
+             core, the default and what docker and top say: 200% is two cores
+             busy), of the effective limit (--cpu limit) or of all the host's
+             CPUs (--cpu host).
+  LIMIT      effective CPU limit in cores: the least of quota and cpuset, the
+             container's own and all its ancestors'. ^ marks a limit that an
+             ancestor sets. "none": no limit; "-": not known.
+  THROTTLED  share of the quota's periods in which it was made to wait; ^ by an
+             ancestor's quota.
+  MEM        working set: memory used less inactive page cache (docker,
+             kubelet), beside the effective limit, the least of the container's
+             own and its ancestors'. --mem usage is with all page cache, anon
+             heaps and stacks alone, fixed what cannot be reclaimed: the
+             distance to an OOM kill.
   PIDS       tasks: processes and their threads.
 
-COLS are names separated by commas (* always shown, + shown where there is room),
-or any of the {fields} fields of the document, such as memory.usage_bytes:
+COLS are names separated by commas (* always shown, + where there is room), or
+any of the {fields} fields of the document, such as memory.usage_bytes:
 {columns}
 
 """
@@ -135,22 +138,39 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = _Parser(
         prog="ctop",
-        description="Containers: what they use and what they may use, from the kernel's own files. Without --once, "
-        "--json or --jsonl a live view; ? there lists its keys.",
+        description="Containers: what they use and what they may use, from the kernel's own files.\n"
+        "Without --once, --json or --jsonl a live view; ? there lists its keys.",
         epilog=HELP.format(fields=len(FIELDS), columns="\n".join(map(_explained, COLUMNS)))
         + "\n" + FILTER_SYNTAX.format(keys=", ".join(FILTER_KEYS)),
         # Each argument makes one, which would ask for the terminal's width; --help is by the one below.
         formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=COLUMNS_OF_HELP),
         allow_abbrev=False,
     )
+    _declare_output(made)
+    _declare_view(made)
+    add_socket(made)
+    declare(made)
+    _declare_screen(made)
+    made.formatter_class = argparse.RawDescriptionHelpFormatter
+    return made
+
+
+def _declare_output(made: argparse.ArgumentParser) -> None:
+    """Declare what is printed, and when."""
     made.add_argument("--once", action="store_true", help="print one table and exit")
     made.add_argument("-b", dest="batch", action="store_true", help="print table after table, as top does")
     output = made.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_const", dest="output", const="json", help="print one JSON document")
     output.add_argument("--jsonl", action="store_const", dest="output", const="jsonl", help="print a document a line")
     made.add_argument("-n", dest="lines", metavar="N", type=_positive, help="stop after N tables, or documents")
-    made.add_argument("-d", dest="delay", metavar="SECONDS", type=_delay,
-                        help=f"time between two samples, at least {SHORTEST:g} (default 1; 5 with --prometheus)")
+    made.add_argument(
+        "-d", dest="delay", metavar="SECONDS", type=_delay,
+        help=f"time between two samples, at least {SHORTEST:g} (default 1; 5 with --prometheus)",
+    )  # fmt: skip
+
+
+def _declare_view(made: argparse.ArgumentParser) -> None:
+    """Declare what is shown, and what its figures mean."""
     made.add_argument("-a", dest="every", action="store_true", help="also services and plain control groups")
     made.add_argument("-f", dest="words", metavar="FILTER", type=_filter, default="", help="only these (see below)")
     made.add_argument("-s", dest="sort", metavar="FIELD", type=_sort, default="cpu",
@@ -163,8 +183,10 @@ def parser() -> argparse.ArgumentParser:
                         default="working-set", help="what MEM is")
     made.add_argument("--tree", action="store_true", help="pods, containers in containers; with -a cgroups by path")
     made.add_argument("--processes", action="store_true", help="with the processes of each container")
-    add_socket(made)
-    declare(made)
+
+
+def _declare_screen(made: argparse.ArgumentParser) -> None:
+    """Declare how it looks, and what its keys may do."""
     made.add_argument("--no-color", "--no-colour", dest="colour", action="store_false", help="also by $NO_COLOR")
     made.add_argument("--no-unicode", dest="unicode", action="store_false",
                         help="draw in ASCII, as where the locale is not UTF-8")
@@ -172,8 +194,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--no-config", dest="config", action="store_false",
                         help="leave out what the key S of the live view has saved")
     made.add_argument("--version", action=Version, nargs=0, help="show program's version number and exit")
-    made.formatter_class = argparse.RawDescriptionHelpFormatter
-    return made  # fmt: skip
 
 
 def parse(argv: Sequence[str] | None, *, terminal: bool, saved: Mapping[str, object] | None = None) -> Options:
@@ -184,7 +204,7 @@ def parse(argv: Sequence[str] | None, *, terminal: bool, saved: Mapping[str, obj
     """
     command = parser()
     command.set_defaults(**{"header": True, **(saved or {})})
-    given = command.parse_args(argv)
+    given = command.parse_args(_with_times(sys.argv[1:] if argv is None else argv))
     if given.once and given.output == "jsonl":
         command.error("argument --jsonl: not allowed with argument --once")
     if given.batch and (given.once or given.output):
@@ -211,6 +231,17 @@ def parse(argv: Sequence[str] | None, *, terminal: bool, saved: Mapping[str, obj
         where=where,
         readonly=given.readonly,
     )
+
+
+def _with_times(argv: Sequence[str]) -> list[str]:
+    """Return a command line in which "--at -5m" is one word: argparse would take the second for an option."""
+    words: list[str] = []
+    for word in argv:
+        if words and words[-1] == "--at" and word[:1] == "-" and word[1:2].isdigit():
+            words[-1] = f"--at={word}"
+        else:
+            words.append(word)
+    return words
 
 
 def _output(given: argparse.Namespace, *, terminal: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from inspector.ctop.acting import Acting
 from inspector.ctop.asking import Asking, Prompt
@@ -20,7 +20,10 @@ class Replaying(Acting):
     """What the keys of time do. `stored` is the source, where it is of what was."""
 
     stored: Stored | None = None
-    time_hint = "Space play/hold  [ ] step  { } minute  b time  Enter detail  ? help"
+    time_hints: Mapping[str, str] = {
+        "table": "Space play/hold  [ ] step  { } minute  b time  Enter detail  ? help",
+        "detail": "Esc back  [ ] step  b time  Space play  1-8 tabs",
+    }
 
     def prepare_replay(self, source: Source) -> None:
         """Say what is shown."""

@@ -197,11 +197,14 @@ class State:
         """Return the lines above the table."""
         if not self.has_header:
             return []
-        lines = self._header()
+        return [self.held(), *self._header()] if self.moment else self._header()
+
+    def held(self) -> Line:
+        """Return which moment of a recording is shown, or that the picture is held still; else nothing."""
         if self.moment:
             playing = "HELD" if self.paused else "PLAYING"
-            lines.insert(0, [("REPLAY  ", "title"), (self.moment, ""), SEPARATOR, (playing, "warn")])
-        return lines
+            return [("REPLAY  ", "title"), (self.moment, ""), SEPARATOR, (playing, "warn")]
+        return [("PAUSED", "bad")] if self.paused else []
 
     def _header(self) -> list[Line]:
         if self.document is None:

@@ -12,11 +12,12 @@ from inspector.schema import Container
 __all__ = ["FILTER_KEYS", "FILTER_SYNTAX", "Filter", "filter_of"]
 
 FILTER_SYNTAX = """\
-FILTER is words that must all be found, in upper or lower case, in the name, id, image or
-runtime. web|db is either; /^web-\\d+$/ is a pattern, without blanks (\\s stands for one);
-KEY:WORD, KEY:a|b and KEY:/pattern/ look at one of
+FILTER is words that must all be found, in upper or lower case, in the name, id,
+image or runtime. web|db is either; /^web-\\d+$/ is a pattern, without blanks
+(\\s stands for one); KEY:WORD, KEY:a|b and KEY:/pattern/ look at one of
   {keys};
-so finding:throttled has those with such a finding, finding:critical those with a bad one.
+so finding:throttled has those with such a finding, finding:critical those with
+a bad one.
 """
 FILTER_KEYS: Mapping[str, Callable[[Container], str]] = {
     "name": lambda container: container["name"],

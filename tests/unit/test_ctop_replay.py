@@ -136,6 +136,10 @@ def test_the_keys_of_time(tmp_path: Path) -> None:
         await reach(59, "ctrl+end")
         assert "HELD" in screen(app)
         assert "60/60" in screen(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: "8findings" in screen(app))
+        assert screen(app).rstrip().splitlines()[-1].startswith(f"REPLAY  {app.state.moment} · HELD  Esc back")
+        await pilot.press("escape")
         await reach(54, "b", "minus", "5", "m", "enter")
         await pilot.press("b", *"12x", "enter")
         await until(pilot, lambda: "is no time" in screen(app))
@@ -256,7 +260,7 @@ def test_n_quits_after_as_many() -> None:
 def test_a_recording_as_json_lines(tmp_path: Path) -> None:
     """--replay --jsonl prints every document and ends, and --at begins later; without waiting for their time."""
     path = record(tmp_path / "file", hours("a"))
-    for argv, count in (([], 60), (["-n", "7"], 7), (["--at=-5m"], 6)):
+    for argv, count in (([], 60), (["-n", "7"], 7), (["--at=-5m"], 6), (["--at", "-5m"], 6)):
         out = io.StringIO()
         asked = parse(["--replay", str(path), "--jsonl", *argv], terminal=False)
         with Replay(str(path), asked.where.at) as replay:

@@ -20,8 +20,11 @@ from rich.style import Style
 
 from inspector.ctop.app import Ctop
 from inspector.ctop.keys import help_lines
-from inspector.ctop.options import parse
+from inspector.ctop.menus import ColumnMenu, SortMenu
+from inspector.ctop.options import parse, parser
+from inspector.ctop.state import State
 from inspector.schema import Container, Document
+from inspector.views.columns import COLUMNS
 from inspector.views.text import width_of
 from tests.unit.documents import MIB, container, document
 from tests.unit.liveview import Fake, screen, until
@@ -203,6 +206,15 @@ def test_colours_are_the_terminals_own_sixteen() -> None:
 def test_help_fits_80_columns() -> None:
     """No line of the help is cut off."""
     assert max(sum(width_of(text) for text, _ in line) for line in help_lines()) <= 80
+
+
+def test_lists_to_choose_from_fit_80_columns() -> None:
+    """No column's words are cut off, neither where columns and orders are chosen nor in --help."""
+    state = State(parse([], terminal=True))
+    lines = [line for menu in (ColumnMenu(state), SortMenu(state)) for line in menu.lines()]
+    assert len(lines) > len(COLUMNS)
+    assert max(sum(width_of(text) for text, _ in line) for line in lines) <= 80
+    assert [line for line in parser().format_help().splitlines() if len(line) > 80] == []
 
 
 def test_ascii_is_ascii() -> None:

@@ -11,7 +11,8 @@ import pytest
 from textual.pilot import Pilot
 
 from inspector.ctop import config
-from inspector.ctop.app import HINTS, Ctop
+from inspector.ctop.app import Ctop
+from inspector.ctop.drawing import HINTS
 from inspector.ctop.lines import Bar, Lines
 from inspector.ctop.options import parse
 from inspector.views.layout import place, titles
