@@ -27,7 +27,7 @@ from inspector.ctop.recording.file import APPLICATION, SCHEMA, TABLES, Recording
 from inspector.ctop.recording.prefix import END, Codes
 from inspector.ctop.recording.reader import Recording
 from inspector.ctop.recording.replay import Replay, moment_of
-from inspector.ctop.recording.rounding import DIGITS, rounded
+from inspector.ctop.recording.rounding import DIGITS, rounded, rounded_rest
 from inspector.ctop.recording.writer import WHOLE_EVERY, Recorder, Writer
 from inspector.ctop.sampler import Sampler
 from inspector.findings import findings
@@ -242,6 +242,40 @@ def test_a_counter_that_is_kept_stays_near_the_real_one(grown: list[int], least:
         assert after - then < 2 * widest
         assert growth or then == kept
         now, kept = after, then
+
+
+@given(
+    st.lists(st.tuples(*[st.integers(0, 20) | st.integers(0, 1 << 22) | st.integers(0, 1 << 40)] * 2), max_size=30),
+    st.sampled_from([1, 1024]),
+)
+def test_what_is_kept_of_a_rest_stays_near_the_real_one(grown: list[tuple[int, int]], least: int) -> None:
+    """System time too never falls, is never ahead, never far behind, and stands still while the real one does."""
+    real, kept, widest = (10, 5, 5), (10, 5, 5), least
+    for user, system in grown:
+        after = real[0] + user + system, real[1] + user, real[2] + system
+        total, part = (rounded([after[index]], [real[index]], [kept[index]], least)[0] for index in (0, 1))
+        expected = total - kept[0] - (part - kept[1])
+        (rest,) = rounded_rest([after[2]], [real[2]], [kept[2]], least, [expected])
+        widest = max(widest, 1 << max(system.bit_length() - DIGITS, 0))
+        assert kept[2] <= rest <= after[2]
+        assert after[2] - rest < 2 * widest
+        assert system or rest == kept[2]
+        real, kept = after, (total, part, rest)
+
+
+def test_three_times_that_add_up_are_kept_so(tmp_path: Path) -> None:
+    """Of containers that work, total, user and system time stay as far from each other as they were: no noise is kept.
+
+    But for those that use more than an eighth of a core, whose steps are not the same.
+    """
+    machine = Machine((BUSY[0]._replace(many=20),))
+    kept = recorded(tmp_path / "file", [machine.tick() for _ in range(60)])[10:]
+    apart: dict[str, set[int]] = {}
+    for one in (one for tick in kept for one in tick["containers"]):
+        cpu: Any = one["cpu"]
+        left = cpu["usage_seconds"] - cpu["user_seconds"] - cpu["system_seconds"]
+        apart.setdefault(one["id"], set()).add(round(left * 1e6))
+    assert [len(found) for found in apart.values()] == [1] * 20
 
 
 def test_a_counter_that_begins_anew_is_kept_as_it_is() -> None:

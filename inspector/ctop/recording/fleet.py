@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from inspector.ctop.recording.columns import COLUMNS, DERIVED, KEPT, RULES, Moment, coded, decoded, derived
 from inspector.ctop.recording.packing import FORETOLD_BY, Moved
 from inspector.ctop.recording.picture import About, columns_in_order, kept_of_findings, none_of
-from inspector.ctop.recording.rounding import ROUGH, SHARES, finest, rounded, whole_percents
+from inspector.ctop.recording.rounding import ROUGH, SHARES, finest, rounded, rounded_rest, whole_percents
 from inspector.ctop.recording.rows import NOTHING, Columns, Layout, Rows, picked, put
 from inspector.findings import DRAWN_FROM, WHETHER_KNOWN
 from inspector.schema import Container, Document
@@ -29,6 +29,8 @@ LOOKED_AT = frozenset(
 )
 """Columns that are needed also where they have not changed."""
 SHARE, PART = "cpu.limit_ratio", "cpu.usage_cores"
+TOTAL, USER, REST = "cpu.usage_seconds", "cpu.user_seconds", "cpu.system_seconds"
+"""The last is kept as the other two leave it: it comes behind them (recording.columns.EXPECTED)."""
 
 
 class News(NamedTuple):
@@ -169,6 +171,9 @@ class Fleet:
                 kept = exact
                 if name in SHARES:
                     kept = whole_percents(exact)
+                elif name == REST:
+                    left = _left(counted.changes, len(kept))
+                    kept = rounded_rest(exact, before, kept_before, finest(name, seconds), left)
                 elif inexact:
                     kept = rounded(exact, before, kept_before, finest(name, seconds))
                 counted.changes[name] = list(map(sub, kept, kept_before))
@@ -236,6 +241,12 @@ class Fleet:
         for name in figures.keys() & self._fixes.keys():
             fixes, values = self._fixes[name], figures[name]
             values[:] = [fixes.get(place, value) for place, value in zip(places, values, strict=True)]
+
+
+def _left(changes: Mapping[str, list[int]], count: int) -> list[int]:
+    """Return what the total's change leaves when user time's is taken of it."""
+    nothing = [0] * count
+    return list(map(sub, changes.get(TOTAL, nothing), changes.get(USER, nothing)))
 
 
 def _in_order(values: Sequence[Any], before: Sequence[int | None], unknown: object) -> list[Any]:

@@ -3,7 +3,8 @@
 The last digits of microseconds and bytes are noise that nothing foretells: all a busy machine's recording would
 consist of. A step is a share of the growth (0.8 to 1.6 percent), or a thousandth of a core's time where that is more.
 What was left out is made up for as soon as it comes to a whole step, so that a counter that is kept never runs away
-from the real one, and never ahead of it.
+from the real one, and never ahead of it. Three columns rounded each for itself would be noise about their sum: system
+time is kept so that with user time it stays as far from the total as it was, wherever that is near enough.
 
 The kernel's shares of time, averages that move for a minute after each stall, are kept in whole percents, as findings
 tell of them (inspector.findings).
@@ -17,7 +18,8 @@ from typing import Any
 from inspector.ctop.recording.columns import MICRO
 from inspector.fields import FIELDS
 
-__all__ = ["DIGITS", "ROUGH", "SHARES", "finest", "rounded", "rounded_top", "whole_percents"]
+__all__ = ["DIGITS", "ROUGH", "SHARES", "finest", "rounded", "rounded_rest", "rounded_top",
+           "whole_percents"]
 
 DIGITS = 7
 CLOCK_DIGITS, TIME_DIGITS, CORES_DIGITS = 3, 4, 4
@@ -46,6 +48,22 @@ def rounded(now: Sequence[int], before: Sequence[int], kept: Sequence[int], leas
             step = least if grown < short else 1 << grown.bit_length() - DIGITS
             more = base + (grown & -step)
             found.append(more + step if after - more >= step else more)
+    return found
+
+
+def rounded_rest(
+    now: Sequence[int], before: Sequence[int], kept: Sequence[int], least: int, expected: Sequence[int]
+) -> list[int]:
+    """Return what is kept of a column of which it is `expected` by how much it grows: that, where it is near enough.
+
+    As near as `rounded` may ever be: never ahead, never two steps behind, and still where the real one is.
+    """
+    found = rounded(now, before, kept, least)
+    for index, (after, earlier, base, change) in enumerate(zip(now, before, kept, expected, strict=True)):
+        grown, wanted = after - earlier, base + change
+        step = max(least, 1 << max(grown.bit_length() - DIGITS, 0))
+        if grown > 0 and 0 < base <= earlier and change >= 0 and 0 <= after - wanted < 2 * step:
+            found[index] = wanted
     return found
 
 
