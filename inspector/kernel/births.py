@@ -12,6 +12,7 @@ that their maker chose (clone3's set_tid, ns_last_pid: CRIU): a list of all is s
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 
 from inspector.kernel.host import Host
 
@@ -19,6 +20,7 @@ __all__ = ["Births", "is_thread"]
 
 EXIT_SIGNAL = 38 - 3  # its place in /proc/<pid>/stat, behind the name
 NOT_A_LEADERS = b"-1"
+RESERVED = 300  # PIDs that are not handed out again when they begin anew (RESERVED_PIDS in kernel/pid.c)
 
 
 class Births:
@@ -28,6 +30,7 @@ class Births:
         self._host = host
         self._forks: int | None = None
         self._last: tuple[int | None, int | None] = None, None  # the last PID at the look before, and before that
+        self._passed: tuple[int, int, int] | None = None  # the last PIDs two looks ago and now, and how many since one
         self.is_ours = False  # the /proc is of our PID namespace, and nobody's files lie over the kernel's
 
     def check(self) -> None:
@@ -53,11 +56,31 @@ class Births:
             return range(0)
         last, earlier = self._last
         self._last = last_pid, last
+        self._passed = None
         if before is None or forks is None or last_pid is None or last is None or earlier is None or not self.is_ours:
             return None
+        self._passed = earlier, last_pid, forks - before
         if not earlier <= last <= last_pid <= earlier + most or not 0 < forks - before <= most:
             return None
         return range(earlier + 1, last_pid + 1)
+
+    def reused(self, known: Collection[int]) -> set[int]:
+        """Return those of some processes whose PIDs may be others' by now, where since() has just said None.
+
+        A list of all does not tell them apart, and what they are in may be called the same.
+        """
+        if self._passed is None:
+            return set()
+        earlier, last, born = self._passed
+        try:
+            all_round = int(self._host.read("/proc/sys/kernel/pid_max")) - RESERVED
+        except (OSError, ValueError):
+            all_round = 0
+        if born >= all_round:
+            return set(known)
+        if earlier <= last:
+            return {pid for pid in known if earlier < pid <= last}
+        return {pid for pid in known if pid > earlier or pid <= last}
 
 
 def is_thread(stat: bytes) -> bool:

@@ -78,7 +78,9 @@ class Kernel(Host):
         return SYSTEM._replace(forks=self.forks, last_pid=self.last, uptime_seconds=1000.0)
 
     def read(self, path: str) -> bytes:
-        """Return the status of the reader."""
+        """Return the status of the reader, or where PIDs end."""
+        if path == "/proc/sys/kernel/pid_max":
+            return b"%d\n" % PID_MAX
         assert path == "/proc/self/status"
         return b"Name:\ta\nNSpid:\t%d\n" % os.getpid()
 
@@ -161,7 +163,7 @@ class Watch:
 
 OPERATIONS = st.lists(
     st.tuples(
-        st.sampled_from(("hand out", "show", "fork", "fork", "thread", "die", "die", "reap", "reap", "move")),
+        st.sampled_from(("hand out", "show", "fork", "fork", "thread", "die", "die", "reap", "reap", "move", "skip")),
         st.integers(0, 1 << 20),
         st.sampled_from(PATHS),
     ),
@@ -177,6 +179,10 @@ def perform(kernel: Kernel, operations: list[Operation]) -> None:
             kernel.hand_out()
         if name in ("show", "fork", "thread") and kernel.handed_out:
             kernel.show(path, thread=name == "thread")
+        if name == "skip":  # many are born, and end
+            kernel.forks += number % PID_MAX
+            kernel.last = (kernel.last + number % PID_MAX) % PID_MAX
+            kernel.last = max(kernel.last, RESERVED)
         pids = list(kernel.tasks)
         if not pids:
             continue
@@ -253,6 +259,29 @@ def test_what_needs_a_list(happens: Callable[[Kernel], None]) -> None:
     watch.tick(nothing, nothing)
     assert kernel.lists == 1
     assert watch.roster.processes.keys() == kernel.processes().keys()
+
+
+def all_round(kernel: Kernel) -> None:
+    """Let so many be born and end that PIDs begin anew, and come as far as they were."""
+    for _ in range(PID_MAX - RESERVED - len(kernel.tasks)):
+        kernel.hand_out()
+        kernel.show(None, thread=False)
+        del kernel.tasks[kernel.last]
+
+
+@pytest.mark.parametrize("happens", [many, anew, all_round])
+@pytest.mark.parametrize("after", range(3))
+def test_a_pid_that_is_anothers_by_now(happens: Callable[[Kernel], None], after: int) -> None:
+    """A process that ended, and whose PID came into the same cgroup again since, is another one at the next look."""
+    kernel = Kernel(500)
+    watch = quiet(kernel)
+    kernel.tasks[kernel.last + after + 1] = kernel.tasks[300] = kernel.tasks[999] = Task(0, "/a")
+    watch.tick(nothing, nothing, refresh=True)
+    for pid in [pid for pid in kernel.tasks if pid >= RESERVED]:
+        del kernel.tasks[pid]
+    happens(kernel)
+    watch.tick(nothing, nothing)
+    watch.tick(nothing, nothing)
 
 
 def test_many_in_no_cgroup_need_a_list() -> None:
