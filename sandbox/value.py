@@ -46,11 +46,18 @@ class Value(metaclass=_Fields):
     def __init__(self, *given: Any, **named: Any) -> None:  # noqa: ANN401  each class's own fields
         kind = type(self)
         names = kind.__match_args__
-        found = {**kind.__defaults__, **dict(zip(names, given, strict=False)), **named}
-        if len(given) > len(names) or found.keys() != set(names) or not named.keys().isdisjoint(names[: len(given)]):
-            raise TypeError(f"{kind.__name__}: {len(given)} values and {', '.join(named) or 'no names'} for {names}")
-        for name in names:
-            _set(self, name, found[name])
+        left = names[len(given) :]
+        found = {**kind.__defaults__, **named} if left else named
+        try:
+            if len(given) > len(names) or named.keys() - left:
+                raise KeyError
+            for name, value in zip(names, given, strict=False):
+                _set(self, name, value)
+            for name in left:
+                _set(self, name, found[name])
+        except KeyError:
+            text = f"{kind.__name__}: {len(given)} values and {', '.join(named) or 'no names'} for {names}"
+            raise TypeError(text) from None
         self.__post_init__()
 
     def __post_init__(self) -> None:

@@ -10,10 +10,13 @@ __all__ = ["NamedTuple"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any, NamedTuple
 else:
     from _collections import _tuplegetter
+
+    new = tuple.__new__
+    MANY = 100
 
     class _Tuple(tuple):
         """What collections.namedtuple gives each class, under the same names."""
@@ -49,12 +52,30 @@ else:
             defaults = {field: body.pop(field) for field in fields if field in body}
             body |= {field: _tuplegetter(number, f"Field {number}") for number, field in enumerate(fields)}
             body |= {"__slots__": (), "_fields": fields, "__match_args__": fields, "_field_defaults": defaults}
-            # The one function that is each class's own: its arguments are the fields.
-            words = ", ".join(fields)
-            made = eval(f"lambda _cls, {words}: new(_cls, ({words},))", {"new": tuple.__new__})  # noqa: S307  names
-            made.__defaults__ = tuple(defaults.values())
-            made.__name__, made.__qualname__ = "__new__", f"{name}.__new__"
-            return type(name, (_Tuple,), {**body, "__new__": made})
+
+            left = MANY
+
+            def plain(cls: type, *values: Any, **named: Any) -> Any:  # noqa: ANN401  the fields' own types
+                nonlocal left
+                left -= 1
+                if left and len(values) == len(fields) and not named:
+                    return new(cls, values)
+                kind.__new__ = _own_new(name, fields, defaults)
+                return kind.__new__(cls, *values, **named)
+
+            kind = type(name, (_Tuple,), {**body, "__new__": plain})
+            return kind
+
+    def _own_new(name: str, fields: tuple[str, ...], defaults: Mapping[str, Any]) -> Callable[..., Any]:
+        """Return the one function that is each class's own: its arguments are the fields.
+
+        It is made when many are, or one with names, as it takes longer to compile than all else of a class.
+        """
+        words = ", ".join(fields)
+        made = eval(f"lambda _cls, {words}: new(_cls, ({words},))", {"new": new})  # noqa: S307  names
+        made.__defaults__ = tuple(defaults.values())
+        made.__name__, made.__qualname__ = "__new__", f"{name}.__new__"
+        return staticmethod(made)
 
     class NamedTuple(metaclass=_Kind):
         """A base that no class has: each is a tuple."""
