@@ -14,7 +14,6 @@ from collections.abc import Callable
 from sandbox import channel, events, launch
 from sandbox.contexts import suppress
 from sandbox.errors import SandboxError
-from sandbox.foreground import attend
 from sandbox.liveness import has_monitor
 from sandbox.prepare import Prepared, prepare_again
 from sandbox.program import NULL, Streams
@@ -22,7 +21,6 @@ from sandbox.quick import socket
 from sandbox.signals import blocked_signals
 from sandbox.spec import Spec
 from sandbox.state import Document, Store
-from sandbox.teardown import destroy, finish, settle, take_down
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +34,8 @@ Undo = Callable[[], None]
 
 def create(prepared: Prepared, store: Store) -> str:
     """Make a container and start nothing; returns its id."""
+    from sandbox.teardown import settle  # noqa: PLC0415
+
     _warn(prepared)
     launch.create(prepared, store)
     settle(store, prepared.document["Id"], "created")
@@ -52,7 +52,7 @@ def run(prepared: Prepared, store: Store, how: Attaching | None = None) -> int:
 
     def establish() -> Undo:
         launch.create(prepared, store)
-        return lambda: _quietly(lambda: destroy(store, store.load(container)))
+        return lambda: _quietly(lambda: _destroy(store, container))
 
     with blocked_signals():
         if how is None and _needs_no_monitor(prepared.spec):
@@ -107,7 +107,15 @@ def comes_back(text: Document) -> bool:
     return policy == "always" or (policy == "unless-stopped" and not text["Cgscope"].get("Stopped"))
 
 
+def _destroy(store: Store, container: str) -> None:
+    from sandbox.teardown import destroy  # noqa: PLC0415
+
+    destroy(store, store.load(container))
+
+
 def _give_up(store: Store, container: str, before: str) -> None:
+    from sandbox.teardown import settle, take_down  # noqa: PLC0415
+
     take_down(store, store.load(container))
     settle(store, container, before)
 
@@ -128,16 +136,26 @@ def _run_in_foreground(prepared: Prepared, store: Store, establish: Callable[[],
     undo = establish()
     streams = Streams(stdin=0 if prepared.spec.interactive else NULL)
     try:
-        running = launch.start(prepared, store, streams, lambda: None)
+        running = launch.start(prepared, store, streams, lambda: None, _load_the_rest)
     except BaseException as error:
         undo()
         if isinstance(error, channel.Closed):
             raise SandboxError("the container's first process was killed during its set-up") from None
         raise
+    from sandbox.foreground import attend  # noqa: PLC0415
+    from sandbox.teardown import finish  # noqa: PLC0415
+
     events.of_container(store.root, prepared.document, "start")
     code = attend(running.pid, running.pidfd, running.console, interactive=prepared.spec.interactive)
     finish(store, prepared.document["Id"], code)
     return code
+
+
+def _load_the_rest() -> None:
+    """Import what comes after a start, while the child works and we would only wait for it."""
+    import sandbox.foreground  # noqa: PLC0415
+    import sandbox.removal  # noqa: PLC0415
+    import sandbox.teardown  # noqa: F401, PLC0415
 
 
 def _start(prepared: Prepared, store: Store, establish: Callable[[], Undo], how: Attaching | None) -> int:

@@ -41,6 +41,7 @@ def launch(
     steps: tuple[Step, ...],
     born: Callable[[int], None] = lambda _: None,
     ready: Callable[[], object] = lambda: None,
+    meanwhile: Callable[[], None] = lambda: None,
     *,
     tty: bool,
     supervise: Callable[[int, int], None] | None = None,
@@ -48,8 +49,8 @@ def launch(
     """Fork the joiner and speak with its child as channel.py draws it; an error leaves no process.
 
     `steps`: those with which it joins cgroups; one of v2 it is born in, where that can be.
-    `tty`: the child will send the master of a terminal. `supervise`, for a filter that listens, is called with the
-    child's PID and the filter's descriptor.
+    `meanwhile` is called while the child works. `tty`: the child will send the master of a terminal. `supervise`, for
+    a filter that listens, is called with the child's PID and the filter's descriptor.
     """
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     ours, theirs = channel.pair()
@@ -62,6 +63,7 @@ def launch(
     pid = 0
     try:
         try:
+            meanwhile()
             pid = ours.expect(channel.Born).pid
         finally:
             os.waitpid(between, 0)

@@ -133,6 +133,8 @@ def _spec(record: Record) -> ModuleSpec | None:
         return None
     spec = ModuleSpec(name, _Loader(name, source), origin=source, is_package=is_package)
     spec.has_location, spec.cached = True, PATH
+    # Each import of what is loaded asks for this, in vain at the price of an exception where importlib has not set it.
+    spec._initializing = False  # type: ignore[attr-defined]  # noqa: SLF001
     if is_package:
         spec.submodule_search_locations = [os.path.dirname(source)]
     return spec

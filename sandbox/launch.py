@@ -14,10 +14,9 @@ from sandbox.liveness import boot_id, start_time
 from sandbox.network.connection import Connection, begin
 from sandbox.overlays import Layer
 from sandbox.prepare import Prepared
-from sandbox.program import Streams
+from sandbox.program import Streams, nothing
 from sandbox.sharing import AUTO
 from sandbox.state import Document, Store
-from sandbox.teardown import destroy
 from sandbox.times import timestamp
 from sandbox.value import replace
 
@@ -44,6 +43,8 @@ def create(prepared: Prepared, store: Store) -> None:
         if prepared.spec.sharing.user == AUTO:
             _claim_ids(text, store)
     except BaseException:
+        from sandbox.teardown import destroy  # noqa: PLC0415
+
         with suppress(SandboxError, OSError):
             destroy(store, text, volumes=True)
         raise
@@ -54,10 +55,17 @@ def ourselves() -> Document:
     return {"BootId": boot_id(), "Monitor": {"Pid": os.getpid(), "StartTime": start_time(os.getpid())}}
 
 
-def start(prepared: Prepared, store: Store, streams: Streams, confirm: Callable[[], None]) -> Running:
+def start(
+    prepared: Prepared,
+    store: Store,
+    streams: Streams,
+    confirm: Callable[[], None],
+    meanwhile: Callable[[], None] = nothing,
+) -> Running:
     """Start the program of a container that is recorded with us as its monitor; on an error no process is left.
 
-    `confirm` is called when nothing but the program's start is left; it may raise.
+    `confirm` is called when nothing but the program's start is left; it may raise. `meanwhile` is called while the
+    child works.
     """
     container = prepared.document["Id"]
     network = begin(prepared.spec, prepared.document, store, prepared.layout)
@@ -72,6 +80,7 @@ def start(prepared: Prepared, store: Store, streams: Streams, confirm: Callable[
             plan.cgroup_steps,
             lambda pid: _record_birth(prepared, store, pid, above, network),
             lambda: _record_start(prepared, store, container, confirm),
+            meanwhile,
             tty=plan.program.tty,
         )
     except BaseException:

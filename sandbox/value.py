@@ -48,16 +48,12 @@ class Value(metaclass=_Fields):
         names = kind.__match_args__
         left = names[len(given) :]
         found = {**kind.__defaults__, **named} if left else named
-        try:
-            if len(given) > len(names) or named.keys() - left:
-                raise KeyError
-            for name, value in zip(names, given, strict=False):
-                _set(self, name, value)
-            for name in left:
-                _set(self, name, found[name])
-        except KeyError:
-            text = f"{kind.__name__}: {len(given)} values and {', '.join(named) or 'no names'} for {names}"
-            raise TypeError(text) from None
+        if len(given) > len(names) or named.keys() - left or not found.keys() >= set(left):
+            raise TypeError(f"{kind.__name__}: {len(given)} values and {', '.join(named) or 'no names'} for {names}")
+        for name, value in zip(names, given, strict=False):
+            _set(self, name, value)
+        for name in left:
+            _set(self, name, found[name])
         self.__post_init__()
 
     def __post_init__(self) -> None:
