@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from inspector.kernel.cgroups import read_cgroup, read_hierarchies
-from inspector.kernel.host import Host
 from inspector.kernel.mounts import read_mountinfo
+from inspector.kernel.reader import Reader
 from sandbox import (
     attributes,
     cgroup,
@@ -89,7 +89,7 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
     rootless = os.geteuid() != 0
     users = _users(spec, store, container)
     _check_volumes(spec)
-    host = Host()
+    host = Reader("/", None, None)
     layout, root, layers, pieces = root_of(
         spec, store, container, host, rootless=rootless, mapped=spec.sharing.has_users
     )
@@ -161,7 +161,7 @@ def _users(spec: Spec, store: Store, container: str) -> Users | None:
     return userns.joined(spec, store, container)
 
 
-def _over(spec: Spec, store: Store, host: Host) -> Iterator[rootfs.Step]:
+def _over(spec: Spec, store: Store, host: Reader) -> Iterator[rootfs.Step]:
     """Yield what is mounted over the root's own files: over our state directory, and what --lxcfs asks for."""
     if not spec.image.id:
         yield from rootfs.hide(store.root, os.path.realpath(spec.rootfs))
@@ -195,7 +195,7 @@ def _not_limited(limits: Limits, lost: list[str], places: Sequence[cgroup.Place]
 
 
 def root_of(
-    spec: Spec, store: Store, container: str, host: Host, *, rootless: bool, mapped: bool = False
+    spec: Spec, store: Store, container: str, host: Reader, *, rootless: bool, mapped: bool = False
 ) -> tuple[rootfs.Layout, Root, list[Layer], list[rootfs.Step]]:
     """Return where a container's files are, the mount that is its root, and what that consists of.
 
@@ -222,7 +222,7 @@ def _made_of(spec: Spec, store: Store) -> tuple[tuple[str, ...], str]:
 
 
 def _root(
-    host: Host, layout: rootfs.Layout, directory: str, like: str, *, rootless: bool, mapped: bool
+    host: Reader, layout: rootfs.Layout, directory: str, like: str, *, rootless: bool, mapped: bool
 ) -> tuple[Root, list[Layer], list[rootfs.Step]]:
     """Return the mount that is the root, its layers, and the pieces it is put together from when it is no overlay."""
     if rootless:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from inspector.errors import ParseError
-from inspector.kernel.host import Host
 from inspector.kernel.named import NamedTuple
+from inspector.kernel.reader import Reader
 from inspector.kernel.remembered import remembered
 
 __all__ = [
@@ -69,14 +69,18 @@ class Overlay(NamedTuple):
 
 
 # 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
-def parse_mountinfo(data: bytes) -> tuple[Mount, ...]:
-    """Parse /proc/<pid>/mountinfo: one mount a line, any number of optional fields before the " - "."""
-    return tuple(_parse_line(line) for line in data.split(b"\n") if line)
+def parse_mountinfo(data: bytes, kind: bytes = b"") -> tuple[Mount, ...]:
+    """Parse /proc/<pid>/mountinfo: one mount a line, any number of optional fields before the " - ".
+
+    Only those whose filesystem's type begins with `kind`: that stands behind it, and no field has a blank in it.
+    """
+    mark = b" - " + kind if kind else b""
+    return tuple(_parse_line(line) for line in data.split(b"\n") if line and mark in line)
 
 
-def read_mountinfo(host: Host, pid: int | str) -> tuple[Mount, ...]:
+def read_mountinfo(host: Reader, pid: int | str, kind: bytes = b"") -> tuple[Mount, ...]:
     """Read the mounts that a process sees, in the order they were made (/proc/<pid>/mountinfo)."""
-    return parse_mountinfo(host.read_long_lines(f"/proc/{pid}/mountinfo"))
+    return parse_mountinfo(host.read_long_lines(f"/proc/{pid}/mountinfo"), kind)
 
 
 def _parse_line(line: bytes) -> Mount:
@@ -89,17 +93,16 @@ def _parse_line(line: bytes) -> Mount:
         if "\0" in places[0] or "\0" in places[1]:
             raise ParseError("/proc/<pid>/mountinfo", line)
         return Mount(
-            mount_id=int(fields[0]),
-            parent_id=int(fields[1]),
-            device_major=int(major),
-            device_minor=int(minor),
-            root=places[0],
-            mountpoint=places[1],
-            options={**_options(fields[5])},
-            propagation=tuple(fields[FIXED_FIELDS:separator]),
-            fstype=unescape(fstype),
-            source=unescape(source),
-            super_options={**_options(super_options)},
+            int(fields[0]),
+            int(fields[1]),
+            int(major),
+            int(minor),
+            *places,
+            {**_options(fields[5])},
+            tuple(fields[FIXED_FIELDS:separator]),
+            unescape(fstype),
+            unescape(source),
+            {**_options(super_options)},
         )
     except ValueError as error:
         raise ParseError("/proc/<pid>/mountinfo", line) from error
@@ -158,7 +161,7 @@ def _unescape_layer(path: str) -> str:
     return re.sub(r"\\(.)", r"\1", path, flags=re.DOTALL)
 
 
-def read_root_mount(host: Host, pid: int | str) -> tuple[Mount | None, str]:
+def read_root_mount(host: Reader, pid: int | str) -> tuple[Mount | None, str]:
     """Read a process's root mount, and where its /etc/hostname comes from; of a long table only two lines are parsed.
 
     Of several mounts at one place the last one made lies on top. Docker, Podman and our sandbox bind a file of
