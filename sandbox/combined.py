@@ -22,12 +22,12 @@ __all__ = ["add", "grouped"]
 
 def add(names: list[str]) -> None:
     """Put modules into the file, which are given in the order in which they were looked for."""
-    groups = [finding.read_group(number) for number in sorted(set(finding.GROUPS.values()))]
-    if not all(groups):
-        return  # another command has written it meanwhile
-    changed = {name: _record(name) for name in names}
-    groups = [[changed.pop(record[0], record) for record in group] for group in groups]
-    groups += [[changed[name] for name in group] for group in grouped(list(changed), list(sys.modules))]
+    groups: list[list[Record]] = []
+    if finding.GROUPS.keys().isdisjoint(names):  # otherwise there are other sources: what they import may be other too
+        groups = [finding.read_group(number) for number in sorted(set(finding.GROUPS.values()))]
+        if not all(groups):
+            return  # another command has written it meanwhile
+    groups += [[_record(name) for name in group] for group in grouped(names, list(sys.modules))]
     _write(groups)
 
 
