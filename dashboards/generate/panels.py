@@ -29,6 +29,11 @@ SEVERITY: Names = {"3": ("critical", "red"), "2": ("warning", "orange"), "1": ("
 # How far an axis goes at least: one of zeros alone is drawn to 100, which is 10000 % of a share.
 SMALLEST_TOP = {"percentunit": 0.1, "short": 1, "ops": 1, "iops": 1, "pps": 1}
 
+PLAIN_TABLE: Json = {
+    "showHeader": True, "cellHeight": "sm", "frameIndex": 0,
+    "footer": {"show": False, "reducer": ["sum"], "countRows": False},
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -213,11 +218,7 @@ def table(
     headed = [_heading(label, heading, link if label == next(iter(labels)) else None) for label, heading in
               labels.items()]  # fmt: skip
     panel["fieldConfig"]["overrides"] = headed + [_cell(column) for column in columns if column.unit]
-    panel["options"] = {
-        "showHeader": True, "cellHeight": "sm", "frameIndex": 0,
-        "footer": {"show": False, "reducer": ["sum"], "countRows": False},
-        "sortBy": [{"displayName": sort, "desc": True}],
-    }  # fmt: skip
+    panel["options"] = {**PLAIN_TABLE, "sortBy": [{"displayName": sort, "desc": True}]}
     return panel
 
 

@@ -180,6 +180,19 @@ def test_a_lost_connection_keeps_the_picture(monkeypatch: pytest.MonkeyPatch) ->
             assert time.monotonic() < deadline
 
 
+def test_a_lost_connection_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that ends is a problem of the very next picture, however long a document is waited for."""
+    monkeypatch.setattr(connect, "PATIENCE", 3600.0)
+    monkeypatch.setattr(connect, "BACKOFF", (3600.0,))
+    with serving(saying(event(document(container("web"))))) as where, Exporter(at(where), 0.1) as exporter:
+        exporter.begin()
+        found: list[Document] = []
+        reader = threading.Thread(target=lambda: found.append(exporter()), daemon=True)
+        reader.start()
+        reader.join(timeout=60)
+        assert [one["problems"][0].startswith("old since") for one in found] == [True]
+
+
 def test_a_problem_of_the_exporter_is_told() -> None:
     """An event that says the machine could not be read is a problem beside the last picture."""
     text = event(document(container("web"))) + event({"error": "could not be read: \x1b[2J"}, "problem")

@@ -75,10 +75,11 @@ class Exporter:
             self._thread.start()
 
     def _wait_for_news(self) -> None:
-        """Wait for a document, or for a problem while there is none; later only as long as the next one may take."""
+        """Wait for a document, or for a problem that is not told yet; no longer than the next document may take."""
         patience = FIRST_PATIENCE if self._latest is None else 0 if self._problem else PATIENCE
         limit = self._interval + patience
-        self._change.wait_for(lambda: self._fresh or self._closed or (self._latest is None and self._problem), limit)
+        told = self._problem if self._latest is not None else None  # a new one is told of at once
+        self._change.wait_for(lambda: self._fresh or self._closed or self._problem != told, limit)
         if not self._fresh and self._problem is None:
             self._fail(f"{self._where.shown}: no picture within {limit:g} seconds")
 

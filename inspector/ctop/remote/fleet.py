@@ -215,15 +215,31 @@ def _container(one: _One) -> Container:
         group, _, key = field.partition(".")
         if key:
             made[group][key] = value
-    labels, info = one.labels, one.infos.get("container_info", {})
-    path, node = labels.get("id", ""), one.teller.node
     for metric, group in SET_BY.items():
         made[group]["limit_set_by"] = one.infos.get(metric, {}).get("set_by")
-    _limits(made, values, path)
-    pod = f"{labels['namespace']}/{labels['pod']}" if labels.get("namespace") and labels.get("pod") else None
+    _limits(made, values, one.labels.get("id", ""))
+    made |= {
+        **_who(one),
+        "created_at": values.get("started_at"),
+        "started_at": values.get("started_at"),
+        "members": values.get("members", 0),
+        "namespaces": {},
+        "rootfs": {**dict.fromkeys(schema.Rootfs.__annotations__), "lower": []},
+        "processes": None,
+        "findings": [],
+    }
+    container = cast("Container", made)
+    container["findings"] = _findings(container, one.found)
+    return container
+
+
+def _who(one: _One) -> dict[str, Any]:
+    """Return what the labels say: which container it is, of what kind, where it stands."""
+    labels, info = one.labels, one.infos.get("container_info", {})
+    path, node = labels.get("id", ""), one.teller.node
     kind = "container" if labels.get("image") else "service" if labels.get("name") else "cgroup"
     called = labels.get("container", "")
-    made |= {
+    return {
         "id": node + path,
         "name": (called if called != PAUSE else "") or labels.get("name") or path.rsplit("/", 1)[-1] or path,
         "kind": info.get("kind") if info.get("kind") in KINDS else kind,
@@ -231,23 +247,13 @@ def _container(one: _One) -> Container:
         "image": labels.get("image", ""),
         "labels": {name.removeprefix(LABEL): value for name, value in labels.items() if name.startswith(LABEL)},
         "parent": node + info["parent"] if info.get("parent") else None,
-        "pod": pod,
-        "created_at": values.get("started_at"),
-        "started_at": values.get("started_at"),
+        "pod": f"{labels['namespace']}/{labels['pod']}" if labels.get("namespace") and labels.get("pod") else None,
         "state": info.get("state") if info.get("state") in STATES else "running",
         "pid": int(info["pid"]) if info.get("pid", "").isascii() and info.get("pid", "").isdigit() else None,
-        "members": values.get("members", 0),
         "evidence": [f"Prometheus has it from {node}"],
         "cgroups": dict.fromkeys(("cpu", "memory", "pids"), path),
-        "namespaces": {},
-        "rootfs": {**dict.fromkeys(schema.Rootfs.__annotations__), "lower": []},
-        "processes": None,
         "node": node,
-        "findings": [],
     }
-    container = cast("Container", made)
-    container["findings"] = _findings(container, one.found)
-    return container
 
 
 def _limits(made: dict[str, Any], values: Mapping[str, Any], path: str) -> None:

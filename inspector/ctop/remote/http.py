@@ -130,10 +130,7 @@ class Server:
         timer.daemon = True
         timer.start()
         try:
-            sent = {**self._headers, **(headers or {})}
-            if form is not None:
-                sent["Content-Type"] = "application/x-www-form-urlencoded"
-            connection.request("GET" if form is None else "POST", self.where.path + path, form, sent)
+            self._request(connection, path, form, headers or {})
             with connection.getresponse() as response:
                 if seconds is None:
                     timer.cancel()
@@ -150,6 +147,15 @@ class Server:
             self._reader = None
             if self._connection is not connection:  # another thread has ended it
                 connection.close()
+
+    def _request(
+        self, connection: http.client.HTTPConnection, path: str, form: bytes | None, headers: Mapping[str, str]
+    ) -> None:
+        """Send a question: a form as a POST, else a GET."""
+        sent = {**self._headers, **headers}
+        if form is not None:
+            sent["Content-Type"] = "application/x-www-form-urlencoded"
+        connection.request("GET" if form is None else "POST", self.where.path + path, form, sent)
 
     def _connected(self, seconds: float | None) -> http.client.HTTPConnection:
         if self._connection is None:
