@@ -27,6 +27,8 @@ from exporter.privileges import NEEDED, missing_here, own_status, surplus
 from exporter.scrape import Scraper, version
 from exporter.shared import Shared
 from inspector.document import document
+from inspector.errors import ParseError
+from inspector.kernel.cgroups import read_hierarchies
 from inspector.kernel.host import Host
 from inspector.model import Observation
 from inspector.observe import Observer
@@ -54,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not host.shares_pids():
         log.warning("--path.procfs is of another PID namespace than ours, so nobody is found in the cgroups: "
                     "give this container the host's (--pid host, in Kubernetes hostPID: true)")  # fmt: skip
+    if not _has_cgroups(host):
+        log.warning("no cgroup of the machine can be read, so limits and most of the use are missing: give "
+                    "--path.sysfs the machine's /sys (in a container that of the host, mounted)")  # fmt: skip
     selection = selected(arguments)
     observer = selection.observer(host)
     observe = Shared(observer.tick)
@@ -65,6 +70,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Closed by the process's end alone: when the server has stopped, a look that nobody waits for any more may still
     # be under way in a thread, and a file that both close is the second time somebody else's.
     return _serve(arguments, scraper, observer, observe)
+
+
+def _has_cgroups(host: Host) -> bool:
+    """Tell whether what is mounted as cgroups is where it should be; without /proc, reading that will tell."""
+    try:
+        hierarchies = read_hierarchies(host)
+    except (OSError, ParseError):
+        return True
+    return any(host.access(f"{one.mountpoint}/cgroup.procs") for one in hierarchies)
 
 
 def _stop(_: int, __: FrameType | None) -> NoReturn:

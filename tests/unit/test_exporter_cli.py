@@ -139,6 +139,20 @@ def test_a_procfs_of_another_pid_namespace_is_warned_of(tmp_path: Path) -> None:
     assert re.search(r"level=WARN .*another PID namespace.*--pid host.*hostPID: true", done.stderr)
 
 
+def test_a_missing_sys_is_warned_of_once(tmp_path: Path) -> None:
+    """Without the machine's /sys there are no cgroups: one line says what to do, and what /proc tells is there."""
+    FakeHost(tmp_path / "machine", "v1").process(4242, "nginx", namespaces={"pid": 4026532001, "mnt": 4026532002})
+    (tmp_path / "empty").mkdir()
+    whole, done = (run("--once", f"--path.rootfs={tmp_path}/machine", *more)
+                   for more in ((), (f"--path.sysfs={tmp_path}/empty",)))  # fmt: skip
+    warning = r"level=WARN .*no cgroup of the machine.*--path\.sysfs"
+    assert [len(re.findall(warning, one.stderr)) for one in (whole, done)] == [0, 1]
+    assert len(done.stderr.splitlines()) == len(whole.stderr.splitlines()) + 1
+    assert done.returncode == 0
+    assert re.search(r'^container_last_seen\{.*name="nginx-4242"', done.stdout, re.MULTILINE)
+    assert 'cgscope_scrape_collector_success{collector="memory"} 1\n' in done.stdout
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_with_0(signum: signal.Signals, tmp_path: Path) -> None:
     """SIGTERM and SIGINT, while it serves, end it with exit code 0 and no traceback."""
