@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from exporter.families.readings import reading
+from exporter.families.readings import at, reading
 from exporter.sight import Sight
 from exporter.subjects import Subject
 from exporter.table import Collector, Group, Row
@@ -64,16 +64,25 @@ def _now(sight: Sight) -> Sequence[Any]:
     return [sight.observation.taken_at] * len(sight.subjects)
 
 
-def _started(sight: Sight) -> Sequence[Any]:
+class _Since(NamedTuple):
+    """Since when it runs, and since when it is there."""
+
+    started: float | None
+    created: float | None
+
+
+def _since(sight: Sight) -> Sequence[Any]:
     boot = sight.observation.system.boot_time
 
-    def find(subject: Subject) -> float | None:
-        if boot is None or subject.container is None:
-            return boot
-        leader = subject.container.leader
-        return boot + leader.process.starttime_ticks / CLOCK_TICKS if leader else None
+    def find(subject: Subject) -> _Since:
+        one = subject.container
+        if boot is None or one is None:
+            return _Since(boot, boot)
+        started = boot + one.leader.process.starttime_ticks / CLOCK_TICKS if one.leader else None
+        # A runtime's file may say anything, but nothing runs before it was created.
+        return _Since(started, min(filter(None, (started, one.created_at)), default=None))
 
-    return sight.subjects.each("started", boot, find)
+    return sight.subjects.each("since", boot, find)
 
 
 def _same(value: float) -> float:
@@ -87,10 +96,11 @@ ABOUT = Collector(
         Group((Row("container_last_seen", "gauge", "When it was last seen.", _same),), _now),
         Group(
             (
-                Row("container_start_time_seconds", "gauge", "When its first process started.", _same),
-                Row("container_creation_time_seconds", "gauge", "The same: when it was made is not known.", _same),
+                Row("container_start_time_seconds", "gauge", "When its first process started.", at("started")),
+                Row("container_creation_time_seconds", "gauge",
+                    "When its runtime made it, or else when its first process started.", at("created")),
             ),
-            _started,
+            _since,
         ),
         Group((Row("container_info", "info", "Who made it, what it is and its state.", _same),), _about, _info),
     ),

@@ -102,7 +102,7 @@ def add(
     )  # fmt: skip
     config = {
         "Name": f"/{name}", "Config": {"Image": "nginx:1.27", "Labels": {"com.example.team": "shop", "secret": "x"}},
-        "State": {"Health": {"Status": "healthy"}},
+        "State": {"Health": {"Status": "healthy"}}, "Created": "2023-11-14T22:13:30.5Z",
     }  # fmt: skip
     fake.file(f"/var/lib/docker/containers/{identifier}/config.v2.json", json.dumps(config))
 

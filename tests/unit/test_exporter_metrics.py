@@ -194,9 +194,13 @@ def test_who_the_series_are_about(tmp_path: Path) -> None:
 
 
 def test_container_info_and_namespaces(tmp_path: Path) -> None:
-    """Who made it and its state; of each namespace whether it is the host's."""
+    """Who made it, since when, and its state; of each namespace whether it is the host's."""
     series = scraped(tmp_path)
     assert series_of(series, "container_info", **WEB, runtime="docker", kind="container", state="running") == [1]
+    started, made = 1_700_000_000 + 5001 / 100, 1_700_000_010.5  # the second one is Docker's
+    assert series_of(series, "container_start_time_seconds", **WEB) == [started]
+    assert series_of(series, "container_creation_time_seconds", **WEB) == [made]
+    assert series_of(series, "container_creation_time_seconds", id="/ex1") == [1_700_000_050]
     namespace = {**WEB, "kind": "net", "inode": "4026532011", "shared_with_host": "false"}
     assert series_of(series, "container_namespace_info", **namespace) == [1]
     assert series_of(series, "container_namespace_info", **WEB, kind="user", shared_with_host="true") == [1]
