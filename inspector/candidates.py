@@ -32,8 +32,11 @@ class Candidate(NamedTuple):
         return self.key[0]
 
 
-def candidates(census: Census) -> tuple[Candidate, ...]:
-    """Find the groups: by the runtimes' cgroups, by namespaces, and the cgroups that remain. No process is in two."""
+def candidates(census: Census, *, plain: bool = True) -> tuple[Candidate, ...]:
+    """Find the groups: by the runtimes' cgroups, by namespaces, and the `plain` cgroups that remain.
+
+    No process is in two.
+    """
     matches = {path: matched for path in census.groups if (matched := match(path))}
     owner = _owners(census, matches)
     ranks = _ranks(census)
@@ -63,7 +66,7 @@ def candidates(census: Census) -> tuple[Candidate, ...]:
         for key, pids in groups.items()
         if (leader := _first(census, ranks, pids))
     ]
-    return tuple(found + _plain_groups(census, ranks, matches))
+    return tuple(found + _plain_groups(census, ranks, matches)) if plain else tuple(found)
 
 
 def _owners(census: Census, matches: Mapping[str, Match]) -> dict[int, str]:

@@ -152,17 +152,28 @@ def _cgroups(grounds: Grounds) -> tuple[dict[str, str], frozenset[str]]:
     paths: dict[str, str] = {}
     owned = set()
     unseen = grounds.candidate.kind == "self" and _may_share_unseen(grounds.own, grounds.leader, grounds.located)
+    places: dict[int, tuple[str | None, str | None]] = {}  # the same for all resources of a hierarchy
     for resource, (hierarchy, index) in grounds.located.items():
-        path = path_in(hierarchy, grounds.leader.membership)
-        if path is None:
-            continue
-        if grounds.alone and index not in grounds.own.true_roots and hierarchy.directory(path) is not None:
-            path = hierarchy.root  # its first process may sit in a child (systemd's /init.scope)
-        own = None if unseen and hierarchy.version == 1 else _own_path(grounds, resource, index, path)
-        paths[resource] = own or path
+        if index not in places:
+            places[index] = _place(grounds, resource, hierarchy, index, hidden=unseen and hierarchy.version == 1)
+        path, own = places[index]
+        if path is not None:
+            paths[resource] = own or path
         if own is not None:
             owned.add(resource)
     return paths, frozenset(owned)
+
+
+def _place(
+    grounds: Grounds, resource: str, hierarchy: Hierarchy, index: int, *, hidden: bool
+) -> tuple[str | None, str | None]:
+    """Return the cgroup in one hierarchy, and that which is the container's alone; `hidden`: others may be in it."""
+    path = path_in(hierarchy, grounds.leader.membership)
+    if path is None:
+        return None, None
+    if grounds.alone and index not in grounds.own.true_roots and hierarchy.directory(path) is not None:
+        path = hierarchy.root  # its first process may sit in a child (systemd's /init.scope)
+    return path, None if hidden else _own_path(grounds, resource, index, path)
 
 
 def _may_share_unseen(own: Own, leader: Leader, located: Located) -> bool:

@@ -98,8 +98,8 @@ def _common_evidence(leader: Leader, own: Own) -> tuple[str, ...]:
     """List the namespaces that are not the reader's, and the root filesystem."""
     found = [
         f"own {kind} namespace {inode}"
-        for kind, inode in sorted(leader.namespaces.items())
-        if kind in ("pid", "mnt", "user") and own.namespaces.get(kind) not in (inode, None)
+        for kind in ("mnt", "pid", "user")
+        if (inode := leader.namespaces.get(kind)) is not None and own.namespaces.get(kind) not in (inode, None)
     ]
     if leader.root is not None and root_identity(leader.root) != root_identity(own.root):
         found.append(f"{leader.root.fstype} root")

@@ -54,14 +54,12 @@ class Metadata:
         """Return the container with its runtime's name, image and labels, where it left them in files."""
         if container.runtime is None or container.kind != "container":
             return container
-        from inspector.stores import Facts  # noqa: PLC0415
-
         facts = self._known.get(container.id)
         if facts is None:
             problems = len(self._absence.problems)
             facts = self._known[container.id] = self._find(container, container.runtime)
             self._problems += self._absence.problems[problems:]
-        if facts == Facts():
+        if not any(facts):
             return container
         return container._replace(
             name=facts.name or container.name,

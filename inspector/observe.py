@@ -175,7 +175,7 @@ class Observer:
             and census.groups is self._census.groups
             and census.own is self._census.own
         ):
-            self._found = [one for one in candidates(census) if self.groups or one.kind != "group"]
+            self._found = list(candidates(census, plain=self.groups))
         self._census = census
         # A zombie is in no cgroup, but still in its namespaces, which end with their first process.
         found = [one for one in self._found if one.kind != "pid" or not self._collector.ended(one.leader)]

@@ -114,7 +114,7 @@ class Roster:
         present = set(self._absence.attempt("/proc", list_pids, self._host) or ())
         for pid in self._known.keys() - present:
             self._drop(pid)
-        self._look_at((present - self._known.keys()) | (again & present))
+        self._look_at((present - self._known.keys()) | (again & present), listed=True)
 
     def _look_at_some(self, pids: set[int], came: Collection[int]) -> None:
         """Look at those that may be new, and whether those are still there for whom no list vouches."""
@@ -132,13 +132,13 @@ class Roster:
         self._refused -= threads
         self._absence.denied.difference_update(f"process {pid}" for pid in threads)
 
-    def _look_at(self, pids: Collection[int]) -> None:
-        """Look at processes that are new to us, or young, or may be gone."""
+    def _look_at(self, pids: Collection[int], *, listed: bool = False) -> None:
+        """Look at processes that are new to us, or young, or may be gone; what /proc has `listed` is no thread."""
         for pid, data in zip(pids, self._host.read_each(f"/proc/{pid}/stat" for pid in pids), strict=True):
             self._denied.discard(pid)
             # No attempt() for each: there may be thousands.
             try:
-                stat = _parsed_stat(data)
+                stat = _parsed_stat(data, listed=listed)
             except (ParseError, OSError) as error:
                 self._drop(pid)
                 if not isinstance(error, OSError) or error.errno not in ENDED:
@@ -193,8 +193,8 @@ class Roster:
             self.processes = processes
 
 
-def _parsed_stat(data: bytes | OSError) -> Stat | None:
+def _parsed_stat(data: bytes | OSError, *, listed: bool) -> Stat | None:
     """Parse what was read of a process; None for a thread that is no process."""
     if isinstance(data, OSError):
         raise data
-    return None if is_thread(data) else parse_stat(data)
+    return None if not listed and is_thread(data) else parse_stat(data)

@@ -111,5 +111,5 @@ def by_command(*names: str) -> str | None:
 
 def pod_uid(path: str) -> str | None:
     """Return the uid of the Kubernetes pod a cgroup is in; the systemd driver writes "_" for its "-"."""
-    found = re.search(POD, path)
+    found = re.search(POD, path) if "pod" in path else None
     return found["uid"].replace("_", "-") if found else None

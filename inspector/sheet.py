@@ -256,10 +256,12 @@ class Sheet:
         for key in self._keys:
             if (resource := key[0]) not in changed:
                 continue
-            told: dict[str, Any] = {}
-            for slot in slots[resource]:
-                told.update(values[slot])
-            if told or any(values[slot] is UNKNOWN for slot in slots[resource]):
+            own = slots[resource]
+            told: dict[str, Any] = {} if len(own) > 1 else {**values[own[0]]}
+            if len(own) > 1:
+                for slot in own:
+                    told.update(values[slot])
+            if told or any(values[slot] is UNKNOWN for slot in own):
                 self.readings[key] = RESOURCES[resource](**told)
             else:
                 self.readings.pop(key, None)

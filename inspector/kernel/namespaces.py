@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
@@ -68,7 +68,7 @@ def read_namespace(host: Host, pid: int | str, kind: str) -> int:
 
 
 def read_namespaces(
-    host: Host, pid: int | str, types: Iterable[str] = NAMESPACES, known: Mapping[str, int | None] | None = None
+    host: Host, pid: int | str, types: Collection[str] = NAMESPACES, known: Mapping[str, int | None] | None = None
 ) -> dict[str, int]:
     """Read the inode numbers of a process's namespaces by kind; not those that are `known` by now.
 
@@ -77,21 +77,19 @@ def read_namespaces(
     process, ENOENT when the process is gone.
     """
     directory = f"/proc/{pid}/ns"
-    texts = iter(host.readlinks(directory, [kind for kind in types if not known.get(kind)] if known else types))
-    found: dict[str, int] = {}
+    unknown = [kind for kind in types if not known.get(kind)] if known else types
+    read: dict[str, int] = {}
     missing: OSError | None = None
-    for kind in types:
-        inode = known.get(kind) if known else None
-        text = next(texts) if not inode else ""
+    for kind, text in zip(unknown, host.readlinks(directory, unknown), strict=True):
         if isinstance(text, str):
-            found[kind] = inode or parse_namespace(text)[1]
+            read[kind] = parse_namespace(text)[1]
         elif isinstance(text, FileNotFoundError):
             missing = text
         else:
             raise text
     if missing is not None and not host.access(directory):
         raise missing
-    return found
+    return {kind: inode for kind in types if (inode := read.get(kind) or known.get(kind))} if known else read
 
 
 def read_relatives(host: Host, pid: int | str, kind: str) -> tuple[int | None, int | None]:
