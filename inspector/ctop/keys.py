@@ -88,8 +88,8 @@ THROTTLED   share of the quota's periods in which it was made to wait
 MEM         working set: memory used less inactive page cache;
             beside it the effective limit
 MEM BAR     share of the limit: █ not reclaimable, ▒ the rest, · free
-HIST        last samples, the newest on the right; full at the limit,
-            or without one at the most there was
+HIST        the last 120 samples, the newest on the right, a block the most
+            of up to 15; full at the limit, without one at the most there was
 ▲ ● i       worst finding: critical, warning, information; below the
             table in words; = is paused
 ^           an ancestor cgroup sets this limit, or throttles it

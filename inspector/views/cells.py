@@ -12,7 +12,7 @@ from inspector.fields import BY_NAME
 from inspector.schema import Container, Finding, Network
 from inspector.views import text
 from inspector.views.scene import Scene, cpu_ratio, fixed_ratio, memory_ratio, memory_used
-from inspector.views.sparkline import sparkline
+from inspector.views.sparkline import condensed, sparkline
 
 Cell = tuple[str, str]
 """Text and the meaning of its colour."""
@@ -54,6 +54,8 @@ __all__ = [
 ]
 
 GRAPH = BAR = 8
+REACH = 15 * GRAPH
+"""Samples that a graph reaches back: two minutes at one a second, each block the most of 15."""
 """Columns of a sparkline, and of a bar."""
 NEAR, FULL = 0.75, 0.9
 THROTTLED, BADLY_THROTTLED = 0.01, 0.25
@@ -187,20 +189,20 @@ def bar(container: Container, scene: Scene) -> Cell:
 
 
 def cpu_graph(container: Container, scene: Scene) -> Cell:
-    """CPU of the last samples; a full block is the limit, without one a core or the most there was."""
+    """CPU of the last minutes; a full block is the limit, without one a core or the most there was."""
     if scene.past is None:
         return text.UNKNOWN, "dim"
-    values = scene.past(container["id"], "cpu_cores", GRAPH)
+    values = condensed(scene.past(container["id"], "cpu_cores", REACH), GRAPH)
     limit = container["cpu"]["limit_cores"]
     top = limit or max(1.0, max((value for value in values if value is not None), default=0))
     return sparkline(values, GRAPH, top), _level(container["cpu"]["limit_ratio"], NEAR, FULL)
 
 
 def memory_graph(container: Container, scene: Scene) -> Cell:
-    """Working set of the last samples; a full block is the limit, without one a third more than the most there was."""
+    """Working set of the last minutes; a full block is the limit, without one a third more than the most there was."""
     if scene.past is None:
         return text.UNKNOWN, "dim"
-    values = scene.past(container["id"], "memory_bytes", GRAPH)
+    values = condensed(scene.past(container["id"], "memory_bytes", REACH), GRAPH)
     limit, share = container["memory"]["limit_bytes"], container["memory"]["limit_ratio"]
     # A line at the top would say that it is full: one that does not change, without a limit, is at three quarters.
     top = limit or max((value for value in values if value is not None), default=0) * 4 / 3

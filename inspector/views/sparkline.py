@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
-__all__ = ["sparkline"]
+__all__ = ["condensed", "sparkline"]
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 LETTERS = "_.-:=+*#"
+
+
+def condensed(values: Sequence[float | None], width: int) -> list[float | None]:
+    """Return at most `width` values, the newest last: each the most of as many as it takes, unknown where all are."""
+    each = -(-len(values) // width)
+    if each <= 1:
+        return list(values)
+    least = -inf  # below all that is known
+    known = [least if value is None else value for value in values] if None in values else values
+    most = [max(known[max(end - each, 0) : end]) for end in range(len(known), 0, -each)]  # type: ignore[type-var]
+    return [None if value == least else value for value in most][::-1]
 
 
 def sparkline(values: Sequence[float | None], width: int, top: float | None = None, unicode: bool = True) -> str:

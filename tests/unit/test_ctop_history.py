@@ -11,7 +11,9 @@ from inspector.ctop.history import KEPT, SERIES, SLACK, History
 from inspector.ctop.options import parse
 from inspector.ctop.state import State
 from inspector.schema import Container, Document
-from inspector.views.sparkline import sparkline
+from inspector.views.cells import cpu_graph, memory_graph
+from inspector.views.scene import Scene
+from inspector.views.sparkline import condensed, sparkline
 from tests.unit.documents import container, document
 
 #: What the view's state makes, and the documents it is given. The bounded caches of `rich` and of the cells, which
@@ -104,6 +106,40 @@ def test_a_day_is_bounded() -> None:
 def test_sparkline(values: list[float | None], top: float | None, unicode: bool, line: str) -> None:
     """The newest value is on the right; unknown is blank; ASCII where blocks cannot be shown."""
     assert sparkline(values, 5, top, unicode) == line
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([], []),
+        ([1.0, None, 3.0, 4.0], [1.0, None, 3.0, 4.0]),
+        ([9.0, 1.0, 2.0, 5.0, 4.0], [9.0, 2.0, 5.0]),
+        ([None, None, 1.0, None, None, None], [None, 1.0, None]),
+    ],
+)
+def test_many_values_in_few_blocks(values: list[float | None], shown: list[float | None]) -> None:
+    """Each block is the most of as many values, the newest last; unknown is where none is known."""
+    assert condensed(values, 4) == shown
+
+
+def test_the_tables_graphs_are_of_minutes() -> None:
+    """What a container did for one second is in sight for two minutes, at its place in time, and then gone."""
+    history = History()
+
+    def graph(second: int) -> str:
+        used, memory = (0.5, 60 << 20) if second == 100 else (0.0, 0)
+        one = container("web", cpu={"usage_cores": used}, memory={"working_set_bytes": memory, "limit_bytes": 64 << 20})
+        history.add(at(second, one))
+        scene = Scene(past=lambda name, series, count: history.of(name).tail(series, count))
+        assert cpu_graph(one, scene)[0].count("█") == memory_graph(one, scene)[0].count("█")
+        return cpu_graph(one, scene)[0]
+
+    found = [graph(second) for second in range(230)]
+    assert found[7] == "▁" * 8
+    assert found[100].endswith("█")
+    places = [7 - age // 15 for age in range(19, 120)]
+    assert [line.index("█") for line in found[119:220]] == places
+    assert found[220] == "▁" * 8
 
 
 def test_a_sparkline_without_room_is_nothing() -> None:
