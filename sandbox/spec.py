@@ -80,7 +80,7 @@ class Spec(Value):
         for target in targets:
             if targets.count(target) > 1:
                 raise SandboxError(f"duplicate mount point: {target}")
-        if any("\0" in text for text in (*self.argv, *self.env, self.rootfs, self.workdir, *targets)):
+        if any("\0" in text for text in (*self.argv, *self.env, self.rootfs, self.workdir, self.user, *targets)):
             raise SandboxError("a NUL byte cannot be passed to a program")
 
 

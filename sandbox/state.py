@@ -90,12 +90,15 @@ def _take_room(fd: int, size: int) -> None:
 
 def _write(path: str, flags: int, data: bytes, *, durable: bool) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o600)
-    with open(fd, "wb") as file:
-        file.write(data)
-        file.truncate()
-        file.flush()
-        if durable:
-            os.fdatasync(fd)
+    try:
+        with open(fd, "wb") as file:
+            file.write(data)
+            file.truncate()
+            file.flush()
+            if durable:
+                os.fdatasync(fd)
+    except OSError as error:  # which does not know its file
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 class Store:
@@ -151,8 +154,15 @@ class Store:
         """
         with self.lock():
             document["Name"] = self._take_name(document["Id"], document["Name"], invent_name)
-            os.mkdir(self.directory(document["Id"]), 0o700)
-            self.save(document)
+            directory = self.directory(document["Id"])
+            try:
+                os.mkdir(directory, 0o700)
+                self.save(document)
+            except OSError:  # a full disk: nothing of it stays
+                with suppress(OSError):
+                    os.unlink(f"{self.root}/names/{document['Name']}")
+                    os.rmdir(directory)
+                raise
 
     def _take_name(self, container: str, wanted: str, invent_name: Callable[[], str]) -> str:
         while True:

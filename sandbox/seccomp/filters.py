@@ -127,9 +127,11 @@ def _write(path: str, made_from: bytes, made: Filter) -> None:
     except FileExistsError:  # somebody is writing it, or was killed at that: the next start finds neither
         os.unlink(new)
         return
+    data = struct.pack(HEADER, len(made_from), len(made.program), made.flags) + made_from + made.program
+    written = 0
     try:
-        data = struct.pack(HEADER, len(made_from), len(made.program), made.flags) + made_from + made.program
-        written = os.write(fd, data)
+        with suppress(OSError):  # a full disk
+            written = os.write(fd, data)
     finally:
         os.close(fd)
     if written == len(data):
