@@ -29,14 +29,14 @@ PLACED = ("/dev/ptmx", "/dev/console")
 def steps_of(bundle: Bundle, places: Sequence[cgroup.Place]) -> Iterator[rootfs.Step]:
     """Yield what is mounted on a bundle's root, made and hidden in it, in its order."""
     for mount in bundle.mounts:
-        options = parse_options(mount.options, mount.destination)
+        options = _options(mount)
         if mount.kind == "cgroup" or (mount.kind == "cgroup2" and not mount.source.startswith("/")):
             yield from _cgroups(mount.destination, options, places, own=bundle.has("cgroup"))
         elif options.flags & MS_BIND:
             yield _bind(bundle, mount, options)
         else:
-            if mount.ids or options.idmap or options.recursive:
-                raise SandboxError(f"config.json: mount {mount.destination}: idmap and rro are for bind mounts", 1)
+            if mount.ids or options.idmap:
+                raise SandboxError(f"config.json: mount {mount.destination}: idmap is for bind mounts", 1)
             if _is_dev(mount):
                 options = options._replace(flags=options.flags & ~MS_RDONLY)  # what is in it comes first
             plain = f"{mount.destination}/".startswith(tuple(f"{path}/" for path in KERNELS_OWN))
@@ -47,11 +47,19 @@ def steps_of(bundle: Bundle, places: Sequence[cgroup.Place]) -> Iterator[rootfs.
             yield rootfs.Mount(mount.kind, mount.destination, options.flags, options.data, mount.source, plain,
                                options.copy_up, options.propagation)  # fmt: skip
     yield from _devices(bundle)
-    if any(_is_dev(mount) and parse_options(mount.options, "").flags & MS_RDONLY for mount in bundle.mounts):
+    if any(_is_dev(mount) and _options(mount).flags & MS_RDONLY for mount in bundle.mounts):
         yield rootfs.Node("/dev/console", stat.S_IFREG, 0, 0, 0o600)  # what a terminal is bound to
         yield rootfs.ReadOnly("/dev")
     yield from (rootfs.ReadOnly(path) for path in dict.fromkeys(bundle.readonly))
     yield from (rootfs.Mask(path) for path in dict.fromkeys(bundle.masked))
+
+
+def _options(mount: Mount) -> Options:
+    """Return what a mount's options mean; of a new filesystem, below which nothing is, the recursive ones are plain."""
+    options = parse_options(mount.options, mount.destination)
+    if options.flags & MS_BIND:
+        return options
+    return options._replace(flags=options.flags | options.recursive, recursive=0)
 
 
 def _is_dev(mount: Mount) -> bool:
@@ -97,11 +105,10 @@ def _idmapped(bundle: Bundle, mount: Mount, options: Options, source: str) -> in
     """Return a copy of a mount whose files belong to others (mount_setattr(2)), or -1 where that is not asked for."""
     if not (mount.ids or options.idmap):
         return -1
-    where, ids = f"config.json: mount {mount.destination}: idmap", mount.ids or bundle.ids
-    if ids is None:
-        raise SandboxError(f"{where}: which ids, neither the mount nor a new user namespace says", 1)
+    where = f"config.json: mount {mount.destination}: idmap"
     try:
-        tree, users = syscalls.clone_mount(source, recursive=bool(options.flags & MS_REC)), make_user_namespace(ids)
+        users = _users(bundle, mount)
+        tree = syscalls.clone_mount(source, recursive=bool(options.flags & MS_REC))
         if "shared" not in options.propagation:  # a copy is shared where its source is: mounts in it would be here too
             kind = syscalls.MS_SLAVE if "slave" in options.propagation else syscalls.MS_PRIVATE
             syscalls.set_mount_attributes(tree, 0, recursive=True, propagation=kind)
@@ -112,6 +119,16 @@ def _idmapped(bundle: Bundle, mount: Mount, options: Options, source: str) -> in
     except (OSError, SandboxError) as error:
         raise SandboxError(f"{where}: {source}: {describe(error)}", 1) from None
     return tree
+
+
+def _users(bundle: Bundle, mount: Mount) -> int:
+    """Return a user namespace with the ids of a mount, or else the container's own, new or joined."""
+    if ids := mount.ids or bundle.ids:
+        return make_user_namespace(ids)
+    for one in bundle.namespaces:
+        if one.kind == "user" and one.path:
+            return os.open(one.path, os.O_RDONLY | os.O_CLOEXEC)
+    raise SandboxError("which ids, neither the mount nor a user namespace says")
 
 
 def _attributes(options: Options) -> int:

@@ -135,12 +135,6 @@ def program_of(
     `filters` is where filters are kept, `gate` the FIFO that `start` opens, none for `exec`.
     """
     chosen = _filter(bundle, process, filters()) if bundle.seccomp else None
-    domain = (("kernel.domainname", bundle.domainname),) if bundle.domainname else ()
-    attributes = Attributes(
-        ulimits=tuple(_ulimit(*limit) for limit in process.rlimits),
-        sysctls=(*bundle.sysctls, *domain),
-        oom_score_adj=process.oom_score_adj,
-    )
     wanted = scheduling.Scheduling(process.scheduler, process.io_priority, bundle.domain, bundle.memory)
 
     def settle() -> None:
@@ -158,11 +152,20 @@ def program_of(
         groups=process.groups,
         umask=process.umask,
         die_with_parent=False,
-        attributes=attributes,
+        attributes=_attributes(bundle, process),
         gate=gate,
         at_start=at_start,
         settle=settle,
         handed=handed,
+    )
+
+
+def _attributes(bundle: Bundle, process: Process) -> Attributes:
+    domain = (("kernel.domainname", bundle.domainname),) if bundle.domainname else ()
+    return Attributes(
+        ulimits=tuple(_ulimit(*limit) for limit in process.rlimits),
+        sysctls=(*bundle.sysctls, *domain),
+        oom_score_adj=process.oom_score_adj,
     )
 
 

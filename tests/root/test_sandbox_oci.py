@@ -199,7 +199,10 @@ def test_a_root_of_others(runtime: Runtime) -> None:
 
 
 def test_files_that_belong_to_others(runtime: Runtime) -> None:
-    """An idmapped mount shows its files as other users'; what is recursive holds below the mount too."""
+    """An idmapped mount shows its files as other users'; what is recursive holds below the mount too.
+
+    Of a new filesystem, below which there is nothing, it is as what is not.
+    """
     source = runtime.directory / "source"
     (source / "below").mkdir(parents=True)
     os.chown(source, 5, 5)
@@ -208,18 +211,23 @@ def test_files_that_belong_to_others(runtime: Runtime) -> None:
         {"destination": "/one", "source": str(source), "options": ["bind"], "uidMappings": ids, "gidMappings": ids},
         {"destination": "/t", "type": "tmpfs", "source": "tmpfs"},
         {"destination": "/t/x", "type": "tmpfs", "source": "tmpfs"},
+        {"destination": "/new", "type": "tmpfs", "source": "tmpfs", "options": ["rro", "rnoexec"]},
         {"destination": "/two", "source": str(runtime.bundle / "rootfs/t"), "options": ["rbind", "rro"]},
     ]  # fmt: skip
-    runtime.set("process", "args", value=["sh", "-c", "stat -c %u:%g /one; touch /t/x/a; touch /two/x/b"])
+    script = "stat -c %u:%g /one; touch /t/x/a; touch /two/x/b; grep -c '/new .*ro.*noexec' /proc/mounts"
+    runtime.set("process", "args", value=["sh", "-c", script])
     done = runtime("run", "--bundle", str(runtime.bundle), "mapped", check=False)
-    assert done.stdout == "100005:100005\n"
+    assert done.stdout == "100005:100005\n1\n"
     assert done.stderr == "touch: /two/x/b: Read-only file system\n"
     runtime.config["mounts"][-1]["options"] = ["bind", "idmap"]
-    assert "idmap: which ids, neither" in create(runtime, "mapped", check=False).stderr
+    assert f"idmap: {runtime.bundle}/rootfs/t: which ids, neither" in create(runtime, "mapped", check=False).stderr
 
 
 def test_another_containers_users(runtime: Runtime) -> None:
-    """A container can live in the user namespace of another and in its other namespaces; exec writes into a pipe."""
+    """A container can live in the user namespace of another and in its other namespaces; exec writes into a pipe.
+
+    What is to be idmapped without ids of its own has those of that namespace.
+    """
     outside = 1_900_000_000
     ids = [{"containerID": 0, "hostID": outside, "size": 65536}]
     runtime.config["linux"].update(uidMappings=ids, gidMappings=ids)
@@ -233,6 +241,9 @@ def test_another_containers_users(runtime: Runtime) -> None:
         runtime.config["linux"].pop(key)
     runtime.set("linux", "namespaces", value=[{"type": "mount"}, {"type": "cgroup"}, *joined])
     runtime.config.pop("hostname")
+    (runtime.directory / "roots").mkdir()
+    runtime.config["mounts"].append(
+        {"destination": "/mapped", "source": str(runtime.directory / "roots"), "options": ["bind", "idmap"]})
     create(runtime, "guest")
     runtime("start", "guest")
     guest = runtime.state("guest")["pid"]
@@ -240,7 +251,8 @@ def test_another_containers_users(runtime: Runtime) -> None:
     assert sandboxing.status(guest, "Uid").split() == [str(outside)] * 4
     for one in joined:
         assert os.stat(f"/proc/{guest}/ns/{one['path'].rpartition('/')[2]}").st_ino == os.stat(one["path"]).st_ino
-    command = [*SANDBOX, "oci", "--root", str(runtime.directory / "root"), "exec", "guest", "id", "-u"]
+    words = ("exec", "guest", "stat", "-c", "%u", "/mapped")
+    command = [*SANDBOX, "oci", "--root", str(runtime.directory / "root"), *words]
     assert subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout == b"0\n"
 
 
