@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
+from exporter.collectors import COLLECTORS
 from exporter.text import clean
 from inspector.kernel.controllers import Cpu, Pids
 from inspector.model import Observation
 from tests.testbed.exporter import until
 from tests.unit import parts
-from tests.unit.exporting import machine, made, observed, parsed, scraper, series_of, sharing, text_of
+from tests.unit.exporting import machine, made, more, observed, parsed, scraper, series_of, sharing, text_of
 
 
 def broken() -> Observation:
@@ -54,10 +55,14 @@ def test_hostile_names_give_the_same_series_in_both_formats(names: list[str], op
 
 
 def test_both_formats_are_whole_pages(tmp_path: Path) -> None:
-    """The reference parsers accept every metric in either format, with the same sample names in both."""
-    with machine(tmp_path).open() as host:
-        scrape = scraper(host)
-        text, openmetrics = text_of(scrape.page()), text_of(scrape.page(openmetrics=True))
+    """The reference parsers accept every metric of all collectors in either format, with the same names in both."""
+    fake = machine(tmp_path)
+    more(fake)
+    with fake.open() as host:
+        scrape = scraper(host, *COLLECTORS)
+        while "container_layer_bytes{" not in (text := text_of(scrape.page())):
+            pass  # a layer is weighed within a few scrapes
+        openmetrics = text_of(scrape.page(openmetrics=True))
     assert openmetrics.endswith("\n# EOF\n")
     assert openmetrics.count("# EOF") == 1
     read(text, openmetrics=False)
