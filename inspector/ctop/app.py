@@ -171,11 +171,18 @@ class Ctop(Drawing):
         self.action_move(side * self.lines.virtual_size.height)
 
     def action_sideways(self, step: int) -> None:
-        """Scroll a page to the side; in a container's page, where there is nothing to scroll, go to the tab beside."""
+        """In the table open what is chosen, or its log, as in bcicen's ctop; scroll a page to the side.
+
+        In a container's page, where there is nothing to scroll, go to the tab beside.
+        """
         if self.page == "detail":
             self._detail.sideways(step)
         elif self.page != "table":
             self.lines.scroll_relative(x=step, animate=False)
+        elif step < 0:
+            self.action_logs()
+        elif not self.state.on_group:
+            self.action_open()
 
     def action_open(self) -> None:
         """Show the chosen container in detail."""

@@ -130,6 +130,20 @@ def test_every_key_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (tmp_path / "cgscope" / "ctop.toml").exists()
 
 
+def test_sideways_in_the_table() -> None:
+    """Right is a container's page and Left its log, as in bcicen's ctop; on a row that is none they do nothing."""
+
+    async def test(app: Ctop, _: Fake, pilot: Pilot[None]) -> None:
+        await pilot.press("right")
+        await until(pilot, lambda: "1procs" in screen(app))
+        await pilot.press("escape", "left")
+        await until(pilot, lambda: "log of c00" in screen(app))
+        await pilot.press("escape", "slash", *"nobody", "enter", "right", "left", "question_mark")
+        await until(pilot, lambda: "one row up" in screen(app))
+
+    live(test, of=fleet())
+
+
 @pytest.mark.parametrize(
     ("of", "where"),
     [(KEYS, {"tick": "replay", "time": "replay", "time_edge": "replay", "ask_time": "replay", "quit": "live"}),

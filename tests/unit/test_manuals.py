@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import subprocess
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,13 @@ def test_every_command_has_a_page_and_three_completions(share: Path) -> None:
         expected |= {f"bash-completion/completions/{name}", f"zsh/site-functions/_{name}",
                      f"fish/vendor_completions.d/{name}.fish"}  # fmt: skip
     assert found == expected
+
+
+def test_they_are_installed_with_the_package(share: Path) -> None:
+    """The package that is installed here has put them where man and the shells look for them."""
+    installed = [str(path) for path in metadata.files("cgscope") or ()]
+    for path in filter(Path.is_file, share.rglob("*")):
+        assert any(name.endswith(f"/share/{path.relative_to(share)}") for name in installed)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
