@@ -127,7 +127,11 @@ class _Argument:
     """One argument of a parser."""
 
     def __init__(self, names: tuple[str, ...], how: dict[str, Any]) -> None:
-        name = next((name for name in names if name.startswith("--")), names[0])
+        for name in names:
+            if name.startswith("--"):
+                break
+        else:
+            name = names[0]
         self.dest: str = how.get("dest") or (name.lstrip("-").replace("-", "_") if name[0] == "-" else name)
         self.action: str = how.get("action", "store")
         self.default = how.get("default", False if self.action == "store_true" else None)
@@ -169,8 +173,10 @@ class _Reader:
         for names, how in parser.declared:
             argument = _Argument(names, how)
             if names[0].startswith("-"):
-                self._options |= dict.fromkeys(names, argument)
-                self._missing |= {argument.dest} if argument.required else set()
+                for name in names:
+                    self._options[name] = argument
+                if argument.required:
+                    self._missing.add(argument.dest)
             else:
                 self._operands.append(argument)
             if argument.action != "help":
