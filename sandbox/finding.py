@@ -36,9 +36,9 @@ INDEX_BYTES = 1 << 15
 LENGTH_BYTES = 4
 MARK = b"cgscope\n"
 
-# Of the file: which modules are in which group, from where on and how long each group is, and which file it is.
+# Of the file: which modules are in which group, from where on and how long each piece of one is, and which file it is.
 GROUPS: dict[str, int] = {}
-_places: list[tuple[int, int]] = []
+_places: list[list[tuple[int, int]]] = []
 _identity = (0, 0, 0)
 # What is read and not executed yet, and what was looked for in vain.
 _at_hand: dict[str, Record] = {}
@@ -164,11 +164,15 @@ def _read(place: tuple[int, int] | None = None) -> bytes:
 
 def read_group(number: int) -> list[Record]:
     """Return the modules of a group, in the order in which they are executed; none when the file is gone."""
-    try:
-        data = _read(_places[number])
-    except OSError:
-        data = b""
-    records: list[Record] = marshal.loads(data) if data else []  # noqa: S302  as trustworthy as all byte code is
+    records: list[Record] = []
+    for place in _places[number]:
+        try:
+            data = _read(place)
+        except OSError:
+            data = b""
+        if not data:
+            return []
+        records += marshal.loads(data)  # noqa: S302  as trustworthy as all byte code is
     return records
 
 
