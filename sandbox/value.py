@@ -46,10 +46,13 @@ class Value(metaclass=_Fields):
     def __init__(self, *given: Any, **named: Any) -> None:  # noqa: ANN401  each class's own fields
         kind = type(self)
         names = kind.__match_args__
-        found = {**kind.__defaults__, **dict(zip(names, given, strict=False)), **named}
-        if len(given) > len(names) or found.keys() != set(names) or not named.keys().isdisjoint(names[: len(given)]):
+        left = names[len(given) :]
+        found = {**kind.__defaults__, **named} if left else named
+        if len(given) > len(names) or named.keys() - left or not found.keys() >= set(left):
             raise TypeError(f"{kind.__name__}: {len(given)} values and {', '.join(named) or 'no names'} for {names}")
-        for name in names:
+        for name, value in zip(names, given, strict=False):
+            _set(self, name, value)
+        for name in left:
             _set(self, name, found[name])
         self.__post_init__()
 
