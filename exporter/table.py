@@ -86,12 +86,41 @@ class Collector:
 class Printer:
     """Writes the samples of one group, scrape after scrape. Not thread safe.
 
+    The first subject's by themselves: it is the machine, which never stands still, and with it would be written anew
+    what the others said before.
+    """
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self._labels: tuple[str, ...] = ()
+        self._sources: Sequence[Any] = ()
+        self._first, self._others = _Columns(group), _Columns(group)
+
+    def write(self, sight: Sight) -> list[Column]:
+        """Return the group's metrics that have samples."""
+        sources, labels = self.group.source(sight), sight.subjects.labels
+        if self.group.gone:
+            labels = (*labels, *(one.labels for one in sight.gone))
+        if labels == self._labels and sources == self._sources:
+            for block in (*self._first.blocks, *self._others.blocks):
+                block.settle()
+        else:
+            self._first.write(labels[:1], sources[:1])
+            self._others.write(labels[1:], sources[1:])
+            self._labels, self._sources = labels, sources
+        columns = zip(self.group.rows, self._first.blocks, self._others.blocks, strict=True)
+        return [Column(row.metric, block) for row, *blocks in columns for block in blocks if block.size]
+
+
+class _Columns:
+    """Writes the samples of some subjects.
+
     A column is all samples of one row, kept as the bytes that are sent: nothing is written or joined again for a
     metric of which no value has changed. It is settled when it stays, and at first, when all are new at once.
     """
 
     def __init__(self, group: Group) -> None:
-        self.group = group
+        self._parts = group.parts
         self._gets = [row.value for row in group.rows]
         # What stands before and behind the subject's labels.
         self._frames = [(f"{row.metric}{{", f"{row.labels}}} ") for row in group.rows]
@@ -100,21 +129,16 @@ class Printer:
         self._sources: Sequence[Any] = ()
         self._values: list[Values] = []
         self._blank: Values = (None,) * len(group.rows)
-        self._columns = [NOTHING for _ in group.rows]
+        self.blocks = [NOTHING for _ in group.rows]
 
-    def write(self, sight: Sight) -> list[Column]:
-        """Return the group's metrics that have samples."""
-        sources, labels = self.group.source(sight), sight.subjects.labels
-        if self.group.gone:
-            labels = (*labels, *(one.labels for one in sight.gone))
+    def write(self, labels: tuple[str, ...], sources: Sequence[Any]) -> None:
+        """Bring `blocks` up to date, one of each row."""
         if labels == self._labels and sources == self._sources:
-            for block in self._columns:
+            for block in self.blocks:
                 block.settle()
         else:
-            self._columns = self._of_parts(labels, sources) if self.group.parts else self._of_values(labels, sources)
+            self.blocks = self._of_parts(labels, sources) if self._parts else self._of_values(labels, sources)
             self._labels, self._sources = labels, sources
-        columns = zip(self.group.rows, self._columns, strict=True)
-        return [Column(row.metric, block) for row, block in columns if block.size]
 
     def _of_values(self, labels: tuple[str, ...], sources: Sequence[Any]) -> list[Block]:
         """Write the columns in which a value has changed, of one sample a subject."""
@@ -132,7 +156,7 @@ class Printer:
         ]  # fmt: skip
         if not values:
             return [NOTHING for _ in gets]
-        news = zip(self._frames, self._columns, zip(*values, strict=True), strict=True)
+        news = zip(self._frames, self.blocks, zip(*values, strict=True), strict=True)
         if not same:
             return [_column(frame, labels, column).settle() for frame, _, column in news]
         return [
@@ -142,7 +166,7 @@ class Printer:
 
     def _of_parts(self, labels: tuple[str, ...], sources: Sequence[Any]) -> list[Block]:
         """Write the columns of several samples a subject: one of each part."""
-        assert self.group.parts is not None  # noqa: S101  for the type checker
+        assert self._parts is not None  # noqa: S101  for the type checker
         columns = [_Lines() for _ in self._gets]
         rows = list(zip(self._frames, self._gets, columns, strict=True))
         for start in range(0, len(labels), BATCH):
@@ -151,7 +175,7 @@ class Printer:
                 (label + more, part)
                 for label, source in zip(labels[some], sources[some], strict=True)
                 if source is not None
-                for more, part in self.group.parts(source)
+                for more, part in self._parts(source)
             ]
             for (head, tail), get, column in rows:
                 column += [
