@@ -59,6 +59,7 @@ class Anatomy:
         self._attempt = absence.attempt
         self._argv: dict[Known, tuple[str, ...]] = {}
         self._scripts: dict[Known, str] = {}
+        self._wrappers: dict[Known, bool] = {}
         self._used: set[Known] = set()
         self._idle: dict[str, tuple[tuple[Process | None, ...], bool]] = {}  # by container: who was in it, all idle
         self._idling: set[str] = set()  # of those, who was asked about at this tick
@@ -73,7 +74,7 @@ class Anatomy:
 
     def end(self) -> None:
         """End a tick: forget the processes it did not look at."""
-        for known in (self._argv, self._scripts):
+        for known in (self._argv, self._scripts, self._wrappers):
             for key in known.keys() - self._used:
                 del known[key]
         for one in self._idle.keys() - self._idling:
@@ -92,7 +93,7 @@ class Anatomy:
         first = processes.get(one.leader.process.pid) if one.leader and one.kind == "container" else None
         if first is not None and first.comm in FILLERS and not remembered and self._all_idle(one, processes):
             return None
-        if first is None or not is_wrapper(first.comm, self._arguments(first)):
+        if first is None or not self._is_wrapper(first):
             return None
         main = self._member(first)
         if main is None or len(one.members) > MOST_MEMBERS:
@@ -119,6 +120,14 @@ class Anatomy:
         elif holder.program in SUPERVISORS and not lives:
             changed = self._changed(holder, members)
         return Structure(main, tuple(members), self._now, cpus, script, changed)
+
+    def _is_wrapper(self, process: Process) -> bool:
+        key = (*process.identity, process.comm)
+        self._used.add(key)
+        known = self._wrappers.get(key)
+        if known is None:
+            known = self._wrappers[key] = is_wrapper(process.comm, self._arguments(process))
+        return known
 
     def _all_idle(self, one: Container, processes: Mapping[int, Process]) -> bool:
         """Tell whether all in a container is `sleep`; asked anew only when other processes are in it."""

@@ -75,7 +75,8 @@ class Collector:
                 self._leaders = {}
                 self._roster.forget()
             self.located = self._locate_all()
-            self.host.anchor(dict.fromkeys(hierarchy.mountpoint for hierarchy, _ in self.located.values()))
+            mounted = (hierarchy.mountpoint for hierarchy, _ in self.located.values())
+            self.host.anchor(dict.fromkeys(("/proc", *mounted)))
         self._groups.begin(self._viewpoint.hierarchies, self.located)
         self._starters.clear()
         return system, refresh

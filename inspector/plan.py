@@ -68,10 +68,13 @@ OF_DETAIL = frozenset(
     }
 )
 
-
 # What of those says also how it was in the last minute: of who is out of sight too it is read once in a while, for the
 # findings that rest on it (inspector.findings).
 AVERAGED = frozenset({"cpu.pressure", "io.pressure", "memory.pressure"})
+# v1's limits of memory. TELLER has the least along the ancestors, the cgroup's own among them: where that is none
+# (cgroup_v1.has_limit) it has told what these say, and they are not even opened.
+LIMITS = frozenset({"memory.limit_in_bytes", "memory.memsw.limit_in_bytes"})
+TELLER = "memory.stat"
 
 
 class Use(NamedTuple):
@@ -122,10 +125,14 @@ class Plan:
         self._trees = tuple(trees)
         self.size = sum(map(len, self.slots.values()))
         self.files = tuple(Planned(*place, tuple(uses)) for place, uses in planned.items())
-        # By their places in `files`: those that are read at every tick, counters and others, and those that are not.
+        # By their places in `files`: those that are read at every tick, counters and others, and those that are not;
+        # and those that are read where another file, the teller, does not tell as much.
         self.seldom = tuple(place for place, file in enumerate(self.files) if unkept(file.name))
         self.counters = tuple(place for place, file in enumerate(self.files) if file.name in COUNTERS)
-        self.others = tuple(p for p in range(len(self.files)) if p not in self.seldom and p not in self.counters)
+        rest = [place for place in range(len(self.files)) if place not in self.seldom and place not in self.counters]
+        self.teller = next((place for place in rest if self.files[place].name == TELLER), None)
+        self.limits = tuple(p for p in rest if self.teller is not None and self.files[p].name in LIMITS)
+        self.others = tuple(place for place in rest if place not in self.limits)
         self._shared: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._firsts: dict[tuple[int, ...], list[tuple[int, int]]] = {}
         self._brief: dict[tuple[int, ...], Brief] = {}

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from inspector.errors import ParseError
+from inspector.kernel.cgroup_v1 import has_limit
 from inspector.kernel.controllers import RESOURCES, Reading, Values
 from inspector.kernel.host import Bundle, Host
 from inspector.model import Key
@@ -41,8 +42,8 @@ class Sheet:
     so the inode that identifies it, a file's, is looked up only then.
     """
 
-    __slots__ = ("_bundle", "_due", "_failed", "_host", "_inodes", "_is_whole", "_keys", "_opened", "_path", "_plan",
-                 "_settings", "_texts", "_values", "inodes", "moved", "readings")  # fmt: skip
+    __slots__ = ("_bundle", "_due", "_failed", "_host", "_inodes", "_is_whole", "_keys", "_limited", "_opened", "_path",
+                 "_plan", "_settings", "_texts", "_values", "inodes", "moved", "readings")  # fmt: skip
 
     def __init__(self, host: Host, path: str, keys: Iterable[Key], plan: Plan) -> None:
         self._host = host
@@ -51,6 +52,7 @@ class Sheet:
         self._plan = plan
         self._bundle: Bundle | None = None
         self._is_whole = False  # not the counters alone
+        self._limited = False  # the plan's limits are read as well
         self._opened: tuple[int, ...] = ()  # places in the plan's files: those of the bundle, then the settings
         self._settings: list[bytes] = []
         self._texts: list[bytes] = []
@@ -96,6 +98,9 @@ class Sheet:
                 account(f"cgroup {self._path!r}", error)
                 return
         if texts != self._texts:
+            if self._opens_limits(texts):
+                self.read(account, counters=counters, brief=brief)
+                return
             self._parse(texts)
         for name, failure in self._failed.items():
             account(name, failure)
@@ -104,7 +109,7 @@ class Sheet:
         """Close the files and forget what they said."""
         if self._bundle:
             self._bundle.close()
-        self._bundle, self._is_whole = None, False
+        self._bundle, self._is_whole, self._limited = None, False, False
         self._opened = ()
         for known in (self._texts, self._settings, self._values, self._failed):
             known.clear()
@@ -131,7 +136,8 @@ class Sheet:
         if not self._is_whole:
             return
         paths = self._plan.paths(self._path)
-        if any(self._host.access(path) for place, path in paths.items() if place not in self._opened):
+        known = (*self._opened, *self._plan.limits)
+        if any(self._host.access(path) for place, path in paths.items() if place not in known):
             self.close()
         elif self._settings:
             count = len(self._settings)
@@ -150,6 +156,18 @@ class Sheet:
         self._opened = plan.share(self._opened + places)
         self._values = self._values or [NOTHING] * plan.size
         self._identify(self._bundle)
+
+    def _opens_limits(self, texts: list[bytes]) -> bool:
+        """Open the limits where the teller does not tell that there are none; True when this has opened them."""
+        plan, opened = self._plan, self._opened
+        if self._limited or not plan.limits or not self._is_whole:
+            return False
+        number = opened.index(plan.teller) if plan.teller in opened else None
+        if number is not None and (texts[number] in self._texts[number : number + 1] or not has_limit(texts[number])):
+            return False
+        self._limited = True
+        self._add(plan.limits)
+        return True
 
     def _read_settings(self, places: tuple[int, ...]) -> None:
         """Read the files that are not kept open."""

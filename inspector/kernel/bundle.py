@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
+from itertools import repeat
+from operator import ge
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["CHUNK", "OPEN", "Bundle", "close_all", "drain"]
 
 CHUNK = 16384
+LITTLE = 470  # bytes, which Python has from a pool of its own without asking for memory: enough of most control files
 MOST_BYTES = 64 << 20  # no kernel file is longer: mountinfo of 100,000 mounts has 20 MB
 # What stands below another root than "/" may be anything: a FIFO is not waited for, no terminal becomes ours.
 OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -25,11 +28,12 @@ class Bundle:
     record, as a cgroup's control files are: a read that leaves room is whole.
     """
 
-    __slots__ = ("_descriptors", "_host", "_places")
+    __slots__ = ("_descriptors", "_host", "_places", "_sizes")
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self._descriptors: list[int] | None = []  # None once closed
+        self._sizes: list[int] = []  # of each, how much is asked for
         self._places: list[str] = []  # where those are that are not kept open: behind the others
 
     @property
@@ -40,6 +44,7 @@ class Bundle:
     def add(self, descriptors: Iterable[int], places: Iterable[str] = ()) -> int:
         """Take more files, kept open or not; return how many are."""
         self._descriptors = [*(self._descriptors or ()), *descriptors]
+        self._sizes += [LITTLE] * (len(self._descriptors) - len(self._sizes))
         self._places += places
         return len(self._descriptors)
 
@@ -50,25 +55,24 @@ class Bundle:
         """
         if self._descriptors is None:
             raise OSError(errno.ENODEV, "closed")
-        pread, kept = os.pread, self._descriptors
-        texts = [pread(one, CHUNK, 0) for one in (kept if numbers is None else [kept[number] for number in numbers])]
+        kept, sizes = self._descriptors, self._sizes
+        if numbers is not None:
+            kept, sizes = [kept[number] for number in numbers], [sizes[number] for number in numbers]
+        texts = list(map(os.pread, kept, sizes, repeat(0)))
+        if any(map(ge, map(len, texts), sizes)):
+            texts = [
+                self._whole(place if numbers is None else numbers[place]) if len(text) >= size else text
+                for place, (text, size) in enumerate(zip(texts, sizes, strict=True))
+            ]
         if self._places and numbers is None:
-            texts += [_read_once(place) for place in self._places]
-        if texts and len(max(texts, key=len)) >= CHUNK:
-            every = zip(range(len(texts)) if numbers is None else numbers, texts, strict=True)
-            return [self._whole(number) if len(text) >= CHUNK else text for number, text in every]
+            texts += map(_read_once, self._places)
         return texts
 
     def _whole(self, number: int) -> bytes:
-        """Return a file that is longer than others."""
-        where = self._where(number)
-        if isinstance(where, int):
-            return drain(where, 0)
-        descriptor = os.open(where, OPEN)
-        try:
-            return drain(descriptor)
-        finally:
-            os.close(descriptor)
+        """Return a kept file that is longer than what was asked for, as it will be again."""
+        assert self._descriptors is not None  # noqa: S101  for the type checker
+        self._sizes[number] = CHUNK
+        return drain(self._descriptors[number], 0)
 
     def inode(self, number: int) -> int:
         """Return the inode of one of them, by its number among those that opened."""
@@ -93,7 +97,8 @@ def _read_once(place: str) -> bytes:
     """Open, read and close a file of a single record."""
     fd = os.open(place, OPEN)
     try:
-        return os.read(fd, CHUNK)
+        text = os.read(fd, CHUNK)
+        return text if len(text) < CHUNK else text + drain(fd)
     finally:
         os.close(fd)
 

@@ -16,7 +16,7 @@ from inspector.kernel.controllers import ControlFile, Values
 from inspector.kernel.figures import Keyed, number
 from inspector.kernel.process import CLOCK_TICKS
 
-__all__ = ["FILES", "ON_DEMAND"]
+__all__ = ["FILES", "ON_DEMAND", "has_limit"]
 
 # The page counter's maximum is 2^63 less a page, whose size varies; no machine has 2^62 bytes.
 UNLIMITED_FROM = 1 << 62
@@ -163,6 +163,18 @@ def memory_of(values: dict[str, int]) -> dict[str, int | None]:
     if values.get("hierarchical_limit_bytes", 0) >= UNLIMITED_FROM:
         result["hierarchical_limit_bytes"] = None
     return result
+
+
+# hierarchical_memory_limit 9223372036854771712
+# hierarchical_memsw_limit 9223372036854771712
+def has_limit(data: bytes) -> bool:
+    """Tell by memory.stat whether the cgroup or one above it may have a limit of memory, or of memory and swap.
+
+    Each is the least along all ancestors and the cgroup itself (mm/memcontrol-v1.c, memcg1_stat_format), hidden ones
+    included: where that is none, no memory.limit_in_bytes and memory.memsw.limit_in_bytes among them is set.
+    """
+    limits = re.findall(rb"^hierarchical_mem\w+ (\d+)$", data, re.MULTILINE)
+    return not limits or min(map(int, limits)) < UNLIMITED_FROM
 
 
 # oom_kill_disable 0

@@ -60,6 +60,19 @@ def test_reading_the_whole_file(host: Host, tmp_path: Path, size: int) -> None:
     assert host.read("/f") == host.read_kept("/f") == (tmp_path / "f").read_bytes()
 
 
+def test_files_of_a_bundle_come_whole(host: Host, tmp_path: Path) -> None:
+    """Whatever their lengths are and were: read all at once, or some by their numbers."""
+    files = [tmp_path / "f", tmp_path / "g"]
+    for file in files:
+        file.touch()
+    bundle, _ = host.bundle([("", ["f", "g"])])
+    for sizes in ((1, 500), (469, 470), (471, 16384), (40_000, 3), (470, 16383), (0, 100)):
+        wanted = [os.urandom(size) for size in sizes]
+        for file, data in zip(files, wanted, strict=True):
+            file.write_bytes(data)
+        assert (bundle.read(), bundle.read((1, 0))) == (wanted, wanted[::-1])
+
+
 def test_reading_a_prefix(host: Host, tmp_path: Path) -> None:
     """At most the size asked for is read."""
     (tmp_path / "f").write_bytes(b"abcdef")

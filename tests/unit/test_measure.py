@@ -9,6 +9,7 @@ import pytest
 
 from inspector.absence import Absence
 from inspector.collect import Collector
+from inspector.kernel.cgroup_in_full import IN_FULL
 from inspector.kernel.controllers import Cpu, CpuUsage, Memory, Pids
 from inspector.kernel.host import Host
 from inspector.kernel.network import Interface
@@ -21,6 +22,7 @@ from tests.unit.opening import Recording
 from tests.unit.parts import process
 
 LAYOUTS = ("v1", "v2", "hybrid")
+UNLIMITED = 9223372036854771712
 
 
 class Desk:
@@ -98,6 +100,31 @@ def test_kept_files_are_opened_once(desk: Desk) -> None:
     memory = readings["memory", "/x"]
     assert isinstance(memory, Memory)
     assert memory.usage_bytes == 2000
+
+
+@pytest.mark.parametrize("layout", ["v1", "hybrid"])
+def test_a_limit_of_memory_is_read_where_there_may_be_one(tmp_path: Path, layout: str) -> None:
+    """v1's limits are read from the tick on at which memory.stat tells of one above; not where it tells of none."""
+    desk = Desk(limited(tmp_path, layout, "/x"))
+    files = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
+
+    def limits(least: int, *texts: str) -> tuple[int | None, int | None]:
+        for name, text in zip(files, texts, strict=True):
+            desk.change("memory", name, text)
+        lines = f"hierarchical_memory_limit {least}\nhierarchical_memsw_limit {UNLIMITED}\n"
+        desk.change("memory", "memory.stat", lines)
+        desk.tick()
+        memory = desk.meter.figures({("memory", "/x"): True})[0]["memory", "/x"]
+        assert isinstance(memory, Memory)
+        return memory.limit_bytes, memory.swap_limit_bytes
+
+    desk.meter = Meter(desk.host, desk.absence, files=IN_FULL)
+    assert limits(UNLIMITED, "not read\n", "not read\n") == (None, None)
+    assert desk.absence.problems == []
+    assert limits(4096, "8192\n", f"{UNLIMITED}\n") == (8192, None)
+    assert limits(4096, "4096\n", "16384\n") == (4096, 16384)
+    assert limits(UNLIMITED, f"{UNLIMITED}\n", f"{UNLIMITED}\n") == (None, None)
+    desk.host.close()
 
 
 def test_a_file_this_kernel_lacks_is_asked_for_again_at_a_refresh(desk: Desk) -> None:
