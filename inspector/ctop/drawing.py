@@ -11,12 +11,14 @@ from inspector.ctop.lines import Bar, Lines
 from inspector.ctop.logs import Logs
 from inspector.ctop.panel import Panel
 from inspector.views.filters import filter_of
-from inspector.views.layout import Line, in_two
+from inspector.views.layout import Line, in_parts
 from inspector.views.text import safe, width_of
 
 __all__ = ["Drawing"]
 
 PROMPT = "  words  a|b  /regex/  runtime:docker  finding:throttled  Esc clear"
+MOST_LINES = 3
+"""That a question or what came of an action may take."""
 LOW = 10
 """Lines of a terminal below which the table gets nearly all of them."""
 HINTS = {
@@ -76,11 +78,12 @@ class Drawing(Arranging):
         return hints.get(self.page) or HINTS.get(self.page, self.panel.hint)
 
     def _draw_status(self, asked: Line | None, status: Line, *, low: bool) -> None:
-        """Draw the lowest two lines; a question or a message that one of them cannot hold takes both."""
+        """Draw the lowest two lines; a question or a message that one of them cannot hold takes both, or three."""
         heading = self.logs.heading if self.logs else list
         of_page = {"table": self.state.finding, "detail": self.panel.finding, "logs": heading}
         above = self.menu.heading if self.menu and self.page == "menu" else of_page.get(self.page, list)()
-        lines = in_two(asked or status, self.size.width) if asked or self.state.message else [status]
+        said = asked or status
+        lines = in_parts(said, self.size.width, MOST_LINES) if asked or self.state.message else [status]
         lines = [above, *lines] if len(lines) == 1 else lines
         self.query_one("#status", Bar).show([asked or status] if low else lines)
 

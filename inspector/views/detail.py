@@ -88,6 +88,11 @@ def _limit(container: Container, limit: str, set_by: str | None) -> Cell:
     return f"limit {limit}" + (f", set by {safe(set_by)}" if set_by else ""), ""
 
 
+def _of_limit(ratio: float | None) -> str:
+    """Say a share of the limit, where there is one."""
+    return f" ({percent(ratio)} of its limit)" if ratio is not None else ""
+
+
 def _some(ratio: float | None) -> str:
     return "warn" if ratio else ""
 
@@ -96,16 +101,19 @@ def _cpu(container: Container) -> Facts:
     cpu = container["cpu"]
     limit = f"{cores(cpu['limit_cores'])} cores" if cpu["limit_cores"] is not None else UNKNOWN
     facts = [
-        (f"{cores(cpu['usage_cores'])} cores ({percent(cpu['limit_ratio'])} of its limit)", ""),
+        (f"{cores(cpu['usage_cores'])} cores{_of_limit(cpu['limit_ratio'])}", ""),
         _limit(container, limit, cpu["limit_set_by"]),
         (f"user {cores(cpu['user_cores'])} system {cores(cpu['system_cores'])}", ""),
-        (f"throttled in {percent(cpu['throttled_ratio'])} of periods", _some(cpu["throttled_ratio"])),
     ]
+    has_periods = cpu["quota_us"] is not None or cpu["throttled_ratio"] is not None or bool(cpu["throttled_seconds"])
+    if has_periods:
+        facts.append((f"throttled in {percent(cpu['throttled_ratio'])} of periods", _some(cpu["throttled_ratio"])))
     if cpu["inherited_throttled_ratio"] is not None:
         by = f" by {safe(cpu['throttled_by'])}" if cpu["throttled_by"] else ""
         inherited = cpu["inherited_throttled_ratio"]
         facts.append((f"by an ancestor in {percent(inherited)}{by if inherited else ''}", _some(inherited)))
-    facts.append((f"{duration(cpu['throttled_seconds'])} throttled in all", ""))
+    if has_periods:
+        facts.append((f"{duration(cpu['throttled_seconds'])} throttled in all", ""))
     if cpu["quota_us"] is not None:
         facts.append((f"own quota {cpu['quota_us']} of {count(cpu['period_us'])} us", ""))
     if cpu["burst_us"]:
@@ -122,7 +130,7 @@ def _source(source: str) -> Facts:
 def _memory(container: Container) -> Facts:
     memory = container["memory"]
     return [
-        (f"working set {byte_size(memory['working_set_bytes'])} ({percent(memory['limit_ratio'])} of its limit)", ""),
+        (f"working set {byte_size(memory['working_set_bytes'])}{_of_limit(memory['limit_ratio'])}", ""),
         _limit(container, byte_size(memory["limit_bytes"]), memory["limit_set_by"]),
         (f"with page cache {byte_size(memory['usage_bytes'])}", ""),
         (f"anonymous {byte_size(memory['anon_bytes'])}", ""),

@@ -14,7 +14,7 @@ from inspector.views.columns import COLUMNS, Column
 from inspector.views.scene import Scene
 from inspector.views.text import fit, fit_path, width_of
 
-__all__ = ["Line", "Placed", "in_two", "place", "row", "title", "titles"]
+__all__ = ["Line", "Placed", "in_parts", "place", "row", "title", "titles"]
 
 Line = list[Cell]
 GROWN = 24
@@ -145,13 +145,13 @@ def row(container: Container, placed: Sequence[Placed], scene: Scene, *, whole: 
     return line
 
 
-def in_two(line: Line, width: int) -> list[Line]:
-    """Return a line, or where it is wider than `width` two of them, parted at a blank."""
+def in_parts(line: Line, width: int, most: int) -> list[Line]:
+    """Return a line, or where it is wider than `width` at most so many of them, parted at blanks."""
     whole = "".join(shown for shown, _ in line).rstrip()
     end = len(whole)
     while width_of(whole[:end]) > width:
         end -= 1
-    if end == len(whole):
+    if end == len(whole) or most <= 1:
         return [line]
     blank = whole.rfind(" ", 1, end + 1)
     at = blank if blank > 0 else end
@@ -161,4 +161,4 @@ def in_two(line: Line, width: int) -> list[Line]:
         first.append((shown[:at], meaning))
         second += [(shown[at:], meaning)] if shown[at:] else []
         at = max(at - len(shown), 0)
-    return [first, [(second[0][0].lstrip(), second[0][1]), *second[1:]]]
+    return [first, *in_parts([(second[0][0].lstrip(), second[0][1]), *second[1:]], width, most - 1)]

@@ -343,7 +343,7 @@ def test_a_hostile_name(size: tuple[int, int]) -> None:
     async def test(app: Ctop, _: Notes, pilot: Pilot[None]) -> None:
         for key in ("z", "L"):
             await pilot.press(key)
-            lines = screen(app).splitlines()[-2:]  # a long question takes two
+            lines = screen(app).splitlines()[-3:]  # a long question takes three
             assert "\x1b" not in "".join(lines)
             assert any(line.startswith(("y/n  freeze", "limits of")) for line in lines)
             await pilot.press("escape")
@@ -365,6 +365,9 @@ def test_a_question_that_one_line_cannot_hold_takes_two() -> None:
         await pilot.press("y")
         await until(pilot, lambda: "(CAP_SYS_PTRACE lifts it)" in screen(app))
         assert all(len(line) <= 80 for line in screen(app).splitlines())
+        notes.answer = Done(0, f"cpu: 0.2 cores -> 0.5 cores (50000 of 100000 us); set by itself (/cgscope/{'0' * 64})")
+        await pilot.press("L", "c", *"0.5", "enter", "y")
+        await until(pilot, lambda: screen(app).rstrip().endswith("0)"))
 
     acting(test, of=document(container("n" * 60)))
 

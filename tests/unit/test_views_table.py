@@ -12,7 +12,7 @@ from inspector.schema import Document
 from inspector.views.columns import COLUMNS, column
 from inspector.views.detail import heading, identity_lines, order_processes, usage_lines
 from inspector.views.header import header, scene_of
-from inspector.views.layout import Line, in_two, place, row
+from inspector.views.layout import Line, in_parts, place, row
 from inspector.views.scene import Scene
 from inspector.views.table import print_lines, table
 from inspector.views.text import width_of
@@ -192,6 +192,19 @@ def test_facts_fit_the_width() -> None:
     assert all(sum(width_of(text) for text, _ in line) <= 80 for line in lines)
 
 
+def test_without_a_limit_nothing_is_said_of_it() -> None:
+    """No share of a limit that is not there, nor throttling without a quota; with one, that it is not known yet."""
+    unlimited = {"limit_ratio": None, "limit_cores": None, "quota_us": None, "throttled_ratio": None,
+                 "throttled_seconds": 0.0}  # fmt: skip
+    shown = plain(usage_lines(container(cpu=unlimited, memory={"limit_ratio": None, "limit_bytes": None}), 200))
+    assert "of its limit" not in shown
+    assert "throttled" not in shown
+    assert shown.count("no limit seen") == 2
+    waiting = plain(usage_lines(container(cpu={**unlimited, "quota_us": 20000}), 200))
+    assert "throttled in - of periods" in waiting
+    assert "of its limit" in waiting
+
+
 def test_processes_are_sorted() -> None:
     """By CPU with the unknown last, by memory, by PID."""
     rows = [process(1, cpu_cores=None, rss_bytes=3), process(3, cpu_cores=0.1, rss_bytes=1)]
@@ -229,11 +242,14 @@ def test_columns_stay_when_a_row_goes() -> None:
 
 
 @pytest.mark.parametrize("width", [1, 5, 9, 10, 11, 20, 200])
-def test_a_line_in_two(width: int) -> None:
+def test_a_line_in_parts(width: int) -> None:
     """A line that is too wide is parted at a blank, or anywhere; nothing but that blank is lost, no meaning either."""
     line: Line = [("y/n  ", "title"), ("stop 逆逆逆逆 or not?", "warn"), ("  ", "")]
-    parts = in_two(line, width)
+    parts = in_parts(line, width, 3)
     texts = ["".join(text for text, _ in part) for part in parts]
+    assert len(parts) <= 3
     assert "".join("".join(texts).split()) == "y/nstop逆逆逆逆ornot?"
-    assert len(parts) == 1 or width_of(texts[0].rstrip()) <= max(width, 1)
+    assert all(width_of(text.rstrip()) <= max(width, 1) for text in texts[:-1])
+    assert len(parts) == 3 or width_of(texts[-1].rstrip()) <= width
+    assert in_parts(line, width, 1) == [line]
     assert {meaning for part in parts for text, meaning in part if text.strip()} == {"title", "warn"}
