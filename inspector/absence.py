@@ -4,6 +4,8 @@
   such file: no value.
 - EACCES, EPERM: no value, and the subject is counted as denied, so that a
   view can say how much is hidden.
+- EMFILE, ENFILE, ENOMEM: we lack what it takes to look, which says nothing of
+  what is there. A figure is unknown then; who is there is not (Strict).
 - A parse error is a bug or a hostile file: kept in `problems`, never fatal.
 """
 
@@ -16,12 +18,13 @@ from typing import ParamSpec, TypeVar
 
 from inspector.errors import ParseError
 
-__all__ = ["Absence"]
+__all__ = ["Absence", "Strict"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 DENIED = (errno.EACCES, errno.EPERM)
 ABSENT = (errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EOPNOTSUPP, errno.ENOTDIR, errno.EINVAL)
+SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 MOST_PROBLEMS = 100
 LONGEST_PROBLEM = 500  # characters; a path alone can have 4,096
 UNPRINTABLE = r"[^ -~]"  # not compiled before it is used: most starts have no problem to tell of
@@ -68,3 +71,19 @@ class Absence:
             shown = shown if len(shown) <= LONGEST_PROBLEM else f"{shown[: LONGEST_PROBLEM - 3]}..."
             if shown not in self.problems:  # one file may be asked for many
                 self.problems.append(shown)
+
+
+class Strict(Absence):
+    """Keeps the account of another, for who lists what there is: where we cannot look, that is no empty machine.
+
+    Not for files that others write or serve, who could end every look so.
+    """
+
+    def __init__(self, other: Absence) -> None:
+        self.problems, self.denied = other.problems, other.denied
+
+    def account(self, subject: str, error: ParseError | OSError) -> None:
+        """Decide what one failed read means; raise the error where it is a shortage of ours."""
+        if isinstance(error, OSError) and error.errno in SHORTAGE:
+            raise error
+        super().account(subject, error)

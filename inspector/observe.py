@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
-from inspector.absence import Absence
+from inspector.absence import Absence, Strict
 from inspector.anatomy import Anatomy
 from inspector.candidates import Candidate, candidates
 from inspector.collect import Collector
@@ -79,7 +80,8 @@ class Observer:
         self.sight: frozenset[str] | None = None
         self._most_processes = most_processes
         self._absence = Absence()
-        self._collector = Collector(host, self._absence, refresh_seconds=refresh_seconds)
+        self._collecting = partial(Collector, host, Strict(self._absence), refresh_seconds=refresh_seconds)
+        self._collector = self._collecting()
         self._meter = _meter_in_full(host, self._absence) if in_full else Meter(host, self._absence, omit=UNSHOWN)
         self._in_full = in_full
         self._watched = (*WATCHED, *sorted(more))
@@ -107,9 +109,8 @@ class Observer:
         self.focused = frozenset() if container is None else frozenset({container})
 
     def tick(self) -> Observation:
-        """Observe the machine now."""
-        with uncollected():
-            return self._observe()
+        """Observe the machine now; OSError where /proc is not there, or we lack what it takes to look (descriptors)."""
+        return self._look()
 
     def begin(self, *, once: bool = False) -> Observation:
         """Observe the machine for the sake of the rates at the next tick: of the figures, what is counted alone.
@@ -117,8 +118,16 @@ class Observer:
         `once`: that tick will be the last one.
         """
         self._meter.lasting = not once
+        return self._look(counters=True)
+
+    def _look(self, *, counters: bool = False) -> Observation:
         with uncollected():
-            return self._observe(counters=True)
+            try:
+                return self._observe(counters=counters)
+            except OSError:  # of what is remembered a part may be of this moment by now
+                self._collector = self._collecting()
+                self.host.end_tick()
+                raise
 
     def _observe(self, *, counters: bool = False) -> Observation:
         self._absence.begin()

@@ -8,6 +8,7 @@ children, instead of a walk.
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator
 
@@ -18,6 +19,7 @@ from inspector.kernel.host import Host
 __all__ = ["Tree", "hidden_tasks", "walk"]
 
 LEAF_LINKS = 2  # of a directory without directories: "." and the entry in its parent
+SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # of ours: what is there, nobody knows then
 UNCOUNTED = 1  # a filesystem that does not count: none of the kernel's own
 
 
@@ -62,7 +64,8 @@ def walk(
     """Yield the path of every cgroup of a hierarchy, parents first; one that vanishes meanwhile is left out.
 
     `links` is filled with the link count of each one's directory: a leaf's is 2, and it need not be listed. Once there
-    are as many as the kernel counted (`count`), all that is left are leaves, and are not looked at.
+    are as many as the kernel counted (`count`), all that is left are leaves, and are not looked at. OSError where we
+    lack what it takes to list one.
     """
     try:
         stack = [(hierarchy.root, hierarchy.mountpoint, host.links(hierarchy.mountpoint))]
@@ -73,7 +76,9 @@ def walk(
         path, directory, linked = stack.pop()
         try:
             names = host.subdirectories(directory) if linked != LEAF_LINKS else []
-        except OSError:
+        except OSError as error:
+            if error.errno in SHORTAGE:
+                raise
             continue
         if links is not None:
             links[directory] = linked
