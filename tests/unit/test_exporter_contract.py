@@ -85,7 +85,8 @@ def test_every_metric_of_cadvisor_is_the_same_or_left_out_for_a_reason(tmp_path:
         "container_hugetlb_max_usage_bytes": {("gauge", frozenset({"pagesize"}))}
     } == ours
     assert not {name for same, _, name, _ in cadvisors() if not same} & found.keys()
-    assert (len(ours), len(list(cadvisors()))) == (99, 124)
+    said = f"Of its {len(list(cadvisors()))} metrics {len(ours)} are there"
+    assert said in Path(REPOSITORY, "README.md").read_text(encoding="utf-8")
 
 
 def test_the_table_is_fit_for_prometheus() -> None:
