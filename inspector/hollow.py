@@ -51,11 +51,13 @@ class Memory(NamedTuple):
     """What the next observation must know of this one: handed from tick to tick, per container.
 
     `beside` ran in the background of a waiting shell, `before` in the foreground of one that may yet wait for ever;
-    `evidence` holds while a shell is between one `sleep` and the next.
+    `waits` are those beside which they did, where these wait for ever: when both are gone it was a pipeline, as in
+    `cat log | nc`. `evidence` holds while a shell is between one `sleep` and the next.
     """
 
     main: Identity
     beside: Mapping[Identity, str] = {}
+    waits: frozenset[Identity] = frozenset()
     before: Mapping[Identity, str] = {}
     bare: Bare | None = None
     evidence: Evidence | None = None
@@ -115,10 +117,11 @@ def remember(now: Structure, earlier: Memory | None = None) -> Memory:
         for one in others
         if holder.program in SHELLS and now.now_ticks - one.starttime_ticks >= SERVES_TICKS
     }
+    waits = frozenset(one.identity for one in alive if one.program in FILLERS and one.endless)
     # While nothing else runs, what was seen before is still what is missing.
     if earlier is not None and not others:
-        beside, before = dict(earlier.beside), dict(earlier.before)
-    return Memory(now.main.identity, beside, before, evidence=hollow(now, earlier))
+        beside, before, waits = dict(earlier.beside), dict(earlier.before), earlier.waits
+    return Memory(now.main.identity, beside, waits, before, evidence=hollow(now, earlier))
 
 
 def _is_starting(one: Member, shell: Member, now: Structure) -> bool:
@@ -144,7 +147,8 @@ def _seen(earlier: Memory | None, waiting: Member) -> str:
     """Name what was seen and has ended; what ran before the waiting counts when that is for ever."""
     if earlier is None:
         return ""
-    gone = [f"{name} (PID {pid}) ran beside it and has ended" for (pid, _), name in earlier.beside.items()]
+    beside = {} if earlier.waits and waiting.identity not in earlier.waits else earlier.beside
+    gone = [f"{name} (PID {pid}) ran beside it and has ended" for (pid, _), name in beside.items()]
     if not gone and waiting.endless:
         gone = [f"{name} (PID {pid}) ran before it and has ended" for (pid, _), name in earlier.before.items()]
     return ", ".join(gone[:3])

@@ -128,6 +128,10 @@ def test_each_trace_of_an_application_that_is_gone(looks: list[Structure], rule:
         [container(SHELL, SLEEP, script=". lib; server & wait_for_ever")],
         # A loop: a job, then a sleep, as cron would do it.
         [container(SHELL, member(2, "backup")), container(SHELL, SLEEP)],
+        # The same with a pipeline: what feeds the job has ended with it.
+        [container(SHELL, member(4, "cat", "cat", "/log", start=4800), member(5, "nc", start=4800)),
+         container(SHELL, SLEEP), container(SHELL, SLEEP)],
+        [container(SHELL, member(4, *TAIL, start=4800), member(5, "nc", start=4800)), container(SHELL, SLEEP)],
         # The job began with the sleep: the next one comes with the next sleep.
         [container(SHELL, member(2, "job", start=5000), SLEEP), container(SHELL, SLEEP)],
         # What a visitor left behind, long after the start.
