@@ -87,11 +87,13 @@ def launch(
 
 def _hand_over_listener(ours: channel.Channel, pid: int, pidfd: int, supervise: Callable[[int, int], None]) -> None:
     """Fetch the descriptor of the child's filter: whatever the child does under it may wait for the supervisor."""
+    from sandbox.rare_syscalls import foreign_descriptor  # noqa: PLC0415  rare
+
     number = ours.expect(channel.Listens).number
     fd = -1
     while fd < 0:
         try:
-            fd = syscalls.foreign_descriptor(pidfd, number)
+            fd = foreign_descriptor(pidfd, number)
         except OSError as error:
             if error.errno not in (errno.EBADF, errno.ESRCH):  # the first of one that has ended too, before Linux 6.9
                 raise

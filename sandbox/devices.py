@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from sandbox import syscalls
 from sandbox.quick import struct
 from sandbox.value import Value
 
@@ -110,17 +109,19 @@ def body_first(tests: list[tuple[int, int]], body: list[bytes], jump: int, skip:
 
 def attach(directory: str, rules: Iterable[Rule]) -> None:
     """Load the program and attach it to a v2 cgroup; needs CAP_BPF and CAP_NET_ADMIN or CAP_SYS_ADMIN."""
+    from sandbox.rare_syscalls import bpf, buffer_address  # noqa: PLC0415  v2 alone
+
     assembled = program(rules)
-    code, keep_code = syscalls.buffer_address(assembled)
-    license_text, keep_license = syscalls.buffer_address(b"Apache-2.0\0")
+    code, keep_code = buffer_address(assembled)
+    license_text, keep_license = buffer_address(b"Apache-2.0\0")
     count = len(assembled) // 8
     attributes = struct.pack("<IIQQIIQII16s", TYPE_CGROUP_DEVICE, count, code, license_text, 0, 0, 0, 0, 0, b"cgscope")
-    loaded = syscalls.bpf(PROG_LOAD, attributes)
+    loaded = bpf(PROG_LOAD, attributes)
     del keep_code, keep_license
     try:
         cgroup = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            syscalls.bpf(PROG_ATTACH, struct.pack("<IIII", cgroup, loaded, ATTACH_CGROUP_DEVICE, ALLOW_MULTI))
+            bpf(PROG_ATTACH, struct.pack("<IIII", cgroup, loaded, ATTACH_CGROUP_DEVICE, ALLOW_MULTI))
         finally:
             os.close(cgroup)
     finally:

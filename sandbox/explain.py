@@ -195,10 +195,10 @@ FUNCTIONS: dict[tuple[str, str], Callable[[Locals], Told]] = {
     ("sandbox.syscalls", "openat2"): _openat2,
     ("sandbox.syscalls", "set_mount_attributes"): _attributes,
     ("sandbox.syscalls", "clone_mount"): _clone_mount,
-    ("sandbox.syscalls", "idmap_mount"): _fixed(
+    ("sandbox.rare_syscalls", "idmap_mount"): _fixed(
         "mount_setattr(MOUNT_ATTR_IDMAP)", "its files are those of the container's users, without a change on the disk"
     ),
-    ("sandbox.syscalls", "set_filesystem_ids"): _filesystem_ids,
+    ("sandbox.rare_syscalls", "set_filesystem_ids"): _filesystem_ids,
     ("sandbox.namespaces", "become_its_root"): _fixed(
         "setgroups([]); setns(); setresgid(0); setresuid(0)", "from here on we are its root, and nobody on this machine"
     ),

@@ -16,6 +16,7 @@ from inspector.kernel.host import Host
 from inspector.kernel.process import IdRange, read_gid_map, read_uid_map
 from sandbox.errors import SandboxError
 from sandbox.liveness import is_running
+from sandbox.remains import owned
 from sandbox.sharing import CONTAINER
 from sandbox.state import Document, Store
 
@@ -75,7 +76,7 @@ def claim(store: Store, container: str) -> IdMap:
     directory = f"{store.root}/userns"
     with store.lock():
         os.makedirs(directory, mode=0o700, exist_ok=True)
-        taken = [*map(int, store.owned("userns")), *_borrowed(store)]
+        taken = [*map(int, owned(store, "userns")), *_borrowed(store)]
         for number in (*range(first, len(uids)), *range(first)):
             if all(abs(uids[number] - other) >= SIZE for other in taken):
                 os.symlink(container, f"{directory}/{uids[number]}")

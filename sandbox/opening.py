@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Iterable
 
-from sandbox import mounting, namespaces, syscalls
+from sandbox import mounting, namespaces, rare_syscalls, syscalls
 from sandbox.errors import SandboxError
 from sandbox.init import Launch
 from sandbox.inroot import root_directory
@@ -40,7 +40,7 @@ def cross(launch: Launch, users: Users) -> Launch:
     syscalls.unshare(syscalls.CLONE_NEWNS)
     mounting.isolate(launch.mounts)
     # An overlay acts as who mounts it, in layers that know the container's users only.
-    syscalls.set_filesystem_ids(uid, gid)
+    rare_syscalls.set_filesystem_ids(uid, gid)
     assert launch.root is not None  # noqa: S101
     root = _mounted(launch.root, own, users)
     mounts = tuple(_opened(step, own) for step in launch.mounts)
@@ -90,7 +90,7 @@ def _idmapped(path: str, own: int) -> int:
     """Return a mount of a directory or file that shows its files as those of the container's users."""
     tree = syscalls.clone_mount(path)
     try:
-        syscalls.idmap_mount(tree, own)
+        rare_syscalls.idmap_mount(tree, own)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOSYS):
             raise

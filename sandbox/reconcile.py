@@ -19,6 +19,7 @@ from sandbox.images import NEW
 from sandbox.liveness import boot_id, has_monitor
 from sandbox.network import connection
 from sandbox.network.document import disconnected
+from sandbox.remains import remove_remains
 from sandbox.state import Document, Store
 from sandbox.teardown import destroy, take_down
 
@@ -34,7 +35,7 @@ def reconcile(store: Store) -> list[Document]:
     if not store.exists():
         return []
     with store.lock():
-        store.remove_remains()
+        remove_remains(store)
     found = store.all(lambda error: sys.stderr.write(f"sandbox: warning: {describe(error)}\n"))
     orphans = [text for text in found if _is_orphan(text)]
     for text in orphans:

@@ -24,7 +24,7 @@ from sandbox.contexts import contextmanager, suppress
 from sandbox.errors import NoSuchContainer, SandboxError
 from sandbox.quick import dumps, loads
 
-__all__ = ["SHORT_ID", "Document", "Store", "default_root", "replace_document"]
+__all__ = ["SHORT_ID", "Document", "Store", "default_root", "hold", "replace_document"]
 
 TYPE_CHECKING = False  # importing it from typing would be a twentieth of a small monitor's memory
 if TYPE_CHECKING:
@@ -101,6 +101,20 @@ def _write(path: str, flags: int, data: bytes, *, durable: bool) -> None:
         raise OSError(error.errno, error.strerror, path) from None
 
 
+def hold(directory: str, how: int) -> int | None:
+    """Lock a directory; None when it is gone, or somebody else has it and we do not wait."""
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, how)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
 class Store:
     """The containers below one root directory. Methods raise OSError with its path, or SandboxError."""
 
@@ -126,7 +140,7 @@ class Store:
     @contextmanager
     def locked(self, container: str) -> Iterator[Document]:
         """Hold one container alone, and yield its document as it is now; NoSuchContainer when it is gone."""
-        fd = self._hold(self.directory(container), fcntl.LOCK_EX)
+        fd = hold(self.directory(container), fcntl.LOCK_EX)
         if fd is None:
             raise NoSuchContainer(container)
         try:
@@ -263,7 +277,7 @@ class Store:
 
         # Out of sight first: a removal that is interrupted leaves no half a container.
         doomed = f"{self.root}/containers/.{container}"
-        held = self._hold(self.directory(container), fcntl.LOCK_EX)
+        held = hold(self.directory(container), fcntl.LOCK_EX)
         try:
             with self.lock():
                 with suppress(FileNotFoundError):
@@ -277,44 +291,3 @@ class Store:
         finally:
             if held is not None:
                 os.close(held)
-
-    @staticmethod
-    def _hold(directory: str, how: int) -> int | None:
-        """Lock a directory; None when it is gone, or somebody else has it and we do not wait."""
-        try:
-            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
-        try:
-            fcntl.flock(fd, how)
-        except BlockingIOError:
-            os.close(fd)
-            return None
-        return fd
-
-    def remove_remains(self) -> None:
-        """Remove what interrupted removals and launchers left: call with the lock held."""
-        from sandbox.removal import remove_tree  # noqa: PLC0415
-
-        for entry in os.listdir(f"{self.root}/containers"):
-            directory = f"{self.root}/containers/{entry}"
-            if entry.startswith(".") or not os.path.exists(f"{directory}/state.json"):
-                # Who is at its removal right now has it locked.
-                held = self._hold(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if held is not None:
-                    remove_tree(directory)
-                    os.close(held)
-        self.owned("names")
-        self.owned("userns")
-
-    def owned(self, kind: str) -> list[str]:
-        """Return what containers have of "names" or "userns"; of those that are gone it is taken: hold the lock."""
-        found = []
-        with suppress(FileNotFoundError):
-            for name in os.listdir(f"{self.root}/{kind}"):
-                path = f"{self.root}/{kind}/{name}"
-                if os.path.isdir(self.directory(os.readlink(path))):
-                    found.append(name)
-                else:
-                    os.unlink(path)
-        return found

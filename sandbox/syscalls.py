@@ -14,7 +14,6 @@ import os
 from sandbox.libc import (
     INT,
     TEXT,
-    UINT,
     ULONG,
     address,
     buffer,
@@ -67,14 +66,11 @@ __all__ = [
     "RESOLVE_NO_MAGICLINKS",
     "RESOLVE_NO_SYMLINKS",
     "RESOLVE_NO_XDEV",
-    "bpf",
     "capset",
     "clone_mount",
     "close_on_exec_from",
     "default_action",
-    "foreign_descriptor",
     "fork_into",
-    "idmap_mount",
     "join_new_session_keyring",
     "load_seccomp_filter",
     "mount",
@@ -82,14 +78,8 @@ __all__ = [
     "openat2",
     "pivot_root",
     "prctl",
-    "set_filesystem_ids",
-    "set_io_priority",
-    "set_memory_policy",
     "set_mount_attributes",
-    "set_personality",
-    "set_scheduler",
     "setns",
-    "syncfs",
     "umount",
     "unshare",
 ]
@@ -142,9 +132,7 @@ AT_RECURSIVE = 0x8000
 OPEN_TREE_CLONE = 0x1
 MOVE_MOUNT_F_EMPTY_PATH = 0x4
 MOVE_MOUNT_T_EMPTY_PATH = 0x40
-MOUNT_ATTR_IDMAP = 0x100000
 CLOSE_RANGE_CLOEXEC = 0x4
-SECBIT_NO_SETUID_FIXUP = 0x4
 KEYCTL_JOIN_SESSION_KEYRING = 1
 SECCOMP_SET_MODE_FILTER = 1
 CAPABILITY_VERSION_3 = 0x20080522
@@ -166,11 +154,6 @@ def mount(source: str | None, target: str, fstype: str | None, flags: int = 0, d
 def umount(target: str, flags: int = 0) -> None:
     """Unmount (umount2(2))."""
     check(_umount(os.fsencode(target), flags), "umount", target)
-
-
-def syncfs(fd: int) -> None:
-    """Put all that was written to a file's filesystem on its disk (syncfs(2))."""
-    check(libc("syncfs", INT)(fd), "syncfs")
 
 
 def unshare(flags: int) -> None:
@@ -290,24 +273,6 @@ def set_mount_attributes(
     check(result, "mount_setattr")
 
 
-def idmap_mount(tree: int, user_namespace: int, *, recursive: bool = False) -> None:
-    """Let files of what clone_mount() returned belong to the ids that a user namespace maps theirs to (Linux 5.12).
-
-    EINVAL: the filesystem cannot do that.
-    """
-    attr = ulongs(MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
-    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    result = syscall("mount_setattr", tree, b"", flags, address(attr), 8 * len(attr))
-    check(result, "mount_setattr")
-
-
-def set_filesystem_ids(uid: int, gid: int) -> None:
-    """Set whose the files are that we make, and keep every capability (setfsuid(2), securebits of capabilities(7))."""
-    prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
-    libc("setfsgid", UINT)(gid)
-    libc("setfsuid", UINT)(uid)
-
-
 def clone_mount(path: str, *, recursive: bool = False) -> int:
     """Return a descriptor of a copy of the mount at `path`, which is mounted nowhere yet (open_tree(2), Linux 5.2).
 
@@ -323,52 +288,9 @@ def move_mount(tree: int, target: int) -> None:
     check(syscall("move_mount", tree, b"", target, b"", flags), "move_mount")
 
 
-def set_scheduler(attributes: bytes) -> None:
-    """Set the calling process's policy by a struct sched_attr (sched_setattr(2))."""
-    address, _kept = buffer_address(attributes)
-    check(syscall("sched_setattr", 0, address, 0), "sched_setattr")
-
-
-def set_io_priority(priority: int) -> None:
-    """Set the calling process's I/O priority, class << 13 | level (ioprio_set(2))."""
-    check(syscall("ioprio_set", 1, 0, priority), "ioprio_set")  # 1: IOPRIO_WHO_PROCESS
-
-
-def set_personality(domain: int) -> None:
-    """Set the execution domain: what uname(2) calls the machine (personality(2))."""
-    check(syscall("personality", domain, 0, 0), "personality")
-
-
-def set_memory_policy(policy: tuple[int, int]) -> None:
-    """Set from which NUMA nodes, a bit mask, new memory comes in which mode (set_mempolicy(2))."""
-    mode, nodes = policy
-    words = nodes.bit_length() // 64 + 1
-    address, _kept = buffer_address(nodes.to_bytes(8 * words, "little"))
-    # The kernel takes one bit less than it is told.
-    check(syscall("set_mempolicy", mode, address if nodes else 0, 64 * words + 1 if nodes else 0),
-           "set_mempolicy")  # fmt: skip
-
-
-def bpf(command: int, attributes: bytes) -> int:
-    """Load or attach a BPF object; `attributes` is an encoded `union bpf_attr` (bpf(2)). Returns a descriptor or 0."""
-    attr = buffer(attributes)
-    return check(syscall("bpf", command, address(attr), len(attributes)), "bpf")
-
-
 def load_seccomp_filter(program: bytes, flags: int) -> None:
     """Filter the calling thread's system calls from now on, by an array of struct sock_filter (seccomp(2))."""
     filters = buffer(program)
     fprog = ulongs(len(program) // 8, address(filters))  # struct sock_fprog, whose length has the low two bytes
     result = syscall("seccomp", SECCOMP_SET_MODE_FILTER, flags, address(fprog))
     check(result, "load a seccomp filter")
-
-
-def foreign_descriptor(pidfd: int, number: int) -> int:
-    """Return a copy of another process's descriptor, EBADF when it has none of that number (pidfd_getfd(2))."""
-    return check(syscall("pidfd_getfd", pidfd, number, 0), "pidfd_getfd")
-
-
-def buffer_address(data: bytes) -> tuple[int, object]:
-    """Return the address of a copy of `data`, and the object that keeps it alive."""
-    kept = buffer(data)
-    return address(kept), kept

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 
-from sandbox import cgroup, lxcfs, rootfs, syscalls
+from sandbox import cgroup, lxcfs, rare_syscalls, rootfs, syscalls
 from sandbox.devices import NODES
 from sandbox.errors import SandboxError, describe
 from sandbox.namespaces import make_user_namespace
@@ -113,7 +113,7 @@ def _idmapped(bundle: Bundle, mount: Mount, options: Options, source: str) -> in
             kind = syscalls.MS_SLAVE if "slave" in options.propagation else syscalls.MS_PRIVATE
             syscalls.set_mount_attributes(tree, 0, recursive=True, propagation=kind)
         try:
-            syscalls.idmap_mount(tree, users, recursive=options.idmap == "ridmap")
+            rare_syscalls.idmap_mount(tree, users, recursive=options.idmap == "ridmap")
         finally:
             os.close(users)
     except (OSError, SandboxError) as error:

@@ -11,7 +11,7 @@ import os
 import struct
 from collections.abc import Iterator
 
-from sandbox import syscalls
+from sandbox import rare_syscalls
 from sandbox.errors import SandboxError
 from sandbox.oci.reader import Reader
 from sandbox.value import Value
@@ -133,16 +133,16 @@ def apply(wanted: Scheduling) -> None:
     """Tell the kernel, of the calling process; SandboxError says which of them cannot be had."""
     if wanted.attributes is not None:
         with _named("process.scheduler", WHEN_FORBIDDEN.get(struct.unpack_from("=I", wanted.attributes, 4)[0], "")):
-            syscalls.set_scheduler(wanted.attributes)
+            rare_syscalls.set_scheduler(wanted.attributes)
     if wanted.io_priority is not None:
         with _named("process.ioPriority"):
-            syscalls.set_io_priority(wanted.io_priority)
+            rare_syscalls.set_io_priority(wanted.io_priority)
     if wanted.domain is not None:
         with _named("linux.personality"):
-            syscalls.set_personality(wanted.domain)
+            rare_syscalls.set_personality(wanted.domain)
     if wanted.memory is not None:
         with _named("linux.memoryPolicy"):
-            syscalls.set_memory_policy(wanted.memory)
+            rare_syscalls.set_memory_policy(wanted.memory)
 
 
 @contextlib.contextmanager

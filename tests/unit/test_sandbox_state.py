@@ -16,6 +16,7 @@ from sandbox.channel import Born, Closed, Console, Go, Ready, pair
 from sandbox.commands.running import run_parser
 from sandbox.errors import CommandNotFound, NoSuchContainer, SandboxError
 from sandbox.parsing import parse_up_to_program
+from sandbox.remains import remove_remains
 from sandbox.state import Document, Store
 
 ONE, TWO = "ab" * 32, "ac" * 32
@@ -65,7 +66,7 @@ def test_remains_are_removed(store: Store) -> None:
     os.makedirs(f"{store.root}/containers/.{'bb' * 32}/upper")
     os.symlink("bc" * 32, f"{store.root}/names/nobody")
     with store.lock():
-        store.remove_remains()
+        remove_remains(store)
     assert sorted(os.listdir(f"{store.root}/containers")) == [ONE, TWO]
     assert sorted(os.listdir(f"{store.root}/names")) == ["invented", "one"]
 

@@ -1,0 +1,39 @@
+"""Takes away what interrupted launchers and removals left in a store: halves of containers, names and ids of nobody."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from sandbox.contexts import suppress
+from sandbox.removal import remove_tree
+from sandbox.state import Store, hold
+
+__all__ = ["owned", "remove_remains"]
+
+
+def remove_remains(store: Store) -> None:
+    """Remove what is left of containers that are gone, or never were whole: call with the store's lock held."""
+    for entry in os.listdir(f"{store.root}/containers"):
+        directory = f"{store.root}/containers/{entry}"
+        if entry.startswith(".") or not os.path.exists(f"{directory}/state.json"):
+            # Who is at its removal right now has it locked.
+            held = hold(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if held is not None:
+                remove_tree(directory)
+                os.close(held)
+    owned(store, "names")
+    owned(store, "userns")
+
+
+def owned(store: Store, kind: str) -> list[str]:
+    """Return what containers have of "names" or "userns"; of those that are gone it is taken: hold the lock."""
+    found = []
+    with suppress(FileNotFoundError):
+        for name in os.listdir(f"{store.root}/{kind}"):
+            path = f"{store.root}/{kind}/{name}"
+            if os.path.isdir(store.directory(os.readlink(path))):
+                found.append(name)
+            else:
+                os.unlink(path)
+    return found
