@@ -108,7 +108,7 @@ def test_the_same_walls(user: User) -> None:
 
 def test_networks(user: User) -> None:
     """A user's container can share the network of another of his; one of its own on a bridge needs root (T13)."""
-    done = user("run", "-d", "--name", "owner", "--rootfs", "/", "sleep", "60")
+    done = user("run", "-d", "--name", "owner", "--rootfs", "/", "sleep", "3600")
     assert done.returncode == 0, done.stderr
     script = "readlink /proc/self/ns/net /proc/self/ns/user; hostname; id -u"
     shared = user("run", "--rm", "--net", "container:owner", "--rootfs", "/", "--", "sh", "-c", script)
@@ -140,7 +140,7 @@ def test_what_is_missing_is_said(user: User) -> None:
 
 def test_entering_what_is_ones_own(user: User) -> None:
     """A user enters his own container: its user namespace first, whose rights open the others."""
-    done = user("run", "-d", "--name", "own", "--rootfs", "/", "sleep", "60")
+    done = user("run", "-d", "--name", "own", "--rootfs", "/", "sleep", "3600")
     assert done.returncode == 0, done.stderr
     pid = user("inspect", "--format", "{{.State.Pid}}", "own").stdout.strip()
     done = user("enter", pid, "sh", "-c", "id -u; cat /proc/1/comm; cat /proc/self/uid_map; exit 6")
