@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from sandbox.commands.output import complain, say_line
 from sandbox.errors import SandboxError
 
 TYPE_CHECKING = False
@@ -135,7 +134,7 @@ def command(argv: Sequence[str] | None = None) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError as error:
-        complain(error)
+        _complain(error)
         code = code or SandboxError.exit_code
     if finding := sys.modules.get("sandbox.finding"):
         finding.keep()
@@ -150,10 +149,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except (SandboxError, OSError) as error:
-        complain(error)
+        _complain(error)
         return error.exit_code if isinstance(error, SandboxError) else SandboxError.exit_code
     except KeyboardInterrupt:
         return 130
+
+
+def _complain(error: SandboxError | OSError) -> None:
+    from sandbox.commands.output import complain  # noqa: PLC0415  most starts say nothing
+
+    complain(error)
 
 
 def _open_standard_streams() -> None:
@@ -179,6 +184,8 @@ def _dispatch(words: list[str]) -> int:
         return 0 if words else SandboxError.exit_code
     if words[0] == "--version":
         from importlib.metadata import version  # noqa: PLC0415
+
+        from sandbox.commands.output import say_line  # noqa: PLC0415
 
         say_line(f"sandbox {version('cgscope')}")
         return 0

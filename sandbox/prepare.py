@@ -17,6 +17,7 @@ from sandbox import (
     limit_files,
     namespaces,
     new_document,
+    planning,
     rootfs,
     security,
     syscalls,
@@ -36,6 +37,7 @@ from sandbox.value import Value, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from sandbox.privileges import Rights
     from sandbox.userns import Users
 
 __all__ = ["Prepared", "prepare", "prepare_again", "root_of"]
@@ -86,35 +88,29 @@ def prepare_again(text: Document, store: Store) -> Prepared:
 
 
 def _compute(spec: Spec, store: Store, container: str, known: Document | None) -> Prepared:
-    rootless = os.geteuid() != 0
+    rootless, mapped = os.geteuid() != 0, spec.sharing.has_users
     users = _users(spec, store, container)
-    _check_volumes(spec)
+    _check(spec)
     host = Reader("/", None, None)
-    layout, root, layers, pieces = root_of(
-        spec, store, container, host, rootless=rootless, mapped=spec.sharing.has_users
-    )
-    places = cgroup.place(
-        read_hierarchies(host), spec.cgroup_parent, container, read_cgroup(host, "self") if rootless else None
-    )
+    layout, root, layers, pieces = root_of(spec, store, container, host, rootless=rootless, mapped=mapped)
+    own = read_cgroup(host, "self") if rootless else None
+    places = cgroup.place(read_hierarchies(host), spec.cgroup_parent, container, own)
     limits, lost = _limits(spec, places, rootless=rootless)
-    own_ipc = bool(spec.sharing.own & syscalls.CLONE_NEWIPC)
-    own_network = not (spec.host_network or spec.network.container)
-    attributes.check_namespaces(spec.attributes, own_network=own_network, own_ipc=own_ipc)
-    shared = tuple(joined(spec.sharing, store, container))
     rights = security.rights(spec.security, spec.capabilities, store.root)
-    nodes, rules = _devices(spec, bound=rootless or spec.sharing.has_users)
+    nodes, rules = _devices(spec, bound=rootless or mapped)
+    shared = tuple(joined(spec.sharing, store, container))
+    mounts = planning.plan(
+        spec,
+        layout,
+        places,
+        rootless=rootless,
+        host_devices=nodes,
+        pieces=pieces,
+        over=_over(spec, store, host),
+        shared_ipc=next((one.pidfd for one in shared if one.flag == syscalls.CLONE_NEWIPC), None),
+    )
     launch = init.Launch(
-        program=Program(
-            spec.argv,
-            spec.env,
-            spec.workdir,
-            spec.user,
-            rights,
-            spec.tty,
-            Streams(),
-            spec.init,
-            attributes=spec.attributes,
-        ),
+        program=_program(spec, rights),
         users=users,
         cgroup_steps=cgroup.plan(limits, places, all_devices=spec.privileged or rootless, devices=rules),
         new_namespaces=namespaces.own(spec),
@@ -122,16 +118,7 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
         sharing=spec.sharing,
         user_namespace=rootless,
         root=root,
-        mounts=rootfs.plan(
-            spec,
-            layout,
-            places,
-            rootless=rootless,
-            host_devices=nodes,
-            pieces=pieces,
-            over=_over(spec, store, host),
-            shared_ipc=next((one.pidfd for one in shared if one.flag == syscalls.CLONE_NEWIPC), None),
-        ),
+        mounts=mounts,
         hostname=spec.hostname,
         read_only=spec.read_only,
     )
@@ -143,7 +130,17 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
     return Prepared(spec, text, layout, places, launch, tuple(layers), warnings)
 
 
-def _check_volumes(spec: Spec) -> None:
+def _program(spec: Spec, rights: Rights) -> Program:
+    streams = Streams()
+    argv, env, where, user = spec.argv, spec.env, spec.workdir, spec.user
+    return Program(argv, env, where, user, rights, spec.tty, streams, spec.init, attributes=spec.attributes)
+
+
+def _check(spec: Spec) -> None:
+    """Refuse attributes of namespaces that are not its own, and volumes of what is not there."""
+    own_ipc = bool(spec.sharing.own & syscalls.CLONE_NEWIPC)
+    own_network = not (spec.host_network or spec.network.container)
+    attributes.check_namespaces(spec.attributes, own_network=own_network, own_ipc=own_ipc)
     for volume in spec.volumes:
         if not volume.name and not os.path.lexists(volume.source):
             raise SandboxError(f"invalid volume: {volume.source}: no such file or directory")
@@ -164,7 +161,7 @@ def _users(spec: Spec, store: Store, container: str) -> Users | None:
 def _over(spec: Spec, store: Store, host: Reader) -> Iterator[rootfs.Step]:
     """Yield what is mounted over the root's own files: over our state directory, and what --lxcfs asks for."""
     if not spec.image.id:
-        yield from rootfs.hide(store.root, os.path.realpath(spec.rootfs))
+        yield from planning.hide(store.root, os.path.realpath(spec.rootfs))
     if spec.lxcfs:
         from sandbox import lxcfs  # noqa: PLC0415  rare
 

@@ -9,7 +9,6 @@ from sandbox.commands.file_options import add_file_options, mounts_of, source_of
 from sandbox.commands.lifecycle_options import add_lifecycle_options, environment_of, lifecycle_of, write_id
 from sandbox.commands.limit_options import add_changeable, add_fixed, limit_values
 from sandbox.commands.network_options import add_network_options, network_of
-from sandbox.commands.output import say_line
 from sandbox.commands.sharing_options import add_sharing_options, sharing_of
 from sandbox.errors import SandboxError
 from sandbox.parsing import Arguments, Parser, boolean, new_parser, parse_up_to_program
@@ -99,6 +98,8 @@ def run(words: list[str], store: Store) -> int:
     how = _attaching(arguments)
     prepared = prepare_from(arguments, parser, store)
     if arguments.dry_run:
+        from sandbox.commands.output import say_line  # noqa: PLC0415
+
         say_line(prepared.describe(store))
         return 0
     if arguments.explain:

@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from inspector.kernel.cgroups import Hierarchy, parse_cgroup
-from sandbox import binaries, cgroup, control, devices, limit_files, overlays, pieces, rootfs, times
+from sandbox import binaries, cgroup, control, devices, limit_files, overlays, pieces, planning, rootfs, times
 from sandbox.errors import SandboxError, describe, printable
 from sandbox.limits import UNLIMITED, Limits, Throttle
 from sandbox.log_file import Log
@@ -164,9 +164,9 @@ def test_places_of_a_user(tmp_path: object) -> None:
 
 def test_cgroup_mounts_inside() -> None:
     """One v2 tree is mounted at /sys/fs/cgroup; several trees each at its name, with links for joint controllers."""
-    one = rootfs.plan(Spec("/", ("true",)), LAYOUT, places(V2))
+    one = planning.plan(Spec("/", ("true",)), LAYOUT, places(V2))
     assert [step.fstype for step in one if isinstance(step, rootfs.Mount) and "cgroup" in step.target] == ["cgroup2"]
-    many = rootfs.plan(Spec("/", ("true",)), LAYOUT, places(V1_CPU, V1_NAMED))
+    many = planning.plan(Spec("/", ("true",)), LAYOUT, places(V1_CPU, V1_NAMED))
     found = {step.target: step.data for step in many if isinstance(step, rootfs.Mount) and step.fstype == "cgroup"}
     assert found == {"/sys/fs/cgroup/cpu,cpuacct": "cpu,cpuacct", "/sys/fs/cgroup/systemd": "none,name=systemd"}
     assert rootfs.Link("/sys/fs/cgroup/cpuacct", "cpu,cpuacct") in many
@@ -175,7 +175,7 @@ def test_cgroup_mounts_inside() -> None:
 def test_order_of_the_users_mounts() -> None:
     """Mounts are sorted by depth, replace our own files at the same place, and come before what is masked."""
     spec = Spec("/", ("true",), volumes=(Volume("/h", "/a/b/c"), Volume("/x", "/etc/hosts")), tmpfs=(Tmpfs("/a"),))
-    steps = list(rootfs.plan(spec, LAYOUT, ()))
+    steps = list(planning.plan(spec, LAYOUT, ()))
     targets = [step.target for step in steps if isinstance(step, rootfs.Mount | rootfs.Bind)]
     assert targets.index("/a") < targets.index("/a/b/c")
     assert [step for step in steps if isinstance(step, rootfs.Bind) and step.target == "/etc/hosts"] == [
@@ -186,11 +186,11 @@ def test_order_of_the_users_mounts() -> None:
 
 def test_the_store_is_hidden_where_it_shows() -> None:
     """A state directory that lies in the root filesystem is covered; one elsewhere is not."""
-    (step,) = rootfs.hide("/var/lib/cgscope", "/")
+    (step,) = planning.hide("/var/lib/cgscope", "/")
     assert isinstance(step, rootfs.Mount)
     assert (step.fstype, step.target) == ("tmpfs", "/var/lib/cgscope")
-    assert list(rootfs.hide("/var/lib/cgscope", "/srv")) == []
-    assert list(rootfs.hide("/srv", "/srv")) == []
+    assert list(planning.hide("/var/lib/cgscope", "/srv")) == []
+    assert list(planning.hide("/srv", "/srv")) == []
 
 
 def test_overlay_paths_are_escaped() -> None:
@@ -201,7 +201,7 @@ def test_overlay_paths_are_escaped() -> None:
 
 def test_privileged_masks_nothing() -> None:
     """A privileged container sees and writes what the kernel offers."""
-    steps = rootfs.plan(Spec("/", ("true",), privileged=True), LAYOUT, places(V2))
+    steps = planning.plan(Spec("/", ("true",), privileged=True), LAYOUT, places(V2))
     assert not any(isinstance(step, rootfs.Mask | rootfs.ReadOnly) for step in steps)
     assert not any(isinstance(step, rootfs.Mount) and step.flags & 1 for step in steps)
 
