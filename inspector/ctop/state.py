@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 
 from inspector.ctop.history import History
 from inspector.ctop.options import Options
@@ -25,8 +26,8 @@ MODES: tuple[CpuMode, ...] = ("core", "limit", "host")
 MEMORY_MODES: tuple[MemoryMode, ...] = ("working-set", "usage", "anon", "fixed")
 PATIENCE = 0.2
 """Seconds of CPU time that a filter with a pattern gets for all containers."""
-SHOWN_TICKS = 5
-"""Documents for which a message stays."""
+SHOWN_SECONDS = 6.0
+"""For which a message stays, and until the next document: however often they come, it can be read."""
 
 
 class State:
@@ -54,7 +55,7 @@ class State:
         self.chosen: str | None = None
         self._cursor = 0
         self._by_hand = False
-        self._message_left = 0
+        self._message_since = 0.0
         self._parents: frozenset[str] = frozenset()
         self._placed: list[Placed] = []
         self._placed_for: tuple[object, ...] = ()
@@ -66,8 +67,7 @@ class State:
         """Take a new document, or the same one after something else has changed."""
         if document is not None:
             self.history.add(document)
-            self._message_left -= 1
-            if self._message_left <= 0:
+            if monotonic() - self._message_since >= SHOWN_SECONDS:
                 self.message = None
         self.document = document or self.document
         if self.document is None:
@@ -106,8 +106,8 @@ class State:
         return self.history.of(container).tail(series, count)
 
     def say(self, text: str, meaning: str = "warn") -> None:
-        """Show a message for a few documents."""
-        self.message, self._message_left = (text, meaning), SHOWN_TICKS
+        """Show a message for some seconds."""
+        self.message, self._message_since = (text, meaning), monotonic()
 
     @property
     def scene(self) -> Scene:

@@ -387,12 +387,21 @@ def test_colours_are_the_terminals_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert used <= {("STANDARD", 1), ("STANDARD", 5)}
 
 
-def test_a_message_goes_by_itself() -> None:
-    """What was said is gone after a few documents."""
+def test_a_message_goes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was said is gone after some seconds, not sooner because samples come often."""
+    seconds = [0.0]
+    monkeypatch.setattr("inspector.ctop.state.monotonic", lambda: seconds[0])
 
-    async def test(app: Ctop, _: Fake, pilot: Pilot[None]) -> None:
+    def is_of(app: Ctop, source: Fake) -> bool:
+        return app.state.document is not None and app.state.document["taken_at"] == source.document["taken_at"]
+
+    async def test(app: Ctop, source: Fake, pilot: Pilot[None]) -> None:
         await pilot.press("S")
+        for number in range(7):
+            source.document = {**NESTED, "taken_at": 2_000_000_000.0 + number}
+            await until(pilot, partial(is_of, app, source))
         assert "saved in" in screen(app)
+        seconds[0] += 6
         await until(pilot, lambda: "saved in" not in screen(app))
 
     live(test, of=NESTED, size=(160, 24))
