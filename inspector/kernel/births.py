@@ -30,7 +30,7 @@ class Births:
         self._host = host
         self._forks: int | None = None
         self._last: tuple[int | None, int | None] = None, None  # the last PID at the look before, and before that
-        self._passed: tuple[int, int, int] | None = None  # the last PIDs two looks ago and now, and how many since one
+        self._passed: tuple[int, int, int] | None = None  # the last PID at the look before and now, and how many since
         self.is_ours = False  # the /proc is of our PID namespace, and nobody's files lie over the kernel's
 
     def check(self) -> None:
@@ -57,10 +57,10 @@ class Births:
         last, earlier = self._last
         self._last = last_pid, last
         self._passed = None
-        if before is None or forks is None or last_pid is None or last is None or earlier is None or not self.is_ours:
+        if before is None or forks is None or last_pid is None or last is None or not self.is_ours:
             return None
-        self._passed = earlier, last_pid, forks - before
-        if not earlier <= last <= last_pid <= earlier + most or not 0 < forks - before <= most:
+        self._passed = last, last_pid, forks - before
+        if earlier is None or not earlier <= last <= last_pid <= earlier + most or not 0 < forks - before <= most:
             return None
         return range(earlier + 1, last_pid + 1)
 
@@ -71,16 +71,16 @@ class Births:
         """
         if self._passed is None:
             return set()
-        earlier, last, born = self._passed
+        before, last, born = self._passed
         try:
             all_round = int(self._host.read("/proc/sys/kernel/pid_max")) - RESERVED
         except (OSError, ValueError):
             all_round = 0
-        if born >= all_round:
+        if 2 * born >= all_round:  # those in use are passed over: it takes fewer than all to come round
             return set(known)
-        if earlier <= last:
-            return {pid for pid in known if earlier < pid <= last}
-        return {pid for pid in known if pid > earlier or pid <= last}
+        if before <= last:
+            return {pid for pid in known if before < pid <= last}
+        return {pid for pid in known if pid > before or pid <= last}
 
 
 def is_thread(stat: bytes) -> bool:

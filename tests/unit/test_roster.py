@@ -163,7 +163,7 @@ class Watch:
 
 OPERATIONS = st.lists(
     st.tuples(
-        st.sampled_from(("hand out", "show", "fork", "fork", "thread", "die", "die", "reap", "reap", "move", "skip")),
+        st.sampled_from(("hand out", "show", "fork", "fork", "thread", "die", "die", "reap", "reap", "move")),
         st.integers(0, 1 << 20),
         st.sampled_from(PATHS),
     ),
@@ -179,10 +179,6 @@ def perform(kernel: Kernel, operations: list[Operation]) -> None:
             kernel.hand_out()
         if name in ("show", "fork", "thread") and kernel.handed_out:
             kernel.show(path, thread=name == "thread")
-        if name == "skip":  # many are born, and end
-            kernel.forks += number % PID_MAX
-            kernel.last = (kernel.last + number % PID_MAX) % PID_MAX
-            kernel.last = max(kernel.last, RESERVED)
         pids = list(kernel.tasks)
         if not pids:
             continue
@@ -207,6 +203,31 @@ def test_nobody_is_missed_and_nobody_stays(last: int, ticks: list[tuple[list[Ope
         while kernel.handed_out:  # a fork ends within a tick: one that takes longer has its cgroup's list to tell
             kernel.show("/a", thread=False)
         watch.tick(partial(perform, kernel, early), partial(perform, kernel, late))
+
+
+def pass_by(kernel: Kernel, many: int) -> None:
+    """Let many be born that end at once."""
+    for _ in range(many):
+        kernel.hand_out()
+        kernel.handed_out.remove(kernel.last)
+    kernel.forks += many
+
+
+@given(
+    st.integers(RESERVED, PID_MAX),
+    st.lists(st.tuples(OPERATIONS, st.sampled_from((0, 0, 5, FEW + 1, 690, PID_MAX)), OPERATIONS), max_size=12),
+)
+def test_a_pid_that_is_handed_out_again(last: int, ticks: list[tuple[list[Operation], int, list[Operation]]]) -> None:
+    """However many were born between two looks, nobody is taken for who had his PID before."""
+    kernel = Kernel(last)
+    watch = Watch(kernel)
+    for before, others, since in ticks:
+        perform(kernel, before)
+        pass_by(kernel, others)
+        perform(kernel, since)
+        while kernel.handed_out:
+            kernel.show("/a", thread=False)
+        watch.tick(nothing, nothing)
 
 
 def quiet(kernel: Kernel) -> Watch:
