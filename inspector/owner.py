@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from inspector.absence import Absence
-from inspector.changes import layers_at, view_of
 from inspector.claims import ROOTS, Who, stored
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import read_mountinfo, root_mount
 from inspector.layers import Claim, Role, host_path, under, volumes
 from inspector.model import Container
+from inspector.unions import layers_at, view_of
 
 __all__ = ["claims_of", "owners"]
 

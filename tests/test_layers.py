@@ -81,7 +81,7 @@ COLLECT = (
     "inspector.stores",
 )
 # What reads only when a person asks, not at every tick.
-ROOTS = ("inspector.changes", "inspector.claims", "inspector.lower", "inspector.marks", "inspector.owner")
+ROOTS = tuple(f"inspector.{name}" for name in ("changes", "claims", "lower", "marks", "owner", "unions"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Literal
 
-from inspector.changes import Changes, read_layers, view_of
+from inspector.changes import Changes
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.layers import Change, Totals
 from inspector.model import Container
+from inspector.unions import read_layers, view_of
 
 __all__ = ["MOST_KEPT", "Walk", "unknown", "walker"]
 

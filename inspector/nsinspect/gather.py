@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import ParamSpec, TypeVar
 
 from inspector.absence import Absence
-from inspector.changes import layers_at, view_of
 from inspector.document import document
 from inspector.errors import NoSuchProcess, ParseError
 from inspector.exposure import guarded
@@ -18,6 +17,7 @@ from inspector.kernel.process import (
     CAPABILITIES,
     CLOCK_TICKS,
     Stat,
+    Status,
     read_cmdline,
     read_gid_map,
     read_lsm_label,
@@ -33,10 +33,11 @@ from inspector.nsinspect import facts
 from inspector.nsinspect.ceilings import read_ceilings, read_devices, read_pressure
 from inspector.nsinspect.neighbours import read_neighbours
 from inspector.nsinspect.truth import above_of, proc_says, really_has
-from inspector.report import Cgroup, Limits, Namespace, Report, Resources, Unreadable
+from inspector.report import Cgroup, Limits, Namespace, Report, Resources, Security, Unreadable
 from inspector.schema import SCHEMA, Rootfs
 from inspector.schema import Container as Entry
 from inspector.security import Situation, findings
+from inspector.unions import layers_at, view_of
 
 __all__ = ["Gatherer"]
 
@@ -68,16 +69,27 @@ class Gatherer:
     def report(self) -> Report:
         """Gather it; NoSuchProcess when the process is not there, or was another one at the end."""
         stat = self._identify()
-        host, pid = self.host, self.pid
+        membership = self._try("cgroups", read_cgroup, self.host, self.pid) or Membership({})
+        mounts, hosts = self._try("mounts", read_mountinfo, self.host, self.pid) or (), self._hosts_mounts()
+        report = self._told(stat, membership, mounts, hosts)
+        devices = self._guards(report, mounts, membership)
+        if self._identify().starttime_ticks != stat.starttime_ticks:
+            raise NoSuchProcess(self.pid)
+        entry, situation = self.own_entry, self._situation(report, mounts, hosts, devices)
+        of_container = [*entry["findings"], *facts.findings_since_start(entry)] if entry else []
+        report["findings"] = facts.told_once([*of_container, *findings(situation), *facts.own_findings(report)])
+        return report
+
+    def _told(self, stat: Stat, membership: Membership, mounts: Sequence[Mount], hosts: Sequence[Mount]) -> Report:
+        """Return all that is read, without what follows from it."""
+        host, pid, containers = self.host, self.pid, self.seen.containers
         status = self._try("status", read_status, host, pid)
-        membership = self._try("cgroups", read_cgroup, host, pid) or Membership({})
-        mounts, hosts_mounts = self._try("mounts", read_mountinfo, host, pid) or (), self._hosts_mounts()
         namespaces = read_neighbours(host, pid, self.seen, self._try)
-        own = next((one for one in self.seen.containers if one.kind == "container" and pid in one.members), None)
-        entry = self.own_entry = self._entry_of(own)
+        own = next((one for one in containers if one.kind == "container" and pid in one.members), None)
+        self.own_entry = self._entry_of(own)
         limits, memories = self._limits(membership)
-        held = namespaces.get("mnt", {"same_as_host": None})["same_as_host"]
-        report: Report = {
+        is_hosts = "mnt" in namespaces and namespaces["mnt"]["same_as_host"]
+        return {
             "schema": SCHEMA,
             "pid": pid,
             "pids": list(status.ns_pids) if status else [pid],
@@ -90,30 +102,28 @@ class Gatherer:
             "container_runtime": own.runtime if own else None,
             "container_image": own.image if own else None,
             "container_evidence": list(own.evidence) if own else [],
-            "container_parents": facts.around(own, self.seen.containers),
+            "container_parents": facts.around(own, containers),
             "namespaces": namespaces,
             "cgroups": self._cgroups(membership),
             "limits": limits,
-            "rootfs": self._rootfs(mounts, hosts_mounts, own),
+            "rootfs": self._rootfs(mounts, hosts, own),
             "chroot": self._chroot(),
-            "mounts": [] if held else facts.foreign_mounts(mounts, hosts_mounts),
-            "security": facts.security(
-                status,
-                self._try("user id map", read_uid_map, host, pid),
-                self._try("group id map", read_gid_map, host, pid),
-                self._try("security label", read_lsm_label, host, pid),
-            ),
+            "mounts": [] if is_hosts else facts.foreign_mounts(mounts, hosts),
+            "security": self._security(status),
             "proc_says": proc_says(self._inside, self._bad),
             "really_has": self._really_has(limits, memories, self._age(stat, own, namespaces.get("pid"))),
             "findings": [],
             "unreadable": self.unreadable,
         }
-        if self._identify().starttime_ticks != stat.starttime_ticks:
-            raise NoSuchProcess(pid)
-        situation = self._situation(report, mounts, hosts_mounts, self._guards(report, mounts, membership))
-        of_container = [*entry["findings"], *facts.findings_since_start(entry)] if entry else []
-        report["findings"] = facts.told_once([*of_container, *findings(situation), *facts.own_findings(report)])
-        return report
+
+    def _security(self, status: Status | None) -> Security:
+        host, pid = self.host, self.pid
+        return facts.security(
+            status,
+            self._try("user id map", read_uid_map, host, pid),
+            self._try("group id map", read_gid_map, host, pid),
+            self._try("security label", read_lsm_label, host, pid),
+        )
 
     def _rootfs(self, mounts: Sequence[Mount], hosts: Sequence[Mount], own: Container | None) -> Rootfs:
         """Describe the root, its layers with their short links resolved."""

@@ -10,13 +10,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from inspector.absence import Absence
-from inspector.changes import Changes, read_layers, view_of
+from inspector.changes import Changes
 from inspector.errors import InspectorError
 from inspector.kernel.host import Host
 from inspector.layers import Change, Layers, Totals
 from inspector.nsinspect.listing import look, resolve
 from inspector.observe import Observer
 from inspector.owner import owners
+from inspector.unions import read_layers, view_of
 from inspector.views.jsontext import to_json
 from inspector.views.rootfs import change_line, layer_lines, owner_lines, total_lines
 from inspector.views.table import print_lines

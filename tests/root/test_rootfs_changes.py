@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from inspector.changes import Changes, layers_at, read_layers
+from inspector.changes import Changes
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import read_mountinfo
 from inspector.layers import volumes
+from inspector.unions import layers_at, read_layers
 from tests.testbed.commands import NSINSPECT, REPOSITORY, Sandbox, run
 from tests.testbed.docker import IMAGE, Docker
 from tests.testbed.runtimes import SLEEP, until

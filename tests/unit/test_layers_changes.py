@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from inspector.changes import Changes, layers_at, read_layers
+from inspector.changes import Changes
 from inspector.errors import ParseError
 from inspector.kernel.aufs import parse_branch
 from inspector.kernel.mounts import parse_mountinfo
 from inspector.layers import Layers, Volume, host_path, volumes
+from inspector.unions import layers_at, read_layers
 from tests.fakehost import FakeHost
 from tests.unit.trees import LOWER, UPPER, Trees
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from inspector.changes import Changes, read_layers
+from inspector.changes import Changes
 from inspector.layers import FUSE, Layers
+from inspector.unions import read_layers
 from tests.fakehost import FakeHost
 from tests.unit.trees import LAYERS, LOWER, UPPER, Trees
 
