@@ -71,20 +71,14 @@ def containers(
         leader = leaders.get(candidate.leader.identity)
         if leader is None or (candidate.kind == "group" and candidate.key[1] in claimed):
             continue
-        group = census.groups.get(str(candidate.key[1])) if candidate.kind == "group" else None
-        there = cohabitants.get(leader.process.identity, {})
-        alone = candidate.kind == "self" and _is_alone(census, candidate)
-        grounds = Grounds(candidate, leader, census.own, there, located, group, alone)
+        grounds = _grounds(census, candidate, leader, cohabitants, located)
         last = known.get(candidate.key)
         container = last[1] if last is not None and last[0] == grounds else _verdict(grounds)
         judged[candidate.key] = grounds, container
+        if container is not None and container.id in result:
+            container, grounds = _of_the_same_id(container, grounds, shown[container.id])
         if container is None:
             continue
-        if container.id in result:
-            apart = _of_the_same_id(container, grounds, shown[container.id])
-            if apart is None:
-                continue
-            container, grounds = apart
         result[container.id] = container
         shown[container.id] = grounds
         if container.kind != "cgroup":
@@ -96,14 +90,23 @@ def containers(
     return tuple(one._replace(parent=parents[one.id]) if one.id in parents else one for one in result.values())
 
 
-def _of_the_same_id(container: Container, grounds: Grounds, first: Grounds) -> tuple[Container, Grounds] | None:
+def _grounds(
+    census: Census, candidate: Candidate, leader: Leader, cohabitants: Cohabitants, located: Located
+) -> Grounds:
+    group = census.groups.get(str(candidate.key[1])) if candidate.kind == "group" else None
+    there = cohabitants.get(leader.process.identity, {})
+    alone = candidate.kind == "self" and _is_alone(census, candidate)
+    return Grounds(candidate, leader, census.own, there, located, group, alone)
+
+
+def _of_the_same_id(container: Container, grounds: Grounds, first: Grounds) -> tuple[Container | None, Grounds]:
     """Tell two groups apart that would have one id; a unit with several mount namespaces is one service.
 
     An id that a file or a command line told may be somebody else's, put there to hide behind. None for a unit's
     own cgroup.
     """
     if container.kind == "cgroup":
-        return None
+        return None, grounds
     kind, value = grounds.candidate.key
     if container.kind != "service":
         return container._replace(id=f"{kind}-{value}" if kind in ("pid", "mnt") else str(value)), grounds

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from inspector.errors import ParseError
 from inspector.kernel import cgroup_v1, cgroup_v2
+from inspector.kernel.cgroup_on_demand import ON_DEMAND
 from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import ControlFile, Memory
 from inspector.kernel.host import Host
@@ -58,7 +59,7 @@ def read(resource: str, group: Group, directory: str = "") -> Bounds:
     values = _values(directory, FILES[group.version][resource])
     if resource == "memory":
         found = Memory(**values)
-        both = _values(directory, cgroup_v1.ON_DEMAND["memory"]).get("memory_and_swap") if group.version == 1 else None
+        both = _values(directory, ON_DEMAND[1]["memory"]).get("memory_and_swap") if group.version == 1 else None
         return Bounds(
             found.limit_bytes,
             usage=found.usage_bytes,

@@ -16,7 +16,7 @@ from inspector.kernel.controllers import ControlFile, Values
 from inspector.kernel.figures import Keyed, number
 from inspector.kernel.process import CLOCK_TICKS
 
-__all__ = ["FILES", "ON_DEMAND", "has_limit"]
+__all__ = ["FILES", "has_limit"]
 
 # The page counter's maximum is 2^63 less a page, whose size varies; no machine has 2^62 bytes.
 UNLIMITED_FROM = 1 << 62
@@ -122,7 +122,7 @@ def _list(what: str, data: bytes) -> str | None:
     return text or None
 
 
-def _bytes(name: str, file: str) -> ControlFile:
+def bytes_file(name: str, file: str) -> ControlFile:
     """Describe a file of a single number of bytes, where the page counter's maximum means "no limit"."""
 
     def parse(data: bytes) -> Values:
@@ -261,11 +261,11 @@ FILES: dict[str, tuple[ControlFile, ...]] = {
         ControlFile("cpuset.effective_mems", parse_mems),
     ),
     "memory": (
-        _bytes("usage_bytes", "memory.usage_in_bytes"),
-        _bytes("peak_bytes", "memory.max_usage_in_bytes"),
-        _bytes("limit_bytes", "memory.limit_in_bytes"),
-        _bytes("low_bytes", "memory.soft_limit_in_bytes"),
-        _bytes("kernel_bytes", "memory.kmem.usage_in_bytes"),
+        bytes_file("usage_bytes", "memory.usage_in_bytes"),
+        bytes_file("peak_bytes", "memory.max_usage_in_bytes"),
+        bytes_file("limit_bytes", "memory.limit_in_bytes"),
+        bytes_file("low_bytes", "memory.soft_limit_in_bytes"),
+        bytes_file("kernel_bytes", "memory.kmem.usage_in_bytes"),
         ControlFile("memory.failcnt", lambda data: {"limit_hits": number("memory.failcnt", data)}),
         ControlFile("memory.stat", parse_memory_stat),
         ControlFile("memory.oom_control", parse_oom_control),
@@ -281,64 +281,9 @@ FILES: dict[str, tuple[ControlFile, ...]] = {
     ),
     "freezer": (ControlFile("freezer.state", parse_freezer),),
     "hugetlb": (
-        _bytes("usage_2mb_bytes", "hugetlb.2MB.usage_in_bytes"),
-        _bytes("limit_2mb_bytes", "hugetlb.2MB.limit_in_bytes"),
-        _bytes("usage_1gb_bytes", "hugetlb.1GB.usage_in_bytes"),
-        _bytes("limit_1gb_bytes", "hugetlb.1GB.limit_in_bytes"),
+        bytes_file("usage_2mb_bytes", "hugetlb.2MB.usage_in_bytes"),
+        bytes_file("limit_2mb_bytes", "hugetlb.2MB.limit_in_bytes"),
+        bytes_file("usage_1gb_bytes", "hugetlb.1GB.usage_in_bytes"),
+        bytes_file("limit_1gb_bytes", "hugetlb.1GB.limit_in_bytes"),
     ),
-}
-
-
-# 8:0 1048576
-def _throttle(name: str, file: str) -> ControlFile:
-    """Describe a blkio.throttle.*_device file: a device and its limit a second on each line."""
-
-    def parse(data: bytes) -> Values:
-        return {f"{device} {name}": number(file, value) for device, value in by_device(file, data)}
-
-    return ControlFile(file, parse)
-
-
-def by_device(what: str, data: bytes) -> list[tuple[str, bytes]]:
-    """Split a file with a device and something about it on each line: ("8:0", "1048576")."""
-    found = []
-    for line in data.splitlines():
-        device, _, value = line.partition(b" ")
-        major, colon, minor = device.partition(b":")
-        if not (colon and major.isdigit() and minor.isdigit() and value):
-            raise ParseError(what, line)
-        found.append((device.decode("ascii"), value))
-    return found
-
-
-# c 1:3 rwm
-# a *:* rwm
-def parse_devices(data: bytes) -> tuple[str, ...]:
-    """Parse devices.list: what may be done (r, w, m: mknod) with which devices, a rule a line."""
-    rules = []
-    for line in data.splitlines():
-        match = re.fullmatch(DEVICE_RULE, line)
-        if match is None:
-            raise ParseError("devices.list", line)
-        rules.append(match[0].decode("ascii"))
-    return tuple(rules)
-
-
-DEVICE_RULE = rb"[abc] (?:\d+|\*):(?:\d+|\*) [rwm]+"  # compiled for who asks
-HUGE_PAGES = ("64KB", "2MB", "32MB", "512MB", "1GB", "16GB")
-
-# What no tick needs, and who asks for all limits of one process does.
-ON_DEMAND: dict[str, tuple[ControlFile, ...]] = {
-    "memory": (
-        _bytes("limit", "memory.limit_in_bytes"),
-        _bytes("soft", "memory.soft_limit_in_bytes"),
-        _bytes("memory_and_swap", "memory.memsw.limit_in_bytes"),
-    ),
-    "io": (
-        _throttle("read_bytes_per_second", "blkio.throttle.read_bps_device"),
-        _throttle("write_bytes_per_second", "blkio.throttle.write_bps_device"),
-        _throttle("reads_per_second", "blkio.throttle.read_iops_device"),
-        _throttle("writes_per_second", "blkio.throttle.write_iops_device"),
-    ),
-    "hugetlb": tuple(_bytes(size, f"hugetlb.{size}.limit_in_bytes") for size in HUGE_PAGES),
 }

@@ -7,14 +7,11 @@ machine's totals are elsewhere, and it has no limits.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from inspector.errors import ParseError
 from inspector.kernel.cgroup_v1 import (
-    HUGE_PAGES,
     UNLIMITED_FROM,
-    by_device,
     parse_cpus,
     parse_mems,
     parse_pids_events,
@@ -23,10 +20,10 @@ from inspector.kernel.cgroup_v1 import (
 from inspector.kernel.controllers import ControlFile, Values
 from inspector.kernel.figures import Keyed, number
 
-__all__ = ["FILES", "ON_DEMAND"]
+__all__ = ["FILES"]
 
 
-def _limit(what: str, data: bytes) -> int | None:
+def limit(what: str, data: bytes) -> int | None:
     """Return a limit; None for "max", and for the page counter's maximum, which Linux 6.18 shows for huge pages."""
     if data.strip() == b"max":
         return None
@@ -34,9 +31,9 @@ def _limit(what: str, data: bytes) -> int | None:
     return None if value >= UNLIMITED_FROM else value
 
 
-def _single(field: str, file: str) -> ControlFile:
+def single(field: str, file: str) -> ControlFile:
     """Describe a file of a single number, or "max" for no limit."""
-    return ControlFile(file, lambda data: {field: _limit(file, data)})
+    return ControlFile(file, lambda data: {field: limit(file, data)})
 
 
 # 20000 100000
@@ -45,7 +42,7 @@ def parse_cpu_max(data: bytes) -> Values:
     fields = data.split()
     if len(fields) != 2:  # noqa: PLR2004
         raise ParseError("cpu.max", data)
-    return {"quota_us": _limit("cpu.max", fields[0]), "period_us": number("cpu.max", fields[1])}
+    return {"quota_us": limit("cpu.max", fields[0]), "period_us": number("cpu.max", fields[1])}
 
 
 # usage_usec 1009213
@@ -201,19 +198,19 @@ FILES: dict[str, tuple[ControlFile, ...]] = {
         ControlFile("cpuset.mems.effective", parse_mems),
     ),
     "memory": (
-        _single("usage_bytes", "memory.current"),
-        _single("peak_bytes", "memory.peak"),
-        _single("limit_bytes", "memory.max"),
-        _single("high_bytes", "memory.high"),
-        _single("low_bytes", "memory.low"),
-        _single("min_bytes", "memory.min"),
-        _single("swap_bytes", "memory.swap.current"),
-        _single("swap_limit_bytes", "memory.swap.max"),
+        single("usage_bytes", "memory.current"),
+        single("peak_bytes", "memory.peak"),
+        single("limit_bytes", "memory.max"),
+        single("high_bytes", "memory.high"),
+        single("low_bytes", "memory.low"),
+        single("min_bytes", "memory.min"),
+        single("swap_bytes", "memory.swap.current"),
+        single("swap_limit_bytes", "memory.swap.max"),
         ControlFile("memory.stat", parse_memory_stat),
         ControlFile("memory.events", parse_memory_events),
     ),
     "pids": (
-        _single("current", "pids.current"),
+        single("current", "pids.current"),
         ControlFile("pids.max", parse_pids_max),
         ControlFile("pids.events", parse_pids_events),
     ),
@@ -225,54 +222,9 @@ FILES: dict[str, tuple[ControlFile, ...]] = {
     ),
     "freezer": (ControlFile("cgroup.events", parse_events),),
     "hugetlb": (
-        _single("usage_2mb_bytes", "hugetlb.2MB.current"),
-        _single("limit_2mb_bytes", "hugetlb.2MB.max"),
-        _single("usage_1gb_bytes", "hugetlb.1GB.current"),
-        _single("limit_1gb_bytes", "hugetlb.1GB.max"),
+        single("usage_2mb_bytes", "hugetlb.2MB.current"),
+        single("limit_2mb_bytes", "hugetlb.2MB.max"),
+        single("usage_1gb_bytes", "hugetlb.1GB.current"),
+        single("limit_1gb_bytes", "hugetlb.1GB.max"),
     ),
-}
-
-
-# 8:16 rbps=2097152 wbps=max riops=max wiops=120
-def parse_io_max(data: bytes) -> Values:
-    """Parse io.max: limits a second, by device; "max" for none."""
-    names = {
-        b"rbps": "read_bytes_per_second",
-        b"wbps": "write_bytes_per_second",
-        b"riops": "reads_per_second",
-        b"wiops": "writes_per_second",
-    }
-    found = {}
-    for device, pairs in by_device("io.max", data):
-        for pair in pairs.split():
-            key, equals, value = pair.partition(b"=")
-            if not equals:
-                raise ParseError("io.max", pair)
-            if key in names:
-                found[f"{device} {names[key]}"] = _limit("io.max", value)
-    return found
-
-
-# some avg10=1.53 avg60=0.87 avg300=0.22 total=58761459
-def parse_recent_pressure(data: bytes) -> float:
-    """Parse a *.pressure file: the share of the last 10 seconds in which some task waited, 0 to 1."""
-    match = re.search(RECENT, data)
-    if match is None:
-        raise ParseError("pressure", data)
-    return float(match[1]) / 100
-
-
-RECENT = rb"some avg10=(\d{1,3}\.\d{2}) "  # compiled for who asks
-
-# What no tick needs, and who asks for all limits of one process does.
-ON_DEMAND: dict[str, tuple[ControlFile, ...]] = {
-    "memory": (
-        _single("limit", "memory.max"),
-        _single("high", "memory.high"),
-        _single("low", "memory.low"),
-        _single("min", "memory.min"),
-        _single("swap", "memory.swap.max"),
-    ),
-    "io": (ControlFile("io.max", parse_io_max),),
-    "hugetlb": tuple(_single(size, f"hugetlb.{size}.max") for size in HUGE_PAGES),
 }

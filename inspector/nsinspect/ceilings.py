@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from inspector.errors import ParseError
-from inspector.kernel import cgroup_v1, cgroup_v2
+from inspector.kernel.cgroup_on_demand import ON_DEMAND, parse_devices, parse_recent_pressure
 from inspector.kernel.cgroups import Hierarchy, ancestors
 from inspector.kernel.host import Host
 from inspector.limits import Limit, effective, guarantee, swap_limit
 
 __all__ = ["Ceilings", "read_ceilings", "read_devices", "read_pressure"]
 
-ON_DEMAND = {1: cgroup_v1.ON_DEMAND, 2: cgroup_v2.ON_DEMAND}
 Chain = tuple[tuple[str, Mapping[str, float | None]], ...]
 
 
@@ -87,7 +86,7 @@ def _along(
 def read_devices(host: Host, located: tuple[Hierarchy, str] | None) -> tuple[str, ...] | None:
     """Read the rules of v1's devices.list; None where a BPF program decides, which is not for reading."""
     directory = located[0].directory(located[1]) if located and located[0].version == 1 else None
-    return cgroup_v1.parse_devices(host.read(f"{directory}/devices.list")) if directory else None
+    return parse_devices(host.read(f"{directory}/devices.list")) if directory else None
 
 
 def read_pressure(host: Host, directory: str | None) -> dict[str, float | None]:
@@ -95,7 +94,7 @@ def read_pressure(host: Host, directory: str | None) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     for kind in ("cpu", "memory", "io"):
         try:
-            found[kind] = cgroup_v2.parse_recent_pressure(host.read(f"{directory}/{kind}.pressure"))
+            found[kind] = parse_recent_pressure(host.read(f"{directory}/{kind}.pressure"))
         except (OSError, ParseError):
             found[kind] = None
     return found

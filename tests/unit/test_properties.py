@@ -26,6 +26,7 @@ from inspector.kernel import (
     system,
 )
 from inspector.kernel.cgroup_in_full import IN_FULL
+from inspector.kernel.cgroup_on_demand import ON_DEMAND, parse_devices, parse_recent_pressure
 from inspector.kernel.cgroups import Hierarchy
 from inspector.kernel.mounts import overlay_layers
 from tests.archive import Archive, dumps, loads
@@ -86,7 +87,7 @@ for _version, _files in ((1, cgroup_v1.FILES), (2, cgroup_v2.FILES)):
     for _resource, _group in _files.items():
         for _file in _group:
             PARSERS[f"v{_version} {_resource} {_file.name}"] = (_file.parse, b"\n".join(CONTROL_TEXTS))
-for _version, _files in ((1, cgroup_v1.ON_DEMAND), (2, cgroup_v2.ON_DEMAND)):
+for _version, _files in ON_DEMAND.items():
     for _resource, _group in _files.items():
         for _file in _group:
             _good = b"8:0 rbps=1 wbps=max\n" if _file.name == "io.max" else b"8:0 4096\n"
@@ -95,8 +96,8 @@ for _version, _full in IN_FULL.items():
     for _resource, _group in _full.items():
         for _file in _group:
             PARSERS[f"v{_version} {_resource} {_file.name} in full"] = (_file.parse, b"\n".join(CONTROL_TEXTS))
-PARSERS["devices.list"] = (cgroup_v1.parse_devices, b"c 1:3 rwm\nb *:* m\n")
-PARSERS["recent pressure"] = (cgroup_v2.parse_recent_pressure, b"some avg10=1.53 avg60=0.87 avg300=0.22 total=5\n")
+PARSERS["devices.list"] = (parse_devices, b"c 1:3 rwm\nb *:* m\n")
+PARSERS["recent pressure"] = (parse_recent_pressure, b"some avg10=1.53 avg60=0.87 avg300=0.22 total=5\n")
 
 
 @st.composite
