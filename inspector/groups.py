@@ -7,7 +7,8 @@ that says what it said is not taken apart again.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from itertools import repeat
 
 from inspector.absence import Absence
 from inspector.kernel.cgroup_tree import Tree
@@ -91,8 +92,11 @@ class Groups:
         left, rank = list(known), 0
         # On v1 a process may be in this cgroup of one hierarchy and not of another: the first with any counts.
         while left:
-            self.members((self._places[path][rank], path) for path in left)
-            there.update((path, self._listed[self._places[path][rank], path]) for path in left)
+            wanted: dict[int, list[str]] = {}
+            for path in left:
+                wanted.setdefault(self._places[path][rank], []).append(path)
+            for index, paths in wanted.items():
+                there.update(zip(paths, self._read_members(index, paths), strict=True))
             rank += 1
             left = [path for path in left if not there[path] and rank < len(self._places[path])]
         return {
@@ -159,15 +163,22 @@ class Groups:
             if place not in self._listed:
                 wanted.setdefault(place[0], {})[place[1]] = None
         for index, paths in wanted.items():
-            read = members_of(self._host, self._hierarchies[index], paths, self._lists)
-            for path, members in zip(paths, read, strict=True):
-                if isinstance(members, tuple):
-                    self._listed[index, path] = members
-                    continue
-                self._absence.account(f"cgroup {path!r}", members)
-                self._gone |= isinstance(members, OSError) and members.errno in GONE
-                self._listed[index, path] = ()
+            self._read_members(index, paths)
         return self._listed
+
+    def _read_members(self, index: int, paths: Collection[str]) -> list[tuple[int, ...]]:
+        """Read who is in some cgroups of one hierarchy."""
+        found: list[tuple[int, ...]] = []
+        read = members_of(self._host, self._hierarchies[index], paths, self._lists)
+        for path, members in zip(paths, read, strict=True):
+            if isinstance(members, tuple):
+                found.append(members)
+                continue
+            self._absence.account(f"cgroup {path!r}", members)
+            self._gone |= isinstance(members, OSError) and members.errno in GONE
+            found.append(())
+        self._listed.update(zip(zip(repeat(index), paths), found, strict=True))
+        return found
 
     def _reported_hierarchies(self) -> list[int]:
         """Return the hierarchies that carry a resource we report, those whose members matter most first."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
-from operator import attrgetter, is_
+from itertools import chain, compress
+from operator import attrgetter, is_not
 from typing import Any, NamedTuple
 
 from exporter.families.readings import at, millionth
@@ -51,11 +51,12 @@ OWN: dict[str, Callable[[Any], object]] = {
 
 def _changed(before: Mapping[Key, Reading], after: Mapping[Key, Reading]) -> bool:
     """Tell whether any cgroup sets something else than before. What says the same is the same object, mostly."""
-    if len(before) == len(after) and all(map(is_, before.values(), after.values())):
-        return False
-    return len(before) != len(after) or any(
-        one is not earlier and (key != old or (key[0] in OWN and OWN[key[0]](one) != OWN[key[0]](earlier)))
-        for (old, earlier), (key, one) in zip(before.items(), after.items(), strict=True)
+    if len(before) != len(after):
+        return True
+    moved = map(is_not, before.values(), after.values())
+    return any(
+        key != old or (key[0] in OWN and OWN[key[0]](one) != OWN[key[0]](earlier))
+        for (old, earlier), (key, one) in compress(zip(before.items(), after.items(), strict=True), moved)
     )
 
 
