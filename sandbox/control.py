@@ -31,6 +31,11 @@ class Step(Value):
     value: str = ""
     optional: bool = False
 
+    @property
+    def is_rule(self) -> bool:
+        """Tell whether it is about devices: setting up needs none but those that are allowed."""
+        return self.action == "devices" or os.path.basename(self.path).startswith("devices.")
+
     def __str__(self) -> str:
         may = " (if it can be)" if self.optional else ""
         return f"{self.phase:6} {self.action} {self.path} {self.value}".rstrip() + may

@@ -1,4 +1,4 @@
-"""The parent's side of a start: forks the joiner and speaks with its child, as channel.py draws it."""
+"""The parent's side of a start: forks the first process, or the joiner, and speaks as channel.py draws it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sandbox import channel, syscalls
 from sandbox.contexts import suppress
 from sandbox.control import JOIN, JOIN_FILE, Step
 from sandbox.errors import SandboxError
+from sandbox.program import nothing
 from sandbox.quick import signal
 from sandbox.value import Value
 
@@ -19,12 +20,34 @@ if TYPE_CHECKING:
 
     from sandbox.network.connection import Connection
 
-    # What the process between does, with its end, its parent and the steps that are left.
+    # What the process between does, with its end, its parent and the steps that are left; and what the first process
+    # does where there is none between.
     Joiner = Callable[[channel.Channel, int, tuple[Step, ...]], NoReturn]
+    First = Callable[[channel.Channel, tuple[Step, ...]], NoReturn]
 
-__all__ = ["Running", "fork_joining", "launch"]
+__all__ = ["Outside", "Running", "Straight", "fork_joining", "fork_straight", "launch"]
 
 RETRY_MS = 1
+
+
+class Straight(Value):
+    """How a first process is born without one between: into which new namespaces (CLONE_NEW*), and its life there."""
+
+    namespaces: int
+    life: First
+
+
+class Outside(Value):
+    """What the parent does for a start, in this order.
+
+    `prepare`: before anybody joins cgroups; `born`: before the first process goes on; `meanwhile`: while it mounts;
+    `ready`: when nothing but the program's start is left.
+    """
+
+    prepare: Callable[[], object] = nothing
+    born: Callable[[int], object] = nothing
+    meanwhile: Callable[[int], object] = nothing
+    ready: Callable[[], object] = nothing
 
 
 class Running(Value):
@@ -39,40 +62,36 @@ class Running(Value):
 def launch(
     joiner: Joiner,
     steps: tuple[Step, ...],
-    born: Callable[[int], None] = lambda _: None,
-    ready: Callable[[], object] = lambda: None,
-    meanwhile: Callable[[], None] = lambda: None,
+    outside: Outside | None = None,
     *,
     tty: bool,
     supervise: Callable[[int, int], None] | None = None,
+    straight: Straight | None = None,
 ) -> Running:
     """Fork the joiner and speak with its child as channel.py draws it; an error leaves no process.
 
     `steps`: those with which it joins cgroups; one of v2 it is born in, where that can be.
-    `meanwhile` is called while the child works. `tty`: the child will send the master of a terminal. `supervise`, for
-    a filter that listens, is called with the child's PID and the filter's descriptor.
+    `tty`: the child will send the master of a terminal. `supervise`, for a filter that listens, is called with the
+    child's PID and the filter's descriptor.
+    `straight`: where the kernel can do it the child is our own, with no joiner.
     """
+    outside = outside or Outside()
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     ours, theirs = channel.pair()
-    me = os.getpid()
-    between, left = fork_joining(steps)
-    if between == 0:
-        ours.close()
-        joiner(theirs, me, left)
-    theirs.close()
     pid = 0
     try:
-        try:
-            meanwhile()
-            pid = ours.expect(channel.Born).pid
-        finally:
-            os.waitpid(between, 0)
-        born(pid)
+        if straight is not None:
+            pid = _straight(straight, steps, ours, theirs)
+        outside.prepare()
+        if not pid:
+            pid = _by_joiner(joiner, steps, ours, theirs)
+        outside.born(pid)
         pidfd = os.pidfd_open(pid)
         ours.send(channel.Proceed())
+        outside.meanwhile(pid)
         console = ours.expect_descriptor(channel.Console) if tty else None
         program = ours.expect(channel.Ready).path
-        ready()
+        outside.ready()
         ours.send(channel.Go())
         if supervise is not None:
             _hand_over_listener(ours, pid, pidfd, supervise)
@@ -83,6 +102,33 @@ def launch(
     finally:
         ours.close()
     return Running(pid, pidfd, console)
+
+
+def _straight(straight: Straight, steps: tuple[Step, ...], ours: channel.Channel, theirs: channel.Channel) -> int:
+    """Fork the first process, and return its PID; 0 where the kernel cannot do that in one step."""
+    try:
+        pid, left = fork_straight(steps, straight.namespaces)
+    except OSError:
+        return 0
+    if pid == 0:
+        ours.close()
+        straight.life(theirs, left)
+    theirs.close()
+    return pid
+
+
+def _by_joiner(joiner: Joiner, steps: tuple[Step, ...], ours: channel.Channel, theirs: channel.Channel) -> int:
+    """Fork the joiner, and return the PID of the first process, which it has forked."""
+    me = os.getpid()
+    between, left = fork_joining(steps)
+    if between == 0:
+        ours.close()
+        joiner(theirs, me, left)
+    theirs.close()
+    try:
+        return ours.expect(channel.Born).pid
+    finally:
+        os.waitpid(between, 0)
 
 
 def _hand_over_listener(ours: channel.Channel, pid: int, pidfd: int, supervise: Callable[[int, int], None]) -> None:
@@ -116,14 +162,27 @@ def _reap(pid: int) -> None:
             os.waitpid(pid, 0)
 
 
-def fork_joining(steps: tuple[Step, ...]) -> tuple[int, tuple[Step, ...]]:
-    """Fork into the cgroup of v2 that the steps join, and return those that are left; where that cannot be, outside.
+def fork_straight(steps: tuple[Step, ...], namespaces: int) -> tuple[int, tuple[Step, ...]]:
+    """Fork into new namespaces and the cgroup of v2 that the steps join; returns those that are left. Or OSError.
 
-    A move into it takes a lock that waits for the kernel's RCU, 5 to 15 ms.
+    A move into that cgroup takes a lock that waits for the kernel's RCU, 5 to 15 ms.
     """
+    place, left = _of_v2(steps)
+    return syscalls.fork_into(place, namespaces), left
+
+
+def fork_joining(steps: tuple[Step, ...]) -> tuple[int, tuple[Step, ...]]:
+    """Fork into the cgroup of v2 that the steps join, and return those that are left; where that cannot be, outside."""
+    place, left = _of_v2(steps)
+    if place:
+        with suppress(OSError):  # an older kernel; what else it is, the move says
+            return syscalls.fork_into(place), left
+    return os.fork(), steps
+
+
+def _of_v2(steps: tuple[Step, ...]) -> tuple[str, tuple[Step, ...]]:
+    """Return the cgroup of v2 that the steps join, "" when there is none, and the other steps."""
     for step in steps:
         if step.phase == JOIN and os.path.basename(step.path) == JOIN_FILE[2]:
-            with suppress(OSError):  # an older kernel; what else it is, the move says
-                between = syscalls.fork_into(os.path.dirname(step.path))
-                return between, tuple(each for each in steps if each is not step)
-    return os.fork(), steps
+            return os.path.dirname(step.path), tuple(each for each in steps if each is not step)
+    return "", steps

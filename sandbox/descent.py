@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["descend", "run_child"]
+__all__ = ["descend", "leave_python", "run_child"]
 
 LAST_SIGNAL = 64  # _NSIG, with the real-time ones
 
@@ -30,10 +30,7 @@ def descend(enter: Callable[[], None], role: Callable[[], NoReturn], channel: Ch
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
-        reset_signals()
-        # From here on an import would look for its file in the container: it fails instead.
-        sys.meta_path.clear()
-        selfexec.identity()  # so that it is known where there may be no /proc
+        leave_python()
         os.setsid()
         enter()
         pid = os.fork()
@@ -44,6 +41,14 @@ def descend(enter: Callable[[], None], role: Callable[[], NoReturn], channel: Ch
         channel.send_error(error)
         os._exit(1)
     os._exit(0)
+
+
+def leave_python() -> None:
+    """Let go of what is our Python's alone: its signals, and its modules' files."""
+    reset_signals()
+    # From here on an import would look for its file in the container: it fails instead.
+    sys.meta_path.clear()
+    selfexec.identity()  # so that it is known where there may be no /proc
 
 
 def run_child(body: Callable[[], NoReturn], channel: Channel) -> NoReturn:

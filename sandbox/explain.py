@@ -100,9 +100,13 @@ def _umount(given: Locals) -> Told:
     yield f"umount2({_path(given['target'])!r}, MNT_DETACH)", "let go of the machine's files: there is no way back"
 
 
+def _own(flags: int) -> str:
+    kinds = [what for name, what in NAMESPACES.items() if flags & CLONE_FLAGS[f"CLONE_NEW{name}"]]
+    return f"of its own from here on: {', '.join(kinds)}"
+
+
 def _unshare(given: Locals) -> Told:
-    kinds = [what for name, what in NAMESPACES.items() if given["flags"] & CLONE_FLAGS[f"CLONE_NEW{name}"]]
-    yield f"unshare({_flags(given['flags'], CLONE_FLAGS)})", f"of its own from here on: {', '.join(kinds)}"
+    yield f"unshare({_flags(given['flags'], CLONE_FLAGS)})", _own(given["flags"])
 
 
 def _setns(given: Locals) -> Told:
@@ -158,7 +162,10 @@ def _cgroup_step(given: Locals) -> Told:
 
 
 def _fork_into(given: Locals) -> Told:
-    yield f"clone3(CLONE_INTO_CGROUP, {given['cgroup']!r})", BUILTINS["sandbox.conversation", "fork_joining", "fork"]
+    words = [_flags(given["namespaces"], CLONE_FLAGS)] if given["namespaces"] else []
+    words += ["CLONE_INTO_CGROUP", repr(given["cgroup"])] if given["cgroup"] else []
+    why = _own(given["namespaces"]) if given["namespaces"] else BUILTINS["sandbox.conversation", "fork_joining", "fork"]
+    yield f"clone3({', '.join(words)})", why
 
 
 def _drop(given: Locals) -> Told:
@@ -232,8 +239,8 @@ BUILTINS = {
     ("sandbox.conversation", "fork_joining", "fork"): "goes where the container is, and forks the first process there",
     ("sandbox.descent", "descend", "fork"): "the first to be born in the new PID namespace: in there it is process 1",
     ("sandbox.descent", "descend", "setsid"): "no terminal and no process group of the caller's",
-    ("sandbox.init", "first_process", "setsid"): "process 1 leads its own session",
-    ("sandbox.init", "first_process", "sethostname"): "the name in its own UTS namespace",
+    ("sandbox.init", "begin", "setsid"): "process 1 leads its own session",
+    ("sandbox.init", "begin", "sethostname"): "the name in its own UTS namespace",
 }
 
 

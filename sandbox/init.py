@@ -1,8 +1,9 @@
 """The container's side of a start: from the fork to the program, top to bottom.
 
 `enter` is carried out by the process between (descent.py), `first_process`
-becomes PID 1; joined.py has the same for `sandbox exec`, entering.py for
-`sandbox enter`. channel.py draws how they talk.
+becomes PID 1; where no namespace asks for one between, `straight` is both.
+joined.py has the same for `sandbox exec`, entering.py for `sandbox enter`.
+channel.py draws how they talk.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Callable
 
 from sandbox import attributes, control, mounting, namespaces, syscalls
 from sandbox.channel import Channel, Proceed
-from sandbox.descent import descend
+from sandbox.conversation import Straight
+from sandbox.descent import descend, leave_python, run_child
 from sandbox.program import Program, load, make_workdir, nothing, start
 from sandbox.quick import signal, socket
 from sandbox.sharing import NOTHING_SHARED, Joined, Sharing, write_time_offsets
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from sandbox.rootfs import Step
     from sandbox.userns import Users
 
-__all__ = ["Launch", "joiner"]
+__all__ = ["Launch", "joiner", "straight"]
 
 
 class Launch(Value):
@@ -64,6 +66,40 @@ def joiner(launch: Launch, channel: Channel, parent: int) -> NoReturn:
     descend(enter_all, lambda: first_process(entered[0], channel), channel, parent)
 
 
+def straight(launch: Launch) -> Straight | None:
+    """Return how the first process is born without one between; None where what it is to be in asks for that.
+
+    Some namespaces are only their maker's children's (PID, time), and those of other users are made in theirs.
+    """
+    flags = launch.new_namespaces
+    entered = sum(one.flag for one in launch.shared) & (syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUSER)
+    if flags & syscalls.CLONE_NEWTIME or entered or launch.users is not None or launch.user_namespace:
+        return None
+    # What the cgroup namespace shows is what its maker is in: it is made later.
+    return Straight(flags & ~syscalls.CLONE_NEWCGROUP, lambda channel, left: born(launch, channel, left))
+
+
+def born(launch: Launch, channel: Channel, steps: tuple[control.Step, ...]) -> NoReturn:
+    """Be the first process, in its new namespaces but for that of cgroups; `steps` join those."""
+    load(launch.program)
+
+    def life() -> NoReturn:
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # a parent that died before is an end of file
+        leave_python()
+        attributes.set_oom_score(launch.program.attributes)
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)  # as in enter()
+        for one in launch.shared:
+            syscalls.setns(one.pidfd, one.flag)
+        begin(launch)
+        channel.expect(Proceed)
+        control.apply(steps, control.JOIN)
+        if launch.new_namespaces & syscalls.CLONE_NEWCGROUP:
+            syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+        furnish(launch, channel)
+
+    run_child(life, channel)
+
+
 def enter(launch: Launch) -> Launch:
     """Join the cgroups and enter the namespaces; returns what is still to be done there."""
     # The cgroups first: a cgroup namespace shows what its maker is in when it is made.
@@ -95,6 +131,12 @@ def first_process(launch: Launch, channel: Channel) -> NoReturn:
     channel.expect(Proceed)
     if launch.program.die_with_parent:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    begin(launch)
+    furnish(launch, channel)
+
+
+def begin(launch: Launch) -> None:
+    """Do what needs nothing of the outside: a session, a name, a network that can be used."""
     os.setsid()
     syscalls.join_new_session_keyring()
     if launch.hostname and launch.new_namespaces & syscalls.CLONE_NEWUTS:
@@ -102,6 +144,10 @@ def first_process(launch: Launch, channel: Channel) -> NoReturn:
     if launch.new_namespaces & syscalls.CLONE_NEWNET:
         namespaces.loopback_up()
         namespaces.let_users_serve()
+
+
+def furnish(launch: Launch, channel: Channel) -> NoReturn:
+    """Mount, pivot, and become the program."""
     attributes.set_sysctls(launch.program.attributes)
     assert launch.root is not None  # noqa: S101
     mounting.apply(launch.root, launch.mounts, launch.propagation)

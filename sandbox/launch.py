@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from sandbox import control, document, events, init, names
 from sandbox.contexts import suppress
-from sandbox.conversation import Running, launch
+from sandbox.conversation import Outside, Running, launch
 from sandbox.errors import SandboxError
 from sandbox.liveness import boot_id, start_time
 from sandbox.network.connection import Connection, begin
@@ -67,21 +67,18 @@ def start(
     `confirm` is called when nothing but the program's start is left; it may raise. `meanwhile` is called while the
     child works.
     """
-    container = prepared.document["Id"]
     network = begin(prepared.spec, prepared.document, store, prepared.layout)
     try:
-        made = control.apply(prepared.launch.cgroup_steps, control.CREATE)
-        above = [path for path in made if path not in {place.directory for place in prepared.places}]
         program = replace(prepared.launch.program, streams=streams)
         shared = (*prepared.launch.shared, *network.shared)
         plan = replace(prepared.launch, program=program, shared=shared, users=_users(prepared))
+        start = _Start(prepared, store, network, confirm, meanwhile)
         running = launch(
             lambda end, parent, left: init.joiner(replace(plan, cgroup_steps=left), end, parent),
             plan.cgroup_steps,
-            lambda pid: _record_birth(prepared, store, pid, above, network),
-            lambda: _record_start(prepared, store, container, confirm),
-            meanwhile,
+            Outside(start.make_cgroups, start.born, start.meanwhile, start.ready),
             tty=plan.program.tty,
+            straight=init.straight(plan),
         )
     except BaseException:
         network.close()
@@ -90,23 +87,57 @@ def start(
     return replace(running, network=network)
 
 
-def _record_birth(prepared: Prepared, store: Store, pid: int, made: list[str], network: Connection) -> None:
-    """Record the first process, which waits, and make what else it needs from outside: its network."""
-    cgroups = prepared.document["Cgscope"]["Cgroups"]
-    with store.changing(prepared.document["Id"]) as text:
-        text["State"]["Pid"] = pid
-        text["Cgscope"].update(StartTime=start_time(pid), MadeCgroups=made, Cgroups=cgroups)
-        text["HostConfig"]["IDMappings"] = prepared.document["HostConfig"].get("IDMappings")
-        text["NetworkSettings"] = network.settings(pid)
-    network.join(pid)
+class _Start:
+    """What is done from outside while a container starts, in this order: conversation.py says when."""
 
+    def __init__(
+        self,
+        prepared: Prepared,
+        store: Store,
+        network: Connection,
+        confirm: Callable[[], None],
+        meanwhile: Callable[[], None],
+    ) -> None:
+        self._prepared, self._store, self._network = prepared, store, network
+        self._confirm, self._meanwhile = confirm, meanwhile
+        self._steps = prepared.launch.cgroup_steps
+        of_v2 = tuple(f"{place.hierarchy.mountpoint}/" for place in prepared.places if place.hierarchy.version != 1)
+        # The first process is born in the one of v2; what the others are joined by may be made meanwhile.
+        self._later = [step for step in self._steps if not step.path.startswith(of_v2)]
+        self._made = control.apply((step for step in self._steps if step.path.startswith(of_v2)), control.CREATE)
 
-def _record_start(prepared: Prepared, store: Store, container: str, confirm: Callable[[], None]) -> None:
-    """Write the limits, and then that the container runs: before it does, so that nothing runs unknown."""
-    control.apply(prepared.launch.cgroup_steps, control.LIMIT)
-    confirm()
-    with store.changing(container) as text:
-        text["State"].update(document.running(time.time()))
+    def make_cgroups(self) -> None:
+        """Make the cgroups of v1."""
+        self._made += control.apply(self._later, control.CREATE)
+
+    def born(self, pid: int) -> None:
+        """Make what the first process needs from outside, its network; it waits."""
+        if self._prepared.spec.network.has_link:
+            self._record_birth(pid)
+            self._network.join(pid)
+
+    def meanwhile(self, pid: int) -> None:
+        """Write, while it mounts, which devices it may use; and who it is, if that is not done."""
+        if not self._prepared.spec.network.has_link:
+            self._record_birth(pid)
+        control.apply((step for step in self._steps if step.is_rule), control.LIMIT)
+        self._meanwhile()
+
+    def ready(self) -> None:
+        """Write the limits, and then that the container runs: before it does, so that nothing runs unknown."""
+        control.apply((step for step in self._steps if not step.is_rule), control.LIMIT)
+        self._confirm()
+        with self._store.changing(self._prepared.document["Id"]) as text:
+            text["State"].update(document.running(time.time()))
+
+    def _record_birth(self, pid: int) -> None:
+        own = self._prepared.document
+        above = [path for path in self._made if path not in {place.directory for place in self._prepared.places}]
+        with self._store.changing(own["Id"]) as text:
+            text["State"]["Pid"] = pid
+            text["Cgscope"].update(StartTime=start_time(pid), MadeCgroups=above, Cgroups=own["Cgscope"]["Cgroups"])
+            text["HostConfig"]["IDMappings"] = own["HostConfig"].get("IDMappings")
+            text["NetworkSettings"] = self._network.settings(pid)
 
 
 def _check_layers(prepared: Prepared, store: Store) -> None:

@@ -15,10 +15,13 @@ from sandbox.lowers import find
 from sandbox.rootfs import Mount
 from sandbox.value import Value
 
-__all__ = ["Folder", "Layer", "Root", "Skeleton", "overlay", "skeleton"]
+__all__ = ["VOLATILE", "Folder", "Layer", "Root", "Skeleton", "overlay", "skeleton"]
 
 # The kernel takes a page of options at most (mount(2)).
 LONGEST_DATA = 4095
+# Without it the last process of a container, when it ends, waits until the whole filesystem of the upper layer is on
+# the disk (Linux 5.10, Documentation/filesystems/overlayfs.rst).
+VOLATILE = "volatile"
 DIRECTORIES = ("dev", "proc", "sys")
 FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
 MTAB = "etc/mtab"
@@ -78,22 +81,24 @@ class Root(Value):
         return "\n".join(map(str, filter(None, (self.skeleton, *mapped, self.mount))))
 
 
-def overlay(layer: Layer, target: str, *, rootless: bool, short_names: str = "") -> Root:
+def overlay(layer: Layer, target: str, *, rootless: bool, short_names: str = "", once: bool = False) -> Root:
     """Return an overlay: redirects of an untrusted layer are not followed (trusted.overlay.redirect).
 
     `short_names` is a directory in which "0", "1", ... are links to the layers, for more than fit into the options.
+    `once`: it is never mounted again, and what is written to it need not outlast a crash of the machine (VOLATILE).
     """
-    root = _overlay(layer, [_escape(path, ":") for path in layer.lowers], target, rootless=rootless)
+    root = _overlay(layer, [_escape(path, ":") for path in layer.lowers], target, rootless=rootless, once=once)
     if len(os.fsencode(root.data)) <= LONGEST_DATA or not short_names:
         return Root(root)
     names = [str(number) for number in range(len(layer.lowers))]
-    return Root(_overlay(layer, names, target, rootless=rootless), short_names)
+    return Root(_overlay(layer, names, target, rootless=rootless, once=once), short_names)
 
 
-def _overlay(layer: Layer, names: Sequence[str], target: str, *, rootless: bool) -> Mount:
+def _overlay(layer: Layer, names: Sequence[str], target: str, *, rootless: bool, once: bool) -> Mount:
     options = [f"lowerdir={':'.join(names)}", f"upperdir={_escape(layer.upper)}", f"workdir={_escape(layer.work)}"]
     # redirect_dir and metacopy cannot be named together with userxattr, which turns both off.
     options += ["userxattr"] if rootless else ["index=off", "metacopy=off", "redirect_dir=nofollow"]
+    options += [VOLATILE] if once else []
     return Mount("overlay", target, 0, ",".join(options), "overlay")
 
 

@@ -92,7 +92,8 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
     users = _users(spec, store, container)
     _check(spec)
     host = Reader("/", None, None)
-    layout, root, layers, pieces = root_of(spec, store, container, host, rootless=rootless, mapped=mapped)
+    once = spec.remove and known is None  # with --rm it is gone after its first run, and all that was written with it
+    layout, root, layers, pieces = root_of(spec, store, container, host, rootless=rootless, mapped=mapped, once=once)
     own = read_cgroup(host, "self") if rootless else None
     places = cgroup.place(read_hierarchies(host), spec.cgroup_parent, container, own)
     limits, lost = _limits(spec, places, rootless=rootless)
@@ -192,17 +193,17 @@ def _not_limited(limits: Limits, lost: list[str], places: Sequence[cgroup.Place]
 
 
 def root_of(
-    spec: Spec, store: Store, container: str, host: Reader, *, rootless: bool, mapped: bool = False
+    spec: Spec, store: Store, container: str, host: Reader, *, rootless: bool, mapped: bool = False, once: bool = False
 ) -> tuple[rootfs.Layout, Root, list[Layer], list[rootfs.Step]]:
     """Return where a container's files are, the mount that is its root, and what that consists of.
 
-    `mapped`: for its own users, where it has any; otherwise as it is stored.
+    `mapped`: for its own users, where it has any; otherwise as it is stored. `once`: it is never mounted again.
     """
     lowers, like = _made_of(spec, store)
     directory = store.directory(container)
     files = preparing.own_files(spec.network, store, container)
     layout = rootfs.Layout(lowers, f"{directory}/upper", f"{directory}/work", f"{directory}/merged", *files)
-    return (layout, *_root(host, layout, directory, like, rootless=rootless, mapped=mapped))
+    return (layout, *_root(host, layout, directory, like, rootless=rootless, mapped=mapped, once=once))
 
 
 def _made_of(spec: Spec, store: Store) -> tuple[tuple[str, ...], str]:
@@ -219,7 +220,7 @@ def _made_of(spec: Spec, store: Store) -> tuple[tuple[str, ...], str]:
 
 
 def _root(
-    host: Reader, layout: rootfs.Layout, directory: str, like: str, *, rootless: bool, mapped: bool
+    host: Reader, layout: rootfs.Layout, directory: str, like: str, *, rootless: bool, mapped: bool, once: bool
 ) -> tuple[Root, list[Layer], list[rootfs.Step]]:
     """Return the mount that is the root, its layers, and the pieces it is put together from when it is no overlay."""
     if rootless:
@@ -235,7 +236,7 @@ def _root(
     below = tuple("/.." if mapped and path == "/" else path for path in layout.lowers)
     lowers = (missing.path, *below) if missing else below
     whole = Layer(lowers, layout.upper, layout.work, like)
-    root = overlay(whole, layout.merged, rootless=rootless, short_names=f"{directory}/lowers")
+    root = overlay(whole, layout.merged, rootless=rootless, short_names=f"{directory}/lowers", once=once)
     return replace(root, skeleton=missing, mapped=(*below, directory) if mapped else ()), [whole], []
 
 

@@ -52,6 +52,8 @@ def _empty(top: int) -> None:
     _clear(top, top, mark, waiting)
     while waiting:
         name = waiting.pop()
+        if _remove_empty(name, top):  # as most of a container's are: no need to look into it
+            continue
         try:
             fd = _open(name, top)
         except FileNotFoundError:  # another process removes the same tree
@@ -74,10 +76,23 @@ def _clear(fd: int, top: int, mark: str, waiting: list[str]) -> None:
                 os.unlink(name, dir_fd=fd)
             elif fd == top:
                 waiting.append(name)
+            elif _remove_empty(name, fd):
+                continue
             else:
                 new = f"{mark}{len(waiting)}-{os.urandom(4).hex()}"
                 _move(name, new, fd, top)
                 waiting.append(new)
+
+
+def _remove_empty(name: str, parent: int) -> bool:
+    """Remove a directory, unless something is in it, or its parent cannot be written."""
+    try:
+        os.rmdir(name, dir_fd=parent)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _move(name: str, new: str, fd: int, top: int) -> None:

@@ -8,7 +8,8 @@ import os
 from sandbox import syscalls
 from sandbox.contexts import suppress
 from sandbox.inroot import root_directory
-from sandbox.overlays import Root, Skeleton
+from sandbox.overlays import VOLATILE, Root, Skeleton
+from sandbox.rootfs import Mount
 
 __all__ = ["mount_root"]
 
@@ -26,9 +27,8 @@ def mount_root(root: Root) -> None:
         _make_skeleton(root.skeleton)
     if root.directory:
         os.chdir(root.directory)
-    mount = root.mount
     try:
-        syscalls.mount(mount.source, mount.target, mount.fstype, mount.flags, mount.data)
+        _mount(root.mount)
     except OSError as error:
         hint = ""
         if error.errno == errno.EINVAL:
@@ -36,6 +36,18 @@ def mount_root(root: Root) -> None:
         elif error.errno == errno.ELOOP:
             hint = ": the state directory and the rootfs overlap"
         raise OSError(error.errno, f"{error.strerror}{hint}", root.target) from None
+
+
+def _mount(mount: Mount) -> None:
+    """Mount it; a kernel that knows no volatile overlay (before Linux 5.10) gets it without."""
+    for data in dict.fromkeys((mount.data, mount.data.removesuffix(f",{VOLATILE}"))):
+        try:
+            syscalls.mount(mount.source, mount.target, mount.fstype, mount.flags, data)
+        except OSError as error:
+            if error.errno != errno.EINVAL or not data.endswith(f",{VOLATILE}"):
+                raise
+        else:
+            return
 
 
 def _make_skeleton(skeleton: Skeleton) -> None:

@@ -176,19 +176,22 @@ def prctl(option: int, argument: int = 0, third: int = 0) -> int:
     return check(_prctl(option, argument, third, 0, 0), f"prctl {option}")
 
 
-def fork_into(cgroup: str) -> int:
-    """Fork as os.fork() does, into a cgroup of v2 (clone3(2) with CLONE_INTO_CGROUP, Linux 5.7); no move there.
+def fork_into(cgroup: str, namespaces: int = 0) -> int:
+    """Fork as os.fork() does, into a cgroup of v2 and new namespaces (CLONE_NEW*), with no move there (clone3(2)).
 
-    OSError also where there is more than one thread.
+    The cgroup needs Linux 5.7; "" is ours. OSError also where there is more than one thread.
     """
     if _thread._count():  # noqa: SLF001  threading, which tells it too, is long to import
         raise OSError(errno.EAGAIN, "clone3: there are other threads")
-    place = os.open(cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    place = os.open(cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if cgroup else -1
     try:
-        arguments = ulongs(CLONE_INTO_CGROUP, 0, 0, 0, SIGCHLD, 0, 0, 0, 0, 0, place)  # struct clone_args
+        flags = namespaces | (CLONE_INTO_CGROUP if cgroup else 0)
+        # struct clone_args, the first version of which (Linux 5.3) ends before the cgroup
+        arguments = ulongs(flags, 0, 0, 0, SIGCHLD, 0, 0, 0, *((0, 0, place) if cgroup else ()))
         return fork_by("clone3", address(arguments), 8 * len(arguments))
     finally:
-        os.close(place)
+        if cgroup:
+            os.close(place)
 
 
 def set_process_name(name: str) -> None:

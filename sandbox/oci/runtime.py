@@ -22,7 +22,7 @@ from inspector.kernel.cgroups import read_hierarchies
 from inspector.kernel.host import Host
 from sandbox import cgroup, control, culling, freezer, init, updating
 from sandbox.commands.output import complain
-from sandbox.conversation import Running, launch
+from sandbox.conversation import Outside, Running, launch
 from sandbox.errors import SandboxError
 from sandbox.oci import bundle as bundles
 from sandbox.oci import handing, hooks, plan, resources
@@ -64,8 +64,10 @@ def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: b
         running = launch(
             lambda end, parent, left: init.joiner(replace(wanted, cgroup_steps=left), end, parent),
             wanted.cgroup_steps,
-            lambda pid: _born(record, bundle, pid),
-            lambda: control.apply(wanted.cgroup_steps, control.LIMIT),
+            Outside(
+                born=lambda pid: _born(record, bundle, pid),
+                ready=lambda: control.apply(wanted.cgroup_steps, control.LIMIT),
+            ),
             tty=process.terminal,
             supervise=supervision(bundle, wanted.program, lambda: {**record.spoken(), "status": "creating"}),
         )
