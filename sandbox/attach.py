@@ -17,7 +17,7 @@ from sandbox.errors import NoSuchContainer, SandboxError
 from sandbox.foreground import PATIENCE
 from sandbox.loop import Loop
 from sandbox.outlet import Outlet
-from sandbox.signals import caught_signals
+from sandbox.signals import caught_signals, read_signals
 from sandbox.state import Document, Store
 from sandbox.value import Value
 
@@ -184,7 +184,7 @@ class _Attached:
             self._loop.unwatch(0)
 
     def _pass_signals(self) -> None:
-        for number in os.read(self._caught, LARGEST):
+        for number in read_signals(self._caught):
             if number == signal.SIGWINCH:
                 self._send_size()
                 continue

@@ -9,8 +9,8 @@ program starting is the end of the conversation, and so is a peer's death.
                                  fork -----------------------> waits
          <------------ Born(pid)
                                  exit
-    records the pid
     Proceed ---------------------------------------------------> mounts, pivots
+    records the pid
          <------------------------------------------------------ Console + fd   (with -t)
                                                                  drops its rights, finds the program
          <------------------------------------------------------ Ready
@@ -21,6 +21,10 @@ program starting is the end of the conversation, and so is a peer's death.
     Go -------------------------------------------------------->                (the same)
                                                                  execve
          <------------------------------------------------------ end of file: it runs
+Where no namespace asks for a process between, the first one is the monitor's own child, born in its namespaces, and
+joins the cgroups after Proceed; the monitor makes those of v1 meanwhile. One with a network of its own is recorded,
+and its network made, before Proceed.
+
 At any point a Failed(text, exit_code) may come instead: the error, whole.
 The program's own process must have seen Go after it asked to die with its
 parent: a parent that died earlier is an end of file, never a stray container.
@@ -49,7 +53,7 @@ class Born(Value):
 
 
 class Proceed(Value):
-    """The monitor has recorded the process and is its parent now."""
+    """The monitor is the parent now, and has made what is needed from outside."""
 
 
 class Console(Value):

@@ -18,6 +18,7 @@ __all__ = ["CREATE", "JOIN", "LIMIT", "Step", "apply", "join", "read", "write"]
 
 CREATE, JOIN, LIMIT = "create", "join", "limit"
 CREATE_ATTEMPTS = 20
+CHUNK = 65536
 # v1's tasks moves one thread without the lock (an RCU wait of 10 to 25 ms) that cgroup.procs takes (Linux 5.5).
 JOIN_FILE = {1: "tasks", 2: "cgroup.procs"}
 
@@ -119,8 +120,14 @@ def write(path: str, value: str) -> None:
 
 def read(path: str) -> str:
     """Read a control file whole."""
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read()
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = b""
+        while part := os.read(fd, CHUNK):
+            data += part
+    finally:
+        os.close(fd)
+    return data.decode(errors="replace")
 
 
 def _enable(path: str, controllers: list[str]) -> None:

@@ -10,7 +10,7 @@ from sandbox import terminal
 from sandbox.contexts import contextmanager, suppress
 from sandbox.loop import Loop
 from sandbox.quick import signal
-from sandbox.signals import caught_signals, exit_code
+from sandbox.signals import caught_signals, exit_code, read_signals
 
 __all__ = ["PATIENCE", "attend"]
 
@@ -73,7 +73,7 @@ class _Attendance:
                 pass
 
     def _pass_signals(self) -> None:
-        for number in os.read(self._caught, CHUNK):
+        for number in read_signals(self._caught):
             if number == signal.SIGWINCH and self._console is not None:
                 terminal.copy_size(0 if os.isatty(0) else 1, self._console)
                 continue

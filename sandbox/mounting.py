@@ -36,13 +36,38 @@ def apply(root: Root, steps: Collection[Step], propagation: str = "") -> None:
     try:
         mount_root(root)
         with root_directory(root.target) as fd:
+            parent = _Parent(fd)
             for step in steps:
                 try:
-                    _do(fd, step)
+                    _do(fd, step, parent)
                 except OSError as error:
                     raise _named(error, step) from None
+                if not isinstance(step, Node | Link):
+                    parent.changed(step.target if isinstance(step, Mount) else "")
+            parent.changed()
     finally:
         os.umask(umask)
+
+
+class _Parent:
+    """The directory that something was made in last, open: what comes next is mostly made in the same."""
+
+    def __init__(self, root: int) -> None:
+        self._root, self._path, self._fd = root, "", -1
+
+    def open(self, path: str) -> int:
+        """Return a descriptor of a directory, made if it is missing; it stays ours."""
+        if path != self._path:
+            self.changed()
+            self._fd, self._path = make_directories(self._root, path), path
+        return self._fd
+
+    def changed(self, target: str = "") -> None:
+        """Find it anew next time, unless all that was mounted is something right below it."""
+        folder, name = os.path.split(target)
+        if self._fd >= 0 and (folder != self._path or name in ("", ".", "..")):
+            os.close(self._fd)
+            self._path, self._fd = "", -1
 
 
 def isolate(steps: Collection[Step], propagation: str = "") -> None:
@@ -79,22 +104,21 @@ def make_root_read_only() -> None:
     syscalls.mount(None, "/", None, MS_REMOUNT | MS_BIND | MS_RDONLY)
 
 
-def _do(root: int, step: Step) -> None:
+def _do(root: int, step: Step, parent: _Parent) -> None:
     """Carry out one step below the descriptor `root`."""
     if isinstance(step, Mount):
-        _mount(root, step)
+        _mount(root, step, parent)
     elif isinstance(step, Bind):
         _bind(root, step)
     elif isinstance(step, Directory):
         with _target(root, step.path):
             pass
     elif isinstance(step, Node):
-        _node(root, step)
+        _node(root, step, parent)
     elif isinstance(step, Foreign):
         _foreign(root, step)
     elif isinstance(step, Link):
-        with _target(root, os.path.dirname(step.path)) as parent:
-            os.symlink(step.text, os.path.basename(step.path), dir_fd=parent)
+        os.symlink(step.text, os.path.basename(step.path), dir_fd=parent.open(os.path.dirname(step.path)))
     elif isinstance(step, Mask):
         for path in _expand(root, step.path):
             _mask(root, path)
@@ -102,10 +126,10 @@ def _do(root: int, step: Step) -> None:
         _make_read_only(root, step.path)
 
 
-def _mount(root: int, step: Mount) -> None:
+def _mount(root: int, step: Mount, parent: _Parent) -> None:
     data = _with_mode(root, step) if step.fstype == "tmpfs" else step.data
     flags = step.flags & ~MS_RDONLY if step.copy_up else step.flags
-    with _target(root, step.target, plain=step.plain, user=not step.plain) as fd:
+    with _target(root, step.target, plain=step.plain, user=not step.plain, parent=parent) as fd:
         syscalls.mount(step.source or step.fstype, host_path(fd), step.fstype, flags, data or None)
         if step.copy_up:
             from sandbox.filling import copy_up  # noqa: PLC0415  loaded in time by oci/plan.py, as it is long
@@ -153,10 +177,10 @@ def _foreign(root: int, step: Foreign) -> None:
 
 @contextmanager
 def _target(
-    root: int, path: str, *, plain: bool = False, file: bool = False, user: bool = False
+    root: int, path: str, *, plain: bool = False, file: bool = False, user: bool = False, parent: _Parent | None = None
 ) -> Iterator[int]:
     """Open `path` below the root, made if missing: the mount point of a directory or, with `file`, of a file."""
-    fd = _open_or_make(root, path, plain=plain, file=file)
+    fd = _open_or_make(root, path, plain=plain, file=file, parent=parent)
     try:
         if user:
             _refuse_kernel_filesystems(root, fd, path)
@@ -165,7 +189,7 @@ def _target(
         os.close(fd)
 
 
-def _open_or_make(root: int, path: str, *, plain: bool, file: bool) -> int:
+def _open_or_make(root: int, path: str, *, plain: bool, file: bool, parent: _Parent | None) -> int:
     try:
         return _checked(in_root_open(root, path, links=not plain), path, file=file)
     except OSError as error:
@@ -174,7 +198,11 @@ def _open_or_make(root: int, path: str, *, plain: bool, file: bool) -> int:
         if error.errno != errno.ENOENT:
             raise
     try:
-        _make_mount_point(root, path, file=file)
+        if plain and parent is not None:  # no link leads on from there
+            folder, name = os.path.split(path.rstrip("/"))
+            os.mkdir(name, 0o755, dir_fd=parent.open(folder))
+        else:
+            _make_mount_point(root, path, file=file)
     except OSError as error:
         raise OSError(error.errno, f"cannot make the mount point: {error.strerror}", path) from None
     return in_root_open(root, path, links=not plain)
@@ -256,17 +284,16 @@ def set_propagation(path: str, word: str) -> None:
         syscalls.mount(None, path, None, PROPAGATIONS[word])
 
 
-def _node(root: int, step: Node) -> None:
+def _node(root: int, step: Node, parent: _Parent) -> None:
     if step.bind:
         with _target(root, step.path, file=True) as fd:
             syscalls.mount(step.source or step.path, host_path(fd), None, MS_BIND)
         return
-    with _target(root, os.path.dirname(step.path)) as parent:
-        name = os.path.basename(step.path)
-        with suppress(FileExistsError):
-            os.mknod(name, step.kind | step.mode, os.makedev(step.major, step.minor), dir_fd=parent)
-            if step.owner != (0, 0):
-                os.chown(name, *step.owner, dir_fd=parent, follow_symlinks=False)
+    folder, name = parent.open(os.path.dirname(step.path)), os.path.basename(step.path)
+    with suppress(FileExistsError):
+        os.mknod(name, step.kind | step.mode, os.makedev(step.major, step.minor), dir_fd=folder)
+        if step.owner != (0, 0):
+            os.chown(name, *step.owner, dir_fd=folder, follow_symlinks=False)
 
 
 def _expand(root: int, path: str) -> list[str]:
@@ -279,7 +306,8 @@ def _expand(root: int, path: str) -> list[str]:
     except OSError:
         return []
     try:
-        return [f"{before}{name}{after}" for name in os.listdir(fd)]
+        with os.scandir(fd) as entries:
+            return [f"{before}{entry.name}{after}" for entry in entries if entry.is_dir()]
     finally:
         os.close(fd)
 
@@ -310,29 +338,33 @@ def _mask(root: int, path: str) -> None:
 def _make_read_only(root: int, path: str) -> None:
     """Forbid writing through the mount at a path; where there is none the path is bound to itself first."""
     try:
-        _remount_read_only(root, path)
+        fd = in_root_open(root, path)
+    except FileNotFoundError:
+        return
+    try:
+        _forbid_writing(fd)
     except OSError as error:
-        if error.errno == errno.ENOENT:
-            return
         if error.errno != errno.EINVAL:  # EINVAL: not a mount point
             raise
-        fd = in_root_open(root, path)
-        try:
-            syscalls.mount(host_path(fd), host_path(fd), None, MS_BIND | MS_REC)
-        finally:
-            os.close(fd)
+        syscalls.mount(host_path(fd), host_path(fd), None, MS_BIND | MS_REC)
         _remount_read_only(root, path)
+    finally:
+        os.close(fd)
 
 
 def _remount_read_only(root: int, path: str) -> None:
     fd = in_root_open(root, path)
     try:
-        try:
-            syscalls.set_mount_attributes(fd, MOUNT_ATTR_RDONLY, recursive=False)
-        except OSError as error:
-            if error.errno != errno.ENOSYS:
-                raise
-            # Before Linux 5.12 the other attributes cannot be left as they are.
-            syscalls.mount(None, host_path(fd), None, MS_REMOUNT | MS_BIND | MS_RDONLY | SAFE)
+        _forbid_writing(fd)
     finally:
         os.close(fd)
+
+
+def _forbid_writing(fd: int) -> None:
+    try:
+        syscalls.set_mount_attributes(fd, MOUNT_ATTR_RDONLY, recursive=False)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        # Before Linux 5.12 the other attributes cannot be left as they are.
+        syscalls.mount(None, host_path(fd), None, MS_REMOUNT | MS_BIND | MS_RDONLY | SAFE)

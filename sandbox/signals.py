@@ -1,17 +1,21 @@
-"""Signals that are the container's: held back until there is one to give them to, then caught one byte each."""
+"""Signals that are the container's: held back until there is one to give them to, then read from a descriptor."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
+from sandbox import syscalls
 from sandbox.contexts import contextmanager
 from sandbox.errors import SandboxError
 from sandbox.quick import signal
 
-__all__ = ["FORWARDED", "blocked_signals", "caught_signals", "exit_code", "number_of"]
+__all__ = ["FORWARDED", "blocked_signals", "caught_signals", "exit_code", "number_of", "read_signals"]
 
 DIGITS = 2  # of a signal's number
+RECORD_BYTES = 128  # struct signalfd_siginfo, which begins with the number
+MOST_AT_ONCE = 64
 # Left alone: what the kernel means for us (CHLD, PIPE, URG, faults) and job control of the user's shell.
 FORWARDED = signal.valid_signals() - {
     signal.SIGKILL,
@@ -70,19 +74,19 @@ def blocked_signals() -> Iterator[None]:
 
 @contextmanager
 def caught_signals() -> Iterator[int]:
-    """Yield a descriptor on which each signal caught from now on is one byte; those held back come first."""
-    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    handlers = {}
-    for number in FORWARDED:
-        handlers[number] = signal.signal(number, lambda *_: None)
-    previous = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    held = signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
-    try:
-        yield reading
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
-        signal.set_wakeup_fd(previous)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        os.close(reading)
-        os.close(writing)
+    """Yield a descriptor that read_signals() tells signals from; those held back come first (signalfd(2)).
+
+    One that our caller has us ignore is among them: the kernel keeps what is blocked.
+    """
+    with blocked_signals():
+        caught = syscalls.signal_descriptor(FORWARDED)
+        try:
+            yield caught
+        finally:
+            os.close(caught)
+
+
+def read_signals(caught: int) -> list[int]:
+    """Return the numbers of the signals that have come."""
+    data = os.read(caught, RECORD_BYTES * MOST_AT_ONCE)
+    return [int.from_bytes(data[at : at + 4], sys.byteorder) for at in range(0, len(data), RECORD_BYTES)]

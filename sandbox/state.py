@@ -91,14 +91,17 @@ def _take_room(fd: int, size: int) -> None:
 def _write(path: str, flags: int, data: bytes, *, durable: bool) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o600)
     try:
-        with open(fd, "wb") as file:
-            file.write(data)
-            file.truncate()
-            file.flush()
-            if durable:
-                os.fdatasync(fd)
+        written = 0
+        while written < len(data):
+            written += os.write(fd, data[written:])
+        if not flags & os.O_TRUNC:
+            os.ftruncate(fd, len(data))
+        if durable:
+            os.fdatasync(fd)
     except OSError as error:  # which does not know its file
         raise OSError(error.errno, error.strerror, path) from None
+    finally:
+        os.close(fd)
 
 
 def hold(directory: str, how: int) -> int | None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import _thread
 import errno
 import os
+import sys
+from collections.abc import Iterable
 
 from sandbox.libc import (
     INT,
@@ -80,6 +82,7 @@ __all__ = [
     "prctl",
     "set_mount_attributes",
     "setns",
+    "signal_descriptor",
     "umount",
     "unshare",
 ]
@@ -94,6 +97,7 @@ CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 CLONE_INTO_CGROUP = 0x200000000
 SIGCHLD = 17
+SIGSET_BYTES = 128  # libc's sigset_t, of which the kernel reads the first 8
 
 MS_RDONLY = 0x1
 MS_NOSUID = 0x2
@@ -198,6 +202,12 @@ def set_process_name(name: str) -> None:
     """Set what `ps -o comm` shows for this process, 15 bytes (PR_SET_NAME)."""
     text = buffer(os.fsencode(name)[:15] + b"\0")
     prctl(PR_SET_NAME, address(text))
+
+
+def signal_descriptor(signals: Iterable[int]) -> int:
+    """Return a descriptor from which blocked signals are read, close-on-exec, that never waits (signalfd(2))."""
+    mask = sum(1 << (number - 1) for number in signals).to_bytes(SIGSET_BYTES, sys.byteorder)
+    return check(libc("signalfd", INT, TEXT, INT)(-1, mask, os.O_CLOEXEC | os.O_NONBLOCK), "signalfd")
 
 
 def default_action(signal: int) -> None:

@@ -118,7 +118,7 @@ def test_signals_reach_the_program(sandbox: Sandbox) -> None:
         ) as looking:
             attached = ("events", "--since", "1h", "--until", "0s", "--filter", "event=attach")
             assert sandboxing.wait_for(lambda: sandbox(*attached).stdout != "")
-            assert sandboxing.wait_for(lambda: _catches(looking.pid, signal.SIGTERM))
+            assert sandboxing.wait_for(lambda: _holds_back(looking.pid, signal.SIGTERM))
             looking.terminate()
             assert looking.wait(timeout=60) == 143
         assert sandbox.inspect("hears")["State"]["Running"] is True
@@ -167,9 +167,9 @@ def test_signals_that_are_not_passed_on(sandbox: Sandbox) -> None:
     assert sandbox.inspect("goes-on")["State"]["Running"] is True
 
 
-def _catches(pid: int, number: int) -> bool:
-    """Tell whether a process has a handler for a signal."""
-    return bool(int(sandboxing.status(pid, "SigCgt"), 16) & 1 << (number - 1))
+def _holds_back(pid: int, number: int) -> bool:
+    """Tell whether a process holds a signal back, to read it from a descriptor."""
+    return bool(int(sandboxing.status(pid, "SigBlk"), 16) & 1 << (number - 1))
 
 
 def test_a_launcher_that_is_killed_takes_its_container_along(sandbox: Sandbox) -> None:

@@ -143,6 +143,15 @@ def test_no_mount_of_the_host_is_reachable(sandbox: Sandbox) -> None:
     assert output(sandbox, "ls", "-A", sandbox.root) == ""
 
 
+def test_a_root_that_is_gone_afterwards_is_not_synced(sandbox: Sandbox) -> None:
+    """With --rm nobody waits for a disk at the end; what may be mounted again has no such layer, which could not."""
+    words = ("--net", "none", "--rootfs", "/", "cat", "/proc/mounts")
+    assert "volatile" in sandbox("run", "--rm", *words).stdout.splitlines()[0]
+    for options in ((), ("--rm",)):
+        container = sandbox("create", *options, *words).stdout.strip()
+        assert "volatile" not in sandbox("start", "-a", container).stdout.splitlines()[0]
+
+
 def test_a_socket_of_the_host_cannot_be_reached(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
     """The file of a Unix socket shows through the overlay, and nobody answers behind it."""
     path = os.path.join(tmp_path, "socket")

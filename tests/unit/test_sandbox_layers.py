@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inspector.kernel.mounts import Mount
-from sandbox import lxcfs
+from sandbox import lxcfs, syscalls
 from sandbox.changes import changes
 from sandbox.codec import decode, encode
 from sandbox.errors import SandboxError
@@ -22,6 +23,7 @@ from sandbox.lifecycle import Healthcheck, from_image
 from sandbox.lowers import find, names
 from sandbox.overlays import Layer, overlay, skeleton
 from sandbox.pack import Stream, pack
+from sandbox.stacking import mount_root
 from sandbox.unpack import Rules, unpack
 
 OPAQUE = "user.overlay.opaque"
@@ -103,6 +105,26 @@ def test_long_options_get_short_names() -> None:
     assert (many.directory, many.mount.data.startswith("lowerdir=0:1:2:"), many.mount.data[-10:]) == (
         "/links", True, ",userxattr",
     )  # fmt: skip
+    once = overlay(Layer(lowers, "/u", "/w"), "/m", rootless=True, short_names="/links", once=True)
+    assert once.mount.data == f"{many.mount.data},volatile"
+
+
+def test_a_kernel_without_volatile_overlays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is mounted without that option then; an error that it is not about is told as ever."""
+    seen: list[str] = []
+
+    def mount(source: str, target: str, fstype: str, flags: int, data: str) -> None:
+        del source, fstype, flags
+        seen.append(data)
+        if "volatile" in data or target == "/full":
+            raise OSError(errno.EINVAL, "Invalid argument", target)
+
+    monkeypatch.setattr(syscalls, "mount", mount)
+    whole = overlay(Layer(("/a",), "/u", "/w"), "/m", rootless=False, once=True)
+    mount_root(whole)
+    assert [data.removeprefix(seen[-1]) for data in seen] == [",volatile", ""]
+    with pytest.raises(OSError, match="cannot hold an overlay's upper layer"):
+        mount_root(overlay(Layer(("/a",), "/u", "/w"), "/full", rootless=False, once=True))
 
 
 @pytest.mark.parametrize(
