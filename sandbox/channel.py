@@ -10,11 +10,11 @@ program starting is the end of the conversation, and so is a peer's death.
          <------------ Born(pid)
                                  exit
     Proceed ---------------------------------------------------> mounts, pivots
-    records the pid
+    writes which devices it may use
          <------------------------------------------------------ Console + fd   (with -t)
                                                                  drops its rights, finds the program
          <------------------------------------------------------ Ready
-    writes the limits
+    writes the limits, records the pid and that it runs
     Go -------------------------------------------------------->
          <------------------------------------------------------ Listens        (with a supervised filter)
     gives its descriptor to the supervisor                       loads it
@@ -22,8 +22,8 @@ program starting is the end of the conversation, and so is a peer's death.
                                                                  execve
          <------------------------------------------------------ end of file: it runs
 Where no namespace asks for a process between, the first one is the monitor's own child, born in its namespaces, and
-joins the cgroups after Proceed; the monitor makes those of v1 meanwhile. One with a network of its own is recorded,
-and its network made, before Proceed.
+joins the cgroups after Proceed; the monitor makes those of v1 meanwhile. A container with a network of its own is
+recorded, and that is made, before Proceed.
 
 At any point a Failed(text, exit_code) may come instead: the error, whole.
 The program's own process must have seen Go after it asked to die with its

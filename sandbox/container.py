@@ -92,7 +92,8 @@ def start(store: Store, name: str, how: Attaching | None = None) -> int:
                 raise SandboxError(f"container {name} is being started by another command", 1)
             before = now["State"]["Status"]
             now["RestartCount"] = 0
-            now["Cgscope"].update(launch.ourselves(), Stopped=False)
+            cgroups = prepared.document["Cgscope"]["Cgroups"]
+            now["Cgscope"].update(launch.ourselves(), Stopped=False, Cgroups=cgroups)
         return lambda: _quietly(lambda: _give_up(store, container, before))
 
     with blocked_signals():

@@ -17,8 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["NEVER", "ended", "places_of", "private", "running", "table", "timestamp"]
+__all__ = ["CGROUP_PARENT", "NEVER", "ended", "places_of", "private", "running", "table", "timestamp"]
 
+CGROUP_PARENT = "/cgscope"  # unless another is asked for
 NEVER = "0001-01-01T00:00:00Z"
 
 

@@ -22,6 +22,8 @@ from sandbox.value import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from sandbox.userns import Users
 
 __all__ = ["create", "ourselves", "start"]
@@ -101,6 +103,7 @@ class _Start:
         self._prepared, self._store, self._network = prepared, store, network
         self._confirm, self._meanwhile = confirm, meanwhile
         self._steps = prepared.launch.cgroup_steps
+        self._pid = 0
         of_v2 = tuple(f"{place.hierarchy.mountpoint}/" for place in prepared.places if place.hierarchy.version != 1)
         # The first process is born in the one of v2; what the others are joined by may be made meanwhile.
         self._later = [step for step in self._steps if not step.path.startswith(of_v2)]
@@ -112,14 +115,16 @@ class _Start:
 
     def born(self, pid: int) -> None:
         """Make what the first process needs from outside, its network; it waits."""
-        if self._prepared.spec.network.has_link:
-            self._record_birth(pid)
-            self._network.join(pid)
+        self._pid = pid
+        spec = self._prepared.spec
+        # What is above its cgroups is found again by the usual parent's name, or where it is recorded. Each record
+        # takes the place of another, and such a file the kernel writes to the disk at once.
+        if spec.network.has_link or (self._above and spec.cgroup_parent != document.CGROUP_PARENT):
+            self._record()
+        self._network.join(pid)
 
-    def meanwhile(self, pid: int) -> None:
-        """Write, while it mounts, which devices it may use; and who it is, if that is not done."""
-        if not self._prepared.spec.network.has_link:
-            self._record_birth(pid)
+    def meanwhile(self, _: int) -> None:
+        """Write, while it mounts, which devices it may use; and what else the caller does then."""
         control.apply((step for step in self._steps if step.is_rule), control.LIMIT)
         self._meanwhile()
 
@@ -127,17 +132,22 @@ class _Start:
         """Write the limits, and then that the container runs: before it does, so that nothing runs unknown."""
         control.apply((step for step in self._steps if not step.is_rule), control.LIMIT)
         self._confirm()
-        with self._store.changing(self._prepared.document["Id"]) as text:
-            text["State"].update(document.running(time.time()))
+        self._record(**document.running(time.time()))
 
-    def _record_birth(self, pid: int) -> None:
+    @property
+    def _above(self) -> list[str]:
+        """The cgroups that were made for those of the container."""
+        return [path for path in self._made if path not in {place.directory for place in self._prepared.places}]
+
+    def _record(self, **state: Any) -> None:  # noqa: ANN401  what a document holds
         own = self._prepared.document
-        above = [path for path in self._made if path not in {place.directory for place in self._prepared.places}]
         with self._store.changing(own["Id"]) as text:
-            text["State"]["Pid"] = pid
-            text["Cgscope"].update(StartTime=start_time(pid), MadeCgroups=above, Cgroups=own["Cgscope"]["Cgroups"])
+            text["State"].update(state, Pid=self._pid)
+            text["Cgscope"].update(
+                StartTime=start_time(self._pid), MadeCgroups=self._above, Cgroups=own["Cgscope"]["Cgroups"]
+            )
             text["HostConfig"]["IDMappings"] = own["HostConfig"].get("IDMappings")
-            text["NetworkSettings"] = self._network.settings(pid)
+            text["NetworkSettings"] = self._network.settings(self._pid)
 
 
 def _check_layers(prepared: Prepared, store: Store) -> None:

@@ -231,7 +231,7 @@ def _root(
 
             layers, steps = pieces.split(layout, mountpoints)
             return Root(rootfs.Mount("tmpfs", layout.merged, 0, "mode=755", "tmpfs")), layers, steps
-    missing = skeleton(f"{directory}/skeleton", layout.lowers)
+    missing = skeleton(layout.merged, layout.lowers)  # below the whole: one directory less to make and to remove
     # What is mounted on "/" is not found by that name, but as what is above it.
     below = tuple("/.." if mapped and path == "/" else path for path in layout.lowers)
     lowers = (missing.path, *below) if missing else below

@@ -51,8 +51,6 @@ def _mount(mount: Mount) -> None:
 
 
 def _make_skeleton(skeleton: Skeleton) -> None:
-    with suppress(FileExistsError):
-        os.mkdir(skeleton.path, 0o700)
     syscalls.mount("tmpfs", skeleton.path, "tmpfs", syscalls.MS_NOSUID, "mode=755,nr_inodes=16,size=64k")
     with root_directory(skeleton.path) as root:
         for folder in skeleton.folders:

@@ -16,8 +16,6 @@ from sandbox.state import Document, Store
 
 __all__ = ["destroy", "finish", "settle", "take_down"]
 
-DEFAULT_CGROUP_PARENT = "/cgscope"
-
 
 def take_down(store: Store, text: Document) -> None:
     """Kill what is left of a container and remove its cgroups; the mounts go with the last process."""
@@ -30,7 +28,7 @@ def take_down(store: Store, text: Document) -> None:
         with suppress(ProcessLookupError):
             os.kill(text["State"]["Pid"], signal.SIGKILL)
     made = list(text["Cgscope"]["MadeCgroups"])
-    if text["HostConfig"]["CgroupParent"] == DEFAULT_CGROUP_PARENT:
+    if text["HostConfig"]["CgroupParent"] == document.CGROUP_PARENT:
         made = [os.path.dirname(place.directory) for place in places]
     culling.remove(places, made)
     connection.release(store, text)
