@@ -107,7 +107,6 @@ def test_the_root_and_new_mounts(runtime: Runtime, word: str, tag: str) -> None:
     assert not [path for path in below if path.startswith(str(runtime.bundle))]
 
 
-@pytest.mark.vm
 def test_what_a_bind_keeps_of_its_source(runtime: Runtime) -> None:
     """What a source may not, its bind may not either, unless the options say so by name; what lies below keeps it."""
     path = runtime.directory / "strict"
