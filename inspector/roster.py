@@ -96,8 +96,8 @@ class Roster:
         again = self._young | self._again | self._refused
         self._young, self._again, self._refused = set(), set(), set()
         if self._whole or born is None or not self._births.is_ours or len(self._unlisted) > many:
-            again |= self._known.keys() & came
-            self._look_at_all(again | self._births.reused(self._known) if born is None else again)
+            reused = self._births.reused(self._known) if born is None else set()
+            self._look_at_all(again | (self._known.keys() & came) | reused)
             self._unlisted = set(self._known) - set(chain.from_iterable(group.members for group in groups))
         else:
             self._look_at_some(again.union(born, came), came)

@@ -105,10 +105,11 @@ def parse_tcp_counters(data: bytes) -> dict[str, int]:
     found: dict[str, int] = {}
     lines = data.decode(errors="replace").splitlines()
     for names, values in zip(lines[::2], lines[1::2], strict=False):
-        protocol, *keys = names.split()
+        protocol, _, named = names.partition(" ")
         if protocol not in TCP_TABLES:
             continue
-        again, *numbers = values.split()
+        again, _, told = values.partition(" ")
+        keys, numbers = named.split(), told.split()
         if again != protocol or len(keys) != len(numbers) or not all(map(COUNT.fullmatch, numbers)):
             raise ParseError("/proc/<pid>/net/snmp", data)
         found.update(zip(keys, map(int, numbers), strict=True))

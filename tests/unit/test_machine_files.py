@@ -162,6 +162,9 @@ def test_counters_of_tcp() -> None:
     assert parse_tcp_counters(text) == {"RtoMin": 200, "MaxConn": -1}
     with pytest.raises(ParseError):
         parse_tcp_counters(b"TcpExt: TW TWKilled\nTcpExt: 6\n")
+    with pytest.raises(ParseError):
+        parse_tcp_counters(b"TcpExt: TW\n\n")
+    assert parse_tcp_counters(b"\n\nTcpExt: TW\nTcpExt: 6\n") == {"TW": 6}
     with Host() as host:
         told = read_tcp_counters(host, os.getpid())
         assert {"ActiveOpens", "TCPTimeouts", "ListenDrops"} <= told.keys()
