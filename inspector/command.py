@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from inspector.garbage import uncollected_at_exit
 __all__ = ["Version", "add_socket", "ended"]
 
 INTERRUPTED = 130
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def ended(name: str, run: Callable[[], int]) -> int:
@@ -23,17 +25,23 @@ def ended(name: str, run: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # `ctop --once | head -1`: the reader has what it wants. Python would
-        # complain once more when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()  # `ctop --once | head -1`: the reader has what it wants
         return 0
     except InspectorError as error:
         return _complain(name, str(error))
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not os.path.exists("/proc/self"):
             return _complain(name, "/proc is not mounted here, and all is read there: mount -t proc proc /proc")
-        about = f": {error.filename!r}" if error.filename is not None else ""
-        return _complain(name, f"{error.strerror}{about}")
+        about = f"{error.strerror}: {error.filename!r}" if error.filename is not None else str(error.strerror)
+        if error.filename is None and error.errno in FULL:  # nothing else is written to without a name
+            _write_no_more()
+            about = f"standard output: {about}"
+        return _complain(name, about)
+
+
+def _write_no_more() -> None:
+    """Let what is still to be written go nowhere: Python would complain once more when it flushes stdout at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(name: str, text: str) -> int:

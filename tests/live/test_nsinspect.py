@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.testbed.commands import NSINSPECT, run
+from tests.testbed.commands import CTOP, NSINSPECT, run
 from tests.testbed.runtimes import until
 
 
@@ -161,3 +161,13 @@ def test_a_closed_pipe_is_quiet() -> None:
 def test_no_colour_off_a_terminal() -> None:
     """What is not printed on a terminal has no escape sequence."""
     assert "\x1b" not in run([*NSINSPECT, "self"]).stdout
+
+
+@pytest.mark.parametrize("command", [[*NSINSPECT, "self"], [*CTOP, "--once", "-d", "0.1"], [*CTOP, "--json"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_standard_output_is_named(command: list[str], unbuffered: str) -> None:
+    """On a full disk one line says what is full, whenever Python writes, and the exit code is 1."""
+    shell = ["sh", "-c", 'exec "$@" >/dev/full', "sh", *command]
+    done = run(shell, check=False, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
+    name = command[2].rpartition(".")[2]
+    assert (done.returncode, done.stderr) == (1, f"{name}: standard output: No space left on device\n")
