@@ -9,7 +9,7 @@ from textual.app import App
 from textual.message import Message
 from textual.timer import Timer
 
-from inspector.ctop.actions import Actions, Aim, SignalMenu, aim_at
+from inspector.ctop.actions import Actions, Aim, Aims, SignalMenu, aim_at
 from inspector.ctop.asking import Asking
 from inspector.ctop.lines import Lines
 from inspector.ctop.logs import Logs
@@ -20,6 +20,7 @@ from inspector.ctop.runner import Done, Runner, SandboxRunner
 from inspector.ctop.sampler import Sampler
 from inspector.ctop.source import Source, Stored
 from inspector.ctop.state import State
+from inspector.ctop.tags import Tags
 from inspector.kernel.host import Host
 from inspector.schema import Container
 from inspector.views.text import safe, width_of
@@ -57,6 +58,7 @@ class Acting(App[None]):
             refused = "ctop --readonly: nothing is done to containers"
         self._runner = runner or SandboxRunner()
         self.actions = Actions(self, self._runner, refused)
+        self.tags = Tags()
 
     def draw(self) -> None:
         """Draw everything."""
@@ -118,6 +120,28 @@ class Acting(App[None]):
             return None
         return aim
 
+    def tagged(self) -> list[tuple[Container, int | None]]:
+        """Return the tagged of the page in sight, shown or not: containers, or processes of one."""
+        if self.page == "table" and self.state.document is not None:
+            return [(one, None) for one in self.tags.of(self.state.document["containers"])]
+        one = self.panel.container
+        if self.page != "detail" or one is None or self.panel.process is None:
+            return []
+        return [(one, process["pid"]) for process in self.tags.among(one["processes"] or ())]
+
+    def _aims(self) -> Aim | Aims | None:
+        """Return whom an action that may be for many is for: all that are tagged, else as any other action."""
+        tagged = self.tagged() if self.tags and not self.actions.refused else []
+        if not tagged or self.state.document is None:
+            return self._aim()
+        found = [aim_at(self.state.document, *one) for one in tagged]
+        known = tuple(one for one in found if isinstance(one, Aim))
+        aims = Aims(known, tuple(one for one in found if isinstance(one, str)))
+        if not aims.ones:
+            self.say(aims.problems[0], "warn")
+            return None
+        return aims
+
     def _ask(self, asking: Callable[[Aim], Asking]) -> None:
         aim = self._aim()
         if aim is not None:
@@ -131,8 +155,8 @@ class Acting(App[None]):
             self.draw()
 
     def action_signal(self) -> None:
-        """Choose a signal for a process, or for a container's first one."""
-        aim = self._aim()
+        """Choose a signal for a process, or for a container's first one, or for all that are tagged."""
+        aim = self._aims()
         if aim is not None:
             self.menu = self.actions.signal(aim)
             self.turn_over("menu")
@@ -143,8 +167,11 @@ class Acting(App[None]):
             self.question = self.menu.following
 
     def action_freeze(self) -> None:
-        """Freeze a container, or thaw it."""
-        self._ask(self.actions.freeze)
+        """Freeze a container, or thaw it, or all that are tagged in the table."""
+        aim = self._aims() if self.page == "table" else self._aim()
+        if aim is not None:
+            self.question = self.actions.freeze(aim)
+            self.draw()
 
     def action_limits(self) -> None:
         """Change a limit of a container."""

@@ -19,9 +19,11 @@ from inspector.views.cells import started_at
 from inspector.views.layout import Line
 from inspector.views.text import UNKNOWN, byte_size, cores, count, fit, safe, width_of
 
-__all__ = ["Actions", "Aim", "SignalMenu", "aim_at"]
+__all__ = ["Actions", "Aim", "Aims", "SignalMenu", "aim_at"]
 
 NAME_WIDTH, COMM_WIDTH = 28, 20
+MOST_NAMED = 3
+"""Of those that are tagged, in a question."""
 # In the order of htop's menu: by number; the real-time ones are left out.
 SIGNALS = tuple(sorted((number.value, number.name) for number in signal.Signals if number < signal.SIGRTMIN))
 MOVES = {"up": -1, "k": -1, "down": 1, "j": 1, "pageup": -10, "pagedown": 10, "home": -100, "end": 100}
@@ -59,6 +61,34 @@ class Aim(NamedTuple):
         return str(self.pid), "--started", str(self.started_ticks)
 
 
+class Aims(NamedTuple):
+    """Whom an action is for: one, or all that are tagged. Why some of these cannot be aimed at is in `problems`."""
+
+    ones: tuple[Aim, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def many(self) -> int:
+        """How many are meant."""
+        return len(self.ones) + len(self.problems)
+
+    @property
+    def whom(self) -> str:
+        """How many are tagged, and the names of the first ones."""
+        names = [f"{aim.pid} ({safe(aim.comm)[:COMM_WIDTH]})" if aim.comm else aim.name for aim in self.ones]
+        more = f" and {self.many - MOST_NAMED} more" if self.many > MOST_NAMED else ""
+        return f"{self.many} tagged: {', '.join(names[:MOST_NAMED])}{more}"
+
+    def each(self, act: Callable[[Aim], str], what: str) -> Done:
+        """Act on one after the other, `act` returning what went wrong; say for how many it did not, and why first."""
+        failures = list(self.problems)
+        for aim in self.ones:
+            problem = act(aim)
+            failures += [f"{aim.name}: {problem}"] if problem else []
+        done = f"{what} {self.many - len(failures)} of {self.many} tagged"
+        return Done(1, f"{done}; {failures[0]}") if failures else Done(0, done)
+
+
 def aim_at(document: Document, container: Container, pid: int | None = None) -> Aim | str:
     """Return whom an action on a container, or on its process `pid`, is for; or why it cannot be."""
     boot = document["host"]["boot_time"]
@@ -93,9 +123,11 @@ class Actions:
         self._stage, self._runner = stage, runner
         self.refused = refused
 
-    def signal(self, aim: Aim) -> SignalMenu:
+    def signal(self, aim: Aim | Aims) -> SignalMenu:
         """Return the list of signals to choose from."""
-        return SignalMenu(aim, lambda number, name: self._confirm_signal(aim, number, name))
+        if isinstance(aim, Aims):
+            return SignalMenu(aim.whom, lambda number, name: self._confirm_signals(aim, number, name))
+        return SignalMenu(aim.whom, lambda number, name: self._confirm_signal(aim, number, name))
 
     def _confirm_signal(self, aim: Aim, number: int, name: str) -> Asking:
         def send() -> None:
@@ -108,11 +140,37 @@ class Actions:
 
         return Question(f"send {name} to {aim.whom}", send)
 
-    def freeze(self, aim: Aim) -> Asking:
-        """Ask whether to freeze a container, or to thaw one that is frozen."""
+    def _confirm_signals(self, aims: Aims, number: int, name: str) -> Asking:
+        def send(aim: Aim) -> str:
+            try:
+                return self._runner.signal(aim.pid, aim.started_ticks, number)
+            except NotDone as error:
+                return str(error)
+
+        def send_all() -> None:
+            code, text = aims.each(send, f"{name} sent to")
+            self._stage.say(safe(text), "bad" if code else "")
+
+        return Question(f"send {name} to {aims.whom}", send_all)
+
+    def freeze(self, aim: Aim | Aims) -> Asking:
+        """Ask whether to freeze a container, or to thaw one that is frozen; of many to thaw them if all are."""
+        if isinstance(aim, Aims):
+            return self._freeze_all(aim)
         verb = "thaw" if aim.container["state"] == "paused" else "freeze"
         text = f"{verb} all processes of {aim.name} (that of process {aim.pid})"
         return Question(text, lambda: self._run(verb, *aim.words))
+
+    def _freeze_all(self, aims: Aims) -> Asking:
+        verb = "thaw" if all(aim.container["state"] == "paused" for aim in aims.ones) else "freeze"
+        done = {"thaw": "thawed", "freeze": "frozen"}[verb]
+
+        def run(aim: Aim) -> str:
+            code, text = self._runner.run((verb, *aim.words))
+            return (text or f"exit code {code}") if code else ""
+
+        text = f"{verb} all processes of {aims.whom}"
+        return Question(text, lambda: self._stage.beside(lambda: aims.each(run, f"{done}:")))
 
     def limits(self, aim: Aim) -> Asking:
         """Ask which limit to change."""
@@ -158,8 +216,8 @@ class SignalMenu:
 
     hint = "Enter send  a number finds it  Esc back"
 
-    def __init__(self, aim: Aim, chosen: Callable[[int, str], Asking]) -> None:
-        self.heading: Line = [("a signal to ", "dim"), (aim.whom, "title")]
+    def __init__(self, whom: str, chosen: Callable[[int, str], Asking]) -> None:
+        self.heading: Line = [("a signal to ", "dim"), (whom, "title")]
         self._chosen = chosen
         self._digits = ""
         self.cursor = 0

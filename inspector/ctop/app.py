@@ -70,9 +70,9 @@ class Ctop(Drawing):
         self.menu: Menu | None = None
         self._unicode = options.unicode
         self.sampler = Sampler(source, options.delay, lambda result: self.post_message(self.Sampled(result)))
-        self._detail = Detail(self, self.state, source, self.sampler, unicode=options.unicode)
         self._behind = "table"
         self.prepare_actions(source, options, runner)
+        self._detail = Detail(self, self.state, source, self.sampler, self.tags, unicode=options.unicode)
         self.prepare_replay(source)
         self._left = options.lines
 
@@ -127,6 +127,9 @@ class Ctop(Drawing):
         if self.page == "detail":
             self._detail.sampled()
             self._detail.ask()
+        if self.tags:
+            one = self.panel.container
+            self.tags.keep(document["containers"], one["processes"] if one else None)
         self.draw()
 
     def _turn_to(self, page: str) -> None:
@@ -183,6 +186,20 @@ class Ctop(Drawing):
             self.action_logs()
         elif not self.state.on_group:
             self.action_open()
+
+    def action_tag(self) -> None:
+        """Tag the row under the cursor, or take its tag off, and go one down."""
+        if self.page == "detail":
+            self._detail.tag()
+        elif self.page == "table" and self.state.shown:
+            if not self.state.on_group:
+                self.tags.turn(self.state.shown[self.state.cursor]["id"])
+            self.action_move(1)
+
+    def action_untag(self) -> None:
+        """Take all tags off."""
+        self.tags.clear()
+        self.draw()
 
     def action_open(self) -> None:
         """Show the chosen container in detail."""

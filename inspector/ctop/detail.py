@@ -11,6 +11,7 @@ from inspector.ctop.panel import Panel
 from inspector.ctop.sampler import Sampler
 from inspector.ctop.source import CloseSource, Source
 from inspector.ctop.state import State
+from inspector.ctop.tags import Tags, key_of
 from inspector.ctop.walk import Walk, unknown
 
 __all__ = ["Detail"]
@@ -23,12 +24,14 @@ LOW = 10
 class Detail:
     """Stands between the widgets of the page and the panel, which knows of none."""
 
-    def __init__(self, app: App[None], state: State, source: Source, sampler: Sampler, *, unicode: bool) -> None:
+    def __init__(
+        self, app: App[None], state: State, source: Source, sampler: Sampler, tags: Tags, *, unicode: bool
+    ) -> None:
         def walk(container: str) -> Walk:
             return source.changes(container) if isinstance(source, CloseSource) else unknown("this source")
 
         self.panel = Panel(walk, unicode=unicode)
-        self._app, self._state, self._sampler = app, state, sampler
+        self._app, self._state, self._sampler, self._tags = app, state, sampler, tags
         self._timer: Timer | None = None
         self._followed: int | None = None
 
@@ -96,6 +99,12 @@ class Detail:
             self.panel.click_title(x + self._lines.scroll_offset.x, width)
             self.draw()
 
+    def tag(self) -> None:
+        """Tag the process under the cursor, or take its tag off, and go one down."""
+        if self.panel.row is not None:
+            self._tags.turn(key_of(self.panel.row))
+            self.press("down")
+
     def click_line(self, index: int) -> None:
         """Put the cursor there."""
         self.panel.move_to(index)
@@ -113,7 +122,10 @@ class Detail:
         titles.display = panel.has_titles
         titles.show([panel.column_titles(width)], lines.scroll_offset.x)
         page = panel.page(width, lines.size.height)
-        lines.show(page.lines, page.draw, page.cursor, page.width)
+        draw = page.draw
+        if panel.row is not None:
+            draw = self._tags.marking(draw, lambda index: key_of(panel.entries[index].row))
+        lines.show(page.lines, draw, page.cursor, page.width)
         # What was asked for is kept in sight as it grows, until somebody scrolls.
         if page.answer is not None and lines.scroll_offset.y == self._followed:
             lines.scroll_to(y=page.answer, animate=False, immediate=True)

@@ -62,6 +62,7 @@ class Drawing(Arranging):
         elif self.page == "detail":
             self._detail.draw()
             status[:0] = [*moment, ("  ", "")] if (moment := self.state.held()) else []
+            status[:0] = self._tag_count()
         elif self.page == "logs":
             self.draw_logs()
         else:
@@ -92,13 +93,20 @@ class Drawing(Arranging):
         self.query_one("#titles", Bar).show([self.state.titles(self.size.width)])
         count = len(self.state.shown)
         lines = self.query_one("#table", Lines)
-        lines.show(max(count, 1), self.state.row, self.state.cursor if count else None)
+        shown = self.state.shown
+        draw = self.tags.marking(self.state.row, lambda index: shown[index]["id"]) if count else self.state.row
+        lines.show(max(count, 1), draw, self.state.cursor if count else None)
         self.sampler.sight(self.state.in_sight(lines.scroll_offset.y, lines.size.height))
         if not self.typing:
-            return [(f"{self.state.cursor + 1}/{count}  " if count else "", ""), *status]
+            return [(f"{self.state.cursor + 1}/{count}  " if count else "", ""), *self._tag_count(), *status]
         words, problem = safe(self.state.selection.words), filter_of(self.state.selection.words).problem
         typed: Line = [("filter: ", "title"), (words, ""), (" ", "sorted"), ("" if words else PROMPT, "dim")]
         return typed + ([(f" not used: {safe(problem)}", "bad")] if problem else [])
+
+    def _tag_count(self) -> Line:
+        """Say how many are tagged, as they may be out of sight."""
+        many = len(self.tagged()) if self.tags else 0
+        return [(f"{many} tagged  ", "warn")] if many else []
 
     def action_redraw(self) -> None:
         """Draw the whole screen anew, whatever has been written over it."""

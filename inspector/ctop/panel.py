@@ -9,7 +9,7 @@ from inspector.closeup import Ask, Closeup
 from inspector.ctop.history import Track
 from inspector.ctop.pages import FILES, FINDINGS, PROCESSES, TABS, Page, Seen, page
 from inspector.ctop.walk import Walk
-from inspector.schema import Container, Document
+from inspector.schema import Container, Document, ProcessRow
 from inspector.views.cells import COLOUR_OF_SEVERITY
 from inspector.views.detail import heading
 from inspector.views.diagnosis import every_finding
@@ -121,8 +121,12 @@ class Panel:
     @property
     def process(self) -> int | None:
         """The PID of the process under the cursor, here; None in the other tabs, and when there is none."""
-        on_one = self.tab == PROCESSES and self.ended_at is None and self._entries
-        return self._entries[self._cursor].row["pid"] if on_one else None
+        return self.row["pid"] if self.row else None
+
+    @property
+    def row(self) -> ProcessRow | None:
+        """That process."""
+        return self.entries[self._cursor].row if self.tab == PROCESSES and not self.ended_at and self.entries else None
 
     @property
     def walking(self) -> bool:
@@ -141,9 +145,9 @@ class Panel:
 
     def move_to(self, index: int) -> None:
         """Put the cursor on a line of the processes, or the nearest there is."""
-        self._cursor = max(0, min(index, len(self._entries) - 1))
-        if self._entries:
-            self._chosen = _identity(self._entries[self._cursor])
+        self._cursor = max(0, min(index, len(self.entries) - 1))
+        if self.entries:
+            self._chosen = _identity(self.entries[self._cursor])
 
     def press(self, key: str, screen: int) -> bool:
         """Do what a key of this page does; False when it is not one. `screen` is how many lines are in sight."""
@@ -178,8 +182,8 @@ class Panel:
 
     def _press_move(self, key: str, screen: int) -> bool:
         step = {"up": -1, "k": -1, "down": 1, "j": 1, "pageup": 1 - screen, "ctrl+b": 1 - screen,
-                "pagedown": screen - 1, "ctrl+f": screen - 1, "home": -len(self._entries), "g": -len(self._entries),
-                "end": len(self._entries), "G": len(self._entries)}.get(key)  # fmt: skip
+                "pagedown": screen - 1, "ctrl+f": screen - 1, "home": -len(self.entries), "g": -len(self.entries),
+                "end": len(self.entries), "G": len(self.entries)}.get(key)  # fmt: skip
         if step is not None:
             self.move_to(self._cursor + step)
         return step is not None
@@ -191,7 +195,7 @@ class Panel:
             self._walk = self._start_walk(self.id)
 
     @property
-    def _entries(self) -> list[Entry]:
+    def entries(self) -> list[Entry]:
         """The processes in order, put so when they are needed; the cursor stays on its process."""
         if self._arranged is None:
             rows = (self.container["processes"] if self.container else None) or ()
@@ -288,7 +292,7 @@ class Panel:
         closeup = self._closeup
         if self.ended_at is not None:
             closeup = closeup._replace(note="it ended before that was read")
-        seen = Seen(self.container, closeup, self._track, self._entries, self._cursor, self._walk, self.unicode)
+        seen = Seen(self.container, closeup, self._track, self.entries, self._cursor, self._walk, self.unicode)
         return page(self.tab, seen, width, height)
 
 

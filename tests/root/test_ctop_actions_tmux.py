@@ -169,3 +169,37 @@ def test_containers_of_docker_and_lxc(docker: Docker, tmp_path: Path) -> None:
         (tmp_path / "lxc").mkdir()
         with ctop_of(tmp_path / "lxc", "lxactor") as screen:
             check_shell(screen, int(box.tool("info", "-p", "-H")), "lxactor")
+
+
+def test_two_tagged_containers(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Both are frozen, thawed and killed by one answer each, with a third between them that is not; no colour."""
+    names = ("tagged-a", "tagged-b", "tagged-c")
+    for name in names:
+        sandbox.start(name, "sleep", "1000")
+    pids = {name: sandbox.pid(name) for name in names}
+    command = f"{sys.executable} -m inspector.ctop --no-config -d 0.5 -s name -o name,state,cpu -f name:tagged-"
+    screen = Tmux(tmp_path, command, (100, 30), CGSCOPE_ROOT=sandbox.root, NO_COLOR="1")
+    try:
+        screen.wait("^tagged-c ")
+        screen.press("u", until="^tagged-a *#")
+        screen.press("Down", "u", until="^tagged-c *#")
+        assert "2 tagged" in screen.text
+        assert "tagged-b#" not in screen.text.replace(" ", "")
+        screen.press("z", until=r"y/n  freeze all processes of 2 tagged: tagged-a, tagged-c\?")
+        screen.press("y", until="frozen: 2 of 2 tagged")
+        states = [cgroups.read(f"{cgroups.path_of(pids[name], 'freezer')}/freezer.state").strip() for name in names]
+        assert states == ["FROZEN", "THAWED", "FROZEN"]
+        screen.wait("^tagged-a *#paused")
+        screen.wait("^tagged-c *#paused")
+        screen.press("z", until="y/n  thaw all processes of 2 tagged")
+        screen.press("y", until="thawed: 2 of 2 tagged")
+        screen.press("F9", "9", "Enter", until=r"y/n  send SIGKILL to 2 tagged: tagged-a, tagged-c\?")
+        screen.press("y", until="SIGKILL sent to 2 of 2 tagged")
+        for name in ("tagged-a", "tagged-c"):
+            assert sandboxing.wait_for(lambda name=name: sandbox.inspect(name)["State"]["ExitCode"] == 137, PATIENCE)  # type: ignore[misc]
+        screen.see(lambda text: "tagged-a" not in text and "tagged:" not in text and "2 tagged" not in text)
+        assert sandbox.inspect("tagged-b")["State"]["Status"] == "running"
+        screen.press("q", until="exit code 0")
+        assert screen.is_restored()
+    finally:
+        screen.close()

@@ -40,6 +40,10 @@ class Source:
         self.focus: str | None = None
         self.local = local
         self.document = of
+        self.processes = [
+            process(4242, inner_pid=1),
+            process(4300, comm="nginx", cpu_cores=0.1, started_at=1_700_090_050.0),
+        ]
 
     def begin(self) -> None:
         """Take a first sample: there is nothing to take."""
@@ -48,8 +52,7 @@ class Source:
         """Return the document."""
         rows = [row.copy() for row in self.document["containers"]]
         for row in rows:
-            found = [process(4242, inner_pid=1), process(4300, comm="nginx", cpu_cores=0.1, started_at=1_700_090_050.0)]
-            row["processes"] = found if row["id"] == self.focus else None
+            row["processes"] = self.processes if row["id"] == self.focus else None
         return {**self.document, "containers": rows}
 
 
@@ -92,10 +95,12 @@ def acting(
     of: Document | None = None,
     local: bool = True,
     size: tuple[int, int] = (80, 24),
+    source: Source | None = None,
+    notes: Notes | None = None,
 ) -> Notes:
     """Run a test in the live view of a container called web, or of `of`; return what the runner was told."""
-    notes = Notes()
-    source = Source(of or document(container("web")), local=local)
+    notes = notes or Notes()
+    source = source or Source(of or document(container("web")), local=local)
     app = Ctop(source, parse(["-d", "0.2", "--no-config", *argv], terminal=True), notes)
 
     async def run() -> None:
@@ -388,7 +393,7 @@ def test_an_aim_is_one_process_for_ever() -> None:
 def test_the_list_of_signals() -> None:
     """It has every ordinary signal once, and the keys of a list move in it."""
     assert len(SIGNALS) == len(set(SIGNALS)) >= 30
-    menu = SignalMenu(Aim(container("web"), 1, 1), lambda *_: pytest.fail("nothing was chosen"))
+    menu = SignalMenu("web", lambda *_: pytest.fail("nothing was chosen"))
     for key, number in (("home", 1), ("down", 2), ("end", SIGNALS[-1][0]), ("9", 9), ("k", 8), ("6", 6), ("4", 6)):
         assert not menu.press(key)
         assert SIGNALS[menu.cursor][0] == number, key

@@ -75,6 +75,8 @@ DOES: dict[str, tuple[Sequence[str], Seen]] = {
     "reverse": ((), by("cpu reversed")),
     "cpu": ((), shows("CPU%limit")),
     "memory": ((), shows("USAGE / LIMIT")),
+    "tag": ((), shows("1 tagged")),
+    "untag": (("u", "u"), hides("tagged")),
     "signal": ((), shows("a signal to c00, process 4242")),
     "freeze": ((), shows("y/n  freeze all processes of c00")),
     "limits": ((), shows("limits of c00: c cpus  m memory  p tasks")),
@@ -105,6 +107,7 @@ def fresh(app: Ctop) -> None:
         app.action_pause()
     app.action_back()
     app.panel.turn_to(0)
+    app.tags.clear()
     app.select(words="", sort="cpu", reverse=False, every=False)
     app.state.move_to(0)
     app.draw()
