@@ -75,15 +75,17 @@ class _Walk:
         for used, inodes in weigh(host, self.upper):
             yield used, inodes, 0
         with suppress(OSError):
-            for kept, _ in weigh(host, self.kept) if self.kept else ():
+            own = host.stat(self.upper)  # our sandbox keeps it beside the log
+            for kept, _ in weigh(host, self.kept, (own.device, own.inode)) if self.kept else ():
                 yield used, inodes, kept
 
 
-def weigh(host: Host, upper: str) -> Iterator[tuple[int, int]]:
+def weigh(host: Host, upper: str, without: tuple[int, int] | None = None) -> Iterator[tuple[int, int]]:
     """Yield (bytes on disk, files) so far, every few files, at last of all below a directory; OSError without it.
 
     No symbolic link is followed, as those in the container may be changing it;
-    what goes away meanwhile, is mounted there, or lies deeper than MOST_DEPTH, is left out.
+    what goes away meanwhile, is mounted there, or lies deeper than MOST_DEPTH, is left out, and so is the directory
+    `without` (device and inode) with all that is in it.
     """
     top = host.directory(f"{upper}/.")
     device, _ = top.identity
@@ -95,7 +97,7 @@ def weigh(host: Host, upper: str) -> Iterator[tuple[int, int]]:
         while stack:
             directory, waiting = stack[-1]
             if entered:
-                for name, entry in _on(device, directory):
+                for name, entry in _on(device, directory, without):
                     count += 1
                     again = entry.links > 1 and entry.inode in links
                     if stat.S_ISDIR(entry.mode):
@@ -120,8 +122,10 @@ def weigh(host: Host, upper: str) -> Iterator[tuple[int, int]]:
     yield used, count
 
 
-def _on(device: int, directory: Directory) -> Iterator[tuple[str, Entry]]:
-    return ((name, entry) for name, entry in directory.scan() if entry.device == device)
+def _on(device: int, directory: Directory, without: tuple[int, int] | None) -> Iterator[tuple[str, Entry]]:
+    for name, entry in directory.scan():
+        if entry.device == device and (entry.device, entry.inode) != without:
+            yield name, entry
 
 
 @dataclass(slots=True)
@@ -181,7 +185,9 @@ def kept_in(host: Host, container: Container) -> str | None:
     """Return the directory in which the runtime keeps a container's log, of those that cAdvisor adds to its usage."""
     if container.runtime not in WITH_LOG:
         return None
-    files = (source.path for source in sources(container.runtime, clues_of(container)))
+    clues = clues_of(container)
+    # What tells of all containers lies among what is all containers'.
+    files = (one.path for one in sources(container.runtime, clues) if f"/{clues.id}/" in f"/{one.relative}")
     return next((path.rpartition("/")[0] for path in files if host.access(path)), None)
 
 
