@@ -219,6 +219,11 @@ def worse(**changes: object) -> bytes:
     return event(document(container(**{"name": "web", **changes})))  # type: ignore[arg-type]
 
 
+def babbling(handler: http.server.BaseHTTPRequestHandler) -> None:
+    """Answer with what is no HTTP."""
+    handler.wfile.write(b"\x1b[2J\x00 garbage\r\n\r\n")
+
+
 @pytest.mark.parametrize(
     ("answer", "complaint"),
     [
@@ -226,6 +231,7 @@ def worse(**changes: object) -> bytes:
         (saying(b"", 404), "there is no such page: is it the right server? (HTTP 404)"),
         (saying(b"", 302, Location="http://evil/"), "it sends elsewhere"),
         (saying(b"", 503), "Service Unavailable (HTTP 503)"),
+        (babbling, "what it says is no HTTP: is it the right server?"),
         (saying(b"<html>"), "the stream has ended"),
         (saying(b"data: {}\n\n"), "the document's schema is 'None', not 1"),
         (saying(b"data: [\n\n"), "what it says is no JSON"),

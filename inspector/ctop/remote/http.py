@@ -230,4 +230,6 @@ def _said(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, http.client.RemoteDisconnected) or (isinstance(error, OSError) and error.errno in (104, 32)):
         return "it closed the connection"
+    if isinstance(error, http.client.BadStatusLine):  # its text is what the server sent
+        return "what it says is no HTTP: is it the right server?"
     return str(error.strerror if isinstance(error, OSError) and error.strerror else error) or type(error).__name__
