@@ -77,8 +77,8 @@ class SandboxRunner:
 
     def in_front(self, app: App[None], words: Sequence[str]) -> Done:
         """Run `sandbox WORDS` on the terminal; what it says of itself comes back, not what its program says."""
-        try:
-            with app.suspend():
+        with app.suspend():  # an error that leaves this would leave the terminal with nobody
+            try:
                 sys.stdout.write(f"sandbox {' '.join(words[:2])}: exit, or Ctrl-D, comes back to ctop\n")
                 sys.stdout.flush()
                 process = subprocess.Popen(  # noqa: S603  our own program
@@ -86,10 +86,10 @@ class SandboxRunner:
                 )
                 with process, _ends_with_us(process):
                     _, said = process.communicate()
-        except OSError as error:
-            return Done(1, f"cannot run sandbox: {error.strerror}")
-        except KeyboardInterrupt:  # before the program had its terminal
-            return Done(INTERRUPTED, "interrupted")
+            except OSError as error:
+                return Done(1, f"cannot run sandbox: {error.strerror}")
+            except KeyboardInterrupt:  # before the program had its terminal
+                return Done(INTERRUPTED, "interrupted")
         return Done(process.returncode, _one_line(said))
 
     def signal(self, pid: int, started_ticks: int, number: int) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -424,6 +425,23 @@ def test_the_real_sandbox_is_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", str(tmp_path))
     code, text = SandboxRunner().run(("limit", "not-a-pid"))
     assert (code, text) == (125, "'not-a-pid' is not a PID (see sandbox limit --help)")
+
+
+def test_a_sandbox_that_cannot_be_run_gives_the_terminal_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The view is there again, however the start of the program fails, and why is said."""
+    calls: list[str] = []
+
+    class Stage:
+        @contextlib.contextmanager
+        def suspend(self) -> Iterator[None]:  # as Textual's own, which an exception would leave half way
+            calls.append("suspended")
+            yield
+            calls.append("resumed")
+
+    monkeypatch.setattr("inspector.ctop.runner._program", lambda: ["/nonexistent"])
+    done = SandboxRunner().in_front(Stage(), ("enter", "1"))  # type: ignore[arg-type]
+    assert done == Done(1, "cannot run sandbox: No such file or directory")
+    assert calls == ["suspended", "resumed"]
 
 
 def test_the_keys_are_in_the_help() -> None:
