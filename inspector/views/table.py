@@ -43,6 +43,8 @@ def table(
     """
     lines = [*header(document, scene, shown), []]
     if not shown:
+        if any(container["kind"] == "container" for container in document["containers"]):
+            return [*lines, [("nothing matches the filter", "warn")]]
         return [*lines, [("no containers found", "warn"), (hint(document), "")]]
     placed = place(shown, scene, width, columns)
     lines.append(titles(placed, scene))

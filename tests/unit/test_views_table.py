@@ -98,6 +98,12 @@ def test_an_empty_machine_gets_a_header_and_a_hint() -> None:
     assert "no containers found; 1 services and control groups: ctop -a shows them" in shown
 
 
+def test_a_filter_that_nothing_matches_is_told_of() -> None:
+    """Where there are containers, that none is shown is not that there is none."""
+    shown = plain(table(document(container("x")), [], Scene()))
+    assert shown.splitlines()[-1] == "nothing matches the filter"
+
+
 def test_inside_a_container_its_own_totals_stand_beside_what_proc_claims() -> None:
     """The header inside a container has the container's limits, and /proc's figures as a claim."""
     me = container("me", id="self-1")
