@@ -117,7 +117,7 @@ def remember(now: Structure, earlier: Memory | None = None) -> Memory:
         for one in others
         if holder.program in SHELLS and now.now_ticks - one.starttime_ticks >= SERVES_TICKS
     }
-    waits = frozenset(one.identity for one in alive if one.program in FILLERS and one.endless)
+    waits = frozenset(one.identity for one in (holder, *alive) if one.program in FILLERS and one.endless)
     # While nothing else runs, what was seen before is still what is missing.
     if earlier is not None and not others:
         beside, before, waits = dict(earlier.beside), dict(earlier.before), earlier.waits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.testbed import cgroups
-from tests.testbed.commands import BUSY_LOOP, ctop_document, find
+from tests.testbed.commands import BUSY_LOOP, NSINSPECT, ctop_document, find, run
 from tests.testbed.docker import IMAGE, Docker
 
 pytestmark = pytest.mark.root
@@ -49,6 +50,30 @@ def test_a_docker_container_is_found_with_its_cgroup_and_limits(docker: Docker, 
     assert container["cpu"]["limit_cores"] == pytest.approx(0.2)
     assert container["memory"]["limit_bytes"] == 64 * 1024**2
     assert container["network"]["shared_with_host"] is False
+
+
+def test_nsinspect_tells_docker_s_rarer_limits(docker: Docker) -> None:
+    """Weight, CPUs, swap, reservation and what a disk may do, as they were given."""
+    path = cgroups.disk()
+    given = ["--cpu-shares", "512", "--cpuset-cpus", "0", "-m", "64m", "--memory-swap", "96m"]
+    given += ["--memory-reservation", "32m"]
+    given += ["--device-read-bps", f"{path}:1mb", "--device-write-iops", f"{path}:50"] if path else []
+    with docker.running("cgscope-limits", *given, IMAGE, "sleep", "1000"):
+        pid = docker.pid("cgscope-limits")
+        limits = json.loads(run([*NSINSPECT, str(pid), "--json"]).stdout)["limits"]
+        own = f"/docker/{docker('inspect', '-f', '{{.Id}}', 'cgscope-limits').stdout.strip()}"
+    _, version = cgroups.hierarchy("memory")
+    others = {name: (one["value"], one["set_by"]) for name, one in limits["memory_others"].items() if one["own"]}
+    assert others == {"swap": (32 << 20, own), "soft" if version == 1 else "low": (32 << 20, own)}
+    assert (limits["cpuset"]["value"], limits["cpuset"]["set_by"], limits["cpu_own"]["cpuset"]) == (1, own, "0")
+    assert limits["cpu_own"]["weight"] in (20, 59)  # as runc and crun convert shares since 2025, and before
+    if path:
+        device = os.stat(path).st_rdev
+        number = f"{os.major(device)}:{os.minor(device)}"
+        disks = {(one["device"], one["figure"]): one["limit"] for one in limits["io"]}
+        assert {key: (one["value"], one["set_by"]) for key, one in disks.items()} == {
+            (number, "read_bytes_per_second"): (1 << 20, own), (number, "writes_per_second"): (50, own)
+        }  # fmt: skip
 
 
 def test_a_docker_container_is_measured_as_docker_stats_does(docker: Docker, busy: str) -> None:

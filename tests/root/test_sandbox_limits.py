@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 
 import pytest
 
@@ -95,16 +94,10 @@ def test_memory_and_swap(sandbox: Sandbox) -> None:
     assert (config["Memory"], config["MemorySwap"]) == (64 << 20, -1)
 
 
-def disk() -> str | None:
-    """Return a whole disk of this machine."""
-    found = sorted(f"/dev/{name}" for name in os.listdir("/sys/block") if not name.startswith(("loop", "ram", "zram")))
-    return next((path for path in found if os.path.exists(path) and stat.S_ISBLK(os.stat(path).st_mode)), None)
-
-
 @pytest.mark.vm
 def test_throttled_devices(sandbox: Sandbox) -> None:
     """B089: a bound for one disk is in the kernel's table; what is no block device is refused by name."""
-    path = disk()
+    path = cgroups.disk()
     if path is None:
         pytest.skip("no disk here to throttle")
     sandbox.start("slow", "--device-read-bps", f"{path}:1mb", "--device-write-iops", f"{path}:50", "sleep", "1000")

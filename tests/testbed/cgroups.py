@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
@@ -25,6 +26,12 @@ def read(path: str) -> str:
     """Return a control file's text."""
     with open(path, encoding="ascii") as file:
         return file.read()
+
+
+def disk() -> str | None:
+    """Return a whole disk of this machine."""
+    found = sorted(f"/dev/{name}" for name in os.listdir("/sys/block") if not name.startswith(("loop", "ram", "zram")))
+    return next((path for path in found if os.path.exists(path) and stat.S_ISBLK(os.stat(path).st_mode)), None)
 
 
 def write(path: str, text: str) -> None:

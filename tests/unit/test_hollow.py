@@ -86,6 +86,9 @@ def test_idle_or_by_design_is_never_hollow(look: Structure) -> None:
     [
         ([container(SHELL, SERVER, SLEEP), container(SHELL, SLEEP)], "seen", "server (PID 2) ran beside"),
         ([container(SHELL, SERVER, ENDLESS), container(SHELL, ENDLESS), container(SHELL, ENDLESS)], "seen", "server"),
+        # What waits is PID 1 itself, beside another one.
+        ([container(member(1, *TAIL), member(3, *TAIL), SERVER), container(member(1, *TAIL), member(3, *TAIL))],
+         "seen", "server (PID 2) ran beside"),
         # Between one `sleep` and the next.
         ([container(SHELL, SERVER, SLEEP), container(SHELL, SLEEP), container(SHELL)], "seen", "server"),
         ([container(SHELL, SERVER, SLEEP), container(SHELL, SLEEP), container(SHELL, FORKED)], "seen", "server"),
