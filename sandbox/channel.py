@@ -10,7 +10,7 @@ program starting is the end of the conversation, and so is a peer's death.
          <------------ Born(pid)
                                  exit
     Proceed ---------------------------------------------------> mounts, pivots
-    writes which devices it may use
+    loads which devices it may use (v2; those of v1 are written before Proceed)
          <------------------------------------------------------ Console + fd   (with -t)
                                                                  drops its rights, finds the program
          <------------------------------------------------------ Ready

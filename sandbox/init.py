@@ -81,9 +81,9 @@ def straight(launch: Launch) -> Straight | None:
 
 def born(launch: Launch, channel: Channel, steps: tuple[control.Step, ...]) -> NoReturn:
     """Be the first process, in its new namespaces but for that of cgroups; `steps` join those."""
-    load(launch.program)
 
     def life() -> NoReturn:
+        load(launch.program)
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # a parent that died before is an end of file
         leave_python()
         attributes.set_oom_score(launch.program.attributes)

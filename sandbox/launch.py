@@ -114,23 +114,25 @@ class _Start:
         self._made += control.apply(self._later, control.CREATE)
 
     def born(self, pid: int) -> None:
-        """Make what the first process needs from outside, its network; it waits."""
+        """Make what the first process needs from outside, its network and the rules of its devices; it waits."""
         self._pid = pid
         spec = self._prepared.spec
         # What is above its cgroups is found again by the usual parent's name, or where it is recorded. Each record
         # takes the place of another, and such a file the kernel writes to the disk at once.
         if spec.network.has_link or (self._above and spec.cgroup_parent != document.CGROUP_PARENT):
             self._record()
+        # Those of v1 first forbid all: who makes its devices meanwhile would be refused.
+        self._limit(lambda step: step.is_rule and step.action == "write")
         self._network.join(pid)
 
     def meanwhile(self, _: int) -> None:
-        """Write, while it mounts, which devices it may use; and what else the caller does then."""
-        control.apply((step for step in self._steps if step.is_rule), control.LIMIT)
+        """Load, while it mounts, the program of v2 for its devices; and what else the caller does then."""
+        self._limit(lambda step: step.is_rule and step.action != "write")
         self._meanwhile()
 
     def ready(self) -> None:
         """Write the limits, and then that the container runs: before it does, so that nothing runs unknown."""
-        control.apply((step for step in self._steps if not step.is_rule), control.LIMIT)
+        self._limit(lambda step: not step.is_rule)
         self._confirm()
         self._record(**document.running(time.time()))
 
@@ -138,6 +140,9 @@ class _Start:
     def _above(self) -> list[str]:
         """The cgroups that were made for those of the container."""
         return [path for path in self._made if path not in {place.directory for place in self._prepared.places}]
+
+    def _limit(self, chosen: Callable[[control.Step], bool]) -> None:
+        control.apply(filter(chosen, self._steps), control.LIMIT)
 
     def _record(self, **state: Any) -> None:  # noqa: ANN401  what a document holds
         own = self._prepared.document
@@ -199,7 +204,8 @@ def _make_files(prepared: Prepared) -> None:
             if path not in (layout.upper, layout.work):
                 os.mkdir(path, 0o700)
         is_directory = layer.like == layout.lowers[-1] and not prepared.spec.image.id
-        _dress(layer, rootless=prepared.launch.user_namespace, open_to_all=is_directory)
+        with suppress(FileNotFoundError):  # pieces.py
+            _dress(layer, rootless=prepared.launch.user_namespace, open_to_all=is_directory)
     root = prepared.launch.root
     if root is not None and root.directory:
         os.mkdir(root.directory, 0o700)

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from sandbox import devices
-from tests.testbed.commands import Sandbox
+from tests.testbed.commands import Sandbox, run
 
 pytestmark = pytest.mark.root
 
 RUN = ("run", "--rm", "--rootfs", "/")
 DENIED = "Operation not permitted"
+# The command, that forbids all on a busy machine, and takes its time to allow what is to be allowed.
+SLOW = """
+import sys, time
+from sandbox import control
+from sandbox.cli import main
+write = control.write
+def slow(path, value):
+    write(path, value)
+    if path.endswith("/devices.deny"):
+        time.sleep(0.5)
+control.write = slow
+sys.exit(main())
+"""
 
 
 @pytest.mark.vm
@@ -33,6 +47,12 @@ def test_a_device_that_is_given(sandbox: Sandbox) -> None:
     assert done.stderr.count(DENIED) == 1
     done = sandbox(*RUN, "sh", "-c", "mknod /dev/kmsg c 1 11; : >> /dev/kmsg", check=False)
     assert DENIED in done.stderr
+
+
+def test_its_own_are_made_when_they_may_be(sandbox: Sandbox) -> None:
+    """On v1 all is forbidden before something is allowed: nobody makes devices between the two."""
+    done = run([sys.executable, "-c", SLOW, *RUN, "--net", "none", "head", "-c", "1", "/dev/zero"], env=sandbox.env)
+    assert done.stdout == "\0"
 
 
 def test_links_and_directories(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
