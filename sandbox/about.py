@@ -13,7 +13,7 @@ from sandbox.images.store import Images
 from sandbox.reconcile import reconcile
 from sandbox.state import Store
 
-__all__ = ["info", "version"]
+__all__ = ["info", "own_version", "version"]
 
 
 def own_version() -> str:

@@ -183,11 +183,10 @@ def _dispatch(words: list[str]) -> int:
         sys.stdout.write(USAGE)
         return 0 if words else SandboxError.exit_code
     if words[0] == "--version":
-        from importlib.metadata import version  # noqa: PLC0415
-
+        from sandbox.about import own_version  # noqa: PLC0415
         from sandbox.commands.output import say_line  # noqa: PLC0415
 
-        say_line(f"sandbox {version('cgscope')}")
+        say_line(f"sandbox {own_version()}")
         return 0
     if words[0] == "container" and len(words) > 1:  # Docker's longer form
         words = ["ps" if words[1] in ("ls", "list") else words[1], *words[2:]]

@@ -35,6 +35,8 @@ PATH: str = cache_from_source(ORIGIN)
 INDEX_BYTES = 1 << 15
 LENGTH_BYTES = 4
 MARK = b"cgscope\n"
+# What reading it raises where it is gone, or the machine lost its power before it was on the disk.
+UNREADABLE = (OSError, EOFError, ValueError, TypeError)
 
 # Of the file: which modules are in which group, from where on and how long each piece of one is, and which file it is.
 GROUPS: dict[str, int] = {}
@@ -167,12 +169,9 @@ def read_group(number: int) -> list[Record]:
     records: list[Record] = []
     for place in _places[number]:
         try:
-            data = _read(place)
-        except OSError:
-            data = b""
-        if not data:
+            records += marshal.loads(_read(place))  # noqa: S302  as trustworthy as all byte code is
+        except UNREADABLE:
             return []
-        records += marshal.loads(data)  # noqa: S302  as trustworthy as all byte code is
     return records
 
 
@@ -180,12 +179,12 @@ def _read_index() -> None:
     """Learn what is in the file: nothing where Python has written it, or it is of another version."""
     try:
         end = _read()
-    except OSError:
+        length = int.from_bytes(end[-len(MARK) - LENGTH_BYTES : -len(MARK)], "little") + len(MARK) + LENGTH_BYTES
+        if not end.endswith(MARK) or length > len(end):
+            return
+        begin, groups, places = marshal.loads(end[-length:])  # noqa: S302
+    except UNREADABLE:
         return
-    length = int.from_bytes(end[-len(MARK) - LENGTH_BYTES : -len(MARK)], "little") + len(MARK) + LENGTH_BYTES
-    if not end.endswith(MARK) or length > len(end):
-        return
-    begin, groups, places = marshal.loads(end[-length:])  # noqa: S302
     if begin == header():
         GROUPS.update(groups)
         _places.extend(places)

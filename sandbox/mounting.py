@@ -80,7 +80,8 @@ def isolate(steps: Collection[Step], propagation: str = "") -> None:
 
 def _named(error: OSError, step: Step) -> OSError:
     """Return the error with the path in the container instead of a descriptor's."""
-    if not str(error.filename).startswith("/proc/self/fd/"):
+    known = str(error.filename)  # mknod(2) has none, and names in an open directory are no paths
+    if known.startswith("/") and not known.startswith("/proc/self/fd/"):
         return error
     path = step.target if isinstance(step, Mount | Bind) else step.path
     return OSError(error.errno, error.strerror, path)
@@ -130,7 +131,11 @@ def _mount(root: int, step: Mount, parent: _Parent) -> None:
     data = _with_mode(root, step) if step.fstype == "tmpfs" else step.data
     flags = step.flags & ~MS_RDONLY if step.copy_up else step.flags
     with _target(root, step.target, plain=step.plain, user=not step.plain, parent=parent) as fd:
-        syscalls.mount(step.source or step.fstype, host_path(fd), step.fstype, flags, data or None)
+        try:
+            syscalls.mount(step.source or step.fstype, host_path(fd), step.fstype, flags, data or None)
+        except FileNotFoundError:
+            if not step.may_go:
+                raise
         if step.copy_up:
             from sandbox.filling import copy_up  # noqa: PLC0415  loaded in time by oci/plan.py, as it is long
 
@@ -245,6 +250,8 @@ def _bind(root: int, step: Bind) -> None:
     try:
         source = step.tree if step.tree >= 0 else os.open(step.source, os.O_PATH | os.O_CLOEXEC)
     except OSError as error:
+        if step.may_go and error.errno == errno.ENOENT:
+            return
         raise SandboxError(f"cannot bind {step.source}: {error.strerror}") from None
     try:
         file = not stat.S_ISDIR(os.fstat(source).st_mode)

@@ -4,7 +4,8 @@ In a user namespace the host's mounts are locked: the kernel refuses an overlay
 whose lower directory has one below it (clone_private_mount, EINVAL), as it
 would uncover what the mount hides. `/` always has some. So the parts without
 any are put together on a small tmpfs; where a mount is, is an empty directory,
-which is what a container of root sees there too.
+which is what a container of root sees there too. The host goes on meanwhile:
+of what is gone since it was seen, as it happens below /tmp, nothing is shown.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Collection, Iterator
 
 from sandbox.overlays import Layer, overlay
 from sandbox.rootfs import Bind, Directory, Layout, Link, Step
+from sandbox.value import replace
 
 __all__ = ["split"]
 
@@ -38,14 +40,18 @@ def _walk(layout: Layout, mountpoints: Collection[str], inside: str, layers: lis
     for entry in entries:
         target = f"{inside}/{entry.name}"
         path = f"{base}{target}"
-        kind = entry.stat(follow_symlinks=False).st_mode
-        if stat.S_ISLNK(kind):
-            yield Link(target, os.readlink(path))
+        try:
+            kind = entry.stat(follow_symlinks=False).st_mode
+            text = os.readlink(path) if stat.S_ISLNK(kind) else ""
+        except OSError:
+            continue
+        if text:
+            yield Link(target, text)
         elif path in mountpoints:
             if stat.S_ISDIR(kind):
                 yield Directory(target)
         elif stat.S_ISREG(kind):
-            yield Bind(path, target, read_only=True)
+            yield Bind(path, target, read_only=True, may_go=True)
         elif stat.S_ISDIR(kind):
             if any(mountpoint.startswith(f"{path}/") for mountpoint in mountpoints):
                 yield Directory(target)
@@ -54,4 +60,4 @@ def _walk(layout: Layout, mountpoints: Collection[str], inside: str, layers: lis
                 number = len(layers)
                 layer = Layer((path,), f"{layout.upper}/{number}", f"{layout.work}/{number}", path)
                 layers.append(layer)
-                yield overlay(layer, target, rootless=True).mount
+                yield replace(overlay(layer, target, rootless=True).mount, may_go=True)

@@ -85,7 +85,7 @@ class Layout(Value):
 class Mount(Value):
     """A new filesystem on `target`; `plain` refuses a target that is reached through a symbolic link.
 
-    `copy_up`: what the root has there is copied into it.
+    `copy_up`: what the root has there is copied into it. `may_go`: where the layer below is gone, nothing is mounted.
     """
 
     fstype: str
@@ -96,6 +96,7 @@ class Mount(Value):
     plain: bool = True
     copy_up: bool = False
     propagation: str = ""
+    may_go: bool = False
 
     def __str__(self) -> str:
         names = [name for name, bit in FLAG_NAMES.items() if self.flags & bit] + ([self.data] if self.data else [])
@@ -108,7 +109,7 @@ class Bind(Value):
     `below`: with what is mounted below it; `read_only_below`: that is read-only too. `fill`: what the root has there
     is copied into it first, when it is empty. `attributes`: MOUNT_ATTR_* besides; `cleared`: those that are taken from
     it, not from what is below. `idmap`: in a user namespace of its own it shows what is stored by ids inside, without
-    what is mounted below it; `tree` is its source then, opened.
+    what is mounted below it; `tree` is its source then, opened. `may_go`: where the source is gone, nothing is mounted.
     """
 
     source: str
@@ -123,6 +124,7 @@ class Bind(Value):
     cleared: int = 0
     idmap: bool = False
     tree: int = -1
+    may_go: bool = False
 
     def __str__(self) -> str:
         notes = [" read-only"] * self.read_only + [" filled from the image"] * self.fill + [" idmap"] * self.idmap

@@ -206,7 +206,7 @@ def set_process_name(name: str) -> None:
 
 def signal_descriptor(signals: Iterable[int]) -> int:
     """Return a descriptor from which blocked signals are read, close-on-exec, that never waits (signalfd(2))."""
-    mask = sum(1 << (number - 1) for number in signals).to_bytes(SIGSET_BYTES, sys.byteorder)
+    mask = sum(1 << (number - 1) for number in signals).to_bytes(8, sys.byteorder).ljust(SIGSET_BYTES, b"\0")
     return check(libc("signalfd", INT, TEXT, INT)(-1, mask, os.O_CLOEXEC | os.O_NONBLOCK), "signalfd")
 
 

@@ -90,9 +90,9 @@ def _log(log: int, form: str, text: str) -> None:
 
 def _verb(parser: Parser, arguments: Arguments) -> int:
     if arguments.version:
-        from importlib.metadata import version  # noqa: PLC0415
+        from sandbox.about import own_version  # noqa: PLC0415
 
-        say_line(f"sandbox version {version('cgscope')}\nspec: {SPEC_VERSION}")
+        say_line(f"sandbox version {own_version()}\nspec: {SPEC_VERSION}")
         return 0
     if arguments.systemd_cgroup:
         raise SandboxError("--systemd-cgroup: systemd makes no cgroups for the sandbox: use the driver cgroupfs")

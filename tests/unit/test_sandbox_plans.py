@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -226,6 +227,29 @@ def test_pieces_of_a_root_with_mounts(tmp_path: object) -> None:
         ("Directory", "/var/lib/data"),
         ("Mount", "/var/log"),
     ]
+
+
+def test_pieces_that_go_while_they_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others remove meanwhile is left out, whatever it is."""
+    (tmp_path / "var" / "mount").mkdir(parents=True)
+    (tmp_path / "var" / "directory").mkdir()
+    (tmp_path / "var" / "file").touch()
+    (tmp_path / "var" / "link").symlink_to("file")
+    (tmp_path / "var" / "stays").touch()
+    scandir = os.scandir
+
+    def seen(path: str) -> list[os.DirEntry[str]]:
+        found = list(scandir(path))
+        if path == f"{tmp_path}/var/":
+            (tmp_path / "var" / "directory").rmdir()
+            (tmp_path / "var" / "file").unlink()
+            (tmp_path / "var" / "link").unlink()
+        return found
+
+    monkeypatch.setattr(os, "scandir", seen)
+    layers, steps = pieces.split(replace(LAYOUT, lowers=(f"{tmp_path}",)), {f"{tmp_path}/var/mount"})
+    paths = [step.target if isinstance(step, rootfs.Mount | rootfs.Bind) else step.path for step in steps]
+    assert (layers, paths) == ([], ["/var", "/var/mount", "/var/stays"])
 
 
 def allows(code: bytes, kind: int, access: int, major: int, minor: int) -> bool:

@@ -152,6 +152,13 @@ def test_an_installation_of_another_layout(tmp_path: Path) -> None:
     assert said(commands / "sandbox", "--help").startswith(USAGE)
 
 
+def test_a_version_that_nobody_knows(tmp_path: Path) -> None:
+    """Where the packages lie without what an installer writes beside them, as in a checkout."""
+    commands = environment(tmp_path / "env")
+    assert said(commands / "sandbox", "--version") == "sandbox unknown\n"
+    assert said(commands / "sandbox-oci", "--version").startswith("sandbox version unknown\nspec: ")
+
+
 def test_libraries_are_found_where_site_says() -> None:
     """A library of another directory than ours is found when it is asked for, as site would have had it at once."""
     text = f"import sys; sys.path.append({REPOSITORY!r}); from sandbox import finding; finding.install()"
@@ -247,6 +254,19 @@ def test_a_full_disk_keeps_nothing(tmp_path: Path) -> None:
     said(sys.executable, "-SP", "-c", limited, **kept)
     assert [path.name for path in directory.iterdir() if "combined" in path.name] in ([], [whole.name])
     assert [said(*words, **kept).split()[0] for _ in range(2)] == ["SourceFileLoader", "_Loader"]
+
+
+@pytest.mark.parametrize("lost", [slice(None, 64), slice(-64, -20), slice(-(20 << 10), -64), slice(4096, -4096)])
+def test_a_file_that_is_broken(tmp_path: Path, lost: slice) -> None:
+    """What a machine that lost its power did not write is zeros: the modules are found as without it."""
+    kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    words = (sys.executable, "-SP", "-c", TELL.format(place=REPOSITORY))
+    said(*words, **kept)
+    whole = tmp_path / REPOSITORY.lstrip("/") / "sandbox" / f"combined.{sys.implementation.cache_tag}.pyc"
+    data = bytearray(whole.read_bytes())
+    data[lost] = bytes(len(data[lost]))
+    whole.write_bytes(data)
+    assert "sandbox/state.py" in said(*words, **kept)
 
 
 def test_nobody_else_may_write_what_is_kept(tmp_path: Path) -> None:
