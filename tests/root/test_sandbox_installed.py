@@ -1,0 +1,111 @@
+"""The commands as they are installed: no entry points, and with modules that come out of one file (finding.py)."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.testbed.commands import REPOSITORY, Completed, Sandbox
+from tests.unit.test_sandbox_start import environment
+
+pytestmark = pytest.mark.root
+
+RUN = ("run", "--rm", "--net", "none", "--rootfs", "/", "--")
+
+
+class Installed(Sandbox):
+    """The installed `sandbox`, whose byte code is nobody else's; nothing is kept of it yet."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(str(place / "state"))
+        self.command = environment(place / "env") / "sandbox"
+        self.packages = next(place.glob("env/lib/python*/site-packages"))
+        for name in ("sandbox", "inspector"):
+            (self.packages / name).unlink()
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(f"{REPOSITORY}/{name}", self.packages / name, ignore=ignored)
+        self.kept = self.packages / "sandbox/__pycache__" / f"combined.{sys.implementation.cache_tag}.pyc"
+        self.env = {name: value for name, value in self.env.items() if not name.startswith("PYTHON")}
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """Start `sandbox WORDS`."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen([self.command, *words], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True,
+                                env=self.env, cwd="/")  # fmt: skip
+
+    def __call__(self, *words: str, check: bool = True, timeout: float = 180, text: str | None = None) -> Completed:
+        """Run `sandbox WORDS`, which has nothing to complain of."""
+        begun = self.begin(*words)
+        out, err = begun.communicate(text, timeout)
+        assert not check or (begun.returncode, err) == (0, ""), (words, begun.returncode, err)
+        return Completed(words, begun.returncode, out, err)
+
+    def identity(self) -> tuple[int, int]:
+        """Tell which file it is that is kept."""
+        found = self.kept.stat()
+        return found.st_ino, found.st_mtime_ns
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Iterator[Installed]:
+    """Give a command that was never started."""
+    made = Installed(tmp_path)
+    yield made
+    made.close()
+
+
+def life(sandbox: Installed) -> None:
+    """Have a container through every verb of its life, and a word that is none."""
+    assert sandbox(*RUN, "echo", "said").stdout == "said\n"
+    sandbox("run", "-d", "--name", "lives", "--net", "none", "--rootfs", "/", "sleep", "1000")
+    assert sandbox("exec", "lives", "cat", "/proc/1/comm").stdout == "sleep\n"
+    sandbox("stop", "-t", "0", "lives")
+    sandbox("start", "lives")
+    assert sandbox("ps", "-q").stdout != ""
+    sandbox("rm", "-f", "lives")
+    done = sandbox("run", "--no-such-option", check=False)
+    assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (125, "", False)
+    assert "--no-such-option" in done.stderr
+
+
+def test_a_life(installed: Installed) -> None:
+    """The first time from the modules' own files, the second time from the one that was kept, which has them all."""
+    life(installed)
+    first = installed.identity()
+    life(installed)
+    assert installed.identity() == first
+
+
+def test_what_is_kept_fails_nobody(installed: Installed) -> None:
+    """Two first starts at once, another version, a file that was half written, and none that can be written."""
+    begun = [installed.begin(*RUN, "echo", "said") for _ in range(2)]
+    assert [(*each.communicate(timeout=180), each.returncode) for each in begun] == [("said\n", "", 0)] * 2
+    before = installed.identity()
+    for change in (upgrade, break_off):
+        change(installed)
+        assert installed(*RUN, "echo", change.__name__).stdout == f"{change.__name__}\n"
+        assert installed.identity() != before, change  # made anew
+        before = installed.identity()
+    assert [path.name for path in installed.kept.parent.glob("combined*")] == [installed.kept.name]
+    installed.kept.unlink()
+    installed.kept.mkdir()
+    assert installed(*RUN, "echo", "said").stdout == "said\n"
+
+
+def upgrade(installed: Installed) -> None:
+    """Have another version of a module that every start needs."""
+    with (installed.packages / "sandbox/errors.py").open("a") as file:
+        file.write("# another\n")
+
+
+def break_off(installed: Installed) -> None:
+    """Have zeros in place of modules, as after a loss of power."""
+    size = installed.kept.stat().st_size
+    with installed.kept.open("r+b") as file:
+        file.seek(size // 4)
+        file.write(bytes(size // 2))
