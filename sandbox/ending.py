@@ -76,10 +76,10 @@ def _signal(store: Store, text: Document, number: int) -> None:
 
 
 def _let_go(store: Store, text: Document) -> None:
-    """Let a paused container go on: a signal that is to end it must reach it."""
+    """Let a paused container go on, or one that somebody else has frozen: a signal that is to end it must reach it."""
     with store.changing(text["Id"]) as now:
+        freezer.let_go(document.places_of(now))
         if now["State"]["Paused"]:
-            freezer.let_go(document.places_of(now))
             now["State"].update(Paused=False, Status="running")
 
 

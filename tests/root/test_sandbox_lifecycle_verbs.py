@@ -113,6 +113,18 @@ def test_pause(sandbox: Sandbox) -> None:
     assert "no such container" in complaint(sandbox, "pause", "still")
 
 
+def test_what_somebody_else_has_frozen_ends(sandbox: Sandbox) -> None:
+    """A container that `sandbox freeze PID` stopped, as ctop does, is killed, stopped and removed like a paused one."""
+    start(sandbox, "frozen", "sleep", "1000")
+    for end in (("kill", "frozen"), ("stop", "-t", "1", "frozen"), ("rm", "-f", "frozen")):
+        assert sandbox("freeze", str(sandbox.inspect("frozen")["State"]["Pid"])).stdout.startswith("frozen")
+        assert sandbox(*end).stdout == "frozen\n"
+        if end[0] != "rm":
+            assert state(sandbox, "frozen") == "exited"
+            sandbox("start", "frozen")
+    assert "no such container" in complaint(sandbox, "start", "frozen")
+
+
 def has_pidfd(pid: int) -> bool:
     """Tell whether a process waits for another: has found what it is to wait for."""
     for name in os.listdir(f"/proc/{pid}/fd"):
