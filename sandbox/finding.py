@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     # A module's name, is it a package, the time and size of its source, and its code.
     Record = tuple[str, bool, int, int, CodeType]
 
-__all__ = ["GROUPS", "LENGTH_BYTES", "MARK", "PATH", "header", "install", "keep", "read_group"]
+__all__ = ["GROUPS", "LENGTH_BYTES", "MARK", "PATH", "header", "install", "install_others", "keep", "read_group"]
 
 PLACE = os.path.dirname(os.path.dirname(__file__))
 PACKAGES = ("sandbox.", "inspector")
@@ -196,6 +196,11 @@ def install() -> None:
         sys.modules["collections.abc"] = _collections_abc
     _read_index()
     sys.meta_path.insert(0, _Ours)
+    install_others()
+
+
+def install_others() -> None:
+    """Find those of others from now on: all that ctop needs of this, which starts alike and imports other modules."""
     if sys.flags.no_site:
         sys.meta_path.append(_Others)
 

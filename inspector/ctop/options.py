@@ -9,16 +9,18 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from inspector.command import Version, add_socket
 from inspector.ctop.elsewhere import Where, declare, where_of
 from inspector.fields import FIELDS
 from inspector.kernel.named import NamedTuple
-from inspector.views.columns import COLUMNS, Column, column
 from inspector.views.filters import FILTER_KEYS, FILTER_SYNTAX, filter_of
 from inspector.views.scene import CpuMode, MemoryMode
 from inspector.views.selection import SORTS, Selection, sort_key
+
+if TYPE_CHECKING:
+    from inspector.views.columns import Column
 
 __all__ = ["Options", "parse", "parser"]
 
@@ -81,6 +83,18 @@ class _Parser(argparse.ArgumentParser):
         """Say in one line what is wrong; argparse would print its usage too."""
         self.exit(2, f"{self.prog}: {message} (ctop --help)\n")
 
+    @property
+    def epilog(self) -> str:
+        """What --help ends with: made for who asks, as it takes all columns."""
+        from inspector.views.columns import COLUMNS  # noqa: PLC0415
+
+        meaning = HELP.format(fields=len(FIELDS), columns="\n".join(map(_explained, COLUMNS)))
+        return meaning + "\n" + FILTER_SYNTAX.format(keys=", ".join(FILTER_KEYS))
+
+    @epilog.setter
+    def epilog(self, _: str | None) -> None:  # argparse sets it when it begins
+        pass
+
 
 def _delay(text: str) -> float:
     try:
@@ -115,6 +129,8 @@ def _filter(text: str) -> str:
 
 
 def _columns(text: str) -> tuple[Column, ...]:
+    from inspector.views.columns import COLUMNS, column  # noqa: PLC0415  only who asks for some
+
     chosen = []
     for name in filter(None, (part.strip().lower() for part in text.split(","))):
         try:
@@ -140,8 +156,6 @@ def parser() -> argparse.ArgumentParser:
         prog="ctop",
         description="Containers: what they use and what they may use, from the kernel's own files.\n"
         "Without --once, --json or --jsonl a live view; ? there lists its keys.",
-        epilog=HELP.format(fields=len(FIELDS), columns="\n".join(map(_explained, COLUMNS)))
-        + "\n" + FILTER_SYNTAX.format(keys=", ".join(FILTER_KEYS)),
         # Each argument makes one, which would ask for the terminal's width; --help is by the one below.
         formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=COLUMNS_OF_HELP),
         allow_abbrev=False,

@@ -45,7 +45,8 @@ OTHERS = (
 )
 # As installed: an environment for development may forbid Python to keep what it compiled.
 AS_INSTALLED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-CTOP = (sys.executable, "-m", "inspector.ctop", "--once", "--json", "-d", "0.2")
+INSTALLED = shutil.which("ctop", path=os.path.dirname(sys.executable))  # none in a VM, which has the sources alone
+CTOP = (*((INSTALLED,) if INSTALLED else (sys.executable, "-m", "inspector.ctop")), "--once", "--json", "-d", "0.2")
 
 # What an idle `ctop --jsonl` holds: in a process that imports nothing of the tests.
 MEMORY = """

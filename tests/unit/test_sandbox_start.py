@@ -1,4 +1,4 @@
-"""The two commands that are no entry points: they start whatever path they are in, and find modules in one file."""
+"""The commands that are no entry points: they start whatever path they are in, and find modules in one file."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def environment(directory: Path, head: str = HEADS[0], *, editable: bool = False
     venv.create(directory, with_pip=False, symlinks=True)
     commands = directory / "bin"
     (commands / "cgscope-exporter").write_text(head.format(python=commands / "python"))
-    for name in ("sandbox", "sandbox-oci"):
+    for name in ("ctop", "sandbox", "sandbox-oci"):
         (commands / name).write_text(SCRIPT)
         (commands / name).chmod(0o755)
     packages = directory / "lib" / VERSION / "site-packages"
@@ -99,6 +99,7 @@ def test_a_path_with_blanks(tmp_path: Path, head: str, *, editable: bool) -> Non
     commands = environment(tmp_path / "a path  with blanks", head, editable=editable)
     assert said(commands / "sandbox", "--help").startswith(USAGE)
     assert "VERB" in said(commands / "sandbox-oci", "--help")
+    assert said(commands / "ctop", "--help").startswith("usage: ctop [-h]")
 
 
 @pytest.mark.parametrize("head", OTHER_HEADS)
@@ -140,6 +141,17 @@ def test_variables_of_python(tmp_path: Path) -> None:
     other.mkdir(parents=True)
     (other / "__init__.py").write_text("print('another')\nraise SystemExit")
     assert said(commands / "sandbox", "--help", PYTHONPATH=str(other.parent)) == "another\n"
+
+
+def test_ctop_starts_without_site(tmp_path: Path) -> None:
+    """As the sandbox does; its exit codes and its one line of complaint are main()'s."""
+    commands = environment(tmp_path / "env")
+    (tmp_path / "sitecustomize.py").write_text("print('site')")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    for words, code in (("-d", "0"), 2), (("--once", "--replay", "none", "--at", "x"), 1):
+        done = subprocess.run([commands / "ctop", *words], capture_output=True, text=True, check=False, env=env)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1), done.stderr
+        assert done.stderr.startswith("ctop: ")
 
 
 def test_an_installation_of_another_layout(tmp_path: Path) -> None:
