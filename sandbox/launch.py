@@ -71,6 +71,7 @@ def start(
     """
     network = begin(prepared.spec, prepared.document, store, prepared.layout)
     try:
+        _make_pieces(prepared)
         program = replace(prepared.launch.program, streams=streams)
         shared = (*prepared.launch.shared, *network.shared)
         plan = replace(prepared.launch, program=program, shared=shared, users=_users(prepared))
@@ -200,12 +201,10 @@ def _make_files(prepared: Prepared) -> None:
     for path in (layout.upper, layout.work, layout.merged):
         os.mkdir(path, 0o700)
     for layer in prepared.layers:
-        for path in (layer.upper, layer.work):
-            if path not in (layout.upper, layout.work):
-                os.mkdir(path, 0o700)
-        is_directory = layer.like == layout.lowers[-1] and not prepared.spec.image.id
-        with suppress(FileNotFoundError):  # pieces.py
+        if layer.upper == layout.upper:
+            is_directory = layer.like == layout.lowers[-1] and not prepared.spec.image.id
             _dress(layer, rootless=prepared.launch.user_namespace, open_to_all=is_directory)
+    _make_pieces(prepared)
     root = prepared.launch.root
     if root is not None and root.directory:
         os.mkdir(root.directory, 0o700)
@@ -215,6 +214,16 @@ def _make_files(prepared: Prepared) -> None:
         with open(layout.hostname_file, "w", encoding="utf-8") as file:
             file.write(f"{prepared.launch.hostname}\n")
         os.chmod(layout.hostname_file, 0o644)
+
+
+def _make_pieces(prepared: Prepared) -> None:
+    """Make the layers of a root in pieces (pieces.py) that are not there yet: some may be new since the last start."""
+    for layer in prepared.layers:
+        if layer.upper != prepared.layout.upper and not os.path.isdir(layer.work):
+            os.makedirs(layer.upper, 0o700, exist_ok=True)
+            with suppress(FileNotFoundError):  # gone again
+                _dress(layer, rootless=prepared.launch.user_namespace, open_to_all=False)
+            os.mkdir(layer.work, 0o700)
 
 
 def _dress(layer: Layer, *, rootless: bool, open_to_all: bool) -> None:

@@ -57,7 +57,8 @@ def _walk(layout: Layout, mountpoints: Collection[str], inside: str, layers: lis
                 yield Directory(target)
                 yield from _walk(layout, mountpoints, target, layers)
             else:
-                number = len(layers)
-                layer = Layer((path,), f"{layout.upper}/{number}", f"{layout.work}/{number}", path)
+                # By its path: when the container is started again there may be others, and each has its own changes.
+                own = target[1:].replace("%", "%25").replace("/", "%2F")
+                layer = Layer((path,), f"{layout.upper}/{own}", f"{layout.work}/{own}", path)
                 layers.append(layer)
                 yield replace(overlay(layer, target, rootless=True).mount, may_go=True)

@@ -105,6 +105,8 @@ def changes_of(store: Store, name: str) -> list[Change]:
     for layer in layers:
         # A root in pieces: each is an overlay on a directory of its own.
         inside = layer.like.removeprefix(layout.lowers[-1].rstrip("/")) if len(layers) > 1 else ""
+        if not os.path.isdir(layer.upper):  # a piece that is new since the container's last start
+            continue
         lowers = [path for path in layer.lowers if path != made_for_mounts]
         found += [change._replace(path=f"{inside}{change.path}") for change in changes(layer.upper, lowers)]
     return found

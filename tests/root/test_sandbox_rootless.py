@@ -93,6 +93,23 @@ def test_background_exec_and_terminal(user: User) -> None:
     assert user("rm", "-f", "mine").returncode == 0
 
 
+def test_changes_stay_where_they_are(user: User) -> None:
+    """A directory that is new on the machine has changes of its own at the next start, and no others move."""
+    new = Path("/0-cgscope-test")
+    script = "cat /usr/new || echo kept > /usr/new"
+    assert user("create", "--name", "again", "--rootfs", "/", "--", "sh", "-c", script).returncode == 0
+    assert user("start", "-a", "again").returncode == 0
+    try:
+        new.mkdir(mode=0o755)
+        done = user("start", "-a", "again")
+        assert (done.returncode, done.stdout) == (0, "kept\n"), done.stderr
+        assert "A /usr/new" in user("diff", "again").stdout.splitlines()
+    finally:
+        new.rmdir()
+    done = user("start", "-a", "again")
+    assert (done.returncode, done.stdout) == (0, "kept\n"), done.stderr
+
+
 def test_the_same_walls(user: User) -> None:
     """A user's container has the filter too, kept in his own directory, and writes no cgroup (CVE-2023-25809)."""
     script = "grep -E '^(Seccomp|NoNewPrivs):' /proc/self/status; unshare -U true; find /sys/fs/cgroup -writable"
