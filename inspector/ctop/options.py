@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import locale
 import math
 import os
 import sys
@@ -240,7 +239,7 @@ def parse(argv: Sequence[str] | None, *, terminal: bool, saved: Mapping[str, obj
         memory=given.memory,
         tree=given.tree,
         header=given.header,
-        unicode=given.unicode and _is_utf8(locale.getencoding()) and _is_utf8(getattr(sys.stdout, "encoding", None)),
+        unicode=given.unicode and output not in ("json", "jsonl") and _is_for_unicode(),
         config=given.config,
         where=where,
         readonly=given.readonly,
@@ -264,6 +263,13 @@ def _output(given: argparse.Namespace, *, terminal: bool) -> str:
     if given.once or given.batch:
         return "once"
     return "live" if terminal else "record" if given.record is not None else "once"
+
+
+def _is_for_unicode() -> bool:
+    """Tell whether both the locale and stdout have our characters."""
+    import locale  # noqa: PLC0415  --json asks for none of that
+
+    return _is_utf8(locale.getencoding()) and _is_utf8(getattr(sys.stdout, "encoding", None))
 
 
 def _is_utf8(encoding: str | None) -> bool:
