@@ -92,8 +92,6 @@ class Printer:
 
     def __init__(self, group: Group) -> None:
         self.group = group
-        self._labels: tuple[str, ...] = ()
-        self._sources: Sequence[Any] = ()
         self._first, self._others = _Columns(group), _Columns(group)
 
     def write(self, sight: Sight) -> list[Column]:
@@ -101,13 +99,8 @@ class Printer:
         sources, labels = self.group.source(sight), sight.subjects.labels
         if self.group.gone:
             labels = (*labels, *(one.labels for one in sight.gone))
-        if labels == self._labels and sources == self._sources:
-            for block in (*self._first.blocks, *self._others.blocks):
-                block.settle()
-        else:
-            self._first.write(labels[:1], sources[:1])
-            self._others.write(labels[1:], sources[1:])
-            self._labels, self._sources = labels, sources
+        self._first.write(labels[:1], sources[:1])
+        self._others.write(labels[1:], sources[1:])
         columns = zip(self.group.rows, self._first.blocks, self._others.blocks, strict=True)
         return [Column(row.metric, block) for row, *blocks in columns for block in blocks if block.size]
 
