@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from exporter.families.readings import at, reading
+from exporter.families.readings import at, part, reading
 from exporter.sight import Sight
 from exporter.subjects import Subject
 from exporter.table import Collector, Group, Row
@@ -107,11 +107,6 @@ def _in_bytes(name: str) -> Callable[[Disk], float]:
     return lambda disk: get(disk) * SECTOR
 
 
-def _in_seconds(name: str) -> Callable[[Disk], float]:
-    get = at(name)
-    return lambda disk: get(disk) / 1000
-
-
 DISK = Collector(
     "disk",
     "block I/O by device",
@@ -135,11 +130,11 @@ DISK = Collector(
                 Row("container_fs_writes_merged_total", "counter", "Writes merged.", at("writes_merged")),
                 Row("container_fs_sector_reads_total", "counter", "Sectors of 512 bytes read.", at("sectors_read")),
                 Row("container_fs_sector_writes_total", "counter", "Sectors of 512 bytes written.", at("sectors_written")),
-                Row("container_fs_read_seconds_total", "counter", "Time of all reads.", _in_seconds("read_ms")),
-                Row("container_fs_write_seconds_total", "counter", "Time of all writes.", _in_seconds("write_ms")),
+                Row("container_fs_read_seconds_total", "counter", "Time of all reads.", part("read_ms", 1e3)),
+                Row("container_fs_write_seconds_total", "counter", "Time of all writes.", part("write_ms", 1e3)),
                 Row("container_fs_io_current", "gauge", "I/O under way.", at("current")),
-                Row("container_fs_io_time_seconds_total", "counter", "Time in which there was I/O.", _in_seconds("io_ms")),
-                Row("container_fs_io_time_weighted_seconds_total", "counter", "Time of all I/O, summed.", _in_seconds("weighted_ms")),
+                Row("container_fs_io_time_seconds_total", "counter", "Time in which there was I/O.", part("io_ms", 1e3)),
+                Row("container_fs_io_time_weighted_seconds_total", "counter", "Time of all I/O, summed.", part("weighted_ms", 1e3)),
             ),
             _of_machine,
             _each_disk,

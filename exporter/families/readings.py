@@ -13,7 +13,7 @@ from exporter.table import Source
 from inspector.kernel.cgroups import Hierarchy
 from inspector.model import Tally
 
-__all__ = ["at", "control_files", "members", "millionth", "no", "prepared", "reading"]
+__all__ = ["at", "control_files", "members", "millionth", "no", "part", "prepared", "reading"]
 
 
 def reading(resource: str) -> Source:
@@ -61,13 +61,18 @@ def at(name: str) -> Callable[[Any], Any]:
 
 def millionth(name: str) -> Callable[[Any], float | None]:
     """Return the getter of an attribute in microseconds, as seconds."""
+    return part(name, 1e6)
+
+
+def part(name: str, of_one: float) -> Callable[[Any], float | None]:
+    """Return the getter of an attribute in units of which `of_one` make one, as that many."""
     get = attrgetter(name)
 
-    def seconds(source: Any) -> float | None:  # noqa: ANN401
+    def whole(source: Any) -> float | None:  # noqa: ANN401
         value = get(source)
-        return None if value is None else value / 1e6
+        return None if value is None else value / of_one
 
-    return seconds
+    return whole
 
 
 def no(value: float | None) -> float:

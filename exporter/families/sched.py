@@ -6,11 +6,11 @@ the last scrape it was seen at goes on being counted: sums do not fall.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.families.readings import at, prepared
+from exporter.families.readings import at, part, prepared
 from exporter.sight import Sight
 from exporter.table import Collector, Group, Row
 from inspector.kernel.schedstat import Schedstat, read_thread_schedstats
@@ -62,11 +62,6 @@ def _threads(sight: Sight, members: tuple[int, ...]) -> dict[Thread, Schedstat]:
     return threads
 
 
-def _seconds(name: str) -> Callable[[Schedstat], float]:
-    get = at(name)
-    return lambda one: get(one) / 1e9
-
-
 SCHED = Collector(
     "sched",
     "how long threads ran and waited for a CPU (reads each thread's schedstat)",
@@ -74,9 +69,9 @@ SCHED = Collector(
         Group(
             (
                 Row("container_cpu_schedstat_run_seconds_total", "counter", "Time that threads were on a CPU.",
-                    _seconds("run_ns")),
+                    part("run_ns", 1e9)),
                 Row("container_cpu_schedstat_runqueue_seconds_total", "counter", "Time that threads waited for a CPU.",
-                    _seconds("wait_ns")),
+                    part("wait_ns", 1e9)),
                 Row("container_cpu_schedstat_run_periods_total", "counter", "Times that a thread was given a CPU.",
                     at("timeslices")),
             ),
