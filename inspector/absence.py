@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from inspector.errors import ParseError
+from inspector.errors import SHORTAGE, ParseError
 
 __all__ = ["Absence", "Strict"]
 
@@ -24,7 +24,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 DENIED = (errno.EACCES, errno.EPERM)
 ABSENT = (errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EOPNOTSUPP, errno.ENOTDIR, errno.EINVAL)
-SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 MOST_PROBLEMS = 100
 LONGEST_PROBLEM = 500  # characters; a path alone can have 4,096
 UNPRINTABLE = r"[^ -~]"  # not compiled before it is used: most starts have no problem to tell of

@@ -9,7 +9,12 @@ A missing or unreadable file is not an error of ours: readers raise the
 OSError of the system call, and inspector.collect decides what it means.
 """
 
-__all__ = ["InspectorError", "NoSuchContainer", "NoSuchProcess", "ParseError"]
+import errno
+
+__all__ = ["SHORTAGE", "InspectorError", "NoSuchContainer", "NoSuchProcess", "ParseError"]
+
+# We lack what it takes to look: what is there, nobody knows then.
+SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class InspectorError(Exception):

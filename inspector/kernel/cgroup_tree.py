@@ -8,18 +8,16 @@ children, instead of a walk.
 
 from __future__ import annotations
 
-import errno
 import sys
 from collections.abc import Iterator
 
-from inspector.errors import ParseError
+from inspector.errors import SHORTAGE, ParseError
 from inspector.kernel.cgroups import Hierarchy, parse_pids
 from inspector.kernel.host import Host
 
 __all__ = ["Tree", "hidden_tasks", "walk"]
 
 LEAF_LINKS = 2  # of a directory without directories: "." and the entry in its parent
-SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # of ours: what is there, nobody knows then
 UNCOUNTED = 1  # a filesystem that does not count: none of the kernel's own
 
 
