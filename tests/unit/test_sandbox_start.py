@@ -200,12 +200,17 @@ def test_modules_come_out_of_one_file(tmp_path: Path) -> None:
     assert second[2] == f"{tmp_path}{REPOSITORY}/sandbox/combined.{sys.implementation.cache_tag}.pyc"
 
 
-def test_a_source_that_has_changed(tmp_path: Path) -> None:
-    """A source that is another than the one whose code is kept is compiled, and kept from then on."""
+def copied(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """Copy the packages; returns where they are, and an environment in which their byte code is kept."""
     place = tmp_path / "place"
     for name in ("sandbox", "inspector"):
         shutil.copytree(f"{REPOSITORY}/{name}", place / name, ignore=shutil.ignore_patterns("__pycache__"))
-    kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
+    return place, {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
+
+
+def test_a_source_that_has_changed(tmp_path: Path) -> None:
+    """A source that is another than the one whose code is kept is compiled, and kept from then on."""
+    place, kept = copied(tmp_path)
     words = (sys.executable, "-SP", "-c", TELL.format(place=str(place)))
     assert [said(*words, **kept).split()[0] for _ in range(2)] == ["SourceFileLoader", "_Loader"]
     with (place / "sandbox" / "state.py").open("a") as file:
@@ -218,10 +223,7 @@ def test_a_source_that_has_changed(tmp_path: Path) -> None:
 
 def test_a_group_of_modules(tmp_path: Path) -> None:
     """What one import brings is loaded at once, each module as by its own import; by that, what has changed."""
-    place = tmp_path / "place"
-    for name in ("sandbox", "inspector"):
-        shutil.copytree(f"{REPOSITORY}/{name}", place / name, ignore=shutil.ignore_patterns("__pycache__"))
-    kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
+    place, kept = copied(tmp_path)
     words = (sys.executable, "-SP", "-c", TELL_ALL.format(place=str(place)))
     assert len(said(*words, **kept).split()) > 50
     assert said(*words, **kept).split() == ["True", "True"]
