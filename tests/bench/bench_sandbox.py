@@ -16,7 +16,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,13 +39,8 @@ OURS = (INSTALLED,) if os.access(INSTALLED, os.X_OK) else tuple(SANDBOX)
 
 
 def python() -> str:
-    """Return which Python runs ours, and how it was built: without optimisations by profile it takes a fifth longer.
-
-    A makefile may do that unasked, as in Debian: the time of an empty start tells.
-    """
-    optimised = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
-    how = "with" if optimised else "without"
-    return f"Python {platform.python_version()}, {sys.executable}, configured {how} --enable-optimizations"
+    """Return which Python runs ours: one built without optimisations by profile, as pyenv's, takes a fifth longer."""
+    return f"Python {platform.python_version()}, {os.path.realpath(sys.executable)}"
 
 
 class Bench:
