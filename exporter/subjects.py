@@ -23,12 +23,11 @@ from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 from exporter.text import clean, pairs
-from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Reading
 from inspector.model import Container, Key, Observation
 from inspector.runtimes import pod_uid
 
-__all__ = ["Roll", "Subject", "Subjects", "identities", "nearest"]
+__all__ = ["Roll", "Subject", "Subjects", "identities"]
 
 T = TypeVar("T")
 NO_LABEL_CHARACTER = re.compile(r"[^a-zA-Z0-9_]", re.ASCII)
@@ -184,8 +183,3 @@ def _candidates(container: Container) -> Iterator[str]:
     yield own
     for number in count(2):
         yield f"/{number}{own}"
-
-
-def nearest(path: str, by_path: Mapping[str, Subject]) -> Subject | None:
-    """Return the subject whose cgroup a path is, or lies in; the innermost one."""
-    return next((by_path[above] for above in ancestors(path) if above in by_path), None)

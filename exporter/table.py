@@ -37,13 +37,18 @@ class Column(NamedTuple):
     block: Block
 
 
+def itself(source: Any) -> Any:  # noqa: ANN401
+    """Return the value of a source that is one."""
+    return source
+
+
 class Row(NamedTuple):
     """One metric: where its value is in the source, None for no series; `labels` come behind the subject's."""
 
     metric: str
     kind: Kind
     help: str
-    value: Callable[[Any], float | None]
+    value: Callable[[Any], float | None] = itself
     labels: str = ""
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from inspector.kernel.named import NamedTuple
 from inspector.schema import Container
 
-__all__ = ["FIELDS", "Field", "field"]
+__all__ = ["BY_NAME", "FIELDS", "GETTERS", "Field"]
 
 Unit = Literal[
     "cores", "seconds", "bytes", "bytes_per_second", "ratio", "share", "microseconds", "count", "text", "timestamp"
@@ -122,8 +122,3 @@ FIELDS = (
 
 GETTERS = {row.name: _getter(row.name) for row in FIELDS}
 BY_NAME = {row.name: row for row in FIELDS}
-
-
-def field(name: str) -> Field:
-    """Return the row of that name; KeyError when there is none."""
-    return BY_NAME[name]

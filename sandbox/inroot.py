@@ -10,13 +10,23 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 
 from sandbox import syscalls
 from sandbox.contexts import contextmanager, suppress
 from sandbox.errors import SandboxError
 
-__all__ = ["follow", "host_path", "in_root_open", "make_directories", "open_parent", "root_directory"]
+__all__ = [
+    "Parent",
+    "follow",
+    "host_path",
+    "in_root_open",
+    "make_directories",
+    "mount_point",
+    "open_parent",
+    "root_directory",
+]
 
 MOST_LINKS = 40
 IN_ROOT = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
@@ -99,3 +109,93 @@ def _make_one(root: int, path: str, mode: int) -> None:
 def host_path(fd: int) -> str:
     """Return a path that stands for an open file in calls that take no descriptor."""
     return f"/proc/self/fd/{fd}"
+
+
+class Parent:
+    """The directory that something was made in last, open: what comes next is mostly made in the same."""
+
+    def __init__(self, root: int) -> None:
+        self._root, self._path, self._fd = root, "", -1
+
+    def open(self, path: str) -> int:
+        """Return a descriptor of a directory, made if it is missing; it stays ours."""
+        if path != self._path:
+            self.changed()
+            self._fd, self._path = make_directories(self._root, path), path
+        return self._fd
+
+    def changed(self, target: str = "") -> None:
+        """Find it anew next time, unless all that was mounted is something right below it."""
+        folder, name = os.path.split(target)
+        if self._fd >= 0 and (folder != self._path or name in ("", ".", "..")):
+            os.close(self._fd)
+            self._path, self._fd = "", -1
+
+
+@contextmanager
+def mount_point(
+    root: int, path: str, *, plain: bool = False, file: bool = False, user: bool = False, parent: Parent | None = None
+) -> Iterator[int]:
+    """Open `path` below the root, made if missing: the mount point of a directory or, with `file`, of a file.
+
+    `plain`: no link may lead there. `user`: somebody asked for it, and no link may lead it into /proc or /sys.
+    """
+    fd = _open_or_make(root, path, plain=plain, file=file, parent=parent)
+    try:
+        if user:
+            _refuse_kernel_filesystems(root, fd, path)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _open_or_make(root: int, path: str, *, plain: bool, file: bool, parent: Parent | None) -> int:
+    try:
+        return _checked(in_root_open(root, path, links=not plain), path, file=file)
+    except OSError as error:
+        if error.errno == errno.ELOOP and plain:
+            raise SandboxError(f"rootfs: {path} is a symbolic link, which could lead anywhere: refused") from None
+        if error.errno != errno.ENOENT:
+            raise
+    try:
+        if plain and parent is not None:  # no link leads on from there
+            folder, name = os.path.split(path.rstrip("/"))
+            os.mkdir(name, 0o755, dir_fd=parent.open(folder))
+        else:
+            _make_mount_point(root, path, file=file)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot make the mount point: {error.strerror}", path) from None
+    return in_root_open(root, path, links=not plain)
+
+
+def _make_mount_point(root: int, path: str, *, file: bool) -> None:
+    """Make what a path leads to: an image's /etc/resolv.conf may be a link to what is made at a boot only."""
+    folder = os.path.dirname(path.rstrip("/"))
+    parent = make_directories(root, folder)
+    try:
+        real = follow(root, path)
+        if os.path.dirname(real) != folder:
+            os.close(parent)
+            parent = make_directories(root, os.path.dirname(real))
+        name = os.path.basename(real)
+        if file:
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent))
+        else:
+            os.mkdir(name, 0o755, dir_fd=parent)
+    finally:
+        os.close(parent)
+
+
+def _checked(fd: int, path: str, *, file: bool) -> int:
+    if stat.S_ISDIR(os.fstat(fd).st_mode) == file:
+        os.close(fd)
+        raise SandboxError(f"rootfs: {path} is {'a directory' if file else 'not a directory'}")
+    return fd
+
+
+def _refuse_kernel_filesystems(root: int, fd: int, path: str) -> None:
+    """Refuse a mount point that a link of the rootfs leads into /proc or /sys, to forge the kernel's files."""
+    real, top = os.readlink(host_path(fd)), os.readlink(host_path(root))
+    inside = real.removeprefix(top.rstrip("/"))
+    if f"{inside}/".startswith(("/proc/", "/sys/")) or inside in ("", "/"):
+        raise SandboxError(f"the mount point {path} leads to {inside or '/'} in this rootfs: refused")

@@ -10,12 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from sandbox import syscalls
-from sandbox.contexts import contextmanager, suppress
+from sandbox.contexts import suppress
 from sandbox.errors import SandboxError
-from sandbox.inroot import follow, host_path, in_root_open, make_directories, root_directory
+from sandbox.inroot import Parent, host_path, in_root_open, mount_point, root_directory
 from sandbox.overlays import Root
 from sandbox.rootfs import PROPAGATIONS, SAFE, Bind, Directory, Foreign, Link, Mask, Mount, Node, Step
 from sandbox.stacking import mount_root
@@ -36,7 +36,7 @@ def apply(root: Root, steps: Collection[Step], propagation: str = "") -> None:
     try:
         mount_root(root)
         with root_directory(root.target) as fd:
-            parent = _Parent(fd)
+            parent = Parent(fd)
             for step in steps:
                 try:
                     _do(fd, step, parent)
@@ -47,27 +47,6 @@ def apply(root: Root, steps: Collection[Step], propagation: str = "") -> None:
             parent.changed()
     finally:
         os.umask(umask)
-
-
-class _Parent:
-    """The directory that something was made in last, open: what comes next is mostly made in the same."""
-
-    def __init__(self, root: int) -> None:
-        self._root, self._path, self._fd = root, "", -1
-
-    def open(self, path: str) -> int:
-        """Return a descriptor of a directory, made if it is missing; it stays ours."""
-        if path != self._path:
-            self.changed()
-            self._fd, self._path = make_directories(self._root, path), path
-        return self._fd
-
-    def changed(self, target: str = "") -> None:
-        """Find it anew next time, unless all that was mounted is something right below it."""
-        folder, name = os.path.split(target)
-        if self._fd >= 0 and (folder != self._path or name in ("", ".", "..")):
-            os.close(self._fd)
-            self._path, self._fd = "", -1
 
 
 def isolate(steps: Collection[Step], propagation: str = "") -> None:
@@ -105,14 +84,14 @@ def make_root_read_only() -> None:
     syscalls.mount(None, "/", None, MS_REMOUNT | MS_BIND | MS_RDONLY)
 
 
-def _do(root: int, step: Step, parent: _Parent) -> None:
+def _do(root: int, step: Step, parent: Parent) -> None:
     """Carry out one step below the descriptor `root`."""
     if isinstance(step, Mount):
         _mount(root, step, parent)
     elif isinstance(step, Bind):
         _bind(root, step)
     elif isinstance(step, Directory):
-        with _target(root, step.path):
+        with mount_point(root, step.path):
             pass
     elif isinstance(step, Node):
         _node(root, step, parent)
@@ -127,10 +106,10 @@ def _do(root: int, step: Step, parent: _Parent) -> None:
         _make_read_only(root, step.path)
 
 
-def _mount(root: int, step: Mount, parent: _Parent) -> None:
+def _mount(root: int, step: Mount, parent: Parent) -> None:
     data = _with_mode(root, step) if step.fstype == "tmpfs" else step.data
     flags = step.flags & ~MS_RDONLY if step.copy_up else step.flags
-    with _target(root, step.target, plain=step.plain, user=not step.plain, parent=parent) as fd:
+    with mount_point(root, step.target, plain=step.plain, user=not step.plain, parent=parent) as fd:
         try:
             syscalls.mount(step.source or step.fstype, host_path(fd), step.fstype, flags, data or None)
         except FileNotFoundError:
@@ -174,76 +153,10 @@ def _foreign(root: int, step: Foreign) -> None:
         syscalls.setns(ours, syscalls.CLONE_NEWNS)
         os.close(ours)
     try:
-        with _target(root, step.path) as target:
+        with mount_point(root, step.path) as target:
             syscalls.move_mount(tree, target)
     finally:
         os.close(tree)
-
-
-@contextmanager
-def _target(
-    root: int, path: str, *, plain: bool = False, file: bool = False, user: bool = False, parent: _Parent | None = None
-) -> Iterator[int]:
-    """Open `path` below the root, made if missing: the mount point of a directory or, with `file`, of a file."""
-    fd = _open_or_make(root, path, plain=plain, file=file, parent=parent)
-    try:
-        if user:
-            _refuse_kernel_filesystems(root, fd, path)
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _open_or_make(root: int, path: str, *, plain: bool, file: bool, parent: _Parent | None) -> int:
-    try:
-        return _checked(in_root_open(root, path, links=not plain), path, file=file)
-    except OSError as error:
-        if error.errno == errno.ELOOP and plain:
-            raise SandboxError(f"rootfs: {path} is a symbolic link, which could lead anywhere: refused") from None
-        if error.errno != errno.ENOENT:
-            raise
-    try:
-        if plain and parent is not None:  # no link leads on from there
-            folder, name = os.path.split(path.rstrip("/"))
-            os.mkdir(name, 0o755, dir_fd=parent.open(folder))
-        else:
-            _make_mount_point(root, path, file=file)
-    except OSError as error:
-        raise OSError(error.errno, f"cannot make the mount point: {error.strerror}", path) from None
-    return in_root_open(root, path, links=not plain)
-
-
-def _make_mount_point(root: int, path: str, *, file: bool) -> None:
-    """Make what a path leads to: an image's /etc/resolv.conf may be a link to what is made at a boot only."""
-    folder = os.path.dirname(path.rstrip("/"))
-    parent = make_directories(root, folder)
-    try:
-        real = follow(root, path)
-        if os.path.dirname(real) != folder:
-            os.close(parent)
-            parent = make_directories(root, os.path.dirname(real))
-        name = os.path.basename(real)
-        if file:
-            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent))
-        else:
-            os.mkdir(name, 0o755, dir_fd=parent)
-    finally:
-        os.close(parent)
-
-
-def _checked(fd: int, path: str, *, file: bool) -> int:
-    if stat.S_ISDIR(os.fstat(fd).st_mode) == file:
-        os.close(fd)
-        raise SandboxError(f"rootfs: {path} is {'a directory' if file else 'not a directory'}")
-    return fd
-
-
-def _refuse_kernel_filesystems(root: int, fd: int, path: str) -> None:
-    """Refuse a mount point that a link of the rootfs leads into /proc or /sys, to forge the kernel's files."""
-    real, top = os.readlink(host_path(fd)), os.readlink(host_path(root))
-    inside = real.removeprefix(top.rstrip("/"))
-    if f"{inside}/".startswith(("/proc/", "/sys/")) or inside in ("", "/"):
-        raise SandboxError(f"the mount point {path} leads to {inside or '/'} in this rootfs: refused")
 
 
 def _bind(root: int, step: Bind) -> None:
@@ -259,7 +172,7 @@ def _bind(root: int, step: Bind) -> None:
             from sandbox.filling import fill  # noqa: PLC0415  loaded in time by prepare.py, as it is long
 
             fill(root, step.target, host_path(source))
-        with _target(root, step.target, plain=step.own, file=file, user=not step.own) as fd:
+        with mount_point(root, step.target, plain=step.own, file=file, user=not step.own) as fd:
             if step.tree >= 0:
                 syscalls.move_mount(source, fd)
             else:
@@ -291,9 +204,9 @@ def set_propagation(path: str, word: str) -> None:
         syscalls.mount(None, path, None, PROPAGATIONS[word])
 
 
-def _node(root: int, step: Node, parent: _Parent) -> None:
+def _node(root: int, step: Node, parent: Parent) -> None:
     if step.bind:
-        with _target(root, step.path, file=True) as fd:
+        with mount_point(root, step.path, file=True) as fd:
             syscalls.mount(step.source or step.path, host_path(fd), None, MS_BIND)
         return
     folder, name = parent.open(os.path.dirname(step.path)), os.path.basename(step.path)

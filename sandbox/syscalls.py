@@ -81,6 +81,7 @@ __all__ = [
     "pivot_root",
     "prctl",
     "set_mount_attributes",
+    "set_process_name",
     "setns",
     "signal_descriptor",
     "umount",

@@ -180,7 +180,7 @@ FINDINGS = Collector(
     "what is wrong or risky, as a state",
     (
         Group(
-            (Row("container_finding", "gauge", "1 while it is so: what a person should know.", lambda one: one),),
+            (Row("container_finding", "gauge", "1 while it is so: what a person should know."),),
             _source,
             _each,
         ),

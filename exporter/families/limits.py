@@ -120,7 +120,7 @@ def _set_by(resource: str) -> Callable[[_Limited], Iterator[tuple[str, int]]]:
 
 
 def _info(metric: str, resource: str, what: str) -> Group:
-    return Group((Row(metric, "info", f"The cgroup that sets {what}.", lambda one: one),), _source, _set_by(resource))
+    return Group((Row(metric, "info", f"The cgroup that sets {what}."),), _source, _set_by(resource))
 
 
 def _quotas_above(sight: Sight) -> Sequence[Any]:

@@ -171,9 +171,7 @@ ADVTCP = Collector(
     "counters of TCP, some 140 each network namespace (reads /proc/PID/net/snmp and netstat)",
     (
         Group(
-            (
-                Row("container_network_advance_tcp_stats_total", "gauge", "Counters and settings of TCP.", lambda one: one),
-            ),
+            (Row("container_network_advance_tcp_stats_total", "gauge", "Counters and settings of TCP."),),
             prepared("advtcp"),
             _counters,
         ),

@@ -50,7 +50,7 @@ MEMORY_NUMA = Collector(
     "memory by NUMA node (reads memory.numa_stat)",
     (
         Group(
-            (Row("container_memory_numa_pages", "gauge", "Pages of memory on each NUMA node.", lambda one: one),),
+            (Row("container_memory_numa_pages", "gauge", "Pages of memory on each NUMA node."),),
             prepared("memory_numa"),
             _each,
         ),

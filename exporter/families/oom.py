@@ -189,9 +189,7 @@ OOM = Collector(
             gone=True,
         ),
         Group(
-            (
-                Row("container_oom_last_victim_info", "info", "The last process that was killed.", lambda one: one),
-            ),
+            (Row("container_oom_last_victim_info", "info", "The last process that was killed."),),
             _source,
             _victim,
             gone=True,

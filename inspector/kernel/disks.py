@@ -46,11 +46,10 @@ class Disk(NamedTuple):
 
 
 class Space(NamedTuple):
-    """What a filesystem holds, bytes and inodes; `available_bytes` is for ordinary users."""
+    """What a filesystem holds, bytes and inodes."""
 
     total_bytes: int
     free_bytes: int
-    available_bytes: int
     inodes: int
     free_inodes: int
 
@@ -95,4 +94,4 @@ def read_space(host: Host, path: str) -> Space:
     """Ask what the filesystem at a path holds (statvfs(3))."""
     got = os.statvfs(host.path(path))
     size = got.f_frsize
-    return Space(got.f_blocks * size, got.f_bfree * size, got.f_bavail * size, got.f_files, got.f_ffree)
+    return Space(got.f_blocks * size, got.f_bfree * size, got.f_files, got.f_ffree)
