@@ -15,7 +15,8 @@ from inspector.nsinspect import facts
 from tests.testbed.commands import CTOP, EXPORTER, NSINSPECT, REPOSITORY, SANDBOX, run
 
 COMMANDS = {"ctop": CTOP, "nsinspect": NSINSPECT, "sandbox": SANDBOX, "cgscope-exporter": EXPORTER}
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+MANUAL = ("README.md", "docs/ctop.md", "docs/exporter.md", "docs/sandbox.md")  # what a user reads
+DOCUMENTS = (*MANUAL, "CONTRIBUTING.md", "CHANGELOG.md")
 
 
 def read(name: str) -> str:
@@ -41,8 +42,8 @@ def help_of(*command: str) -> str:
 
 
 def code() -> list[str]:
-    """Return the pieces of code in the README: spans, and the lines that are typed in its blocks."""
-    text = read("README.md")
+    """Return the pieces of code in the manual: spans, and the lines that are typed in its blocks."""
+    text = "\n".join(map(read, MANUAL))
     blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     typed = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
     spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
@@ -55,8 +56,8 @@ def options(piece: str) -> list[str]:
 
 
 @pytest.mark.parametrize("piece", [piece for piece in code() if piece.split()[0] in COMMANDS and " " in piece])
-def test_a_command_in_the_readme_is_one_that_can_be_run(piece: str) -> None:
-    """Each command line in the README has the subcommand and the options that --help lists."""
+def test_a_command_in_the_manual_is_one_that_can_be_run(piece: str) -> None:
+    """Each command line in the manual has the subcommand and the options that --help lists."""
     command, *words = piece.split()
     ours = words[: words.index("--")] if "--" in words else words
     if command == "sandbox":
@@ -72,8 +73,8 @@ def test_a_command_in_the_readme_is_one_that_can_be_run(piece: str) -> None:
 
 
 @pytest.mark.parametrize("piece", [piece for piece in code() if piece.startswith("-")])
-def test_an_option_in_the_readme_exists(piece: str) -> None:
-    """Each option that the README names by itself is in some command's --help."""
+def test_an_option_in_the_manual_exists(piece: str) -> None:
+    """Each option that the manual names by itself is in some command's --help."""
     everything = "\n".join([*map(help_of, COMMANDS), help_of("sandbox", "run")])
     for option in options(piece):
         assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", everything), f"no command has {option}"
@@ -120,6 +121,15 @@ def test_the_changelog_has_this_version() -> None:
     """The version of pyproject.toml has its section in the changelog."""
     version = tomllib.loads(read("pyproject.toml"))["project"]["version"]
     assert f"## [{version}]" in read("CHANGELOG.md")
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_what_a_document_links_to_is_there(name: str) -> None:
+    """Each link to a file leads to one, and each `tests/...` that a document names is there."""
+    text = read(name)
+    linked = [os.path.join(os.path.dirname(name), path) for path in re.findall(r"\]\((?!https?:)([^)#]+)\)", text)]
+    named = re.findall(r"`(tests/[\w/.]+)`", text)
+    assert [path for path in linked + named if not os.path.exists(os.path.join(REPOSITORY, path))] == []
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))

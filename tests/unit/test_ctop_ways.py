@@ -407,12 +407,12 @@ def test_a_message_goes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     live(test, of=NESTED, size=(160, 24))
 
 
-def test_the_readmes_screen_is_what_is_drawn() -> None:
-    """The titles, the keys and the finding in the README's screen are those of the view."""
+def test_the_documented_screen_is_what_is_drawn() -> None:
+    """The titles, the keys and the finding in the screen of docs/ctop.md are those of the view."""
     scene = Scene(past=lambda *_: [])
     rows = [container("demo", findings=FINDINGS[:1])]
-    readme = Path(REPOSITORY, "README.md").read_text(encoding="utf-8")
-    shown = readme.split("## The live view")[1].split("```")[1]
+    document = Path(REPOSITORY, "docs", "ctop.md").read_text(encoding="utf-8")
+    shown = document.split("## The live view")[1].split("```")[1]
     assert "".join(text for text, _ in titles(place(rows, scene, 120), scene, "cpu")).rstrip() in shown
     assert HINTS["table"] in shown
     assert "▲ cpu-throttl…" in shown
