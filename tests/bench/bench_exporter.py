@@ -6,9 +6,10 @@ Fleets of 200 and 1,000 containers, made up on v2 in memory and (as root)
 real on v1. The exporter runs as a person starts it, and is asked over HTTP,
 uncompressed, on one connection; each scrape is fresh. Beside it stand its
 *floor*, the very files that a scrape reads by the same system calls with
-nothing parsed, and prometheus_client's own writing of the same samples. On
-the real groups stand Debian's exporters of machines and of processes too; what
-these tell of a machine has no containers in it.
+nothing parsed, prometheus_client's own writing of the same samples, and the
+sending of such a page where it is ready. On the real groups stand Debian's
+exporters of machines and of processes too; what these tell of a machine has no
+containers in it.
 Nothing is asserted of times, which are the machine's: the ratios count.
 """
 
@@ -24,8 +25,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from statistics import median
 
 import pytest
 from prometheus_client import CollectorRegistry, Metric, generate_latest, parser
@@ -36,12 +38,14 @@ from exporter.scrape import Scraper
 from exporter.text import Family, labels, write
 from inspector.kernel.host import Host
 from tests.bench import fleet
-from tests.bench.bench_inspector import AS_INSTALLED, best, drain, kept, opened, peek
+from tests.bench.bench_inspector import AS_INSTALLED, ROUNDS, best, kept, opened, peek
+from tests.bench.floor import Floor, transfer
 from tests.testbed.cgroups import hierarchy
 from tests.testbed.commands import EXPORTER, REPOSITORY
 
 FLEETS = (200, 1000)
 PAIRS = 20
+MOST_KINDS = 16
 IDLE_SECONDS = float(os.environ.get("CGSCOPE_IDLE", "60"))
 IN_MEMORY = "/dev/shm"  # noqa: S108  a tmpfs, where there is one
 DISKSTATS = Path("/proc/diskstats")
@@ -117,65 +121,87 @@ def series_of(page: bytes) -> int:
 
 
 def measure(root: str) -> dict[str, float]:
-    """Return what a scrape of the machine below `root` costs: milliseconds and MiB."""
+    """Return what a scrape of the machine below `root` costs: milliseconds and MiB, and ratios to what is beside it.
+
+    All are measured in rounds, one after the other in each, and a ratio is the rounds' median: should the machine
+    become slower or faster meanwhile, both sides of it do.
+    """
     port = free_port()
     command = [*EXPORTER, f"--web.listen-address=127.0.0.1:{port}", f"--path.rootfs={root}"]
     with served(command, port):
         pass  # its modules are compiled now: that takes 5 MiB, and an installed one has done so
-    with served(command, port) as pid:
-        scrape, close = asked(port)
-        other, close_other = asked(port)
-        scrape()
-        scrape()
-        page = scrape()
-        took = best(scrape)
-        before = cpu_of(pid)
-        for _ in range(PAIRS):
-            scrape()
-        one = cpu_of(pid) - before
-        with ThreadPoolExecutor(2) as pool:
-            before = cpu_of(pid)
-            for _ in range(PAIRS):
-                list(pool.map(lambda ask: ask(), (scrape, other)))
-            two = cpu_of(pid) - before
+    with ExitStack() as stack:
+        pid = stack.enter_context(served(command, port))
+        scrape, other = (closing(stack, port) for _ in range(2))
+        fleet.join(root, pid)
+        page = [scrape() for _ in range(3)][-1]
+        two = at_once(pid, scrape, other)
         memory = resident(pid)
-        close()
-        close_other()
-    registry = CollectorRegistry()
-    registry.register(Ready(page.decode()))
-    return {
-        "series": series_of(page), "scrape": took, "one": one / PAIRS,
-        "two": two / PAIRS, "memory": memory, "client": best(lambda: generate_latest(registry), 5),
-        **floors(root),
-    }  # fmt: skip
+        parts = within(stack.enter_context(Host(root)), root)
+        registry = CollectorRegistry()
+        registry.register(Ready(page.decode()))
+        bare = closing(stack, stack.enter_context(transfer(page)))
+        beside = {**parts, "client": lambda: generate_latest(registry), "transfer": bare}
+        rounds: list[dict[str, float]] = []
+        for _ in range(ROUNDS):
+            fleet.join(root, pid)
+            took = {"scrape": best(scrape, 1)}
+            fleet.join(root)
+            rounds.append(took | {name: best(work, 1) for name, work in beside.items()})
+    least = {name: min(took[name] for took in rounds) for name in rounds[0]}
+    ratios = {
+        f"{name}/{other}": median(took[name] / took[other] for took in rounds)
+        for name, other in (("scrape", "client"), ("scrape", "floor"), ("floor", "client"))
+    }
+    return {"series": series_of(page), "memory": memory, **two, **least, **ratios}
 
 
-def floors(root: str) -> dict[str, float]:
-    """Return the time to read what a scrape reads, and of the parts of one within a process, in milliseconds."""
-    with Host(root) as host:
-        selection = Selection()
-        observer = selection.observer(host)
-        scraper = Scraper(host, observer.tick, selection, own=False)
-        scraper.page()
-        scraper.page()
-        descriptors = [descriptor for descriptor in kept(root) if peek(descriptor)]
-        floor = best(lambda: [peek(descriptor) for descriptor in descriptors])
-        tick = best(observer.tick)
-        page = best(scraper.page)
-    again = opened(root, 3, selection.observer)
-    return {"floor": floor + best(lambda: [drain(path) for path in again]), "tick": tick, "page": page}
+def closing(stack: ExitStack, port: int) -> Callable[[], bytes]:
+    """Return a function that scrapes over one connection, which is closed with `stack`."""
+    scrape, close = asked(port)
+    stack.callback(close)
+    return scrape
+
+
+def at_once(pid: int, scrape: Callable[[], bytes], other: Callable[[], bytes]) -> dict[str, float]:
+    """Return the CPU time of a scrape, that of two at once (milliseconds), and the median of their ratios."""
+    costs: list[tuple[float, float]] = []
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(PAIRS):
+            start = cpu_of(pid)
+            scrape()
+            middle = cpu_of(pid)
+            list(pool.map(lambda ask: ask(), (scrape, other)))
+            costs.append((middle - start, cpu_of(pid) - middle))
+    one, two = (median(column) for column in zip(*costs, strict=True))
+    return {"one": one, "two": two, "two/one": median(both / alone for alone, both in costs)}
+
+
+def within(host: Host, root: str) -> dict[str, Callable[[], object]]:
+    """Return the parts of a scrape within a process, and reading what it reads: look, page, floor."""
+    selection = Selection()
+    paths = opened(root, 3, selection.observer)  # in a child: before as many files are kept open here as there
+    fleet.join(root)
+    observer = selection.observer(host)
+    scraper = Scraper(host, observer.tick, selection, own=False)
+    scraper.page()
+    scraper.page()
+    floor = Floor([descriptor for descriptor in kept(root) if peek(descriptor)], paths)
+    kinds = (f"{kind} {count} x {each:.1f}" for kind, count, each in floor.kinds()[:MOST_KINDS])
+    print(f"\nfiles, and microseconds to read one: {', '.join(kinds)}")
+    return {"look": observer.tick, "page": scraper.page, "floor": floor.read}
 
 
 def report(title: str, got: dict[str, float]) -> None:
     """Print one machine's figures."""
-    scrape, client, floor = got["scrape"], got["client"], got["floor"]
-    print(f"\n{title}: {got['series']:.0f} series, {got['memory']:.0f} MiB")
-    print(f"  {'a scrape over HTTP':24} {scrape:8.2f} ms: {scrape / client:5.2f} of prometheus_client's writing, "
-          f"{scrape / floor:5.2f} times the floor")  # fmt: skip
-    print(f"  {'  of which the look':24} {got['tick']:8.2f} ms, with the text {got['page']:.2f} ms")
-    print(f"  {'floor':24} {floor:8.2f} ms: {floor / client:5.2f} of prometheus_client's writing")
-    print(f"  {'prometheus_client':24} {client:8.2f} ms")
-    print(f"  {'two scrapers at once':24} {got['two']:8.2f} ms of CPU: {got['two'] / got['one']:5.2f} times one")
+    print(f"{title}: {got['series']:.0f} series, {got['memory']:.0f} MiB")
+    print(f"  {'a scrape over HTTP':24} {got['scrape']:8.2f} ms: {got['scrape/client']:5.2f} of prometheus_client's "
+          f"writing, {got['scrape/floor']:5.2f} times the floor")  # fmt: skip
+    print(f"  {'  of which the look':24} {got['look']:8.2f} ms, with the text {got['page']:.2f} ms")
+    print(f"  {'  sending such a page':24} {got['transfer']:8.2f} ms")
+    print(f"  {'floor':24} {got['floor']:8.2f} ms: {got['floor/client']:5.2f} of prometheus_client's writing")
+    print(f"  {'prometheus_client':24} {got['client']:8.2f} ms")
+    print(f"  {'two scrapers at once':24} {got['two']:8.2f} ms of CPU: {got['two/one']:5.2f} times one")
 
 
 @contextmanager

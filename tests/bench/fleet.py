@@ -86,11 +86,11 @@ def fake(root: Path, count: int, each: int) -> Host:
     return machine.open()
 
 
-def join(root: str) -> None:
-    """Make this process, on a made-up machine, the one of it that looks: on a real one it always is."""
+def join(root: str, pid: int | None = None) -> None:
+    """Make a process, this one by default, the one of a made-up machine that looks: on a real one it always is."""
     if not root.rstrip("/"):
         return
-    pid = os.getpid()
+    pid = pid or os.getpid()
     place = Path(root, "proc", str(pid))
     if not place.exists():
         shutil.copytree(place.parent / "1", place, symlinks=True)
