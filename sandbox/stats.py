@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandbox.errors import printable
-from sandbox.images.listing import human_size
+from sandbox.images.listing import human_size, memory_size
 from sandbox.state import SHORT_ID
 
 __all__ = ["TITLES", "rows"]
@@ -42,7 +42,7 @@ def _row(container: Mapping[str, Any], machine: int) -> dict[str, str]:
         "Container": name,
         "Name": name,
         "CPUPerc": _percent(container["cpu"]["usage_cores"]),
-        "MemUsage": f"{_binary(used)} / {_binary(limit)}",
+        "MemUsage": " / ".join(NONE if each is None else memory_size(each) for each in (used, limit)),
         "MemPerc": _percent(None if used is None else used / limit),
         "NetIO": _both(container["network"], "receive_bytes", "transmit_bytes"),
         "BlockIO": _both(container["io"], "read_bytes", "write_bytes"),
@@ -57,14 +57,3 @@ def _percent(ratio: float | None) -> str:
 def _both(counters: Mapping[str, Any] | None, one: str, other: str) -> str:
     found = [None if counters is None else counters[name] for name in (one, other)]
     return " / ".join("0B" if each is None else human_size(each) for each in found)
-
-
-def _binary(size: float | None) -> str:
-    """Write a number of bytes as Docker writes memory: four digits, powers of 1024."""
-    if size is None:
-        return NONE
-    units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
-    while size >= 1024 and len(units) > 1:  # noqa: PLR2004  powers of 1024
-        size /= 1024
-        units.pop(0)
-    return f"{size:.4g}{units[0]}"

@@ -16,7 +16,16 @@ from sandbox.images.store import Image
 from sandbox.state import SHORT_ID
 from sandbox.times import ago
 
-__all__ = ["DEFAULT_FORMAT", "TITLES", "choose", "history_table", "human_size", "image_document", "image_rows"]
+__all__ = [
+    "DEFAULT_FORMAT",
+    "TITLES",
+    "choose",
+    "history_table",
+    "human_size",
+    "image_document",
+    "image_rows",
+    "memory_size",
+]
 
 WIDTH = 45
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
@@ -37,11 +46,20 @@ FILTERS = ("dangling", "label", "before", "since", "reference")
 
 def human_size(size: float, digits: int = 3) -> str:
     """Write a number of bytes as Docker does: three digits, powers of 1000."""
-    units = ["B", "kB", "MB", "GB", "TB", "PB"]
-    while size >= 1000 and len(units) > 1:  # noqa: PLR2004  powers of 1000
-        size /= 1000
-        units.pop(0)
-    return f"{size:.{digits}g}{units[0]}"
+    return _scaled(size, 1000, ("B", "kB", "MB", "GB", "TB", "PB"), digits)
+
+
+def memory_size(size: float) -> str:
+    """Write a number of bytes as Docker writes memory: four digits, powers of 1024."""
+    return _scaled(size, 1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB"), 4)
+
+
+def _scaled(size: float, step: int, units: Sequence[str], digits: int) -> str:
+    """Write a number in the largest unit of which it is one at least (docker/go-units size.go)."""
+    place = 0
+    while size >= step and place < len(units) - 1:
+        size, place = size / step, place + 1
+    return f"{size:.{digits}g}{units[place]}"
 
 
 def _at(created: object) -> str:
