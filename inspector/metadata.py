@@ -2,7 +2,10 @@
 
 Which files may tell is inspector.stores' knowledge. They are read below the
 runtime's own directory with no link followed, and remembered until the next
-refresh: a container can be renamed.
+refresh: a container can be renamed. A name that was not found is looked for
+again when its first process is seen to have changed: a runtime's own program,
+before it becomes the container's, has not entered the container's root yet,
+which leads to where the runtime keeps its files.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from inspector.absence import Absence
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import overlay_layers
-from inspector.model import Container
+from inspector.model import Container, Leader
 
 if TYPE_CHECKING:  # and else in what needs it: on a machine without runtimes nothing does
     from inspector.stores import Clues, Facts, Source
@@ -32,7 +35,7 @@ class Metadata:
         self._host = host
         self._absence = absence
         self._attempt = absence.attempt
-        self._known: dict[str, Facts] = {}
+        self._known: dict[str, tuple[Leader | None, Facts]] = {}  # what was found, by whom it was looked for
         self._checked: dict[str, Source] = {}  # the file with the result of a container's health check
         self._files: dict[tuple[str, str], bytes] = {}
         self._refused: set[str] = set()
@@ -54,10 +57,11 @@ class Metadata:
         """Return the container with its runtime's name, image and labels, where it left them in files."""
         if container.runtime is None or container.kind != "container":
             return container
-        facts = self._known.get(container.id)
-        if facts is None:
+        leader, facts = self._known.get(container.id, (None, None))
+        if facts is None or (not facts.name and leader is not container.leader):
             problems = len(self._absence.problems)
-            facts = self._known[container.id] = self._find(container, container.runtime)
+            facts = self._find(container, container.runtime)
+            self._known[container.id] = container.leader, facts
             self._problems += self._absence.problems[problems:]
         if not any(facts):
             return container

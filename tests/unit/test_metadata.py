@@ -17,7 +17,7 @@ from inspector.observe import Observer
 from tests.fakehost import FakeHost
 from tests.unit.observing import ID, one, own, seen
 from tests.unit.opening import Recording
-from tests.unit.parts import container, leader, process
+from tests.unit.parts import container, leader, mount, process
 
 DOCKER = f"/var/lib/docker/containers/{ID}/config.v2.json"
 PODMAN = "/var/lib/containers/storage/overlay-containers"
@@ -117,6 +117,25 @@ def test_a_name_that_comes_late(tmp_path: Path) -> None:
         fake.file(DOCKER, config("late"))
         assert shelf.look(made(), refresh=True).name == "late"
     assert shelf.absence.problems == []
+
+
+def test_a_container_that_was_seen_while_it_started(tmp_path: Path) -> None:
+    """Docker with a data root of its own: as long as runc has not entered the container's root nothing leads to it.
+
+    As soon as the container's own program runs it has its name, and without a refresh.
+    """
+    fake = FakeHost(tmp_path).file(f"/data/docker/containers/{ID}/config.v2.json", config("web"))
+    overlay = mount("30 1 0:50 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/data/docker/overlay2/x/diff,workdir=/")
+    starting = made(leader=leader(process(100, 4026540001, comm="runc:[2:INIT]")))
+    running = made(leader=leader(process(100, 4026540001, comm="nginx"), root=overlay))
+    with Recording(fake.root) as host:
+        shelf = Shelf(host)
+        assert shelf.look(starting).name == starting.name
+        host.opened.clear()
+        assert shelf.look(starting).name == starting.name
+        assert host.opened == []  # not looked for at every tick
+        found = shelf.look(running)
+    assert (found.name, found.image) == ("web", "nginx:1.27")
 
 
 def test_a_shared_file_is_read_once_a_tick(tmp_path: Path) -> None:
