@@ -19,7 +19,7 @@ import bcrypt
 import pytest
 
 from tests.archive import HOSTS, loads, unpack
-from tests.testbed.certificates import Authority
+from tests.testbed.certificates import Authority, trusting
 from tests.testbed.exporter import Running, running, until
 from tests.testbed.tools import need
 
@@ -126,7 +126,7 @@ def test_plain_http_to_the_port(exporter: Running, files: Path) -> None:
 
 def test_guessing_passwords_does_not_hold_up_who_knows_one(exporter: Running, files: Path) -> None:
     """While two dozen guesses at a time are made, somebody whose password was right before is always answered."""
-    context = ssl.create_default_context(cafile=str(files / "ca.crt"))
+    context = trusting(files / "ca.crt")
     context.load_cert_chain(files / "client.crt", files / "client.key")
 
     def ask(password: str) -> int:
@@ -147,7 +147,7 @@ def test_guessing_passwords_does_not_hold_up_who_knows_one(exporter: Running, fi
 
 def test_idle_handshakes_and_connections(exporter: Running, files: Path) -> None:
     """Three hundred that say nothing, and a hundred that end the handshake and then say nothing, keep nobody out."""
-    context = ssl.create_default_context(cafile=str(files / "ca.crt"))
+    context = trusting(files / "ca.crt")
     context.load_cert_chain(files / "client.crt", files / "client.key")
     idle: list[socket.socket] = []
     try:

@@ -10,6 +10,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, Self, cast
 
 import pytest
@@ -253,7 +254,7 @@ def test_few_clients_who_do_not_read_are_kept(monkeypatch: pytest.MonkeyPatch) -
         (b"GET / HTTP/1.1\r\n\r\n", b"400 Bad Request"),
         (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: x\r\n\r\n", b"501 Not Implemented"),
         (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 1_000_000, b"431 Request Header Fields Too Large"),
-        (b"GET /" + b"a" * 1_000_000, b"414 Request-URI Too Long"),
+        (b"GET /" + b"a" * 1_000_000, f"414 {HTTPStatus(414).phrase}".encode()),
         (b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", b"200 OK"),
         (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"200 OK"),
         (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n" + b"a" * 1_000_000, b"200 OK"),

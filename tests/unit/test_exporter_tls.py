@@ -12,7 +12,7 @@ import pytest
 
 from exporter.reload import WebConfigFile
 from exporter.web_config import WebConfigError
-from tests.testbed.certificates import Authority
+from tests.testbed.certificates import Authority, trusting
 
 SANS = "DNS:prometheus.example,IP:2001:db8::1,URI:spiffe://a/b,email:a@b.example"
 
@@ -40,7 +40,7 @@ def server(files: Path, **more: str) -> WebConfigFile:
 
 def client(files: Path, name: str = "", **attributes: Any) -> ssl.SSLContext:  # noqa: ANN401
     """Return a client that knows the authority, with the certificate of that name."""
-    context = ssl.create_default_context(cafile=str(files / "ca.crt"))
+    context = trusting(files / "ca.crt")
     if name:
         context.load_cert_chain(files / f"{name}.crt", files / f"{name}.key")
     for key, value in attributes.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -93,9 +94,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_a_pod_of_podman_5_has_its_name(tmp_path: Path, place: Path) -> None:
     """Name and pod of a container stand in db.sql, also while a transaction of Podman's holds it locked."""
-    writer = libpod(place, "BEGIN EXCLUSIVE", "UPDATE PodConfig SET Name = 'torn'")
-    found = look(FakeHost(tmp_path, "v2"))
-    writer.rollback()
+    with contextlib.closing(libpod(place, "BEGIN EXCLUSIVE", "UPDATE PodConfig SET Name = 'torn'")):
+        found = look(FakeHost(tmp_path, "v2"))
     [one] = found["containers"]
     assert found["problems"] == []
     assert (one["runtime"], one["name"], one["pod"]) == ("podman", "web", "shop")
@@ -125,10 +125,11 @@ def test_a_database_with_a_write_ahead_log_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("trap", TRAPS)
 def test_a_schema_is_not_executed(trap: str) -> None:
     """Views, generated columns and tables without an index are anyone's program: refused, in few steps."""
-    connection = sqlite3.connect(":memory:")
-    connection.executescript(trap)
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(trap)
+        data = connection.serialize()
     with pytest.raises(ParseError, match="not a database of Podman's"):
-        parse_podman_sql(connection.serialize(), "web")
+        parse_podman_sql(data, "web")
 
 
 @pytest.mark.parametrize("what", ["cut", "huge", "binary", "symlink", "fifo"])
@@ -154,7 +155,8 @@ def test_a_bad_database_is_told_of_and_the_pod_goes_by_its_id(tmp_path: Path, pl
     assert [str(place.name) in problem for problem in found["problems"]] == ([] if what == "fifo" else [True])
 
 
-DATA = libpod(":memory:").serialize()
+with contextlib.closing(libpod(":memory:")) as made:
+    DATA = made.serialize()
 
 
 @given(st.lists(st.tuples(st.integers(0, len(DATA) // 4096 - 1), st.integers(0, 4095), st.integers(0, 255))))
