@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from exporter.families.lasting import Lasting
 from exporter.families.readings import at, part, reading
 from exporter.sight import Sight
 from exporter.subjects import Subject
@@ -64,12 +65,20 @@ def _of_containers(sight: Sight) -> Sequence[Any]:
     names, readings = _names(sight), reading("io")(sight)
 
     def make() -> list[_Io | None]:
+        place = sight.observation.located.get("io")
+        done = _lasting(sight, readings) if place and place[0].version == 1 else readings
         return [
             _Io(io, names) if one.container and io and (io.bytes_by_device or io.operations_by_device) else None
-            for one, io in zip(sight.subjects, readings, strict=True)
+            for one, io in zip(sight.subjects, done, strict=True)
         ]
 
     return sight.subjects.once("disk", (names, readings), make)
+
+
+def _lasting(sight: Sight, readings: Sequence[Io | None]) -> Sequence[Io | None]:
+    """Return what each cgroup has done in all: v1 forgets what those below it did that are gone."""
+    lasting: Lasting = sight.memory("lasting", Lasting)
+    return lasting.of(zip(sight.subjects.keys("io"), readings, strict=True), sight.observation.inodes)
 
 
 def _devices(source: _Io) -> Iterator[tuple[str, DeviceIo]]:

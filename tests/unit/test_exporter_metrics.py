@@ -10,10 +10,12 @@ import pytest
 
 from exporter.collectors import COLLECTORS, DEFAULTS, Selection
 from exporter.families.findings import Basis, bases, evidence
+from exporter.families.lasting import Lasting
 from exporter.scrape import Scraper
 from exporter.subjects import Subjects
 from inspector.document import document
 from inspector.findings import findings
+from inspector.kernel.controllers import Io
 from inspector.kernel.host import Host
 from inspector.model import Observation
 from inspector.rates import Interval
@@ -119,6 +121,37 @@ def test_disks_and_filesystems_have_a_device(tmp_path: Path, layout: str) -> Non
     for metric in ("limit_bytes", "inodes_total", "inodes_free", "usage_bytes"):
         assert len(series_of(series, f"container_fs_{metric}", **root)) == 1
     assert series_of(series, "container_fs_limit_bytes", **WEB)[0] > 0
+
+
+def test_what_a_child_did_stays_counted(tmp_path: Path) -> None:
+    """Of a v1 cgroup of which a child is removed: the kernel forgets what it did, and no counter goes down."""
+    fake = machine(tmp_path, "v1")
+    found = []
+    with fake.open() as host:
+        scrape = scraper(host)
+        for written, writes in ((8192, 2), (2048, 1), (2048, 1), (4096, 3)):
+            fake.cgroup("blkio", PATH, {
+                "blkio.throttle.io_service_bytes_recursive": f"254:0 Read 4096\n254:0 Write {written}\n",
+                "blkio.throttle.io_serviced_recursive": f"254:0 Read 1\n254:0 Write {writes}\n",
+            })
+            series = parsed(text_of(scrape.page()))
+            names = "writes_bytes", "writes", "reads_bytes"
+            found.append([series_of(series, f"container_fs_{name}_total", **WEB) for name in names])
+    assert found == [[[8192], [2], [4096]], [[8192], [2], [4096]], [[8192], [2], [4096]], [[10240], [4], [4096]]]
+
+
+def test_a_cgroup_that_is_made_anew_counts_from_the_beginning() -> None:
+    """Nothing is added to what another cgroup says at the same path; a device that is gone stays counted."""
+    key, lasting = ("io", "/ctr/c1"), Lasting()
+
+    def shown(inode: int, **moved: tuple[int, int]) -> object:
+        [io] = lasting.of([(key, Io(bytes_by_device=moved, operations_by_device={}))], {key: inode})
+        return io and io.bytes_by_device
+
+    assert shown(1, a=(5, 5), b=(7, 0)) == {"a": (5, 5), "b": (7, 0)}
+    assert shown(1, a=(2, 6)) == {"a": (5, 6), "b": (7, 0)}
+    assert shown(2, a=(1, 1)) == {"a": (1, 1)}
+    assert lasting.of([(key, None)], {}) == [None]
 
 
 def test_a_layer_is_weighed(tmp_path: Path) -> None:
