@@ -26,6 +26,7 @@ from exporter.logs import fields, set_up
 from exporter.privileges import NEEDED, missing_here, own_status, surplus
 from exporter.scrape import Scraper, version
 from exporter.shared import Shared
+from inspector.command import ended, require_output
 from inspector.document import document
 from inspector.errors import ParseError
 from inspector.kernel.cgroups import read_hierarchies
@@ -48,6 +49,10 @@ class CannotStart(Exception):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
+    return ended("cgscope-exporter", lambda: _command(argv))
+
+
+def _command(argv: Sequence[str] | None) -> int:
     arguments = options.parser().parse_args(argv)
     set_up(arguments.log_level, arguments.log_format)
     for signum in (signal.SIGINT, signal.SIGTERM):
@@ -87,6 +92,7 @@ def _stop(_: int, __: FrameType | None) -> NoReturn:
 
 def _print(scraper: Scraper) -> int:
     """Write the metrics of this moment to standard output (--once)."""
+    require_output()
     page = scraper.page()
     try:
         sys.stdout.buffer.writelines(page.pieces())  # the format is UTF-8, whatever the locale

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from inspector.errors import InspectorError
 from inspector.garbage import uncollected_at_exit
 
-__all__ = ["Version", "add_socket", "ended"]
+__all__ = ["Version", "add_socket", "ended", "require_output"]
 
 INTERRUPTED = 130
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -21,7 +21,7 @@ def ended(name: str, run: Callable[[], int]) -> int:
     """Run a command; return its exit code: 1, with one line on stderr, for what a person can do something about."""
     uncollected_at_exit()
     try:
-        return run()
+        return _run_to_the_end(run)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -37,6 +37,25 @@ def ended(name: str, run: Callable[[], int]) -> int:
             _write_no_more()
             about = f"standard output: {about}"
         return _complain(name, about)
+
+
+def require_output() -> None:
+    """Raise InspectorError when standard output is closed: there is nothing to write to then."""
+    if sys.stdout is None:
+        raise InspectorError("standard output is closed")
+
+
+def _run_to_the_end(run: Callable[[], int]) -> int:
+    """Run it and write all that it has said, so that what cannot be written is known; also before --help ends it."""
+    try:
+        code = run()
+    except SystemExit:
+        if sys.stdout is not None:  # closed
+            sys.stdout.flush()
+        raise
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    return code
 
 
 def _write_no_more() -> None:
@@ -84,4 +103,5 @@ class Version(argparse.Action):
             found = version("cgscope")
         except PackageNotFoundError:
             found = "not installed"
-        parser.exit(message=f"{parser.prog} {found}\n")
+        sys.stdout.write(f"{parser.prog} {found}\n")
+        parser.exit()

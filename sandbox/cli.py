@@ -130,12 +130,13 @@ def command(argv: Sequence[str] | None = None) -> NoReturn:
     Python would first take apart all that it holds, a sixth of a start's CPU time; the kernel takes it whole.
     """
     code = main(argv)
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError as error:
-        _complain(error)
-        code = code or SandboxError.exit_code
+    for name, stream in (("standard output", sys.stdout), ("standard error", sys.stderr)):
+        try:
+            stream.flush()
+        except OSError as error:
+            if code == 0:  # otherwise it was said already
+                _complain(SandboxError(f"{name}: {error.strerror}"))
+                code = 1
     if finding := sys.modules.get("sandbox.finding"):
         finding.keep()
     os._exit(code)
@@ -161,6 +162,12 @@ def _complain(error: SandboxError | OSError) -> None:
     complain(error)
 
 
+def _say_line(text: str) -> None:
+    from sandbox.commands.output import say_line  # noqa: PLC0415
+
+    say_line(text)
+
+
 def _open_standard_streams() -> None:
     """Fill closed standard descriptors: the next file that is opened would take their place."""
     while (fd := os.open("/dev/null", os.O_RDWR)) <= 2:  # noqa: PLR2004
@@ -180,13 +187,12 @@ def _dispatch(words: list[str]) -> int:
             raise SandboxError("--root needs a directory")
         root = os.path.abspath(value if equals else words.pop(0))
     if not words or words[0] in ("-h", "--help", "help"):
-        sys.stdout.write(USAGE)
+        _say_line(USAGE.rstrip("\n"))
         return 0 if words else SandboxError.exit_code
     if words[0] == "--version":
         from sandbox.about import own_version  # noqa: PLC0415
-        from sandbox.commands.output import say_line  # noqa: PLC0415
 
-        say_line(f"sandbox {own_version()}")
+        _say_line(f"sandbox {own_version()}")
         return 0
     if words[0] == "container" and len(words) > 1:  # Docker's longer form
         words = ["ps" if words[1] in ("ls", "list") else words[1], *words[2:]]

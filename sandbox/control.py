@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from sandbox.errors import SandboxError, describe
 from sandbox.value import Value
 
-__all__ = ["CREATE", "JOIN", "LIMIT", "Step", "apply", "join", "read", "write"]
+__all__ = ["CREATE", "JOIN", "LIMIT", "Step", "apply", "join", "missing", "read", "write"]
 
 CREATE, JOIN, LIMIT = "create", "join", "limit"
 CREATE_ATTEMPTS = 20
@@ -64,6 +64,11 @@ def apply(steps: Iterable[Step], phase: str) -> list[str]:
         else:
             break
     return made
+
+
+def missing(steps: Iterable[Step]) -> list[str]:
+    """Return the directories that creating would make as things stand."""
+    return [step.path for step in steps if step.action == "mkdir" and not os.path.exists(step.path)]
 
 
 def _explain(error: OSError) -> SandboxError:

@@ -211,8 +211,11 @@ def keep() -> None:
     if not loaded or sys.dont_write_bytecode or not os.access(os.path.dirname(PATH), os.W_OK):
         return
     try:
-        from sandbox import combined  # noqa: PLC0415
-
+        try:
+            from sandbox import combined  # noqa: PLC0415
+        except UNREADABLE:  # its own byte code, with which the file begins, is cut off: what it is made of is not
+            os.unlink(PATH)
+            from sandbox import combined  # noqa: PLC0415
         combined.add(loaded)
     except Exception:  # noqa: BLE001, S110  no room, or another version was installed meanwhile: the command is done
         pass

@@ -108,6 +108,8 @@ class _Start:
         of_v2 = tuple(f"{place.hierarchy.mountpoint}/" for place in prepared.places if place.hierarchy.version != 1)
         # The first process is born in the one of v2; what the others are joined by may be made meanwhile.
         self._later = [step for step in self._steps if not step.path.startswith(of_v2)]
+        if prepared.spec.cgroup_parent != document.CGROUP_PARENT:  # that one is found again by its name
+            self._foretell()
         self._made = control.apply((step for step in self._steps if step.path.startswith(of_v2)), control.CREATE)
 
     def make_cgroups(self) -> None:
@@ -118,9 +120,8 @@ class _Start:
         """Make what the first process needs from outside, its network and the rules of its devices; it waits."""
         self._pid = pid
         spec = self._prepared.spec
-        # What is above its cgroups is found again by the usual parent's name, or where it is recorded. Each record
-        # takes the place of another, and such a file the kernel writes to the disk at once.
-        if spec.network.has_link or (self._above and spec.cgroup_parent != document.CGROUP_PARENT):
+        # Each record takes the place of another, and such a file the kernel writes to the disk at once.
+        if spec.network.has_link:
             self._record()
         # Those of v1 first forbid all: who makes its devices meanwhile would be refused.
         self._limit(lambda step: step.is_rule and step.action == "write")
@@ -141,6 +142,13 @@ class _Start:
     def _above(self) -> list[str]:
         """The cgroups that were made for those of the container."""
         return [path for path in self._made if path not in {place.directory for place in self._prepared.places}]
+
+    def _foretell(self) -> None:
+        """Record which cgroups will be made above the container's: whoever finds it, if we are killed, removes them."""
+        self._made = control.missing(self._steps)
+        if self._above:
+            with self._store.changing(self._prepared.document["Id"]) as text:
+                text["Cgscope"]["MadeCgroups"] = self._above
 
     def _limit(self, chosen: Callable[[control.Step], bool]) -> None:
         control.apply(filter(chosen, self._steps), control.LIMIT)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NoReturn
 
-from inspector.command import ended
+from inspector.command import ended, require_output
 from inspector.garbage import uncollected
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ def _is_terminal() -> bool:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    if sys.stdout is None:
-        sys.stderr.write("ctop: stdout is closed\n")
-        return 1
+    require_output()
     with uncollected(lasting=True):
         from inspector.ctop import elsewhere, once, options  # noqa: PLC0415  an interrupt while importing is one too
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from inspector.command import Version, add_socket, ended
+from inspector.command import Version, add_socket, ended, require_output
 
 if TYPE_CHECKING:
     from inspector.daemons import Names
@@ -72,6 +72,7 @@ def _run(argv: Sequence[str] | None) -> int:
         command.error("give either a PID or container, or --namespaces, or --owner PATH")
     if (given.changes and not given.target) or given.owner == "":
         command.error("--changes needs a PID or container" if given.changes else "--owner needs a path")
+    require_output()
     # A name may hold what the terminal's encoding cannot say.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     from inspector.kernel.host import Host  # noqa: PLC0415  `nsinspect --help` reads no kernel file

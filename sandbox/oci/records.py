@@ -8,11 +8,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pwd
 import re
-import shutil
 import stat
 import time
 from typing import Any
@@ -21,11 +21,13 @@ from sandbox import document, freezer
 from sandbox.cgroup import Place
 from sandbox.errors import SandboxError
 from sandbox.liveness import boot_id, start_time
-from sandbox.state import replace_document
+from sandbox.removal import remove_tree
+from sandbox.state import hold, replace_document
 
 __all__ = ["Record", "Records"]
 
 ID = re.compile(r"[\w+.-]{1,1024}", re.ASCII)
+FILE = "state.json"
 State = dict[str, Any]
 
 
@@ -92,11 +94,16 @@ class Record:
 
     def save(self) -> None:
         """Replace the record, atomically."""
-        replace_document(f"{self.directory}/state.json", self.state)
+        replace_document(f"{self.directory}/{FILE}", self.state)
 
     def remove(self) -> None:
         """Forget the container."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        held = hold(self.directory, fcntl.LOCK_EX)
+        if held is not None:
+            try:
+                remove_tree(self.directory)
+            finally:
+                os.close(held)
 
     def spoken(self) -> State:
         """Return the state as the spec has it: for `state`, and for hooks."""
@@ -125,26 +132,47 @@ class Records:
         directory = self._directory(ident)
         os.makedirs(self.root, mode=0o700, exist_ok=True)
         self._check_owner()
-        try:
-            os.mkdir(directory, 0o700)
-        except FileExistsError:
-            raise SandboxError(f"container with id exists: {ident}", 1) from None
+        held = None
+        while held is None:
+            self.discard(ident)
+            try:
+                os.mkdir(directory, 0o700)
+            except FileExistsError:
+                raise SandboxError(f"container with id exists: {ident}", 1) from None
+            held = hold(directory, fcntl.LOCK_EX)
+            if held is not None and os.fstat(held).st_nlink == 0:  # discarded by somebody before we had it
+                os.close(held)
+                held = None
         record = Record(directory, {"ociVersion": "1.0.2", "id": ident, "pid": 0, "bundle": bundle, "annotations": {},
                                     "Cgscope": {"Cgroups": [], "MadeCgroups": [], "Resources": {}}})  # fmt: skip
-        record.save()
+        try:
+            record.save()
+        finally:
+            os.close(held)
         return record
+
+    def discard(self, ident: str) -> None:
+        """Remove the half of a record that somebody left who was killed while he made or removed it."""
+        directory = self._directory(ident)
+        held = hold(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if held is not None:
+            try:
+                if not os.path.exists(f"{directory}/{FILE}"):
+                    remove_tree(directory)
+            finally:
+                os.close(held)
 
     def load(self, ident: str) -> Record:
         """Return a container; SandboxError when there is none."""
         directory = self._directory(ident)
         self._check_owner()
         try:
-            with open(f"{directory}/state.json", encoding="utf-8") as file:
+            with open(f"{directory}/{FILE}", encoding="utf-8") as file:
                 state = json.load(file)
         except FileNotFoundError:
             raise SandboxError(f"container does not exist: {ident}", 1) from None
         except (ValueError, OSError) as error:
-            raise SandboxError(f"{directory}/state.json: {error}", 1) from None
+            raise SandboxError(f"{directory}/{FILE}: {error}", 1) from None
         return Record(directory, state)
 
     def all(self) -> list[Record]:

@@ -58,9 +58,10 @@ def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: b
         shutil.copyfile(f"{bundle.directory}/config.json", f"{record.directory}/config.json")
         record.places = places = _places(bundle, ident)
         wanted = _prepare(records, record, bundle, process, ends.handed)
-        made = control.apply(wanted.cgroup_steps, control.CREATE)
+        made = control.missing(wanted.cgroup_steps)
         record.private["MadeCgroups"] = [path for path in made if path not in {where.directory for where in places}]
-        record.save()
+        record.save()  # first: whoever finds it, if we are killed, removes them
+        made = control.apply(wanted.cgroup_steps, control.CREATE)
         running = launch(
             lambda end, parent, left: init.joiner(replace(wanted, cgroup_steps=left), end, parent),
             wanted.cgroup_steps,
@@ -208,6 +209,7 @@ def delete(records: Records, ident: str, *, force: bool) -> None:
         record = records.load(ident)
     except SandboxError:
         if force:
+            records.discard(ident)
             return
         raise
     status = record.status()

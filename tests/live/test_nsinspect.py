@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.testbed.commands import CTOP, NSINSPECT, run
+from tests.testbed.commands import CTOP, EXPORTER, NSINSPECT, run
 from tests.testbed.runtimes import until
 
 
@@ -163,11 +163,29 @@ def test_no_colour_off_a_terminal() -> None:
     assert "\x1b" not in run([*NSINSPECT, "self"]).stdout
 
 
-@pytest.mark.parametrize("command", [[*NSINSPECT, "self"], [*CTOP, "--once", "-d", "0.1"], [*CTOP, "--json"]])
+TELLING = [[*NSINSPECT, "self"], [*CTOP, "--once", "-d", "0.1"], [*EXPORTER, "--once", "--log.level=error"]]
+HELPING = [[*command, word] for command in (NSINSPECT, CTOP, EXPORTER) for word in ("--help", "--version")]
+NAMES = {"inspector.nsinspect": "nsinspect", "inspector.ctop": "ctop", "exporter.cli": "cgscope-exporter"}
+
+
+@pytest.mark.parametrize("command", [*TELLING, [*CTOP, "--json"], *HELPING])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_full_standard_output_is_named(command: list[str], unbuffered: str) -> None:
     """On a full disk one line says what is full, whenever Python writes, and the exit code is 1."""
     shell = ["sh", "-c", 'exec "$@" >/dev/full', "sh", *command]
     done = run(shell, check=False, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
-    name = command[2].rpartition(".")[2]
-    assert (done.returncode, done.stderr) == (1, f"{name}: standard output: No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, f"{NAMES[command[2]]}: standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize("command", TELLING)
+def test_a_closed_standard_output_is_named(command: list[str]) -> None:
+    """Without one there is nothing to say it to, which is one line and exit code 1."""
+    done = run(["sh", "-c", 'exec "$@" >&-', "sh", *command], check=False)
+    assert (done.returncode, done.stderr) == (1, f"{NAMES[command[2]]}: standard output is closed\n")
+
+
+@pytest.mark.parametrize("command", [NSINSPECT, CTOP])
+def test_the_version_is_on_standard_output(command: list[str]) -> None:
+    """--version says name and version where a script reads them."""
+    done = run([*command, "--version"])
+    assert (done.stdout.startswith(f"{NAMES[command[2]]} "), done.stderr) == (True, "")

@@ -22,6 +22,7 @@ class Runtime:
         busybox = shutil.which("busybox")
         assert busybox is not None
         self.directory = directory
+        self.tracer: list[str] = []  # a command that is put before those of the runtime
         self.bundle = directory / "bundle"
         binaries = self.bundle / "rootfs/bin"
         binaries.mkdir(parents=True)
@@ -59,8 +60,8 @@ class Runtime:
     def __call__(self, *words: str, check: bool = True, given: dict[str, Any] | None = None) -> Completed:
         """Run `sandbox oci WORDS` on the bundle as it is configured now; `given` is for subprocess.run."""
         (self.bundle / "config.json").write_text(json.dumps(self.config))
-        command = [*SANDBOX, "oci", "--root", str(self.directory / "root"), "--log", str(self.directory / "log"),
-                   "--log-format", "json", *words]  # fmt: skip
+        command = [*self.tracer, *SANDBOX, "oci", "--root", str(self.directory / "root"),
+                   "--log", str(self.directory / "log"), "--log-format", "json", *words]  # fmt: skip
         # Not through pipes: the container's program has our standard streams, and outlives `create`.
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=REPOSITORY,

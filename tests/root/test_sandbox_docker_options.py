@@ -37,6 +37,7 @@ def test_a_domain_and_options_of_the_resolver(sandbox: Sandbox, image: str) -> N
     assert shown["HostConfig"]["Sysctls"] == {}
 
 
+@pytest.mark.vm
 def test_a_rule_for_devices(sandbox: Sandbox, image: str) -> None:
     """What the rule allows can be opened, and without it not."""
     done = sandbox("run", "--rm", image, "sh", "-c", OPENED, check=False)

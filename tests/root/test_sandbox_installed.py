@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -85,12 +86,11 @@ def test_what_is_kept_fails_nobody(installed: Installed) -> None:
     """Two first starts at once, another version, a file that was half written, and none that can be written."""
     begun = [installed.begin(*RUN, "echo", "said") for _ in range(2)]
     assert [(*each.communicate(timeout=180), each.returncode) for each in begun] == [("said\n", "", 0)] * 2
-    before = installed.identity()
-    for change in (upgrade, break_off):
+    for change in (upgrade, break_off, cut_off):
         change(installed)
+        before = installed.kept.read_bytes()
         assert installed(*RUN, "echo", change.__name__).stdout == f"{change.__name__}\n"
-        assert installed.identity() != before, change  # made anew
-        before = installed.identity()
+        assert installed.kept.read_bytes() != before, change  # made anew
     assert [path.name for path in installed.kept.parent.glob("combined*")] == [installed.kept.name]
     installed.kept.unlink()
     installed.kept.mkdir()
@@ -101,6 +101,11 @@ def upgrade(installed: Installed) -> None:
     """Have another version of a module that every start needs."""
     with (installed.packages / "sandbox/errors.py").open("a") as file:
         file.write("# another\n")
+
+
+def cut_off(installed: Installed) -> None:
+    """Have nothing behind the first bytes, by which Python takes the file for what it wrote."""
+    os.truncate(installed.kept, 100)
 
 
 def break_off(installed: Installed) -> None:

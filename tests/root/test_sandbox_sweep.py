@@ -9,11 +9,15 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from tests.root import sandboxing
+from tests.root.bundles import Runtime, create
 from tests.testbed.commands import REPOSITORY, SANDBOX, Sandbox
+from tests.testbed.leaks import cgroup_mounts
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left_of_it")]
 
@@ -21,6 +25,8 @@ SWEEP = os.environ.get("CGSCOPE_SWEEP", "")
 RUN = ("run", "-d", "--name", "swept", "--rootfs", "/", "sleep", "3600")
 # How many calls there are, roughly, of which some, a few past the end among them, are tried.
 LAUNCHER_CALLS, MONITOR_CALLS, END_CALLS = 220, 600, 900
+CREATE_CALLS = 30  # of those that make something
+PARENT = "/cgscope-swept"
 CROSSING_CALLS = 17  # of those that enter namespaces and mount, by the process that enters
 
 
@@ -30,9 +36,9 @@ def some(calls: int, count: int) -> list[int]:
     return list(range(1, calls, max(calls // count, 1)))
 
 
-def strace(*arguments: str, kill_at: int) -> list[str]:
-    """Return a command that kills a process at one of its system calls."""
-    return ["strace", "-qq", "-o", "/dev/null", "-e", f"inject=all:signal=KILL:when={kill_at}", *arguments]
+def strace(*arguments: str, kill_at: int, calls: str = "all") -> list[str]:
+    """Return a command that kills a process at one of its system calls, before that is done."""
+    return ["strace", "-qq", "-o", "/dev/null", "-e", f"inject={calls}:signal=KILL:when={kill_at}", *arguments]
 
 
 def settle(sandbox: Sandbox, before: set[str]) -> None:
@@ -100,24 +106,59 @@ def test_a_launcher_killed_anywhere(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("created", [False, True])
 def test_a_monitor_killed_anywhere_in_a_start(sandbox: Sandbox, *, created: bool) -> None:
     """The monitor dies at one of its system calls, from its fork to beyond the program's start, by run and by start."""
-    before = sandboxing.cgroup_directories()
     for call in some(MONITOR_CALLS, 4):
         arguments: tuple[str, ...] = RUN
         if created:
             sandbox("create", *RUN[2:])
             arguments = ("start", "swept")
-        command = [sys.executable, "-m", "tests.root.stopping_monitor", *arguments]
-        with subprocess.Popen(
-            command, env=sandbox.env, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as launcher:
-            assert sandboxing.wait_for(lambda: any(map(is_stopped, children(launcher.pid))))
-            (monitor,) = children(launcher.pid)
-            with subprocess.Popen(strace("-p", str(monitor), kill_at=call), stderr=subprocess.DEVNULL) as tracer:
-                assert sandboxing.wait_for(lambda: is_traced(monitor))  # noqa: B023
-                os.kill(monitor, signal.SIGCONT)
-                launcher.wait(timeout=120)
-                settle(sandbox, before)
-                tracer.wait(timeout=120)
+        kill_monitor(sandbox, arguments, call)
+
+
+def kill_monitor(sandbox: Sandbox, arguments: Sequence[str], number: int, *chosen: str) -> None:
+    """Start a container, and kill its monitor at one of its calls, or of those chosen; nothing is left of it."""
+    before = sandboxing.cgroup_directories()
+    command = [sys.executable, "-m", "tests.root.stopping_monitor", *arguments]
+    with subprocess.Popen(
+        command, env=sandbox.env, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as launcher:
+        assert sandboxing.wait_for(lambda: any(map(is_stopped, children(launcher.pid))))
+        (monitor,) = children(launcher.pid)
+        attach = strace(*chosen, "-p", str(monitor), kill_at=number)
+        with subprocess.Popen(attach, stderr=subprocess.DEVNULL) as tracer:
+            assert sandboxing.wait_for(lambda: is_traced(monitor))
+            os.kill(monitor, signal.SIGCONT)
+            launcher.wait(timeout=120)
+            settle(sandbox, before)
+            tracer.wait(timeout=120)
+
+
+def test_a_monitor_killed_among_the_cgroups_of_a_parent(sandbox: Sandbox) -> None:
+    """What was made above the container's own, below a parent of the user's choice, goes with the container."""
+    for mount in list(cgroup_mounts())[-2:]:  # before the first or the last is made
+        calls = ("-P", f"{mount}{PARENT}")
+        kill_monitor(sandbox, (*RUN[:2], "--cgroup-parent", PARENT, *RUN[2:]), 1, *calls)
+        assert not made_for_parent()
+
+
+def made_for_parent() -> list[str]:
+    """Return the cgroups of PARENT that are left."""
+    return [f"{mount}{PARENT}" for mount in cgroup_mounts() if os.path.exists(f"{mount}{PARENT}")]
+
+
+def test_a_runtime_killed_anywhere_in_create(tmp_path: Path) -> None:
+    """`sandbox oci create` dies among its directories, cgroups and records: `delete --force` leaves nothing of it."""
+    runtime = Runtime(tmp_path)
+    runtime.set("linux", "cgroupsPath", value=f"{PARENT}/inner/swept")
+    (tmp_path / "root").mkdir(mode=0o700)
+    for number in some(CREATE_CALLS, 6):
+        runtime.tracer = strace(kill_at=number, calls="mkdir,rename,mknodat,openat2,clone3")
+        create(runtime, "swept", check=False)
+        runtime.tracer = []
+        runtime("delete", "--force", "swept")
+        assert os.listdir(tmp_path / "root") in ([], ["~"])
+        assert sandboxing.wait_for(lambda: not made_for_parent())
+        create(runtime, "swept")
+        runtime("delete", "--force", "swept")
 
 
 def test_who_enters_a_user_namespace_killed_anywhere(sandbox: Sandbox) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -19,10 +20,13 @@ def test_all_of_a_long_text_arrives() -> None:
     assert done.stdout.endswith("without root in $XDG_DATA_HOME/cgscope.\n")
 
 
-def test_a_full_standard_output_is_one_line_and_an_error() -> None:
-    """On a full disk the text is lost, and the exit code says so."""
-    done = run([*SHELL, "/dev/full", *SANDBOX, "--help"], check=False)
-    assert (done.returncode, done.stderr) == (125, "sandbox: No space left on device\n")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [["--help"], ["ps", "--help"], ["run", "--help"], ["--version"]])
+def test_a_full_standard_output_is_one_line_and_an_error(words: list[str], unbuffered: str) -> None:
+    """On a full disk the text is lost: one line says what could not be written, and the exit code that it was not."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = run([*SHELL, "/dev/full", *SANDBOX, *words], check=False, env=environment)
+    assert (done.returncode, done.stderr) == (1, "sandbox: standard output: No space left on device\n")
 
 
 MANY = "9" * 5000  # digits, of which Python makes no number
