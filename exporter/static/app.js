@@ -51,9 +51,12 @@ function take(document_) {
   draw();
 }
 
-function connection({ live, text }) {
+/** Say how the connection is; `since` goes on every second, which who hears the page is not told each time. */
+function connection({ live, text, since }) {
   const status = byId("status");
-  setText(status, text);
+  const [said, ticking] = status.firstElementChild.children;
+  setText(said, text);
+  setText(ticking, since);
   status.classList.toggle("off", !live);
   document.body.classList.toggle("stale", !live && made !== null);
 }
@@ -103,7 +106,7 @@ function drawEmpty(shown) {
   const others = made.containers.filter((one) => one.kind !== "container").length;
   const filtered = byId("filter").value.trim() !== "";
   const [text, button] = filtered ? ["No container matches the filter.", "Clear the filter"]
-    : others && !prefs.every ? [`No containers on this machine now; ${others} services and control groups.`, "Show them"]
+    : others && !prefs.every ? [`No containers on this machine now; ${others === 1 ? "1 service or control group" : `${others} services and control groups`}.`, "Show them"]
       : ["No containers on this machine now. They appear here as they start.", ""];
   setText(empty.firstElementChild, text);
   setText(empty.lastElementChild, button);

@@ -5,7 +5,7 @@ const RETRY_MS = 5000;
 const HIDDEN_MS = 300_000; // a page that nobody has looked at for so long lets the exporter rest
 
 export class Stream {
-  /** `onDocument` gets each document, `onState` {live, text} whenever what is to be said of the connection changes. */
+  /** `onDocument` gets each document, `onState` {live, text, since} whenever what is to be said of the connection changes. */
   constructor(onDocument, onState) {
     this.onDocument = onDocument;
     this.onState = onState;
@@ -77,13 +77,14 @@ export class Stream {
   #tell() {
     const ago = this.last === null ? null : (performance.now() - this.last) / 1000;
     const since = ago === null ? "" : `, last update ${Math.round(ago)} s ago`;
-    let state = { live: true, text: "live" };
-    if (this.problem) state = { live: false, text: `${this.problem}${since}` };
+    let state = { live: true, text: "live", since: "" };
+    if (this.problem) state = { live: false, text: this.problem, since };
     else if (!this.open_ && (ago === null || ago > this.interval + 0.5)) {
-      state = { live: false, text: this.last === null ? "connecting …" : `disconnected${since}` };
-    } else if (ago !== null && ago > this.interval + LATE_SECONDS) state = { live: false, text: `no answer${since}` };
-    if (state.text !== this.told) {
-      this.told = state.text;
+      state = { live: false, text: this.last === null ? "connecting …" : "disconnected", since };
+    } else if (ago !== null && ago > this.interval + LATE_SECONDS) state = { live: false, text: "no answer", since };
+    const told = state.text + state.since;
+    if (told !== this.told) {
+      this.told = told;
       this.onState(state);
     }
   }

@@ -397,13 +397,18 @@ def test_a_table_to_those_who_cannot_see_it(page: Page) -> None:
 
 
 def test_the_loss_of_the_exporter_is_seen_and_healed(browser: Browser) -> None:
-    """Cut off, the page says since when it knows nothing new, and pales; when the exporter is back it goes on."""
+    """Cut off, the page says since when it knows nothing new, and pales; when the exporter is back it goes on.
+
+    Who hears the page is told once that it is cut off, and not every second.
+    """
     page = browser.page()
     with serving(machine) as served:
         page.go(served.url)
         page.wait(f"{NAMES}.length === 5 && document.getElementById('status').textContent === 'live'")
     page.wait("/^disconnected, last update \\d+ s ago$/.test(document.getElementById('status').textContent)")
     page.wait("document.body.classList.contains('stale')")
+    nodes: list[dict[str, Any]] = page.call("Accessibility.getFullAXTree")["nodes"]
+    assert [node["name"]["value"] for node in nodes if "disconnected" in str(node.get("name"))] == ["disconnected"] * 2
     with serving(machine, port=served.port):
         page.wait("document.getElementById('status').textContent === 'live' && !document.body.matches('.stale')")
     page.close()
@@ -413,7 +418,7 @@ def test_the_loss_of_the_exporter_is_seen_and_healed(browser: Browser) -> None:
     ("made", "expected"),
     [
         (document(), "No containers on this machine now. They appear here as they start."),
-        (document(container(kind="service")), "No containers on this machine now; 1 services and control groups."),
+        (document(container(kind="service")), "No containers on this machine now; 1 service or control group."),
         (
             document(
                 container("me"),
