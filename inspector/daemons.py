@@ -103,8 +103,9 @@ def _usual() -> Iterator[str]:
 
 
 def _is_nameless(one: Container) -> bool:
-    """Tell whether a runtime's container goes by its id alone: no file of the runtime gave its name."""
-    return one.kind == "container" and ID.fullmatch(one.id) is not None and one.name in (one.id, one.id[:SHORT_ID])
+    """Tell whether no file of the runtime gave the container's name; Podman's is in conmon's command line besides."""
+    unknown = one.name in (one.id, one.id[:SHORT_ID]) or (one.runtime == "podman" and one.image == "unknown")
+    return one.kind == "container" and ID.fullmatch(one.id) is not None and unknown
 
 
 def _exchange(path: str, deadline: float) -> bytes:

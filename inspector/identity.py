@@ -52,7 +52,7 @@ def name_of(
         return Naming("cgroup", path, path, None, "", (f"cgroup {path}",))
     evidence = _common_evidence(leader, own)
     if matched is not None:
-        return _by_pattern(matched, evidence, own.told if ours else None)
+        return _by_pattern(matched, evidence, own.told if ours else None, leader.parent_cmdline)
     if kind == "self":
         return _self(own, leader, evidence)
     if kind == "pid" or root_identity(leader.root) != root_identity(own.root):
@@ -60,20 +60,23 @@ def name_of(
     return _service(leader, evidence)
 
 
-def _by_pattern(matched: Match, evidence: tuple[str, ...], told: Told | None) -> Naming:
+def _by_pattern(matched: Match, evidence: tuple[str, ...], told: Told | None, parent: str) -> Naming:
     """Name a runtime's container by its id; LXC and nspawn have names, which come again within another container.
 
-    `told` is what the container was told, where it is the one that we are in.
+    `told` is what the container was told, where it is the one that we are in. The `parent` of Podman's, conmon, was
+    given its name: that anybody may read, but not Podman's files.
     """
     unique = _is_long_id(matched.id)
     if told is not None and told.runtime == matched.runtime:
         evidence = (*evidence, f"{told.runtime} by {told.source}")
     else:
         told = None
+    words = parent.split(" ")
+    given = _after(words, "-n") if matched.runtime == "podman" == by_command(words[0]) else None
     return Naming(
         kind="container",
         id=matched.id if unique else matched.path,
-        name=(told.name if told else "") or (matched.id[:SHORT_ID] if unique else matched.id),
+        name=(told.name if told else "") or given or (matched.id[:SHORT_ID] if unique else matched.id),
         runtime=matched.runtime,
         image=(told.image if told else "") or "unknown",
         evidence=(f"cgroup pattern {matched.runtime}", *evidence),

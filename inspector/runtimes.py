@@ -14,6 +14,7 @@ from inspector.kernel.named import NamedTuple
 __all__ = ["Match", "by_command", "by_directory", "by_layer", "match", "pod_uid"]
 
 HEX = r"[0-9a-f]{64}"
+UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 class Match(NamedTuple):
@@ -34,19 +35,22 @@ PATTERNS = tuple(
         ("sandbox", "cgscope/", rf"cgscope/(?P<id>{HEX})"),
         ("docker", "docker/", rf"docker/(?P<id>{HEX})"),
         ("docker", "docker-", rf"docker-(?P<id>{HEX})\.scope"),
-        ("podman", "libpod-", rf"libpod-(?P<id>{HEX})(?:\.scope)?"),
+        # With --cgroups=split, as quadlets have it, below the unit's own: libpod-payload-<id>.
+        ("podman", "libpod-", rf"libpod-(?:payload-)?(?P<id>{HEX})(?:\.scope)?"),
         ("cri-o", "crio-", rf"crio-(?P<id>{HEX})(?:\.scope)?"),
         ("containerd", "cri-containerd-", rf"cri-containerd-(?P<id>{HEX})\.scope"),
         ("containerd", "nerdctl-", rf"nerdctl-(?P<id>{HEX})\.scope"),
         # The kubelet's cgroupfs driver names the pod, not the runtime: nearly always containerd since 1.24.
-        ("containerd", "kubepods/", rf"kubepods(?:/burstable|/besteffort)?/pod[0-9a-f-]{{36}}/(?P<id>{HEX})"),
+        ("containerd", "kubepods/", rf"kubepods(?:/burstable|/besteffort)?/pod[0-9a-f-]{{32,36}}/(?P<id>{HEX})"),
+        # What is meant for systemd ("slice:prefix:name") is a path to a runc that was not told to ask it.
+        ("containerd", ":cri-containerd:", rf"[^/]+\.slice:cri-containerd:(?P<id>{HEX})"),
         ("lxc", "lxc.payload.", r"lxc\.payload\.(?P<id>[^/]+)"),
         ("lxc", "lxc/", r"lxc/(?P<id>[^/]+)"),  # before LXC 4.0
         ("nspawn", "systemd-nspawn@", r"machine\.slice/systemd-nspawn@(?P<id>[^/]+)\.service"),
-        # Not libvirt's machines.
-        ("nspawn", "machine-", r"machine\.slice/machine-(?!qemu|lxc)(?P<id>[^/]+)\.scope"),
+        # Not libvirt's machines, which it numbers.
+        ("nspawn", "machine-", r"machine\.slice/machine-(?!(?:qemu|lxc)\\x2d[0-9])(?P<id>[^/]+)\.scope"),
         ("flatpak", "app-flatpak-", r"app-flatpak-(?P<id>[^/]+)-[0-9]+\.scope"),
-        ("snap", "snap.", r"snap\.(?P<id>[^/]+)\.(?:scope|service)"),
+        ("snap", "snap.", rf"snap\.(?P<id>[^/]+?)(?:[.-]{UUID})?\.(?:scope|service)"),
     )
 )
 
@@ -62,7 +66,7 @@ LAYERS = (
 DIRECTORIES = (
     ("sandbox", rf"/cgscope[^/]*/containers/(?P<id>{HEX})\Z"),
     ("docker", rf"/docker/containers/(?P<id>{HEX})\Z"),
-    ("podman", rf"/overlay-containers/(?P<id>{HEX})/userdata\Z"),
+    ("podman", rf"/(?:overlay|vfs|btrfs|zfs)-containers/(?P<id>{HEX})/userdata\Z"),
 )
 
 # The program whose child is the first process of a container that no cgroup's name gives away.
@@ -74,7 +78,11 @@ COMMANDS = {
     "systemd-nspawn": "nspawn",
     "unshare": "unshare",
 }
-POD = r"/(?:[^/]*-)?pod(?P<uid>[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})(?:\.slice)?/"
+# Of a pod that the kubelet has from a file or an address (a static pod) the uid is an MD5 sum, without hyphens.
+POD = r"/(?:[^/]*-)?pod(?P<uid>[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice)?[/:]"
+# Whose names are parts of systemd's units, in which it writes all else than ASCII letters, digits, ":_." as \xXX.
+IN_UNITS = ("nspawn", "flatpak", "snap")
+ESCAPE = rb"\\x([0-9a-f]{2})"
 
 
 @lru_cache(maxsize=8192)  # every cgroup is asked about at every tick
@@ -82,8 +90,14 @@ def match(path: str) -> Match | None:
     """Tell which runtime made the cgroup `path` itself (not one above or below it)."""
     for runtime, word, pattern in PATTERNS:
         if word in path and (found := re.search(pattern, path)):
-            return Match(runtime, found["id"], path)
+            return Match(runtime, _unescape(found["id"]) if runtime in IN_UNITS else found["id"], path)
     return None
+
+
+def _unescape(text: str) -> str:
+    """Undo systemd's escaping of names of units (systemd-escape(1))."""
+    data = text.encode(errors="surrogateescape")
+    return re.sub(ESCAPE, lambda found: bytes.fromhex(found[1].decode()), data).decode(errors="surrogateescape")
 
 
 def by_layer(upper: str) -> tuple[str, str | None] | None:

@@ -1,7 +1,8 @@
 """The stores that keep a layer a directory, with links to those below it: Docker's overlay2, and Podman's and CRI-O's.
 
 - Docker: <root>/image/overlay2/layerdb/mounts/<id>/mount-id names <root>/overlay2/<mount-id>/{diff,work,merged,lower}
-- Podman, CRI-O: <root>/overlay-containers/containers.json names <root>/overlay/<layer>/{diff,work,merged,lower}
+- Podman, CRI-O: <root>/overlay-containers/{,volatile-}containers.json name
+  <root>/overlay/<layer>/{diff,work,merged,lower}
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ __all__ = ["docker", "fuse_layers", "podman"]
 
 DOCKER_MOUNTS = "image/overlay2/layerdb/mounts"
 PODMAN = "overlay-containers"
-PODMAN_LIST = f"{PODMAN}/containers.json"
+PODMAN_LISTS = (f"{PODMAN}/containers.json", f"{PODMAN}/volatile-containers.json")  # the second: of those with --rm
 SHORT_ID = 12
 
 
@@ -41,7 +42,7 @@ def docker(host: Host, root: str) -> Iterator[Claim]:
 
 def podman(host: Host, root: str) -> Iterator[Claim]:
     """Return what belongs to the containers of a containers/storage graph root."""
-    for entry in records(host, root, PODMAN_LIST):
+    for entry in _listed(host, root):
         identifier = word(entry.get("id"))
         if not identifier or "/" in identifier:
             continue
@@ -73,10 +74,14 @@ def fuse_layers(host: Host, root_mount: Mount, container: Container) -> Layers |
     if not found:
         return None
     identifier = container.runtime_id or container.id
-    entry = next((one for one in records(host, root, PODMAN_LIST) if one.get("id") == identifier), {})
+    entry = next((one for one in _listed(host, root) if one.get("id") == identifier), {})
     layers = _layers(host, f"{root}/overlay", word(entry.get("layer")))
     # Its merged directory is mounted where only the user's Podman sees it.
     return Layers("fuse-overlayfs", layers.lower, layers.upper, layers.work, None, FUSE) if layers else None
+
+
+def _listed(host: Host, root: str) -> Iterator[dict[str, object]]:
+    return (entry for file in PODMAN_LISTS for entry in records(host, root, file))
 
 
 def _claimed(who: Who, layers: Layers | None) -> Iterator[Claim]:

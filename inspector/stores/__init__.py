@@ -6,6 +6,7 @@ one. They are read as data and never trusted (inspector.metadata).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 
@@ -22,6 +23,7 @@ from inspector.stores.storage import parse_containers
 __all__ = ["Clues", "Facts", "Source", "sources"]
 
 TASKS = "/io.containerd.runtime.v2.task/"
+STORAGE = r"(?P<root>/.*)/(?P<directory>(?:overlay|vfs|btrfs|zfs)-containers)/"
 
 
 class Clues(NamedTuple):
@@ -80,26 +82,28 @@ def _containerd(clues: Clues) -> list[Source]:
     namespace = rest.partition("/")[0] if task else clues.option("-namespace") or "k8s.io"
     state = state if task else "/run/containerd"
     roots = dict.fromkeys((*clues.before("/io.containerd.snapshotter"), "/var/lib/containerd"))
-    return [
-        Source(f"{state}{TASKS}{namespace}", f"{clues.id}/config.json", parse_bundle),
-        *(
-            Source(root, "io.containerd.metadata.v1.bolt/meta.db", partial(parse_containerd, namespace=namespace))
-            for root in roots
-        ),
+    bundle = Source(f"{state}{TASKS}{namespace}", f"{clues.id}/config.json", parse_bundle)
+    databases = [
+        Source(root, "io.containerd.metadata.v1.bolt/meta.db", partial(parse_containerd, namespace=namespace))
+        for root in roots
     ]
+    # `nerdctl rename` changes the label in the database alone; Kubernetes renames nothing, and its bundle tells all.
+    return [bundle, *databases] if namespace == "k8s.io" else [*databases, bundle]
 
 
 def _storage(clues: Clues) -> list[Source]:
-    # github.com/containers/storage, of Podman and CRI-O; conmon is started with "-b <its userdata directory>".
-    bundle = clues.option("-b").partition("/overlay-containers/")
-    told = [bundle[0]] if bundle[1] else []
-    roots = dict.fromkeys((*told, *clues.before("/overlay-containers/", "/overlay/"), "/var/lib/containers/storage"))
+    # github.com/containers/storage, of Podman and CRI-O: <graphroot>/<driver>-containers/<id>/userdata is the bundle
+    # (conmon's "-b"), the same below <runroot> what is bound into the container. In a transient store all is there.
+    found = [place for path in (clues.option("-b"), clues.kept_in) if (place := re.search(STORAGE, path))]
+    roots = dict.fromkeys((*(one["root"] for one in found), *clues.before("/overlay/"), "/var/lib/containers/storage"))
+    directory = found[0]["directory"] if found else "overlay-containers"
     return [
         source
         for root in roots
         for source in (
-            Source(root, f"overlay-containers/{clues.id}/userdata/config.json", parse_bundle),
-            Source(root, "overlay-containers/containers.json", parse_containers),
+            Source(root, f"{directory}/{clues.id}/userdata/config.json", parse_bundle),
+            Source(root, f"{directory}/containers.json", parse_containers),
+            Source(root, f"{directory}/volatile-containers.json", parse_containers),  # of `podman run --rm`, since 4.4
             Source(root, "libpod/bolt_state.db", parse_podman),  # before Podman 5, and as long as it is there
             Source(root, "db.sql", parse_podman_sql),
             Source(root, "libpod/db.sql", parse_podman_sql),

@@ -138,7 +138,7 @@ class Database:
 
 
 def parse_containerd(data: bytes, identifier: str, *, namespace: str) -> Facts:
-    """Look a container up in meta.db: its image's name and its labels."""
+    """Look a container up in meta.db: its image's name, its labels, and the name that nerdctl notes among them."""
     return answer(data, partial(_facts, identifier=identifier, namespace=namespace))
 
 
@@ -146,13 +146,15 @@ def _facts(database: Database, identifier: str, namespace: str) -> Facts:
     where = (b"v1", os.fsencode(namespace), b"containers", os.fsencode(identifier))
     entries = database.bucket(*where)
     image = entries.get(b"image", (0, b""))[1]
-    labels = list(database.bucket(*where, b"labels").items())[:MOST_LABELS]
+    found = list(database.bucket(*where, b"labels").items())[:MOST_LABELS]
+    labels = {
+        key.decode(errors="replace")[:MOST_TEXT]: value.decode(errors="replace")[:MOST_TEXT]
+        for key, (_, value) in found
+    }
     return Facts(
+        name=labels.get("nerdctl/name", ""),
         image=image.decode(errors="replace")[:MOST_TEXT],
-        labels={
-            key.decode(errors="replace")[:MOST_TEXT]: value.decode(errors="replace")[:MOST_TEXT]
-            for key, (_, value) in labels
-        },
+        labels=labels,
         created=_moment(entries.get(b"createdat", (0, b""))[1]),
     )
 

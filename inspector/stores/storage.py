@@ -1,4 +1,8 @@
-"""containers/storage, of Podman, CRI-O and Buildah: <graphroot>/overlay-containers/containers.json."""
+"""containers/storage, of Podman, CRI-O and Buildah: <graphroot>/overlay-containers/{,volatile-}containers.json.
+
+Since storage 1.45 (Podman 4.4) containers that need not survive a crash, those of `podman run --rm` and so of quadlets,
+are in the second alone (containers.go, newContainerStore).
+"""
 
 from __future__ import annotations
 

@@ -204,13 +204,13 @@ PODMAN = "/home/u/.local/share/containers/storage"
 FUSE = "80 1 0:50 / / rw - fuse.fuse-overlayfs fuse-overlayfs rw,user_id=0,group_id=0\n"
 
 
-def podman(root: Path) -> FakeHost:
-    """Make a machine with a rootless Podman container on fuse-overlayfs."""
+def podman(root: Path, file: str = "containers.json") -> FakeHost:
+    """Make a machine with a rootless Podman container on fuse-overlayfs, which is in that list."""
     fake = FakeHost(root).file(f"{PODMAN}/overlay/own/lower", "l/TOP:l/BASE")
     fake.link(f"{PODMAN}/overlay/l/TOP", "../top/diff").link(f"{PODMAN}/overlay/l/BASE", "../base/diff")
     metadata = json.dumps({"name": "web", "image-name": "i:1"})
     entry = {"id": ID, "names": ["web"], "layer": "own", "metadata": metadata}
-    fake.file(f"{PODMAN}/overlay-containers/containers.json", json.dumps([entry]))
+    fake.file(f"{PODMAN}/overlay-containers/{file}", json.dumps([entry]))
     bundle = f"{PODMAN}/overlay-containers/{ID}/userdata"
     binds = [("/srv/www", "/www"), (f"{PODMAN}/volumes/pg/_data", "/pg"), (f"/run/u/overlay-containers/{ID}/x", "/x")]
     mounts = [{"type": "bind", "source": source, "destination": place} for source, place in binds]
@@ -218,10 +218,11 @@ def podman(root: Path) -> FakeHost:
     return fake.process(60, "conmon", cmdline=f"/usr/bin/conmon\0-c\0{ID}\0-b\0{bundle}\0")
 
 
+@pytest.mark.parametrize("file", ["containers.json", "volatile-containers.json"])
 @pytest.mark.parametrize("running", [True, False])
-def test_a_rootless_container_on_fuse_overlayfs(tmp_path: Path, running: bool) -> None:
-    """Though its mount names no layer, those that the store tells are its own, running or stopped."""
-    fake = podman(tmp_path)
+def test_a_rootless_container_on_fuse_overlayfs(tmp_path: Path, running: bool, file: str) -> None:
+    """Though its mount names no layer, those that the store tells are its own, running or stopped, with --rm or not."""
+    fake = podman(tmp_path, file)
     if running:
         fake.process(70, "sleep", ppid=60, namespaces=own(1), mountinfo=FUSE)
     assert ask(fake, f"{PODMAN}/overlay/own/diff/x") == [("web", "podman", running, "upper", "/x")]

@@ -253,9 +253,13 @@ def test_containerds_bundle_is_found_through_its_shim() -> None:
         upper="/d/io.containerd.snapshotter.v1.overlayfs/snapshots/2/fs",
     )
     found = sources("containerd", clues)
-    assert (found[0].store, found[0].relative) == ("/s/io.containerd.runtime.v2.task/default", "c1/config.json")
-    assert found[1].store == "/d"
-    assert found[1].parse(META_DB, "c1").image == "localhost/bbp:1"
+    assert (found[-1].store, found[-1].relative) == ("/s/io.containerd.runtime.v2.task/default", "c1/config.json")
+    assert found[0].store == "/d"
+    assert found[0].parse(META_DB, "c1").image == "localhost/bbp:1"
+    kubernetes = clues._replace(parent_directory="/s/io.containerd.runtime.v2.task/k8s.io/c1")
+    assert [one.relative for one in sources("containerd", kubernetes)] == [found[-1].relative, *(
+        one.relative for one in found[:-1]
+    )]  # fmt: skip
 
 
 def test_podmans_store_is_found_through_conmon() -> None:
@@ -263,6 +267,22 @@ def test_podmans_store_is_found_through_conmon() -> None:
     storage = "/home/u/.local/share/containers/storage"
     parent = ("/usr/bin/conmon", "-c", ID, "-b", f"{storage}/overlay-containers/{ID}/userdata")
     assert sources("podman", Clues(ID, parent=parent))[0].store == storage
+
+
+# synthetic: podman, libpod/container_internal.go (bundlePath) and sqlite_state_internal.go (sqliteStatePath);
+# storage, containers.go (newContainerStore).
+@pytest.mark.parametrize("driver", ["overlay", "vfs", "btrfs"])
+def test_podmans_transient_store_is_in_its_run_root(driver: str) -> None:
+    """With --transient-store lists, bundle and database are where what is bound into the container comes from."""
+    found = sources("podman", Clues(ID, kept_in=f"/run/containers/storage/{driver}-containers/{ID}/userdata"))
+    assert [one.path.removeprefix("/run/containers/storage/") for one in found[:6]] == [
+        f"{driver}-containers/{ID}/userdata/config.json",
+        f"{driver}-containers/containers.json",
+        f"{driver}-containers/volatile-containers.json",
+        "libpod/bolt_state.db",
+        "db.sql",
+        "libpod/db.sql",
+    ]
 
 
 def test_lxcs_directory_is_found_through_its_monitor() -> None:

@@ -2,7 +2,9 @@
 
 Cgroup names: the kubelet's pkg/kubelet/cm/{cgroup_manager,qos_container_manager,pod_container_manager}_linux.go;
 containerd's internal/cri/server/podsandbox and pkg/shim; CRI-O's internal/config/cgmgr; Docker's rootless
-documentation; libpod/container_internal_linux.go; flatpak's common/flatpak-run.c; snapd's sandbox/cgroup.
+documentation; libpod/container_internal_linux.go; flatpak's common/flatpak-run.c; snapd's sandbox/cgroup;
+systemd's src/machine/machine.c; libvirt's src/util/virsystemd.c; nerdctl's pkg/cmd/container/rename.go;
+storage's containers.go.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ from inspector.document import document
 from inspector.observe import Observer
 from inspector.schema import Container
 from tests.fakehost import FakeHost
+from tests.unit.test_stores import Buckets, bolt
 
 ID = "0a" * 32
 UID = "3f2b7c1e-9d54-4e0a-8f6b-1a2b3c4d5e6f"
+STATIC_UID = "3f2b7c1e9d544e0a8f6b1a2b3c4d5e6f"  # of a pod from a file: pkg/kubelet/config/common.go, an MD5 sum
 UNIT_UID = UID.replace("-", "_")
 TASKS = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
 ANNOTATIONS = {
@@ -73,6 +77,8 @@ def only(fake: FakeHost) -> Container:
         f"/kubepods/pod{UID}/{ID}",
         f"/kubepods/burstable/pod{UID}/{ID}",
         f"/kubepods/besteffort/pod{UID}/{ID}",
+        f"/system.slice/containerd.service/kubepods-burstable-pod{UNIT_UID}.slice:cri-containerd:{ID}",
+        f"/kubepods/burstable/pod{STATIC_UID}/{ID}",
         f"/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{UNIT_UID}.slice/cri-containerd-{ID}.scope",
     ],
 )
@@ -89,12 +95,27 @@ def test_a_kubernetes_container_of_every_class_and_driver(tmp_path: Path, layout
     assert {path for path in found["cgroups"].values() if ID in path} == {cgroup}
 
 
-def test_a_pod_without_its_bundle_keeps_its_uid(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("written", "uid"), [(UNIT_UID, UID), (STATIC_UID, STATIC_UID)])
+def test_a_pod_without_its_bundle_keeps_its_uid(tmp_path: Path, written: str, uid: str) -> None:
     """Where the bundle may not be read, the pod's uid is known from the cgroup, and the image is not empty."""
     fake = FakeHost(tmp_path, "v2")
-    add(fake, f"/kubepods.slice/kubepods-pod{UNIT_UID}.slice/cri-containerd-{ID}.scope")
+    add(fake, f"/kubepods.slice/kubepods-pod{written}.slice/cri-containerd-{ID}.scope")
     found = only(fake)
-    assert (found["name"], found["image"], found["pod"]) == (ID[:12], "unknown", UID)
+    assert (found["name"], found["image"], found["pod"]) == (ID[:12], "unknown", uid)
+
+
+def test_a_container_of_nerdctl_that_was_renamed(tmp_path: Path) -> None:
+    """Its new name is a label in containerd's database alone; the bundle keeps the one it was made with."""
+    fake = FakeHost(tmp_path, "v2")
+    tasks = TASKS.replace("k8s.io", "default")
+    add(fake, f"/system.slice/nerdctl-{ID}.scope", parent="/usr/bin/containerd-shim-runc-v2")
+    fake.link("/proc/4000/cwd", f"{tasks}/{ID}")
+    fake.file(f"{tasks}/{ID}/config.json", json.dumps({"annotations": {"nerdctl/name": "old", "a": "b"}}))
+    one: Buckets = {b"image": b"docker.io/library/nginx:1", b"labels": {b"nerdctl/name": b"new"}}
+    database = bolt({b"v1": {b"default": {b"containers": {ID.encode(): one}}}})
+    fake.file("/var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db", database)
+    found = only(fake)
+    assert (found["runtime"], found["name"], found["image"]) == ("containerd", "new", "docker.io/library/nginx:1")
 
 
 def test_cri_o_names_its_container_by_annotations(tmp_path: Path) -> None:
@@ -140,10 +161,40 @@ def test_rootless_podman_is_named_through_conmon(tmp_path: Path) -> None:
     assert found["cgroups"]["memory"].endswith(f"libpod-{ID}.scope")
 
 
+def test_a_quadlet_of_podman(tmp_path: Path) -> None:
+    """Its cgroup is below its unit's (--cgroups=split), and as it has --rm it is in the list of what is volatile."""
+    fake = FakeHost(tmp_path, "v2")
+    store = "/var/lib/containers/storage"
+    conmon = f"/usr/bin/conmon\0-c\0{ID}\0-b\0{store}/overlay-containers/{ID}/userdata\0-n\0systemd-web"
+    add(fake, f"/system.slice/web.service/libpod-payload-{ID}", parent=conmon)
+    metadata = json.dumps({"name": "systemd-web", "image-name": "docker.io/library/nginx:1"})
+    fake.file(f"{store}/overlay-containers/containers.json", "[]")
+    fake.file(f"{store}/overlay-containers/volatile-containers.json", json.dumps([{"id": ID, "metadata": metadata}]))
+    found = only(fake)
+    assert (found["id"], found["runtime"], found["name"]) == (ID, "podman", "systemd-web")
+    assert found["image"] == "docker.io/library/nginx:1"
+    assert found["cgroups"]["memory"] == f"/system.slice/web.service/libpod-payload-{ID}"
+
+
+def test_podmans_files_may_not_be_read(tmp_path: Path) -> None:
+    """The name is then that which conmon was given; what else has such an option names nothing."""
+    fake = FakeHost(tmp_path, "v2")
+    add(fake, f"/machine.slice/libpod-{ID}.scope", parent=f"/usr/bin/conmon\0-c\0{ID}\0-n\0db")
+    assert (only(fake)["name"], only(fake)["image"]) == ("db", "unknown")
+    fake.process(4000, "sudo", cmdline="/usr/bin/sudo\0-n\0db")
+    assert only(fake)["name"] == ID[:12]
+
+
 @pytest.mark.parametrize(
     ("cgroup", "runtime", "name"),
     [
         ("/lxc/web", "lxc", "web"),
+        ("/machine.slice/machine-my\\x2dweb.scope/payload", "nspawn", "my-web"),
+        ("/machine.slice/machine-lxc\\x2dweb.scope/payload", "nspawn", "lxc-web"),
+        ("/user.slice/app.slice/app-flatpak-org.a_b.My\\x2dApp-4242.scope", "flatpak", "org.a_b.My-App"),
+        ("/user.slice/app.slice/snap.code.code-3f2b7c1e-9d54-4e0a-8f6b-1a2b3c4d5e6f.scope", "snap", "code.code"),
+        ("/user.slice/app.slice/snap.code.code.3f2b7c1e-9d54-4e0a-8f6b-1a2b3c4d5e6f.scope", "snap", "code.code"),
+        ("/system.slice/snap.lxd.daemon.service", "snap", "lxd.daemon"),
         ("/machine.slice/systemd-nspawn@build.service/payload", "nspawn", "build"),
         ("/user.slice/app.slice/app-flatpak-org.mozilla.firefox-4242.scope", "flatpak", "org.mozilla.firefox"),
         ("/user.slice/app.slice/snap.code.code-1f2e.scope", "snap", "code.code-1f2e"),
@@ -161,6 +212,7 @@ def test_a_virtual_machine_is_not_a_container_of_nspawn(tmp_path: Path) -> None:
     """Libvirt's machines share nspawn's slice; a QEMU without namespaces of its own is no container."""
     fake = FakeHost(tmp_path, "v2")
     fake.process(4242, "qemu-system-x86", cgroups="/machine.slice/machine-qemu\\x2d1\\x2ddb.scope")
+    fake.process(4243, "libvirt_lxc", cgroups="/machine.slice/machine-lxc\\x2d4242\\x2ddb.scope")
     with fake.open() as host:
         assert [one.kind for one in Observer(host).tick().containers if one.kind == "container"] == []
 
