@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping
+from itertools import chain
 
 from inspector.absence import Absence
 from inspector.groups import Groups
@@ -96,7 +97,14 @@ class Collector:
         groups, roster = self._groups, self._roster
         groups.update()
         roster.update(groups.came, groups.left, groups.by_path.values())
+        if self._viewpoint.is_veiled:
+            self._absence.denied.update(f"process {pid}" for pid in self._veiled())
         return Census(self._viewpoint.hierarchies, self._viewpoint.own, roster.processes, groups.by_path)
+
+    def _veiled(self) -> set[int]:
+        """Return the processes that /proc does not show us, as far as cgroups' lists do: the root's has threads too."""
+        listed = (group.members for group in self._groups.by_path.values() if group.path != "/")
+        return {1, *chain.from_iterable(listed)} - self._roster.processes.keys()
 
     def _recheck_leaders(self) -> None:
         """Look anew at the groups' first processes that executed another program, or whose PID is another's now."""

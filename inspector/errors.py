@@ -33,9 +33,9 @@ class ParseError(InspectorError, ValueError):
 class NoSuchProcess(InspectorError, LookupError):
     """The process does not exist, or ended while it was being read."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, hint: str = "") -> None:
         self.pid = pid
-        super().__init__(f"no process with PID {pid}")
+        super().__init__(f"no process with PID {pid}{hint}")
 
 
 class NoSuchContainer(InspectorError, LookupError):

@@ -35,6 +35,7 @@ class Viewpoint:
         self._alone = False
         self._above: dict[str, tuple[str, ...]] = {}  # by mountpoint: the names down to our cgroup namespace's root
         self.hierarchies: tuple[Hierarchy, ...] = ()
+        self.is_veiled = False  # /proc shows us not even process 1: none of other users (proc(5), hidepid=2)
         self.own = Own(0, {}, Membership({}), None, False, False, False, frozenset(), "")  # noqa: FBT003
 
     def look(self) -> None:
@@ -42,6 +43,7 @@ class Viewpoint:
         found = self._attempt("hierarchies", read_hierarchies, self._host) or ()
         self.hierarchies = tuple(self._seen_whole(one) for one in found)
         self.own = self._read_own()
+        self.is_veiled = not self._host.access("/proc/1")
 
     def membership(self, pid: int | str) -> Membership:
         """Read the cgroups of a process, in the names of `hierarchies`. Raises OSError and ParseError."""

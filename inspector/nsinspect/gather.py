@@ -142,7 +142,8 @@ class Gatherer:
         try:
             return read_stat(self.host, self.pid)
         except (FileNotFoundError, ProcessLookupError):
-            raise NoSuchProcess(self.pid) from None
+            hint = "" if self.host.access("/proc/1") else " that /proc shows us (hidepid): root sees others' too"
+            raise NoSuchProcess(self.pid, hint) from None
 
     def _try(self, what: str, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Return what `read` returns, or note that it could not be read. That the process ended shows at the end."""

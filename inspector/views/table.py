@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
 from inspector.schema import Container, Document
-from inspector.views.ascii import drawn_in_ascii
+from inspector.views.ascii import drawn_in_ascii, to_ascii
 from inspector.views.cells import COLOUR_OF_SEVERITY, SEVERITY, set_elsewhere
 from inspector.views.columns import Column
 from inspector.views.detail import process_lines
@@ -112,9 +112,12 @@ def limits_line(container: Container) -> Line:
 
 
 def print_lines(lines: Iterable[Line], file: TextIO, *, colour: bool, unicode: bool = True) -> None:
-    """Write lines, in colour by their meaning; trailing blanks are left out. Without `unicode` all we draw is ASCII."""
+    """Write lines, in colour by their meaning; trailing blanks are left out.
+
+    Without `unicode` all we draw is ASCII, and so are names that the file's encoding cannot write.
+    """
     if not unicode:
-        lines = ([(drawn_in_ascii(shown), meaning) for shown, meaning in line] for line in lines)
+        lines = ([(_in_ascii(shown, file), meaning) for shown, meaning in line] for line in lines)
     if not colour:
         file.writelines("".join(shown for shown, _ in line).rstrip() + "\n" for line in lines)
         return
@@ -126,3 +129,12 @@ def print_lines(lines: Iterable[Line], file: TextIO, *, colour: bool, unicode: b
         text = Text.assemble(*((shown, PALETTE.get(meaning, "")) for shown, meaning in line), end="\n")
         text.rstrip()
         console.print(text)
+
+
+def _in_ascii(shown: str, file: TextIO) -> str:
+    drawn = drawn_in_ascii(shown)
+    try:
+        drawn.encode(file.encoding or "utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # the file would escape them, and what stands behind would be out of its column
+        return to_ascii(shown)
+    return drawn

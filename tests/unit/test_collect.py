@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +54,23 @@ def rounds(fake: FakeHost) -> Iterator[tuple[Round, Recording]]:
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every tick a refresh."""
     monkeypatch.setattr(collect, "REFRESH_SECONDS", 0.0)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_processes_that_proc_does_not_show_are_counted(tmp_path: Path, layout: str) -> None:
+    """With hidepid=2 those of others are not in /proc: they are hidden, not absent, as cgroups' lists tell."""
+    fake = FakeHost(tmp_path, layout).process(40, cgroups="/").process(50, "sh", cgroups="/user").viewer(50)
+    for pid in (60, 61):
+        fake.process(pid, "nginx", cgroups=f"/docker/{'a' * 64}")
+    with rounds(fake) as (machine, _):
+        machine.tick()
+        assert machine.absence.denied == set()
+    for pid in (1, 40, 60, 61):
+        shutil.rmtree(f"{tmp_path}/proc/{pid}")
+    with rounds(fake) as (machine, _):
+        for _ in range(2):
+            machine.tick()
+            assert machine.absence.denied == {"process 1", "process 60", "process 61"}
 
 
 def kernel_thread(fake: FakeHost, pid: int) -> None:

@@ -15,7 +15,7 @@ from inspector.views.header import header, scene_of
 from inspector.views.layout import Line, in_parts, place, row
 from inspector.views.scene import Scene
 from inspector.views.table import print_lines, table
-from inspector.views.text import width_of
+from inspector.views.text import fit, width_of
 from tests.unit.documents import container, document, process
 
 HOSTILE = "evil\x1b[31m\u202ename\udc9b"
@@ -186,6 +186,16 @@ def test_colour_only_where_asked() -> None:
     assert "\x1b" not in bare.getvalue()
     assert "\x1b[1;31m" in coloured.getvalue()
     assert "web" in bare.getvalue()
+
+
+@pytest.mark.parametrize("unicode", [True, False])
+def test_a_name_that_the_encoding_cannot_write_keeps_its_width(unicode: bool) -> None:
+    """In the C locale what follows a Chinese name stands in its column; with --no-unicode alone the name stays."""
+    lines = [[(fit("\u65e5\u672c-1", 8), ""), ("\u2026x", "")]]
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii" if unicode else "utf-8", errors="backslashreplace")
+    print_lines(lines, out, colour=False, unicode=False)
+    out.seek(0)
+    assert out.read() == ("????-1  ~x\n" if unicode else "\u65e5\u672c-1  ~x\n")
 
 
 def test_facts_fit_the_width() -> None:
