@@ -6,9 +6,11 @@ holds a resource in which version is looked up in one table.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 
+from inspector import model
 from inspector.absence import Absence
+from inspector.inner_kills import InnerKills
 from inspector.kernel import cgroup_v1, cgroup_v2
 from inspector.kernel.cgroups import Hierarchy
 from inspector.kernel.controllers import ControlFile, Reading
@@ -80,6 +82,7 @@ class Meter:
         self._sheets: dict[tuple[str, Plan], Sheet] = {}
         self._plans: dict[frozenset[tuple[str, bool]], Plan] = {}
         self._thrifty = False
+        self._inner_kills = InnerKills(host, absence)
         self._told: tuple[dict[Key, Reading], dict[Key, int]] = {}, {}  # what figures() has said last
 
     def begin(self, located: Mapping[str, tuple[Hierarchy, int]], turns: Turns | None = None) -> None:
@@ -176,6 +179,10 @@ class Meter:
             status = self._attempt(f"process {pid}", read_status, self.host, pid) if memory else None
             anon += (status.rss_anon_bytes or 0) if status else 0
         return Tally(ticks, anon if memory else None, threads)
+
+    def inner_kills(self, shown: Sequence[model.Container], groups: Mapping[str, model.Group]) -> Mapping[str, int]:
+        """Return by container id how many were killed for lack of memory in cgroups that it has made, on v1."""
+        return self._inner_kills.look(shown, groups, self._located.get("memory"))
 
     def details(self, pids: Iterable[int], processes: Mapping[int, Process]) -> tuple[ProcessDetail, ...]:
         """Read the processes of one container for its process view."""

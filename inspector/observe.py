@@ -164,6 +164,7 @@ class Observer:
             problems=tuple(self._absence.problems),
             denied=len(self._absence.denied),
             denied_files=self._absence.denied_files,
+            inner_kills=self._meter.inner_kills(shown, census.groups),
             unended=self._periods.look(self._wanted, monotonic, readings, inodes),
         )
         self._collector.end(leaders.values())

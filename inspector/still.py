@@ -36,6 +36,7 @@ class Seen(NamedTuple):
     interfaces: object
     sharers: object
     hollow: str | None
+    inner_kills: int
 
 
 class Keys(NamedTuple):
@@ -115,7 +116,8 @@ class Documents:
             inode = one.leader.namespaces.get("net", 0) if one.leader else 0
             interfaces = after.interfaces.get(inode)
             if before.interfaces.get(inode) == interfaces:
-                still[one.id] = Seen(one, interfaces, self._sharers.get(inode), after.hollow.get(one.id))
+                kills = after.inner_kills.get(one.id, 0)
+                still[one.id] = Seen(one, interfaces, self._sharers.get(inode), after.hollow.get(one.id), kills)
         return still
 
 

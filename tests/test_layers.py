@@ -74,6 +74,7 @@ COLLECT = (
     "inspector.viewpoint",
     "inspector.told",
     "inspector.measure",
+    "inspector.inner_kills",
     "inspector.plan",
     "inspector.sheet",
     "inspector.metadata",
