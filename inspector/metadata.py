@@ -131,5 +131,6 @@ def clues_of(container: Container) -> Clues:
         upper=(overlay.upper if overlay else None) or "",
         parent=tuple(leader.parent_cmdline.split(" ")) if leader else (),
         kept_in=leader.kept_in if leader else "",
+        root=leader.root.root if leader and leader.root else "",
         parent_directory=(leader.parent_directory if leader else None) or "",
     )

@@ -14,6 +14,7 @@ from inspector.kernel.named import NamedTuple
 from inspector.stores.bolt import parse_containerd, parse_podman
 from inspector.stores.docker import parse_docker
 from inspector.stores.facts import Facts
+from inspector.stores.incus import parse_backup
 from inspector.stores.lxc import parse_lxc
 from inspector.stores.oci import parse_bundle
 from inspector.stores.sandbox import parse_sandbox
@@ -22,6 +23,7 @@ from inspector.stores.storage import parse_containers
 
 __all__ = ["Clues", "Facts", "Source", "sources"]
 
+SERVED = ("/incus/containers", "/lxd/containers")  # by servers that use LXC
 TASKS = "/io.containerd.runtime.v2.task/"
 STORAGE = r"(?P<root>/.*)/(?P<directory>(?:overlay|vfs|btrfs|zfs)-containers)/"
 
@@ -34,6 +36,7 @@ class Clues(NamedTuple):
     parent: tuple[str, ...] = ()
     parent_directory: str = ""
     kept_in: str = ""
+    root: str = ""  # the directory on its filesystem that its root is
 
     def option(self, name: str) -> str:
         """Return the word after an option of the parent's command line ("-b DIR"), or ""."""
@@ -115,6 +118,11 @@ def _lxc(clues: Clues) -> list[Source]:
     # The parent calls itself "[lxc monitor] <lxcpath> <name>".
     path = clues.parent[2] if clues.parent[:2] == ("[lxc", "monitor]") and len(clues.parent) > 2 else ""  # noqa: PLR2004
     roots = dict.fromkeys((*([path] if path.startswith("/") else []), "/var/lib/lxc"))
+    if path.endswith(SERVED):
+        # <path>/<name> is a link into a storage pool, of which only some kinds tell the name: nearly all are "default".
+        server, pool = path.removesuffix("/containers"), re.search(r"/storage-pools/([^/]+)/containers/", clues.root)
+        directory = f"storage-pools/{pool[1] if pool else 'default'}/containers/{clues.id}"
+        return [Source(server, f"{directory}/backup.yaml", parse_backup)]
     return [Source(root, f"{clues.id}/config", parse_lxc) for root in roots]
 
 

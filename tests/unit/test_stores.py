@@ -14,6 +14,7 @@ from inspector.errors import ParseError
 from inspector.stores import Clues, Facts, sources
 from inspector.stores.bolt import LEAF, META, PAGE_HEADER, _fnv, answer, parse_containerd, parse_podman, torn
 from inspector.stores.docker import parse_docker
+from inspector.stores.incus import parse_backup
 from inspector.stores.lxc import parse_lxc
 from inspector.stores.oci import parse_bundle
 from inspector.stores.sandbox import parse_sandbox
@@ -221,7 +222,7 @@ def test_a_database_that_loops_ends() -> None:
 ).map(lambda value: json.dumps(value).encode())))  # fmt: skip
 def test_no_file_raises_anything_but_its_parse_error(data: bytes) -> None:
     """Whatever bytes or JSON a file holds, its parser gives facts that are text, or a ParseError."""
-    for parse in (parse_docker, parse_sandbox, parse_bundle, parse_containers, parse_lxc, parse_podman):
+    for parse in (parse_docker, parse_sandbox, parse_bundle, parse_containers, parse_lxc, parse_backup, parse_podman):
         try:
             facts = parse(data, ID)
         except ParseError:

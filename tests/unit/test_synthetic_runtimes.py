@@ -4,7 +4,7 @@ Cgroup names: the kubelet's pkg/kubelet/cm/{cgroup_manager,qos_container_manager
 containerd's internal/cri/server/podsandbox and pkg/shim; CRI-O's internal/config/cgmgr; Docker's rootless
 documentation; libpod/container_internal_linux.go; flatpak's common/flatpak-run.c; snapd's sandbox/cgroup;
 systemd's src/machine/machine.c; libvirt's src/util/virsystemd.c; nerdctl's pkg/cmd/container/rename.go;
-storage's containers.go.
+storage's containers.go; Incus' internal/server/storage/storage.go.
 """
 
 from __future__ import annotations
@@ -24,6 +24,22 @@ ID = "0a" * 32
 UID = "3f2b7c1e-9d54-4e0a-8f6b-1a2b3c4d5e6f"
 STATIC_UID = "3f2b7c1e9d544e0a8f6b1a2b3c4d5e6f"  # of a pod from a file: pkg/kubelet/config/common.go, an MD5 sum
 UNIT_UID = UID.replace("-", "_")
+# synthetic: Incus' internal/server/backup/config/backup_config.go and shared/api/instance.go
+BACKUP = """\
+container:
+  architecture: x86_64
+  config:
+    image.architecture: amd64
+    image.description: "Debian bookworm amd64 (20261101_05:24)"
+    image.os: Debian
+    volatile.base_image: 0123456789ab
+  created_at: 2023-01-18T05:24:00Z
+  name: web
+snapshots:
+- config:
+    image.description: Alpine edge
+  created_at: 2022-01-01T00:00:00Z
+"""
 TASKS = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
 ANNOTATIONS = {
     "io.kubernetes.cri.container-name": "app",
@@ -183,6 +199,28 @@ def test_podmans_files_may_not_be_read(tmp_path: Path) -> None:
     assert (only(fake)["name"], only(fake)["image"]) == ("db", "unknown")
     fake.process(4000, "sudo", cmdline="/usr/bin/sudo\0-n\0db")
     assert only(fake)["name"] == ID[:12]
+
+
+@pytest.mark.parametrize(
+    ("server", "pool", "name"),
+    [
+        ("/var/lib/incus", "default", "web"),
+        ("/var/lib/incus", "fast", "shop_web"),
+        ("/var/snap/lxd/common/lxd", "default", "web"),
+    ],
+)
+def test_a_container_of_incus_and_lxd(tmp_path: Path, server: str, pool: str, name: str) -> None:
+    """Its server's copy of its configuration tells the image; what its snapshots were made of is another matter."""
+    fake = FakeHost(tmp_path, "v2")
+    add(fake, f"/lxc.payload.{name}", parent=f"[lxc monitor] {server}/containers {name}")
+    place = f"{server}/storage-pools/{pool}/containers/{name}"
+    root = f"{place}/rootfs" if pool != "default" else "/rootfs"
+    fake.file("/proc/4242/mountinfo", f"500 1 254:0 {root} / rw - ext4 /dev/vda rw\n")
+    fake.link(f"{server}/containers/{name}", place)
+    fake.file(f"{place}/backup.yaml", BACKUP)
+    found = only(fake)
+    assert (found["runtime"], found["name"], found["image"]) == ("lxc", name, "Debian bookworm amd64 (20261101_05:24)")
+    assert found["created_at"] == 1674019440.0
 
 
 @pytest.mark.parametrize(
