@@ -181,8 +181,8 @@ class Unreadable(TypedDict):
 class Report(TypedDict):
     """All of it. `pids` from the outermost PID namespace to the innermost; `chroot` a root that is no mount's.
 
-    `state` is the letter of proc_pid_stat(5); `container_parents` names the containers around its own, the innermost
-    first.
+    `state` is the letter of proc_pid_stat(5), `container_state` "running", "paused" or "hollow"; `container_parents`
+    names the containers around its own, the innermost first.
     """
 
     schema: int
@@ -196,6 +196,7 @@ class Report(TypedDict):
     container_name: str | None
     container_runtime: str | None
     container_image: str | None
+    container_state: str | None
     container_evidence: list[str]
     container_parents: list[str]
     namespaces: dict[str, Namespace]

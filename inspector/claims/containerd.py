@@ -5,15 +5,20 @@
   v1/<namespace>/snapshots/<snapshotter>/<key>/name
 - <root>/io.containerd.snapshotter.v1.overlayfs/metadata.db (core/snapshots/storage/bolt.go):
   v1/snapshots/<name>/{id,parent}; the files of a snapshot are in snapshots/<id>/{fs,work}
+
+Docker on containerd's store takes a stopped container out of the first again, but not its snapshot, whose key is the
+container's id (moby: daemon/containerd/image_snapshot.go).
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from inspector.claims.files import items, word
+from inspector.claims.files import items, record, word
 from inspector.claims.who import Who
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
@@ -29,9 +34,14 @@ TRIES = 3  # containerd goes on writing
 MOST_BYTES = 64 << 20
 MOST_PAGES = 5_000
 MOST_LAYERS = 500
+SHORT_ID = 12
 NAMES = (b"io.kubernetes.container.name", b"nerdctl/name")
-# Docker keeps its containers in a namespace of its own, and their names elsewhere.
+# Docker keeps its containers in a namespace of its own, and their names elsewhere: where it runs a containerd of its
+# own, that is at MANAGED below its data root (moby: daemon/command/daemon.go).
 RUNTIMES = {"moby": "docker"}
+MANAGED = "/containerd/daemon"
+DOCKER_ROOT = "/var/lib/docker"
+ID = re.compile(rb"[0-9a-f]{64}")
 
 
 def containerd(host: Host, root: str) -> tuple[Claim, ...]:
@@ -43,6 +53,7 @@ def containerd(host: Host, root: str) -> tuple[Claim, ...]:
         metadata, snapshots = (host.read_inside(root, file, MOST_BYTES) for file in FILES)
         try:
             found = _asked(metadata, snapshots, f"{root}/{SNAPSHOTTER}/snapshots")
+            found = tuple(_named(host, root, found))
             since = (host.read_inside(root, file, META_BYTES) for file in FILES)
             if not any(map(torn, (metadata, snapshots), since)):
                 return found
@@ -65,16 +76,28 @@ def _claims(metadata: Database, snapshots: Database, home: str) -> Iterator[Clai
         inside = metadata.bucket(namespace, within={namespace: entry})
         containers = metadata.bucket(b"containers", within=inside)
         names = metadata.bucket(b"snapshots", b"overlayfs", within=inside)
-        for identifier in containers:
+        stopped = (key for key in names if namespace == b"moby" and key not in containers and ID.fullmatch(key))
+        for identifier in (*containers, *stopped):
             found = metadata.bucket(identifier, within=containers)
             who = _who(os.fsdecode(namespace), os.fsdecode(identifier), metadata.bucket(b"labels", within=found))
-            key = _value(found, b"snapshotKey")
+            key = _value(found, b"snapshotKey") or identifier
             name = _value(metadata.bucket(key, within=names), b"name")
             layers = _layers(snapshots, chain, name, home)
             yield from who.layers(layers, store=True) if layers else ()
             for mount in items(_spec(_value(found, b"spec")).get("mounts")):
                 if mount.get("type") in ("bind", "none"):
                     yield from who.mount(word(mount.get("source")), word(mount.get("destination")))
+
+
+def _named(host: Host, root: str, claims: Iterable[Claim]) -> Iterator[Claim]:
+    """Put Docker's own names in place of the ids that containerd knows its containers by."""
+    data_root = root.removesuffix(MANAGED) if root.endswith(MANAGED) else DOCKER_ROOT
+    known: dict[str, str] = {}
+    for claim in claims:
+        if claim.runtime == "docker" and claim.container not in known:
+            config = record(host, data_root, f"containers/{claim.container}/config.v2.json")
+            known[claim.container] = word(config.get("Name")).removeprefix("/") or claim.container[:SHORT_ID]
+        yield replace(claim, name=known[claim.container]) if claim.container in known else claim
 
 
 def _who(namespace: str, identifier: str, labels: Entries) -> Who:

@@ -1,6 +1,7 @@
 """The stores that keep a layer a directory, with links to those below it: Docker's overlay2, and Podman's and CRI-O's.
 
-- Docker: <root>/image/overlay2/layerdb/mounts/<id>/mount-id names <root>/overlay2/<mount-id>/{diff,work,merged,lower}
+- Docker: <root>/image/overlay2/layerdb/mounts/<id>/mount-id names <root>/overlay2/<mount-id>/{diff,work,merged,lower};
+  with containerd's store (where Docker 29 begins anew) its layers are that one's, mounted at <root>/rootfs/*/<id>
 - Podman, CRI-O: <root>/overlay-containers/{,volatile-}containers.json name
   <root>/overlay/<layer>/{diff,work,merged,lower}
 """
@@ -27,12 +28,17 @@ SHORT_ID = 12
 
 def docker(host: Host, root: str) -> Iterator[Claim]:
     """Return what belongs to the containers of Docker's data root."""
-    for identifier in names(host, f"{root}/{DOCKER_MOUNTS}"):
+    mounts = names(host, f"{root}/{DOCKER_MOUNTS}")
+    for identifier in dict.fromkeys((*mounts, *names(host, f"{root}/containers"))):
         layer = text(host, root, f"{DOCKER_MOUNTS}/{identifier}/mount-id")
         config = record(host, root, f"containers/{identifier}/config.v2.json")
+        if not layer and config.get("ID") != identifier:  # others have such a directory too
+            continue
         who = Who(identifier, word(config.get("Name")).removeprefix("/") or identifier[:SHORT_ID], "docker")
         yield who.claim("state", f"{root}/containers/{identifier}")
         yield from _claimed(who, _layers(host, f"{root}/overlay2", layer))
+        if not layer:
+            yield who.claim("merged", f"{root}/rootfs/{word(config.get('Driver')) or 'overlayfs'}/{identifier}", "/")
         for point in items(config.get("MountPoints")):
             name = word(point.get("Name"))
             held = f"{root}/volumes/{name}/_data" if name and "/" not in name else ""

@@ -101,6 +101,7 @@ class Gatherer:
             "container_name": own.name if own else None,
             "container_runtime": own.runtime if own else None,
             "container_image": own.image if own else None,
+            "container_state": self.own_entry["state"] if self.own_entry else None,
             "container_evidence": list(own.evidence) if own else [],
             "container_parents": facts.around(own, containers),
             "namespaces": namespaces,

@@ -54,6 +54,8 @@ def _who(report: Report, width: int) -> Iterator[Line]:
         made = f"by {report['container_runtime']}" if report["container_runtime"] else "by nobody we know"
         yield from wrapped("made", f"{made}, image {report['container_image']}", width)
         yield from wrapped("known by", ", ".join(report["container_evidence"]), width, "dim")
+    if report["container_state"] == "paused":
+        yield fact("state", "paused", ("   frozen by its cgroup: nothing in it runs until it is thawed", "warn"))
     yield from wrapped("command", report["cmdline"] or _no_command(report), width)
     numbers = " > ".join(map(str, report["pids"]))
     depth = len(report["pids"]) - 1

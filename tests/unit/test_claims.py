@@ -20,6 +20,7 @@ from inspector.observe import Observer
 from inspector.owner import owners
 from tests.fakehost import FakeHost
 from tests.unit.observing import ID, own
+from tests.unit.test_stores import Buckets, bolt
 
 HOSTS = Path(__file__).parent.parent / "hosts"
 # Of a containerd 1.6.20 on this project's test machine: `ctr run -d localhost/bbp:1 c1 sleep 300`, and its snapshots.
@@ -259,3 +260,31 @@ def test_a_container_of_the_same_name_that_another_runtime_has(tmp_path: Path) -
     with fake.open() as host:
         (found,) = owners(host, "/srv/web", Observer(host, groups=False).tick().containers)
     assert found == Claim("web", "web", "lxc", running=False, role="merged", path="/srv/web", inside="/")
+
+
+# synthetic: moby's daemon/containerd/image_snapshot.go (the key is the container's id), daemon/snapshotter/mount.go and
+# daemon/command/daemon.go; the databases in the form of containerd's own, as above.
+@pytest.mark.parametrize(
+    ("root", "data_root"), [(C, "/var/lib/docker"), ("/srv/docker/containerd/daemon", "/srv/docker")]
+)
+def test_a_stopped_container_of_docker_on_containerds_store(tmp_path: Path, root: str, data_root: str) -> None:
+    """Docker 29 keeps its snapshot in containerd, but not it: it is found, with layers, name and volumes."""
+    kept: Buckets = {ID.encode(): {b"name": b"moby/7/rw"}, b"sha256:ab": {b"name": b"moby/5/image"}}
+    kept[f"{ID}-init".encode()] = {b"name": b"moby/6/init"}
+    own_layers: Buckets = {
+        b"moby/5/image": {b"id": b"\x05"},
+        b"moby/6/init": {b"id": b"\x06", b"parent": b"moby/5/image"},
+        b"moby/7/rw": {b"id": b"\x07", b"parent": b"moby/6/init"},
+    }
+    meta = bolt({b"v1": {b"moby": {b"snapshots": {b"overlayfs": kept}}}})
+    fake = FakeHost(tmp_path).file(f"{root}/io.containerd.metadata.v1.bolt/meta.db", meta)
+    fake.file(f"{root}/{SNAPSHOTTER}/metadata.db", bolt({b"v1": {b"snapshots": own_layers}}))
+    volume = {"Type": "volume", "Name": "pg", "Destination": "/pg", "Source": f"{data_root}/volumes/pg/_data"}
+    config = {"ID": ID, "Name": "/db", "Driver": "overlayfs", "MountPoints": {"/pg": volume}}
+    fake.file(f"{data_root}/containers/{ID}/config.v2.json", json.dumps(config))
+    home = f"{root}/{SNAPSHOTTER}/snapshots"
+    assert ask(fake, f"{home}/7/fs/etc/motd") == [("db", "docker", False, "upper", "/etc/motd")]
+    assert ask(fake, f"{home}/5/fs/bin") == [("db", "docker", False, "lower", "/bin")]
+    assert ask(fake, f"{data_root}/volumes/pg/_data/x") == [("db", "docker", False, "volume", "/pg/x")]
+    assert ask(fake, f"{data_root}/rootfs/overlayfs/{ID}/etc") == [("db", "docker", False, "merged", "/etc")]
+    assert ask(fake, f"{data_root}/containers/{ID}/hostname")[0][3] == "state"

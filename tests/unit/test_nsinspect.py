@@ -227,6 +227,17 @@ def test_the_page_says_who_made_it(tmp_path: Path) -> None:
     assert "in container web-4242 (pid-4026532002)" in text_of(report_on(fake, 4242))
 
 
+def test_a_paused_container_is_said_to_be_paused(tmp_path: Path) -> None:
+    """Nothing else tells why its processes do not answer."""
+    fake = container(tmp_path).cgroup("freezer", f"/docker/{ID}", {"freezer.state": "FROZEN\n"})
+    report = report_on(fake, 4243)
+    assert report["container_state"] == "paused"
+    assert "\n  state       paused   frozen by its cgroup" in text_of(report)
+    fake.cgroup("freezer", f"/docker/{ID}", {"freezer.state": "THAWED\n"})
+    assert report_on(fake, 4243)["container_state"] == "running"
+    assert "frozen by" not in text_of(report_on(fake, 4243))
+
+
 def test_a_container_in_a_container_is_said_to_be_in_it(tmp_path: Path) -> None:
     """The containers around it are named; its layers' short links are those of the root that it has kept."""
     inner = {**OWN, "mnt": 4026532011, "pid": 4026532012}
