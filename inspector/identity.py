@@ -140,11 +140,14 @@ def _self(own: Own, leader: Leader, evidence: tuple[str, ...]) -> Naming:
 def _anonymous(identifier: str, leader: Leader, evidence: tuple[str, ...]) -> Naming:
     """Name a container whose cgroup's name says nothing, from the program that made it."""
     process, words = leader.process, leader.parent_cmdline.split(" ")
-    kept = by_directory(leader.kept_in)
-    runtime = kept[0] if kept else by_command(words[0]) or by_command(process.comm)  # bwrap is the process itself
+    kept, starter = by_directory(leader.kept_in), by_command(words[0])
+    runtime = kept[0] if kept else starter or by_command(process.comm)  # bwrap is the process itself
     if runtime == "containerd" and _after(words, "-namespace") == DOCKERS_NAMESPACE:
         runtime = "docker"
-    told = kept[1] if kept else _told(runtime, words, leader)
+    told = _told(runtime, words, leader) if starter or not kept else None
+    # One that shares another's network (--network container:NAME) has that one's /etc/hostname.
+    if kept and not (told and _is_long_id(told)):
+        told = kept[1]
     image = (leader.root.root if leader.root else "") or "/"
     return Naming(
         kind="container",
@@ -162,8 +165,9 @@ def _told(runtime: str | None, words: list[str], leader: Leader) -> str | None:
     if runtime in ("containerd", "docker"):
         # The cgroup of `ctr` is /<namespace>/<id>, of `docker run --cgroup-parent` /<parent>/<id>: both could be
         # anybody's; that its parent is a shim settles it.
-        paths = (path.rpartition("/")[2] for path in leader.membership.paths.values())
-        return next(filter(None, paths), None) or _after(words, "-id")
+        paths = filter(None, (path.rpartition("/")[2] for path in leader.membership.paths.values()))
+        found = next((path for path in paths if runtime == "containerd" or _is_long_id(path)), None)
+        return found or _after(words, "-id")
     if runtime == "podman":
         return _after(words, "-c")
     if runtime == "nspawn":

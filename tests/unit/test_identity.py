@@ -130,6 +130,17 @@ def test_docker_below_another_cgroup() -> None:
     assert "started by docker" in found.evidence
 
 
+def test_a_container_with_the_network_of_another() -> None:
+    """Docker gives it the other's /etc/hostname: what its own shim was started for is what it is."""
+    other, shim = "cd" * 32, f"/usr/bin/containerd-shim-runc-v2 -namespace moby -id {ID}"
+    for path in (f"/tenant/{ID}", "/user.slice/session-1.scope"):
+        first = isolated(parent=shim, path=path)._replace(kept_in=f"/var/lib/docker/containers/{other}")
+        found = named(("pid", PID_NS), first)
+        assert (found.id, found.name, found.runtime, found.runtime_id) == (ID, ID[:12], "docker", ID)
+    reparented = isolated(path=f"/tenant/{ID}")._replace(kept_in=f"/var/lib/docker/containers/{ID}")
+    assert named(("pid", PID_NS), reparented).id == ID
+
+
 def test_a_service() -> None:
     """A systemd unit with private mounts and the host's root is a service, called by its unit."""
     found = named(("mnt", MNT_NS), leader(process(100, mnt_ns=MNT_NS), "/system.slice/a.service"))
