@@ -40,8 +40,11 @@ def is_opaque(path: str) -> bool:
     return False
 
 
-def _look(layer: str, path: str) -> tuple[os.stat_result, bool] | None:
-    """Return the metadata of a path in one layer, and whether it is an opaque directory; None when it has none."""
+def _look(layer: str, path: str, *, is_last: bool) -> tuple[os.stat_result, bool] | None:
+    """Return the metadata of a path in one layer, and whether it hides what is in those below; None when it has none.
+
+    The last layer has none below.
+    """
     with root_directory(layer) as root:
         try:
             fd = in_root_open(root, path, os.O_PATH | os.O_NOFOLLOW, links=False)
@@ -51,7 +54,7 @@ def _look(layer: str, path: str) -> tuple[os.stat_result, bool] | None:
             raise
         try:
             found = os.fstat(fd)
-            return found, stat.S_ISDIR(found.st_mode) and is_opaque(host_path(fd))
+            return found, is_last or (stat.S_ISDIR(found.st_mode) and is_opaque(host_path(fd)))
         finally:
             os.close(fd)
 
@@ -96,14 +99,14 @@ def _step(layers: Sequence[str], path: str) -> tuple[Found | None, list[str]]:
     result: Found | None = None
     deeper: list[str] = []
     for layer in layers:
-        looked = _look(layer, path)
+        looked = _look(layer, path, is_last=layer is layers[-1])
         if looked is None:
             continue
-        found, opaque = looked
+        found, hides = looked
         if is_whiteout(found) or (result is not None and not stat.S_ISDIR(found.st_mode)):
             break
         result = result or Found(layer, found)
         deeper.append(layer)
-        if opaque or not stat.S_ISDIR(found.st_mode):
+        if hides or not stat.S_ISDIR(found.st_mode):
             break
     return result, deeper

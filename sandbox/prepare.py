@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from inspector.kernel.cgroups import read_cgroup, read_hierarchies
+from inspector.kernel.files import Files
 from inspector.kernel.mounts import read_mountinfo
-from inspector.kernel.reader import Reader
 from sandbox import (
     attributes,
     cgroup,
@@ -91,7 +91,7 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
     rootless, mapped = os.geteuid() != 0, spec.sharing.has_users
     users = _users(spec, store, container)
     _check(spec)
-    host = Reader("/", None, None)
+    host = Files()
     once = spec.remove and known is None  # with --rm it is gone after its first run, and all that was written with it
     layout, root, layers, pieces = root_of(spec, store, container, host, rootless=rootless, mapped=mapped, once=once)
     own = read_cgroup(host, "self") if rootless else None
@@ -159,7 +159,7 @@ def _users(spec: Spec, store: Store, container: str) -> Users | None:
     return userns.joined(spec, store, container)
 
 
-def _over(spec: Spec, store: Store, host: Reader) -> Iterator[rootfs.Step]:
+def _over(spec: Spec, store: Store, host: Files) -> Iterator[rootfs.Step]:
     """Yield what is mounted over the root's own files: over our state directory, and what --lxcfs asks for."""
     if not spec.image.id:
         yield from planning.hide(store.root, os.path.realpath(spec.rootfs))
@@ -193,7 +193,7 @@ def _not_limited(limits: Limits, lost: list[str], places: Sequence[cgroup.Place]
 
 
 def root_of(
-    spec: Spec, store: Store, container: str, host: Reader, *, rootless: bool, mapped: bool = False, once: bool = False
+    spec: Spec, store: Store, container: str, host: Files, *, rootless: bool, mapped: bool = False, once: bool = False
 ) -> tuple[rootfs.Layout, Root, list[Layer], list[rootfs.Step]]:
     """Return where a container's files are, the mount that is its root, and what that consists of.
 
@@ -220,7 +220,7 @@ def _made_of(spec: Spec, store: Store) -> tuple[tuple[str, ...], str]:
 
 
 def _root(
-    host: Reader, layout: rootfs.Layout, directory: str, like: str, *, rootless: bool, mapped: bool, once: bool
+    host: Files, layout: rootfs.Layout, directory: str, like: str, *, rootless: bool, mapped: bool, once: bool
 ) -> tuple[Root, list[Layer], list[rootfs.Step]]:
     """Return the mount that is the root, its layers, and the pieces it is put together from when it is no overlay."""
     if rootless:

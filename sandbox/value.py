@@ -46,14 +46,18 @@ class Value(metaclass=_Fields):
     def __init__(self, *given: Any, **named: Any) -> None:  # noqa: ANN401  each class's own fields
         kind = type(self)
         names = kind.__match_args__
-        left = names[len(given) :]
-        found = {**kind.__defaults__, **named} if left else named
-        if len(given) > len(names) or named.keys() - left or not found.keys() >= set(left):
+        values = {**kind.__defaults__, **named}
+        known = len(given) <= len(names)
+        if given:
+            known = known and named.keys().isdisjoint(names[: len(given)])
+            values.update(zip(names, given, strict=False))
+        try:
+            for name in names:
+                _set(self, name, values[name])
+        except KeyError:
+            known = False
+        if not known or len(values) > len(names):
             raise TypeError(f"{kind.__name__}: {len(given)} values and {', '.join(named) or 'no names'} for {names}")
-        for name, value in zip(names, given, strict=False):
-            _set(self, name, value)
-        for name in left:
-            _set(self, name, found[name])
         self.__post_init__()
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ OPENERS = (
     "inspector.kernel.host",
     "inspector.kernel.bundle",
     "inspector.kernel.directory",
+    "inspector.kernel.files",
     "inspector.kernel.reader",
     "inspector.ctop.config",
     "inspector.ctop.recording.file",

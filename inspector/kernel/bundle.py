@@ -1,4 +1,4 @@
-"""Descriptors: files that are read together at every tick, reading one to its end, closing many at once."""
+"""Descriptors: files that are read together at every tick, and closing many at once."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from collections.abc import Iterable
 from itertools import repeat
 from operator import ge
 
+from inspector.kernel.files import CHUNK, OPEN, drain
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from inspector.kernel.host import Host
 
-__all__ = ["CHUNK", "OPEN", "Bundle", "close_all", "drain"]
+__all__ = ["Bundle", "close_all"]
 
-CHUNK = 16384
 LITTLE = 470  # bytes, which Python has from a pool of its own without asking for memory: enough of most control files
-MOST_BYTES = 64 << 20  # no kernel file is longer: mountinfo of 100,000 mounts has 20 MB
-# What stands below another root than "/" may be anything: a FIFO is not waited for, no terminal becomes ours.
-OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class Bundle:
@@ -112,17 +110,3 @@ def close_all(descriptors: list[int]) -> None:
         while descriptors and descriptors[-1] == first - 1:
             first = descriptors.pop()
         os.closerange(first, last + 1)
-
-
-def drain(fd: int, offset: int | None = None) -> bytes:
-    """Read to the end, from `offset` on or from where the descriptor stands; EFBIG for what has none (a device)."""
-    parts: list[bytes] = []
-    left = MOST_BYTES
-    while part := os.read(fd, CHUNK) if offset is None else os.pread(fd, CHUNK, offset):
-        parts.append(part)
-        left -= len(part)
-        if left < 0:
-            raise OSError(errno.EFBIG, "longer than any kernel file", os.readlink(f"/proc/self/fd/{fd}"))
-        if offset is not None:
-            offset += len(part)
-    return b"".join(parts)

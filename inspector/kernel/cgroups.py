@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 
 from inspector.errors import ParseError
+from inspector.kernel.files import Files
 from inspector.kernel.mounts import Mount, read_mountinfo
 from inspector.kernel.named import NamedTuple
-from inspector.kernel.reader import Reader
 from inspector.kernel.remembered import remembered
 
 TYPE_CHECKING = False
@@ -123,7 +123,7 @@ def _controllers(text: str) -> tuple[str, ...]:
     return tuple(map(sys.intern, text.split(",")))
 
 
-def read_cgroup(host: Reader, pid: int | str) -> Membership:
+def read_cgroup(host: Files, pid: int | str) -> Membership:
     """Read the cgroups of a process (/proc/<pid>/cgroup)."""
     return parse_cgroup(host.read(f"/proc/{pid}/cgroup"))
 
@@ -178,8 +178,8 @@ def parse_pids(data: bytes) -> tuple[int, ...]:
         raise ParseError("cgroup.procs", data) from error
 
 
-def read_hierarchies(host: Reader) -> tuple[Hierarchy, ...]:
-    """Read which hierarchies are mounted here (mountinfo of Reader.viewer), each once, the widest mount of it first.
+def read_hierarchies(host: Files) -> tuple[Hierarchy, ...]:
+    """Read which hierarchies are mounted here (mountinfo of Files.viewer), each once, the widest mount of it first.
 
     A hierarchy can be mounted several times, or partly (a bind mount of one
     cgroup): the mount whose root is nearest to the hierarchy's is taken.
@@ -196,7 +196,7 @@ def read_hierarchies(host: Reader) -> tuple[Hierarchy, ...]:
     return tuple(found.values())
 
 
-def _hierarchy(host: Reader, mount: Mount) -> Hierarchy:
+def _hierarchy(host: Files, mount: Mount) -> Hierarchy:
     if mount.fstype == "cgroup2":
         try:
             controllers = parse_controllers(host.read(f"{mount.mountpoint}/cgroup.controllers"))

@@ -17,9 +17,10 @@ import errno
 import os
 from collections.abc import Iterable, Sequence
 
-from inspector.kernel.bundle import CHUNK, OPEN, Bundle, close_all, drain
+from inspector.kernel.bundle import Bundle, close_all
 from inspector.kernel.directory import Directory, Entry
-from inspector.kernel.reader import SURELY_WHOLE, Reader
+from inspector.kernel.files import CHUNK, OPEN, SURELY_WHOLE, drain
+from inspector.kernel.reader import Reader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

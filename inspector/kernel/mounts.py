@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from inspector.errors import ParseError
+from inspector.kernel.files import Files
 from inspector.kernel.named import NamedTuple
-from inspector.kernel.reader import Reader
 from inspector.kernel.remembered import remembered
 
 __all__ = [
@@ -78,7 +78,7 @@ def parse_mountinfo(data: bytes, kind: bytes = b"") -> tuple[Mount, ...]:
     return tuple(_parse_line(line) for line in data.split(b"\n") if line and mark in line)
 
 
-def read_mountinfo(host: Reader, pid: int | str, kind: bytes = b"") -> tuple[Mount, ...]:
+def read_mountinfo(host: Files, pid: int | str, kind: bytes = b"") -> tuple[Mount, ...]:
     """Read the mounts that a process sees, in the order they were made (/proc/<pid>/mountinfo)."""
     return parse_mountinfo(host.read_long_lines(f"/proc/{pid}/mountinfo"), kind)
 
@@ -161,7 +161,7 @@ def _unescape_layer(path: str) -> str:
     return re.sub(r"\\(.)", r"\1", path, flags=re.DOTALL)
 
 
-def read_root_mount(host: Reader, pid: int | str) -> tuple[Mount | None, str]:
+def read_root_mount(host: Files, pid: int | str) -> tuple[Mount | None, str]:
     """Read a process's root mount, and where its /etc/hostname comes from; of a long table only two lines are parsed.
 
     Of several mounts at one place the last one made lies on top. Docker, Podman and our sandbox bind a file of

@@ -1,6 +1,6 @@
 """Opens, lists and follows the kernel files of one machine, one after the other or some of a directory at once.
 
-With bundle.py and directory.py the one place of the inspector that does; a
+With files.py, bundle.py and directory.py the one place of the inspector that does; a
 Host (host.py) keeps files open besides.
 
 To open a control file costs more than to read it, and a quarter of that is the
@@ -14,18 +14,16 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 
-from inspector.kernel.bundle import CHUNK, OPEN, close_all, drain
+from inspector.kernel.bundle import close_all
 from inspector.kernel.directory import OPEN_DIRECTORY, Directory, Entry, get_attribute, to_entry
+from inspector.kernel.files import CHUNK, OPEN, SURELY_WHOLE, Files, drain
 
-__all__ = ["SURELY_WHOLE", "Reader"]
+__all__ = ["Reader"]
 
-# A seq_file of many records (cgroup.procs) hands out a page at a time; a read
-# this far below a page has met the end, so no second read is needed to see it.
-SURELY_WHOLE = 2048
 AT_ONCE = 64  # as many are closed by one system call
 
 
-class Reader:
+class Reader(Files):
     """Reads the kernel files of one machine below `root`.
 
     `procfs` and `sysfs` replace root/proc and root/sys (an exporter in a
@@ -106,18 +104,6 @@ class Reader:
             error.filename = place
             raise
 
-    def read(self, path: str) -> bytes:
-        """Return the whole content of a file.
-
-        Not for mountinfo, whose lines may be longer than what SURELY_WHOLE leaves: see read_long_lines.
-        """
-        fd = self._open(path)
-        try:
-            data = os.read(fd, CHUNK)
-            return data if len(data) < SURELY_WHOLE else data + drain(fd)
-        finally:
-            os.close(fd)
-
     def read_each(self, paths: Iterable[str]) -> Iterator[bytes | OSError]:
         """Yield what read() would return of each, or why there is nothing: cheaper than one by one."""
         top, anchor = "", None
@@ -163,14 +149,6 @@ class Reader:
                 error.filename = error.filename and place + name  # read(2) has none
                 found.append(error)
         return found
-
-    def read_long_lines(self, path: str) -> bytes:
-        """Return the whole content of a file where a read may end early: before a line that did not fit."""
-        fd = self._open(path)
-        try:
-            return drain(fd)
-        finally:
-            os.close(fd)
 
     def read_prefix(self, path: str, size: int) -> bytes:
         """Return at most the first `size` bytes, for files a process controls the length of; waits for no FIFO."""

@@ -78,15 +78,16 @@ def mounts_of(arguments: Arguments, source: Source, store: Store) -> tuple[tuple
     asked = (arguments.volume, arguments.mount, arguments.volumes_from, arguments.tmpfs, source.defaults.volumes)
     if not any(asked):
         return (), ()
-    from sandbox.volumes import wanted  # noqa: PLC0415
+    from sandbox.volumes import options  # noqa: PLC0415
     from sandbox.volumes.store import Volumes, volumes_from  # noqa: PLC0415
+    from sandbox.volumes.wanted import Tmpfs  # noqa: PLC0415
 
     path_of = Volumes(store.root).path
-    volumes = [wanted.parse_volume(text, os.path.abspath, path_of) for text in arguments.volume]
-    tmpfs = [wanted.parse_tmpfs(text) for text in arguments.tmpfs]
+    volumes = [options.parse_volume(text, os.path.abspath, path_of) for text in arguments.volume]
+    tmpfs = [options.parse_tmpfs(text) for text in arguments.tmpfs]
     for text in arguments.mount:
-        found = wanted.parse_mount(text, os.path.abspath, path_of)
-        if isinstance(found, wanted.Tmpfs):
+        found = options.parse_mount(text, os.path.abspath, path_of)
+        if isinstance(found, Tmpfs):
             tmpfs.append(found)
         else:
             volumes.append(found)
@@ -96,10 +97,10 @@ def mounts_of(arguments: Arguments, source: Source, store: Store) -> tuple[tuple
         volumes += others
         taken |= {each.target for each in others}
     for path in source.defaults.volumes:
-        target = wanted.target_of(path, "the image's VOLUME")
+        target = options.target_of(path, "the image's VOLUME")
         if target not in taken:
             taken.add(target)
-            volumes.append(wanted.parse_volume(target, os.path.abspath, path_of))
+            volumes.append(options.parse_volume(target, os.path.abspath, path_of))
     return tuple(volumes), tuple(tmpfs)
 
 

@@ -40,9 +40,13 @@ def add_lifecycle_options(parser: Parser) -> None:
 
 def lifecycle_of(arguments: Arguments) -> Lifecycle:
     """Return what the options mean."""
-    from sandbox import lifecycle, restart  # noqa: PLC0415
+    from sandbox import lifecycle  # noqa: PLC0415
 
-    policy, most = restart.parse(arguments.restart)
+    policy, most = "no", 0
+    if arguments.restart:
+        from sandbox import restart  # noqa: PLC0415
+
+        policy, most = restart.parse(arguments.restart)
     if arguments.rm and policy != "no":
         raise BadValue("conflicting options: cannot specify both --restart and --rm")
     if arguments.stop_signal:

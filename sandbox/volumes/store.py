@@ -20,7 +20,8 @@ from typing import Any
 from sandbox.errors import NotFound, SandboxError
 from sandbox.removal import remove_tree
 from sandbox.value import replace
-from sandbox.volumes.wanted import Volume, check_volume_name
+from sandbox.volumes.options import check_volume_name
+from sandbox.volumes.wanted import Volume
 
 __all__ = ["NoSuchVolume", "Volumes", "named_volumes", "users_of", "volumes_from"]
 

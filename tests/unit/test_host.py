@@ -123,7 +123,7 @@ def test_a_file_without_end_is_given_up(
     host: Host, tmp_path: Path, reader: Callable[[Host, str], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file longer than any of the kernel's (a device, a planted file) is an error that names it."""
-    monkeypatch.setattr("inspector.kernel.bundle.MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("inspector.kernel.files.MOST_BYTES", 1 << 20)
     (tmp_path / "f").touch()
     os.truncate(tmp_path / "f", 8 << 20)
     with pytest.raises(OSError, match=rf"longer than any kernel file: '{tmp_path}/f'"):

@@ -17,7 +17,8 @@ from sandbox.errors import SandboxError
 from sandbox.limit_files import weight_of_shares
 from sandbox.limits import UNLIMITED, Limits, Throttle, limits, parse_size
 from sandbox.spec import Spec
-from sandbox.volumes.wanted import Tmpfs, Volume, parse_mount, parse_tmpfs, parse_volume
+from sandbox.volumes.options import parse_mount, parse_tmpfs, parse_volume
+from sandbox.volumes.wanted import Tmpfs, Volume
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,13 @@ finding.keep()
 state = sandbox.state
 print(type(state.__loader__).__name__, state.default_root.__code__.co_filename, state.__cached__)
 """
+# What is known of a function, and of a value's fields.
+LEFT_OUT = """
+print(state.Store.load.__doc__, state.Store.load.__annotations__)
+import sandbox.channel
+print(sandbox.channel.Born.__annotations__)
+finding.keep()
+"""
 
 # How modules are that came with the one that was asked for; one of them may have changed.
 TELL_ALL = """
@@ -251,6 +258,17 @@ def test_nothing_is_kept_where_nothing_may_be(tmp_path: Path) -> None:
     words = (sys.executable, "-SP", "-c", TELL.format(place=REPOSITORY))
     assert said(*words, PYTHONPYCACHEPREFIX=str(tmp_path)).split()[0] == "SourceFileLoader"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_left_out_of_the_one_file(tmp_path: Path) -> None:
+    """Docstrings, and the types of functions; not those of the fields of values, which say how one is decoded."""
+    kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    text = TELL.format(place=REPOSITORY) + LEFT_OUT
+    first, second = (said(sys.executable, "-SP", "-c", text, **kept).splitlines()[1:] for _ in range(2))
+    assert first[1] == second[1] == "{'pid': 'int'}"
+    assert "Return the document" in first[0]
+    assert "'container': 'str'" in first[0]
+    assert second[0] == "None {}"
 
 
 def test_a_full_disk_keeps_nothing(tmp_path: Path) -> None:
