@@ -114,11 +114,14 @@ class Channel:
         self._socket = end
 
     def send(self, message: Message, fd: int | None = None) -> None:
-        """Send one message, with a descriptor if there is one; a peer that is gone is Closed."""
+        """Send one message, with a descriptor if there is one; a peer that is gone is Closed, or what it said last."""
         data = dumps({"kind": type(message).__name__, **encode(message)}).encode()
         try:
             send(self._socket, data, fd)
         except (BrokenPipeError, ConnectionResetError):
+            last = self._receive()[0]
+            if last is not None:
+                _raise(last)
             raise Closed("the other side of the set-up is gone") from None
 
     def send_error(self, error: BaseException) -> None:
@@ -128,7 +131,7 @@ class Channel:
         number = (error.errno or 0) if isinstance(error, OSError) else 0
         try:
             self.send(Failed(text, code, number))
-        except (OSError, Closed):
+        except (OSError, SandboxError):
             return
 
     def expect(self, kind: type[M]) -> M:
@@ -185,8 +188,8 @@ class Channel:
     def _receive(self) -> tuple[Message | None, int | None]:
         try:
             data, descriptor = receive(self._socket, LARGEST_MESSAGE)
-        except ConnectionResetError:
-            return None, None
+        except ConnectionResetError:  # it has gone without reading all, which is told once, before what it said last
+            data, descriptor = receive(self._socket, LARGEST_MESSAGE)
         if not data:
             return None, None
         if len(data) == ERROR_BYTES:

@@ -91,6 +91,7 @@ def born(launch: Launch, channel: Channel, steps: tuple[control.Step, ...]) -> N
         for one in launch.shared:
             syscalls.setns(one.pidfd, one.flag)
         begin(launch)
+        lay(launch)  # an empty root, while the monitor makes the cgroups of v1
         channel.expect(Proceed)
         control.apply(steps, control.JOIN)
         if launch.new_namespaces & syscalls.CLONE_NEWCGROUP:
@@ -132,6 +133,7 @@ def first_process(launch: Launch, channel: Channel) -> NoReturn:
     if launch.program.die_with_parent:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     begin(launch)
+    lay(launch)
     furnish(launch, channel)
 
 
@@ -146,11 +148,17 @@ def begin(launch: Launch) -> None:
         namespaces.let_users_serve()
 
 
+def lay(launch: Launch) -> None:
+    """Mount the root."""
+    assert launch.root is not None  # noqa: S101
+    mounting.lay(launch.root, launch.mounts, launch.propagation)
+
+
 def furnish(launch: Launch, channel: Channel) -> NoReturn:
-    """Mount, pivot, and become the program."""
+    """Mount what is in the root, pivot, and become the program."""
     attributes.set_sysctls(launch.program.attributes)
     assert launch.root is not None  # noqa: S101
-    mounting.apply(launch.root, launch.mounts, launch.propagation)
+    mounting.furnish(launch.root, launch.mounts)
     launch.before_pivot()
     mounting.enter(launch.root)
     os.umask(launch.program.umask)

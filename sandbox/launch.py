@@ -79,7 +79,7 @@ def start(
         running = launch(
             lambda end, parent, left: init.joiner(replace(plan, cgroup_steps=left), end, parent),
             plan.cgroup_steps,
-            Outside(start.make_cgroups, start.born, start.meanwhile, start.ready),
+            Outside(start.prepare, start.born, start.meanwhile, start.ready),
             tty=plan.program.tty,
             straight=init.straight(plan),
         )
@@ -112,9 +112,10 @@ class _Start:
             self._foretell()
         self._made = control.apply((step for step in self._steps if step.path.startswith(of_v2)), control.CREATE)
 
-    def make_cgroups(self) -> None:
-        """Make the cgroups of v1."""
+    def prepare(self) -> None:
+        """Make the cgroups of v1 and the files of its network, while the first process mounts its root, or before."""
         self._made += control.apply(self._later, control.CREATE)
+        self._network.write()
 
     def born(self, pid: int) -> None:
         """Make what the first process needs from outside, its network and the rules of its devices; it waits."""

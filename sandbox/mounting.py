@@ -21,13 +21,19 @@ from sandbox.rootfs import PROPAGATIONS, SAFE, Bind, Directory, Foreign, Link, M
 from sandbox.stacking import mount_root
 from sandbox.syscalls import MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT
 
-__all__ = ["apply", "enter", "isolate", "make_root_read_only", "mount_root", "set_propagation"]
+__all__ = ["apply", "enter", "furnish", "isolate", "lay", "make_root_read_only", "mount_root", "set_propagation"]
 
 MOUNT_ATTR_RDONLY = 1
 
 
-def apply(root: Root, steps: Collection[Step], propagation: str = "") -> None:
-    """Mount the root and everything in it; the caller is in a mount namespace of its own.
+def apply(root: Root, steps: Collection[Step]) -> None:
+    """Mount the root and everything in it; the caller is in a mount namespace of its own."""
+    lay(root, steps)
+    furnish(root, steps)
+
+
+def lay(root: Root, steps: Collection[Step], propagation: str = "") -> None:
+    """Mount the root alone; `steps` will be done in it.
 
     With a `propagation` that makes slaves, the root too hears of what is mounted where it comes from.
     """
@@ -35,6 +41,14 @@ def apply(root: Root, steps: Collection[Step], propagation: str = "") -> None:
     umask = os.umask(0)
     try:
         mount_root(root)
+    finally:
+        os.umask(umask)
+
+
+def furnish(root: Root, steps: Collection[Step]) -> None:
+    """Mount everything in a root that is mounted."""
+    umask = os.umask(0)
+    try:
         with root_directory(root.target) as fd:
             parent = Parent(fd)
             for step in steps:

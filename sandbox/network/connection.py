@@ -1,6 +1,7 @@
 """A container's network, from its start to its end; what only those with a link of their own need is in attach.py.
 
     begin()       before anything is started: ports bound, an address leased
+    .write()      before whoever binds its files goes on: its hosts and resolv.conf
     .join(pid)    the first process exists and waits: it is connected
     .settings()   what `inspect` tells
     .handed()     what its monitor serves: proxy.py
@@ -35,6 +36,9 @@ class Connection:
     def __init__(self, network: Network, shared: tuple[Joined, ...] = ()) -> None:
         self.network, self.shared = network, shared
 
+    def write(self) -> None:
+        """Write the container's hosts and resolv.conf, where that is not done already."""
+
     def join(self, pid: int) -> None:
         """Connect the network namespace of the container's first process."""
 
@@ -61,8 +65,29 @@ class Connection:
         self.started()
 
 
+class Unlinked(Connection):
+    """The network of a container that has files of its own, but no link: none, or the host's."""
+
+    def __init__(self, network: Network, layout: Layout, hostname: str) -> None:
+        super().__init__(network)
+        self._layout, self._hostname = layout, hostname
+
+    def write(self) -> None:
+        """Write the container's hosts and resolv.conf."""
+        from sandbox.network import names  # noqa: PLC0415
+
+        network, layout = self.network, self._layout
+        if network.has_servers:
+            names.write(layout.resolv_file, names.resolv_conf(names.read_resolvers(), network))
+        if network.mode == "host":
+            hosts = names.hosts(network.hosts, base=names.read_hosts())
+        else:
+            hosts = names.hosts(network.hosts, own=("127.0.1.1", names.called(self._hostname)))
+        names.write(layout.hosts_file, hosts)
+
+
 def begin(spec: Spec, text: Document, store: Store, layout: Layout) -> Connection:
-    """Do what comes before anything of the container is started, and write its hosts and resolv.conf.
+    """Do what comes before anything of the container is started; hosts and resolv.conf are written here or by write().
 
     SandboxError: a port is in use, no such network, no free address, the other container does not run.
     """
@@ -77,16 +102,7 @@ def begin(spec: Spec, text: Document, store: Store, layout: Layout) -> Connectio
         from sandbox.network.members import Guest  # noqa: PLC0415
 
         return connect(store.root, Guest(text["Id"], text["Name"], hostname), network, layout)
-    from sandbox.network import names  # noqa: PLC0415
-
-    if network.has_servers:
-        names.write(layout.resolv_file, names.resolv_conf(names.read_resolvers(), network))
-    if network.mode == "host":
-        hosts = names.hosts(network.hosts, base=names.read_hosts())
-    else:
-        hosts = names.hosts(network.hosts, own=("127.0.1.1", names.called(hostname)))
-    names.write(layout.hosts_file, hosts)
-    return Connection(network)
+    return Unlinked(network, layout, hostname)
 
 
 def release(store: Store, text: Document) -> None:

@@ -159,6 +159,23 @@ def test_messages() -> None:
     ours.close()
 
 
+@pytest.mark.parametrize("unread", [False, True])
+@pytest.mark.parametrize("sends", [False, True])
+def test_why_the_other_side_has_gone(*, unread: bool, sends: bool) -> None:
+    """What it said last is what is raised, to who sends as to who receives, also where it has not read all."""
+    ours, theirs = pair()
+    if unread:
+        ours.send(Go())
+    theirs.send_error(CommandNotFound("no such program"))
+    theirs.close()
+    with pytest.raises(SandboxError, match="no such program") as caught:
+        ours.send(Go()) if sends else ours.expect(Ready)
+    assert caught.value.exit_code == 127
+    with pytest.raises(Closed):
+        ours.send(Go())
+    ours.close()
+
+
 def test_long_errors_fit() -> None:
     """An error of any length and bytes is cut, not lost."""
     ours, theirs = pair()
