@@ -137,7 +137,7 @@ def _run_in_foreground(prepared: Prepared, store: Store, establish: Callable[[],
     undo = establish()
     streams = Streams(stdin=0 if prepared.spec.interactive else NULL)
     try:
-        running = launch.start(prepared, store, streams, lambda: None, _load_the_rest)
+        running = launch.start(prepared, store, streams, lambda: None, _load_the_rest, once=True)
     except BaseException as error:
         undo()
         if isinstance(error, channel.Closed):

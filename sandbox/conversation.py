@@ -41,13 +41,14 @@ class Outside(Value):
     """What the parent does for a start, in this order.
 
     `prepare`: before anybody joins cgroups; `born`: before the first process goes on; `meanwhile`: while it mounts;
-    `ready`: when nothing but the program's start is left.
+    `ready`: when nothing but the program's start is left; `starting`: while it starts.
     """
 
     prepare: Callable[[], object] = nothing
     born: Callable[[int], object] = nothing
     meanwhile: Callable[[int], object] = nothing
     ready: Callable[[], object] = nothing
+    starting: Callable[[], object] = nothing
 
 
 class Running(Value):
@@ -95,6 +96,7 @@ def launch(
         ours.send(channel.Go())
         if supervise is not None:
             _hand_over_listener(ours, pid, pidfd, supervise)
+        outside.starting()
         ours.expect_end(program)
     except BaseException:
         _reap(pid)

@@ -12,7 +12,7 @@ from sandbox.conversation import Outside, Running, launch
 from sandbox.errors import SandboxError
 from sandbox.liveness import boot_id, start_time
 from sandbox.network.connection import Connection, begin
-from sandbox.overlays import Layer
+from sandbox.overlays import DIRTY, MARK, Layer
 from sandbox.prepare import Prepared
 from sandbox.program import Streams, nothing
 from sandbox.sharing import AUTO
@@ -63,11 +63,13 @@ def start(
     streams: Streams,
     confirm: Callable[[], None],
     meanwhile: Callable[[], None] = nothing,
+    *,
+    once: bool = False,
 ) -> Running:
     """Start the program of a container that is recorded with us as its monitor; on an error no process is left.
 
     `confirm` is called when nothing but the program's start is left; it may raise. `meanwhile` is called while the
-    child works.
+    child works. `once`: the container is removed as soon as the program ends.
     """
     network = begin(prepared.spec, prepared.document, store, prepared.layout)
     try:
@@ -79,7 +81,7 @@ def start(
         running = launch(
             lambda end, parent, left: init.joiner(replace(plan, cgroup_steps=left), end, parent),
             plan.cgroup_steps,
-            Outside(start.prepare, start.born, start.meanwhile, start.ready),
+            Outside(start.prepare, start.born, start.meanwhile, start.ready, start.clear if once else nothing),
             tty=plan.program.tty,
             straight=init.straight(plan),
         )
@@ -138,6 +140,19 @@ class _Start:
         self._limit(lambda step: not step.is_rule)
         self._confirm()
         self._record(**document.running(time.time()))
+
+    def clear(self) -> None:
+        """Remove, while the program starts, the directories that nobody needs once a root is mounted for good.
+
+        Where freed blocks are discarded at once each costs the end a wait for the disk.
+        """
+        layout = self._prepared.layout
+        mark = f"{layout.work}/{MARK}"
+        with suppress(OSError):  # an older kernel, or no right to: they go with the rest
+            os.rmdir(layout.merged)
+            os.unlink(f"{mark}/{DIRTY}")
+            os.rmdir(mark)
+            os.rmdir(os.path.dirname(mark))
 
     @property
     def _above(self) -> list[str]:

@@ -15,13 +15,15 @@ from sandbox.lowers import find
 from sandbox.rootfs import Mount
 from sandbox.value import Value
 
-__all__ = ["VOLATILE", "Folder", "Layer", "Root", "Skeleton", "overlay", "skeleton"]
+__all__ = ["DIRTY", "MARK", "VOLATILE", "Folder", "Layer", "Root", "Skeleton", "overlay", "skeleton"]
 
 # The kernel takes a page of options at most (mount(2)).
 LONGEST_DATA = 4095
 # Without it the last process of a container, when it ends, waits until the whole filesystem of the upper layer is on
 # the disk (Linux 5.10, Documentation/filesystems/overlayfs.rst).
 VOLATILE = "volatile"
+# The directory with which the kernel then keeps a work directory from being mounted again, and a file in it.
+MARK, DIRTY = "work/incompat/volatile", "dirty"
 DIRECTORIES = ("dev", "proc", "sys")
 FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
 MTAB = "etc/mtab"

@@ -7,7 +7,7 @@ import os
 
 from sandbox.contexts import suppress
 from sandbox.removal import remove_tree
-from sandbox.state import Store, hold
+from sandbox.state import Store, hold, owner_of
 
 __all__ = ["owned", "remove_remains"]
 
@@ -32,7 +32,7 @@ def owned(store: Store, kind: str) -> list[str]:
     with suppress(FileNotFoundError):
         for name in os.listdir(f"{store.root}/{kind}"):
             path = f"{store.root}/{kind}/{name}"
-            if os.path.isdir(store.directory(os.readlink(path))):
+            if os.path.isdir(store.directory(owner_of(path))):
                 found.append(name)
             else:
                 os.unlink(path)

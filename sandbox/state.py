@@ -5,7 +5,7 @@
     <root>/containers/<id>/state.json the document of `sandbox inspect`
     <root>/containers/<id>/state.json.spare  room for one more of it, so that an end is recorded on a full disk too
     <root>/containers/<id>/upper, work, merged, hostname, hosts, log.jsonl
-    <root>/names/<name> -> <id>       who has a name; a symbolic link is made atomically
+    <root>/names/<name> -> <id>       who has a name; a symbolic link is made atomically (owner_of)
     <root>/userns/<number> -> <id>    who has the ids from that number on (idmap.py)
 
 The document is written before anything else of a container exists, so that
@@ -15,6 +15,7 @@ Who holds both locks has taken the store's last.
 
 from __future__ import annotations
 
+import binascii
 import errno
 import fcntl
 import os
@@ -24,7 +25,7 @@ from sandbox.contexts import contextmanager, suppress
 from sandbox.errors import NoSuchContainer, SandboxError
 from sandbox.quick import dumps, loads
 
-__all__ = ["SHORT_ID", "Document", "Store", "default_root", "hold", "replace_document"]
+__all__ = ["SHORT_ID", "Document", "Store", "default_root", "hold", "owner_of", "replace_document"]
 
 TYPE_CHECKING = False  # importing it from typing would be a twentieth of a small monitor's memory
 if TYPE_CHECKING:
@@ -118,6 +119,20 @@ def hold(directory: str, how: int) -> int | None:
     return fd
 
 
+def _in_short(container: str) -> str:
+    """Return an id in 44 characters: up to 59 the link needs no block on ext4, whose end may wait for the disk."""
+    return binascii.b2a_base64(bytes.fromhex(container), newline=False).decode("ascii")
+
+
+def owner_of(link: str) -> str:
+    """Return the id that a link among the names or the users' ids is to: in full, or in short."""
+    text = os.readlink(link)
+    try:
+        return text if len(text) == ID_LENGTH else binascii.a2b_base64(text).hex()
+    except ValueError:  # not ours: of no container
+        return text
+
+
 class Store:
     """The containers below one root directory. Methods raise OSError with its path, or SandboxError."""
 
@@ -185,9 +200,9 @@ class Store:
         while True:
             name = wanted or invent_name()
             try:
-                os.symlink(container, f"{self.root}/names/{name}")
+                os.symlink(_in_short(container), f"{self.root}/names/{name}")
             except FileExistsError:
-                owner = os.readlink(f"{self.root}/names/{name}")
+                owner = owner_of(f"{self.root}/names/{name}")
                 if not os.path.isdir(self.directory(owner)):  # its launcher died before it wrote anything else
                     os.unlink(f"{self.root}/names/{name}")
                 elif wanted:
@@ -205,7 +220,7 @@ class Store:
     def free_name(self, container: str, name: str) -> None:
         """Take a name from the container that has it."""
         with self.lock(), suppress(FileNotFoundError):
-            if os.readlink(f"{self.root}/names/{name}") == container:
+            if owner_of(f"{self.root}/names/{name}") == container:
                 os.unlink(f"{self.root}/names/{name}")
 
     def save(self, document: Document, *, durable: bool = False) -> None:
@@ -266,7 +281,7 @@ class Store:
         if not name or "/" in name or name.startswith("."):
             raise NoSuchContainer(name)
         with suppress(OSError):
-            return self.load(os.readlink(f"{self.root}/names/{name}"))
+            return self.load(owner_of(f"{self.root}/names/{name}"))
         matches = [container for container in self.ids() if container.startswith(name)]
         if len(matches) > 1:
             raise SandboxError(f"{name!r} is the beginning of {len(matches)} container ids: give more of it", 1)
@@ -287,7 +302,7 @@ class Store:
                     os.rename(self.directory(container), doomed)
                 path = f"{self.root}/names/{name}"
                 with suppress(FileNotFoundError):
-                    if name and os.readlink(path) == container:
+                    if name and owner_of(path) == container:
                         os.unlink(path)
             if held is not None:
                 remove_tree(doomed)

@@ -152,6 +152,23 @@ def test_a_root_that_is_gone_afterwards_is_not_synced(sandbox: Sandbox) -> None:
         assert "volatile" not in sandbox("start", "-a", container).stdout.splitlines()[0]
 
 
+def test_what_only_the_mount_has_needed_goes_at_the_start(sandbox: Sandbox) -> None:
+    """With --rm what nobody mounts again is removed while the program starts; it can write and remove as ever."""
+    words = ("--net", "none", "--rootfs", "/", "sh", "-c", "read line; rm /etc/passwd; echo it >/made; cat /made")
+
+    def directories() -> set[str]:
+        top = f"{sandbox.root}/containers"
+        found = [os.path.relpath(os.path.join(place, name), top) for place, names, _ in os.walk(top) for name in names]
+        return {path.partition("/")[2] for path in found} - {""}
+
+    with subprocess.Popen(
+        [*SANDBOX, "run", "--rm", "-i", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=sandbox.env
+    ) as launcher:
+        assert sandboxing.wait_for(lambda: directories() == {"upper", "work", "work/work"}), directories()
+        told, _ = launcher.communicate(b"\n")
+    assert (launcher.returncode, told) == (0, b"it\n")
+
+
 def test_a_socket_of_the_host_cannot_be_reached(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
     """The file of a Unix socket shows through the overlay, and nobody answers behind it."""
     path = os.path.join(tmp_path, "socket")

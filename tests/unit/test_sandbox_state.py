@@ -17,7 +17,7 @@ from sandbox.commands.running import run_parser
 from sandbox.errors import CommandNotFound, NoSuchContainer, SandboxError
 from sandbox.parsing import parse_up_to_program
 from sandbox.remains import remove_remains
-from sandbox.state import Document, Store
+from sandbox.state import Document, Store, owner_of
 
 ONE, TWO = "ab" * 32, "ac" * 32
 
@@ -58,6 +58,24 @@ def test_names(store: Store) -> None:
     store.remove(ONE, "one")
     store.add(document("af" * 32, "one"), str)
     assert store.find("one")["Id"] == "af" * 32
+
+
+def test_links_of_names_are_short(store: Store) -> None:
+    """A link of up to 59 characters needs no block of ext4; those with a whole id, of before, are as good."""
+    path = f"{store.root}/names/one"
+    assert len(os.readlink(path)) <= 59
+    assert owner_of(path) == ONE
+    os.unlink(path)
+    os.symlink(ONE, path)
+    assert store.find("one")["Id"] == owner_of(path) == ONE
+    os.symlink("nothing of ours", f"{store.root}/names/other")
+    with pytest.raises(NoSuchContainer):
+        store.find("other")
+    with store.lock():
+        remove_remains(store)
+    assert sorted(os.listdir(f"{store.root}/names")) == ["invented", "one"]
+    store.remove(ONE, "one")
+    assert os.listdir(f"{store.root}/names") == ["invented"]
 
 
 def test_remains_are_removed(store: Store) -> None:
