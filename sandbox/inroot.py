@@ -170,14 +170,10 @@ def _open_or_make(root: int, path: str, *, plain: bool, file: bool, parent: Pare
 
 def _make_mount_point(root: int, path: str, *, file: bool) -> None:
     """Make what a path leads to: an image's /etc/resolv.conf may be a link to what is made at a boot only."""
-    folder = os.path.dirname(path.rstrip("/"))
+    os.close(make_directories(root, os.path.dirname(path.rstrip("/"))))
+    folder, name = os.path.split(follow(root, path).rstrip("/"))
     parent = make_directories(root, folder)
     try:
-        real = follow(root, path)
-        if os.path.dirname(real) != folder:
-            os.close(parent)
-            parent = make_directories(root, os.path.dirname(real))
-        name = os.path.basename(real)
         if file:
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent))
         else:

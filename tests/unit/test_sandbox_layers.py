@@ -18,7 +18,7 @@ from sandbox.changes import changes
 from sandbox.codec import decode, encode
 from sandbox.errors import SandboxError
 from sandbox.images.origin import Defaults, Origin, command, defaults
-from sandbox.inroot import follow, in_root_open, make_directories, root_directory
+from sandbox.inroot import follow, in_root_open, make_directories, mount_point, root_directory
 from sandbox.lifecycle import Healthcheck, from_image
 from sandbox.lowers import find, names
 from sandbox.overlays import Layer, overlay, skeleton
@@ -280,3 +280,18 @@ def test_lxcfs_is_found_by_its_mount(tmp_path: Path) -> None:
     ]
     with pytest.raises(SandboxError, match="does not run here"):
         lxcfs.steps([])
+
+
+def test_a_mount_point_behind_links(tmp_path: Path) -> None:
+    """What a link leads to is made in the root; what cannot be made is said with its reason, and no file is closed."""
+    (tmp_path / "hosts").symlink_to("/run/far/hosts")
+    (tmp_path / "jump").symlink_to("/run/nowhere")
+    (tmp_path / "behind").symlink_to("/jump/away")
+    (tmp_path / "file").touch()
+    (tmp_path / "blocked").symlink_to("/file/below")
+    with root_directory(str(tmp_path)) as root:
+        with mount_point(root, "/hosts", file=True) as fd:
+            assert os.path.samestat(os.fstat(fd), (tmp_path / "run/far/hosts").stat())
+        for path, reason in (("/behind", FileNotFoundError), ("/blocked", NotADirectoryError)):
+            with pytest.raises(reason), mount_point(root, path, file=True):
+                pass
