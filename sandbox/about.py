@@ -13,6 +13,10 @@ from sandbox.images.store import Images
 from sandbox.reconcile import reconcile
 from sandbox.state import Store
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 __all__ = ["info", "own_version", "version"]
 
 
@@ -24,7 +28,7 @@ def own_version() -> str:
         return "unknown"
 
 
-def info(store: Store) -> dict[str, object]:
+def info(store: Store) -> dict[str, Any]:
     """Return how many containers there are and what this machine has; a part that cannot be read is None."""
     found = reconcile(store)
     statuses = [text["State"]["Status"] for text in found]
@@ -62,7 +66,7 @@ def _os_release() -> str:
         return ""
 
 
-def version() -> dict[str, object]:
+def version() -> dict[str, Any]:
     """Return the versions of the sandbox, Python and the kernel."""
     return {
         "Version": own_version(),

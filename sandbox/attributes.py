@@ -78,19 +78,17 @@ def attributes(
     sysctls: Iterable[str] = (),
     groups: Iterable[str] = (),
     oom_score_adj: int | None = None,
-    shm_size: str = "",
+    shm_size: str | None = None,
 ) -> Attributes:
     """Parse and check the options."""
     low, high = OOM_SCORES
     if oom_score_adj is not None and not low <= oom_score_adj <= high:
         raise SandboxError(f"Invalid value {oom_score_adj}, range for oom score adj is [{low}, {high}]")
     size = DEFAULT_SHM
-    if shm_size:
+    if shm_size is not None:
         from sandbox.limits import parse_size  # noqa: PLC0415  exec has no use for it
 
-        size = parse_size(shm_size)
-    if not size:
-        raise SandboxError("SHM size can not be less than 0")
+        size = parse_size(shm_size, "--shm-size") or DEFAULT_SHM  # 0 is the default, as with Docker
     named = {limit.name: limit for limit in map(_ulimit, ulimits)}
     return Attributes(tuple(named.values()), tuple(map(_sysctl, sysctls)), tuple(groups), oom_score_adj, size)
 

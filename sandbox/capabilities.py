@@ -9,7 +9,18 @@ from inspector.kernel.capability import CAPABILITIES
 from sandbox import syscalls
 from sandbox.errors import SandboxError
 
-__all__ = ["ALL", "DEFAULT", "NAMES", "bounding_set", "drop_bounding", "mask", "names", "raise_ambient", "select"]
+__all__ = [
+    "ALL",
+    "DEFAULT",
+    "NAMES",
+    "bounding_set",
+    "drop_bounding",
+    "mask",
+    "named",
+    "names",
+    "raise_ambient",
+    "select",
+]
 
 NAMES = tuple(name.removeprefix("CAP_") for name in CAPABILITIES)
 ALL = frozenset(NAMES)
@@ -24,7 +35,8 @@ HIGHEST_POSSIBLE = 63
 PR_CAP_AMBIENT_RAISE = 2
 
 
-def _parse(names: Iterable[str]) -> frozenset[str]:
+def named(names: Iterable[str]) -> frozenset[str]:
+    """Return what --cap-add and --cap-drop name: with or without CAP_, in any case; ALL is all of them."""
     chosen: set[str] = set()
     for name in names:
         plain = name.upper().removeprefix("CAP_")
@@ -44,7 +56,7 @@ def select(add: Iterable[str], drop: Iterable[str], *, privileged: bool) -> froz
     and one that is added by name survives `--cap-drop ALL`.
     """
     add, drop = list(add), list(drop)
-    added, dropped = _parse(add), _parse(drop)
+    added, dropped = named(add), named(drop)
     if privileged:
         return ALL
     if "ALL" in {name.upper().removeprefix("CAP_") for name in add}:

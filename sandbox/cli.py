@@ -67,6 +67,13 @@ VERBS = {
     "thaw": "any_process",
     "limit": "any_process",
 }
+# Docker's verbs that are none here, and why: who knows Docker types them.
+BY_ARCHIVE = "images come from archives: see sandbox load and sandbox import"
+ABSENT = {
+    "build": f"images are not built here; {BY_ARCHIVE}",
+    "commit": "images are not made of containers: see sandbox diff, export and import",
+    **dict.fromkeys(("pull", "push", "login", "logout", "search"), f"there is no registry here; {BY_ARCHIVE}"),
+}
 USAGE = """\
 Usage: sandbox [--root DIR] COMMAND ...
 
@@ -189,7 +196,7 @@ def _dispatch(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         _say_line(USAGE.rstrip("\n"))
         return 0 if words else SandboxError.exit_code
-    if words[0] == "--version":
+    if words[0] in ("-v", "--version"):
         from sandbox.about import own_version  # noqa: PLC0415
 
         _say_line(f"sandbox {own_version()}")
@@ -197,7 +204,8 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "container" and len(words) > 1:  # Docker's longer form
         words = ["ps" if words[1] in ("ls", "list") else words[1], *words[2:]]
     if words[0] not in VERBS:
-        raise SandboxError(f"{words[0]!r} is not a sandbox command (see sandbox --help)", 1)
+        why = ABSENT.get(words[0], "see sandbox --help")
+        raise SandboxError(f"{words[0]!r} is not a sandbox command ({why})", 1)
     from sandbox.state import Store, default_root  # noqa: PLC0415
 
     # Not by importlib, which imports more than it does.

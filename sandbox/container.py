@@ -97,7 +97,20 @@ def start(store: Store, name: str, how: Attaching | None = None) -> int:
         return lambda: _quietly(lambda: _give_up(store, container, before))
 
     with blocked_signals():
-        return _start(prepared, store, establish, how)
+        try:
+            return _start(prepared, store, establish, how)
+        except SandboxError as error:
+            _record_failure(store, text, error)
+            raise
+
+
+def _record_failure(store: Store, before: Document, error: SandboxError) -> None:
+    """Keep for `inspect` why a container did not start, as Docker does; not why one that has started was left."""
+    with suppress(SandboxError, OSError), store.changing(before["Id"]) as text:
+        state = text["State"]
+        if not state["Running"] and state["StartedAt"] == before["State"]["StartedAt"]:
+            state["Error"] = str(error)
+            state["ExitCode"] = error.exit_code if error.exit_code in (126, 127) else 128
 
 
 def comes_back(text: Document) -> bool:

@@ -82,8 +82,8 @@ def places_of(document: Document) -> tuple[Place, ...]:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Align columns, three blanks apart."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    """Align columns as Docker does: three blanks apart, and no two begin closer than ten cells."""
+    widths = [max(7, *map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )

@@ -64,7 +64,7 @@ class NoSuchContainer(NotFound):
     """No container answers to that id, id prefix or name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no such container: {name}")
+        super().__init__(f"no such container: {name or 'the name is empty'}")
 
 
 def not_executed(path: str, number: int) -> SandboxError:

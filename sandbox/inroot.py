@@ -185,7 +185,8 @@ def _make_mount_point(root: int, path: str, *, file: bool) -> None:
 def _checked(fd: int, path: str, *, file: bool) -> int:
     if stat.S_ISDIR(os.fstat(fd).st_mode) == file:
         os.close(fd)
-        raise SandboxError(f"rootfs: {path} is {'a directory' if file else 'not a directory'}")
+        what, found = ("file", "a directory") if file else ("directory", "none")
+        raise SandboxError(f"cannot mount a {what} on {path}: in this rootfs it is {found}")
     return fd
 
 

@@ -151,17 +151,17 @@ def host_config(limits: Limits) -> dict[str, Any]:
     }
 
 
-def parse_size(text: str) -> int:
+def parse_size(text: str, option: str) -> int:
     """Return the bytes of `64m`, `1.5g`, `6291456`; units are powers of 1024, in any case, with or without b."""
     match = fullmatch(SIZE, text)
     if not match or not text.isascii():
-        raise BadValue(f"invalid size: {text!r}")
+        raise BadValue(f"{option}: invalid size: {text!r}: bytes, or with b, k, m, g, such as 64m")
     from decimal import Decimal  # noqa: PLC0415  most starts have no use for it
 
     scale = 1024 ** ("bkmgtp".index(match[2].lower()) if match[2] else 0)
     size = int(Decimal(match[1]) * scale)
     if size > LARGEST:
-        raise BadValue(f"invalid size: {text!r} is too large")
+        raise BadValue(f"{option}: invalid size: {text!r} is too large")
     return size
 
 
@@ -180,9 +180,9 @@ def values(  # noqa: PLR0913  one for each option of `run`
     shares: int = 0,
     cpuset_cpus: str = "",
     cpuset_mems: str = "",
-    memory: str = "",
-    memory_swap: str = "",
-    memory_reservation: str = "",
+    memory: str | None = None,
+    memory_swap: str | None = None,
+    memory_reservation: str | None = None,
     memory_swappiness: int = UNLIMITED,
     oom_kill_disable: bool = False,
     pids: int | None = None,
@@ -211,9 +211,9 @@ def values(  # noqa: PLR0913  one for each option of `run`
         "cpu_shares": shares or None,
         "cpuset_cpus": cpuset_cpus,
         "cpuset_mems": cpuset_mems,
-        "memory_bytes": _memory(memory, "limit"),
-        "memory_swap_bytes": UNLIMITED if memory_swap == "-1" else _size(memory_swap),
-        "memory_reservation_bytes": _memory(memory_reservation, "reservation"),
+        "memory_bytes": _memory(memory, "--memory", "limit"),
+        "memory_swap_bytes": UNLIMITED if memory_swap == "-1" else _size(memory_swap, "--memory-swap"),
+        "memory_reservation_bytes": _memory(memory_reservation, "--memory-reservation", "reservation"),
         "memory_swappiness": None if memory_swappiness == UNLIMITED else memory_swappiness,
         "oom_kill_disable": oom_kill_disable,
         "pids": pids if pids is None or pids > 0 else UNLIMITED,
@@ -257,13 +257,13 @@ def _quota_of_cpus(text: str, host_cpus: int) -> tuple[int, int]:
     return int(cpus * DEFAULT_PERIOD_US), DEFAULT_PERIOD_US if cpus else 0
 
 
-def _size(text: str) -> int | None:
-    """Return the bytes of an option; None where nothing is limited."""
-    return parse_size(text) or None if text else None
+def _size(text: str | None, option: str) -> int | None:
+    """Return the bytes of an option; None where nothing is limited. One that is empty is wrong: a script's slip."""
+    return None if text is None else parse_size(text, option) or None
 
 
-def _memory(text: str, what: str) -> int | None:
-    size = _size(text)
+def _memory(text: str | None, option: str, what: str) -> int | None:
+    size = _size(text, option)
     if size and size < MINIMUM_MEMORY:
         raise SandboxError(f"Minimum memory {what} allowed is 6MB")
     return size
@@ -279,4 +279,4 @@ def _huge_pages(text: str) -> tuple[str, int]:
     size, equals, amount = text.partition("=")
     if not equals or not fullmatch(HUGE_PAGE, size):
         raise BadValue(f"invalid limit of huge pages {text!r}: the form is 2MB=64m")
-    return size, parse_size(amount)
+    return size, parse_size(amount, "--huge-pages")

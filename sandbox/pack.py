@@ -103,19 +103,20 @@ def pack_layer(fd: int, *, root: bool) -> Iterator[bytes]:
 def pack(fd: int, name: str, *, mounts: bool = True) -> Iterator[bytes]:
     """Yield an archive of what `fd` (O_PATH) is: under `name` itself, and of a directory all that is in it.
 
-    `name` "." puts the content of a directory at the archive's root. Without `mounts` a mount point is as empty as
-    it is without the mount.
+    `name` "." or "" puts the content of a directory at the archive's root, as `./etc` or `etc`. Without `mounts` a
+    mount point is as empty as it is without the mount.
     """
     links: dict[tuple[int, int], str] = {}
     found = os.fstat(fd)
-    yield from _member(os.dup(fd), name, found, links)
+    before = f"{name}/" if name else ""
+    yield from _member(os.dup(fd), name or ".", found, links)
     if stat.S_ISDIR(found.st_mode):
         for entry in walk(fd, mounts=mounts):
             own = _open(fd, entry.path, mounts=mounts)
             if own is not None:
-                yield from _member(own, f"{name}/{entry.path}", entry.stat, links)
+                yield from _member(own, f"{before}{entry.path}", entry.stat, links)
             elif not mounts and stat.S_IFMT(entry.stat.st_mode) in (stat.S_IFDIR, stat.S_IFREG):
-                yield _mount_point(f"{name}/{entry.path}", entry.stat)
+                yield _mount_point(f"{before}{entry.path}", entry.stat)
     yield bytes(2 * BLOCK)
 
 

@@ -10,6 +10,7 @@ from inspector.kernel.files import Files
 from inspector.kernel.mounts import read_mountinfo
 from sandbox import (
     attributes,
+    capabilities,
     cgroup,
     control,
     document,
@@ -128,6 +129,8 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
         text["HostConfig"]["IDMappings"] = users.ids.document()
     text["Cgscope"].update(document.private(places, rights.capabilities, rootless=rootless))
     warnings = (*_not_limited(limits, lost, places), *preparing.warnings(spec.network, store))
+    if spec.cap_add and not (rootless or mapped or spec.privileged):  # in a user namespace of its own it has all
+        warnings += tuple(_not_given(spec.cap_add))
     return Prepared(spec, text, layout, places, launch, tuple(layers), warnings)
 
 
@@ -190,6 +193,13 @@ def _not_limited(limits: Limits, lost: list[str], places: Sequence[cgroup.Place]
     if memory := cgroup.located("memory", places):
         ignored = limit_files.ignored(memory.hierarchy.version, limits)
         yield from (f"{option} is discarded: cgroup v2 has nothing of the kind" for option in ignored)
+
+
+def _not_given(wanted: Sequence[str]) -> Iterator[str]:
+    """Yield a warning for each capability that is asked for by name, and that we may not hand on ourselves."""
+    by_name = [each for each in wanted if each.upper() not in ("ALL", "CAP_ALL")]
+    for name in sorted(capabilities.named(by_name) - capabilities.names(capabilities.bounding_set())):
+        yield f"--cap-add {name}: not in the bounding set of this process, so the container does not get it"
 
 
 def root_of(

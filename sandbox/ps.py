@@ -14,7 +14,7 @@ from typing import Any
 
 from sandbox.errors import SandboxError, printable
 from sandbox.filters import has_label, split_filter
-from sandbox.network.ports import column
+from sandbox.network.ports import column, parse_exposed
 from sandbox.state import SHORT_ID, Document
 from sandbox.template import listing as lines_of
 from sandbox.times import ago, seconds_of
@@ -171,6 +171,17 @@ def _on_network(value: str, _: Sequence[Document]) -> Wanted:
     )
 
 
+def _has_port(value: str, *, published: bool) -> Wanted:
+    """Return what tells of a container with one of these ports (`80`, `8000-8080/udp`), as they are inside it."""
+    wanted = set(parse_exposed([value]))
+
+    def want(document: Document) -> bool:
+        ports = document["NetworkSettings"]["Ports"] if published else document["Config"].get("ExposedPorts")
+        return any(name in wanted and (bound or not published) for name, bound in (ports or {}).items())
+
+    return want
+
+
 FILTERS: dict[str, Callable[[str, Sequence[Document]], Wanted]] = {
     "id": lambda value, _: lambda document: document["Id"].startswith(value),
     "name": lambda value, _: _matches(value.removeprefix("/"), lambda document: document["Name"]),
@@ -185,4 +196,6 @@ FILTERS: dict[str, Callable[[str, Sequence[Document]], Wanted]] = {
     "since": lambda value, documents: _beside(value, documents, before=False),
     "volume": _has_mount,
     "network": _on_network,
+    "publish": lambda value, _: _has_port(value, published=True),
+    "expose": lambda value, _: _has_port(value, published=False),
 }

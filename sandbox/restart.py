@@ -28,7 +28,7 @@ def parse(text: str) -> tuple[str, int]:
     if colon and name != "on-failure":
         raise SandboxError(f"invalid restart policy: maximum retry count cannot be used with restart policy {name!r}")
     if colon and not (count.isascii() and count.isdecimal() and len(count) <= DIGITS):
-        raise SandboxError(f"invalid restart policy format: maximum retry count must be an integer: {count!r}")
+        raise SandboxError(f"invalid restart policy format: maximum retry count must be a whole number: {count!r}")
     return name, int(count or 0)
 
 

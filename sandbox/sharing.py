@@ -32,7 +32,7 @@ __all__ = [
 
 AUTO = "auto"
 CONTAINER = "container:"
-MODES = {"pid": ("", "host"), "ipc": ("", "private", "none", "host"), "uts": ("", "host"),
+MODES = {"pid": ("", "host"), "ipc": ("", "private", "shareable", "none", "host"), "uts": ("", "host"),
          "cgroup": ("", "private", "host"), "user": ("", "host", AUTO)}  # fmt: skip
 WITH_CONTAINERS = ("pid", "ipc")  # of which a pidfd is held; --userns goes its own way: userns.py
 FLAGS = {
@@ -63,7 +63,7 @@ class Sharing(Value):
     @property
     def own(self) -> int:
         """The CLONE_NEW* flags of those that are made new."""
-        flags = sum(flag for kind, flag in FLAGS.items() if getattr(self, kind) in ("", "private", "none"))
+        flags = sum(flag for kind, flag in FLAGS.items() if getattr(self, kind) in ("", "private", "shareable", "none"))
         return flags | (syscalls.CLONE_NEWTIME if self.time_offsets else 0)
 
     @property

@@ -278,6 +278,7 @@ class Store:
 
     def find(self, name: str) -> Document:
         """Return the container that a name, an id or the beginning of one id stands for."""
+        name = name.removeprefix("/")  # as Docker's `inspect` has names
         if not name or "/" in name or name.startswith("."):
             raise NoSuchContainer(name)
         with suppress(OSError):

@@ -20,6 +20,8 @@ __all__ = ["listing", "render"]
 ACTION = re.compile(r"\{\{(-(?=\s))?(.*?)(?<=\s)?(-)?\}\}", re.DOTALL)
 TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|`[^`]*`|:=|[()|,]|\$\w*|(?:\.\w+)+|\.|-?\d+|\w+|\S')
 VERB = re.compile(r"%(-?\d*)([svdqt%])")
+OMITTED = ("Health", "Healthcheck", "StopSignal", "StopTimeout")  # documents have them only where there is one
+NAMED_BY_PEOPLE = ("Labels",)  # in these, what is not there is no mistake of the template
 
 
 class _Scope(NamedTuple):
@@ -27,6 +29,15 @@ class _Scope(NamedTuple):
 
     dot: Any
     variables: dict[str, Any]
+
+
+class _NoValue(str):
+    """What a key is that nobody has given: `<no value>`, and not true."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return False
 
 
 Expression = Callable[[_Scope], Any]
@@ -42,16 +53,26 @@ def render(value: Any, template: str) -> str:  # noqa: ANN401  whatever JSON hol
         raise _wrong(str(error)) from None
 
 
-def listing(rows: Sequence[Mapping[str, Any]], template: str, titles: Mapping[str, str]) -> str:
-    """Return the lines of a format: `table ...` has a header and columns, `json` an object a line."""
+def listing(rows: Sequence[Mapping[str, Any]], template: str, titles: Mapping[str, str], usual: str = "") -> str:
+    """Return the lines of a format: `table ...` has a header and columns, `json` an object a line.
+
+    `usual` is what `table` alone means, and no format. A wrong template is told of even where there are no rows.
+    """
     if template in ("json", "{{json .}}"):
-        return "\n".join(json.dumps({name: row[name] for name in titles}) for row in rows)
+        return "\n".join(_json({name: row[name] for name in titles}) for row in rows)
+    template = usual if template in ("", "table") else template
     template = template.replace("\\t", "\t").replace("\\n", "\n")
     text = template.removeprefix("table ")
     lines = [render(row, text) for row in rows]
-    if text == template:
+    if text == template and rows:
         return "\n".join(lines)
-    return table([line.split("\t") for line in (render({"Label": str, **titles}, text), *lines)])
+    header = render({"Label": str, **titles}, text)
+    return table([line.split("\t") for line in (header, *lines)]) if text != template else ""
+
+
+def _json(value: Any) -> str:  # noqa: ANN401  whatever JSON holds
+    """Write a value as Go does, without blanks: scripts look for `"Status":"running"`."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _wrong(text: str) -> SandboxError:
@@ -218,10 +239,14 @@ def _literal(word: str) -> Expression:
 
 
 def _field(value: Any, path: str) -> Any:  # noqa: ANN401  whatever JSON holds
+    before = ""
     for key in filter(None, path.split(".")):
-        if not isinstance(value, dict) or key not in value:
+        if isinstance(value, dict) and (key in value or key in OMITTED):
+            value, before = value.get(key), key
+        elif before in NAMED_BY_PEOPLE and (value is None or isinstance(value, dict)):
+            return _NoValue("<no value>")
+        else:
             raise _wrong(f"no such key: {path}")
-        value = value[key]
     return value
 
 
@@ -243,26 +268,40 @@ def _printf(form: str, *values: Any) -> str:  # noqa: ANN401  whatever JSON hold
         if match[2] == "%":
             return "%"
         value = next(rest, "%!(MISSING)")
+        if match[2] == "d" and isinstance(value, int):
+            return f"%{match[1]}d" % value
         return f"%{match[1]}s" % (json.dumps(value) if match[2] == "q" else _text(value))
 
     return VERB.sub(verb, form)
 
 
+def _print(*values: Any) -> str:  # noqa: ANN401  whatever JSON holds
+    """Join values as Go's Sprint does: with a blank between two of which neither is a text."""
+    text, before = "", True
+    for value in values:
+        is_text = isinstance(value, str)
+        text += ("" if before or is_text else " ") + _text(value)
+        before = is_text
+    return text
+
+
 def _index(value: Any, *keys: Any) -> Any:  # noqa: ANN401  whatever JSON holds
     for key in keys:
-        value = value.get(key) if isinstance(value, dict) else value[key]
+        value = value.get(key, "") if isinstance(value, dict) else value[key]
     return value
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "json": json.dumps,
+    "json": _json,
     "join": lambda words, between: between.join(map(_text, words)),
     "split": lambda text, between: text.split(between),
     "lower": lambda text: text.lower(),
     "upper": lambda text: text.upper(),
     "title": lambda text: text.title(),
     "truncate": lambda text, length: text[:length],
-    "print": lambda *values: "".join(map(_text, values)),
+    "pad": lambda text, before, after: " " * before + text + " " * after if text else text,
+    "slice": lambda value, *bounds: value[slice(*(bounds if len(bounds) > 1 else (*bounds, None)))],
+    "print": _print,
     "println": lambda *values: " ".join(map(_text, values)) + "\n",
     "printf": _printf,
     "len": len,

@@ -8,8 +8,27 @@ from sandbox.commands.output import say_line
 from sandbox.parsing import Parser, new_parser
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from sandbox.state import Store
 
+# docker/cli cli/command/system/info.go
+LABELS = {
+    "ContainersRunning": " Running",
+    "ContainersPaused": " Paused",
+    "ContainersStopped": " Stopped",
+    "Driver": "Storage Driver",
+    "LoggingDriver": "Logging Driver",
+    "CgroupDriver": "Cgroup Driver",
+    "CgroupVersion": "Cgroup Version",
+    "CgroupControllers": "Cgroup Controllers",
+    "KernelVersion": "Kernel Version",
+    "OperatingSystem": "Operating System",
+    "NCPU": "CPUs",
+    "MemTotal": "Total Memory",
+    "DockerRootDir": "Docker Root Dir",
+    "ServerVersion": "Server Version",
+}
 __all__ = ["info", "info_parser", "version", "version_parser"]
 
 
@@ -26,7 +45,13 @@ def info(words: list[str], store: Store) -> int:
     arguments = parser.parse_args(words)
     from sandbox import about  # noqa: PLC0415
 
-    _say(about.info(store), arguments.format)
+    if arguments.format:
+        _say(about.info(store), arguments.format)
+        return 0
+    from sandbox.images.listing import memory_size  # noqa: PLC0415
+
+    told = about.info(store)
+    _say({LABELS.get(key, key): memory_size(told[key]) if key == "MemTotal" else told[key] for key in told})
     return 0
 
 
@@ -43,19 +68,18 @@ def version(words: list[str], _: Store) -> int:
     arguments = parser.parse_args(words)
     from sandbox import about  # noqa: PLC0415
 
-    _say(about.version(), arguments.format)
+    told = about.version()
+    # Docker has them twice, and there is no daemon to differ from us.
+    both = {"Client": told, "Server": told} if arguments.format not in ("", "json") else {}
+    _say({**told, **both}, arguments.format)
     return 0
 
 
-def _say(facts: dict[str, object], template: str) -> None:
-    import json  # noqa: PLC0415
-
+def _say(facts: dict[str, Any], template: str = "") -> None:
     from sandbox.template import render  # noqa: PLC0415
 
-    if template == "json":
-        say_line(json.dumps(facts))
-    elif template:
-        say_line(render(facts, template))
+    if template:
+        say_line(render(facts, "{{json .}}" if template == "json" else template))
     else:
         for key, value in facts.items():
             said = ", ".join(map(str, value)) if isinstance(value, list) else value

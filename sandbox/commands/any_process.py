@@ -188,7 +188,7 @@ def _asked(parser: Parser, arguments: Arguments) -> dict[str, Asked]:
         cpus=numbers["cpus"],
         quota=int(numbers["cpu_quota"] or 0),
         period=arguments.cpu_period,
-        memory=numbers["memory"],
+        memory=numbers["memory"] or None,
         pids=int(numbers["pids"]) if numbers["pids"] else None,
         host_cpus=os.cpu_count() or 1,
     )

@@ -18,7 +18,7 @@ def add_attribute_options(parser: Parser) -> None:
     add("--sysctl", action="append", default=[], metavar="NAME=VALUE", help="a kernel setting of its own namespaces")
     add("--group-add", action="append", default=[], metavar="GROUP", help="one more group for its user")
     add("--oom-score-adj", type=int, metavar="N", help="-1000 to 1000: how soon the kernel kills it for memory")
-    add("--shm-size", default="", metavar="SIZE", help="the size of /dev/shm (default 64m)")
+    add("--shm-size", metavar="SIZE", help="the size of /dev/shm (default 64m)")
 
 
 def attributes_of(arguments: Arguments) -> Attributes:

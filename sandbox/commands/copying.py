@@ -58,11 +58,11 @@ def export(words: list[str], store: Store) -> int:
     def pieces() -> Iterator[bytes]:
         with container_root(store, arguments.container, volumes=False) as (root, users):
             if users < 0:
-                yield from pack(root, ".", mounts=False)
+                yield from pack(root, "", mounts=False)
                 return
             from sandbox.apart import pack_apart  # noqa: PLC0415  rare
 
-            yield from pack_apart(root, ".", users=users, mounts=False)
+            yield from pack_apart(root, "", users=users, mounts=False)
 
     with ending_with_one():
         write_archive(arguments.output, pieces)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.commands.output import complain, each, say_line
+from sandbox.commands.output import complain, each, each_at_once, say_line
 from sandbox.parsing import Parser, new_parser
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def stop(words: list[str], store: Store) -> int:
     from sandbox.signals import number_of  # noqa: PLC0415
 
     number = number_of(arguments.signal) if arguments.signal else None
-    return each(arguments.containers, lambda name: ending.stop(store, name, arguments.time, number))
+    return each_at_once(arguments.containers, lambda name: ending.stop(store, name, arguments.time, number))
 
 
 def kill_parser() -> Parser:

@@ -17,7 +17,7 @@ def load_parser() -> Parser:
     """Return the parser of `sandbox load`."""
     parser = new_parser("load", "[OPTIONS]", "Load images from an archive of `docker save`, or an OCI image layout.")
     parser.add_argument("-i", "--input", default="-", metavar="FILE", help="the archive (default: standard input)")
-    parser.add_argument("-q", "--quiet", action="store_true", help="do not say what was loaded")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, as without it")
     return parser
 
 
@@ -29,8 +29,7 @@ def load(words: list[str], store: Store) -> int:
 
     with ending_with_one():
         for name in load_from(open_images(store), arguments.input):
-            if not arguments.quiet:
-                say_line(f"Loaded image{' ID' if name.startswith('sha256:') else ''}: {name}")
+            say_line(f"Loaded image{' ID' if name.startswith('sha256:') else ''}: {name}")
     return 0
 
 
@@ -73,7 +72,7 @@ def _as_name(reference: str) -> str:
 def import_parser() -> Parser:
     """Return the parser of `sandbox import`."""
     parser = new_parser("import", "[OPTIONS] FILE|- [NAME[:TAG]]", "Make an image of a root filesystem's archive.")
-    changes = "an instruction: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME or WORKDIR and its value"
+    changes = "an instruction: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR"
     parser.add_argument("-c", "--change", action="append", default=[], metavar="TEXT", help=changes)
     parser.add_argument("-m", "--message", default="", metavar="TEXT", help="what its history says of it")
     parser.add_argument("file", metavar="FILE")

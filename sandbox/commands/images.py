@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.commands.output import each, ending_with_one, say_documents, say_line, say_rows
+from sandbox.commands.output import complain, each, ending_with_one, say_documents, say_line, say_rows
+from sandbox.errors import NotFound
 from sandbox.parsing import Arguments, Parser, new_parser
 
 if TYPE_CHECKING:
@@ -61,18 +62,20 @@ def _list(arguments: Arguments, store: Store) -> int:
 
     with ending_with_one():
         kept = open_images(store)
-        wanted, tag_wanted = split(arguments.name)
-        shown = []
-        for found in listing.choose(kept.all(), arguments.filter, kept.find):
+        asked, filters, shown = arguments.name, arguments.filter, []
+        if any(letter in asked for letter in "*?["):
+            asked, filters = "", [*filters, f"reference={asked}"]
+        wanted, tag_wanted = split(asked)
+        for found in listing.choose(kept.all(), filters, kept.find):
             names = [name for name in found.names if split(name)[0] == wanted and tag_wanted in ("", split(name)[1])]
-            if names or not arguments.name:
-                shown.append(found._replace(names=tuple(names) if arguments.name else found.names))
+            if names or not asked:
+                shown.append(found._replace(names=tuple(names) if asked else found.names))
         sizes = {found.id: sum(kept.layer(layer).size for layer in found.layers) for found in shown}
         rows = listing.image_rows(shown, sizes, time.time(), whole=arguments.no_trunc)
     usual = listing.DEFAULT_FORMAT
     usual = usual.replace("{{.ID}}", "{{.Digest}}\t{{.ID}}") if arguments.digests else usual
-    template = arguments.format or ("{{.ID}}" if arguments.quiet else usual)
-    say_rows(rows, template, listing.TITLES)
+    template = arguments.format or ("{{.ID}}" if arguments.quiet else "")
+    say_rows(rows, template, listing.TITLES, usual)
     return 0
 
 
@@ -100,8 +103,13 @@ def _remove(arguments: Arguments, store: Store) -> int:
 
     def action(name: str) -> None:
         with ending_with_one():
-            for line in remove_image(kept, store, name, force=arguments.force):
-                say_line(line)
+            try:
+                for line in remove_image(kept, store, name, force=arguments.force):
+                    say_line(line)
+            except NotFound as error:
+                if not arguments.force:
+                    raise
+                complain(error)  # and no failure, as with Docker
 
     return each(arguments.images, action, name_it=False)
 
@@ -139,6 +147,7 @@ def _add_history(parser: AnyParser) -> AnyParser:
     parser.add_argument("--no-trunc", action="store_true", help="whole ids and commands")
     parser.add_argument("-q", "--quiet", action="store_true", help="only ids")
     parser.add_argument("-H", "--human", action="store_true", help="sizes for people, as always")
+    parser.add_argument("--format", default="", metavar="TEMPLATE", help="such as '{{.ID}} {{.CreatedBy}}', json")
     parser.add_argument("image", metavar="IMAGE")
     return parser
 
@@ -151,16 +160,16 @@ def history(words: list[str], store: Store) -> int:
 def _history(arguments: Arguments, store: Store) -> int:
     import time  # noqa: PLC0415
 
-    from sandbox.document import table  # noqa: PLC0415
-    from sandbox.images.listing import history_table  # noqa: PLC0415
+    from sandbox.images.listing import HISTORY_FORMAT, HISTORY_TITLES, history_rows  # noqa: PLC0415
     from sandbox.images.usage import open_images  # noqa: PLC0415
 
     with ending_with_one():
         kept = open_images(store)
         found = kept.find(arguments.image)
         sizes = [kept.layer(layer).size for layer in found.layers]
-        rows = history_table(found, sizes, time.time(), whole=arguments.no_trunc)
-        say_line(table([row[:1] for row in rows[1:]] if arguments.quiet else rows))
+        rows = history_rows(found, sizes, time.time(), whole=arguments.no_trunc)
+        template = arguments.format or ("{{.ID}}" if arguments.quiet else "")
+        say_rows(rows, template, HISTORY_TITLES, HISTORY_FORMAT)
     return 0
 
 
@@ -170,7 +179,7 @@ def image_parser() -> FullParser:
 
     text = "Work with images; each command is also one of its own, but inspect."
     parser = new_full_parser("image", "COMMAND ...", text)
-    commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND", prog="sandbox image")
     _add_listing(commands.add_parser("ls", help="list images"))
     inspect = commands.add_parser("inspect", help="show all that is known of images, as JSON")
     inspect.add_argument("-f", "--format", default="", metavar="TEXT", help="such as '{{.Id}}'")
@@ -181,11 +190,18 @@ def image_parser() -> FullParser:
     prune = commands.add_parser("prune", help="remove the images that have no name and no container")
     prune.add_argument("-f", "--force", action="store_true", help="do not ask: we never do")
     prune.add_argument("-a", "--all", action="store_true", help="those with a name too, if they have no container")
+    filters = "until=TIME (made before), label=K[=V], label!=K[=V]"
+    prune.add_argument("--filter", action="append", default=[], metavar="KEY=VALUE", help=filters)
     return parser
 
 
 def image(words: list[str], store: Store) -> int:
     """Work with images."""
+    if words[:1] in (["save"], ["load"], ["import"]):  # Docker's longer form
+        from sandbox.commands import image_archives  # noqa: PLC0415
+
+        verbs = {"save": image_archives.save, "load": image_archives.load, "import": image_archives.import_}
+        return verbs[words[0]](words[1:], store)
     arguments = image_parser().parse_args(words, Arguments())
     actions = {"ls": _list, "inspect": _inspect, "rm": _remove, "tag": _tag, "history": _history, "prune": _prune}
     return actions[arguments.action](arguments, store)
@@ -209,9 +225,13 @@ def document_of(store: Store, name: str) -> dict[str, Any]:
 
 
 def _prune(arguments: Arguments, store: Store) -> int:
+    import time  # noqa: PLC0415
+
+    from sandbox.images import listing  # noqa: PLC0415
     from sandbox.images.usage import open_images, prune_images  # noqa: PLC0415
 
     with ending_with_one():
-        for line in prune_images(open_images(store), store, named=arguments.all):
+        meant = listing.prune_filter(arguments.filter, time.time())
+        for line in prune_images(open_images(store), store, meant, named=arguments.all):
             say_line(line)
     return 0

@@ -33,9 +33,9 @@ def add_changeable(parser: Parser) -> None:
     add("-c", "--cpu-shares", type=int, default=0, metavar="N", help="share of the CPUs when they are scarce (1024)")
     add("--cpuset-cpus", default="", metavar="LIST", help="only these CPUs, such as 0-3 or 0,1")
     add("--cpuset-mems", default="", metavar="LIST", help="only memory of these NUMA nodes")
-    add("-m", "--memory", default="", metavar="SIZE", help="bytes, or with b, k, m, g; 6m at least")
-    add("--memory-swap", default="", metavar="SIZE", help="memory and swap together (default twice the memory); -1")
-    add("--memory-reservation", default="", metavar="SIZE", help="what it keeps when the machine is short of memory")
+    add("-m", "--memory", metavar="SIZE", help="bytes, or with b, k, m, g; 6m at least")
+    add("--memory-swap", metavar="SIZE", help="memory and swap together (default twice the memory); -1")
+    add("--memory-reservation", metavar="SIZE", help="what it keeps when the machine is short of memory")
     add("--pids-limit", type=int, metavar="N", help="how many processes and threads (default 4096); -1: no limit")
     add("--blkio-weight", type=int, default=0, metavar="N", help="share of the disks when they are busy, 10 to 1000")
 
@@ -83,7 +83,7 @@ def _throttle(kind: str, text: str) -> Throttle:
         raise BadValue(f"{option} {text!r}: the form is /dev/NAME:RATE")
     if kind.endswith("iops") and not (rate.isascii() and rate.isdecimal() and len(rate) <= len(str(LARGEST))):
         raise BadValue(f"{option} {text!r}: the rate is a whole number of operations a second")
-    number = int(rate) if kind.endswith("iops") else parse_size(rate)
+    number = int(rate) if kind.endswith("iops") else parse_size(rate, f"{option} {path}")
     if not 0 < number <= LARGEST:
         raise BadValue(f"{option} {text!r}: the rate must be more than 0")
     return Throttle(kind, path, _disk(option, path), number)

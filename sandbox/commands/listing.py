@@ -23,7 +23,7 @@ def ps_parser() -> Parser:
     add("-q", "--quiet", action="store_true", help="only their ids")
     add("-n", "--last", type=int, default=-1, metavar="N", help="the last N that were made, running or not")
     add("-l", "--latest", action="store_true", help="the last that was made, running or not")
-    filters = "status, name, id, label, exited, health, ancestor, before, since, volume, network"
+    filters = "status, name, id, label, exited, health, ancestor, before, since, volume, network, publish, expose"
     add("-f", "--filter", action="append", default=[], metavar="KEY=VALUE", help=filters)
     add("--format", default="", metavar="TEMPLATE", help="such as '{{.Names}} {{.Status}}', 'table {{.ID}}', json")
     add("-s", "--size", action="store_true", help="also what each has written, and that with its image")
@@ -48,6 +48,7 @@ def ps(words: list[str], store: Store) -> int:
     shown = shown[:last] if last > 0 else shown
     usual = ps.DEFAULT_FORMAT + ("\t{{.Size}}" if arguments.size else "")
     template = arguments.format or ("{{.ID}}" if arguments.quiet else usual)
+    template = usual if template == "table" else template
 
     def size(text: Document) -> str:
         from sandbox import sizes  # noqa: PLC0415  rare
@@ -98,7 +99,9 @@ def logs(words: list[str], store: Store) -> int:
 
 
 def _container(store: Store, name: str) -> Document:
-    return store.find(name)
+    from sandbox.inspected import inspected  # noqa: PLC0415
+
+    return inspected(store.find(name))
 
 
 def _image(store: Store, name: str) -> Document:

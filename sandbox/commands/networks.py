@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["network", "network_parser", "port", "port_parser"]
 
 SWARM = "there is no swarm: a network is of this machine alone"
-NO_SWARM = {"--config-from": SWARM, "--config-only": SWARM, "--ingress": SWARM, "--ipam-opt": "there is none"}
+NOT_FOR_ONE = {
+    "--ipv4": "every network has IPv4, and --ipv6 adds IPv6",
+    "--config-from": SWARM,
+    "--config-only": SWARM,
+    "--ingress": SWARM,
+    "--ipam-opt": "there is none",
+}
 ALIASES = {"list": "ls", "remove": "rm"}
 
 
@@ -48,7 +54,8 @@ def network_parser() -> FullParser:
     prune.add_argument("--filter", action="append", default=[], metavar="K=V", help="label=K[=V], label!=K[=V]")
     joining = commands.add_parser("connect", help="bring a container onto one more network")
     add_endpoint_options(joining, "--alias")
-    refuse(joining, {"--driver-opt": "there is none", "--link": LINKS, "--link-local-ip": REFUSED["--link-local-ip"]})
+    refuse(joining, {"--driver-opt": "there is none", "--link": LINKS, "--link-local-ip": REFUSED["--link-local-ip"],
+        "--gw-priority": "its way out is over the first of its networks that has one"})  # fmt: skip
     leaving = commands.add_parser("disconnect", help="take a container off a network")
     leaving.add_argument("-f", "--force", action="store_true", help="one that is not on it is no error")
     for parser_of_both in (joining, leaving):
@@ -75,7 +82,7 @@ def _add_create(parser: FullParser) -> None:
     add("--attachable", action="store_true", help="as all are")
     add("--scope", default="local", choices=("local",), help="local")
     add("--ipam-driver", default="default", choices=("default",), help="default")
-    refuse(parser, NO_SWARM)
+    refuse(parser, NOT_FOR_ONE)
     add("name", metavar="NETWORK")
 
 

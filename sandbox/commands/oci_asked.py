@@ -107,7 +107,7 @@ def update_parser() -> Parser:
 
 
 def _size(text: str) -> int:
-    return UNLIMITED if text == "-1" else parse_size(text)
+    return UNLIMITED if text == "-1" else parse_size(text, "a limit")
 
 
 def resources(arguments: Arguments) -> dict[str, Any]:

@@ -13,9 +13,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+MOST_AT_ONCE = 50  # as Docker's client
 __all__ = [
     "complain",
     "each",
+    "each_at_once",
     "ending_with_one",
     "refuse_terminal",
     "say_documents",
@@ -44,20 +46,23 @@ def say_line(text: str) -> None:
         raise SandboxError(f"standard output: {error.strerror}", 1) from None
 
 
-def say_rows(rows: Sequence[Mapping[str, Any]], template: str, titles: Mapping[str, str]) -> None:
-    """Print a line a row by a template, with their titles before them where it begins with `table `."""
+def say_rows(
+    rows: Sequence[Mapping[str, Any]], template: str, titles: Mapping[str, str], usual: str = ""
+) -> None:
+    """Print a line a row by a template, or `usual`; with titles before them where it begins with `table`."""
     from sandbox.template import listing  # noqa: PLC0415
 
-    if text := listing(rows, template, titles):
+    if text := listing(rows, template, titles, usual):
         say_line(text)
 
 
 def say_documents(documents: Sequence[Mapping[str, Any]], template: str) -> None:
     """Print what `inspect` tells: a line each by a template, or without one all of them as JSON."""
-    if not template:
+    if template in ("", "json"):
         import json  # noqa: PLC0415
 
-        say_line(json.dumps(documents, indent=4))
+        how: dict[str, Any] = {"separators": (",", ":")} if template else {"indent": 4}
+        say_line(json.dumps(documents, **how))
         return
     from sandbox.template import render  # noqa: PLC0415
 
@@ -110,6 +115,20 @@ def write_archive(path: str, pieces: Callable[[], Iterator[bytes]]) -> None:
             os.unlink(f"{path}.new")
             raise
     os.replace(f"{path}.new", path)
+
+
+def each_at_once(names: Sequence[str], action: Callable[[str], None]) -> int:
+    """Do something that may take seconds with all of them at once, and tell of each as each() does."""
+    if len(names) == 1:
+        return each(names, action)
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+    pool = ThreadPoolExecutor(min(len(names), MOST_AT_ONCE))
+    try:
+        done = iter([pool.submit(action, name) for name in names])
+        return each(names, lambda _: next(done).result())
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # not after an interrupt
 
 
 def each(names: Sequence[str], action: Callable[[str], None], *, name_it: bool = True) -> int:

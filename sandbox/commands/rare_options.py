@@ -35,6 +35,7 @@ REFUSED = {
     "--link": LINKS,
     "--link-local-ip": "a container has the addresses of its networks, and of --ip and --ip6",
     "--runtime": "the sandbox is the runtime; `sandbox oci` is it for other engines",
+    "--use-api-socket": "there is no daemon, and no socket of one",
     "--storage-opt": "what a container writes has no quota: give it a --tmpfs with size=, or a volume that has one",
 }
 # What may be said for there is nothing else.
@@ -78,6 +79,7 @@ def add_rare_options(parser: FullParser) -> None:
     add("--pull", metavar="POLICY", text="missing or never: images come from archives")
     add("--isolation", metavar="KIND", text="default")
     add("--volume-driver", metavar="KIND", text="local")
+    parser.add_argument("--net-alias", dest="aliases", action="append", default=NONE, help=NONE)
     for names in (("-q", "--quiet"), ("--disable-content-trust",)):
         parser.add_argument(*names, action="store_true", default=NONE, help="as always: nothing is pulled")
     refuse(parser, REFUSED)

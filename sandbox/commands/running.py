@@ -93,7 +93,7 @@ def run(words: list[str], store: Store) -> int:
 
     if arguments.attach and arguments.detach:
         raise SandboxError("conflicting options: cannot specify both --attach and --detach", 1)
-    if arguments.interactive and arguments.tty and not arguments.detach and not os.isatty(0):
+    if arguments.interactive and arguments.tty and not (arguments.detach or arguments.dry_run) and not os.isatty(0):
         raise SandboxError("the input device is not a TTY", 1)
     how = _attaching(arguments)
     prepared = prepare_from(arguments, parser, store)

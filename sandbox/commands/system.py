@@ -30,6 +30,7 @@ WARNING = (
 
 def system_parser() -> FullParser:
     """Return the parser of `sandbox system`."""
+    from sandbox.commands.rare_options import refuse  # noqa: PLC0415
     from sandbox.full_parsing import new_full_parser  # noqa: PLC0415
 
     parser = new_full_parser("system", "COMMAND ...", "See what all of it takes, and free what nobody uses.")
@@ -40,6 +41,7 @@ def system_parser() -> FullParser:
     prune = commands.add_parser("prune", help="remove containers, networks and images that nobody uses")
     prune.add_argument("-f", "--force", action="store_true", help="do not ask")
     prune.add_argument("-a", "--all", action="store_true", help="images with a name too, if they have no container")
+    refuse(prune, {"--filter": "each kind has its own: prune, image prune, network prune, volume prune"})
     prune.add_argument("--volumes", action="store_true", help="and the volumes without a name that nobody uses")
     return parser
 
@@ -61,7 +63,7 @@ def _usage(arguments: Arguments, store: Store) -> int:
 
     if not arguments.verbose:
         usages = sizes.usages(store, reconcile(store))
-        say_rows([usage.columns() for usage in usages], arguments.format or DEFAULT_FORMAT, TITLES)
+        say_rows([usage.columns() for usage in usages], arguments.format, TITLES, DEFAULT_FORMAT)
         return 0
     if arguments.format:
         raise SandboxError("--format and --verbose do not go together")

@@ -24,7 +24,7 @@ def volume_parser() -> FullParser:
     from sandbox.full_parsing import new_full_parser  # noqa: PLC0415
 
     parser = new_full_parser("volume", "COMMAND ...", "Make, list, show and remove volumes.")
-    commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND", prog="sandbox volume")
     create = commands.add_parser("create", help="make a volume, and print its name")
     create.add_argument("--label", action="append", default=[], metavar="K[=V]", help="a label")
     create.add_argument("-d", "--driver", default="local", metavar="KIND", help="the kind (local)")
@@ -96,7 +96,7 @@ def _list(arguments: Arguments, store: Store) -> int:
     else:
         rows = [{"Driver": "local", "Name": name, "Mountpoint": kept.path(name), "Scope": "local"} for name in names]
         titles = {"Driver": "DRIVER", "Name": "VOLUME NAME", "Mountpoint": "MOUNTPOINT", "Scope": "SCOPE"}
-        say_rows(rows, arguments.format or "table {{.Driver}}\\t{{.Name}}", titles)
+        say_rows(rows, arguments.format, titles, "table {{.Driver}}\\t{{.Name}}")
     return 0
 
 

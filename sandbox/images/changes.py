@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import Any
 
 from sandbox.errors import SandboxError
+from sandbox.lifecycle import nanoseconds
 
 __all__ = ["apply_change"]
 
 SHELL = ["/bin/sh", "-c"]
+DURATIONS = {
+    "interval": "Interval",
+    "timeout": "Timeout",
+    "start-period": "StartPeriod",
+    "start-interval": "StartInterval",
+}
 
 
 def apply_change(config: dict[str, Any], text: str) -> None:
@@ -35,6 +43,8 @@ def apply_change(config: dict[str, Any], text: str) -> None:
         config[{"USER": "User", "STOPSIGNAL": "StopSignal"}[instruction]] = rest
     elif instruction == "WORKDIR":
         config["WorkingDir"] = rest if rest.startswith("/") else f"{config.get('WorkingDir') or '/'}/{rest}"
+    elif instruction == "HEALTHCHECK":
+        config["Healthcheck"] = _healthcheck(text, rest)
     else:
         raise SandboxError(f"--change {text!r}: {instruction} is not a valid change")
 
@@ -51,6 +61,30 @@ def _list(text: str) -> list[str] | None:
 def _command(text: str) -> list[str]:
     words = _list(text)
     return [*SHELL, text] if words is None else words
+
+
+def _healthcheck(text: str, rest: str) -> dict[str, Any]:
+    """Read `[--interval=30s ...] CMD COMMAND`, or `NONE`."""
+    if rest.upper() == "NONE":
+        return {"Test": ["NONE"]}
+    found: dict[str, Any] = {}
+    while rest.startswith("--"):
+        word, _, rest = rest.partition(" ")
+        name, _, value = word[2:].partition("=")
+        rest = rest.strip()
+        if name == "retries" and re.fullmatch("[0-9]{1,9}", value):
+            found["Retries"] = int(value)
+        elif name in DURATIONS:
+            found[DURATIONS[name]] = nanoseconds(value, f"--change {text!r}: --{name}")
+        else:
+            raise SandboxError(f"--change {text!r}: {word}: known are --retries=N and, with a duration, "
+                               f"{', '.join(f'--{each}' for each in DURATIONS)}")  # fmt: skip
+    word, _, command = rest.partition(" ")
+    if word.upper() != "CMD" or not command.strip():
+        raise SandboxError(f"--change {text!r}: the form is HEALTHCHECK [OPTIONS] CMD COMMAND, or HEALTHCHECK NONE")
+    words = _list(command)
+    found["Test"] = ["CMD-SHELL", command.strip()] if words is None else ["CMD", *words]
+    return found
 
 
 def _add_pairs(config: dict[str, Any], instruction: str, text: str) -> None:

@@ -10,21 +10,24 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from sandbox.errors import SandboxError, printable
-from sandbox.filters import has_label, split_filter
+from sandbox.filters import chooser, has_label, split_filter
 from sandbox.images.reference import split
 from sandbox.images.store import Image
 from sandbox.state import SHORT_ID
-from sandbox.times import ago
+from sandbox.times import ago, moment
 
 __all__ = [
     "DEFAULT_FORMAT",
+    "HISTORY_FORMAT",
+    "HISTORY_TITLES",
     "TITLES",
     "choose",
-    "history_table",
+    "history_rows",
     "human_size",
     "image_document",
     "image_rows",
     "memory_size",
+    "prune_filter",
 ]
 
 WIDTH = 45
@@ -40,6 +43,28 @@ TITLES = {
     "CreatedSince": "CREATED",
     "CreatedAt": "CREATED AT",
     "Size": "SIZE",
+}
+# docker/cli cli/command/formatter/history.go
+HISTORY_TITLES = {
+    "ID": "IMAGE",
+    "CreatedSince": "CREATED",
+    "CreatedAt": "CREATED AT",
+    "CreatedBy": "CREATED BY",
+    "Size": "SIZE",
+    "Comment": "COMMENT",
+}
+HISTORY_FORMAT = "table {{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}"
+# What an image's configuration need not say, and `inspect` shows all the same.
+UNSAID: dict[str, Any] = {
+    "User": "",
+    "ExposedPorts": {},
+    "Env": [],
+    "Cmd": None,
+    "Volumes": {},
+    "WorkingDir": "",
+    "Entrypoint": None,
+    "OnBuild": None,
+    "Labels": None,
 }
 FILTERS = ("dangling", "label", "before", "since", "reference")
 
@@ -122,6 +147,21 @@ def choose(images: Sequence[Image], filters: Sequence[str], find: Callable[[str]
     return [each._replace(names=names) for each, names in named if names]
 
 
+def prune_filter(filters: Sequence[str], now: float) -> Callable[[Image], bool]:
+    """Return what tells whether `image prune` means an image, by `until=TIME`, `label=K[=V]` and `label!=K[=V]`."""
+    limits = [moment(text[6:], now, "--filter until") for text in filters if text.startswith("until=")]
+    labelled = chooser(text for text in filters if not text.startswith("until="))
+    return lambda image: labelled(_labels(image)) and all(_made_at(image) < limit for limit in limits)
+
+
+def _made_at(image: Image) -> float:
+    """Return when an image was made, in seconds since 1970; 0 where it does not say so."""
+    try:
+        return calendar.timegm(time.strptime(_created(image)[:19], "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return 0.0
+
+
 def _matches(name: str, patterns: Iterable[str]) -> bool:
     """Tell whether a name with its tag, or without, is one of the patterns (path.Match of Go: `*` stops at a slash)."""
     candidates = (name, split(name)[0])
@@ -143,8 +183,8 @@ def _labels(image: Image) -> dict[str, str]:
     return labels if isinstance(labels, dict) else {}
 
 
-def history_table(image: Image, sizes: Sequence[int], now: float, *, whole: bool) -> list[list[str]]:
-    """Return the header and the rows of `sandbox history`, the last step first; `sizes` are those of the layers."""
+def history_rows(image: Image, sizes: Sequence[int], now: float, *, whole: bool) -> list[dict[str, str]]:
+    """Return the columns of `sandbox history`, the last step first; `sizes` are those of the layers."""
     rows = []
     layers = iter(sizes)
     steps = image.config.get("history")
@@ -154,17 +194,18 @@ def history_table(image: Image, sizes: Sequence[int], now: float, *, whole: bool
         text = printable(" ".join(str(step.get("created_by", "")).split()))
         size = 0 if step.get("empty_layer") else next(layers, 0)
         rows.append(
-            [
-                "<missing>",
-                _ago(step.get("created"), now),
-                text if whole or len(text) <= WIDTH else f"{text[: WIDTH - 1]}…",
-                human_size(size),
-                printable(str(step.get("comment", ""))),
-            ]
+            {
+                "ID": "<missing>",
+                "CreatedSince": _ago(step.get("created"), now),
+                "CreatedAt": _at(step.get("created")),
+                "CreatedBy": text if whole or len(text) <= WIDTH else f"{text[: WIDTH - 1]}…",
+                "Size": human_size(size),
+                "Comment": printable(str(step.get("comment", ""))),
+            }
         )
     if rows:
-        rows[-1][0] = f"sha256:{image.id}" if whole else image.id[:SHORT_ID]
-    return [["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"], *reversed(rows)]
+        rows[-1]["ID"] = f"sha256:{image.id}" if whole else image.id[:SHORT_ID]
+    return rows[::-1]
 
 
 def image_document(image: Image, size: int, paths: Sequence[str]) -> dict[str, Any]:
@@ -177,7 +218,7 @@ def image_document(image: Image, size: int, paths: Sequence[str]) -> dict[str, A
         "Comment": str(config.get("comment", "")),
         "Created": config.get("created", ""),
         "Author": str(config.get("author", "")),
-        "Config": config.get("config") or {},
+        "Config": {**UNSAID, **(config.get("config") or {})},
         "Architecture": config.get("architecture", ""),
         "Os": config.get("os", ""),
         "Size": size,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sandbox.errors import SandboxError
 from sandbox.images.listing import human_size
@@ -71,14 +71,16 @@ def remove_image(images: Images, store: Store, reference: str, *, force: bool) -
     yield f"Deleted: sha256:{image.id}"
 
 
-def prune_images(images: Images, store: Store, *, named: bool = False) -> Iterator[str]:
-    """Remove the images that have neither a name nor a container, with `named` those with a name too.
+def prune_images(
+    images: Images, store: Store, meant: Callable[[Image], bool] = lambda _: True, *, named: bool = False
+) -> Iterator[str]:
+    """Remove, of the images that are meant, those with neither a name nor a container, with `named` with a name too.
 
     Yields what was done, and what it freed.
     """
     freed = 0
     for image in images.all():
-        if (image.names and not named) or _users(store, image):
+        if (image.names and not named) or not meant(image) or _users(store, image):
             continue
         sizes = {layer: images.layer(layer).size for layer in image.layers}
         images.remove(image.id, lambda: layers_in_use(store))

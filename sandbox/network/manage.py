@@ -138,7 +138,7 @@ def listing(store: Store, filters: Sequence[str] = (), template: str = "", *, qu
     rows = [_row(each, whole=whole) for each in chosen]
     if quiet and not template:
         return "\n".join(row["ID"] for row in rows)
-    return template_listing(rows, template or USUAL_FORMAT, TITLES)
+    return template_listing(rows, template, TITLES, USUAL_FORMAT)
 
 
 def _row(network: dict[str, Any], *, whole: bool) -> dict[str, str]:

@@ -77,7 +77,7 @@ class Network(Value):
         self._check_several()
         for address in self.dns:
             if not is_address(address):
-                raise BadValue(f"{address} is not an ip address")
+                raise BadValue(f"--dns: {address!r} is not an IP address")
         for name in self.dns_search:
             if name != "." and not fullmatch(HOST, name):
                 raise SandboxError(f"{name!r} is not a valid domain")

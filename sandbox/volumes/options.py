@@ -39,7 +39,9 @@ def check_volume_name(name: str) -> str:
     """Return the name of a volume; SandboxError for what Docker refuses as one."""
     if not fullmatch(NAME, name):
         raise SandboxError(
-            f"{name!r} includes invalid characters for a volume name, only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed: "
+            f"invalid volume name {name!r}: two characters at least"
+            if len(name) == 1 and name.isalnum()
+            else f"{name!r} includes invalid characters for a volume name, only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed: "
             "to mount a directory of the host give its absolute path"
         )
     return name
@@ -60,7 +62,8 @@ def parse_volume(text: str, absolute: Callable[[str], str], path_of: Callable[[s
     known = {"ro", "rw", "nocopy", "idmap", *PROPAGATIONS, *IGNORED}
     chosen = [each for each in options if each in PROPAGATIONS]
     if set(options) - known or {"ro", "rw"} <= set(options) or len(chosen) > 1:
-        raise SandboxError(f"invalid volume {text!r}: the mode is ro or rw, with nocopy or one of {PROPAGATIONS}")
+        propagations = ", ".join(PROPAGATIONS)
+        raise SandboxError(f"invalid volume {text!r}: the mode is ro or rw, with nocopy or one of {propagations}")
     read_only, propagation = "ro" in options, chosen[0] if chosen else "rprivate"
     if source.startswith(("/", ".")):
         if "nocopy" in options:
@@ -141,7 +144,7 @@ def _choice(fields: dict[str, str], key: str, choices: Sequence[str], default: s
 def _tmpfs(fields: dict[str, str], target: str) -> Tmpfs:
     from sandbox.limits import parse_size  # noqa: PLC0415
 
-    data = [f"size={parse_size(fields['tmpfs-size'])}"] if fields.get("tmpfs-size") else []
+    data = [f"size={parse_size(fields['tmpfs-size'], 'tmpfs-size')}"] if fields.get("tmpfs-size") else []
     mode = fields.get("tmpfs-mode", "")
     if mode and not fullmatch(r"[0-7]{1,4}", mode):
         raise SandboxError(f"invalid value {mode!r} of tmpfs-mode: an octal number such as 1777")

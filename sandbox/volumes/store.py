@@ -111,7 +111,7 @@ class Volumes:
         with self._lock():
             self._kept(name)
             if users := users_of(store).get(name):
-                raise SandboxError(f"remove {name}: volume is in use - {sorted(users)}", 1)
+                raise SandboxError(f"remove {name}: volume is in use - [{', '.join(sorted(users))}]", 1)
             self._drop(name)
 
     def remove_anonymous(self, names: Iterable[str], store: Store) -> None:

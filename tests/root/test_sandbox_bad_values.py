@@ -15,7 +15,7 @@ pytestmark = pytest.mark.root
 
 # What docker's client refuses (125) and what only its daemon does (1 of `create`); `run` ends with 125 for both.
 VALUES = (
-    "-m abc", "-m 1m", "--memory-swap 1m -m 64m", "--memory-swappiness 101",
+    "-m abc", "-m ''", "--shm-size ''", "-m 1m", "--memory-swap 1m -m 64m", "--memory-swappiness 101",
     "--memory-reservation 65m -m 64m", "--cpus abc", "--cpus 1000", "--cpu-quota 5", "--cpu-period 5",
     "--cpuset-cpus x", "--pids-limit x", "--device-read-bps x", "--device-read-bps /nowhere:1mb",
     "--shm-size x", "--ulimit nofile", "--ulimit nofile=9:5", "--sysctl x", "--oom-score-adj 2000",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
 
+from tests.root import sandboxing
 from tests.root.test_sandbox_images import busybox_layer, load
-from tests.testbed.commands import Sandbox
+from tests.testbed.commands import SANDBOX, Sandbox, run
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left_of_it")]
 
@@ -107,3 +109,56 @@ def test_parts_of_a_subnet(sandbox: Sandbox, image: str) -> None:
     assert done.stdout == "172.29.66.0\n"
     sandbox("run", "-d", "--name", "one", "--net", "net", image, "sleep", "1000")
     assert sandbox("run", "--rm", "--net", "net", image, "busybox", "hostname", "-i").stdout == "172.29.66.2\n"
+
+
+def test_a_capability_that_we_have_not(sandbox: Sandbox, image: str) -> None:
+    """One that is asked for by name and cannot be handed on is told of; all of them are those that there are."""
+    lesser = ["setpriv", "--bounding-set=-sys_time", *SANDBOX, "run", "--rm"]
+    words = [image, "busybox", "grep", "CapEff", "/proc/self/status"]
+    done = run([*lesser, "--cap-add", "SYS_TIME", "--cap-add", "NET_ADMIN", *words], env=sandbox.env)
+    assert done.stdout == "CapEff:\t00000000a80435fb\n"
+    text = "not in the bounding set of this process, so the container does not get it"
+    assert f"sandbox: warning: --cap-add SYS_TIME: {text}" in done.stderr.splitlines()
+    assert "NET_ADMIN" not in done.stderr
+    assert run([*lesser, "--cap-add", "ALL", *words], env=sandbox.env).stderr == ""
+
+
+def test_ipc_that_may_be_shared(sandbox: Sandbox, image: str) -> None:
+    """`--ipc shareable` is a namespace of its own, that others join."""
+    sandbox("run", "-d", "--name", "one", "--ipc", "shareable", image, "sleep", "1000")
+    own = sandboxing.namespaces(sandbox.pid("one"))["ipc"]
+    assert own != sandboxing.namespaces("self")["ipc"]
+    joined = sandbox("run", "--rm", "--ipc", "container:one", image, "busybox", "readlink", "/proc/self/ns/ipc")
+    assert joined.stdout == f"{own}\n"
+
+
+def test_what_docker_users_ask_inspect(sandbox: Sandbox, image: str) -> None:
+    """Keys that follow from others are there for templates; a name may have Docker's slash."""
+    options = ("--cpus", "0.5", "-v", "/anonymous", "-v", "kept:/kept", "--shm-size", "0")
+    sandbox("create", "--name", "one", *options, image, "true")
+    form = "{{.HostConfig.NanoCpus}} {{json .Config.Volumes}} {{.Config.ExposedPorts}} {{.HostConfig.ShmSize}}"
+    told = sandbox("inspect", "-f", form, "/one").stdout
+    assert told == '500000000 {"/anonymous":{}} map[] 67108864\n'
+    assert sandbox("rm", "-v", "/one").stdout == "/one\n"
+    sandbox("volume", "rm", "kept")
+
+
+def test_a_file_on_a_directory(sandbox: Sandbox, image: str, tmp_path: Path) -> None:
+    """What cannot be mounted where is said, and why not."""
+    (tmp_path / "file").touch()
+    for source, target, text in (
+        (f"{tmp_path}/file", "/etc", "cannot mount a file on /etc: in this rootfs it is a directory"),
+        (str(tmp_path), "/bin/busybox", "cannot mount a directory on /bin/busybox: in this rootfs it is none"),
+    ):
+        done = sandbox("run", "--rm", "-v", f"{source}:{target}", image, "true", check=False)
+        assert (done.returncode, done.stderr) == (125, f"sandbox: {text}\n")
+
+
+def test_names_in_an_export(sandbox: Sandbox, image: str) -> None:
+    """The members of an export have Docker's names: `tar -x etc/passwd` finds it."""
+    sandbox("create", "--name", "one", image, "true")
+    archive = f"{sandbox.root}.tar"
+    sandbox("export", "-o", archive, "one")
+    with tarfile.open(archive) as found:
+        names = found.getnames()
+    assert (names[0], "bin/busybox" in names, [name for name in names if name.startswith("./")]) == (".", True, [])

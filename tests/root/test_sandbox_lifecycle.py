@@ -254,8 +254,8 @@ def test_ps_and_inspect(sandbox: Sandbox) -> None:
     assert data["LowerDir"] == "/"
     assert all(os.path.isdir(data[key]) for key in ("UpperDir", "WorkDir", "MergedDir"))
     template = "{{.State.Pid}} {{.State.Running}} {{json .Config.Cmd}}"
-    pid = document["State"]["Pid"]
-    assert sandbox("inspect", "-f", template, "one").stdout == f"{pid} true {json.dumps(BUSY_LOOP)}\n"
+    pid, compact = document["State"]["Pid"], json.dumps(BUSY_LOOP, separators=(",", ":"))
+    assert sandbox("inspect", "-f", template, "one").stdout == f"{pid} true {compact}\n"
     assert sandbox("inspect", "-f", "{{.No.Such}}", "one", check=False).returncode == 1
     assert sandbox("inspect", "nobody", check=False).stderr == "sandbox: no such object: nobody\n"
     sandbox("exec", "one", "sh", "-c", "echo seen > /trace")

@@ -79,6 +79,10 @@ def test_a_start_that_fails_changes_nothing(sandbox: Sandbox, tmp_path: os.PathL
     sandbox("create", "--name", "missing", "--rootfs", "/", "no-such-program")
     assert "no-such-program" in complaint(sandbox, "start", "missing")
     assert state(sandbox, "missing") == "created"
+    failed = sandbox.inspect("missing")["State"]
+    assert (failed["ExitCode"], "no-such-program" in failed["Error"]) == (127, True)
+    ended = sandbox.inspect("made")["State"]
+    assert (ended["ExitCode"], ended["Error"]) == (0, "")
 
 
 @pytest.mark.vm
@@ -175,6 +179,17 @@ def test_stop_signals_and_patience(sandbox: Sandbox) -> None:
     assert "is not running" in complaint(sandbox, "kill", "deaf")
     assert "invalid signal" in complaint(sandbox, "kill", "-s", "SIG42", "deaf")
     complaint(sandbox, "run", "--stop-signal", "NOSUCH", "--rootfs", "/", "true", code=125)
+
+
+def test_stop_of_several(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
+    """All are asked at once, as Docker does: each of these ends only when the other one has been asked too."""
+    for name, other in (("one", "two"), ("two", "one")):
+        script = f"trap ': > /mnt/{name}' TERM; : > /mnt/{name}.ready; until test -e /mnt/{other}; do sleep 0.05; done"
+        sandbox("run", "-d", "--name", name, "-v", f"{tmp_path}:/mnt", "--rootfs", "/", "sh", "-c", script)
+    assert sandboxing.wait_for(lambda: {"one.ready", "two.ready"} <= set(os.listdir(tmp_path)))
+    done = sandbox("stop", "-t", "60", "one", "nobody", "two", check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "one\ntwo\n", "sandbox: no such container: nobody\n")
+    assert sandbox("wait", "one", "two").stdout == "0\n0\n"
 
 
 def test_restart_policies(sandbox: Sandbox) -> None:

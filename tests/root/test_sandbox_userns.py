@@ -143,8 +143,8 @@ def test_files_in_and_out(users: Sandbox, rootfs: str, tmp_path: Path) -> None:
         assert ((tmp_path / state).read_text(), (tmp_path / state).stat().st_uid) == ("ours\n", 1000)
         users("export", "-o", str(tmp_path / "all.tar"), "store")
         with tarfile.open(tmp_path / "all.tar") as archive:
-            owners = {name: archive.getmember(name).uid for name in ("./etc/roots", "./etc/users", f"./{state}/secret")}
-        assert owners == {"./etc/roots": 0, "./etc/users": 1000, f"./{state}/secret": 1000}
+            owners = {name: archive.getmember(name).uid for name in ("etc/roots", "etc/users", f"{state}/secret")}
+        assert owners == {"etc/roots": 0, "etc/users": 1000, f"{state}/secret": 1000}
         missing = users("cp", "store:/nothing", str(tmp_path / "x"), check=False)
         assert (missing.returncode, "could not find the file /nothing" in missing.stderr) == (1, True)
         users("stop", "-t", "0", "store")

@@ -175,6 +175,7 @@ def test_05_9_a_root_filesystem_from_a_few_files(sandbox: Sandbox, tmp_path: Pat
 
 def test_05_11_layers(sandbox: Sandbox, image: str) -> None:
     """Layers of the image are read-only and lie on each other; a change is copied up, a deletion is a whiteout."""
+    assert "Storage Driver: overlay2" in sandbox("info").stdout.splitlines()
     listed = json.loads(sandbox("image", "inspect", image).stdout)[0]
     assert len(listed["RootFS"]["Layers"]) == 2
     sandbox("run", "-d", "--name", "layered", image)

@@ -73,3 +73,23 @@ def test_what_a_terminal_would_obey_is_escaped(
     cli.main(["--root", str(tmp_path), *(word.format(hostile) for word in words)])
     said = capsys.readouterr().err
     assert (said.rstrip("\n").isprintable(), "\\x1b[31m\\u202eb" in said) == (True, True), said
+
+
+def test_what_docker_users_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`info` and `version` have labels and keys of Docker; its verbs that are none here are told of with the reason."""
+
+    def said(*words: str) -> str:
+        code = cli.main(["--root", str(tmp_path), *words])
+        out, err = capsys.readouterr()
+        assert (code, bool(err)) == ((0, False) if out else (1, True))
+        return str(out or err)
+
+    lines = said("info").splitlines()
+    assert lines[:3] == ["Containers: 0", " Running: 0", " Paused: 0"]
+    assert "Storage Driver: overlay2" in lines
+    assert [line for line in lines if line.startswith("Total Memory: ") and line.endswith("iB")]
+    assert int(said("info", "-f", "{{.MemTotal}}")) > 1 << 20
+    assert said("version", "-f", "{{.Server.Version}}") == said("version", "-f", "{{.Version}}")
+    assert said("-v") == said("--version")
+    assert "no registry here" in said("pull", "busybox")
+    assert "not built here" in said("build", ".")

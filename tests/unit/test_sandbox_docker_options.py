@@ -22,9 +22,6 @@ OPTIONS = Path(__file__).parent.parent / "data" / "docker_options.txt"
 NOT_HERE = {
     "version --kubeconfig": "of Kubernetes, which Docker's client once spoke to",
     "import --platform": "an archive is of this machine",
-    "history --format": "one table",
-    "image prune --filter": "images are few: by name, rmi",
-    "system prune --filter": "prune of each kind has it",
 }
 
 

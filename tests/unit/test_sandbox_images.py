@@ -142,6 +142,7 @@ def test_changes() -> None:
         "USER daemon",
         "LABEL k=v",
         "STOPSIGNAL SIGINT",
+        "HEALTHCHECK --interval=1m30s --retries=2 CMD test -e /ok",
     ):
         apply_change(config, text)
     assert config == {
@@ -154,8 +155,14 @@ def test_changes() -> None:
         "User": "daemon",
         "Labels": {"k": "v"},
         "StopSignal": "SIGINT",
+        "Healthcheck": {"Test": ["CMD-SHELL", "test -e /ok"], "Interval": 90_000_000_000, "Retries": 2},
     }
-    for text in ("", "ENV", "RUN true", "ENV ==", "ENV 'open", "FROM x", "LABEL a=1 b"):
+    for text, health in (("NONE", {"Test": ["NONE"]}), ('CMD ["a", "b c"]', {"Test": ["CMD", "a", "b c"]})):
+        apply_change(config, f"HEALTHCHECK {text}")
+        assert config["Healthcheck"] == health
+    malformed = ("x", "CMD", "--interval=5 CMD x", "--retries=x CMD y", "--a=b CMD c")
+    unhealthy = [f"HEALTHCHECK {text}" for text in malformed]
+    for text in ("", "ENV", "RUN true", "ENV ==", "ENV 'open", "FROM x", "LABEL a=1 b", *unhealthy):
         with pytest.raises(SandboxError, match="--change"):
             apply_change({}, text)
 
@@ -194,7 +201,11 @@ def test_an_image_without_a_name(call: Call, tmp_path: Path, root: str) -> None:
     _, out, _ = call("images", "--no-trunc")
     assert out.splitlines()[1].split()[:3] == ["<none>", "<none>", f"sha256:{identifier}"]
     assert call("images", "-q")[1] == f"{identifier[:12]}\n"
-    assert call("image", "prune")[1] == f"Deleted: sha256:{identifier}\nTotal reclaimed space: 2B\n"
+    for kept_back in ("until=1990-01-01", "label=tier", "colour=red"):
+        code, out, err = call("image", "prune", "--filter", kept_back)
+        assert (out, bool(err)) == (("", True) if code else ("Total reclaimed space: 0B\n", False))
+    every = ("--filter", "label!=tier", "--filter", "until=0s")
+    assert call("image", "prune", *every)[1] == f"Deleted: sha256:{identifier}\nTotal reclaimed space: 2B\n"
     assert kept(root) == []
 
 
@@ -206,7 +217,11 @@ def test_import(call: Call, tmp_path: Path, root: str) -> None:
     assert (code, out) == (0, f"sha256:{found.id}\n")
     assert found.config["config"] == {"Entrypoint": ["/bin/sh", "-c"], "Env": ["A=b"]}
     assert found.layers == (sha256(ONE),)
-    assert call("image", "inspect", "-f", "{{json .Config.Entrypoint}}", "mine")[1] == '["/bin/sh", "-c"]\n'
+    assert call("image", "inspect", "-f", "{{json .Config.Entrypoint}}", "mine")[1] == '["/bin/sh","-c"]\n'
+    config = "{{json .Config.Cmd}} {{json .Config.Labels}} {{.Config.User}}|"  # nothing has said these
+    assert call("image", "inspect", "-f", config, "mine")[:2] == (0, "null null |\n")
+    assert call("history", "--format", "{{.ID}} {{.Size}} {{.Comment}}|", "mine")[1].startswith(found.id[:12])
+    assert call("history", "-q", "mine")[1] == f"{found.id[:12]}\n"
     code, out, _ = call("history", "mine")
     assert (code, [line.split()[0] for line in out.splitlines()]) == (0, ["IMAGE", found.id[:12]])
     for words in (("-c", "RUN x", archive), (archive, "BAD"), ("/no/such/file",), (str(tmp_path),)):
@@ -268,6 +283,8 @@ def test_tags_and_removal(call: Call, tmp_path: Path, root: str) -> None:
     assert call("rmi", "made:1")[:2] == (0, "Untagged: made:1\n")
     assert call("image", "rm", identifier[:12])[1] == f"Untagged: other:latest\nDeleted: sha256:{identifier}\n"
     assert kept(root) == sorted([sha256(ONE), f"{Images(root).find('base:1').id}.json"])
+    assert call("images", "*as*", "--format", "{{.Repository}}")[1] == "base\n"
+    assert call("rmi", "-f", "nothing")[::2] == (0, "sandbox: no such image: nothing\n")
     assert call("rmi", "base:1", "nothing")[::2] == (1, "sandbox: no such image: nothing\n")
     assert kept(root) == []
     for words in (("tag", "none", "x"), ("history", "none"), ("image", "inspect", "none")):
@@ -406,6 +423,7 @@ def test_what_has_a_name_is_inspected(call: Call, tmp_path: Path) -> None:
     assert call("inspect", "-f", "{{index .RepoTags 0}}", "made:1")[:2] == (0, "made:1\n")
     assert call("inspect", "-f", "{{.Name}}{{.Driver}}", "kept", "none")[:2] == (0, "keptlocal\nnonenull\n")
     assert call("inspect", "--type", "container", "kept") == (1, "[]\n", "sandbox: no such container: kept\n")
+    assert json.loads(call("inspect", "-f", "json", "made:1", "kept")[1])[1]["Name"] == "kept"
     assert call("inspect", "nothing") == (1, "[]\n", "sandbox: no such object: nothing\n")
     assert call("images", "--format", "{{.Repository}}:{{.Tag}}")[1] == "made:1\n"
     assert call("images", "--format", "table {{.Tag}}\\t{{.Size}}")[1].split() == ["TAG", "SIZE", "1", "2B"]
@@ -422,7 +440,7 @@ def test_a_load_that_is_killed(call: Call, tmp_path: Path, root: str, when: int,
     assert any(name.startswith("new-") for name in kept(root))
     assert call(command)[0] == 0
     assert kept(root) == []
-    assert call("images")[:2] == (0, "REPOSITORY   TAG   IMAGE ID   CREATED   SIZE\n")
+    assert call("images")[:2] == (0, "REPOSITORY   TAG       IMAGE ID   CREATED   SIZE\n")
     assert call("load", "-i", archive)[:2] == (0, "Loaded image: made:1\n")
 
 

@@ -193,6 +193,7 @@ def test_detach_keys_lose_nothing(pieces: list[bytes], wanted: bytes) -> None:
 def container(name: str, status: str = "running", **more: Any) -> dict[str, Any]:  # noqa: ANN401  parts of a document
     """Return as much of a document as `ps` reads."""
     state = {"Status": status, "Running": status == "running", "Paused": False, "ExitCode": more.get("code", 0)}
+    ports = more.get("ports", {})
     state |= {"StartedAt": times.timestamp(90), "FinishedAt": times.timestamp(95), **more.get("state", {})}
     return {
         "Id": name[0] * 64,
@@ -202,15 +203,16 @@ def container(name: str, status: str = "running", **more: Any) -> dict[str, Any]
         "Args": [],
         "Image": "img",
         "State": state,
-        "Config": {"Image": "img", "Labels": more.get("labels", {})},
+        "Config": {"Image": "img", "Labels": more.get("labels", {}), "ExposedPorts": dict.fromkeys(ports)},
         "HostConfig": {"NetworkMode": "none"},
         "Mounts": [],
-        "NetworkSettings": {"Networks": {}, "Ports": {}},
+        "NetworkSettings": {"Networks": {}, "Ports": ports},
     }
 
 
+PORTS = {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "4000"}], "53/udp": None}
 FLEET = [
-    container("alpha", made=30, labels={"tier": "web", "x": ""}),
+    container("alpha", made=30, labels={"tier": "web", "x": ""}, ports=PORTS),
     container("beta", "exited", code=3, made=20, labels={"tier": "db"}),
     container("gamma", "created", made=10),
 ]
@@ -234,6 +236,11 @@ FLEET = [
         (["ancestor=img", "status=running"], "alpha"),
         (["health=none"], "alpha beta gamma"),
         (["network=none"], "alpha beta gamma"),
+        (["publish=80"], "alpha"),
+        (["publish=79-81/tcp"], "alpha"),
+        (["publish=53/udp"], ""),
+        (["expose=53/udp"], "alpha"),
+        (["expose=53"], ""),
     ],
 )
 def test_ps_filters(filters: list[str], names: str) -> None:
@@ -241,7 +248,9 @@ def test_ps_filters(filters: list[str], names: str) -> None:
     assert " ".join(text["Name"] for text in ps.choose(FLEET, filters)) == names
 
 
-@pytest.mark.parametrize("text", ["colour=red", "status=ill", "status", "exited=x", "name=[", "before=nobody"])
+@pytest.mark.parametrize(
+    "text", ["colour=red", "status=ill", "status", "exited=x", "name=[", "before=nobody", "publish=x"]
+)
 def test_ps_filters_that_do_not_exist(text: str) -> None:
     """A filter that means nothing is an error, not an empty list."""
     with pytest.raises(SandboxError):

@@ -182,7 +182,7 @@ def test_default_network() -> None:
         ("--net mine --net host", "cannot attach both user-defined and non-user-defined network-modes"),
         ("--net none --net mine", "cannot attach both user-defined and non-user-defined network-modes"),
         ("--net mine --net a/b", "invalid network"),
-        ("--dns banana", "banana is not an ip address"),
+        ("--dns banana", "--dns: 'banana' is not an IP address"),
         ("--dns-search a..\n", "not a valid domain"),
         ("--add-host a", "bad format for add-host"),
         ("--add-host a:banana", "invalid IP address in add-host"),

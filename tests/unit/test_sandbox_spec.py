@@ -27,14 +27,14 @@ from sandbox.volumes.wanted import Tmpfs, Volume
 )
 def test_sizes(text: str, size: int) -> None:
     """A size is a number with a unit of 1024, in any case, with or without b."""
-    assert parse_size(text) == size
+    assert parse_size(text, "--memory") == size
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1x", "m", "1e3", "0x10", "99999999999p", "1 2"])
 def test_sizes_that_are_none(text: str) -> None:
     """Anything else is refused."""
-    with pytest.raises(SandboxError, match="invalid size"):
-        parse_size(text)
+    with pytest.raises(SandboxError, match="--memory: invalid size"):
+        parse_size(text, "--memory")
 
 
 def test_limits_as_docker_means_them() -> None:

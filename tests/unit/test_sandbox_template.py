@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox.errors import SandboxError
-from sandbox.template import render
+from sandbox.template import listing, render
 
 TOLD = {
     "Id": "x",
@@ -42,6 +42,12 @@ TOLD = {
         ("{{.Name | upper | printf `%s!`}} {{title .Name}} {{println .Id 1}}", "WEB! Web x 1\n"),
         ("a {{- .Id -}} b {{/* nothing */}}c", "axb c"),
         ('{{.Label "tier"}}', "<tier>"),
+        ("{{json .Config.Cmd}} {{json .State}}", '["sh","-c","echo a b"] {"Pid":7,"Running":true,"Health":null}'),
+        ('{{.Config.Labels.c}} {{if .Config.Labels.c}}y{{else}}n{{end}} {{index .Config.Labels "c"}}', "<no value> n "),
+        ('{{printf "%05d" .State.Pid}} {{slice .Config.Cmd 1}} {{slice .Name 0 2}} {{pad .Id 1 2}}|',
+         "00007 [-c echo a b] we  x  |"),
+        ("{{if .Config.Healthcheck}}y{{else}}n{{end}} {{json .Config.Healthcheck}}", "n null"),
+        ('{{print 1 2 "a" "b" 3}}', "1 2ab3"),
         ("no actions }}", "no actions }}"),
     ],
 )  # fmt: skip
@@ -55,10 +61,24 @@ def test_what_a_template_makes(template: str, text: str) -> None:
     [
         "{{.Nope}}", "{{.Id.More}}", "{{range .State}}", "{{end}}", "{{nosuch .Id}}", "{{.Id", "{{}}", "{{(.Id}}",
         "{{index .Config.Cmd 9}}", "{{$x}}", "{{len .State.Pid}}", "{{.Id 5}}", '{{"}}', "{{if}}{{end}}", "{{.Id )}}",
-        "{{| json}}", "{{join}}", "{{lt .Id 5}}",
+        "{{| json}}", "{{.Config.Healthcheck.Test}}", "{{join}}", "{{lt .Id 5}}",
     ],
 )  # fmt: skip
 def test_what_is_no_template(template: str) -> None:
     """One line says what is wrong, whatever it is."""
     with pytest.raises(SandboxError, match="--format: "):
         render(TOLD, template)
+
+
+def test_listings() -> None:
+    """`table` alone is the usual format, columns begin ten cells apart at least, and no row hides a wrong template."""
+    titles = {"Name": "NAME", "ID": "ID"}
+    rows = [{"Name": "a", "ID": "x" * 12}, {"Name": "bb", "ID": "y"}]
+    for template in ("", "table"):
+        lines = listing(rows, template, titles, r"table {{.Name}}\t{{.ID}}").splitlines()
+        assert lines == ["NAME      ID", f"a         {'x' * 12}", "bb        y"]
+    assert listing(rows, "json", titles).splitlines()[1] == '{"Name":"bb","ID":"y"}'
+    assert listing([], "{{.Name}}", titles) == ""
+    for wrong in ("{{.Nope}}", "table {{.Nope}}", "{{.Name"):
+        with pytest.raises(SandboxError, match="--format: "):
+            listing([], wrong, titles)

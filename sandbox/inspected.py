@@ -1,0 +1,34 @@
+"""What `inspect` shows of a container besides its own document: keys of Docker's that templates ask for; pure.
+
+(moby api/types/container)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from sandbox.state import Document
+
+__all__ = ["inspected"]
+
+ANONYMOUS = re.compile("[0-9a-f]{64}")  # the name of a volume that was given none
+
+
+def inspected(document: Document) -> Document:
+    """Return the document with what follows from it, or is the same for all containers of the sandbox."""
+    config = {"ExposedPorts": {}, "Volumes": _anonymous(document), "OnBuild": None, **document["Config"]}
+    host = {"NanoCpus": _nano_cpus(document["HostConfig"]), "VolumesFrom": None, "Links": None}
+    extra = {"AppArmorProfile": "", "ExecIDs": None}
+    return {**document, **extra, "Config": config, "HostConfig": {**document["HostConfig"], **host}}
+
+
+def _anonymous(document: Document) -> dict[str, Mapping[str, str]]:
+    """Return the mount points of the volumes without a name, as Docker lists them."""
+    return {each["Destination"]: {} for each in document["Mounts"] if ANONYMOUS.fullmatch(each.get("Name") or "")}
+
+
+def _nano_cpus(host: Mapping[str, int]) -> int:
+    """Return the quota in billionths of a CPU: `--cpus` is kept as one."""
+    quota, period = host["CpuQuota"], host["CpuPeriod"] or 100_000
+    return quota * 1_000_000_000 // period if quota > 0 else 0
