@@ -14,7 +14,8 @@ COMPILE := $(BIN)/python -m compileall -q inspector exporter sandbox tests
 ARGS ?=
 # pytest exits with 5 when it had no test to run: no failure where ARGS chose, and another part has them.
 CHOSEN := $(if $(strip $(ARGS)),|| [ $$? -eq 5 ])
-PYTEST := $(BIN)/python -m pytest -rs
+# With byte code, whatever the environment says: the second run of pytest reads that of the tests, and a start is faster.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -rs
 # These need nothing of the machine, so two run at a time; the others need it for themselves.
 UNIT := tests/unit tests/test_*.py -n 2 --dist loadfile -p no:rerunfailures
 # Real daemons and terminals: a second chance, which the summary tells of (CONTRIBUTING.md).

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -232,7 +233,7 @@ def test_a_power_cut(tmp_path: Path) -> None:
     run(["mkfs.ext4", "-q", str(tmp_path / "disk")])
     layer = busybox_layer(entry("data", b"kept" * 9999))
     (tmp_path / "made.tar").write_bytes(docker_archive([layer]))
-    env = {**os.environ, "D": str(tmp_path), "SANDBOX": " ".join(SANDBOX), "PYTHON": SANDBOX[0],
+    env = {**os.environ, "D": str(tmp_path), "SANDBOX": " ".join(SANDBOX), "PYTHON": sys.executable,
            "CGSCOPE_ROOT": str(tmp_path / "place/state")}  # fmt: skip
     # In a mount namespace of its own: whoever else copies the machine's would keep the disk mounted.
     done = run(["unshare", "-m", "sh", "-c", POWER_CUT], env=env)

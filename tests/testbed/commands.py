@@ -16,7 +16,8 @@ from inspector.schema import Container, Document
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CTOP = [sys.executable, "-m", "inspector.ctop"]
 NSINSPECT = [sys.executable, "-m", "inspector.nsinspect"]
-SANDBOX = [sys.executable, "-m", "sandbox.cli"]
+# As it is installed: its modules come out of one file then, which makes a start a fifth shorter.
+SANDBOX = [os.path.join(os.path.dirname(sys.executable), "sandbox")]
 EXPORTER = [sys.executable, "-m", "exporter.cli"]
 BUSY_LOOP = ["sh", "-c", "while :; do :; done"]
 
