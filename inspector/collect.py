@@ -82,13 +82,14 @@ class Collector:
         self._starters.clear()
         return system, refresh
 
-    def end(self, leaders: Iterable[Leader]) -> None:
+    def end(self, leaders: dict[Identity, Leader]) -> None:
         """End a tick: keep only the leaders it used."""
-        self._leaders = {leader.process.identity: leader for leader in leaders}
-        for identity in self._cohabitants.keys() - self._leaders.keys():
-            del self._cohabitants[identity]
-        for pid in self._glances.keys() - {pid for pid, _ in self._leaders}:
-            del self._glances[pid]
+        if leaders.keys() != self._leaders.keys() or len(self._glances) > len(leaders):
+            for identity in self._cohabitants.keys() - leaders.keys():
+                del self._cohabitants[identity]
+            for pid in self._glances.keys() - {pid for pid, _ in leaders}:
+                del self._glances[pid]
+        self._leaders = leaders
         self._groups.end()
 
     def census(self) -> Census:
@@ -141,6 +142,21 @@ class Collector:
     def _locate_all(self) -> dict[str, tuple[Hierarchy, int]]:
         found = {name: locate(self._viewpoint.hierarchies, name) for name in RESOURCES}
         return {name: (h, self._viewpoint.hierarchies.index(h)) for name, h in found.items() if h is not None}
+
+    def leaders(self, firsts: Iterable[Process], processes: Mapping[int, Process]) -> dict[Identity, Leader]:
+        """Look at the groups' first processes in full, or remember them; without those that are gone."""
+        known, due, unsettled = self._leaders, self.turns.due, self._roster.unsettled
+        found: dict[Identity, Leader] = {}
+        for process in firsts:
+            pid = process.pid
+            identity = pid, process.starttime_ticks
+            leader = known.get(identity)
+            # No call for each: there are thousands, and of most there is nothing to look at.
+            if leader is None or leader.process != process or pid in unsettled or (due and pid in self.turns):
+                leader = self.leader(process, processes)
+            if leader is not None:
+                found[identity] = leader
+        return found
 
     def leader(self, process: Process, processes: Mapping[int, Process]) -> Leader | None:
         """Look at a group's first process in full, or remember it."""

@@ -90,9 +90,10 @@ class Meter:
         if located != self._located:  # the same paths are other files now
             self._located, self._wanted = located, {}
             self._plans.clear()
-        for (path, _), sheet in self._sheets.items():
-            if turns is not None and hash(path) in turns:
-                sheet.retry()
+        if turns is not None and turns.due:
+            for (path, _), sheet in self._sheets.items():
+                if hash(path) in turns:
+                    sheet.retry()
 
     def open(self, wanted: Mapping[Key, bool], *, counters: bool = False) -> None:
         """Open the files that `figures` reads and that are not open yet, which takes far longer than to read them."""

@@ -167,7 +167,7 @@ class Observer:
             inner_kills=self._meter.inner_kills(shown, census.groups),
             unended=self._periods.look(self._wanted, monotonic, readings, inodes),
         )
-        self._collector.end(leaders.values())
+        self._collector.end(leaders)
         self.host.end_tick()
         return observation
 
@@ -224,9 +224,7 @@ class Observer:
         return found
 
     def _leaders(self, census: Census, found: Iterable[Candidate]) -> dict[Identity, Leader]:
-        wanted = {one.leader.identity: one.leader for one in found}
-        looked = ((key, self._collector.leader(process, census.processes)) for key, process in wanted.items())
-        return {key: leader for key, leader in looked if leader is not None}
+        return self._collector.leaders([one.leader for one in found], census.processes)
 
     def _tallies(self, shown: Iterable[Container], processes: Mapping[int, Process]) -> dict[str, Tally]:
         return {

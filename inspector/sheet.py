@@ -203,7 +203,7 @@ class Sheet:
     def _read(self, counters: bool) -> list[bytes]:
         if not self._is_whole:
             self.open(counters=counters)
-        texts = self._bundle.read() if self._bundle else []
+        texts = self._bundle.read(before=self._texts) if self._bundle else []
         return [*texts, *self._settings] if self._settings else texts
 
     def _read_brief(self) -> list[bytes]:

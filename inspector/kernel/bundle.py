@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 from operator import ge
 
@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from inspector.kernel.host import Host
 
-__all__ = ["Bundle", "close_all"]
+__all__ = ["LITTLE", "Bundle", "close_all"]
 
 LITTLE = 470  # bytes, which Python has from a pool of its own without asking for memory: enough of most control files
 
@@ -46,10 +46,11 @@ class Bundle:
         self._places += places
         return len(self._descriptors)
 
-    def read(self, numbers: tuple[int, ...] | None = None) -> list[bytes]:
+    def read(self, numbers: tuple[int, ...] | None = None, *, before: Sequence[bytes] = ()) -> list[bytes]:
         """Return what each says now, or those with these numbers alone; no number is of a file that is not kept open.
 
-        OSError of the first that fails, ENODEV when its cgroup is gone.
+        `before` is what was returned last: what says the same is known to be whole. OSError of the first that fails,
+        ENODEV when its cgroup is gone.
         """
         if self._descriptors is None:
             raise OSError(errno.ENODEV, "closed")
@@ -57,7 +58,7 @@ class Bundle:
         if numbers is not None:
             kept, sizes = [kept[number] for number in numbers], [sizes[number] for number in numbers]
         texts = list(map(os.pread, kept, sizes, repeat(0)))
-        if any(map(ge, map(len, texts), sizes)):
+        if texts != before and any(map(ge, map(len, texts), sizes)):
             texts = [
                 self._whole(place if numbers is None else numbers[place]) if len(text) >= size else text
                 for place, (text, size) in enumerate(zip(texts, sizes, strict=True))
@@ -69,8 +70,9 @@ class Bundle:
     def _whole(self, number: int) -> bytes:
         """Return a kept file that is longer than what was asked for, as it will be again."""
         assert self._descriptors is not None  # noqa: S101  for the type checker
-        self._sizes[number] = CHUNK
-        return drain(self._descriptors[number], 0)
+        text = drain(self._descriptors[number], 0)
+        self._sizes[number] = (len(text) // CHUNK + 1) * CHUNK
+        return text
 
     def inode(self, number: int) -> int:
         """Return the inode of one of them, by its number among those that opened."""

@@ -16,8 +16,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 
-from inspector.kernel.bundle import Bundle, close_all
+from inspector.kernel.bundle import LITTLE, Bundle, close_all
 from inspector.kernel.directory import Directory, Entry
 from inspector.kernel.files import CHUNK, OPEN, SURELY_WHOLE, drain
 from inspector.kernel.reader import Reader
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Bundle", "Directory", "Entry", "Host"]
 
 SPARE_DESCRIPTORS = 256  # for all else that the process opens: an exporter has up to 128 connections
+NOT_OPEN = -1
 GONE = (errno.ENODEV, errno.ESRCH, errno.ESTALE)
 
 
@@ -88,22 +90,28 @@ class Host(Reader):
         except OSError as error:
             return error
 
-    def read_each_kept(self, paths: Iterable[str]) -> list[bytes | OSError]:
+    def read_each_kept(self, paths: Sequence[str]) -> list[bytes | OSError]:
         """Return what read_kept() does of each, or why there is nothing: cheaper than one by one."""
-        this_tick, kept, read_file = self._read_this_tick, self._kept, os.pread
-        found: list[bytes | OSError] = []
-        for path in paths:
-            descriptor = kept.get(path)
+        this_tick = self._read_this_tick
+        if not this_tick.keys().isdisjoint(paths):
+            return list(map(self._try_kept, paths))
+        # What is not open yet, is gone or has more to read is left to read_kept(). A read that leaves room is whole.
+        reads = map(os.pread, map(self._kept.get, paths, repeat(NOT_OPEN)), repeat(LITTLE), repeat(0))
+        texts: list[bytes] = []
+        left: list[int] = []
+        while len(texts) < len(paths):
             try:
-                # What is not open yet, was read at this tick or has more to read is left to read_kept().
-                data = read_file(descriptor, CHUNK, 0) if descriptor is not None and path not in this_tick else None
+                texts.extend(reads)  # as far as it gets
             except OSError:
-                data = None
-            if data is None or len(data) >= SURELY_WHOLE:
-                found.append(self._try_kept(path))
-                continue
-            this_tick[path] = data
-            found.append(data)
+                left.append(len(texts))
+                texts.append(b"")
+        this_tick.update(zip(paths, texts, strict=True))
+        if max(map(len, texts), default=0) >= LITTLE:
+            left += [number for number, text in enumerate(texts) if len(text) >= LITTLE]
+        found: list[bytes | OSError] = [*texts]
+        for number in left:
+            del this_tick[paths[number]]
+            found[number] = self._try_kept(paths[number])
         return found
 
     def bundle(

@@ -87,7 +87,7 @@ def test_the_same_as_a_list_of_all(storm: subprocess.Popen[bytes]) -> None:
             collector.begin()
             lists = host.lists
             there = collector.census().processes
-            collector.end(())
+            collector.end({})
             host.end_tick()
             shortened += host.lists == lists
             after = set(listed(other).items())

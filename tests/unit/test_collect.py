@@ -36,11 +36,10 @@ class Round:
         self.absence.begin()
         self.collector.begin()
         census = self.collector.census()
-        looks = {pid: self.collector.leader(census.processes[pid], census.processes) for pid in pids}
-        leaders = {pid: look for pid, look in looks.items() if look is not None}
-        self.collector.end(leaders.values())
+        leaders = self.collector.leaders([census.processes[pid] for pid in pids], census.processes)
+        self.collector.end(leaders)
         self.host.end_tick()
-        return census, leaders
+        return census, {pid: leader for (pid, _), leader in leaders.items()}
 
 
 @contextmanager

@@ -73,6 +73,17 @@ def test_files_of_a_bundle_come_whole(host: Host, tmp_path: Path) -> None:
         assert (bundle.read(), bundle.read((1, 0))) == (wanted, wanted[::-1])
 
 
+@pytest.mark.parametrize("size", [469, 470, 16384])
+def test_a_file_of_a_bundle_that_grows_comes_whole(host: Host, tmp_path: Path, size: int) -> None:
+    """Also where it begins with all that it said when it was read last."""
+    (tmp_path / "f").write_bytes(b"x" * size)
+    bundle, _ = host.bundle([("", ["f"])])
+    before = bundle.read()
+    assert bundle.read(before=before) == before == [b"x" * size]
+    (tmp_path / "f").write_bytes(b"x" * (size + 1))
+    assert bundle.read(before=before) == [b"x" * (size + 1)]
+
+
 def test_reading_a_prefix(host: Host, tmp_path: Path) -> None:
     """At most the size asked for is read."""
     (tmp_path / "f").write_bytes(b"abcdef")
@@ -285,6 +296,37 @@ def test_each_of_many_files(host: Host, tmp_path: Path) -> None:
     assert isinstance(found.pop(150), FileNotFoundError)
     assert [len(text) for text in found if isinstance(text, bytes)] == [number * 100 for number in range(200)]
     assert kept_descriptors(tmp_path) == set()
+
+
+def test_each_of_many_kept_files(host: Host, tmp_path: Path) -> None:
+    """Many files that stay open are what they are one by one, once a tick, or why they are not."""
+    sizes = [0, 1, 469, 470, 2047, 2048, 40_000]
+    paths = [f"/{number}" for number in range(len(sizes))]
+    for _ in range(2):
+        texts = [os.urandom(size) for size in sizes]
+        for path, text in zip(paths, texts, strict=True):
+            Path(f"{tmp_path}{path}").write_bytes(text)
+        found = host.read_each_kept([*paths[:3], "/999", *paths[3:]])
+        assert isinstance(found.pop(3), FileNotFoundError)
+        assert found == texts
+        (tmp_path / "1").write_bytes(b"other")
+        assert host.read_each_kept(paths) == texts == [host.read_kept(path) for path in paths]
+        host.end_tick()
+    assert kept_descriptors(tmp_path) == {path[1:] for path in paths}
+
+
+def test_some_of_many_kept_files_are_of_who_ended() -> None:
+    """They answer ESRCH and are forgotten; the others are read."""
+    with Host() as host, contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(subprocess.Popen(["cat"], stdin=subprocess.PIPE)) for _ in range(3)]
+        paths = [f"/proc/{process.pid}/stat" for process in processes]
+        assert all(isinstance(text, bytes) for text in host.read_each_kept(paths))
+        host.end_tick()
+        processes[1].communicate()
+        first, error, last = host.read_each_kept(paths)
+        assert isinstance(error, ProcessLookupError)
+        assert [isinstance(text, bytes) for text in (first, last)] == [True, True]
+        assert paths[1] not in host._kept  # noqa: SLF001  a descriptor that is left looks like any other
 
 
 def test_more_files_to_those_that_are_open(host: Host, tmp_path: Path) -> None:
