@@ -6,8 +6,9 @@ Fleets of 10, 200 and 1,000 groups, real ones of this kernel (root only) and mad
 on v2 in memory. A tick stands beside its *floor*: the very files it reads, by
 the same system calls, with nothing parsed. The list is taken down while a tick
 runs, so it is what strace shows. Then `lsns`, `ps` and `systemd-cgtop` over the
-same machine. Nothing is asserted of times, which are the machine's; best of
-some runs is printed, and the ratios are what counts.
+same machine. All is CPU time, user and system. What is compared is measured in
+turns, ours and the other one, so that a machine that changes its speed changes
+both: the ratio is the median of all turns. Nothing is asserted of times.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import json
 import os
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -37,6 +40,7 @@ from tests.testbed.commands import REPOSITORY
 SIZES = os.environ.get("CGSCOPE_FLEETS", "10x1 200x1 200x5 200x20 1000x1").split()
 FLEETS = [(int(count), int(each)) for count, _, each in (size.partition("x") for size in SIZES)]
 ROUNDS = 15
+COMMAND_ROUNDS = 5
 IN_MEMORY = "/dev/shm"  # noqa: S108  a tmpfs, where there is one
 OTHERS = (
     ("lsns",),
@@ -71,20 +75,39 @@ def best(work: Callable[[], object], rounds: int = ROUNDS) -> float:
     return min(times) * 1000
 
 
-def cpu_of(command: tuple[str, ...], rounds: int = 5) -> float | None:
-    """Return the least CPU time (user and system, milliseconds) of a whole run; None where there is no such program."""
-    if shutil.which(command[0]) is None:
-        return None
-    times = []
-    for _ in range(rounds):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        run = subprocess.run(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, cwd=REPOSITORY, env=AS_INSTALLED
-        )
-        assert command != CTOP or run.returncode == 0
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return min(times) * 1000
+def cost(work: Callable[[], object]) -> float:
+    """Return the CPU time (milliseconds) of making something; to let go of it again is left out."""
+    start = time.process_time()
+    made = work()
+    spent = time.process_time() - start
+    del made
+    return spent * 1000
+
+
+class Turns(NamedTuple):
+    """Milliseconds of ours and of what it is compared with, and how many times as long ours took: medians of turns."""
+
+    ours: float
+    other: float
+    ratio: float
+
+
+def in_turns(ours: Callable[[], float], other: Callable[[], float], rounds: int = ROUNDS) -> Turns:
+    """Measure one and the other, again and again."""
+    turns = [(ours(), other()) for _ in range(rounds)]
+    columns = ((one for one, _ in turns), (two for _, two in turns), (one / two for one, two in turns))
+    return Turns(*map(statistics.median, columns))
+
+
+def cpu_of(command: tuple[str, ...]) -> float:
+    """Return the CPU time (milliseconds) of a whole run."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run = subprocess.run(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, cwd=REPOSITORY, env=AS_INSTALLED
+    )
+    assert command != CTOP or run.returncode == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000
 
 
 def drain(path: str) -> bytes:
@@ -168,38 +191,40 @@ def kept(root: str) -> list[int]:
     return found
 
 
+def first(root: str) -> float:
+    """Return the CPU time (milliseconds) of a first tick."""
+
+    def look() -> object:
+        observer = Observer(host)
+        return observer, observer.tick()
+
+    with Host(root) as host:
+        return cost(look)
+
+
 def measure(root: str) -> dict[str, float]:
-    """Return milliseconds of the ticks and of the floors under them, and the memory they took (MiB)."""
+    """Return milliseconds of the ticks and of the floors under them, and the ratios."""
     fleet.join(root)
+    (again, links_again), (anew, links_anew) = taken(root, 3), taken(root, 1)
     with Host(root) as host:
         observer = Observer(host)
-        start = time.perf_counter()
-        before = observer.tick()
-        first = (time.perf_counter() - start) * 1000
-        after = observer.tick()
-        tick = best(observer.tick)
-        written = best(lambda: document(before, after), 5)
+        before, after = observer.tick(), observer.tick()
+        written = min(cost(lambda: document(before, after)) for _ in range(5))
         descriptors = [descriptor for descriptor in kept(root) if peek(descriptor)]
-        floor = best(lambda: [peek(descriptor) for descriptor in descriptors])
         processes = sum(name.isdigit() for name in host.listdir("/proc"))
-    (again, links_again), (anew, links_anew) = taken(root, 3), taken(root, 1)
-    floor += best(lambda: ([drain(path) for path in again], [follow(path) for path in links_again]))
-    firsts = [first]
-    for _ in range(2):
-        with Host(root) as another:
-            start = time.perf_counter()
-            Observer(another).tick()
-            firsts.append((time.perf_counter() - start) * 1000)
-    first_floor = best(lambda: ([drain(path) for path in anew], [follow(path) for path in links_anew]), 3)
+
+        def floor() -> object:
+            return [*map(peek, descriptors), *map(drain, again), *map(follow, links_again)]
+
+        tick = in_turns(lambda: cost(observer.tick), lambda: cost(floor))
+    firsts = in_turns(lambda: first(root), lambda: cost(lambda: [*map(drain, anew), *map(follow, links_anew)]))
     return {
         "containers": sum(one.kind == "container" for one in after.containers),
         "processes": processes,
         "kept": len(descriptors),
         "opened": len(again),
-        "tick": tick,
-        "floor": floor,
-        "first": min(firsts),
-        "first floor": first_floor,
+        **dict(zip(("tick", "floor", "tick ratio"), tick, strict=True)),
+        **dict(zip(("first", "first floor", "first ratio"), firsts, strict=True)),
         "document": written,
     }
 
@@ -220,8 +245,8 @@ def report(title: str, got: dict[str, float]) -> None:
         f" {got['kept']:.0f} files kept open and {got['opened']:.0f} opened a tick, {got['memory']:.0f} MiB"
     )
     for name in ("tick", "first"):
-        floor = got["floor" if name == "tick" else "first floor"]
-        print(f"  {name:22} {got[name]:9.2f} ms, floor {floor:8.2f} ms: {got[name] / floor:5.2f} times the floor")
+        floor, ratio = got["floor" if name == "tick" else "first floor"], got[f"{name} ratio"]
+        print(f"  {name:22} {got[name]:9.2f} ms, floor {floor:8.2f} ms: {ratio:5.2f} times the floor")
     print(f"  {'document':22} {got['document']:9.2f} ms")
 
 
@@ -252,16 +277,14 @@ def test_ticks_over_real_groups() -> None:
 
 
 def beside(tick: float) -> None:
-    """Print the CPU time of other tools over the same machine, and of our command."""
-    ours = cpu_of(CTOP)
-    assert ours is not None
-    print(f"  {'ctop --once --json':22} {ours:9.2f} ms of CPU")
+    """Print the CPU time of other tools over the same machine, and of our command in turns with each."""
     for command in OTHERS:
-        cost = cpu_of(command)
-        if cost is None:
+        if shutil.which(command[0]) is None:
             print(f"  {command[0]:22} not installed")
-        else:
-            print(f"  {command[0]:22} {cost:9.2f} ms of CPU: {cost / tick:5.1f} ticks, {cost / ours:5.2f} times ctop")
+            continue
+        other, ours, ratio = in_turns(lambda: cpu_of(command), lambda: cpu_of(CTOP), COMMAND_ROUNDS)  # noqa: B023
+        print(f"  {command[0]:22} {other:9.2f} ms of CPU: {other / tick:5.1f} ticks,", end=" ")
+        print(f"{ratio:5.2f} times ctop --once --json, which takes {ours:.2f} ms")
 
 
 def growth(by_size: dict[tuple[int, int], dict[str, float]]) -> None:
