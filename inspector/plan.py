@@ -133,6 +133,7 @@ class Plan:
         self.teller = next((place for place in rest if self.files[place].name == TELLER), None)
         self.limits = tuple(p for p in rest if self.teller is not None and self.files[p].name in LIMITS)
         self.others = tuple(place for place in rest if place not in self.limits)
+        self.sizes: list[int] = []  # what all the bundles of such files learn: see Bundle
         self._shared: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._firsts: dict[tuple[int, ...], list[tuple[int, int]]] = {}
         self._brief: dict[tuple[int, ...], Brief] = {}

@@ -149,7 +149,7 @@ class Sheet:
     def _add(self, places: tuple[int, ...]) -> None:
         plan = self._plan
         files = plan.files_of(self._path, places)
-        self._bundle, failed = self._host.bundle(files, self._bundle)
+        self._bundle, failed = self._host.bundle(files, self._bundle, plan.sizes)
         if failed or sum(len(names) for _, names in files) < len(places):
             self._fail(failed)
             places = tuple(place for place, path in plan.paths(self._path, places).items() if path not in failed)

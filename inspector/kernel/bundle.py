@@ -24,14 +24,17 @@ class Bundle:
 
     Kept open, their reading costs one pread(2) each. Only for files of a single
     record, as a cgroup's control files are: a read that leaves room is whole.
+
+    `sizes`, of each file how much is asked for, may be one list for all bundles of files that are called the same:
+    where one of them turns out to be long, it is in the others too.
     """
 
     __slots__ = ("_descriptors", "_host", "_places", "_sizes")
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, sizes: list[int] | None = None) -> None:
         self._host = host
         self._descriptors: list[int] | None = []  # None once closed
-        self._sizes: list[int] = []  # of each, how much is asked for
+        self._sizes: list[int] = [] if sizes is None else sizes
         self._places: list[str] = []  # where those are that are not kept open: behind the others
 
     @property
@@ -61,7 +64,7 @@ class Bundle:
         if texts != before and any(map(ge, map(len, texts), sizes)):
             texts = [
                 self._whole(place if numbers is None else numbers[place]) if len(text) >= size else text
-                for place, (text, size) in enumerate(zip(texts, sizes, strict=True))
+                for place, (text, size) in enumerate(zip(texts, sizes, strict=False))
             ]
         if self._places and numbers is None:
             texts += map(_read_once, self._places)
@@ -70,7 +73,10 @@ class Bundle:
     def _whole(self, number: int) -> bytes:
         """Return a kept file that is longer than what was asked for, as it will be again."""
         assert self._descriptors is not None  # noqa: S101  for the type checker
-        text = drain(self._descriptors[number], 0)
+        fd = self._descriptors[number]
+        text = os.pread(fd, CHUNK, 0)
+        if len(text) >= CHUNK:
+            text += drain(fd, CHUNK)
         self._sizes[number] = (len(text) // CHUNK + 1) * CHUNK
         return text
 

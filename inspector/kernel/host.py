@@ -115,11 +115,14 @@ class Host(Reader):
         return found
 
     def bundle(
-        self, files: Sequence[tuple[str, Iterable[str]]], more: Bundle | None = None
+        self,
+        files: Sequence[tuple[str, Iterable[str]]],
+        more: Bundle | None = None,
+        sizes: list[int] | None = None,
     ) -> tuple[Bundle, dict[str, OSError]]:
         """Open files that will be read together at every tick, `more` than before: directories, and names in each.
 
-        Tell why some did not open, by their paths.
+        Tell why some did not open, by their paths. `sizes` are for a new Bundle.
         """
         opened: list[int] = []
         failed: dict[str, OSError] = {}
@@ -134,7 +137,7 @@ class Host(Reader):
                 except OSError as error:
                     error.filename = place + name
                     failed[f"{directory}/{name}"] = error
-        bundle = more or Bundle(self)
+        bundle = more or Bundle(self, sizes)
         before = self._bundles.pop(bundle, 0)
         self._bundled -= before
         if bundle.is_kept and self.can_keep(self._bundled + before + len(opened)):
