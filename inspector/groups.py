@@ -100,7 +100,9 @@ class Groups:
             rank += 1
             left = [path for path in left if not there[path] and rank < len(self._places[path])]
         return {
-            path: group._replace(members=there[path]) for path, group in known.items() if there[path] != group.members
+            path: Group(path, group.hierarchies, there[path])
+            for path, group in known.items()
+            if there[path] != group.members
         }
 
     def _trees_changed(self) -> bool:

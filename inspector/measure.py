@@ -80,7 +80,7 @@ class Meter:
         self._wanted: Mapping[Key, bool] = {}
         self._interfaces: dict[int, tuple[bytes, tuple[Interface, ...]]] = {}
         self._sheets: dict[tuple[str, Plan], Sheet] = {}
-        self._plans: dict[frozenset[tuple[str, bool]], Plan] = {}
+        self._plans: dict[tuple[tuple[str, bool], ...], Plan] = {}
         self._thrifty = False
         self._inner_kills = InnerKills(host, absence)
         self._told: tuple[dict[Key, Reading], dict[Key, int]] = {}, {}  # what figures() has said last
@@ -130,7 +130,10 @@ class Meter:
         keys: dict[str, list[Key]] = {}  # by path
         for key in wanted:
             keys.setdefault(key[1], []).append(key)
-        plans = {path: self._plan(frozenset((key[0], wanted[key]) for key in those)) for path, those in keys.items()}
+        plans = {
+            path: self._plan(tuple([(key[0], wanted[key]) for key in those]))  # a list: cheaper than a generator
+            for path, those in keys.items()
+        }
         files = sum(len(plan.files) if self.lasting else len(plan.counters) for plan in plans.values())
         # Once thrifty, it stays so until there is room to spare: to change it, every file is opened anew.
         if self._thrifty == self.host.can_keep(files * SPARE if self._thrifty else files):
@@ -149,13 +152,15 @@ class Meter:
             sheet.moved = True
         self._wanted = wanted
 
-    def _plan(self, resources: frozenset[tuple[str, bool]]) -> Plan:
+    def _plan(self, resources: tuple[tuple[str, bool], ...]) -> Plan:
         """Choose the files of some resources, each in full or in brief; the same for every cgroup."""
         known = self._plans.get(resources)
+        if known is None and (ordered := tuple(sorted(resources))) != resources:
+            known = self._plans[resources] = self._plan(ordered)
         if known is None:
             uses = (
                 (resource, self._located[resource][0], file)
-                for resource, full in sorted(resources)
+                for resource, full in resources
                 if resource in self._located
                 for file in self._files_of[self._located[resource][0].version].get(resource, ())
                 if file.name in BRIEF or (full and file.name not in self._omit)

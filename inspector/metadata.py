@@ -38,12 +38,14 @@ class Metadata:
         self._known: dict[str, tuple[Leader | None, Facts]] = {}  # what was found, by whom it was looked for
         self._checked: dict[str, Source] = {}  # the file with the result of a container's health check
         self._files: dict[tuple[str, str], bytes] = {}
+        self._absent: set[str] = set()  # stores that are not there at this tick: of those nothing else is looked for
         self._refused: set[str] = set()
         self._problems: list[str] = []
 
     def begin(self, *, refresh: bool) -> None:
         """Start a tick; at a refresh every name is read again."""
         self._files.clear()
+        self._absent.clear()
         if refresh:
             self._known.clear()
             self._checked.clear()
@@ -109,10 +111,19 @@ class Metadata:
     def _read(self, source: Source) -> bytes:
         key = source.store, source.relative
         if key not in self._files:
-            self._files[key] = self._attempt(source.path, self._host.read_inside, *key, MOST_BYTES) or b""
+            self._files[key] = self._read_inside(source) if source.store not in self._absent else b""
+        return self._files[key]
+
+    def _read_inside(self, source: Source) -> bytes:
+        try:
+            return self._host.read_inside(source.store, source.relative, MOST_BYTES)
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) and error.filename.endswith(source.store):
+                self._absent.add(source.store)
+            self._absence.account(source.path, error)
             if source.path in self._absence.denied:
                 self._refused.add(source.path)
-        return self._files[key]
+            return b""
 
 
 def _runtime_id(container: Container) -> str:

@@ -138,6 +138,7 @@ class Plan:
         self._firsts: dict[tuple[int, ...], list[tuple[int, int]]] = {}
         self._brief: dict[tuple[int, ...], Brief] = {}
         self._names: dict[tuple[int, ...], list[tuple[int, list[str]]]] = {}
+        self._uses: dict[tuple[int, ...], list[tuple[Use, ...]]] = {}
 
     def files_of(self, group: str, places: tuple[int, ...]) -> list[tuple[str, list[str]]]:
         """Return where the files of a cgroup are, as paths() does in its order: directories, and names in each."""
@@ -164,6 +165,13 @@ class Plan:
         """Return places as a tuple, the same one for all cgroups that have the same files."""
         found = tuple(places)
         return self._shared.setdefault(found, found)
+
+    def uses(self, places: tuple[int, ...]) -> list[tuple[Use, ...]]:
+        """Return what is taken out of each of some files."""
+        known = self._uses.get(places)
+        if known is None:
+            known = self._uses[places] = [self.files[place].uses for place in places]
+        return known
 
     def firsts(self, places: tuple[int, ...]) -> list[tuple[int, int]]:
         """Return the hierarchies that some files are in, each with the number of its first file among them."""

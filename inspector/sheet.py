@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from inspector.errors import ParseError
 from inspector.kernel.cgroup_v1 import has_limit
@@ -15,6 +15,7 @@ from inspector.plan import Parse, Plan
 
 __all__ = ["Sheet"]
 
+T = TypeVar("T")
 SHORT = 80  # bytes
 NOTHING: Values = {}
 UNREAD = b"\0"  # in the place of a file's text, or before what it said some time ago: no control file says that
@@ -119,15 +120,8 @@ class Sheet:
 
     def tell(self, readings: dict[Key, Reading], inodes: dict[Key, int]) -> None:
         """Put what it says in the place of what it said."""
-        for key in self._keys:
-            if key in self.readings:
-                readings[key] = self.readings[key]
-            else:
-                readings.pop(key, None)
-            if key in self.inodes:
-                inodes[key] = self.inodes[key]
-            else:
-                inodes.pop(key, None)
+        _replace(readings, self.readings, self._keys)
+        _replace(inodes, self.inodes, self._keys)
         self.moved = False
 
     def retry(self) -> None:
@@ -246,15 +240,15 @@ class Sheet:
     def _parse(self, texts: list[bytes]) -> None:
         """Parse what changed."""
         changed: set[str] = set()
-        before, values, files = self._texts, self._values, self._plan.files
+        before, values, failed = self._texts, self._values, self._failed
         known = len(before)
-        for number, (place, text) in enumerate(zip(self._opened, texts, strict=True)):
+        for number, (uses, text) in enumerate(zip(self._plan.uses(self._opened), texts, strict=True)):
             if number < known and text == before[number]:
                 texts[number] = before[number]  # which lies among others that stay
                 continue
-            if self._failed:
-                self._failed.pop(self._name(place), None)
-            for slot, resource, parse in files[place].uses:
+            if failed:
+                failed.pop(self._name(number), None)
+            for slot, resource, parse in uses:
                 changed.add(resource)
                 try:
                     if len(text) < SHORT:
@@ -263,26 +257,36 @@ class Sheet:
                         values[slot] = parse(text) if text[0] else _lasting(parse, text)
                 except ParseError as error:
                     values[slot] = NOTHING
-                    self._failed[self._name(place)] = error
+                    failed[self._name(number)] = error
         self._texts = texts
         self._tell(changed)
 
     def _tell(self, changed: set[str]) -> None:
         """Make the readings of some resources anew."""
         self.moved = True
-        values, slots = self._values, self._plan.slots
+        values, slots, readings = self._values, self._plan.slots, self.readings
         for key in self._keys:
             if (resource := key[0]) not in changed:
                 continue
-            own = slots[resource]
-            told: dict[str, Any] = {} if len(own) > 1 else {**values[own[0]]}
-            if len(own) > 1:
-                for slot in own:
-                    told.update(values[slot])
-            if told or any(values[slot] is UNKNOWN for slot in own):
-                self.readings[key] = RESOURCES[resource](**told)
+            first, *others = slots[resource]
+            told: Mapping[str, Any] = values[first]
+            if others:
+                told = {**told}
+                for slot in others:
+                    told |= values[slot]
+            if told or any(values[slot] is UNKNOWN for slot in slots[resource]):
+                readings[key] = RESOURCES[resource](**told)
             else:
-                self.readings.pop(key, None)
+                readings.pop(key, None)
 
-    def _name(self, place: int) -> str:
-        return self._plan.paths(self._path)[place]
+    def _name(self, number: int) -> str:
+        return self._plan.paths(self._path)[self._opened[number]]
+
+
+def _replace(told: dict[Key, T], now: Mapping[Key, T], keys: tuple[Key, ...]) -> None:
+    """Put under some keys what is there now, and nothing under the others of them."""
+    told.update(now)
+    if len(now) < len(keys):
+        for key in keys:
+            if key not in now:
+                told.pop(key, None)
