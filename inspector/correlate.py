@@ -83,7 +83,7 @@ def containers(
         shown[container.id] = grounds
         if container.kind != "cgroup":
             held.update(dict.fromkeys(candidate.members, container.id))
-            claimed.update((container.cgroups[resource], container.id) for resource in container.owned)
+            claimed |= dict.fromkeys(map(container.cgroups.__getitem__, container.owned), container.id)
     known.clear()
     known.update(judged)
     parents = parents_of(result, census, held, claimed)

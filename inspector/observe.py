@@ -293,5 +293,5 @@ def _wanted(shown: Iterable[Container], watched: Iterable[str]) -> dict[Key, boo
 
 def _without_absent(one: Container, readings: Mapping[Key, Reading], read: tuple[str, ...]) -> Container:
     """Give up the resources a cgroup does not account: on v2 a controller may not be enabled for it."""
-    owned = frozenset(name for name in one.owned if name not in read or (name, one.cgroups[name]) in readings)
-    return one if owned == one.owned else one._replace(owned=owned)
+    absent = [name for name in one.owned if name in read and (name, one.cgroups[name]) not in readings]
+    return one._replace(owned=one.owned.difference(absent)) if absent else one

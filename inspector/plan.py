@@ -118,21 +118,29 @@ class Plan:
         planned: dict[tuple[int, str], list[Use]] = {}
         self.tree_of: dict[str, int] = {}  # by resource
         self.slots: dict[str, list[int]] = {}
+        slot = -1
         for slot, (resource, hierarchy, file) in enumerate(uses):
-            tree = self.tree_of[resource] = trees.setdefault(hierarchy, len(trees))
-            self.slots.setdefault(resource, []).append(slot)
+            tree = self.tree_of.get(resource)
+            if tree is None:
+                tree = self.tree_of[resource] = trees.setdefault(hierarchy, len(trees))
+                self.slots[resource] = []
+            self.slots[resource].append(slot)
             planned.setdefault((tree, file.name), []).append(Use(slot, resource, file.parse))
         self._trees = tuple(trees)
-        self.size = sum(map(len, self.slots.values()))
-        self.files = tuple(Planned(*place, tuple(uses)) for place, uses in planned.items())
+        self.size = slot + 1
+        self.files = tuple([Planned(*place, tuple(uses)) for place, uses in planned.items()])
         # By their places in `files`: those that are read at every tick, counters and others, and those that are not;
         # and those that are read where another file, the teller, does not tell as much.
-        self.seldom = tuple(place for place, file in enumerate(self.files) if unkept(file.name))
-        self.counters = tuple(place for place, file in enumerate(self.files) if file.name in COUNTERS)
-        rest = [place for place in range(len(self.files)) if place not in self.seldom and place not in self.counters]
+        seldom: list[int] = []
+        counters: list[int] = []
+        rest: list[int] = []
+        for place, planned_file in enumerate(self.files):
+            (seldom if unkept(planned_file.name) else counters if planned_file.name in COUNTERS else rest).append(place)
+        self.seldom, self.counters = tuple(seldom), tuple(counters)
         self.teller = next((place for place in rest if self.files[place].name == TELLER), None)
-        self.limits = tuple(p for p in rest if self.teller is not None and self.files[p].name in LIMITS)
-        self.others = tuple(place for place in rest if place not in self.limits)
+        limits = [place for place in rest if self.teller is not None and self.files[place].name in LIMITS]
+        self.limits = tuple(limits)
+        self.others = tuple([place for place in rest if place not in limits])
         self.sizes: list[int] = []  # what all the bundles of such files learn: see Bundle
         self._shared: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._firsts: dict[tuple[int, ...], list[tuple[int, int]]] = {}

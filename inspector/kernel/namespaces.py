@@ -77,8 +77,10 @@ def read_namespaces(
     process, ENOENT when the process is gone.
     """
     directory = f"/proc/{pid}/ns"
-    unknown = [kind for kind in types if not known.get(kind)] if known else types
-    read: dict[str, int] = {}
+    read: dict[str, int | None] = dict.fromkeys(types)
+    if known:
+        read |= known
+    unknown = [kind for kind, inode in read.items() if inode is None]
     missing: OSError | None = None
     for kind, text in zip(unknown, host.readlinks(directory, unknown), strict=True):
         if isinstance(text, str):
@@ -89,7 +91,7 @@ def read_namespaces(
             raise text
     if missing is not None and not host.access(directory):
         raise missing
-    return {kind: inode for kind in types if (inode := read.get(kind) or known.get(kind))} if known else read
+    return {kind: inode for kind, inode in read.items() if inode is not None}
 
 
 def read_relatives(host: Host, pid: int | str, kind: str) -> tuple[int | None, int | None]:
