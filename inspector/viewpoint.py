@@ -12,9 +12,9 @@ from __future__ import annotations
 from inspector.absence import Absence
 from inspector.errors import ParseError
 from inspector.kernel.cgroup_tree import hidden_tasks, walk
-from inspector.kernel.cgroups import Hierarchy, Membership, locate, parse_pids, path_in, read_cgroup, read_hierarchies
+from inspector.kernel.cgroups import Hierarchy, Membership, hierarchies_in, locate, parse_pids, path_in, read_cgroup
 from inspector.kernel.host import Host
-from inspector.kernel.mounts import Mount, read_mountinfo, read_root_mount, root_identity
+from inspector.kernel.mounts import Mount, parse_root_mount, read_mountinfo, read_root_mount, root_identity
 from inspector.kernel.namespaces import is_initial, read_namespaces
 from inspector.kernel.process import list_pids, read_stat
 from inspector.model import Own, Told
@@ -40,10 +40,12 @@ class Viewpoint:
 
     def look(self) -> None:
         """Read anew which hierarchies are mounted, and where we are in them."""
-        found = self._attempt("hierarchies", read_hierarchies, self._host) or ()
+        host = self._host
+        mountinfo = self._attempt("our mounts", host.read_long_lines, f"/proc/{host.viewer}/mountinfo") or b""
+        found = self._attempt("hierarchies", hierarchies_in, host, mountinfo) or ()
         self.hierarchies = tuple(self._seen_whole(one) for one in found)
-        self.own = self._read_own()
-        self.is_veiled = not self._host.access("/proc/1")
+        self.own = self._read_own(mountinfo)
+        self.is_veiled = not host.access("/proc/1")
 
     def membership(self, pid: int | str) -> Membership:
         """Read the cgroups of a process, in the names of `hierarchies`. Raises OSError and ParseError."""
@@ -58,7 +60,7 @@ class Viewpoint:
                     paths[controller] = _absolute(paths[controller], above)
         return Membership(paths)
 
-    def _read_own(self) -> Own:
+    def _read_own(self, mountinfo: bytes) -> Own:
         host, viewer = self._host, self._host.viewer
         namespaces = self._namespaces()
         initial = {kind: is_initial(kind, inode) for kind, inode in namespaces.items()}
@@ -72,7 +74,7 @@ class Viewpoint:
         stat = self._attempt("self", read_stat, host, viewer)
         hostname = self._attempt("hostname", host.read, "/proc/sys/kernel/hostname") or b""
         membership = self._attempt("self", self.membership, viewer) or Membership({})
-        root, kept_in = self._attempt("self", read_root_mount, host, viewer) or (None, "")
+        root, kept_in = self._attempt("self", parse_root_mount, mountinfo) or (None, "")
         paths = ((h, path_in(h, membership)) for h in self.hierarchies)
         outside = any(path is not None and h.directory(path) is None for h, path in paths)
         unmounted = not tops and bool(membership.paths)  # bwrap and `ctr run` show no /sys/fs/cgroup

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from inspector.errors import ParseError
 from inspector.kernel.files import Files
-from inspector.kernel.mounts import Mount, read_mountinfo
+from inspector.kernel.mounts import Mount, parse_mountinfo
 from inspector.kernel.named import NamedTuple
 from inspector.kernel.remembered import remembered
 
@@ -25,6 +25,7 @@ __all__ = [
     "Membership",
     "ancestors",
     "directory_of",
+    "hierarchies_in",
     "locate",
     "members_of",
     "parse_cgroup",
@@ -184,8 +185,13 @@ def read_hierarchies(host: Files) -> tuple[Hierarchy, ...]:
     A hierarchy can be mounted several times, or partly (a bind mount of one
     cgroup): the mount whose root is nearest to the hierarchy's is taken.
     """
+    return hierarchies_in(host, host.read_long_lines(f"/proc/{host.viewer}/mountinfo"))
+
+
+def hierarchies_in(host: Files, mountinfo: bytes) -> tuple[Hierarchy, ...]:
+    """Return what read_hierarchies does, for who has read mountinfo."""
     found: dict[tuple[int, int], Hierarchy] = {}
-    for mount in read_mountinfo(host, host.viewer, b"cgroup"):
+    for mount in parse_mountinfo(mountinfo, b"cgroup"):
         if mount.fstype not in ("cgroup", "cgroup2"):
             continue
         hierarchy = _hierarchy(host, mount)

@@ -20,6 +20,7 @@ __all__ = [
     "may_hang",
     "overlay_layers",
     "parse_mountinfo",
+    "parse_root_mount",
     "read_mountinfo",
     "read_root_mount",
     "root_identity",
@@ -167,8 +168,12 @@ def read_root_mount(host: Files, pid: int | str) -> tuple[Mount | None, str]:
     Of several mounts at one place the last one made lies on top. Docker, Podman and our sandbox bind a file of
     the directory they keep for the container to /etc/hostname.
     """
-    text = host.read_long_lines(f"/proc/{pid}/mountinfo")
-    root, hostname = _last_at(text, ROOT), _last_at(text, HOSTNAME)
+    return parse_root_mount(host.read_long_lines(f"/proc/{pid}/mountinfo"))
+
+
+def parse_root_mount(table: bytes) -> tuple[Mount | None, str]:
+    """Parse what read_root_mount reads."""
+    root, hostname = _last_at(table, ROOT), _last_at(table, HOSTNAME)
     return root, hostname.root.rpartition("/")[0] if hostname else ""
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from inspector.kernel.bundle import LITTLE
+from inspector.kernel.files import CHUNK
 from inspector.kernel.host import SPARE_DESCRIPTORS, Host
 from inspector.kernel.kmsg import KernelLog
 
@@ -82,6 +84,22 @@ def test_a_file_of_a_bundle_that_grows_comes_whole(host: Host, tmp_path: Path, s
     assert bundle.read(before=before) == before == [b"x" * size]
     (tmp_path / "f").write_bytes(b"x" * (size + 1))
     assert bundle.read(before=before) == [b"x" * (size + 1)]
+
+
+def test_bundles_learn_from_each_other(host: Host, tmp_path: Path) -> None:
+    """What one found to be long its likes ask for whole at once; any other length comes whole all the same."""
+    for directory, long, short in (("a", 500, 3), ("b", 40_000, 4), ("c", 5, 600)):
+        (tmp_path / directory).mkdir()
+        (tmp_path / directory / "long").write_bytes(b"l" * long)
+        (tmp_path / directory / "short").write_bytes(b"s" * short)
+    sizes: list[int] = []
+    found, asked = [], []
+    for directory in "abc":
+        bundle, _ = host.bundle([(f"/{directory}", ["long", "short"])], sizes=sizes)
+        asked.append(tuple(sizes))
+        found.append([(text[:1], len(text)) for text in bundle.read()])
+    assert found == [[(b"l", 500), (b"s", 3)], [(b"l", 40_000), (b"s", 4)], [(b"l", 5), (b"s", 600)]]
+    assert asked == [(LITTLE, LITTLE), (CHUNK, LITTLE), (3 * CHUNK, LITTLE)]
 
 
 def test_reading_a_prefix(host: Host, tmp_path: Path) -> None:

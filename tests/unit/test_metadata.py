@@ -151,6 +151,21 @@ def test_a_shared_file_is_read_once_a_tick(tmp_path: Path) -> None:
         assert len(host.since("/var/lib/containers/storage")) == 3
 
 
+def test_a_store_that_is_not_there_is_looked_for_once_a_tick(tmp_path: Path) -> None:
+    """All containers of a runtime without its store cost one look for that, until the next tick; then it may be."""
+    fake = FakeHost(tmp_path)
+    with Recording(fake.root) as host:
+        metadata = Metadata(host, Absence())
+        for _ in range(2):
+            metadata.begin(refresh=True)
+            for digit in "abc":
+                metadata.named(made()._replace(id=digit * 64, runtime_id=digit * 64))
+        assert len(host.since("/var/lib/docker")) == 2
+        fake.file(DOCKER, config("late"))
+        metadata.begin(refresh=True)
+        assert metadata.named(made()).name == "late"
+
+
 @pytest.mark.parametrize(
     "text",
     [
