@@ -53,6 +53,10 @@ PARSERS: dict[str, tuple[Parser, bytes]] = {
         mounts.parse_mountinfo,
         b"36 35 98:0 /a\\040b /m rw master:1 - overlay o rw,lowerdir=/a\\134:b:/c,upperdir=/u,workdir=/w\n",
     ),
+    "root mount": (
+        mounts.parse_root_mount,
+        b"36 35 98:0 /a / rw master:1 - ext4 o rw\n37 36 98:0 /kept/hostname /etc/hostname rw - ext4 o rw\n",
+    ),
     "layers": (
         lambda data: [overlay_layers(mount) for mount in mounts.parse_mountinfo(data)],
         b"36 35 98:0 / /m rw - overlay o rw,lowerdir+=/a,lowerdir+=/b\\134\n",
