@@ -24,7 +24,7 @@ class Tags:
     """The tags. Those on what is no longer there go with the sample that misses it."""
 
     def __init__(self) -> None:
-        self._keys: set[Key] = set()
+        self._keys: dict[Key, None] = {}  # in the order they were tagged in, which questions name them in
 
     def __bool__(self) -> bool:
         """Whether anything is tagged."""
@@ -32,7 +32,10 @@ class Tags:
 
     def turn(self, key: Key) -> None:
         """Tag what is not, or take its tag off."""
-        self._keys ^= {key}
+        if key in self._keys:
+            del self._keys[key]
+        else:
+            self._keys[key] = None
 
     def clear(self) -> None:
         """Take all tags off."""
@@ -40,11 +43,13 @@ class Tags:
 
     def of(self, containers: Iterable[Container]) -> list[Container]:
         """Return those that are tagged, whether they are shown or not."""
-        return [one for one in containers if one["id"] in self._keys]
+        there: dict[Key, Container] = {one["id"]: one for one in containers}
+        return [there[key] for key in self._keys if key in there]
 
     def among(self, processes: Iterable[ProcessRow]) -> list[ProcessRow]:
         """Return those that are tagged."""
-        return [one for one in processes if key_of(one) in self._keys]
+        there: dict[Key, ProcessRow] = {key_of(one): one for one in processes}
+        return [there[key] for key in self._keys if key in there]
 
     def keep(self, containers: Iterable[Container], processes: Iterable[ProcessRow] | None) -> None:
         """Drop the tags of all others. Of `processes` None is known, and theirs stay."""
@@ -53,7 +58,7 @@ class Tags:
             there |= {key for key in self._keys if isinstance(key, tuple)}
         else:
             there |= set(map(key_of, processes))
-        self._keys &= there
+        self._keys = {key: None for key in self._keys if key in there}
 
     def marking(self, draw: Callable[[int], Line], key: Callable[[int], Key]) -> Callable[[int], Line]:
         """Return what draws a line by its index, with the mark of a tag where that of `key` is tagged."""

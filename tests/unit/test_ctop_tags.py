@@ -98,6 +98,16 @@ def test_a_signal_to_all_tagged() -> None:
     acting(test, of=fleet("web", "db", "cache", "log"), notes=Choosy())
 
 
+def test_the_tagged_are_named_in_the_order_they_were_tagged_in() -> None:
+    """Not in the document's, which is that of the kernel's directories and another at each start."""
+
+    async def test(app: Ctop, _: Notes, pilot: Pilot[None]) -> None:
+        await pilot.press("end", "u", "home", "u", "z")
+        assert "y/n  freeze all processes of 2 tagged: cache, web?" in screen(app)
+
+    acting(test, of=fleet("web", "db", "cache"))
+
+
 def test_some_of_the_tagged_cannot_be_aimed_at() -> None:
     """A container without a process that we know counts as one that was not done; alone it is said at once."""
 
