@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
+from urllib.parse import unquote
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,6 +31,7 @@ MAX_HEADERS = 32 << 10
 """Bytes of a request's path and query, and of all its headers."""
 SERVER_ERROR, UNAUTHORIZED, FIRST_REFUSAL = 500, 401, 400
 REASON = "cgscope.reason"
+WHOLE = re.compile(rb"https?://[^/]*", re.IGNORECASE)
 
 
 def client(peer: object) -> str:
@@ -50,7 +53,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (the ASGI interface)."""
-        config = self._config()
+        config, scope = self._config(), _in_origin_form(scope)
         answer = _Answer(send, config.headers)
         try:
             refusal = await self._refusal(scope, config)
@@ -127,6 +130,15 @@ class _Bucket:
             return False
         self._tokens -= 1
         return True
+
+
+def _in_origin_form(scope: Scope) -> Scope:
+    """Return a request with its path alone where a whole address was asked for, as of a proxy (RFC 9112, 3.2.2)."""
+    whole = WHOLE.match(scope["raw_path"])
+    if whole is None:
+        return scope
+    path = scope["raw_path"][whole.end() :] or b"/"
+    return {**scope, "raw_path": path, "path": unquote(path.decode("ascii"))}
 
 
 def _beyond_limits(scope: Scope) -> ASGIApp | None:

@@ -199,7 +199,7 @@ class _Writer:
             "limit_set_by": limit.set_by,
             "limit_ratio": _ratio(working_set, limit.value),
             "own_limit_bytes": memory.limit_bytes,
-            "oom_kills": self._oom_kills(memory),
+            "oom_kills": memory.oom_kills,
             "limit_hits": memory.limit_hits,
             "peak_bytes": memory.peak_bytes,
             "pressure_some_seconds": _millionth(pressure.memory_some_us),
@@ -209,10 +209,6 @@ class _Writer:
             "pressure_full_avg10": pressure.memory_full_avg10,
             "pressure_full_avg60": pressure.memory_full_avg60,
         }
-
-    def _oom_kills(self, memory: Memory) -> int | None:
-        inner = self.after.inner_kills.get(self.one.id, 0)
-        return inner + (memory.oom_kills or 0) if inner else memory.oom_kills
 
     def pids(self) -> schema.Pids:
         limit, tally = self.limits["pids"], self.after.tallies.get(self.one.id)

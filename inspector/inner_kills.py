@@ -7,14 +7,15 @@ victim was in alone (mm/memcontrol-v1.c), so there those below are asked too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from inspector.absence import Absence
 from inspector.errors import ParseError
 from inspector.kernel.cgroup_v1 import parse_oom_control
 from inspector.kernel.cgroups import Hierarchy, ancestors
+from inspector.kernel.controllers import Memory, Reading
 from inspector.kernel.host import Host
-from inspector.model import Container, Group
+from inspector.model import Container, Group, Key
 
 __all__ = ["InnerKills"]
 
@@ -25,35 +26,52 @@ class InnerKills:
     def __init__(self, host: Host, absence: Absence) -> None:
         self._host = host
         self._account = absence.account
-        self._seen: tuple[object, ...] = ()
-        self._homes: dict[str, tuple[str, ...]] = {}  # by inner cgroup's path: the containers that it is within
-        self._last: dict[str, int] = {}  # by its path
-        self._totals: dict[str, int] = {}
+        self._seen: tuple[object, object] | None = None
+        self._owners: dict[str, int | None] = {}  # the inodes of the containers' own cgroups, by path
+        self._homes: dict[str, tuple[str, ...]] = {}  # by inner cgroup's path: those of them that it is within
+        self._last: dict[str, int] = {}  # by inner cgroup's path
+        self._totals: dict[str, int] = {}  # by container's cgroup's path
 
-    def look(
-        self, shown: Iterable[Container], groups: Mapping[str, Group], memory: tuple[Hierarchy, int] | None
-    ) -> Mapping[str, int]:
-        """Return by container id how many there were, of those with such cgroups; `memory`: where its controller is."""
+    def added(
+        self,
+        readings: Mapping[Key, Reading],
+        inodes: Mapping[Key, int],
+        shown: Sequence[Container],
+        groups: Mapping[str, Group],
+        memory: tuple[Hierarchy, int] | None,
+    ) -> Mapping[Key, Reading]:
+        """Return the readings, with these kills in those of the containers; `memory` is where its controller is."""
         if memory is None or memory[0].version != 1:
-            return {}
+            return readings
         hierarchy, index = memory
-        if not self._seen or any(one is not other for one, other in zip((shown, groups), self._seen, strict=True)):
+        if self._seen is None or shown is not self._seen[0] or groups is not self._seen[1]:
             self._seen = shown, groups
-            self._homes = _homes(shown, groups, index)
-            there = {home for homes in self._homes.values() for home in homes}
-            self._totals = {home: self._totals.get(home, 0) for home in there}
+            self._keep_up(_owners(shown, inodes))
+            self._homes = _homes(self._owners, groups, index)
+        self._count(hierarchy)
+        totals = ((("memory", path), kills) for path, kills in self._totals.items() if kills)
+        more = {key: _with(reading, kills) for key, kills in totals if isinstance(reading := readings.get(key), Memory)}
+        return {**readings, **more} if more else readings
+
+    def _keep_up(self, owners: dict[str, int | None]) -> None:
+        """Forget what was in the containers' cgroups that are gone, or are others now under the same path."""
+        same = {path for path, inode in self._owners.items() if path in owners and owners[path] == inode}
+        self._owners = owners
+        self._totals = {path: kills for path, kills in self._totals.items() if path in same}
+        self._last = {path: kills for path, kills in self._last.items() if same.issuperset(self._homes[path])}
+
+    def _count(self, hierarchy: Hierarchy) -> None:
         last, self._last = self._last, {}
         files = (f"{hierarchy.directory(path)}/memory.oom_control" for path in self._homes)
         for (path, homes), data in zip(self._homes.items(), self._host.read_each(files), strict=True):
-            kills = self._kills(path, data)
+            before, kills = last.get(path, 0), self._kills(path, data)
             if kills is None:
-                continue
+                kills = before
             self._last[path] = kills
             # A count that is lower than before is that of another cgroup under the same name.
-            more = kills - before if (before := last.get(path, 0)) <= kills else kills
+            more = kills - before if before <= kills else kills
             for home in homes if more else ():
-                self._totals[home] += more
-        return dict(self._totals)
+                self._totals[home] = self._totals.get(home, 0) + more
 
     def _kills(self, path: str, data: bytes | OSError) -> int | None:
         try:
@@ -65,9 +83,18 @@ class InnerKills:
             return None
 
 
-def _homes(shown: Iterable[Container], groups: Mapping[str, Group], index: int) -> dict[str, tuple[str, ...]]:
-    """Map each cgroup below containers' own, in the hierarchy of that index, to these containers."""
-    owners = {one.cgroups["memory"]: one.id for one in shown if one.kind == "container" and "memory" in one.owned}
+def _with(memory: Memory, kills: int) -> Memory:
+    return memory._replace(oom_kills=(memory.oom_kills or 0) + kills)
+
+
+def _owners(shown: Iterable[Container], inodes: Mapping[Key, int]) -> dict[str, int | None]:
+    """Return the containers' own cgroups of memory, with what identifies each."""
+    paths = (one.cgroups["memory"] for one in shown if one.kind == "container" and "memory" in one.owned)
+    return {path: inodes.get(("memory", path)) for path in paths}
+
+
+def _homes(owners: Mapping[str, int | None], groups: Mapping[str, Group], index: int) -> dict[str, tuple[str, ...]]:
+    """Map each cgroup below those of containers, in the hierarchy of that index, to these."""
     inner = (path for path, group in groups.items() if index in group.hierarchies)
-    found = ((path, tuple(owners[above] for above in ancestors(path)[1:] if above in owners)) for path in inner)
+    found = ((path, tuple(above for above in ancestors(path)[1:] if above in owners)) for path in inner)
     return {path: homes for path, homes in found if homes}

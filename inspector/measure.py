@@ -26,6 +26,7 @@ __all__ = ["FILES", "UNSHOWN", "Meter"]
 
 FILES = {1: cgroup_v1.FILES, 2: cgroup_v2.FILES}
 SPARE = 1.2
+Figures = tuple[dict[Key, Reading], dict[Key, int]]
 # What is needed of an ancestor: its limits, and whether its quota throttles.
 BRIEF = frozenset(
     {
@@ -83,7 +84,7 @@ class Meter:
         self._plans: dict[tuple[tuple[str, bool], ...], Plan] = {}
         self._thrifty = False
         self._inner_kills = InnerKills(host, absence)
-        self._told: tuple[dict[Key, Reading], dict[Key, int]] = {}, {}  # what figures() has said last
+        self._told: Figures = {}, {}  # what figures() has said last
 
     def begin(self, located: Mapping[str, tuple[Hierarchy, int]], turns: Turns | None = None) -> None:
         """Start a tick; files that did not exist are looked for again in the cgroups whose turn it is."""
@@ -107,7 +108,7 @@ class Meter:
 
     def figures(
         self, wanted: Mapping[Key, bool], *, counters: bool = False, seen: Container[str] | None = None
-    ) -> tuple[dict[Key, Reading], dict[Key, int]]:
+    ) -> Figures:
         """Read resources of cgroups, in full (True) or their limits alone, and the inodes that identify them.
 
         With `counters`, of that what is counted alone; of cgroups that are not `seen`, nothing that is of detail. Both
@@ -186,9 +187,11 @@ class Meter:
             anon += (status.rss_anon_bytes or 0) if status else 0
         return Tally(ticks, anon if memory else None, threads)
 
-    def inner_kills(self, shown: Sequence[model.Container], groups: Mapping[str, model.Group]) -> Mapping[str, int]:
-        """Return by container id how many were killed for lack of memory in cgroups that it has made, on v1."""
-        return self._inner_kills.look(shown, groups, self._located.get("memory"))
+    def with_inner_kills(
+        self, figures: Figures, shown: Sequence[model.Container], groups: Mapping[str, model.Group]
+    ) -> Mapping[Key, Reading]:
+        """Return the readings of `figures`; on v1 with who was killed in cgroups that a container has made."""
+        return self._inner_kills.added(*figures, shown, groups, self._located.get("memory"))
 
     def details(self, pids: Iterable[int], processes: Mapping[int, Process]) -> tuple[ProcessDetail, ...]:
         """Read the processes of one container for its process view."""

@@ -3,9 +3,11 @@
 Which files may tell is inspector.stores' knowledge. They are read below the
 runtime's own directory with no link followed, and remembered until the next
 refresh: a container can be renamed. A name that was not found is looked for
-again when its first process is seen to have changed: a runtime's own program,
-before it becomes the container's, has not entered the container's root yet,
-which leads to where the runtime keeps its files.
+again when its first process is seen to have changed, and leads elsewhere: a
+runtime's own program, before it becomes the container's, has not entered the
+container's root yet, which leads to where the runtime keeps its files. That is
+done a few times at most, as a container could change its first process's root
+at every tick.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from inspector.absence import Absence
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import overlay_layers
+from inspector.kernel.named import NamedTuple
 from inspector.model import Container, Leader
 
 if TYPE_CHECKING:  # and else in what needs it: on a machine without runtimes nothing does
@@ -26,6 +29,16 @@ __all__ = ["Metadata", "clues_of"]
 
 SHORT_ID = 12
 MOST_BYTES = 16 << 20  # containerd's database and Podman's list hold all containers
+MOST_LOOKS = 4  # for a name between two refreshes
+
+
+class _Known(NamedTuple):
+    """What was found, how often it was looked for, and by what."""
+
+    facts: Facts
+    looks: int
+    leader: Leader | None
+    clues: Clues
 
 
 class Metadata:
@@ -35,7 +48,7 @@ class Metadata:
         self._host = host
         self._absence = absence
         self._attempt = absence.attempt
-        self._known: dict[str, tuple[Leader | None, Facts]] = {}  # what was found, by whom it was looked for
+        self._known: dict[str, _Known] = {}
         self._checked: dict[str, Source] = {}  # the file with the result of a container's health check
         self._files: dict[tuple[str, str], bytes] = {}
         self._absent: set[str] = set()  # stores that are not there at this tick: of those nothing else is looked for
@@ -59,12 +72,10 @@ class Metadata:
         """Return the container with its runtime's name, image and labels, where it left them in files."""
         if container.runtime is None or container.kind != "container":
             return container
-        leader, facts = self._known.get(container.id, (None, None))
-        if facts is None or (not facts.name and leader is not container.leader):
-            problems = len(self._absence.problems)
-            facts = self._find(container, container.runtime)
-            self._known[container.id] = container.leader, facts
-            self._problems += self._absence.problems[problems:]
+        known = self._known.get(container.id)
+        if known is None or (not known.facts.name and known.leader is not container.leader):
+            known = self._known[container.id] = self._look(container, container.runtime, known)
+        facts = known.facts
         if not any(facts):
             return container
         return container._replace(
@@ -86,11 +97,21 @@ class Metadata:
                 found[one.id] = facts.health
         return found
 
-    def _find(self, container: Container, runtime: str) -> Facts:
+    def _look(self, container: Container, runtime: str, known: _Known | None) -> _Known:
+        """Look in the files that the container leads to now; what is known, where they are the same."""
+        clues = clues_of(container)
+        if known is not None and (clues == known.clues or known.looks >= MOST_LOOKS):
+            return known._replace(leader=container.leader)
+        problems = len(self._absence.problems)
+        facts = self._find(container, runtime, clues)
+        self._problems += self._absence.problems[problems:]
+        return _Known(facts, known.looks + 1 if known else 1, container.leader, clues)
+
+    def _find(self, container: Container, runtime: str, clues: Clues) -> Facts:
         from inspector.stores import Facts, sources  # noqa: PLC0415
 
         found = Facts()
-        for source in sources(runtime, clues_of(container)):
+        for source in sources(runtime, clues):
             facts = self._facts(source, _runtime_id(container))
             if facts is not None and facts.health:
                 self._checked[container.id] = source

@@ -174,8 +174,7 @@ class Observation(NamedTuple):
     `taken_at` is Unix time; `monotonic` is what rates are taken over.
     `readings` and `inodes` are keyed by resource and cgroup path; `hollow` says
     by container id why its application is gone, `health` what its health check said last, `unended` by cgroup path the
-    share of periods throttled where, since the last look, none has ended (inspector.periods), `inner_kills` by
-    container id how many were killed for lack of memory in cgroups that it has made (inspector.inner_kills).
+    share of periods throttled where, since the last look, none has ended (inspector.periods).
     """
 
     taken_at: float
@@ -196,4 +195,3 @@ class Observation(NamedTuple):
     health: Mapping[str, str] = MappingProxyType({})
     denied_files: int = 0
     unended: Mapping[str, float] = MappingProxyType({})
-    inner_kills: Mapping[str, int] = MappingProxyType({})

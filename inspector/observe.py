@@ -154,7 +154,7 @@ class Observer:
             hierarchies=census.hierarchies,
             located=located,
             containers=shown,
-            readings=readings,
+            readings=self._meter.with_inner_kills((readings, inodes), shown, census.groups),
             inodes=inodes,
             tallies=self._tallies(shown, census.processes),
             interfaces=self._interfaces(shown, census),
@@ -164,7 +164,6 @@ class Observer:
             problems=tuple(self._absence.problems),
             denied=len(self._absence.denied),
             denied_files=self._absence.denied_files,
-            inner_kills=self._meter.inner_kills(shown, census.groups),
             unended=self._periods.look(self._wanted, monotonic, readings, inodes),
         )
         self._collector.end(leaders)

@@ -36,7 +36,6 @@ class Seen(NamedTuple):
     interfaces: object
     sharers: object
     hollow: str | None
-    inner_kills: int
 
 
 class Keys(NamedTuple):
@@ -116,8 +115,7 @@ class Documents:
             inode = one.leader.namespaces.get("net", 0) if one.leader else 0
             interfaces = after.interfaces.get(inode)
             if before.interfaces.get(inode) == interfaces:
-                kills = after.inner_kills.get(one.id, 0)
-                still[one.id] = Seen(one, interfaces, self._sharers.get(inode), after.hollow.get(one.id), kills)
+                still[one.id] = Seen(one, interfaces, self._sharers.get(inode), after.hollow.get(one.id))
         return still
 
 

@@ -40,11 +40,16 @@ class Lasting:
         self._known: dict[Key, _Known] = {}
 
     def of(self, said: Iterable[tuple[Key, Io | None]], inodes: Mapping[Key, int]) -> list[Io | None]:
-        """Return what each cgroup has done in all, of what it says now. Those that are not asked for are forgotten."""
+        """Return what each cgroup has done in all, of what it says now; None of one that could not be read.
+
+        Those that are not asked for are forgotten.
+        """
         known, self._known = self._known, {}
         found: list[Io | None] = []
         for key, io in said:
             if io is None:
+                if key in known:
+                    self._known[key] = known[key]
                 found.append(None)
                 continue
             now = self._known[key] = _brought_up(known.get(key), inodes.get(key), io)

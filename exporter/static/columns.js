@@ -1,5 +1,5 @@
 // The table's columns: one row of COLUMNS is a column. Meanings ("warn", "bad", ...) are ctop's (inspector/views/cells.py).
-import { byteSize, cores, count, duration, exact, percent, safe, UNKNOWN } from "./format.js";
+import { byteSize, cores, count, duration, exact, percent, safe, some, UNKNOWN } from "./format.js";
 
 const NEAR = 0.75, FULL = 0.9;
 const THROTTLED = 0.01, BADLY_THROTTLED = 0.25;
@@ -122,7 +122,7 @@ export const COLUMNS = [
       const tasks = one.pids.current ?? one.members;
       return { text: count(tasks), meaning: one.pids.limit ? level(tasks / one.pids.limit, NEAR, FULL).replace("dim", "") : "" };
     },
-    exact: (one) => `${exact(one.pids.current, "tasks")} in ${one.members} processes\n`
+    exact: (one) => `${exact(one.pids.current, "tasks")} in ${some(one.members, "process", "processes")}\n`
       + (one.pids.limit === null ? "no limit seen" : `limit ${one.pids.limit}, ${setBy(one.pids)}`) },
   { name: "rx", title: "RX/s", help: "bytes received per second, loopback left out", hide: 1, ...flow("network", "receive_bytes_per_second") },
   { name: "tx", title: "TX/s", help: "bytes sent per second, loopback left out", hide: 1, ...flow("network", "transmit_bytes_per_second") },

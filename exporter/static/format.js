@@ -49,6 +49,12 @@ export function cores(value) {
   return value > 0 && value < 0.0995 ? value.toFixed(3) : threeDigits(value);
 }
 
+/** "1 core", "0.20 cores". */
+export function someCores(value) {
+  const shown = cores(value);
+  return `${shown} ${shown === "1" ? "core" : "cores"}`;
+}
+
 /** A length of time in its two largest units: 250ms, 45s, 12m30s, 3d04h. */
 export function duration(seconds) {
   if (!known(seconds) || seconds < 0) return UNKNOWN;

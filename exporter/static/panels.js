@@ -1,6 +1,6 @@
 // The panels of one container: what it uses, what limits it, what it shares, what it is made of, why it is listed.
 import { el } from "./dom.js";
-import { byteSize, cores, count, duration, percent, rate, safe, some, UNKNOWN } from "./format.js";
+import { byteSize, cores, count, duration, percent, rate, safe, some, someCores, UNKNOWN } from "./format.js";
 import { processes } from "./processes.js";
 
 const NAMESPACES = {
@@ -12,7 +12,7 @@ const NAMESPACES = {
 const USUAL = new Set(["time", "user"]);
 const MOST_NAMES = 5;
 const RESOURCES = [
-  ["cpu", "CPU quota", (value) => `${cores(value)} cores`],
+  ["cpu", "CPU quota", someCores],
   ["cpuset", "CPU set", (value) => some(value, "CPU")],
   ["memory", "Memory", byteSize],
   ["pids", "Tasks", count],
@@ -51,9 +51,9 @@ function use(one) {
   const flow = (group, key) => `${rate(group[`${key}_per_second`])} (${byteSize(group[key])} in all)`;
   return facts([
     ["CPU", [
-      `${cores(cpu.usage_cores)} cores (user ${cores(cpu.user_cores)}, system ${cores(cpu.system_cores)})`,
+      `${someCores(cpu.usage_cores)} (user ${cores(cpu.user_cores)}, system ${cores(cpu.system_cores)})`,
       `${percent(cpu.limit_ratio)} of its limit`,
-      limit(cpu.limit_cores, (value) => `${cores(value)} cores`, cpu.limit_set_by),
+      limit(cpu.limit_cores, someCores, cpu.limit_set_by),
     ].join(", ")],
     ["CPU time", `${duration(cpu.usage_seconds)} in all, ${duration(cpu.throttled_seconds)} throttled`
       + ` (${count(cpu.throttled_periods)} of ${count(cpu.periods)} periods)`],

@@ -14,7 +14,8 @@ const KEYS = {
 const ANYWHERE = ["name", "id", "image", "runtime"];
 
 /**
- * A filter: every word must match, each in upper or lower case. `runtime:docker` asks for one field, `a|b` for either,
+ * A filter: every word must match, each in upper or lower case. `runtime:docker` asks for one field, `a|b` for either
+ * (a key holds for what follows it: `runtime:docker|podman`),
  * `/^web-\d+$/` for a pattern; a word with an unknown key (`nginx:1.25`) is an ordinary one.
  */
 export function parseFilter(text) {
@@ -25,18 +26,35 @@ export function parseFilter(text) {
 /** Whether a filter looks at labels, which come only when they are asked for. */
 export const asksForLabels = (text) => /(^|\s)label:\S/i.test(text);
 
+const isPattern = (text) => text.length > 2 && text.startsWith("/") && text.endsWith("/");
+
+/** Where to look for what: KEY:TEXT says so itself, else where `keys` say. */
+function keyed(text, keys) {
+  const colon = text.indexOf(":");
+  const key = text.slice(0, Math.max(colon, 0)).toLowerCase();
+  const rest = text.slice(colon + 1);
+  return Object.hasOwn(KEYS, key) && rest ? [[key], rest] : [keys, text];
+}
+
+function sought([keys, text]) {
+  const matches = matcher(text);
+  return (container) => keys.some((key) => matches(KEYS[key](container)));
+}
+
 function parseWord(word) {
-  const colon = word.indexOf(":");
-  const key = word.slice(0, Math.max(colon, 0)).toLowerCase();
-  const rest = word.slice(colon + 1);
-  const single = Object.hasOwn(KEYS, key) && rest;
-  const fields = (single ? [key] : ANYWHERE).map((name) => KEYS[name]);
-  const matches = matcher(single ? rest : word);
-  return (container) => fields.some((field) => matches(field(container)));
+  const whole = keyed(word, ANYWHERE);
+  if (isPattern(whole[1])) return sought(whole);
+  let keys = ANYWHERE;
+  const tests = word.split("|").filter(Boolean).map((part) => {
+    const [own, text] = keyed(part, keys);
+    keys = own;
+    return sought([own, text]);
+  });
+  return (container) => tests.some((test) => test(container));
 }
 
 function matcher(text) {
-  if (text.length > 2 && text.startsWith("/") && text.endsWith("/")) {
+  if (isPattern(text)) {
     try {
       const pattern = new RegExp(text.slice(1, -1), "iu");
       return (value) => pattern.test(value);
@@ -44,8 +62,8 @@ function matcher(text) {
       return () => false; // half typed
     }
   }
-  const parts = text.toLowerCase().split("|").filter(Boolean);
-  return (value) => parts.some((part) => value.toLowerCase().includes(part));
+  const part = text.toLowerCase();
+  return (value) => value.toLowerCase().includes(part);
 }
 
 const byName = (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1);

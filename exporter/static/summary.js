@@ -1,7 +1,7 @@
 // The lines above the table: the machine (inside a container its own totals beside what /proc claims), and what limits our sight.
 import { SEVERITY } from "./columns.js";
 import { Bar, byId, el, fill, setText } from "./dom.js";
-import { byteSize, cores, duration, percent, safe, some } from "./format.js";
+import { byteSize, cores, duration, percent, safe, some, someCores } from "./format.js";
 
 class Meter {
   constructor(label) {
@@ -61,7 +61,7 @@ export class Summary {
     const { host } = made;
     const one = own(made);
     const most = one?.cpu.limit_cores ?? null;
-    const limit = most === null ? "no limit seen" : `of ${cores(most)} cores`;
+    const limit = most === null ? "no limit seen" : `of ${someCores(most)}`;
     this.cpu.show(cores(one?.cpu.usage_cores), `${limit} · /proc claims ${host.cpus}`, one?.cpu.limit_ratio);
     const room = one?.memory.limit_bytes ?? null;
     const used = one?.memory.working_set_bytes ?? one?.memory.anon_bytes;

@@ -16,7 +16,7 @@ from inspector.views.diagnosis import every_finding
 from inspector.views.layout import Line
 from inspector.views.processes import Entry, arrange, sort_at, titles
 from inspector.views.scene import Scene
-from inspector.views.text import byte_size, cores, percent, safe
+from inspector.views.text import byte_size, cores, in_units, percent, safe
 
 __all__ = ["Panel"]
 
@@ -218,11 +218,13 @@ class Panel:
             at = time.strftime("%H:%M:%S", time.localtime(self.ended_at))
             ended = [(f"ENDED at {at}{why}", "bad"), ("  last: ", "dim")]
         cpu, memory = one["cpu"], one["memory"]
-        of = f" of {cores(cpu['limit_cores'])} cores" if cpu["limit_cores"] is not None else " cores"
+        used_cores, limit_cores = cores(cpu["usage_cores"]), cpu["limit_cores"]
+        of = used_cores if limit_cores is None else cores(limit_cores)
+        of_cpu = ("" if limit_cores is None else f"{used_cores} of ") + in_units(of, "core")
         used = memory["working_set_bytes"] if memory["working_set_bytes"] is not None else memory["anon_bytes"]
         most = f" of {byte_size(memory['limit_bytes'])}" if memory["limit_bytes"] is not None else ""
         many = "process" if one["members"] == 1 else "processes"
-        line = [*ended, ("CPU ", "dim"), (f"{cores(cpu['usage_cores'])}{of}", ""), ("  memory ", "dim"),
+        line = [*ended, ("CPU ", "dim"), (of_cpu, ""), ("  memory ", "dim"),
                 (f"{byte_size(used)}{most}", ""), (f"  {one['members']} {many}", "")]  # fmt: skip
         if cpu["throttled_ratio"]:
             line.append((f"  throttled {percent(cpu['throttled_ratio'])}", "warn"))

@@ -110,7 +110,7 @@ class Host(Reader):
             left += [number for number, text in enumerate(texts) if len(text) >= LITTLE]
         found: list[bytes | OSError] = [*texts]
         for number in left:
-            del this_tick[paths[number]]
+            this_tick.pop(paths[number], None)  # which may be there twice
             found[number] = self._try_kept(paths[number])
         return found
 

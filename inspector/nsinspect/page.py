@@ -14,7 +14,7 @@ from inspector.views.diagnosis import finding_lines
 from inspector.views.facts import LABEL, fact, not_readable, wrapped
 from inspector.views.layout import Line
 from inspector.views.security import security_lines
-from inspector.views.text import UNKNOWN, byte_size, cores, count, duration, fit, safe, short_id
+from inspector.views.text import UNKNOWN, byte_size, cores, count, duration, fit, in_units, safe, short_id
 from inspector.views.walls import ISOLATES
 
 __all__ = ["page"]
@@ -23,7 +23,7 @@ DEFAULT_WEIGHT = 100
 KINDS = {"guarantee": "   a guarantee: so much is not reclaimed for others", "target": "   where reclaim stops"}
 LONG_ID = re.compile(r"[0-9a-f]{64}")
 SHOW = {"cpu": cores, "memory": byte_size, "pids": count, "cpuset": count}
-UNITS = {"cpu": " cores", "memory": "", "pids": " tasks", "cpuset": " CPUs"}
+UNITS = {"cpu": "core", "pids": "task", "cpuset": "CPU"}
 
 
 def page(report: Report, width: int = 100) -> list[Line]:
@@ -106,7 +106,8 @@ def _limits(report: Report) -> Iterator[Line]:
             said: Cell = ("unknown: cgroups above are hidden", "warn") if limit["hidden_ancestors"] else ("none", "dim")
             yield fact(kind, said)
         else:
-            yield fact(kind, (f"{show(value)}{UNITS[kind]}", "title"), f"   set by {_setter(limit)}")
+            figure = in_units(show(value), UNITS[kind]) if kind in UNITS else show(value)
+            yield fact(kind, (figure, "title"), f"   set by {_setter(limit)}")
         shown = limit["chain"] if any(step["value"] is not None for step in limit["chain"]) and kind != "cpuset" else []
         for step in shown:
             own = show(step["value"]) if step["value"] is not None else "-"

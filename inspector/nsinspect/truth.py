@@ -17,6 +17,7 @@ from inspector.kernel.controllers import Memory
 from inspector.kernel.system import System, parse_cpu_totals, parse_floats, parse_meminfo
 from inspector.limits import Limit
 from inspector.report import LimitLine, Limits, Resources
+from inspector.views.text import in_units
 
 __all__ = ["above_of", "proc_says", "really_has"]
 
@@ -122,9 +123,9 @@ def above_of(limits: Mapping[str, Limit], waits: float | None, used: float | Non
         found.append(f"memory.stat tells of a limit of {int(memory.value)} bytes above: hierarchical_memory_limit")
     slow = waits is not None and waits >= WAITS and used is not None
     if cpu.hidden_ancestors and slow and (cpu.value is None or (used or 0.0) < 0.9 * cpu.value):
-        own = "no quota of its own" if cpu.value is None else f"a quota of {cpu.value:.3g} cores"
+        own = "no quota of its own" if cpu.value is None else "a quota of " + in_units(f"{cpu.value:.3g}", "core")
         found.append(
-            f"waited for a CPU in {waits:.0%} of the time, using {used:.3g} cores under {own}: "
+            f"waited for a CPU in {waits:.0%} of the time, using {in_units(f'{used:.3g}', 'core')} under {own}: "
             "a quota above, or busy neighbours"
         )
     return found

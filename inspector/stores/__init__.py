@@ -97,7 +97,7 @@ def _containerd(clues: Clues) -> list[Source]:
 def _storage(clues: Clues) -> list[Source]:
     # github.com/containers/storage, of Podman and CRI-O: <graphroot>/<driver>-containers/<id>/userdata is the bundle
     # (conmon's "-b"), the same below <runroot> what is bound into the container. In a transient store all is there.
-    found = [place for path in (clues.option("-b"), clues.kept_in) if (place := re.search(STORAGE, path))]
+    found = [place for path in (clues.option("-b"), clues.kept_in) if (place := re.match(STORAGE, path))]
     roots = dict.fromkeys((*(one["root"] for one in found), *clues.before("/overlay/"), "/var/lib/containers/storage"))
     directory = found[0]["directory"] if found else "overlay-containers"
     return [

@@ -10,7 +10,7 @@ from inspector.views.cells import FULL, NEAR, Cell
 from inspector.views.detail import usage_lines
 from inspector.views.facts import fact
 from inspector.views.layout import Line
-from inspector.views.text import UNKNOWN, byte_size, cores, count, percent, rate, safe
+from inspector.views.text import UNKNOWN, byte_size, cores, count, in_units, percent, rate, safe
 
 __all__ = ["limit_lines"]
 
@@ -22,7 +22,12 @@ FORMS: Mapping[str, Callable[[float | None], str]] = {
     "bytes/s": rate,
     "operations/s": count,
 }
-UNITS = {"cores": " cores", "tasks": " tasks", "cpus": " CPUs", "operations/s": " operations/s"}
+UNITS = {
+    "cores": ("core", "cores"),
+    "tasks": ("task", "tasks"),
+    "cpus": ("CPU", "CPUs"),
+    "operations/s": ("operation/s", "operations/s"),
+}
 LABEL = 14
 BAR = 10
 
@@ -67,7 +72,7 @@ def _verdict(chain: Chain, show: Callable[[float | None], str]) -> list[Cell]:
         return [("unknown: cgroups above are hidden", "warn")]
     if chain.value is None:
         return [("no limit but the machine's", "dim")]
-    value = (f"{show(chain.value)}{UNITS.get(chain.unit, '')}", "title")
+    value = (in_units(show(chain.value), *UNITS[chain.unit]) if chain.unit in UNITS else show(chain.value), "title")
     if chain.set_by is None:
         return [value, (", set above, where we cannot see", "warn")]
     own = bool(chain.levels) and chain.set_by == chain.levels[0].path

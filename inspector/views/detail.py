@@ -8,7 +8,19 @@ from inspector.schema import Container, ProcessRow
 from inspector.views.cells import COLOUR_OF_STATE, Cell, set_elsewhere, sharers, started_at
 from inspector.views.layout import Line
 from inspector.views.scene import Scene
-from inspector.views.text import UNKNOWN, byte_size, cores, count, duration, fit, percent, rate, safe, width_of
+from inspector.views.text import (
+    UNKNOWN,
+    byte_size,
+    cores,
+    count,
+    duration,
+    fit,
+    in_units,
+    percent,
+    rate,
+    safe,
+    width_of,
+)
 
 __all__ = ["heading", "identity_lines", "order_processes", "process_lines", "usage_lines"]
 
@@ -99,9 +111,9 @@ def _some(ratio: float | None) -> str:
 
 def _cpu(container: Container) -> Facts:
     cpu = container["cpu"]
-    limit = f"{cores(cpu['limit_cores'])} cores" if cpu["limit_cores"] is not None else UNKNOWN
+    limit = in_units(cores(cpu["limit_cores"]), "core") if cpu["limit_cores"] is not None else UNKNOWN
     facts = [
-        (f"{cores(cpu['usage_cores'])} cores{_of_limit(cpu['limit_ratio'])}", ""),
+        (in_units(cores(cpu["usage_cores"]), "core") + _of_limit(cpu["limit_ratio"]), ""),
         _limit(container, limit, cpu["limit_set_by"]),
         (f"user {cores(cpu['user_cores'])} system {cores(cpu['system_cores'])}", ""),
     ]

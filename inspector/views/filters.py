@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from inspector.schema import Container
 
@@ -16,6 +16,7 @@ FILTER is words that must all be found, in upper or lower case, in the name, id,
 image or runtime. web|db is either; /^web-\\d+$/ is a pattern, without blanks
 (\\s stands for one); KEY:WORD, KEY:a|b and KEY:/pattern/ look at one of
   {keys};
+KEY:a|KEY:b is either too;
 so finding:throttled has those with such a finding, finding:critical those with
 a bad one.
 """
@@ -61,28 +62,37 @@ class Filter:
         self._tests = []
 
     def _test(self, word: str) -> Test:
-        key, _, rest = word.partition(":")
-        get = FILTER_KEYS.get(key.casefold())
-        if get is not None and rest:
-            match = self._match(rest)
-            return lambda container: bool(match(get(container)))
-        match = self._match(word)
-        getters = [FILTER_KEYS[name] for name in ANYWHERE]
+        keys, text = _keyed(word, ANYWHERE)
+        if _is_pattern(text):
+            return self._sought(keys, text)
+        tests: list[Test] = []
+        keys = ANYWHERE
+        for part in filter(None, word.split("|")):
+            keys, text = _keyed(part, keys)  # a key holds for what follows it: runtime:docker|podman
+            tests.append(self._sought(keys, text))
+        return tests[0] if len(tests) == 1 else lambda container: any(test(container) for test in tests)
+
+    def _sought(self, keys: Sequence[str], text: str) -> Test:
+        getters, match = [FILTER_KEYS[key] for key in keys], self._match(text)
         return lambda container: any(match(get(container)) for get in getters)
 
     def _match(self, text: str) -> Match:
-        if len(text) > 2 and text[0] == text[-1] == "/":  # noqa: PLR2004  two slashes with nothing between are a text
+        if _is_pattern(text):
             self.has_pattern = True
             search = _pattern(text[1:-1]).search
             return lambda value: search(value[:LONGEST_TEXT])
-        parts = [part for part in text.casefold().split("|") if part]
-        if len(parts) == 1:
-            return lambda value: parts[0] in value.casefold()
-        return lambda value: _any_in(parts, value.casefold())
+        folded = text.casefold()
+        return lambda value: folded in value.casefold()
 
 
-def _any_in(parts: Iterable[str], value: str) -> bool:
-    return any(part in value for part in parts)
+def _keyed(text: str, keys: Sequence[str]) -> tuple[Sequence[str], str]:
+    """Return where to look for what: KEY:TEXT says so itself, else where `keys` say."""
+    key, _, rest = text.partition(":")
+    return ((key.casefold(),), rest) if rest and key.casefold() in FILTER_KEYS else (keys, text)
+
+
+def _is_pattern(text: str) -> bool:
+    return len(text) > 2 and text[0] == text[-1] == "/"  # noqa: PLR2004  two slashes with nothing between are a text
 
 
 def _pattern(text: str) -> re.Pattern[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from inspector.schema import Container, Document
 from inspector.views.layout import Line
 from inspector.views.scene import MemoryMode, Scene
-from inspector.views.text import byte_size, cores, duration, percent, safe
+from inspector.views.text import byte_size, cores, duration, in_units, percent, safe
 from inspector.views.tree import is_group
 
 __all__ = ["header", "own", "scene_of"]
@@ -46,10 +46,10 @@ def header(document: Document, scene: Scene, shown: Iterable[Container], more: L
         lines.append([("limits of cgroups above are hidden from here: unknown, not unlimited", "warn")])
     files = document.get("denied_files") or 0  # an older exporter or recording tells no such number
     if document["denied"] > files:
-        some = _some(document["denied"] - files, "process", "processes")
+        some = in_units(str(document["denied"] - files), "process", "processes")
         lines.append([(f"{some} hidden: access denied (CAP_SYS_PTRACE lifts most of that)", "warn")])
     if files:
-        some = _some(files, "file", "files")
+        some = in_units(str(files), "file")
         lines.append([(f"{some} not readable: access denied (CAP_DAC_READ_SEARCH lifts that)", "warn")])
     if document["problems"]:
         others = f" (and {len(document['problems']) - 1} more)" if len(document["problems"]) > 1 else ""
@@ -57,10 +57,6 @@ def header(document: Document, scene: Scene, shown: Iterable[Container], more: L
     count, total = sum(not is_group(row) for row in shown), len(document["containers"])
     of_what = f"CPU% is of {MEANING_OF_CPU[scene.cpu]}"
     return [*lines, [(f"{count} of {total} shown", ""), SEPARATOR, (of_what, ""), *(more or [])]]
-
-
-def _some(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"
 
 
 def _machine(document: Document) -> Line:
@@ -82,7 +78,7 @@ def _totals(document: Document) -> Line:
     used = host["usage_cores"]
     share = f" ({percent(used / max(host['cpus'], 1))})" if used is not None else ""
     line = [
-        (f"CPU {cores(used)} of {host['cpus']} cores{share}", ""),
+        (f"CPU {cores(used)} of {in_units(str(host['cpus']), 'core')}{share}", ""),
         SEPARATOR,
         (f"memory {byte_size(host['memory_used_bytes'])} of {byte_size(host['memory_bytes'])}", ""),
     ]
@@ -93,17 +89,19 @@ def _totals(document: Document) -> Line:
 
 def _inside(document: Document) -> list[Line]:
     host, container = document["host"], own(document)
-    claims_cpus = (f" (/proc claims {host['cpus']} CPUs)", "dim")
+    claims_cpus = (f" (/proc claims {in_units(str(host['cpus']), 'CPU')})", "dim")
     claims_memory = (f" (/proc claims {byte_size(host['memory_bytes'])})", "dim")
     if container is None:
         return [[("inside a container, but it is not listed here", "warn"), claims_cpus, claims_memory]]
     cpu, memory = container["cpu"], container["memory"]
-    allowed = f" of {cores(cpu['limit_cores'])} cores" if cpu["limit_cores"] is not None else " cores, no limit seen"
+    used_cores, limit_cores = cores(cpu["usage_cores"]), cpu["limit_cores"]
+    limited = f"{used_cores} of {in_units(cores(limit_cores), 'core')}"
+    of_cpu = limited if limit_cores is not None else f"{in_units(used_cores, 'core')}, no limit seen"
     most = f" of {byte_size(memory['limit_bytes'])}" if memory["limit_bytes"] is not None else ", no limit seen"
     used = memory["working_set_bytes"] if memory["working_set_bytes"] is not None else memory["anon_bytes"]
     throttled = cpu["throttled_ratio"]
     slowed = [SEPARATOR, (f"throttled {percent(throttled)}", "warn")] if throttled else []
     return [
-        [("container  CPU ", "title"), (f"{cores(cpu['usage_cores'])}{allowed}", ""), claims_cpus, *slowed],
+        [("container  CPU ", "title"), (of_cpu, ""), claims_cpus, *slowed],
         [("        memory ", "title"), (f"{byte_size(used)}{most}", ""), claims_memory],
     ]

@@ -13,7 +13,7 @@ from inspector.views.detail import process_lines
 from inspector.views.header import header
 from inspector.views.layout import Line, place, row, titles
 from inspector.views.scene import Scene
-from inspector.views.text import byte_size, cores, count, safe
+from inspector.views.text import byte_size, cores, count, in_units, safe
 
 __all__ = ["PALETTE", "finding_lines", "hint", "limits_line", "print_lines", "table"]
 
@@ -64,7 +64,8 @@ def hint(document: Document) -> str:
     """Say what could still be shown when the table is empty."""
     others = sum(container["kind"] != "container" for container in document["containers"])
     if others:
-        return f"; {others} services and control groups: ctop -a shows them"
+        what = "1 service or control group" if others == 1 else f"{others} services and control groups"
+        return f"; {what}: ctop -a shows {'it' if others == 1 else 'them'}"
     return "; ctop -a also shows services and control groups"
 
 
@@ -87,7 +88,7 @@ def _set_by_lines(containers: Iterable[Container]) -> list[Line]:
     for container in containers:
         cpu, memory = container["cpu"], container["memory"]
         for what, set_by in (
-            (f"{cores(cpu['limit_cores'])} cores", cpu["limit_set_by"]),
+            (in_units(cores(cpu["limit_cores"]), "core"), cpu["limit_set_by"]),
             (f"{byte_size(memory['limit_bytes'])} of memory", memory["limit_set_by"]),
         ):
             if set_by is not None and set_elsewhere(container, set_by):
@@ -99,9 +100,9 @@ def limits_line(container: Container) -> Line:
     """Say what a container may use, and who says so."""
     cpu, memory, pids = container["cpu"], container["memory"], container["pids"]
     limits = (
-        (f"{cores(cpu['limit_cores'])} cores", cpu["limit_cores"], cpu["limit_set_by"]),
+        (in_units(cores(cpu["limit_cores"]), "core"), cpu["limit_cores"], cpu["limit_set_by"]),
         (f"{byte_size(memory['limit_bytes'])} of memory", memory["limit_bytes"], memory["limit_set_by"]),
-        (f"{count(pids['limit'])} tasks", pids["limit"], pids["limit_set_by"]),
+        (in_units(count(pids["limit"]), "task"), pids["limit"], pids["limit_set_by"]),
     )
     said = [
         what + (f" (by {safe(by)})" if by is not None and set_elsewhere(container, by) else "")

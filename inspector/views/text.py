@@ -10,8 +10,8 @@ import time
 from typing import Literal
 
 __all__ = [
-    "UNKNOWN", "Align", "byte_size", "cores", "count", "duration", "fit", "fit_path", "percent", "rate", "safe",
-    "short_id", "width_of",
+    "UNKNOWN", "Align", "byte_size", "cores", "count", "duration", "fit", "fit_path", "in_units", "percent", "rate",
+    "safe", "short_id", "width_of",
 ]  # fmt: skip
 
 UNKNOWN = "-"
@@ -91,6 +91,11 @@ def cores(value: float | None) -> str:
     if 0 < value < 0.0995:  # noqa: PLR2004  where rounding adds a digit
         return f"{value:.3f}"
     return _three_digits(value)
+
+
+def in_units(shown: str, one: str, many: str = "") -> str:
+    """Write a figure with its unit, whose plural is with an "s" unless it is told: "1 core", "0.20 cores"."""
+    return f"{shown} {one if shown == '1' else many or one + 's'}"
 
 
 def duration(seconds: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -64,6 +65,7 @@ def transfer(page: bytes) -> Iterator[int]:
         try:
             yield listening.getsockname()[1]
         finally:
+            os.kill(child, signal.SIGKILL)  # nobody may have connected
             os.waitpid(child, 0)
 
 

@@ -15,15 +15,18 @@ from typing import Any, Self, cast
 
 import pytest
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from exporter import connection, listener, web
 from exporter.address import bind
 from exporter.connection import Connection
+from exporter.guard import Guard
 from exporter.listener import Listener
 from exporter.scrape import Scraper
 from exporter.web import Endpoints
+from exporter.web_config import WebConfig
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 BIG = 8 << 20
@@ -291,6 +294,27 @@ def test_a_body_that_nobody_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
             await send_on(writer)
 
     run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [("http://x:10071/healthz", 200), ("HTTPS://x/api/a%20b?c=d", 200), ("http://x", 200), ("http://x?c=d", 200),
+     ("http:/healthz", 404)],
+)  # fmt: skip
+def test_a_whole_address_is_asked_for(asked: str, status: int) -> None:
+    """As a proxy is asked; a server answers as if for the path in it alone (RFC 9112, section 3.2.2)."""
+    paths = ("/", "/healthz", "/api/a b")
+
+    async def site(scope: Scope, receive: Receive, send: Send) -> None:
+        known = scope["path"] in paths and scope["raw_path"].startswith(b"/")
+        await PlainTextResponse("", 200 if known else 404)(scope, receive, send)
+
+    async def scenario(connect: Connect) -> None:
+        reader, writer = await connect()
+        writer.write(f"GET {asked} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert (await reader.readuntil(b"\r\n")).split()[1] == str(status).encode()
+
+    run(scenario, Guard(site, WebConfig))
 
 
 WHOLE = (

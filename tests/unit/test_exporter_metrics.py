@@ -151,7 +151,11 @@ def test_a_cgroup_that_is_made_anew_counts_from_the_beginning() -> None:
     assert shown(1, a=(5, 5), b=(7, 0)) == {"a": (5, 5), "b": (7, 0)}
     assert shown(1, a=(2, 6)) == {"a": (5, 6), "b": (7, 0)}
     assert shown(2, a=(1, 1)) == {"a": (1, 1)}
-    assert lasting.of([(key, None)], {}) == [None]
+    assert shown(2, a=(0, 1)) == {"a": (1, 1)}
+    assert lasting.of([(key, None)], {}) == [None]  # could not be read once
+    assert shown(2, a=(1, 1)) == {"a": (2, 1)}
+    lasting.of([], {})
+    assert shown(2, a=(1, 1)) == {"a": (1, 1)}
 
 
 def test_a_layer_is_weighed(tmp_path: Path) -> None:

@@ -345,6 +345,9 @@ def test_some_of_many_kept_files_are_of_who_ended() -> None:
         assert isinstance(error, ProcessLookupError)
         assert [isinstance(text, bytes) for text in (first, last)] == [True, True]
         assert paths[1] not in host._kept  # noqa: SLF001  a descriptor that is left looks like any other
+        host.end_tick()
+        twice = host.read_each_kept([paths[1], paths[1]])
+        assert [isinstance(error, FileNotFoundError) for error in twice] == [True, True]
 
 
 def test_more_files_to_those_that_are_open(host: Host, tmp_path: Path) -> None:

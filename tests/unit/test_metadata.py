@@ -138,6 +138,24 @@ def test_a_container_that_was_seen_while_it_started(tmp_path: Path) -> None:
     assert (found.name, found.image) == ("web", "nginx:1.27")
 
 
+def test_a_container_cannot_make_us_look_at_every_tick(tmp_path: Path) -> None:
+    """Executing another program makes nobody look; with another root each time, files are read a few times at most."""
+    with Recording(FakeHost(tmp_path).root) as host:
+        shelf, opened = Shelf(host), []
+        for number in range(20):
+            program = process(100, 4026540001, comm=f"program{number}")
+            shelf.look(made(leader=leader(program)))
+            opened.append(len(host.opened))
+        assert opened[0]
+        assert opened[1:] == opened[:1] * 19
+        for number in range(20):
+            text = f"30 1 0:50 / / rw - overlay overlay rw,upperdir=/r{number}/docker/overlay2/x/diff"
+            shelf.look(made(leader=leader(process(100, 4026540001), root=mount(text))))
+            opened.append(len(host.opened))
+    assert opened[-1] > opened[0]
+    assert opened[-1] == opened[-10]
+
+
 def test_a_shared_file_is_read_once_a_tick(tmp_path: Path) -> None:
     """Podman's one list of all containers is read once for all of them."""
     entries = [{"id": identifier, "names": [identifier[0]], "image": "i"} for identifier in (ID, "b" * 64)]

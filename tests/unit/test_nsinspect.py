@@ -88,6 +88,15 @@ def test_the_limit_of_an_ancestor_is_named(tmp_path: Path) -> None:
     assert isinstance(limits["memory"]["value"], int)
 
 
+def test_a_limit_of_one_is_in_the_singular(tmp_path: Path) -> None:
+    """1 core, 1 task and 1 CPU."""
+    report = report_on(container(tmp_path), 4243)
+    for kind in ("cpu", "pids", "cpuset"):
+        report["limits"][kind]["value"] = 1
+    shown = text_of(report)
+    assert [unit for unit in ("core", "task", "CPU") if f" 1 {unit}   set by" in shown] == ["core", "task", "CPU"]
+
+
 def test_root_and_mounts(tmp_path: Path) -> None:
     """The layers of the overlay from top to bottom, and the mounts the host lacks, among them the tmpfs."""
     report = report_on(container(tmp_path), 4242)

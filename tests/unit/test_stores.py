@@ -286,6 +286,12 @@ def test_podmans_transient_store_is_in_its_run_root(driver: str) -> None:
     ]
 
 
+def test_a_directory_that_is_not_absolute_leads_nowhere() -> None:
+    """Only whole paths are taken apart; to look for one within a text of slashes takes their number squared."""
+    parent = ("/usr/bin/conmon", "-b", f"x/evil/overlay-containers/{ID}/userdata")
+    assert sources("podman", Clues(ID, parent=parent)) == sources("podman", Clues(ID))
+
+
 def test_lxcs_directory_is_found_through_its_monitor() -> None:
     """The monitor calls itself after the directory and the container."""
     assert sources("lxc", Clues("web", parent=("[lxc", "monitor]", "/srv/lxc", "web")))[0].store == "/srv/lxc"

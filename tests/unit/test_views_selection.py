@@ -79,7 +79,10 @@ FOUND = {"code": "cpu-throttled", "severity": "critical", "text": "throttled"}
 
 @pytest.mark.parametrize(
     ("words", "found"),
-    [("web|db", True), ("db|cache", False), ("db|web podman|docker", True), ("runtime:podman|docker", True),
+    [("runtime:podman|runtime:docker", True), ("runtime:docker|runtime:podman", True), ("runtime:lxc|name:web", True),
+     ("podman|runtime:docker", True), ("runtime:podman|name:db", False), ("name:db|docker", False),
+     ("name:db|image:/^nginx/", True),
+     ("web|db", True), ("db|cache", False), ("db|web podman|docker", True), ("runtime:podman|docker", True),
      ("name:docker|podman", False), ("/^WEB$/", True), ("/^eb/", False), (r"/^we\w$/", True), ("image:/^nginx/", True),
      ("name:/nginx/", False), ("finding:throttled", True), ("finding:critical", True), ("finding:warning", False),
      ("FINDING:/./", True), ("|", False), ("//", False), ("/", False), ("/web|db/", True)],

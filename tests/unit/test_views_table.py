@@ -14,7 +14,7 @@ from inspector.views.detail import heading, identity_lines, order_processes, usa
 from inspector.views.header import header, scene_of
 from inspector.views.layout import Line, in_parts, place, row
 from inspector.views.scene import Scene
-from inspector.views.table import print_lines, table
+from inspector.views.table import limits_line, print_lines, table
 from inspector.views.text import fit, width_of
 from tests.unit.documents import container, document, process
 
@@ -95,7 +95,9 @@ def test_an_empty_machine_gets_a_header_and_a_hint() -> None:
     """Without containers the page says so, and what -a would show."""
     shown = plain(table(document(container("x", kind="cgroup")), [], Scene()))
     assert "Linux 6.1.0" in shown
-    assert "no containers found; 1 services and control groups: ctop -a shows them" in shown
+    assert "no containers found; 1 service or control group: ctop -a shows it" in shown
+    shown = plain(table(document(container("x", kind="cgroup"), container("y", kind="cgroup")), [], Scene()))
+    assert "no containers found; 2 services and control groups: ctop -a shows them" in shown
 
 
 def test_a_filter_that_nothing_matches_is_told_of() -> None:
@@ -114,6 +116,20 @@ def test_inside_a_container_its_own_totals_stand_beside_what_proc_claims() -> No
     assert "memory 12MiB of 64MiB (/proc claims 8GiB)" in shown
     assert "unknown, not unlimited" in shown
     assert all(sum(width_of(text) for text, _ in line) <= 80 for line in lines)
+
+
+def test_one_core_is_no_cores() -> None:
+    """Figures of one have their unit in the singular."""
+    me = container("me", id="self-1", cpu={"usage_cores": 1.0, "limit_cores": 1.0, "limit_set_by": "/parent"},
+                   pids={"limit": 1})  # fmt: skip
+    view = {"inside_container": True, "hidden_ancestors": True, "self": "self-1"}
+    inside, outside = document(me, viewpoint=view), document(me)
+    inside["host"]["cpus"] = outside["host"]["cpus"] = 1
+    assert "CPU 1 of 1 core (/proc claims 1 CPU)" in plain(header(inside, Scene(), [me]))
+    assert " of 1 core " in plain(header(outside, Scene(), [me]))
+    assert "1 core set by /parent" in page(document(me))
+    assert "may use 1 core (by /parent), 64MiB of memory, 1 task" in plain([limits_line(me)])
+    assert " 1 core (100.0% of its limit)" in plain(usage_lines(me, 200))
 
 
 def test_what_could_not_be_seen_is_said() -> None:
