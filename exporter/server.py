@@ -11,7 +11,8 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -49,8 +50,9 @@ class _Server(uvicorn.Server):
         self._wake, self._loop = asyncio.Event(), asyncio.get_running_loop()
         self._loop.set_exception_handler(_log_exception)
         listener = Listener(self._sockets, self._connection, self._web_config.context)
-        if not self.should_exit:
-            await self._wake.wait()
+        with _woken_by_signals(self._loop):
+            if not self.should_exit:
+                await self._wake.wait()
         log.info("stopping")
         listener.close()
         self._before_shutdown()
@@ -63,6 +65,24 @@ class _Server(uvicorn.Server):
 
     def _connection(self, owner: Owner) -> Connection:
         return Connection(self.config, self.server_state, owner)
+
+
+@contextmanager
+def _woken_by_signals(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Wake the event loop at a signal that the kernel gives to another thread, too: its epoll_wait(2) sleeps on then.
+
+    Any thread may get what is sent to the process (signal(7)): another one where ours is stopped by a debugger.
+    """
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.setblocking(False)  # noqa: FBT003
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        loop.add_reader(reader, reader.recv, 1)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(-1)
+            loop.remove_reader(reader)
 
 
 def serve(

@@ -17,6 +17,7 @@ import pytest
 from exporter.address import bind
 from exporter.options import parser, route_prefix
 from tests.fakehost import FakeHost
+from tests.testbed.commands import REPOSITORY
 
 TRIES = 20
 COMMAND = (sys.executable, "-m", "exporter.cli")
@@ -163,6 +164,34 @@ def test_a_signal_stops_it_with_0(signum: signal.Signals, tmp_path: Path) -> Non
         assert process.wait(60) == 0
         assert process.stderr
         assert "Traceback" not in process.stderr.read()
+
+
+# Serves, and has another thread get SIGTERM once the event loop sleeps again; it stays, so that its end wakes nobody.
+IN_ANOTHER_THREAD = """
+import os, signal, socket, threading, time
+from exporter.address import bind
+from exporter.reload import WebConfigFile
+from exporter.server import serve
+
+def get(address):
+    with socket.create_connection(address) as client:
+        client.sendall(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+        client.recv(1000)
+        time.sleep(0.5)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        time.sleep(600)
+
+with bind("127.0.0.1", 0) as sock:
+    threading.Thread(target=get, args=[sock.getsockname()], daemon=True).start()
+    serve(None, [sock], WebConfigFile(None), lambda: None)
+os._exit(0)
+"""
+
+
+def test_a_signal_that_another_thread_gets_stops_it() -> None:
+    """The kernel gives one that is sent to the process to whichever it likes; the event loop is woken all the same."""
+    done = subprocess.run([sys.executable, "-c", IN_ANOTHER_THREAD], check=False, timeout=60, cwd=REPOSITORY)
+    assert done.returncode == 0
 
 
 def test_it_warns_when_others_can_reach_it(tmp_path: Path) -> None:
