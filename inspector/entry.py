@@ -199,7 +199,7 @@ class _Writer:
             "limit_set_by": limit.set_by,
             "limit_ratio": _ratio(working_set, limit.value),
             "own_limit_bytes": memory.limit_bytes,
-            "oom_kills": memory.oom_kills,
+            "oom_kills": memory.oom_kills,  # also in cgroups within its own
             "limit_hits": memory.limit_hits,
             "peak_bytes": memory.peak_bytes,
             "pressure_some_seconds": _millionth(pressure.memory_some_us),

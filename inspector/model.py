@@ -172,7 +172,8 @@ class Observation(NamedTuple):
     """One tick: the containers, and what the kernel said of each at that moment.
 
     `taken_at` is Unix time; `monotonic` is what rates are taken over.
-    `readings` and `inodes` are keyed by resource and cgroup path; `hollow` says
+    `readings` and `inodes` are keyed by resource and cgroup path (the kills in a container's memory are also those in
+    cgroups within its own, on v1 as on v2: inspector.inner_kills); `hollow` says
     by container id why its application is gone, `health` what its health check said last, `unended` by cgroup path the
     share of periods throttled where, since the last look, none has ended (inspector.periods).
     """

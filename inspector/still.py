@@ -30,7 +30,7 @@ class Around(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What one container's part of a document depends on, but for the readings of its cgroups."""
+    """What one container's part of a document depends on, but for its cgroups' readings (with kills within them)."""
 
     one: Container
     interfaces: object
