@@ -108,7 +108,8 @@ def _record_failure(store: Store, before: Document, error: SandboxError) -> None
     """Keep for `inspect` why a container did not start, as Docker does; not why one that has started was left."""
     with suppress(SandboxError, OSError), store.changing(before["Id"]) as text:
         state = text["State"]
-        if not state["Running"] and state["StartedAt"] == before["State"]["StartedAt"]:
+        is_ours = not (state["Running"] or has_monitor(text))  # not being started by another command
+        if is_ours and state["StartedAt"] == before["State"]["StartedAt"]:
             state["Error"] = str(error)
             state["ExitCode"] = error.exit_code if error.exit_code in (126, 127) else 128
 
@@ -194,6 +195,8 @@ def _start(prepared: Prepared, store: Store, establish: Callable[[], Undo], how:
         ours.expect_end()
     except channel.Closed:
         raise SandboxError("the container's monitor was killed") from None
+    finally:
+        ours.close()
     if how is None or end is None:
         return 0
     code = attach(end, how, program_of(store, prepared.document["Id"]))

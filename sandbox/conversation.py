@@ -86,7 +86,7 @@ def launch(
         outside.prepare()
         if not pid:
             pid = _by_joiner(joiner, steps, ours, theirs)
-        outside.born(pid)
+        _be_born(outside, pid, ours)
         pidfd = os.pidfd_open(pid)
         ours.send(channel.Proceed())
         outside.meanwhile(pid)
@@ -104,6 +104,16 @@ def launch(
     finally:
         ours.close()
     return Running(pid, pidfd, console)
+
+
+def _be_born(outside: Outside, pid: int, ours: channel.Channel) -> None:
+    """Do what the first process needs; where that is gone, what it said last is the reason, not that it is gone."""
+    try:
+        outside.born(pid)
+    except (OSError, SandboxError):
+        if ours.has_message(0):
+            ours.expect(channel.Ready)
+        raise
 
 
 def _straight(straight: Straight, steps: tuple[Step, ...], ours: channel.Channel, theirs: channel.Channel) -> int:

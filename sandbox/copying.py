@@ -33,6 +33,10 @@ class Place(NamedTuple):
     container: str = ""
     users: int = -1
 
+    def called(self, path: str) -> str:
+        """Return how a path in this root is called on the command line."""
+        return f"{self.container}:{path}" if self.container else path
+
     def missing(self, path: str) -> SandboxError:
         """Return the error for what does not exist."""
         if self.container:
@@ -80,7 +84,7 @@ def unpack_into(stream: IO[bytes] | io.RawIOBase, place: Place, rules: Rules) ->
         raise place.missing(place.path) from None
     except NotADirectoryError:
         raise SandboxError(f"destination {place.container}:{place.path} must be a directory", 1) from None
-    return unpack(stream, place.root, _as_its_users(place, rules), place.path).lost
+    return unpack(stream, place.root, _as_its_users(place, rules), place.path, place.called).lost
 
 
 def copy(source: Place, target: Place, rules: Rules, *, follow_link: bool) -> Counter[str]:
@@ -89,7 +93,7 @@ def copy(source: Place, target: Place, rules: Rules, *, follow_link: bool) -> Co
         is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
         folder, name = _destination(source, target, is_directory=is_directory)
         pieces = _packed(source, target, fd, name)
-        return unpack(Stream(pieces), target.root, _as_its_users(target, rules), folder).lost
+        return unpack(Stream(pieces), target.root, _as_its_users(target, rules), folder, target.called).lost
 
 
 def _packed(source: Place, target: Place, fd: int, name: str) -> Iterator[bytes]:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     # A module's name, is it a package, the time and size of its source, and its code.
     Record = tuple[str, bool, int, int, CodeType]
 
-__all__ = ["GROUPS", "LENGTH_BYTES", "MARK", "PATH", "header", "install", "install_others", "keep", "read_group"]
+__all__ = ["GROUPS", "LENGTH_BYTES", "MARK", "PATH", "header", "install", "install_others", "keep", "leave",
+           "read_group"]
 
 PLACE = os.path.dirname(os.path.dirname(__file__))
 PACKAGES = ("sandbox.", "inspector")
@@ -202,6 +203,12 @@ def install_others() -> None:
     """Find those of others from now on: all that ctop needs of this, which starts alike and imports other modules."""
     if sys.flags.no_site:
         sys.meta_path.append(_Others)
+
+
+def leave() -> None:
+    """Find no more modules so: threads need importlib's locks, which what comes in a group is executed without."""
+    if _Ours in sys.meta_path:
+        sys.meta_path.remove(_Ours)
 
 
 def keep() -> None:

@@ -18,7 +18,7 @@ from sandbox.errors import SandboxError
 from sandbox.liveness import is_running
 from sandbox.remains import owned
 from sandbox.sharing import CONTAINER
-from sandbox.state import Document, Store
+from sandbox.state import Document, Store, owner_of
 
 __all__ = ["IdMap", "claim", "of_document", "of_process", "release"]
 
@@ -99,7 +99,7 @@ def release(store: Store, text: Document) -> None:
         return
     path = f"{store.root}/userns/{ids.uids[0].outside}"
     with store.lock(), contextlib.suppress(FileNotFoundError):
-        if os.readlink(path) == text["Id"]:
+        if owner_of(path) == text["Id"]:
             os.unlink(path)
 
 

@@ -110,8 +110,9 @@ class _Start:
         of_v2 = tuple(f"{place.hierarchy.mountpoint}/" for place in prepared.places if place.hierarchy.version != 1)
         # The first process is born in the one of v2; what the others are joined by may be made meanwhile.
         self._later = [step for step in self._steps if not step.path.startswith(of_v2)]
-        if prepared.spec.cgroup_parent != document.CGROUP_PARENT:  # that one is found again by its name
-            self._foretell()
+        self._own = {place.directory for place in prepared.places}
+        # The usual parent is found again by its name.
+        self._foretold = [] if prepared.spec.cgroup_parent == document.CGROUP_PARENT else self._foretell()
         self._made = control.apply((step for step in self._steps if step.path.startswith(of_v2)), control.CREATE)
 
     def prepare(self) -> None:
@@ -154,17 +155,18 @@ class _Start:
             os.rmdir(mark)
             os.rmdir(os.path.dirname(mark))
 
-    @property
-    def _above(self) -> list[str]:
-        """The cgroups that were made for those of the container."""
-        return [path for path in self._made if path not in {place.directory for place in self._prepared.places}]
-
-    def _foretell(self) -> None:
-        """Record which cgroups will be made above the container's: whoever finds it, if we are killed, removes them."""
-        self._made = control.missing(self._steps)
-        if self._above:
-            with self._store.changing(self._prepared.document["Id"]) as text:
-                text["Cgscope"]["MadeCgroups"] = self._above
+    def _foretell(self) -> list[str]:
+        """Record, before any is made, which cgroups above the container's go with the last one in them."""
+        own = self._prepared.document["Id"]
+        above = control.made_above(
+            self._steps,
+            self._own,
+            lambda: (text for text in self._store.all() if text["Cgscope"]["Monitor"] and text["Id"] != own),
+        )
+        if above:
+            with self._store.changing(own) as text:
+                text["Cgscope"]["MadeCgroups"] = above
+        return above
 
     def _limit(self, chosen: Callable[[control.Step], bool]) -> None:
         control.apply(filter(chosen, self._steps), control.LIMIT)
@@ -173,8 +175,9 @@ class _Start:
         own = self._prepared.document
         with self._store.changing(own["Id"]) as text:
             text["State"].update(state, Pid=self._pid)
+            above = {*self._foretold, *self._made} - self._own
             text["Cgscope"].update(
-                StartTime=start_time(self._pid), MadeCgroups=self._above, Cgroups=own["Cgscope"]["Cgroups"]
+                StartTime=start_time(self._pid), MadeCgroups=sorted(above), Cgroups=own["Cgscope"]["Cgroups"]
             )
             text["HostConfig"]["IDMappings"] = own["HostConfig"].get("IDMappings")
             text["NetworkSettings"] = self._network.settings(self._pid)

@@ -125,12 +125,13 @@ def _in_short(container: str) -> str:
 
 
 def owner_of(link: str) -> str:
-    """Return the id that a link among the names or the users' ids is to: in full, or in short."""
+    """Return the id that a link among the names or the users' ids is to: in full, or in short; "-" for no id's."""
     text = os.readlink(link)
     try:
-        return text if len(text) == ID_LENGTH else binascii.a2b_base64(text).hex()
-    except ValueError:  # not ours: of no container
-        return text
+        owner = text if len(text) == ID_LENGTH else binascii.a2b_base64(text, strict_mode=True).hex()
+    except ValueError:
+        return "-"
+    return owner if len(owner) == ID_LENGTH and "/" not in owner else "-"
 
 
 class Store:

@@ -18,6 +18,7 @@ import os
 import stat
 import tarfile
 from collections import Counter
+from collections.abc import Callable
 from typing import IO, Any, NamedTuple, cast
 
 from sandbox.errors import SandboxError
@@ -33,6 +34,7 @@ SPARE_BYTES = 16 << 20
 LARGEST_ID = 2**32 - 2
 WHITEOUT, OPAQUE, METADATA = ".wh.", ".wh..wh..opq", ".wh..wh."
 XATTR = "SCHILY.xattr."
+Called = Callable[[str], str]
 
 
 class Rules(NamedTuple):
@@ -52,9 +54,15 @@ class Rules(NamedTuple):
     replace: bool = True
 
 
-def unpack(stream: IO[bytes] | io.RawIOBase, root: int, rules: Rules, prefix: str = "") -> Unpacker:
-    """Make everything that a tar stream holds below the descriptor `root`, in its directory `prefix`."""
-    unpacker = Unpacker(root, rules, prefix)
+def unpack(
+    stream: IO[bytes] | io.RawIOBase, root: int, rules: Rules, prefix: str = "", called: Called | None = None
+) -> Unpacker:
+    """Make everything that a tar stream holds below the descriptor `root`, in its directory `prefix`.
+
+    With `called`, which returns how a path in the root is called by who asked, an error names what cannot be made;
+    without it the archive's member.
+    """
+    unpacker = Unpacker(root, rules, prefix, called)
     umask = os.umask(0)
     try:
         for tar, member in members(stream):
@@ -68,8 +76,8 @@ def unpack(stream: IO[bytes] | io.RawIOBase, root: int, rules: Rules, prefix: st
 class Unpacker:
     """Takes the members of one archive, in order; then finish()."""
 
-    def __init__(self, root: int, rules: Rules, prefix: str = "") -> None:
-        self._root, self._rules, self._prefix = root, rules, prefix.strip("/")
+    def __init__(self, root: int, rules: Rules, prefix: str = "", called: Called | None = None) -> None:
+        self._root, self._rules, self._prefix, self._called = root, rules, prefix.strip("/"), called
         self._directories: dict[str, tarfile.TarInfo] = {}
         self._free = 0
         self.size = 0  # bytes of regular files
@@ -97,7 +105,9 @@ class Unpacker:
         except OSError as error:
             if error.errno is None:
                 raise
-            raise SandboxError(f"the archive's member {shown(member.name)}: {os.strerror(error.errno)}") from None
+            where = self._called(f"/{self._inside(path)}") if self._called else ""
+            what = f"cannot copy to {shown(where)}" if where else f"the archive's member {shown(member.name)}"
+            raise SandboxError(f"{what}: {os.strerror(error.errno)}") from None
 
     def finish(self) -> None:
         """Give the directories their owners, modes and times: the deepest first, while all can still be entered."""

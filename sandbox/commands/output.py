@@ -121,6 +121,8 @@ def each_at_once(names: Sequence[str], action: Callable[[str], None]) -> int:
     """Do something that may take seconds with all of them at once, and tell of each as each() does."""
     if len(names) == 1:
         return each(names, action)
+    if finding := sys.modules.get("sandbox.finding"):
+        finding.leave()
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
     pool = ThreadPoolExecutor(min(len(names), MOST_AT_ONCE))

@@ -131,7 +131,6 @@ class Records:
         """Reserve an id; SandboxError when it is taken or none."""
         directory = self._directory(ident)
         os.makedirs(self.root, mode=0o700, exist_ok=True)
-        self._check_owner()
         held = None
         while held is None:
             self.discard(ident)
@@ -154,6 +153,7 @@ class Records:
     def discard(self, ident: str) -> None:
         """Remove the half of a record that somebody left who was killed while he made or removed it."""
         directory = self._directory(ident)
+        self._check_owner()
         held = hold(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if held is not None:
             try:

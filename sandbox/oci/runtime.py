@@ -58,10 +58,11 @@ def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: b
         shutil.copyfile(f"{bundle.directory}/config.json", f"{record.directory}/config.json")
         record.places = places = _places(bundle, ident)
         wanted = _prepare(records, record, bundle, process, ends.handed)
-        made = control.missing(wanted.cgroup_steps)
-        record.private["MadeCgroups"] = [path for path in made if path not in {where.directory for where in places}]
+        own = {where.directory for where in places}
+        made = control.made_above(wanted.cgroup_steps, own, lambda: [other.state for other in records.all()])
+        record.private["MadeCgroups"] = made
         record.save()  # first: whoever finds it, if we are killed, removes them
-        made = control.apply(wanted.cgroup_steps, control.CREATE)
+        control.apply(wanted.cgroup_steps, control.CREATE)
         running = launch(
             lambda end, parent, left: init.joiner(replace(wanted, cgroup_steps=left), end, parent),
             wanted.cgroup_steps,

@@ -11,6 +11,7 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 
 from tests.root import sandboxing
 from tests.testbed.cgroups import favoured, path_of
-from tests.testbed.commands import BUSY_LOOP, SANDBOX, Sandbox
+from tests.testbed.commands import BUSY_LOOP, REPOSITORY, SANDBOX, Sandbox
 from tests.testbed.leaks import cgroup_mounts
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left_of_it")]
@@ -413,3 +414,36 @@ def test_cgroup_parent(sandbox: Sandbox) -> None:
     assert all(map(os.path.isdir, places))
     sandbox("rm", "-f", "elsewhere")
     assert sandboxing.wait_for(lambda: not any(os.path.exists(f"{mount}/cgscope-test") for mount in cgroup_mounts()))
+
+
+def test_a_cgroup_parent_of_two(sandbox: Sandbox) -> None:
+    """A parent that was made goes with the last container in it, whichever was the first; one that was there stays."""
+    parent = f"cgscope-test-{os.getpid()}"
+    parents = [f"{mount}/{parent}" for mount in cgroup_mounts()]
+    for first, second in (("one", "two"), ("two", "one")):
+        for name in ("one", "two"):
+            start(sandbox, name, "--cgroup-parent", f"/{parent}/inner", "sleep", "600")
+        sandbox("rm", "-f", first)
+        assert all(map(os.path.isdir, parents))
+        sandbox("rm", "-f", second)
+        assert not any(map(os.path.exists, parents))
+    os.mkdir(parents[0])
+    try:
+        for name in ("one", "two"):
+            start(sandbox, name, "--cgroup-parent", f"/{parent}/inner", "sleep", "600")
+        sandbox("rm", "-f", "one", "two")
+        assert [path for path in parents if os.path.exists(path)] == parents[:1]
+        assert not os.path.exists(f"{parents[0]}/inner")
+    finally:
+        os.rmdir(parents[0])
+
+
+def test_a_start_in_the_background_leaves_no_socket_to_python(sandbox: Sandbox) -> None:
+    """Under `python -X dev -W error` nothing is said of sockets that nobody has closed."""
+    text = "from sandbox.cli import main; raise SystemExit(main())"
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", text]
+    words = ["run", "-d", "--name", "quiet", "--rootfs", "/", "sleep", "600"]
+    done = subprocess.run(
+        [*command, *words], env=sandbox.env, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")

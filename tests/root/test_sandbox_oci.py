@@ -25,6 +25,7 @@ from tests.root.bundles import PATIENCE, Runtime, create, wait_for_program
 from tests.testbed import cgroups, runtimes
 from tests.testbed.commands import REPOSITORY, SANDBOX, run
 from tests.testbed.docker import Docker
+from tests.testbed.leaks import cgroup_mounts
 from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
@@ -462,6 +463,33 @@ def test_a_cgroup_that_is_frozen_or_shared(runtime: Runtime) -> None:
         os.rmdir(below)
         with contextlib.suppress(OSError):  # others are in it
             os.rmdir(os.path.dirname(below))
+
+
+def test_a_cgroup_of_two(runtime: Runtime) -> None:
+    """A cgroup above two containers that was made for the first goes with the second."""
+    parent = f"cgscope-oci-{os.getpid()}"
+    parents = [f"{mount}/{parent}" for mount in cgroup_mounts()]
+    for name in ("first", "second"):
+        runtime.set("linux", "cgroupsPath", value=f"/{parent}/{name}")
+        create(runtime, name)
+    runtime("delete", "--force", "first")
+    assert all(map(os.path.isdir, parents))
+    runtime("delete", "--force", "second")
+    assert not any(map(os.path.exists, parents))
+
+
+def test_a_root_of_others_is_left_alone(runtime: Runtime) -> None:
+    """`delete --force` of what is not there removes nothing where others can write."""
+    half = runtime.directory / "root" / "half"
+    half.mkdir(parents=True)
+    half.parent.chmod(0o777)
+    try:
+        done = runtime("delete", "--force", "half", check=False)
+        assert (done.returncode, "others can write there" in done.stderr, half.is_dir()) == (1, True, True)
+    finally:
+        half.parent.chmod(0o700)
+    runtime("delete", "--force", "half")
+    assert not half.exists()
 
 
 def test_hooks(runtime: Runtime) -> None:

@@ -114,7 +114,7 @@ def test_a_monitor_killed_anywhere_in_a_start(sandbox: Sandbox, *, created: bool
         kill_monitor(sandbox, arguments, call)
 
 
-def kill_monitor(sandbox: Sandbox, arguments: Sequence[str], number: int, *chosen: str) -> None:
+def kill_monitor(sandbox: Sandbox, arguments: Sequence[str], number: int, *chosen: str, calls: str = "all") -> None:
     """Start a container, and kill its monitor at one of its calls, or of those chosen; nothing is left of it."""
     before = sandboxing.cgroup_directories()
     command = [sys.executable, "-m", "tests.root.stopping_monitor", *arguments]
@@ -123,7 +123,7 @@ def kill_monitor(sandbox: Sandbox, arguments: Sequence[str], number: int, *chose
     ) as launcher:
         assert sandboxing.wait_for(lambda: any(map(is_stopped, children(launcher.pid))))
         (monitor,) = children(launcher.pid)
-        attach = strace(*chosen, "-p", str(monitor), kill_at=number)
+        attach = strace(*chosen, "-p", str(monitor), kill_at=number, calls=calls)
         with subprocess.Popen(attach, stderr=subprocess.DEVNULL) as tracer:
             assert sandboxing.wait_for(lambda: is_traced(monitor))
             os.kill(monitor, signal.SIGCONT)
@@ -135,8 +135,8 @@ def kill_monitor(sandbox: Sandbox, arguments: Sequence[str], number: int, *chose
 def test_a_monitor_killed_among_the_cgroups_of_a_parent(sandbox: Sandbox) -> None:
     """What was made above the container's own, below a parent of the user's choice, goes with the container."""
     for mount in list(cgroup_mounts())[-2:]:  # before the first or the last is made
-        calls = ("-P", f"{mount}{PARENT}")
-        kill_monitor(sandbox, (*RUN[:2], "--cgroup-parent", PARENT, *RUN[2:]), 1, *calls)
+        chosen = ("-P", f"{mount}{PARENT}")
+        kill_monitor(sandbox, (*RUN[:2], "--cgroup-parent", PARENT, *RUN[2:]), 1, *chosen, calls="mkdir")
         assert not made_for_parent()
 
 

@@ -70,6 +70,27 @@ print(len(ours) > 50, len(named) == len(ours), *sorted(name.__name__ for name in
       if type(name.__loader__).__name__ != "_Loader" and name.__name__ != "sandbox.combined"))
 """
 
+# Two threads: one imports a module whose group begins with another one, the other that one, of which all is done
+# while nobody waits any more.
+TELL_THREADS = """
+import sys, threading
+sys.path.append({place!r})
+from sandbox import finding
+finding.install()
+from sandbox.commands.output import each_at_once
+from sandbox.errors import SandboxError
+sys.begun, sys.goes_on = threading.Event(), threading.Event()
+def action(name):
+    if name == "first":
+        import sandbox.last
+    else:
+        sys.begun.wait()
+        from sandbox.slow import VALUE
+print(each_at_once(["first", "second"], action))
+finding.keep()
+"""
+SLOW = "import sys\nsys.begun.set()\nsys.goes_on.wait(0.5)\nVALUE = 1\n"
+
 
 def environment(directory: Path, head: str = HEADS[0], *, editable: bool = False) -> Path:
     """Make a virtual environment with our packages, as pip installs them, and return where its commands are."""
@@ -329,3 +350,14 @@ def test_a_copy_of_its_own_says_what_it_lacks(tmp_path: Path) -> None:
     (tmp_path / "sandbox").unlink()
     (tmp_path / "sandbox").symlink_to(commands / "sandbox")
     assert said(tmp_path / "sandbox", "--help").startswith(USAGE)
+
+
+def test_threads_wait_for_a_module(tmp_path: Path) -> None:
+    """What one thread imports in a group another one does not find half done."""
+    place, kept = copied(tmp_path)
+    (place / "sandbox" / "slow.py").write_text(SLOW)
+    (place / "sandbox" / "last.py").write_text("import sandbox.slow\n")
+    begin = TELL_THREADS.partition("print(")[0] + "sys.goes_on.set(); import sandbox.last; finding.keep()"
+    assert said(sys.executable, "-SP", "-c", begin.format(place=str(place)), **kept) == ""
+    words = (sys.executable, "-SP", "-c", TELL_THREADS.format(place=str(place)))
+    assert said(*words, **kept).split() == ["first", "second", "0"]

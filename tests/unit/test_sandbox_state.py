@@ -14,7 +14,10 @@ import pytest
 from sandbox import cli
 from sandbox.channel import Born, Closed, Console, Go, Ready, pair
 from sandbox.commands.running import run_parser
+from sandbox.container import _record_failure
+from sandbox.conversation import Outside, _be_born
 from sandbox.errors import CommandNotFound, NoSuchContainer, SandboxError
+from sandbox.launch import ourselves
 from sandbox.parsing import parse_up_to_program
 from sandbox.remains import remove_remains
 from sandbox.state import Document, Store, owner_of
@@ -76,6 +79,16 @@ def test_links_of_names_are_short(store: Store) -> None:
     assert sorted(os.listdir(f"{store.root}/names")) == ["invented", "one"]
     store.remove(ONE, "one")
     assert os.listdir(f"{store.root}/names") == ["invented"]
+
+
+@pytest.mark.parametrize("text", [".", "..", "....", "A", "../../..", "/", "é", "A" * 44, "/" * 64])
+def test_a_link_to_no_id_is_nobodys(store: Store, text: str) -> None:
+    """A link among the names that leads to no container does not keep its name from one."""
+    os.symlink(text, f"{store.root}/names/odd")
+    with pytest.raises(NoSuchContainer):
+        store.find("odd")
+    store.claim_name(ONE, "odd")
+    assert store.find("odd")["Id"] == ONE
 
 
 def test_remains_are_removed(store: Store) -> None:
@@ -273,3 +286,36 @@ def test_sockets_close_on_exec() -> None:
     assert not any(os.get_inheritable(end.fileno()) for end in (ours, theirs))
     ours.close()
     theirs.close()
+
+
+def test_a_first_process_that_is_gone_says_why() -> None:
+    """What it could not do is told, not that its parent finds no process any more; that, of one that says nothing."""
+
+    def look(pid: int) -> None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"/proc/{pid}/ns/net")
+
+    for said, told in ((SandboxError("no such filesystem", 42), "no such filesystem"), (None, "other side .* is gone")):
+        ours, theirs = pair()
+        if said:
+            theirs.send_error(said)
+        theirs.close()
+        with pytest.raises(SandboxError, match=told):
+            _be_born(Outside(born=look), 1, ours)
+        ours.close()
+    ours, theirs = pair()
+    with pytest.raises(FileNotFoundError):  # it waits: what went wrong went wrong here
+        _be_born(Outside(born=look), 1, ours)
+    ours.close()
+    theirs.close()
+
+
+def test_why_it_did_not_start_is_not_another_commands(store: Store) -> None:
+    """Who comes too late to start a container writes nothing into its document while the other starts it."""
+    state = {"Running": False, "StartedAt": "never", "Error": "", "ExitCode": 0}
+    before = {**document(ONE, "one"), "State": state, "Cgscope": {**ourselves()}}
+    store.save(before)
+    _record_failure(store, before, SandboxError("being started by another command"))
+    assert store.load(ONE)["State"] == state
+    store.save({**before, "Cgscope": {"Monitor": None}})
+    _record_failure(store, before, SandboxError("no such program", 127))
+    assert store.load(ONE)["State"] == {**state, "Error": "no such program", "ExitCode": 127}
