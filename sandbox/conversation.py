@@ -91,13 +91,8 @@ def launch(
         ours.send(channel.Proceed())
         outside.meanwhile(pid)
         console = ours.expect_descriptor(channel.Console) if tty else None
-        program = ours.expect(channel.Ready).path
-        outside.ready()
-        ours.send(channel.Go())
-        if supervise is not None:
-            _hand_over_listener(ours, pid, pidfd, supervise)
-        outside.starting()
-        ours.expect_end(program)
+        hand_over = nothing if supervise is None else lambda: _hand_over_listener(ours, pid, pidfd, supervise)
+        _let_go(ours, outside, hand_over)
     except BaseException:
         _reap(pid)
         raise
@@ -114,6 +109,16 @@ def _be_born(outside: Outside, pid: int, ours: channel.Channel) -> None:
         if ours.has_message(0):
             ours.expect(channel.Ready)
         raise
+
+
+def _let_go(ours: channel.Channel, outside: Outside, hand_over: Callable[[], object]) -> None:
+    """Let the program start when all is ready, and return when it runs."""
+    program = ours.expect(channel.Ready).path
+    outside.ready()
+    ours.send(channel.Go())
+    hand_over()
+    outside.starting()
+    ours.expect_end(program)
 
 
 def _straight(straight: Straight, steps: tuple[Step, ...], ours: channel.Channel, theirs: channel.Channel) -> int:
