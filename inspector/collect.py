@@ -19,6 +19,7 @@ from inspector.kernel.host import Host
 from inspector.kernel.mounts import read_root_mount
 from inspector.kernel.namespaces import read_namespaces
 from inspector.kernel.process import Stat, parse_stat, read_cmdline
+from inspector.kernel.stat_brief import Brief
 from inspector.kernel.system import System, read_system
 from inspector.model import Census, Identity, Leader, Process
 from inspector.roster import Roster
@@ -125,7 +126,7 @@ class Collector:
 
     def ended(self, process: Process) -> bool:
         """Tell whether a group's first process has ended, reaped by its parent or not yet (a zombie)."""
-        stat = self._roster.looked.get(process.pid) or self._glance(process.pid)
+        stat: Brief | Stat | None = self._roster.looked.get(process.pid) or self._glance(process.pid)
         return stat is None or stat.state in "ZX"
 
     def _glance(self, pid: int) -> Stat | None:
@@ -153,24 +154,19 @@ class Collector:
             leader = known.get(identity)
             # No call for each: there are thousands, and of most there is nothing to look at.
             if leader is None or leader.process != process or pid in unsettled or (due and pid in self.turns):
-                leader = self.leader(process, processes)
+                seen = self.leader(process, processes)
+                if seen != leader:  # else all that rests on it holds, as it is the same one
+                    leader = seen
             if leader is not None:
                 found[identity] = leader
         return found
 
     def leader(self, process: Process, processes: Mapping[int, Process]) -> Leader | None:
-        """Look at a group's first process in full, or remember it."""
+        """Look at a group's first process in full."""
         host, pid, subject = self.host, process.pid, f"process {process.pid}"
-        known = self._leaders.get(process.identity)
-        if known is not None and (known.process != process or pid in self._roster.unsettled):
-            known = None
-        if known is not None and pid not in self.turns:
-            return known
         membership = self._attempt(subject, self._viewpoint.membership, pid)
         if membership is None:
             return None
-        if known is not None:  # of all that is known of it, somebody else can change its cgroups alone
-            return known if known.membership == membership else known._replace(membership=membership)
         parent = processes.get(process.ppid)
         command, directory = self._started_by(parent.pid) if parent else ("", "")
         root, kept_in = self._attempt(subject, read_root_mount, host, pid) or (None, "")
@@ -199,8 +195,9 @@ class Collector:
     ) -> dict[Identity, dict[str, frozenset[int]]]:
         """Return, of groups by their leaders and members, who is in the leader's cgroup of each resource.
 
-        Only an unshared one is the container's own. Read again when the leader is another or in other cgroups, when its
-        group has other members, or the cgroup in the hierarchy whose members are listed at every tick.
+        Only an unshared one is the container's own. Read again when the leader is another or in other cgroups, or was
+        looked at anew, when its group has other members, or the cgroup in the hierarchy whose members are listed at
+        every tick.
         """
         anew = []
         for leader, members in wanted:
@@ -209,7 +206,7 @@ class Collector:
                 known is None
                 or known[0] is not leader
                 or known[1] != members
-                or leader.process.pid in self._others_turns
+                or leader.process.pid in self.turns
                 or not self._groups.changed.isdisjoint(known[2])
             ):
                 anew.append((leader, members, self._accounted(leader)))

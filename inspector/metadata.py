@@ -52,6 +52,9 @@ class Metadata:
         self._checked: dict[str, Source] = {}  # the file with the result of a container's health check
         self._files: dict[tuple[str, str], bytes] = {}
         self._absent: set[str] = set()  # stores that are not there at this tick: of those nothing else is looked for
+        # By file and id: the hash of its text and what that says, since the last refresh and before.
+        self._parsed: dict[tuple[Source, str], tuple[int, Facts]] = {}
+        self._before: dict[tuple[Source, str], tuple[int, Facts]] = {}
         self._refused: set[str] = set()
         self._problems: list[str] = []
 
@@ -61,6 +64,7 @@ class Metadata:
         self._absent.clear()
         if refresh:
             self._known.clear()
+            self._before, self._parsed = self._parsed, {}
             self._checked.clear()
             self._refused.clear()
             self._problems.clear()
@@ -92,7 +96,7 @@ class Metadata:
         for one in containers:
             source = self._checked.get(one.id)
             data = self._read(source) if source else b""
-            facts = self._attempt(source.path, source.parse, data, _runtime_id(one)) if source and data else None
+            facts = self._attempt(source.path, self._parse, source, data, _runtime_id(one)) if source and data else None
             if facts is not None and facts.health:
                 found[one.id] = facts.health
         return found
@@ -124,10 +128,22 @@ class Metadata:
         """Understand a file; one that makes no sense may have been written meanwhile, and is read once more."""
         data = self._read(source)
         try:
-            return source.parse(data, identifier) if data else None
+            return self._parse(source, data, identifier) if data else None
         except ParseError:
             del self._files[source.store, source.relative]
-        return self._attempt(source.path, source.parse, self._read(source), identifier)
+        return self._attempt(source.path, self._parse, source, self._read(source), identifier)
+
+    def _parse(self, source: Source, data: bytes, identifier: str) -> Facts:
+        """Parse a file's text, unless it says what it said before: to parse takes far longer than to read.
+
+        Texts are compared by their hash, of 64 bits with a key of this process, as a database may have megabytes.
+        """
+        key = source, identifier
+        known = self._parsed.get(key) or self._before.get(key)
+        if known is None or known[0] != hash(data):
+            known = hash(data), source.parse(data, identifier)
+        self._parsed[key] = known
+        return known[1]
 
     def _read(self, source: Source) -> bytes:
         key = source.store, source.relative

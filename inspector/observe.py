@@ -94,6 +94,7 @@ class Observer:
         self._census: Census | None = None
         self._found: list[Candidate] = []
         self._seen: Seen | None = None
+        self._every: tuple[Container, ...] = ()
         self._verdicts: Verdicts = {}
         self._shown: tuple[Container, ...] = ()
         self._wanted: dict[Key, bool] = {}
@@ -137,10 +138,8 @@ class Observer:
         self._meter.begin(located, self._collector.turns)
         self._metadata.begin(refresh=refresh)
         found, leaders = self._look_at(census)
-        if refresh:
-            self._seen = None
         # The figures come last and together, so that they belong to one moment.
-        shown = self._containers(census, found, leaders)
+        shown = self._containers(census, found, leaders, refresh=refresh)
         # While files are being opened the clock goes on: the last figures would be later than taken_at, rates too low.
         self._meter.open(self._wanted, counters=counters)
         taken_at, monotonic = time.time(), time.monotonic()
@@ -191,19 +190,21 @@ class Observer:
         return found, self._leaders(census, found)
 
     def _containers(
-        self, census: Census, found: list[Candidate], leaders: dict[Identity, Leader]
+        self, census: Census, found: list[Candidate], leaders: dict[Identity, Leader], *, refresh: bool
     ) -> tuple[Container, ...]:
-        """Decide what the groups are; the last tick's own answer when all that it rests on is the same."""
+        """Decide what the groups are, and at a refresh name them; the last tick's own answer when nothing changed."""
         apart = [one for one in found if one.kind in ("self", "pid", "mnt") and one.leader.identity in leaders]
         cohabitants = self._collector.cohabitants([(leaders[one.leader.identity], one.members) for one in apart])
         seen = census, found, leaders, cohabitants, self._collector.located
-        if seen != self._seen:
-            every = containers(*seen, self._verdicts)
-            shown = tuple(self._metadata.named(one) for one in every if self.groups or one.kind == "container")
+        anew = seen != self._seen
+        if anew:
+            self._every, self._seen = containers(*seen, self._verdicts), seen
+        if anew or refresh:
+            shown = tuple(self._metadata.named(one) for one in self._every if self.groups or one.kind == "container")
             if shown != self._shown:
-                self._shown, self._owning = shown, None
-            self._wanted = self._wanted_of(self._shown, census.own)
-            self._seen = seen
+                self._shown, self._owning, anew = shown, None, True
+            if anew:
+                self._wanted = self._wanted_of(self._shown, census.own)
         return self._shown
 
     def _wanted_of(self, shown: Iterable[Container], own: Own) -> dict[Key, bool]:

@@ -147,6 +147,7 @@ class Plan:
         self._brief: dict[tuple[int, ...], Brief] = {}
         self._names: dict[tuple[int, ...], list[tuple[int, list[str]]]] = {}
         self._uses: dict[tuple[int, ...], list[tuple[Use, ...]]] = {}
+        self._missing: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     def files_of(self, group: str, places: tuple[int, ...]) -> list[tuple[str, list[str]]]:
         """Return where the files of a cgroup are, as paths() does in its order: directories, and names in each."""
@@ -168,6 +169,14 @@ class Plan:
             for place in (range(len(files)) if places is None else places)
             if (directory := directories[files[place].tree]) is not None
         }
+
+    def missing(self, opened: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the places of those that should be open as well, all but the limits."""
+        known = self._missing.get(opened)
+        if known is None:
+            there = {*opened, *self.limits}
+            known = self._missing[opened] = tuple(place for place in range(len(self.files)) if place not in there)
+        return known
 
     def share(self, places: Iterable[int]) -> tuple[int, ...]:
         """Return places as a tuple, the same one for all cgroups that have the same files."""

@@ -21,10 +21,11 @@ from itertools import chain
 
 from inspector.absence import Absence
 from inspector.errors import ParseError
-from inspector.kernel.births import Births, is_thread
+from inspector.kernel.births import Births
 from inspector.kernel.host import Host
 from inspector.kernel.namespaces import read_namespaces
-from inspector.kernel.process import CLOCK_TICKS, Stat, list_pids, parse_stat
+from inspector.kernel.process import CLOCK_TICKS, list_pids
+from inspector.kernel.stat_brief import Brief, is_thread, parse_brief
 from inspector.kernel.system import System
 from inspector.model import Group, Process
 from inspector.turns import SLICES, Turns
@@ -56,7 +57,7 @@ class Roster:
         self._whole = True
         self._system: System | None = None
         self.processes: dict[int, Process] = {}  # the last tick's own when nothing in it has changed
-        self.looked: dict[int, Stat] = {}  # those that were looked at at this tick
+        self.looked: dict[int, Brief] = {}  # those that were looked at at this tick
         self.unsettled: set[int] = set()  # those that were young, or are
 
     def begin(self, system: System, turns: Turns, firsts: Collection[int], *, refresh: bool) -> None:
@@ -138,21 +139,24 @@ class Roster:
             self._denied.discard(pid)
             # No attempt() for each: there may be thousands.
             try:
-                stat = _parsed_stat(data, listed=listed)
+                if isinstance(data, OSError):
+                    raise data
+                seen = parse_brief(data)
             except (ParseError, OSError) as error:
                 self._drop(pid)
                 if not isinstance(error, OSError) or error.errno not in ENDED:
                     self._refused.add(pid)
                     self._absence.account(f"process {pid}", error)
                 continue
-            if stat is None:
+            known = self._known.get(pid)
+            if not listed and (known is None or known.starttime_ticks != seen.starttime_ticks) and is_thread(data):
                 self._drop(pid)
-            elif stat.is_kernel_thread:
+            elif seen.is_kernel_thread:
                 self._put(pid, None)
             else:
-                self._put(pid, self._looked_at(pid, stat))
+                self._put(pid, self._looked_at(pid, seen))
 
-    def _looked_at(self, pid: int, stat: Stat) -> Process:
+    def _looked_at(self, pid: int, seen: Brief) -> Process:
         found: dict[str, int] = {}
         try:
             found = read_namespaces(self._host, pid, APART)
@@ -161,10 +165,10 @@ class Roster:
             self._absence.account(subject, error)
             if subject in self._absence.denied:
                 self._denied.add(pid)
-        if self._system and self._system.uptime_seconds - stat.starttime_ticks / CLOCK_TICKS < YOUNG_SECONDS:
+        if self._system and self._system.uptime_seconds - seen.starttime_ticks / CLOCK_TICKS < YOUNG_SECONDS:
             self._young.add(pid)
-        self.looked[pid] = stat
-        return Process(pid, stat.starttime_ticks, stat.ppid, stat.comm, found.get("pid"), found.get("mnt"))
+        self.looked[pid] = seen
+        return Process(pid, seen.starttime_ticks, seen.ppid, seen.comm, found.get("pid"), found.get("mnt"))
 
     def _put(self, pid: int, process: Process | None) -> None:
         if pid not in self._known or self._known[pid] != process:
@@ -191,10 +195,3 @@ class Roster:
         self._moved.clear()
         if processes != self.processes:
             self.processes = processes
-
-
-def _parsed_stat(data: bytes | OSError, *, listed: bool) -> Stat | None:
-    """Parse what was read of a process; None for a thread that is no process."""
-    if isinstance(data, OSError):
-        raise data
-    return None if not listed and is_thread(data) else parse_stat(data)

@@ -129,9 +129,8 @@ class Sheet:
         self._due = True
         if not self._is_whole:
             return
-        paths = self._plan.paths(self._path)
-        known = (*self._opened, *self._plan.limits)
-        if any(self._host.access(path) for place, path in paths.items() if place not in known):
+        missing = self._plan.missing(self._opened)
+        if missing and any(map(self._host.access, self._plan.paths(self._path, missing).values())):
             self.close()
         elif self._settings:
             count = len(self._settings)

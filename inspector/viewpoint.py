@@ -44,7 +44,9 @@ class Viewpoint:
         mountinfo = self._attempt("our mounts", host.read_long_lines, f"/proc/{host.viewer}/mountinfo") or b""
         found = self._attempt("hierarchies", hierarchies_in, host, mountinfo) or ()
         self.hierarchies = tuple(self._seen_whole(one) for one in found)
-        self.own = self._read_own(mountinfo)
+        own = self._read_own(mountinfo)
+        if own != self.own:  # else all that rests on it holds, as it is the same one
+            self.own = own
         self.is_veiled = not host.access("/proc/1")
 
     def membership(self, pid: int | str) -> Membership:

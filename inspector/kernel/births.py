@@ -16,10 +16,8 @@ from collections.abc import Collection
 
 from inspector.kernel.host import Host
 
-__all__ = ["Births", "is_thread"]
+__all__ = ["Births"]
 
-EXIT_SIGNAL = 38 - 3  # its place in /proc/<pid>/stat, behind the name
-NOT_A_LEADERS = b"-1"
 RESERVED = 300  # PIDs that are not handed out again when they begin anew (RESERVED_PIDS in kernel/pid.c)
 
 
@@ -81,12 +79,3 @@ class Births:
         if before <= last:
             return {pid for pid in known if before < pid <= last}
         return {pid for pid in known if pid > before or pid <= last}
-
-
-def is_thread(stat: bytes) -> bool:
-    """Tell whether /proc/<pid>/stat is of a thread but the first of a process: those can be opened, and are not listed.
-
-    The kernel tells them apart by this field too (thread_group_leader() in include/linux/sched/signal.h).
-    """
-    fields = stat.rpartition(b") ")[2].split(b" ", EXIT_SIGNAL + 1)
-    return fields[EXIT_SIGNAL : EXIT_SIGNAL + 1] == [NOT_A_LEADERS]

@@ -184,9 +184,14 @@ def _last_at(text: bytes, place: bytes) -> Mount | None:
         start, stop = text.rfind(b"\n", 0, found) + 1, text.find(b"\n", found)
         line = text[start : stop if stop >= 0 else len(text)]
         if line.split(b" ", FIXED_FIELDS - 1)[4:5] == [place]:
-            return _parse_line(line)
+            return _parsed(line)
         end = start
     return None
+
+
+@remembered(2048)  # looked at again and again, of first processes whose mounts stay the same
+def _parsed(line: bytes) -> Mount:
+    return _parse_line(line)
 
 
 def may_hang(path: str, mounts: Iterable[Mount]) -> bool:

@@ -49,7 +49,7 @@ MOST_DIGITS = 20
 
 
 # A link's text: "mnt:[4026531832]"
-@remembered(4096)  # most processes share theirs with others
+@remembered(16384)  # most processes share theirs with others
 def parse_namespace(text: str) -> tuple[str, int]:
     """Parse the text of a namespace link: its kind and its inode number."""
     kind, opened, rest = text.partition(":[")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 from inspector.kernel.named import NamedTuple
 from inspector.stores.bolt import parse_containerd, parse_podman
@@ -87,11 +87,16 @@ def _containerd(clues: Clues) -> list[Source]:
     roots = dict.fromkeys((*clues.before("/io.containerd.snapshotter"), "/var/lib/containerd"))
     bundle = Source(f"{state}{TASKS}{namespace}", f"{clues.id}/config.json", parse_bundle)
     databases = [
-        Source(root, "io.containerd.metadata.v1.bolt/meta.db", partial(parse_containerd, namespace=namespace))
+        Source(root, "io.containerd.metadata.v1.bolt/meta.db", _in_namespace(namespace))
         for root in roots
     ]
     # `nerdctl rename` changes the label in the database alone; Kubernetes renames nothing, and its bundle tells all.
     return [bundle, *databases] if namespace == "k8s.io" else [*databases, bundle]
+
+
+@lru_cache(64)  # the same one for the same namespace, so that a Source is equal to the last tick's
+def _in_namespace(namespace: str) -> Callable[[bytes, str], Facts]:
+    return partial(parse_containerd, namespace=namespace)
 
 
 def _storage(clues: Clues) -> list[Source]:

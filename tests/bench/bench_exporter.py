@@ -4,7 +4,9 @@
 
 Fleets of 200 and 1,000 containers, made up on v2 in memory and (as root)
 real on v1. The exporter runs as a person starts it, and is asked over HTTP,
-uncompressed, on one connection; each scrape is fresh. Beside it stand its
+uncompressed, on one connection; each scrape is fresh. They follow each other at
+once; of those a quarter of a minute apart, as Prometheus' usually are, each looks
+anew at a quarter of what is remembered for a minute. Beside it stand its
 *floor*, the very files that a scrape reads by the same system calls with
 nothing parsed, prometheus_client's own writing of the same samples, and the
 sending of such a page where it is ready. On the real groups stand Debian's
@@ -38,7 +40,7 @@ from exporter.scrape import Scraper
 from exporter.text import Family, labels, write
 from inspector.kernel.host import Host
 from tests.bench import fleet
-from tests.bench.bench_inspector import AS_INSTALLED, ROUNDS, best, kept, opened, peek
+from tests.bench.bench_inspector import AS_INSTALLED, ROUNDS, best, clock, kept, opened, peek
 from tests.bench.floor import Floor, transfer
 from tests.testbed.cgroups import hierarchy
 from tests.testbed.commands import EXPORTER, REPOSITORY
@@ -46,6 +48,7 @@ from tests.testbed.commands import EXPORTER, REPOSITORY
 FLEETS = (200, 1000)
 PAIRS = 20
 MOST_KINDS = 16
+A_MINUTE = 4  # scrapes
 IDLE_SECONDS = float(os.environ.get("CGSCOPE_IDLE", "60"))
 IN_MEMORY = "/dev/shm"  # noqa: S108  a tmpfs, where there is one
 DISKSTATS = Path("/proc/diskstats")
@@ -137,7 +140,7 @@ def measure(root: str) -> dict[str, float]:
         page = [scrape() for _ in range(3)][-1]
         two = at_once(pid, scrape, other)
         memory = resident(pid)
-        parts = within(stack.enter_context(Host(root)), root)
+        parts = within(stack.enter_context(Host(root)), root, stack.enter_context(clock()))
         registry = CollectorRegistry()
         registry.register(Ready(page.decode()))
         bare = closing(stack, stack.enter_context(transfer(page)))
@@ -151,7 +154,7 @@ def measure(root: str) -> dict[str, float]:
     least = {name: min(took[name] for took in rounds) for name in rounds[0]}
     ratios = {
         f"{name}/{other}": median(took[name] / took[other] for took in rounds)
-        for name, other in (("scrape", "client"), ("scrape", "floor"), ("floor", "client"))
+        for name, other in (("scrape", "client"), ("scrape", "floor"), ("floor", "client"), ("minute", "page"))
     }
     return {"series": series_of(page), "memory": memory, **two, **least, **ratios}
 
@@ -177,8 +180,8 @@ def at_once(pid: int, scrape: Callable[[], bytes], other: Callable[[], bytes]) -
     return {"one": one, "two": two, "two/one": median(both / alone for alone, both in costs)}
 
 
-def within(host: Host, root: str) -> dict[str, Callable[[], object]]:
-    """Return the parts of a scrape within a process, and reading what it reads: look, page, floor."""
+def within(host: Host, root: str, advance: Callable[[float], None]) -> dict[str, Callable[[], object]]:
+    """Return the parts of a scrape within a process, a minute of them, and reading what one reads."""
     selection = Selection()
     paths = opened(root, 3, selection.observer)  # in a child: before as many files are kept open here as there
     fleet.join(root)
@@ -189,7 +192,13 @@ def within(host: Host, root: str) -> dict[str, Callable[[], object]]:
     floor = Floor([descriptor for descriptor in kept(root) if peek(descriptor)], paths)
     kinds = (f"{kind} {count} x {each:.1f}" for kind, count, each in floor.kinds()[:MOST_KINDS])
     print(f"\nfiles, and microseconds to read one: {', '.join(kinds)}")
-    return {"look": observer.tick, "page": scraper.page, "floor": floor.read}
+
+    def minute() -> None:
+        for _ in range(A_MINUTE):
+            advance(60 / A_MINUTE)
+            scraper.page()
+
+    return {"look": observer.tick, "page": scraper.page, "minute": minute, "floor": floor.read}
 
 
 def report(title: str, got: dict[str, float]) -> None:
@@ -198,6 +207,8 @@ def report(title: str, got: dict[str, float]) -> None:
     print(f"  {'a scrape over HTTP':24} {got['scrape']:8.2f} ms: {got['scrape/client']:5.2f} of prometheus_client's "
           f"writing, {got['scrape/floor']:5.2f} times the floor")  # fmt: skip
     print(f"  {'  of which the look':24} {got['look']:8.2f} ms, with the text {got['page']:.2f} ms")
+    print(f"  {'  with the text every 15 s':24} {got['minute'] / A_MINUTE:8.2f} ms: "
+          f"{got['minute/page'] / A_MINUTE:5.2f} times that at once")  # fmt: skip
     print(f"  {'  sending such a page':24} {got['transfer']:8.2f} ms")
     print(f"  {'floor':24} {got['floor']:8.2f} ms: {got['floor/client']:5.2f} of prometheus_client's writing")
     print(f"  {'prometheus_client':24} {got['client']:8.2f} ms")

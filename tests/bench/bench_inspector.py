@@ -5,10 +5,12 @@
 Fleets of 10, 200 and 1,000 groups, real ones of this kernel (root only) and made-up ones
 on v2 in memory. A tick stands beside its *floor*: the very files it reads, by
 the same system calls, with nothing parsed. The list is taken down while a tick
-runs, so it is what strace shows. Then `lsns`, `ps` and `systemd-cgtop` over the
-same machine. All is CPU time, user and system. What is compared is measured in
-turns, ours and the other one, so that a machine that changes its speed changes
-both: the ratio is the median of all turns. Nothing is asserted of times.
+runs, so it is what strace shows. Ticks follow each other at once; of those a
+second apart, each looks anew at a part of what is remembered. Then `lsns`, `ps`
+and `systemd-cgtop` over the same machine. All is CPU time, user and system. What
+is compared is measured in turns, ours and the other one, so that a machine that
+changes its speed changes both: the ratio is the median of all turns. Nothing is
+asserted of times.
 """
 
 from __future__ import annotations
@@ -23,9 +25,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import pytest
 
@@ -133,6 +136,19 @@ def peek(descriptor: int) -> bytes:
         return b""
 
 
+@contextlib.contextmanager
+def clock() -> Iterator[Callable[[float], None]]:
+    """Let time pass for who asks for the monotonic time: gives what advances it by some seconds."""
+    passed, truly = 0.0, time.monotonic
+
+    def advance(seconds: float) -> None:
+        nonlocal passed
+        passed += seconds
+
+    with patch.object(time, "monotonic", lambda: truly() + passed):
+        yield advance
+
+
 def opened(root: str, ticks: int, make: Callable[[Host], Observer] = Observer) -> list[str]:
     """Return the files that the last of some ticks opens, by their whole paths."""
     return taken(root, ticks, make)[0]
@@ -217,6 +233,12 @@ def measure(root: str) -> dict[str, float]:
             return [*map(peek, descriptors), *map(drain, again), *map(follow, links_again)]
 
         tick = in_turns(lambda: cost(observer.tick), lambda: cost(floor))
+        with clock() as advance:
+
+            def minute(seconds: float) -> object:
+                return [(advance(seconds), observer.tick()) for _ in range(60)]
+
+            apart = in_turns(lambda: cost(lambda: minute(1)), lambda: cost(lambda: minute(0)), 3)
     firsts = in_turns(lambda: first(root), lambda: cost(lambda: [*map(drain, anew), *map(follow, links_anew)]))
     return {
         "containers": sum(one.kind == "container" for one in after.containers),
@@ -224,6 +246,7 @@ def measure(root: str) -> dict[str, float]:
         "kept": len(descriptors),
         "opened": len(again),
         **dict(zip(("tick", "floor", "tick ratio"), tick, strict=True)),
+        **dict(zip(("minute", "at once", "minute ratio"), apart, strict=True)),
         **dict(zip(("first", "first floor", "first ratio"), firsts, strict=True)),
         "document": written,
     }
@@ -247,6 +270,7 @@ def report(title: str, got: dict[str, float]) -> None:
     for name in ("tick", "first"):
         floor, ratio = got["floor" if name == "tick" else "first floor"], got[f"{name} ratio"]
         print(f"  {name:22} {got[name]:9.2f} ms, floor {floor:8.2f} ms: {ratio:5.2f} times the floor")
+    print(f"  {'a tick every second':22} {got['minute'] / 60:9.2f} ms: {got['minute ratio']:5.2f} times at once")
     print(f"  {'document':22} {got['document']:9.2f} ms")
 
 

@@ -14,9 +14,9 @@ import pytest
 from inspector.absence import Absence
 from inspector.collect import Collector
 from inspector.errors import ParseError
-from inspector.kernel.births import is_thread
 from inspector.kernel.host import Host
 from inspector.kernel.process import list_pids, read_stat
+from inspector.kernel.stat_brief import is_thread
 
 BORN_PER_SECOND = 200
 SHORTENED = 10  # so many ticks without a list are waited for, or for one of them, where a tick takes long

@@ -230,10 +230,42 @@ def test_a_zombie_has_ended(tmp_path: Path, state: str) -> None:
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_refresh_changes_nothing_that_has_not_changed(tmp_path: Path, layout: str) -> None:
-    """On a machine where nothing happens, a refresh finds the same census and the same first process."""
+    """On a machine where nothing happens, a refresh finds the same census and the very same first process."""
     fake = limited(tmp_path, layout, "/a").process(100, cgroups="/a", namespaces=own(1))
     with rounds(fake) as (there, _):
-        assert there.tick(100) == there.tick(100)
+        before, now = there.tick(100), there.tick(100)
+    assert before == now
+    assert now[1][100] is before[1][100]
+    assert now[0].own is before[0].own
+
+
+@pytest.mark.usefixtures("always")
+def test_what_a_first_process_can_change_is_seen_at_the_refresh(tmp_path: Path) -> None:
+    """An old first process that moved into other namespaces, mounted another root and lost its parent is seen so."""
+    fake = FakeHost(tmp_path).process(100, namespaces=own(1)).process(50, "sh")
+    with rounds(fake) as (there, _):
+        there.tick(100)
+        root = "31 1 0:9 / / rw - tmpfs t rw\n"
+        fake.process(100, namespaces=own(2), mountinfo=root, ppid=50)
+        leader = there.tick(100)[1][100]
+    assert leader.namespaces["pid"] == own(2)["pid"]
+    assert leader.root is not None
+    assert (leader.root.fstype, leader.parent_cmdline) == ("tmpfs", "sh")
+
+
+def test_who_comes_into_one_cgroup_alone_is_seen_at_the_refresh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On v1, a process that moves into a first process's cgroup of memory alone is in there from the refresh on."""
+    monkeypatch.setattr(collect, "REFRESH_SECONDS", 1e-9)  # of first processes, not of others
+    fake = limited(tmp_path, "v1", "/a").process(100, cgroups="/a", namespaces=own(1)).process(101)
+    with rounds(fake) as (there, _):
+        for others in (set(), {101}):
+            _, leaders = there.tick(100)
+            (found,) = there.collector.cohabitants([(leaders[100], (100,))]).values()
+            assert (set(found["memory"]), set(found["cpu"])) == ({100} | others, {100})
+            procs = Path(fake.root, "sys/fs/cgroup/memory/a/cgroup.procs")
+            procs.write_text("100\n101\n", encoding="ascii")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

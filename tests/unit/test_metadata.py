@@ -108,6 +108,22 @@ def test_a_name_is_remembered_until_the_refresh(tmp_path: Path) -> None:
         assert shelf.look(made(), refresh=True).name == "renamed"
 
 
+def test_a_file_that_says_the_same_is_not_parsed_again(tmp_path: Path) -> None:
+    """At a refresh every file is read again, and of one that says what it said the name is the very same."""
+    fake = FakeHost(tmp_path).file(DOCKER, config("web", team="shop"))
+    with Recording(fake.root) as host:
+        shelf = Shelf(host)
+        first = shelf.look(made())
+        for _ in range(2):
+            host.opened.clear()
+            assert shelf.look(made(), refresh=True).name is first.name
+            assert len(host.opened) == 1
+        fake.file(DOCKER, config("web", team="shops"))
+        assert shelf.look(made(), refresh=True).labels == {"team": "shops"}
+        fake.file(DOCKER, config("web", team="shop"))
+        assert shelf.look(made(), refresh=True) == first
+
+
 def test_a_name_that_comes_late(tmp_path: Path) -> None:
     """A container whose file is not there yet keeps its id as its name until the refresh after the file came."""
     fake = FakeHost(tmp_path)

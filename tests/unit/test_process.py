@@ -24,6 +24,7 @@ from inspector.kernel.process import (
     read_status,
     read_uid_map,
 )
+from inspector.kernel.stat_brief import parse_brief
 from tests.fakehost import FakeHost
 
 STAT = (
@@ -63,6 +64,21 @@ def test_a_malformed_stat_is_a_parse_error(data: bytes) -> None:
     """A stat that is cut off or holds no number where one belongs raises ParseError."""
     with pytest.raises(ParseError):
         parse_stat(data)
+
+
+@pytest.mark.parametrize("comm", [") R 1 1 1 1", "a (b) c", "(", ")", "", "\udcff"])
+@pytest.mark.parametrize("flags", [b"4194304", b"2129984"])
+def test_what_is_asked_of_every_process(comm: str, flags: bytes) -> None:
+    """The brief of a stat has the fields by which processes are told apart, each from where the manual has it."""
+    data = STAT.replace(b"cat", comm.encode(errors="surrogateescape")).replace(b"4194304", flags)
+    assert parse_brief(data) == (90588, 408, comm, "R", flags == b"2129984")
+
+
+@pytest.mark.parametrize("data", [b"", b"1", b"1 (a", b"1 (a) ", b"1) R 1", STAT[:60], STAT.replace(b"408", b"x")])
+def test_a_malformed_stat_has_no_brief(data: bytes) -> None:
+    """What cannot be told apart raises ParseError."""
+    with pytest.raises(ParseError):
+        parse_brief(data)
 
 
 def test_status_takes_the_wanted_fields() -> None:

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inspector.absence import Absence
-from inspector.kernel.births import Births, is_thread
+from inspector.kernel.births import Births
 from inspector.kernel.directory import Entry
 from inspector.kernel.host import Host
+from inspector.kernel.stat_brief import is_thread
 from inspector.kernel.system import System
 from inspector.model import Group
 from inspector.roster import FEW, Roster
