@@ -112,7 +112,8 @@ def _do(root: int, step: Step, parent: Parent) -> None:
     elif isinstance(step, Foreign):
         _foreign(root, step)
     elif isinstance(step, Link):
-        os.symlink(step.text, os.path.basename(step.path), dir_fd=parent.open(os.path.dirname(step.path)))
+        with suppress(FileExistsError):  # from an earlier container, on a root that is kept and has no mount there
+            os.symlink(step.text, os.path.basename(step.path), dir_fd=parent.open(os.path.dirname(step.path)))
     elif isinstance(step, Mask):
         for path in _expand(root, step.path):
             _mask(root, path)

@@ -77,7 +77,7 @@ class Bundle:
         text = os.pread(fd, CHUNK, 0)
         if len(text) >= CHUNK:
             text += drain(fd, CHUNK)
-        self._sizes[number] = (len(text) // CHUNK + 1) * CHUNK
+        self._sizes[number] = max(self._sizes[number], (len(text) // CHUNK + 1) * CHUNK)
         return text
 
     def inode(self, number: int) -> int:
