@@ -57,7 +57,7 @@ def test_as_the_program_sees_them(sandbox: Sandbox) -> None:
         (("--net", "host", "--sysctl", "net.core.somaxconn=5"), "shares its network namespace"),
         (("--oom-score-adj", "1001"), r"range for oom score adj is \[-1000, 1000\]"),
         (("--group-add", "nosuch"), "unable to find group nosuch"),
-        (("--shm-size", "0"), "SHM size"),
+        (("--shm-size", "-1"), "--shm-size: invalid size: '-1'"),
     ],
 )
 def test_what_cannot_be(sandbox: Sandbox, options: tuple[str, ...], text: str) -> None:

@@ -218,7 +218,7 @@ def test_configurations_that_are_refused(sandbox: Sandbox, tmp_path: Path) -> No
 # The number is Linux's EXT4_IOC_SHUTDOWN, with 2 NOLOGFLUSH: forget at once what is not on the disk.
 POWER_CUT = """
 mount -o loop $D/disk $D/place || { echo none; exit; }
-$SANDBOX load -q -i $D/made.tar
+$SANDBOX load -i $D/made.tar > /dev/null
 $PYTHON -c 'import fcntl, os, sys; fcntl.ioctl(os.open(sys.argv[1], 0), 0x8004587D, b"\\2\\0\\0\\0")' $D/place
 umount $D/place && mount -o loop $D/disk $D/place && $SANDBOX run --rm made:1 cat /data
 """
