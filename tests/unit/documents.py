@@ -77,7 +77,7 @@ def container(name: str = "web", **changes: object) -> Container:
 def document(*containers: Container, **changes: object) -> Document:
     """Return a document of these containers, seen from the host an hour after they started."""
     row: dict[str, Any] = {
-        "schema": 1, "taken_at": 1_700_093_600.0, "interval_seconds": 1.0, "host": HOST,
+        "schema": 1, "taken_at": 1_700_093_600.0, "interval_seconds": 1.0, "host": {**HOST},
         "viewpoint": {"inside_container": False, "hidden_ancestors": False, "self": None},
         "containers": list(containers), "problems": [], "denied": 0, "denied_files": 0,
     }  # fmt: skip
