@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 from typing import Any, NoReturn
 
-from sandbox.errors import SandboxError
 from sandbox.parsing import Parser, boolean, new_parser, wrong
 
 __all__ = ["FullParser", "full", "new_full_parser"]
@@ -22,13 +20,11 @@ class FullParser(argparse.ArgumentParser):
         """Raise what is wrong with the command line."""
         raise wrong(self.prog, message)
 
-    def print_help(self, file: Any = None) -> None:  # noqa: ANN401  whatever can be written to
+    def print_help(self, _: Any = None) -> None:  # noqa: ANN401  whatever can be written to
         """Print the help; SandboxError when nobody can read it."""
-        try:
-            super().print_help(file)
-            sys.stdout.flush()
-        except OSError as error:
-            raise SandboxError(f"standard output: {error.strerror}", 1) from None
+        from sandbox.commands.output import say_line  # noqa: PLC0415
+
+        say_line(self.format_help().rstrip("\n"))
 
     def _parse_optional(self, arg_string: str) -> Any:  # noqa: ANN401  argparse's own, which differs by version
         name, equals, value = arg_string.partition("=")

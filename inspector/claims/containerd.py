@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from inspector.claims.files import items, record, word
+from inspector.claims.files import items, record, short_name, word
 from inspector.claims.who import Who
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
@@ -34,7 +34,6 @@ TRIES = 3  # containerd goes on writing
 MOST_BYTES = 64 << 20
 MOST_PAGES = 5_000
 MOST_LAYERS = 500
-SHORT_ID = 12
 NAMES = (b"io.kubernetes.container.name", b"nerdctl/name")
 # Docker keeps its containers in a namespace of its own, and their names elsewhere: where it runs a containerd of its
 # own, that is at MANAGED below its data root (moby: daemon/command/daemon.go).
@@ -96,7 +95,7 @@ def _named(host: Host, root: str, claims: Iterable[Claim]) -> Iterator[Claim]:
     for claim in claims:
         if claim.runtime == "docker" and claim.container not in known:
             config = record(host, data_root, f"containers/{claim.container}/config.v2.json")
-            known[claim.container] = word(config.get("Name")).removeprefix("/") or claim.container[:SHORT_ID]
+            known[claim.container] = short_name(config, claim.container)
         yield replace(claim, name=known[claim.container]) if claim.container in known else claim
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from inspector.kernel.host import Host
 
-__all__ = ["items", "names", "record", "records", "text", "word"]
+__all__ = ["SHORT_ID", "items", "names", "record", "records", "short_name", "text", "word"]
 
 MOST_BYTES = 1 << 20
 MOST_NAMES = 10_000
+SHORT_ID = 12
 
 
 def names(host: Host, directory: str) -> list[str]:
@@ -56,3 +57,8 @@ def items(value: object) -> list[dict[str, Any]]:
 def word(value: object) -> str:
     """Return a JSON string, or "" where there is something else."""
     return value if isinstance(value, str) else ""
+
+
+def short_name(record: dict[str, Any], identifier: str) -> str:
+    """Return the name in a container's document of Docker's shape, else the beginning of its id."""
+    return word(record.get("Name")).removeprefix("/") or identifier[:SHORT_ID]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from inspector.claims.files import items, names, record, records, text, word
+from inspector.claims.files import SHORT_ID, items, names, record, records, short_name, text, word
 from inspector.claims.who import Who
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount
@@ -23,7 +23,6 @@ __all__ = ["docker", "fuse_layers", "podman"]
 DOCKER_MOUNTS = "image/overlay2/layerdb/mounts"
 PODMAN = "overlay-containers"
 PODMAN_LISTS = (f"{PODMAN}/containers.json", f"{PODMAN}/volatile-containers.json")  # the second: of those with --rm
-SHORT_ID = 12
 
 
 def docker(host: Host, root: str) -> Iterator[Claim]:
@@ -34,7 +33,7 @@ def docker(host: Host, root: str) -> Iterator[Claim]:
         config = record(host, root, f"containers/{identifier}/config.v2.json")
         if not layer and config.get("ID") != identifier:  # others have such a directory too
             continue
-        who = Who(identifier, word(config.get("Name")).removeprefix("/") or identifier[:SHORT_ID], "docker")
+        who = Who(identifier, short_name(config, identifier), "docker")
         yield who.claim("state", f"{root}/containers/{identifier}")
         yield from _claimed(who, _layers(host, f"{root}/overlay2", layer))
         if not layer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from inspector.claims.files import items, names, record, word
+from inspector.claims.files import items, names, record, short_name, word
 from inspector.claims.who import Who
 from inspector.kernel.host import Host
 from inspector.layers import Claim, Layers
@@ -22,7 +22,7 @@ def sandbox(host: Host, root: str) -> Iterator[Claim]:
         data = driver.get("Data") if isinstance(driver, dict) else None
         data = data if isinstance(data, dict) else {}
         upper, work, merged, lower = (word(data.get(f"{name}Dir")) for name in ("Upper", "Work", "Merged", "Lower"))
-        who = Who(identifier, word(state.get("Name")).removeprefix("/") or identifier[:12], "sandbox")
+        who = Who(identifier, short_name(state, identifier), "sandbox")
         yield who.claim("state", f"{root}/containers/{identifier}")
         lowers = tuple(path for path in lower.split(":") if path.startswith("/"))
         yield from who.layers(Layers("overlay", lowers, upper or None, work or None, merged or None), store=False)

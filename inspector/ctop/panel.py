@@ -16,7 +16,7 @@ from inspector.views.diagnosis import every_finding
 from inspector.views.layout import Line
 from inspector.views.processes import Entry, arrange, sort_at, titles
 from inspector.views.scene import Scene
-from inspector.views.text import byte_size, cores, in_units, percent, safe
+from inspector.views.text import byte_size, cores_of, in_units, percent, safe
 
 __all__ = ["Panel"]
 
@@ -218,14 +218,12 @@ class Panel:
             at = time.strftime("%H:%M:%S", time.localtime(self.ended_at))
             ended = [(f"ENDED at {at}{why}", "bad"), ("  last: ", "dim")]
         cpu, memory = one["cpu"], one["memory"]
-        used_cores, limit_cores = cores(cpu["usage_cores"]), cpu["limit_cores"]
-        of = used_cores if limit_cores is None else cores(limit_cores)
-        of_cpu = ("" if limit_cores is None else f"{used_cores} of ") + in_units(of, "core")
+        of_cpu = cores_of(cpu["usage_cores"], cpu["limit_cores"])
         used = memory["working_set_bytes"] if memory["working_set_bytes"] is not None else memory["anon_bytes"]
         most = f" of {byte_size(memory['limit_bytes'])}" if memory["limit_bytes"] is not None else ""
-        many = "process" if one["members"] == 1 else "processes"
+        members = in_units(str(one["members"]), "process", "processes")
         line = [*ended, ("CPU ", "dim"), (of_cpu, ""), ("  memory ", "dim"),
-                (f"{byte_size(used)}{most}", ""), (f"  {one['members']} {many}", "")]  # fmt: skip
+                (f"{byte_size(used)}{most}", ""), (f"  {members}", "")]  # fmt: skip
         if cpu["throttled_ratio"]:
             line.append((f"  throttled {percent(cpu['throttled_ratio'])}", "warn"))
         scene = self._scene if self.ended_at is None else self._scene._replace(now=self.ended_at)

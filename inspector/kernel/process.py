@@ -38,6 +38,7 @@ __all__ = [
     "read_status",
     "read_uid_map",
     "read_variable",
+    "split_stat",
 ]
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -116,15 +117,24 @@ class IdRange(NamedTuple):
     length: int
 
 
-# 410 (cat) R 408 408 30705 0 -1 4194304 104 0 0 0 3 2 0 0 20 0 1 0 90588 3133440 418 18446744073709551615 ...
-def parse_stat(data: bytes) -> Stat:
-    """Parse /proc/<pid>/stat. The name may hold ")" and blanks: it ends at the last ")"."""
+def split_stat(data: bytes, most: int) -> tuple[bytes, bytes, list[bytes]]:
+    """Split /proc/<pid>/stat: PID, name, and `most` fields from the third on. ParseError when it is none.
+
+    The name may hold ")" and blanks: it ends at the last ")".
+    """
     head, opened, rest = data.partition(b" (")
     comm, closed, tail = rest.rpartition(b") ")
-    # From field 3 of proc_pid_stat(5) on: state ppid pgrp session tty_nr tpgid flags, 14 utime 15 stime ...
-    fields = tail.split(b" ", 22)
+    fields = tail.split(b" ", most)
     if not opened or not closed or len(fields[0]) != 1:
         raise ParseError("/proc/<pid>/stat", data)
+    return head, comm, fields
+
+
+# 410 (cat) R 408 408 30705 0 -1 4194304 104 0 0 0 3 2 0 0 20 0 1 0 90588 3133440 418 18446744073709551615 ...
+def parse_stat(data: bytes) -> Stat:
+    """Parse /proc/<pid>/stat."""
+    # From field 3 of proc_pid_stat(5) on: state ppid pgrp session tty_nr tpgid flags, 14 utime 15 stime ...
+    head, comm, fields = split_stat(data, 22)
     try:
         return Stat(
             int(head),

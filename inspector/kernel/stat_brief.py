@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from inspector.errors import ParseError
 from inspector.kernel.named import NamedTuple
-from inspector.kernel.process import KERNEL_THREAD
+from inspector.kernel.process import KERNEL_THREAD, split_stat
 
 __all__ = ["Brief", "is_thread", "parse_brief"]
 
@@ -28,12 +28,8 @@ class Brief(NamedTuple):
 
 # 410 (cat) R 408 408 30705 0 -1 4194304 104 0 0 0 3 2 0 0 20 0 1 0 90588 3133440 418 18446744073709551615 ...
 def parse_brief(data: bytes) -> Brief:
-    """Parse the beginning of /proc/<pid>/stat. The name may hold ")" and blanks: it ends at the last ")"."""
-    _, opened, rest = data.partition(b" (")
-    comm, closed, tail = rest.rpartition(b") ")
-    fields = tail.split(b" ", STARTTIME + 1)
-    if not opened or not closed or len(fields[STATE]) != 1:
-        raise ParseError("/proc/<pid>/stat", data)
+    """Parse the beginning of /proc/<pid>/stat."""
+    _, comm, fields = split_stat(data, STARTTIME + 1)
     try:
         return Brief(
             int(fields[STARTTIME]),

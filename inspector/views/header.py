@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from inspector.schema import Container, Document
 from inspector.views.layout import Line
 from inspector.views.scene import MemoryMode, Scene
-from inspector.views.text import byte_size, cores, duration, in_units, percent, safe
+from inspector.views.text import byte_size, cores, cores_of, duration, in_units, percent, safe
 from inspector.views.tree import is_group
 
 __all__ = ["header", "own", "scene_of"]
@@ -94,9 +94,8 @@ def _inside(document: Document) -> list[Line]:
     if container is None:
         return [[("inside a container, but it is not listed here", "warn"), claims_cpus, claims_memory]]
     cpu, memory = container["cpu"], container["memory"]
-    used_cores, limit_cores = cores(cpu["usage_cores"]), cpu["limit_cores"]
-    limited = f"{used_cores} of {in_units(cores(limit_cores), 'core')}"
-    of_cpu = limited if limit_cores is not None else f"{in_units(used_cores, 'core')}, no limit seen"
+    of_cpu = cores_of(cpu["usage_cores"], cpu["limit_cores"])
+    of_cpu += "" if cpu["limit_cores"] is not None else ", no limit seen"
     most = f" of {byte_size(memory['limit_bytes'])}" if memory["limit_bytes"] is not None else ", no limit seen"
     used = memory["working_set_bytes"] if memory["working_set_bytes"] is not None else memory["anon_bytes"]
     throttled = cpu["throttled_ratio"]

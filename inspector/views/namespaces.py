@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from inspector.namespace_table import EXPOSED, Exposed, KeptBy, Row
 from inspector.views.layout import Line
-from inspector.views.text import UNKNOWN, safe
+from inspector.views.text import UNKNOWN, in_units, safe
 
 __all__ = ["namespace_lines"]
 
@@ -28,8 +28,8 @@ def namespace_lines(rows: Sequence[Row], on_host: Sequence[Exposed], unreadable:
         kind = row["type"]
         lines.append(_line(row, {one["id"] for one in on_host if kind in one["types"]}, whole=not unreadable))
     if unreadable:
-        processes = "process" if unreadable == 1 else "processes"
-        lines += [[], [(f"{unreadable} {processes} could not be looked into: needs CAP_SYS_PTRACE", "warn")]]
+        processes = in_units(str(unreadable), "process", "processes")
+        lines += [[], [(f"{processes} could not be looked into: needs CAP_SYS_PTRACE", "warn")]]
     return lines
 
 

@@ -64,7 +64,7 @@ def hint(document: Document) -> str:
     """Say what could still be shown when the table is empty."""
     others = sum(container["kind"] != "container" for container in document["containers"])
     if others:
-        what = "1 service or control group" if others == 1 else f"{others} services and control groups"
+        what = in_units(str(others), "service or control group", "services and control groups")
         return f"; {what}: ctop -a shows {'it' if others == 1 else 'them'}"
     return "; ctop -a also shows services and control groups"
 

@@ -10,8 +10,8 @@ import time
 from typing import Literal
 
 __all__ = [
-    "UNKNOWN", "Align", "byte_size", "cores", "count", "duration", "fit", "fit_path", "in_units", "percent", "rate",
-    "safe", "short_id", "width_of",
+    "UNKNOWN", "Align", "byte_size", "cores", "cores_of", "count", "duration", "fit", "fit_path", "in_units", "percent",
+    "rate", "safe", "short_id", "width_of",
 ]  # fmt: skip
 
 UNKNOWN = "-"
@@ -96,6 +96,11 @@ def cores(value: float | None) -> str:
 def in_units(shown: str, one: str, many: str = "") -> str:
     """Write a figure with its unit, whose plural is with an "s" unless it is told: "1 core", "0.20 cores"."""
     return f"{shown} {one if shown == '1' else many or one + 's'}"
+
+
+def cores_of(used: float | None, limit: float | None) -> str:
+    """Write how many cores are used, of how many that may be: "0.20 of 1 core", "0.20 cores" without a limit."""
+    return f"{cores(used)} of {in_units(cores(limit), 'core')}" if limit is not None else in_units(cores(used), "core")
 
 
 def duration(seconds: float | None) -> str:
