@@ -46,7 +46,8 @@ def owners(
     for root in ROOTS:
         absence.attempt(root, host.listdir, root)
     running = _Running(containers, live)
-    claims = [*live, *(claim for ones in found.values() for claim in running.added(ones))]
+    added = [claim for ones in found.values() for claim in running.added(ones)]
+    claims = [*(running.named(claim) for claim in live), *added]
     nearest = _nearest(host, above, claims)
     if not any(under(path, root) for root in (*_own_roots(live), *(root for root, ones in found.items() if ones))):
         return nearest
@@ -56,14 +57,19 @@ def owners(
 
 
 class _Running:
-    """Tells the containers of a store that run: of these their own mounts tell all but the state files."""
+    """Tells the containers of a store that run: of these their own mounts tell all but the state files.
+
+    One that is just being started has no root of its own yet, and one just ended no mounts: of it the store tells all.
+    """
 
     def __init__(self, containers: Iterable[Container], live: Iterable[Claim]) -> None:
         ones = [one for one in containers if one.kind == "container"]
         self._names = {one.id: one.name for one in ones}
+        self._unnamed = {one.id for one in ones if one.runtime_id is None}
         self._ids = {(one.runtime, one.runtime_id or one.id): one.id for one in ones}
         # The one that has this directory for its root is it, whatever it is called.
         self._roots = {claim.path: claim.container for claim in live if claim.role in OWN}
+        self._rooted = set(self._roots.values())
 
     def added(self, claims: Iterable[Claim]) -> Iterator[Claim]:
         """Yield what the files of a store tell beyond what is known of those that run."""
@@ -71,10 +77,16 @@ class _Running:
         by_root = {c.container: self._roots[c.path] for c in claims if c.role in OWN and c.path in self._roots}
         for claim in claims:
             one = self._ids.get((claim.runtime, claim.container)) or by_root.get(claim.container)
+            if one in self._unnamed:
+                self._names[one] = claim.name
             if one is None:
                 yield claim
-            elif claim.role == "state":
+            elif claim.role == "state" or one not in self._rooted:
                 yield replace(claim, container=one, name=self._names[one], running=True)
+
+    def named(self, claim: Claim) -> Claim:
+        """Return a live claim by the name that its store has, where it was known by its directory alone."""
+        return replace(claim, name=self._names[claim.container]) if claim.container in self._unnamed else claim
 
 
 def _nearest(host: Host, above: Sequence[str], claims: Iterable[Claim]) -> tuple[Claim, ...]:

@@ -167,6 +167,20 @@ def test_a_copy_of_the_hosts_mounts_is_no_claim(tmp_path: Path) -> None:
     assert ask(builder, "/srv/data/x") == [("p", "mounted-from", "/mnt/x", True)]
 
 
+@pytest.mark.parametrize("told", ["-M\0web", "--settings=no"])
+@pytest.mark.parametrize("root", ["/ / rw - ext4 /dev/vda rw", "/var/lib/machines/web / rw - ext4 /dev/vda rw"])
+def test_a_machine_that_is_being_started(tmp_path: Path, told: str, root: str) -> None:
+    """Before it has a root of its own, or its name can be told, a machine's directory is its own all the same."""
+    builder = FakeHost(tmp_path).file("/var/lib/machines/web/etc/x", "")
+    builder.process(60, "systemd-nspawn", cmdline=f"systemd-nspawn\0{told}\0")
+    spaces = {"pid": 4026532001, "mnt": 4026532002}
+    builder.process(70, "sh", ppid=60, namespaces=spaces, mountinfo=f"80 1 254:0 {root}\n")
+    with builder.open() as host:
+        found = owners(host, "/var/lib/machines/web/etc", Observer(host, groups=False).tick().containers)
+    named = "--settings" not in told or "machines" in root
+    assert [(one.name, one.role, one.inside, one.running) for one in found] == [("web", "merged", "/etc", named)]
+
+
 def test_another_way_to_the_store(tmp_path: Path) -> None:
     """A store that is reached through a link has the same owners: what counts is the directory, not its name."""
     builder = docker(tmp_path).link("/data", f"{tmp_path}{D}")
