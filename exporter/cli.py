@@ -94,12 +94,7 @@ def _print(scraper: Scraper) -> int:
     """Write the metrics of this moment to standard output (--once)."""
     require_output()
     page = scraper.page()
-    try:
-        sys.stdout.buffer.writelines(page.pieces())  # the format is UTF-8, whatever the locale
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        # `| head` has what it wants; without this the interpreter complains while it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.stdout.buffer.writelines(page.pieces())  # the format is UTF-8, whatever the locale
     return 0 if page.ok else 1
 
 

@@ -34,7 +34,8 @@ def _own(name: str) -> Callable[[Memory], float | None]:
 
 
 def _reservation(memory: Memory) -> float:
-    return max(no(memory.low_bytes), no(memory.min_bytes))
+    """As in cAdvisor (getSpecInternal): memory.min, and v1's soft limit where there is none."""
+    return no(memory.low_bytes if memory.min_bytes is None else memory.min_bytes)
 
 
 def _set(name: str) -> Callable[[Memory], float | None]:
@@ -92,7 +93,7 @@ LIMITS = (
         "The cgroup's own swap limit, on v1 of memory and swap together; 0 when it has none.",
         lambda memory: no(memory.swap_limit_bytes)),
     Row("container_spec_memory_reservation_limit_bytes", "gauge",
-        "Memory protected from reclaim, v1's soft limit; 0 when there is none.", _reservation),
+        "Memory never reclaimed, v1's soft limit; 0 when there is none.", _reservation),
     Row("container_spec_memory_high_bytes", "gauge", "Memory from which on the cgroup is slowed down and reclaimed.",
         at("high_bytes")),
     Row("container_spec_memory_low_bytes", "gauge", "Memory spared while others can be reclaimed.", _set("low_bytes")),

@@ -3,7 +3,8 @@
 A container that is killed takes its counters with it: `container_oom_kills_total`
 is kept in the exporter's memory, by the cgroup that the kernel's log names, and
 is the greater of what the log and the cgroup's own counter say. So it also has
-those that nobody saw alive.
+those that nobody saw alive. A container that is started anew has a new cgroup
+of the same path, whose counter begins at 0: what was counted before is kept.
 """
 
 from __future__ import annotations
@@ -38,10 +39,15 @@ class Told(NamedTuple):
 
 @dataclass(slots=True)
 class _Known:
-    """What is remembered of one cgroup; `seen` is the monotonic time of its last sign of life, or of its last kill."""
+    """What is remembered of one path; `seen` is the monotonic time of its last sign of life, or of its last kill.
+
+    `logged` and `counted` are those of the cgroup that was last seen there, by its inode; `earlier` those before it.
+    """
 
     subject: Subject
     seen: float
+    inode: int | None = None
+    earlier: int = 0
     logged: int = 0
     counted: int = 0
     last: Kill | None = None
@@ -49,7 +55,17 @@ class _Known:
 
     def told(self) -> Told:
         """Return what is to be said."""
-        return Told(max(self.logged, self.counted), self.last, self.last_at)
+        return Told(self.earlier + max(self.logged, self.counted), self.last, self.last_at)
+
+    def count(self, inode: int | None, kills: int) -> bool:
+        """Take in what the counter of a cgroup says; tell whether that is more than before."""
+        if inode != self.inode:
+            if self.inode is not None:
+                self.earlier, self.logged, self.counted = self.told().kills, 0, 0
+            self.inode = inode
+        more = kills > self.counted
+        self.counted = max(self.counted, kills)
+        return more
 
 
 @dataclass(slots=True)
@@ -78,7 +94,8 @@ class Kills:
         if memories != self.memories:
             for path, memory in zip(self.paths, memories, strict=True):
                 if path in self.alive and isinstance(memory, Memory):
-                    self._count(self.by_path[path], memory.oom_kills or 0)
+                    inode = sight.observation.inodes.get(("memory", path))
+                    self.changes += self.by_path[path].count(inode, memory.oom_kills or 0)
             self.memories = memories
         for kill in self._news(sight):
             self._add(kill, sight)
@@ -95,11 +112,6 @@ class Kills:
         for path, subject in alive.items():
             self.by_path.setdefault(path, _Known(subject, now)).subject = subject
         self.roll, self.alive, self.memories = roll, alive, []
-
-    def _count(self, known: _Known, kills: int) -> None:
-        if kills > known.counted:
-            known.counted = kills
-            self.changes += 1
 
     def gone(self, sight: Sight) -> list[Subject]:
         """Return those that are told of though they are gone."""

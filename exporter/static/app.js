@@ -2,6 +2,7 @@
 import { COLUMNS, CPU_MODES } from "./columns.js";
 import { Detail } from "./detail.js";
 import { byId, el, fill, setText } from "./dom.js";
+import { some } from "./format.js";
 import { History } from "./history.js";
 import { keys } from "./keys.js";
 import { asksForLabels, parseFilter, select } from "./selection.js";
@@ -106,7 +107,7 @@ function drawEmpty(shown) {
   const others = made.containers.filter((one) => one.kind !== "container").length;
   const filtered = byId("filter").value.trim() !== "";
   const [text, button] = filtered ? ["No container matches the filter.", "Clear the filter"]
-    : others && !prefs.every ? [`No containers on this machine now; ${others === 1 ? "1 service or control group" : `${others} services and control groups`}.`, "Show them"]
+    : others && !prefs.every ? [`No containers on this machine now; ${some(others, "service or control group", "services and control groups")}.`, "Show them"]
       : ["No containers on this machine now. They appear here as they start.", ""];
   setText(empty.firstElementChild, text);
   setText(empty.lastElementChild, button);

@@ -43,7 +43,7 @@ V2_FILES = {
                     "throttled_usec 700250000\nnr_bursts 3\nburst_usec 250000\n",
         "cpuset.cpus.effective": "0-3\n",
         "memory.current": "3145728\n", "memory.peak": "5242880\n", "memory.max": "67108864\n", "memory.high": "max\n",
-        "memory.low": "1048576\n", "memory.min": "0\n", "memory.swap.current": "0\n", "memory.swap.max": "max\n",
+        "memory.low": "2097152\n", "memory.min": "1048576\n", "memory.swap.current": "0\n", "memory.swap.max": "max\n",
         "memory.stat": "anon 1048576\nfile 2097152\nkernel 4096\ninactive_anon 1048576\nactive_anon 0\n"
                        "inactive_file 1048576\nactive_file 1048576\nunevictable 0\nslab_reclaimable 0\nsock 0\n"
                        "file_mapped 8192\nfile_dirty 4096\nfile_writeback 0\npgfault 7\npgmajfault 2\npgscan 9\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -130,6 +131,21 @@ def test_once_on_a_machine_that_cannot_be_read(tmp_path: Path) -> None:
     assert "process_cpu_seconds_total" not in done.stdout
     assert "the collector 'containers' failed: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_once_with_a_reader_that_has_enough(tmp_path: Path) -> None:
+    """`--once | head -1` is no failure and no complaint; a full disk is one line and 1."""
+    FakeHost(tmp_path, "v2")
+    command = [*COMMAND, "--once", f"--path.rootfs={tmp_path}", "--log.level=error"]
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write), open("/dev/full", "wb") as full:
+        left, refused = (
+            subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+            for output in (write, full)
+        )
+    assert (left.returncode, left.stderr) == (0, "")
+    assert (refused.returncode, refused.stderr) == (1, "cgscope-exporter: standard output: No space left on device\n")
 
 
 def test_a_procfs_of_another_pid_namespace_is_warned_of(tmp_path: Path) -> None:

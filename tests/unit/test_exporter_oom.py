@@ -47,10 +47,12 @@ def log_fixture(tmp_path: Path) -> Iterator[Log]:
     log.close()
 
 
-def look(kills: Kills, host: Host, *containers: Container, at: float = 100.0, counted: int = 0) -> dict[str, Any]:
+def look(
+    kills: Kills, host: Host, *containers: Container, at: float = 100.0, counted: int = 0, inode: int = 1
+) -> dict[str, Any]:
     """Take one look; returns what is told of each that is told of, by its id."""
     readings = {("memory", one.cgroups["memory"]): Memory(oom_kills=counted) for one in containers}
-    seen = parts.observation(at, containers=containers, readings=readings)
+    seen = parts.observation(at, containers=containers, readings=readings, inodes=dict.fromkeys(readings, inode))
     sight = Sight(host, seen, None, Subjects().of(seen), Options(), {}, {})
     kills.update(sight)
     gone: list[Subject] = kills.gone(sight)
@@ -112,6 +114,34 @@ def test_log_and_counter_are_not_added_up(log: Log) -> None:
     log.kill("/docker/web")
     assert look(kills, log.host, web, at=101.0, counted=6)["/docker/web"].kills == 6
     assert look(kills, log.host, at=102.0)["/docker/web"].kills == 6
+    close(kills)
+
+
+def test_a_container_started_anew_keeps_what_was_counted(tmp_path: Path) -> None:
+    """Its cgroup is another one of the same path, whose counter begins at 0: the count goes on from where it was."""
+    kills, web = Kills(), parts.container("web")
+    lives = [(3, 1), (0, 2), (2, 2), (4, 3), (4, 3)]  # what the counter says, and of which cgroup
+    with Host(str(tmp_path)) as host:
+        told = [
+            look(kills, host, web, at=100.0 + at, counted=counted, inode=inode)["/docker/web"].kills
+            for at, (counted, inode) in enumerate(lives)
+        ]
+    assert told == [3, 3, 5, 9, 9]
+
+
+def test_a_container_started_anew_counts_each_kill_once(log: Log) -> None:
+    """A loop of starts and kills: the log has also those that were gone at each look, the counter the last one's."""
+    kills, web = Kills(), parts.container("web")
+    look(kills, log.host, web)
+    log.kill("/docker/web", at=100.5)
+    assert look(kills, log.host, web, at=101.0, counted=1)["/docker/web"].kills == 1
+    assert look(kills, log.host, at=101.5)["/docker/web"].kills == 1
+    for at in (102.1, 102.3):
+        log.kill("/docker/web", at=at)
+        look(kills, log.host, at=at)
+    log.kill("/docker/web", at=102.5)
+    assert look(kills, log.host, web, at=103.0, counted=1, inode=4)["/docker/web"].kills == 4
+    assert look(kills, log.host, web, at=104.0, counted=2, inode=4)["/docker/web"].kills == 5  # the log has lost one
     close(kills)
 
 
