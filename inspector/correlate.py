@@ -13,7 +13,7 @@ Every other cgroup is a plain *control group*: limits, no namespaces.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
 from inspector.candidates import Candidate, GroupKey
@@ -22,7 +22,7 @@ from inspector.kernel.cgroups import Hierarchy, ancestors, path_in
 from inspector.kernel.named import NamedTuple
 from inspector.model import Census, Container, Group, Identity, Leader, Own
 from inspector.nesting import parents_of
-from inspector.runtimes import match
+from inspector.runtimes import Match, match
 
 __all__ = ["Verdicts", "containers"]
 
@@ -67,10 +67,13 @@ def containers(
     claimed: dict[str, str] = {}
     result: dict[str, Container] = {}
     shown: dict[str, Grounds] = {}
-    for candidate in found:
-        leader = leaders.get(candidate.leader.identity)
-        if leader is None or (candidate.kind == "group" and candidate.key[1] in claimed):
+    found = tuple(found)
+    listed = {candidate.key for candidate in found}
+    for as_listed in found:
+        leader = leaders.get(as_listed.leader.identity)
+        if leader is None or (as_listed.kind == "group" and as_listed.key[1] in claimed):
             continue
+        candidate = _come_since(as_listed, leader, listed)
         grounds = _grounds(census, candidate, leader, cohabitants, located)
         last = known.get(candidate.key)
         container = last[1] if last is not None and last[0] == grounds else _verdict(grounds)
@@ -88,6 +91,20 @@ def containers(
     known.update(judged)
     parents = parents_of(result, census, held, claimed)
     return tuple(one._replace(parent=parents[one.id]) if one.id in parents else one for one in result.values())
+
+
+def _come_since(candidate: Candidate, leader: Leader, listed: Collection[GroupKey]) -> Candidate:
+    """Return a group apart as that of a runtime's cgroup, where its first process has come into one since the census.
+
+    A runtime makes the namespaces and then the cgroups, or the other way round, while we look. A cgroup that was
+    `listed` is no news: who is in it, and apart, has made himself namespaces in the container.
+    """
+    if candidate.kind not in ("pid", "mnt"):
+        return candidate
+    matched = next(filter(None, map(_innermost, leader.membership.paths.values())), None)
+    if matched is None or ("runtime", matched.path) in listed:
+        return candidate
+    return candidate._replace(key=("runtime", matched.path), match=matched)
 
 
 def _grounds(
@@ -195,6 +212,12 @@ def _may_share_unseen(own: Own, leader: Leader, located: Located) -> bool:
 
 
 @lru_cache(maxsize=8192)  # the same path in every hierarchy
+def _innermost(path: str) -> Match | None:
+    """Return the innermost cgroup of a runtime that a path is in."""
+    return next(filter(None, map(match, ancestors(path))), None)
+
+
+@lru_cache(maxsize=8192)
 def _tree_of(container: str, path: str) -> str | None:
     """Return the cgroup of a runtime's container: its first process may sit in a child (systemd's /init.scope)."""
     ids = ((above, match(above)) for above in ancestors(path))

@@ -112,10 +112,21 @@ class Metadata:
         return _Known(facts, known.looks + 1 if known else 1, container.leader, clues)
 
     def _find(self, container: Container, runtime: str, clues: Clues) -> Facts:
-        from inspector.stores import Facts, sources  # noqa: PLC0415
+        """Ask the files that the clues lead to; where they lead to none, there is one that may."""
+        from inspector.stores import lead, sources  # noqa: PLC0415
+
+        found = self._ask(container, sources(runtime, clues))
+        if not found.name and (source := lead(runtime, clues)):
+            told = self._facts(source, _runtime_id(container))
+            if told is not None and told.kept_in:
+                return self._ask(container, sources(runtime, clues._replace(kept_in=told.kept_in)))
+        return found
+
+    def _ask(self, container: Container, files: Iterable[Source]) -> Facts:
+        from inspector.stores import Facts  # noqa: PLC0415
 
         found = Facts()
-        for source in sources(runtime, clues):
+        for source in files:
             facts = self._facts(source, _runtime_id(container))
             if facts is not None and facts.health:
                 self._checked[container.id] = source

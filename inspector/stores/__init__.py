@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 
 from inspector.kernel.named import NamedTuple
 from inspector.stores.bolt import parse_containerd, parse_podman
-from inspector.stores.docker import parse_docker
+from inspector.stores.docker import parse_docker, parse_start
 from inspector.stores.facts import Facts
 from inspector.stores.incus import parse_backup
 from inspector.stores.lxc import parse_lxc
@@ -21,7 +21,7 @@ from inspector.stores.sandbox import parse_sandbox
 from inspector.stores.sqlite import parse_podman_sql
 from inspector.stores.storage import parse_containers
 
-__all__ = ["Clues", "Facts", "Source", "sources"]
+__all__ = ["Clues", "Facts", "Source", "lead", "sources"]
 
 SERVED = ("/incus/containers", "/lxd/containers")  # by servers that use LXC
 TASKS = "/io.containerd.runtime.v2.task/"
@@ -66,6 +66,17 @@ def sources(runtime: str, clues: Clues) -> list[Source]:
     """Return the files that may tell a container's name and image, the likeliest first."""
     find = FINDERS.get(runtime)
     return find(clues) if find else []
+
+
+def lead(runtime: str, clues: Clues) -> Source | None:
+    """Return the file that tells where the sources are, for a container whose root leads nowhere yet: runc starts it.
+
+    Docker's alone: where it keeps its data is for who installs it to say, and no process of the container's says it.
+    It is in the bundle, and the shim in that of its first container: <state>/<TASKS>/moby/<id>.
+    """
+    state, task, _ = clues.parent_directory.partition(TASKS)
+    found = Source(f"{state}{TASKS}moby", f"{clues.id}/config.json", parse_start)
+    return found if task and runtime == "docker" else None
 
 
 def _docker(clues: Clues) -> list[Source]:

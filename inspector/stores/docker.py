@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from inspector.stores.facts import Facts, labels_of, mapping, moment, object_of, text
 
-__all__ = ["config_facts", "parse_docker"]
+__all__ = ["config_facts", "parse_docker", "parse_start"]
+
+HOSTNAME = "/etc/hostname"
 
 
 def config_facts(document: dict[str, object]) -> Facts:
@@ -27,3 +29,12 @@ def config_facts(document: dict[str, object]) -> Facts:
 def parse_docker(data: bytes, _: str) -> Facts:
     """Parse config.v2.json; anything else in it is ignored."""
     return config_facts(object_of("config.v2.json", data))
+
+
+# a file like {"mounts":[{"destination":"/etc/hostname","source":"/data/docker/containers/4a7f.../hostname"}],...}
+def parse_start(data: bytes, _: str) -> Facts:
+    """Parse the config.json that Docker has runc start a container from: where it keeps the rest, whatever its root."""
+    mounts = object_of("config.json", data).get("mounts")
+    found = [mapping(one) for one in mounts] if isinstance(mounts, list) else []
+    source = next((text(one.get("source")) for one in found if one.get("destination") == HOSTNAME), "")
+    return Facts(kept_in=source.rpartition("/")[0])

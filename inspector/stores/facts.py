@@ -19,7 +19,7 @@ class Facts(NamedTuple):
     """Name, image and labels as the runtime has them; "" is unknown.
 
     `pod` is "namespace/name" in Kubernetes and Podman's name for one, which has a `pod_id` besides; `health` is what
-    a health check said last, `created` in seconds since the epoch.
+    a health check said last, `created` in seconds since the epoch, `kept_in` the directory where a file tells more.
     """
 
     name: str = ""
@@ -29,6 +29,7 @@ class Facts(NamedTuple):
     health: str = ""
     pod_id: str = ""
     created: float | None = None
+    kept_in: str = ""
 
     def over(self, other: Facts) -> Facts:
         """Return these facts, with `other`'s where these are unknown."""
@@ -40,6 +41,7 @@ class Facts(NamedTuple):
             self.health or other.health,
             self.pod_id or other.pod_id,
             other.created if self.created is None else self.created,
+            self.kept_in or other.kept_in,
         )
 
 

@@ -174,6 +174,16 @@ def test_a_container_in_a_container_is_another() -> None:
     }
 
 
+def test_a_container_that_came_into_its_cgroup_since_the_census() -> None:
+    """Its first process was outside when all were listed, and is in the runtime's cgroup now: it is that container."""
+    first = process(20, 11, 21, comm="runc:[2:INIT]")
+    there = census([process(1), first], [group("/", 1, 20), group(OUTER)])
+    found = decided(there, leader(process(1)), leader(first, f"{OUTER}/init.scope"))
+    assert {key: (one.runtime, one.runtime_id, one.cgroups["cpu"]) for key, one in found.items()} == {
+        ID: ("docker", ID, OUTER)
+    }
+
+
 def test_a_sandbox_made_by_hand_in_a_container() -> None:
     """A PID namespace made inside a container, in the container's own cgroup, is a container too, and inside it."""
     outer, inner = process(100, 11, 21), process(200, 12, 21, ppid=100)

@@ -15,7 +15,7 @@ from inspector.metadata import MOST_BYTES, Metadata
 from inspector.model import Container
 from inspector.observe import Observer
 from tests.fakehost import FakeHost
-from tests.unit.observing import ID, one, own, seen
+from tests.unit.observing import ID, OTHER, one, own, seen
 from tests.unit.opening import Recording
 from tests.unit.parts import container, leader, mount, process
 
@@ -152,6 +152,23 @@ def test_a_container_that_was_seen_while_it_started(tmp_path: Path) -> None:
         assert host.opened == []  # not looked for at every tick
         found = shelf.look(running)
     assert (found.name, found.image) == ("web", "nginx:1.27")
+
+
+def test_a_container_whose_root_leads_nowhere_yet(tmp_path: Path) -> None:
+    """Docker with a data root of its own: what runc was given leads to it, below the directory that the shim is in."""
+    state = "/run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby"
+    hostname = {"destination": "/etc/hostname", "source": f"/data/docker/containers/{ID}/hostname"}
+    fake = FakeHost(tmp_path).file(f"/data/docker/containers/{ID}/config.v2.json", config("web"))
+    fake.file(f"{state}/{ID}/config.json", json.dumps({"mounts": [None, {"destination": "/proc"}, hostname]}))
+    fake.file(f"{state}/{OTHER}/config.json", json.dumps({"mounts": {"source": 7}}))
+    first = leader(process(100, 4026540001, comm="runc:[2:INIT]"))._replace(parent_directory=f"{state}/{ID}")
+    with fake.open() as host:
+        shelf = Shelf(host)
+        found = shelf.look(made(leader=first))
+        other = shelf.look(made(leader=first)._replace(id=OTHER, name=OTHER, runtime_id=OTHER))
+    assert (found.name, found.image) == ("web", "nginx:1.27")
+    assert (other.name, other.image) == (OTHER, "unknown")
+    assert shelf.absence.problems == []
 
 
 def test_a_container_cannot_make_us_look_at_every_tick(tmp_path: Path) -> None:
