@@ -10,7 +10,7 @@ const KEYS = [
   [["End", "G"], "End G", "last container", (act) => act.move(1e6)],
   [[], "Enter", "the container in focus in detail"],
   [["Escape"], "Esc", "back to the list; in the list: clear the filter", (act) => act.back()],
-  [["/", "f"], "/ f", "filter", (act) => act.filter()],
+  [["/", "f"], "/ f", "filter: web, runtime:docker, label:team=a, finding:throttled, a|b, /regex/", (act) => act.filter()],
   [["a"], "a", "also services and control groups, or containers alone", (act) => act.every()],
   [["0"], "0", "CPU % of one core, of the limit, of the host", (act) => act.cpu()],
   [["P"], "P", "sort by CPU", (act) => act.sort("cpu")],
