@@ -35,7 +35,7 @@ class Candidate(NamedTuple):
 def candidates(census: Census, *, plain: bool = True) -> tuple[Candidate, ...]:
     """Find the groups: by the runtimes' cgroups, by namespaces, and the `plain` cgroups that remain.
 
-    No process is in two.
+    No process is in two. Of two that would have one id the first has it: a runtime's cgroup, or the older one.
     """
     matches = {path: matched for path in census.groups if (matched := match(path))}
     owner = _owners(census, matches)
@@ -66,7 +66,12 @@ def candidates(census: Census, *, plain: bool = True) -> tuple[Candidate, ...]:
         for key, pids in groups.items()
         if (leader := _first(census, ranks, pids))
     ]
+    found.sort(key=_rank)
     return tuple(found + _plain_groups(census, ranks, matches)) if plain else tuple(found)
+
+
+def _rank(found: Candidate) -> tuple[bool, int, int]:
+    return found.match is None, found.leader.starttime_ticks, found.leader.pid
 
 
 def _owners(census: Census, matches: Mapping[str, Match]) -> dict[int, str]:

@@ -79,7 +79,7 @@ def containers(
         container = last[1] if last is not None and last[0] == grounds else _verdict(grounds)
         judged[candidate.key] = grounds, container
         if container is not None and container.id in result:
-            container, grounds = _of_the_same_id(container, grounds, shown[container.id])
+            container, grounds = _of_the_same_id(container, grounds, shown)
         if container is None:
             continue
         result[container.id] = container
@@ -116,17 +116,27 @@ def _grounds(
     return Grounds(candidate, leader, census.own, there, located, group, alone)
 
 
-def _of_the_same_id(container: Container, grounds: Grounds, first: Grounds) -> tuple[Container | None, Grounds]:
+def _of_the_same_id(
+    container: Container, grounds: Grounds, shown: Mapping[str, Grounds]
+) -> tuple[Container | None, Grounds]:
     """Tell two groups apart that would have one id; a unit with several mount namespaces is one service.
 
-    An id that a file or a command line told may be somebody else's, put there to hide behind. None for a unit's
-    own cgroup.
+    What was made in a container's root has that one's files. And an id that a file or a command line told may be
+    somebody else's, put there to hide behind. None for a unit's own cgroup.
     """
     if container.kind == "cgroup":
         return None, grounds
+    first = shown[container.id]
     kind, value = grounds.candidate.key
     if container.kind != "service":
-        return container._replace(id=f"{kind}-{value}" if kind in ("pid", "mnt") else str(value)), grounds
+        if kind not in ("pid", "mnt"):
+            return container._replace(id=str(value)), grounds
+        other = _verdict(grounds, doubted=True) or container
+        if other.id in shown:
+            first_process = grounds.leader.process
+            name = f"{first_process.comm}-{first_process.pid}"
+            other = other._replace(id=f"{kind}-{value}", name=name, runtime_id=None)
+        return other, grounds
     members = tuple(sorted({*first.candidate.members, *grounds.candidate.members}))
     whole = first._replace(candidate=first.candidate._replace(members=members))
     return _verdict(whole) or container, whole
@@ -137,11 +147,11 @@ def _is_alone(census: Census, candidate: Candidate) -> bool:
     return candidate.leader.pid in seen and seen.issubset(candidate.members)
 
 
-def _verdict(grounds: Grounds) -> Container | None:
+def _verdict(grounds: Grounds, *, doubted: bool = False) -> Container | None:
     """Decide what one candidate is, but for the container around it; None for nothing of its own."""
     candidate = grounds.candidate
     ours = grounds.own.inside_container and grounds.own.pid in candidate.members
-    naming = name_of(candidate.key, candidate.match, grounds.leader, grounds.own, ours=ours)
+    naming = name_of(candidate.key, candidate.match, grounds.leader, grounds.own, ours=ours, doubted=doubted)
     if naming is None:
         return None
     cgroups, owned = _cgroups(grounds)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from inspector.kernel.mounts import overlay_layers, root_identity
+from inspector.kernel.mounts import Mount, overlay_layers, root_identity
 from inspector.kernel.named import NamedTuple
 from inspector.model import Leader, Own, Told
 from inspector.runtimes import Match, by_command, by_directory, by_layer, pod_uid
@@ -40,9 +40,18 @@ class Naming(NamedTuple):
 
 
 def name_of(
-    key: tuple[str, str | int], matched: Match | None, leader: Leader | None, own: Own, *, ours: bool = False
+    key: tuple[str, str | int],
+    matched: Match | None,
+    leader: Leader | None,
+    own: Own,
+    *,
+    ours: bool = False,
+    doubted: bool = False,
 ) -> Naming | None:
-    """Name a group, or `ours`; None for one that is nothing of its own (a mount namespace with the host's root)."""
+    """Name a group, or `ours`; None for one that is nothing of its own (a mount namespace with the host's root).
+
+    `doubted`: what its files tell is another's, in whose root it was made.
+    """
     kind, value = key
     # One that went elsewhere, or ended, before the full look at it is not what its group was made for.
     if leader is None or (kind in ("pid", "mnt") and leader.namespaces.get(str(kind)) != value):
@@ -56,7 +65,7 @@ def name_of(
     if kind == "self":
         return _self(own, leader, evidence)
     if kind == "pid" or root_identity(leader.root) != root_identity(own.root):
-        return _anonymous(f"{kind}-{value}", leader, evidence)
+        return _anonymous(f"{kind}-{value}", leader, evidence, None if doubted else _kept(leader.root, leader.kept_in))
     return _service(leader, evidence)
 
 
@@ -115,8 +124,8 @@ def _self(own: Own, leader: Leader, evidence: tuple[str, ...]) -> Naming:
     Without an id from a file or the host name it has the id that it has when seen from outside: its namespace.
     """
     overlay = overlay_layers(own.root) if own.root else None
-    layer = by_layer(overlay.upper) if overlay and overlay.upper else None
-    seen = by_directory(own.kept_in) or layer or (by_command(leader.process.comm), None)
+    kept = _kept(own.root, own.kept_in)
+    seen = kept or _layer(own.root) or (by_command(leader.process.comm), None)
     told = own.told if own.told is not None and seen[0] in (None, own.told.runtime) else None
     # Docker's directory for a container is called by its full id, wherever Docker keeps its data.
     candidates = own.kept_in.rpartition("/")[2], told.id if told else "", own.hostname
@@ -127,20 +136,39 @@ def _self(own: Own, leader: Leader, evidence: tuple[str, ...]) -> Naming:
     if told:
         evidence = (*evidence, f"{told.runtime} by {told.source}")
     apart = "pid" if own.own_pid_namespace else "mnt"
+    # With the network of another container it has that one's host name too.
+    hostname = own.hostname if kept is None or by_directory(own.kept_in) in (None, kept) else kept[1][:SHORT_ID]
     return Naming(
         kind="container",
         id=identifier or f"{apart}-{own.namespaces.get(apart)}",
-        name=(told.name if told else "") or own.hostname or "self",
+        name=(told.name if told else "") or hostname or "self",
         runtime=told.runtime if told else seen[0],
         image=(told.image if told else "") or (own.root.root if own.root and not overlay else "unknown"),
         evidence=evidence,
     )
 
 
-def _anonymous(identifier: str, leader: Leader, evidence: tuple[str, ...]) -> Naming:
-    """Name a container whose cgroup's name says nothing, from the program that made it."""
+def _layer(root: Mount | None) -> tuple[str, str | None] | None:
+    """Tell the runtime, and the id where the path holds it, from a root's writable layer."""
+    overlay = overlay_layers(root) if root else None
+    return by_layer(overlay.upper) if overlay and overlay.upper else None
+
+
+def _kept(root: Mount | None, directory: str) -> tuple[str, str] | None:
+    """Tell the runtime and the id from where a container's root and its /etc/hostname come from.
+
+    The writable layer is its own; the host name is another's with the network of that one (--network container:X).
+    """
+    layer = _layer(root)
+    return (layer[0], layer[1]) if layer and layer[1] else by_directory(directory)
+
+
+def _anonymous(
+    identifier: str, leader: Leader, evidence: tuple[str, ...], kept: tuple[str, str] | None
+) -> Naming:
+    """Name a container whose cgroup's name says nothing, from where it is kept and the program that made it."""
     process, words = leader.process, leader.parent_cmdline.split(" ")
-    kept, starter = by_directory(leader.kept_in), by_command(words[0])
+    starter = by_command(words[0])
     runtime = kept[0] if kept else starter or by_command(process.comm)  # bwrap is the process itself
     if runtime == "containerd" and _after(words, "-namespace") == DOCKERS_NAMESPACE:
         runtime = "docker"

@@ -2,12 +2,13 @@
 
 Which files may tell is inspector.stores' knowledge. They are read below the
 runtime's own directory with no link followed, and remembered until the next
-refresh: a container can be renamed. A name that was not found is looked for
-again when its first process is seen to have changed, and leads elsewhere: a
-runtime's own program, before it becomes the container's, has not entered the
-container's root yet, which leads to where the runtime keeps its files. That is
-done a few times at most, as a container could change its first process's root
-at every tick.
+refresh, as a container can be renamed, or until its first process is another
+one: it was started again, or is another under the same id. A name that was not
+found is looked for again when its first process is seen to have changed, and
+leads elsewhere: a runtime's own program, before it becomes the container's, has
+not entered the container's root yet, which leads to where the runtime keeps its
+files. That is done a few times at most, as a container could change its first
+process, and its root, at every tick.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ class Metadata:
         if container.runtime is None or container.kind != "container":
             return container
         known = self._known.get(container.id)
-        if known is None or (not known.facts.name and known.leader is not container.leader):
+        if known is None or not (
+            known.leader is container.leader or (known.facts.name and _is_of(known, container))
+        ):
             known = self._known[container.id] = self._look(container, container.runtime, known)
         facts = known.facts
         if not any(facts):
@@ -104,8 +107,12 @@ class Metadata:
     def _look(self, container: Container, runtime: str, known: _Known | None) -> _Known:
         """Look in the files that the container leads to now; what is known, where they are the same."""
         clues = clues_of(container)
-        if known is not None and (clues == known.clues or known.looks >= MOST_LOOKS):
-            return known._replace(leader=container.leader)
+        if known is not None and clues.id != known.clues.id:
+            known = None  # the number of a namespace that has ended is soon another's
+        elif known is not None:
+            the_same = clues == known.clues and _is_of(known, container)
+            if the_same or known.looks >= MOST_LOOKS:
+                return known._replace(leader=container.leader)
         problems = len(self._absence.problems)
         facts = self._find(container, runtime, clues)
         self._problems += self._absence.problems[problems:]
@@ -172,6 +179,14 @@ class Metadata:
             if source.path in self._absence.denied:
                 self._refused.add(source.path)
             return b""
+
+
+def _is_of(known: _Known, container: Container) -> bool:
+    """Tell whether something is known of this very container, and not of an earlier one under its id."""
+    was, now = known.leader, container.leader
+    if was is None or now is None:
+        return was is now
+    return was.process.identity == now.process.identity and known.clues.id == _runtime_id(container)
 
 
 def _runtime_id(container: Container) -> str:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from inspector.errors import SHORTAGE, ParseError
+from inspector.errors import SHORTAGE
 from inspector.kernel.cgroups import Hierarchy, parse_pids
+from inspector.kernel.figures import number
 from inspector.kernel.host import Host
 
 __all__ = ["Tree", "hidden_tasks", "walk"]
@@ -102,9 +103,7 @@ def hidden_tasks(host: Host, hierarchy: Hierarchy, path: str) -> int:
     counted and not listed either, and one that begins or ends meanwhile may be.
     """
     directory = hierarchy.directory(path) or hierarchy.mountpoint
-    counted = host.read(f"{directory}/pids.current")
-    if not counted.strip().isdigit():
-        raise ParseError("pids.current", counted)
+    counted = number("pids.current", host.read(f"{directory}/pids.current"))
     inner = hierarchy._replace(root=path, mountpoint=directory)
     lists = (parse_pids(host.read(f"{inner.directory(below)}/tasks")) for below in walk(host, inner))
-    return int(counted) - sum(map(len, lists))
+    return counted - sum(map(len, lists))

@@ -40,6 +40,7 @@ __all__ = [
     "read_hierarchies",
 ]
 
+MOST_DIGITS = 20  # of 2^64
 # Files of the core that every v2 cgroup has, whatever its controllers (Documentation/admin-guide/cgroup-v2.rst).
 V2_CORE = frozenset({"cpuacct", "pressure", "freezer"})
 V1_CONTROLLERS = frozenset(
@@ -152,7 +153,7 @@ def parse_descendants(data: bytes) -> int:
     """Parse cgroup.stat of v2: how many cgroups there are below one."""
     for line in data.split(b"\n"):
         name, _, value = line.partition(b" ")
-        if name == b"nr_descendants" and value.isdigit():
+        if name == b"nr_descendants" and value.isdigit() and len(value) <= MOST_DIGITS:
             return int(value)
     raise ParseError("cgroup.stat", data)
 

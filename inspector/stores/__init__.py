@@ -24,6 +24,7 @@ from inspector.stores.storage import parse_containers
 __all__ = ["Clues", "Facts", "Source", "lead", "sources"]
 
 SERVED = ("/incus/containers", "/lxd/containers")  # by servers that use LXC
+LXCPATH = "--lxcpath="
 TASKS = "/io.containerd.runtime.v2.task/"
 STORAGE = r"(?P<root>/.*)/(?P<directory>(?:overlay|vfs|btrfs|zfs)-containers)/"
 
@@ -131,8 +132,7 @@ def _storage(clues: Clues) -> list[Source]:
 
 
 def _lxc(clues: Clues) -> list[Source]:
-    # The parent calls itself "[lxc monitor] <lxcpath> <name>".
-    path = clues.parent[2] if clues.parent[:2] == ("[lxc", "monitor]") and len(clues.parent) > 2 else ""  # noqa: PLR2004
+    path = _lxcpath(clues)
     roots = dict.fromkeys((*([path] if path.startswith("/") else []), "/var/lib/lxc"))
     if path.endswith(SERVED):
         # <path>/<name> is a link into a storage pool, of which only some kinds tell the name: nearly all are "default".
@@ -140,6 +140,17 @@ def _lxc(clues: Clues) -> list[Source]:
         directory = f"storage-pools/{pool[1] if pool else 'default'}/containers/{clues.id}"
         return [Source(server, f"{directory}/backup.yaml", parse_backup)]
     return [Source(root, f"{clues.id}/config", parse_lxc) for root in roots]
+
+
+def _lxcpath(clues: Clues) -> str:
+    """Return what the parent was told: it calls itself "[lxc monitor] <lxcpath> <name>", but not in the foreground."""
+    words = clues.parent
+    if words[:2] == ("[lxc", "monitor]"):
+        return words[2] if len(words) > 2 else ""  # noqa: PLR2004
+    if not words or words[0].rpartition("/")[2] not in ("lxc-start", "lxc-execute"):
+        return ""
+    joined = (word.removeprefix(LXCPATH) for word in words if word.startswith(LXCPATH))
+    return clues.option("-P") or clues.option("--lxcpath") or next(joined, "")
 
 
 FINDERS: dict[str, Callable[[Clues], list[Source]]] = {

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from inspector.schema import Container, Document
 from tests.root import sandboxing
-from tests.testbed.commands import Sandbox
+from tests.testbed.commands import CTOP, Sandbox, ctop_document, find
 
 pytestmark = pytest.mark.root
 
@@ -37,6 +39,32 @@ def test_orphans_on_this_machines_processes(sandbox: Sandbox) -> None:
     monitor = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1]
     children = Path(f"/proc/{monitor}/task/{monitor}/children")
     assert sandboxing.wait_for(lambda: children.read_text().split() == [str(pid)]), children.read_text()
+
+
+def test_told_apart_outside_our_cgroups(sandbox: Sandbox) -> None:
+    """With the network, and so the host name, of another each is listed as itself; what is made in one as that."""
+    parent = ("--cgroup-parent", f"/cgscope-sharing-{os.getpid()}")
+    ids = {"mine": sandbox.start("mine", *parent, "--privileged", "sleep", "1000")}
+    ids["beside"] = sandbox.start("beside", *parent, "--network", "container:mine", "sleep", "1000")
+    sandbox("exec", "-d", "mine", "unshare", "-mpf", "--kill-child=KILL", "sleep", "1000")
+
+    def within() -> list[Container]:
+        return [one for one in ctop_document("-d", "0.1")["containers"] if one["parent"] == ids["mine"]]
+
+    assert sandboxing.wait_for(lambda: [one["runtime"] for one in within()] == ["unshare"])
+    document = ctop_document("-d", "0.1")
+    for name, identifier in ids.items():
+        found = find(document, name)
+        assert (found["id"], found["pid"], found["runtime"]) == (identifier, sandbox.pid(name), "sandbox")
+        [inside] = [one["id"] for one in self_of(sandbox, name)]
+        assert inside == identifier
+    assert within()[0]["name"].startswith("sleep-")
+
+
+def self_of(sandbox: Sandbox, name: str) -> list[Container]:
+    """Return what ctop in a container says of the one that it is in."""
+    document: Document = json.loads(sandbox("exec", name, *CTOP, "--json", "-d", "0.1").stdout)
+    return [one for one in document["containers"] if one["id"] == document["viewpoint"]["self"]]
 
 
 @pytest.mark.vm

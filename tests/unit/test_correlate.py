@@ -250,10 +250,23 @@ def test_nobody_hides_behind_anothers_id() -> None:
         *(leader(one)._replace(parent_cmdline=command) for one in (first, second)),
     )
     assert {one.id: one.members for one in found.values()} == {ID: (1,), "pid-12": (2,)}
+    assert (found["pid-12"].name, found["pid-12"].runtime_id) == ("sh-2", None)
     again = f"/a/docker/{ID}"
     there = census([first, second], [group(OUTER, 1), group(again, 2)])
     found = decided(there, leader(first, OUTER), leader(second, again))
     assert {one.id: one.members for one in found.values()} == {ID: (1,), again: (2,)}
+
+
+@pytest.mark.parametrize("path", ["/tenant", OUTER])
+def test_what_is_made_in_a_containers_root_is_not_that_container(path: str) -> None:
+    """It has that one's /etc/hostname and layers, and may have the lower PID; who made it tells what it is."""
+    outer, inner = process(9, pid_ns=11, mnt_ns=21, starttime=1), process(2, pid_ns=12, mnt_ns=22, starttime=5)
+    kept = f"/var/lib/docker/containers/{ID}"
+    first = leader(outer, path)._replace(kept_in=kept)
+    second = leader(inner, path, root=IMAGE, parent="unshare -pf sh")._replace(kept_in=kept)
+    found = decided(census([inner, outer], [group(path, 2, 9)]), first, second)
+    named = {one.id: (one.name, one.runtime, one.runtime_id) for one in found.values() if one.kind == "container"}
+    assert named == {ID: (ID[:12], "docker", ID), "pid-12": ("sh-2", "unshare", None)}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -141,6 +141,17 @@ def test_a_container_with_the_network_of_another() -> None:
     assert named(("pid", PID_NS), reparented).id == ID
 
 
+def test_a_sandbox_with_the_network_of_another() -> None:
+    """Its writable layer is its own, wherever the state directory is; the host name it has is the other's."""
+    other, root = "cd" * 32, mount(f"30 1 0:50 / / rw - overlay o rw,lowerdir=/,upperdir=/s/containers/{ID}/upper")
+    for directory in ("", f"/s/containers/{other}", f"/s/cgscope/containers/{other}", f"/docker/containers/{other}"):
+        found = named(("pid", PID_NS), isolated(root=root)._replace(kept_in=directory))
+        assert (found.id, found.name, found.runtime, found.runtime_id) == (ID, ID[:12], "sandbox", ID)
+    own = OWN._replace(hostname="web", root=root, kept_in=f"/s/cgscope/containers/{other}")
+    found = named(("self", ""), isolated(root=root), own)
+    assert (found.id, found.name, found.runtime) == (ID, ID[:12], "sandbox")
+
+
 def test_a_service() -> None:
     """A systemd unit with private mounts and the host's root is a service, called by its unit."""
     found = named(("mnt", MNT_NS), leader(process(100, mnt_ns=MNT_NS), "/system.slice/a.service"))

@@ -171,6 +171,27 @@ def test_a_container_whose_root_leads_nowhere_yet(tmp_path: Path) -> None:
     assert shelf.absence.problems == []
 
 
+def test_a_container_that_is_started_again(tmp_path: Path) -> None:
+    """It is what its files say now, though its id is the same, and may be another than that which had the id before."""
+    fake = FakeHost(tmp_path)
+
+    def seen_as(shelf: Shelf, identifier: str, pid: int, image: str) -> tuple[str, str]:
+        fake.file(f"/var/lib/lxc/{identifier}/config", f"lxc.rootfs.path = dir:{image}\n")
+        one = container("same", runtime="lxc", runtime_id=identifier, leader=leader(process(pid, 1, 2)))
+        found = shelf.look(one)
+        return found.name, found.image
+
+    with fake.open() as host:
+        shelf = Shelf(host)
+        assert seen_as(shelf, "web", 100, "/a") == ("web", "dir:/a")
+        assert seen_as(shelf, "web", 100, "/b") == ("web", "dir:/a")
+        assert seen_as(shelf, "web", 200, "/b") == ("web", "dir:/b")
+        assert seen_as(shelf, "db", 300, "/c") == ("db", "dir:/c")
+        for pid in range(400, 410):  # it cannot make us look at every tick
+            last = seen_as(shelf, "db", pid, f"/{pid}")
+        assert last == ("db", "dir:/402")
+
+
 def test_a_container_cannot_make_us_look_at_every_tick(tmp_path: Path) -> None:
     """Executing another program makes nobody look; with another root each time, files are read a few times at most."""
     with Recording(FakeHost(tmp_path).root) as host:

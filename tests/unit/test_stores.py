@@ -297,6 +297,15 @@ def test_lxcs_directory_is_found_through_its_monitor() -> None:
     assert sources("lxc", Clues("web", parent=("[lxc", "monitor]", "/srv/lxc", "web")))[0].store == "/srv/lxc"
 
 
+@pytest.mark.parametrize("words", ["-P /srv/lxc -n web -F", "-n web --lxcpath /srv/lxc", "--lxcpath=/srv/lxc web"])
+def test_lxcs_directory_in_the_foreground(words: str) -> None:
+    """There the parent is the command as it was called."""
+    for command in ("lxc-start", "/usr/bin/lxc-execute"):
+        found = sources("lxc", Clues("web", parent=(command, *words.split())))
+        assert [one.store for one in found] == ["/srv/lxc", "/var/lib/lxc"]
+    assert [one.store for one in sources("lxc", Clues("web", parent=("sh", *words.split())))] == ["/var/lib/lxc"]
+
+
 def test_a_runtime_without_files_has_no_sources() -> None:
     """Plain unshare leaves nothing to read."""
     assert sources("unshare", Clues("pid-1")) == []
