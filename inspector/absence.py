@@ -57,13 +57,14 @@ class Absence:
     def account(self, subject: str, error: ParseError | OSError) -> None:
         """Decide what one failed read means, by the rules at the top of this file."""
         if isinstance(error, ParseError):
-            self._problem(f"{subject}: {error}")
+            self.problem(f"{subject}: {error}")
         elif error.errno in DENIED:
             self.denied.add(subject)
         elif error.errno not in ABSENT:
-            self._problem(f"{subject}: {error}")
+            self.problem(f"{subject}: {error}")
 
-    def _problem(self, text: str) -> None:
+    def problem(self, text: str) -> None:
+        """Keep what has to be told of this tick."""
         # A file and the path to it can be hostile text: what is kept is printable ASCII.
         if len(self.problems) < MOST_PROBLEMS:
             shown = re.sub(UNPRINTABLE, lambda found: ascii(found[0])[1:-1], text)

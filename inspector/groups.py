@@ -11,17 +11,19 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import repeat
 
 from inspector.absence import Absence
-from inspector.kernel.cgroup_tree import Tree
+from inspector.kernel.cgroup_tree import MOST_BELOW, Limit, Tree
 from inspector.kernel.cgroups import Hierarchy, members_of, read_cgroup_counts, read_descendants
 from inspector.kernel.controllers import RESOURCES
 from inspector.kernel.host import Host
 from inspector.model import Group
+from inspector.runtimes import match
 from inspector.turns import Turns
 
 __all__ = ["Groups"]
 
 GONE = (errno.ENOENT, errno.ENODEV)
 MOST_LISTS = 64
+LEVEL = 2  # from which on cgroups may be those of anybody, but systemd's slices
 NOBODY = 0  # stands in a list of members for whoever is outside the reader's PID namespace
 
 
@@ -70,6 +72,8 @@ class Groups:
                 tree.update(leaves=True)
             known = self._list_groups()
             found = self._members_changed(known)
+        for path in set().union(*(tree.cut for tree in self._trees.values())):
+            self._absence.problem(f"cgroup {path!r}: there are more than {MOST_BELOW} below it, not all are looked at")
         self.changed = found.keys() | (known.keys() ^ self.by_path.keys())
         self._note_moves(known, found)
         if self.changed or known is not self.by_path:
@@ -142,7 +146,8 @@ class Groups:
     def _list_groups(self) -> dict[str, Group]:
         hierarchies = self._hierarchies
         if not self._trees:
-            self._trees = {index: Tree(self._host, hierarchies[index]) for index in self._reported_hierarchies()}
+            made = (Tree(self._host, hierarchies[index], Limit(_may_be_full)) for index in self._reported_hierarchies())
+            self._trees = dict(zip(self._reported_hierarchies(), made, strict=True))
             self._counts = self._count()
             for index, tree in self._trees.items():
                 tree.update(leaves=True, count=self._counts[index])
@@ -187,3 +192,8 @@ class Groups:
         order = ("cpu", "memory", "pids", *RESOURCES)
         return list(dict.fromkeys(self._located[name][1] for name in order if name in self._located))
 
+
+
+def _may_be_full(path: str) -> bool:
+    """Tell whether who is not root may make cgroups below one: it is a container's, or may be."""
+    return (path.count("/") >= LEVEL and not path.endswith(".slice")) or match(path) is not None

@@ -2,7 +2,8 @@
 
 systemd in a container makes one for each service. On v2 memory.events counts
 kills in all below; on v1 memory.oom_control counts those of the cgroup that the
-victim was in alone (mm/memcontrol-v1.c), so there those below are asked too.
+victim was in alone (mm/memcontrol-v1.c), so there those below are asked too:
+those that are listed, of which there is a bound (MOST_BELOW).
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ TABLE = (
     Row(TYPES, may=TYPES, never=IO),
     Row(("inspector.kernel",), may=("inspector.kernel", "inspector.errors")),
     Row(("inspector.model",), may=("inspector.kernel", *TYPES), never=IO),
-    Row(COLLECT, may=("inspector.kernel", "inspector.model", *COLLECT, *TYPES)),
+    Row(COLLECT, may=("inspector.kernel", "inspector.model", "inspector.runtimes", *COLLECT, *TYPES)),
     Row(("inspector.anatomy",), may=("inspector.kernel", "inspector.model", "inspector.members", *TYPES)),
     Row(ROOTS, may=("inspector.kernel", "inspector.model", "inspector.stores", "inspector.layers", *ROOTS, *TYPES)),
     Row(("inspector.namespace_census",), may=("inspector.kernel", "inspector.model", *TABLES, *TYPES)),

@@ -4,30 +4,66 @@ A directory's link count is two more than its children. While every count is
 the same and every directory that was known is still there, nothing has come
 or gone, so nothing is listed: one stat(2) a directory, or a directory with
 children, instead of a walk.
+
+Who may make cgroups can make a hundred thousand of them: a container in its
+own, a user in that of his session. Below such a one (Limit) so many are looked
+at, the upper ones first, and it is known that there are more.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 
 from inspector.errors import SHORTAGE
 from inspector.kernel.cgroups import Hierarchy, parse_pids
 from inspector.kernel.figures import number
 from inspector.kernel.host import Host
 
-__all__ = ["Tree", "hidden_tasks", "walk"]
+__all__ = ["MOST_BELOW", "Limit", "Tree", "hidden_tasks", "walk"]
 
 LEAF_LINKS = 2  # of a directory without directories: "." and the entry in its parent
 UNCOUNTED = 1  # a filesystem that does not count: none of the kernel's own
+MOST_BELOW = 2048  # 500 pods of four cgroups; each costs 20 us at a tick
+
+
+class Limit:
+    """Below which cgroups no more than MOST_BELOW are looked at (`begins`), and which have more."""
+
+    def __init__(self, begins: Callable[[str], bool]) -> None:
+        self._begins = begins
+        self.cut: set[str] = set()
+
+    def room(self, path: str) -> Room | None:
+        """Return how many may be looked at below a cgroup, if it is one of those."""
+        return Room(path) if self._begins(path) else None
+
+    def list(self, host: Host, directory: str, room: Room) -> list[str]:
+        """List a cgroup's children while there is room."""
+        names = host.subdirectories(directory, room.left + 1)
+        if len(names) > room.left:
+            del names[room.left :]
+            self.cut.add(room.path)
+        room.left -= len(names)
+        return names
+
+
+class Room:
+    """How many cgroups may still be looked at below one."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.left = MOST_BELOW
 
 
 class Tree:
     """The cgroups of one hierarchy. Not thread safe."""
 
-    def __init__(self, host: Host, hierarchy: Hierarchy) -> None:
+    def __init__(self, host: Host, hierarchy: Hierarchy, limit: Limit) -> None:
         self._host = host
         self._hierarchy = hierarchy
+        self._limit = limit
         self._links: dict[str, int] = {}
         self.paths: tuple[str, ...] = ()
 
@@ -42,8 +78,14 @@ class Tree:
             return False
         # Counted before it is listed: what comes in between makes a difference next time.
         self._links.clear()
-        self.paths = tuple(walk(self._host, self._hierarchy, self._links, count))
+        self._limit.cut.clear()
+        self.paths = tuple(walk(self._host, self._hierarchy, self._links, count, self._limit))
         return True
+
+    @property
+    def cut(self) -> set[str]:
+        """The cgroups below which there are more than `paths` has."""
+        return self._limit.cut
 
     def _same(self, *, leaves: bool) -> bool:
         links = self._host.links
@@ -58,7 +100,11 @@ class Tree:
 
 
 def walk(
-    host: Host, hierarchy: Hierarchy, links: dict[str, int] | None = None, count: int | None = None
+    host: Host,
+    hierarchy: Hierarchy,
+    links: dict[str, int] | None = None,
+    count: int | None = None,
+    limit: Limit | None = None,
 ) -> Iterator[str]:
     """Yield the path of every cgroup of a hierarchy, parents first; one that vanishes meanwhile is left out.
 
@@ -66,15 +112,19 @@ def walk(
     are as many as the kernel counted (`count`), all that is left are leaves, and are not looked at. OSError where we
     lack what it takes to list one.
     """
+    no_room: Room | None = None
     try:
-        stack = [(hierarchy.root, hierarchy.mountpoint, host.links(hierarchy.mountpoint))]
+        queue = deque([(hierarchy.root, hierarchy.mountpoint, host.links(hierarchy.mountpoint), no_room)])
     except OSError:
         return
     found = 1
-    while stack:
-        path, directory, linked = stack.pop()
+    while queue:
+        path, directory, linked, room = queue.popleft()
         try:
-            names = host.subdirectories(directory) if linked != LEAF_LINKS else []
+            names: list[str] = []
+            if linked != LEAF_LINKS:
+                room = room or (limit.room(path) if limit else None)
+                names = limit.list(host, directory, room) if limit and room else host.subdirectories(directory)
         except OSError as error:
             if error.errno in SHORTAGE:
                 raise
@@ -85,15 +135,20 @@ def walk(
         if not names:
             continue
         found += len(names)
-        alike: list[int | None] = [LEAF_LINKS] * len(names)
-        counts = alike if found == count else host.links_in(directory, names)
-        prefix = "" if path == "/" else path
-        # A path stands in each hierarchy of v1 and with each process in it: it is kept once.
-        stack.extend(
-            (sys.intern(f"{prefix}/{name}"), f"{directory}/{name}", links_of)
-            for name, links_of in zip(names, counts, strict=True)
-            if links_of is not None
-        )
+        below = _below(host, path, directory, names, leaves=found == count)
+        queue.extend((*one, room) for one in below)
+
+
+def _below(
+    host: Host, path: str, directory: str, names: list[str], *, leaves: bool
+) -> Iterator[tuple[str, str, int]]:
+    """Yield the paths of a cgroup's children, with the directories and their link counts; `leaves`: that is known."""
+    alike: list[int | None] = [LEAF_LINKS] * len(names)
+    prefix = "" if path == "/" else path
+    for name, links in zip(names, alike if leaves else host.links_in(directory, names), strict=True):
+        if links is not None:
+            # A path stands in each hierarchy of v1 and with each process in it: it is kept once.
+            yield sys.intern(f"{prefix}/{name}"), f"{directory}/{name}", links
 
 
 def hidden_tasks(host: Host, hierarchy: Hierarchy, path: str) -> int:

@@ -13,6 +13,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from inspector.kernel.bundle import close_all
 from inspector.kernel.directory import OPEN_DIRECTORY, Directory, Entry, get_attribute, to_entry
@@ -238,10 +239,11 @@ class Reader(Files):
                 found.append(None)
         return found
 
-    def subdirectories(self, path: str) -> list[str]:
-        """Return the names of a directory's directories."""
+    def subdirectories(self, path: str, most: int | None = None) -> list[str]:
+        """Return the names of a directory's directories, not more than `most`."""
         with os.scandir(self.path(path)) as entries:
-            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            names = (entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+            return list(names if most is None else islice(names, most))
 
     def stat(self, path: str) -> Entry:
         """Return the identity of what a path leads to (symbolic links followed, as /proc/<pid>/root needs)."""

@@ -30,7 +30,12 @@ Inside = Callable[..., Any]
 def inside(sandbox: Sandbox) -> Iterator[Inside]:
     """Run a busy loop in a container, as nobody; give what runs a command of ours beside it and returns its JSON."""
     sandbox.start(NAME, *LIMITS, *RIGHTS, "--", *BUSY_LOOP)
-    said = ("exec", "-e", f"PYTHONPATH={PATHS}", NAME)
+    with cgroups.favoured(cgroups.path_of(sandbox.pid(NAME), "cpu")):
+        yield asking(sandbox, "exec", "-e", f"PYTHONPATH={PATHS}", NAME)
+
+
+def asking(sandbox: Sandbox, *said: str) -> Inside:
+    """Return what runs a command of ours in a container by these words of `sandbox`, and returns its JSON."""
     # The environment's own Python may lie in a home directory that is closed to others.
     for python in (sys.executable, "/usr/bin/python3"):
         if sandbox(*said, python, "-c", "import inspector, sys; sys.exit(sys.version_info < (3, 11))", check=False,
@@ -43,8 +48,7 @@ def inside(sandbox: Sandbox) -> Iterator[Inside]:
         command = [python, "-B", "-m", module, *arguments, "--json"]
         return json.loads(sandbox(*said, *command, timeout=300).stdout)
 
-    with cgroups.favoured(cgroups.path_of(sandbox.pid(NAME), "cpu")):
-        yield ask
+    return ask
 
 
 def test_the_container_is_whole(inside: Inside, sandbox: Sandbox) -> None:
@@ -82,3 +86,26 @@ def test_its_first_process_is_told_of(inside: Inside) -> None:
     told = {row["type"]: row["inode"] for row in rows}
     assert told == {kind: one["inode"] for kind, one in said["namespaces"].items() if kind in told}
     assert {"mnt", "net", "pid", "uts", "ipc", "user", "cgroup"} <= told.keys()
+
+
+@pytest.mark.vm
+def test_beside_a_process_of_roots(sandbox: Sandbox) -> None:
+    """Who came in as nobody sees the container's limits and usage; what root's process hides is counted and named."""
+    limits_ = ("--cpu-quota", "150000", "--memory", str(MEMORY), "--pids-limit", str(PIDS))
+    sandbox.start(NAME, *limits_, "sleep", "1000")
+    ask = asking(sandbox, "exec", "-u", "65534:65534", "-e", f"PYTHONPATH={PATHS}", NAME)
+    document: Document = ask("inspector.ctop", "-d", "0.5")
+    there = find(ctop_document("-d", "0.1"), NAME)
+    [here] = document["containers"]
+    assert (here["id"], here["members"], document["problems"]) == (there["id"], 2, [])
+    assert limits(here) == limits(there) == (1.5, MEMORY, PIDS)
+    assert here["cpu"]["usage_cores"] is not None
+    assert 0 < (here["memory"]["usage_bytes"] or 0) <= MEMORY
+    assert here["pids"]["current"] == 2
+    # Its own process and the kernel's files are readable, the namespaces and the root of root's process are not.
+    assert document["denied"] >= 1
+    said = ask("inspector.nsinspect", "1")
+    hidden = {one["what"]: one["needs"] for one in said["unreadable"] if one["needs"]}
+    assert hidden == {"namespaces": "CAP_SYS_PTRACE", "root directory": "CAP_SYS_PTRACE"}
+    assert (said["really_has"]["cpus"], said["really_has"]["memory_bytes"]) == (1.5, MEMORY)
+    assert said["limits"]["pids"]["value"] == PIDS

@@ -40,6 +40,33 @@ def test_a_docker_container(tmp_path: Path, layout: str) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_container_that_makes_cgroups_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    """Below its own so many are looked at, and it is told that there are more; of all others nothing is missed."""
+    for module in ("inspector.kernel.cgroup_tree", "inspector.groups"):
+        monkeypatch.setattr(f"{module}.MOST_BELOW", 5)
+    fake = limited(tmp_path, layout, f"/docker/{ID}")
+    fake.process(100, "sh", cgroups=f"/docker/{ID}", namespaces=own(1))
+    many = [f"/docker/{ID}/{number}" for number in range(9)] + [f"/docker/{ID}/1/{number}" for number in range(9)]
+    others = [f"/docker/{OTHER}", f"/docker/{OTHER}/a", "/x.slice/y.slice", "/lxc.payload.z/a"]
+    others += [f"/x.slice/y.slice/{number}.scope" for number in range(9)]
+    for path in (*many, *others, *(f"/lxc.payload.z/{number}" for number in range(9))):
+        fake.cgroup("memory", path)
+    texts = [f"cgroup '{path}'" for path in (f"/docker/{ID}", "/lxc.payload.z")]
+    with fake.open() as host:
+        observer = Observer(host)
+        for _ in range(2):
+            tick = observer.tick()
+            assert sorted(problem.partition(": there are more than 5")[0] for problem in tick.problems) == texts
+        groups = observer._census.groups if observer._census else {}  # noqa: SLF001  nobody is in them: none is shown
+        assert len([path for path in groups if path.startswith(f"/docker/{ID}/")]) == 5
+        assert len([path for path in groups if path.startswith("/lxc.payload.z/")]) == 5
+        assert not set(others) - groups.keys() - {"/lxc.payload.z/a"}
+        assert one(tick, ID).members == (100,)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_plain_group(tmp_path: Path, layout: str) -> None:
     """A cgroup with processes and no runtime is a control group with its limits; without `groups` it is left out."""
     fake = limited(tmp_path, layout, "/limited").process(100, cgroups="/limited")
