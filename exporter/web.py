@@ -1,7 +1,8 @@
 """The HTTP endpoints. Nothing runs between requests: each one looks at the machine anew.
 
 Looking blocks, so it happens in a worker thread and never in the event loop.
-Scrapes that come at the same moment share one look (exporter.shared).
+Scrapes that come at the same moment share one look (exporter.shared), and those
+that ask for the same one page (exporter.joined).
 """
 
 # FastAPI reads the annotations of the handlers below when the application is
@@ -11,20 +12,21 @@ import gzip
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
-from starlette.types import Receive, Scope, Send
 
 from exporter.guard import REASON
+from exporter.joined import Joined
 from exporter.landing import SECURITY_HEADERS, landing
 from exporter.negotiate import OPENMETRICS, TEXT, accepts_gzip, wants_openmetrics
 from exporter.page import respond, to_directory
 from exporter.scrape import Scraper, version
+from exporter.sending import Pieces, Reel
 from exporter.stream import Streams
 from inspector.schema import Document
 
@@ -34,12 +36,18 @@ log = logging.getLogger(__name__)
 
 MIN_INTERVAL, MAX_INTERVAL = 0.1, 10.0
 GZIP_LEVEL = 3  # a third larger than level 9 and a third of its time
-AT_A_TIME = 4
-"""Pieces that are sent before others have their turn, and before a client who has gone is noticed: asyncio writes a
-line for each from the fifth on that nobody takes."""
 PLAIN = "text/plain; charset=utf-8"
 
 T = TypeVar("T")
+
+
+class _Wish(NamedTuple):
+    """What a client asks of a scrape: who asks the same at the same moment gets the same."""
+
+    openmetrics: bool
+    packed: bool
+    names: tuple[str, ...]
+    collect: tuple[str, ...]
 
 
 class Busy(Exception):
@@ -85,6 +93,7 @@ class Endpoints(Generic[T]):
         self._scraper = scraper
         self._observe = observe
         self._document = document
+        self._pages = Joined(self._page)
         self.telemetry_path = telemetry_path
         self.prefix = prefix
         self._external = prefix if external is None else external
@@ -93,20 +102,26 @@ class Endpoints(Generic[T]):
 
     async def metrics(self, request: Request) -> Response:
         """`/metrics`: the page as the client asks for it; `name[]` picks metrics, `collect[]` collectors."""
+        wish = _Wish(
+            wants_openmetrics(request.headers.get("accept", "")),
+            accepts_gzip(request.headers.get("accept-encoding", "")),
+            *(tuple(request.query_params.getlist(key)) for key in ("name[]", "collect[]")),
+        )
         with self._scrapes:
-            return await run_in_threadpool(self._page, request)
+            try:
+                reel, clients = await self._pages(wish)
+            except ValueError as error:
+                return Response(f"{error}\n", 400, media_type=PLAIN)
+        reel.shared |= clients > 1
+        headers = _headers(OPENMETRICS if wish.openmetrics else TEXT, packed=wish.packed)
+        return Pieces(reel, reel.size, headers)
 
-    def _page(self, request: Request) -> Response:
-        openmetrics = wants_openmetrics(request.headers.get("accept", ""))
-        names, collect = (request.query_params.getlist(key) for key in ("name[]", "collect[]"))
-        try:
-            page = self._scraper.page(openmetrics=openmetrics, names=names, collect=collect)
-        except ValueError as error:
-            return Response(f"{error}\n", 400, media_type=PLAIN)
-        packed = accepts_gzip(request.headers.get("accept-encoding", ""))
-        pieces = list(page.gzipped()) if packed else page.pieces()
-        size = sum(map(len, pieces)) if isinstance(pieces, list) else page.size
-        return _Pieces(pieces, size, _headers(OPENMETRICS if openmetrics else TEXT, packed=packed))
+    def _page(self, wish: _Wish) -> Reel:
+        page = self._scraper.page(openmetrics=wish.openmetrics, names=wish.names, collect=wish.collect)
+        if not wish.packed:
+            return Reel(page.pieces, page.size)
+        pieces = list(page.gzipped())
+        return Reel(pieces.__iter__, sum(map(len, pieces)))
 
     async def containers(self, request: Request) -> Response:
         """`/api/v1/containers?interval=S`: the document over the next S seconds."""
@@ -122,7 +137,7 @@ class Endpoints(Generic[T]):
                 return _error(503, f"the machine could not be read: {type(error).__name__}")
         packed = accepts_gzip(request.headers.get("accept-encoding", ""))
         body = gzip.compress(body, GZIP_LEVEL, mtime=0) if packed else body
-        return _Pieces([body], len(body), _headers("application/json", packed=packed))
+        return Pieces([body], len(body), _headers("application/json", packed=packed))
 
     async def _between(self, interval: float) -> bytes:
         """Observe, wait without holding a thread, observe again; return JSON."""
@@ -175,26 +190,6 @@ def application(endpoints: Endpoints[T], streams: Streams[T] | None = None) -> F
 
 def _busy(_: Request, __: Exception) -> Response:
     return Response("too many requests at a time\n", 503, {"Retry-After": "1"}, PLAIN)
-
-
-class _Pieces(Response):
-    """An answer sent piece after piece, each when the client has read the one before.
-
-    All at once, asyncio would copy it and move what remains at each write: half the time of a large page.
-    """
-
-    def __init__(self, pieces: Iterable[bytes], size: int, headers: Mapping[str, str]) -> None:
-        super().__init__(headers={"Content-Length": str(size), **headers})
-        self._pieces = pieces
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Send it (the ASGI interface)."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        for number, piece in enumerate(self._pieces if scope["method"] != "HEAD" else ()):
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-            if number % AT_A_TIME == AT_A_TIME - 1:
-                await asyncio.sleep(0)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _headers(content_type: str, *, packed: bool) -> dict[str, str]:
