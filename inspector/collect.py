@@ -151,6 +151,8 @@ class Collector:
         for process in firsts:
             pid = process.pid
             identity = pid, process.starttime_ticks
+            if identity in found:  # of a container and of the plain cgroup that it is in
+                continue
             leader = known.get(identity)
             # No call for each: there are thousands, and of most there is nothing to look at.
             if leader is None or leader.process != process or pid in unsettled or (due and pid in self.turns):

@@ -184,6 +184,15 @@ def test_a_first_process_is_looked_at_once(tmp_path: Path) -> None:
     assert (first.root and first.root.fstype, first.parent_cmdline) == ("ext4", "init")
 
 
+def test_the_first_process_of_two_groups_is_looked_at_once(tmp_path: Path) -> None:
+    """One that is the first of a container and of the plain cgroup that it is in is looked at in full once a tick."""
+    fake = FakeHost(tmp_path).process(100, namespaces=own(1), cgroups="/a")
+    with rounds(fake) as (there, host):
+        leaders = there.tick(100, 100)[1]
+        assert host.since("/proc/100/").count("/proc/100/mountinfo") == 1
+    assert leaders[100].membership.paths["memory"] == "/a"
+
+
 def test_a_first_process_moved_by_somebody_is_seen_at_the_refresh(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
