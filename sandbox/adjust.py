@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from sandbox import ceilings, control
@@ -18,7 +18,7 @@ from sandbox.errors import SandboxError, describe
 from sandbox.limits import DEFAULT_PERIOD_US
 from sandbox.subject import FAILED, Group, Subject, hold
 
-__all__ = ["Asked", "adjust", "carry_out", "check_file", "check_memory", "writes"]
+__all__ = ["Asked", "adjust", "carry_out", "check_file", "check_memory", "lines", "writes"]
 
 MAIN_FILE = {
     ("cpu", 1): "cpu.cfs_quota_us",
@@ -191,10 +191,16 @@ def _write_all(group: Group, order: Sequence[Write]) -> None:
             control.write(path, value)
             done.append((path, was))
     except OSError:
-        for path, was in reversed(done):
+        for path, line in lines(reversed(done)):
             with contextlib.suppress(OSError):
-                control.write(path, was)
+                control.write(path, line)
         raise
+
+
+def lines(found: Iterable[Write]) -> Iterator[Write]:
+    """Yield what files said as it can be written back: those with a line for each disk take one at a time."""
+    for file, text in found:
+        yield from ((file, line) for line in text.splitlines() or [""])
 
 
 def _explain(group: Group, error: OSError) -> SandboxError:

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Iterable
 
 from sandbox.errors import SandboxError, describe
 from sandbox.value import Value
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from sandbox.state import Document
-
-__all__ = ["CREATE", "JOIN", "LIMIT", "Step", "apply", "join", "made_above", "read", "write"]
+__all__ = ["CREATE", "JOIN", "LIMIT", "Step", "apply", "join", "read", "write"]
 
 CREATE, JOIN, LIMIT = "create", "join", "limit"
 CREATE_ATTEMPTS = 20
@@ -68,22 +64,6 @@ def apply(steps: Iterable[Step], phase: str) -> list[str]:
         else:
             break
     return made
-
-
-def made_above(
-    steps: Iterable[Step], own: Collection[str], others: Callable[[], Iterable[Document]]
-) -> list[str]:
-    """Return the cgroups above a container's `own` that go with the last one in them, as things stand before creating.
-
-    Those that are missing, and those that another container was recorded for. `others` gives the documents of those
-    that are there: asked for last, as who makes a cgroup has recorded it before.
-    """
-    above = [step.path for step in steps if step.action == "mkdir" and step.path not in own]
-    found = [path for path in above if not os.path.exists(path)]
-    if len(found) < len(above):
-        recorded = {path for text in others() for path in text["Cgscope"]["MadeCgroups"]}
-        found += [path for path in above if path in recorded and path not in found]
-    return found
 
 
 def _explain(error: OSError) -> SandboxError:

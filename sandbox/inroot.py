@@ -25,6 +25,7 @@ __all__ = [
     "make_directories",
     "mount_point",
     "open_parent",
+    "open_source",
     "root_directory",
 ]
 
@@ -50,6 +51,17 @@ def in_root_open(root: int, path: str, flags: int = os.O_PATH, *, links: bool = 
     """
     resolve = IN_ROOT | (0 if links else syscalls.RESOLVE_NO_SYMLINKS) | (0 if mounts else syscalls.RESOLVE_NO_XDEV)
     return syscalls.openat2(root, path or ".", flags, resolve)
+
+
+def open_source(path: str, below: str = "") -> int:
+    """Open a path of the host to be bound, or what is `below` it by no link that leads out of it."""
+    source = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    if not below:
+        return source
+    try:
+        return in_root_open(source, below)
+    finally:
+        os.close(source)
 
 
 def open_parent(root: int, path: str) -> tuple[int, str]:

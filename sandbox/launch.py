@@ -112,7 +112,7 @@ class _Start:
         self._later = [step for step in self._steps if not step.path.startswith(of_v2)]
         self._own = {place.directory for place in prepared.places}
         # The usual parent is found again by its name.
-        self._foretold = [] if prepared.spec.cgroup_parent == document.CGROUP_PARENT else self._foretell()
+        self._foretold = {} if prepared.spec.cgroup_parent == document.CGROUP_PARENT else self._foretell()
         self._made = control.apply((step for step in self._steps if step.path.startswith(of_v2)), control.CREATE)
 
     def prepare(self) -> None:
@@ -155,18 +155,17 @@ class _Start:
             os.rmdir(mark)
             os.rmdir(os.path.dirname(mark))
 
-    def _foretell(self) -> list[str]:
+    def _foretell(self) -> dict[str, str]:
         """Record, before any is made, which cgroups above the container's go with the last one in them."""
-        own = self._prepared.document["Id"]
-        above = control.made_above(
-            self._steps,
-            self._own,
-            lambda: (text for text in self._store.all() if text["Cgscope"]["Monitor"] and text["Id"] != own),
+        from sandbox import above  # noqa: PLC0415  rare
+
+        foretold = above.foretell(
+            self._steps, self._own, lambda: (text for text in self._store.all() if text["Cgscope"]["Monitor"])
         )
-        if above:
-            with self._store.changing(own) as text:
-                text["Cgscope"]["MadeCgroups"] = above
-        return above
+        if foretold:
+            with self._store.changing(self._prepared.document["Id"]) as text:
+                text["Cgscope"]["MadeCgroups"] = foretold
+        return foretold
 
     def _limit(self, chosen: Callable[[control.Step], bool]) -> None:
         control.apply(filter(chosen, self._steps), control.LIMIT)
@@ -175,10 +174,11 @@ class _Start:
         own = self._prepared.document
         with self._store.changing(own["Id"]) as text:
             text["State"].update(state, Pid=self._pid)
-            above = {*self._foretold, *self._made} - self._own
-            text["Cgscope"].update(
-                StartTime=start_time(self._pid), MadeCgroups=sorted(above), Cgroups=own["Cgscope"]["Cgroups"]
-            )
+            text["Cgscope"].update(StartTime=start_time(self._pid), Cgroups=own["Cgscope"]["Cgroups"])
+            if self._foretold:
+                from sandbox import above  # noqa: PLC0415  rare
+
+                text["Cgscope"]["MadeCgroups"] = above.identified({*self._foretold, *self._made} - self._own)
             text["HostConfig"]["IDMappings"] = own["HostConfig"].get("IDMappings")
             text["NetworkSettings"] = self._network.settings(self._pid)
 
@@ -219,7 +219,8 @@ def _make_volumes(prepared: Prepared, store: Store) -> None:
         from sandbox.volumes.store import Volumes  # noqa: PLC0415
 
         for volume in wanted:
-            Volumes(store.root).create(volume.name, timestamp(time.time()), {}, anonymous=volume.anonymous)
+            labels = dict(volume.labels)
+            Volumes(store.root).create(volume.name, timestamp(time.time()), labels, anonymous=volume.anonymous)
 
 
 def _make_files(prepared: Prepared) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from sandbox.limits import DEFAULT_PERIOD_US, SHARES_RANGE, UNLIMITED, WEIGHT, Limits
 
-__all__ = ["CONTROLLERS", "Setting", "controllers", "ignored", "settings", "weight_of_shares"]
+__all__ = ["CONTROLLERS", "Setting", "controllers", "ignored", "is_weight_of_a_disk", "settings", "weight_of_shares"]
 
 # A file below the cgroup, its value, and whether a kernel without that file is fine.
 Setting = tuple[str, str, bool]
@@ -122,7 +122,9 @@ def _io_v1(limits: Limits) -> Iterator[Setting]:
 
 def _io_v2(limits: Limits) -> Iterator[Setting]:
     if limits.blkio_weight is not None:
-        # 10 to 1000 becomes 1 to 10000.
+        # Disks under BFQ look at a file of its own, which is there when that scheduler is loaded; the others, where
+        # io.cost is switched on, at this one: 10 to 1000 becomes 1 to 10000.
+        yield "io.bfq.weight", f"default {limits.blkio_weight}", True
         yield "io.weight", f"default {1 + (limits.blkio_weight - 10) * 9999 // 990}", False
     for one in limits.throttles:
         if one.kind == WEIGHT:
@@ -155,6 +157,12 @@ FILES: dict[tuple[str, int], Callable[[Limits], Iterator[Setting]]] = {
     ("hugetlb", 1): _hugetlb_v1,
     ("hugetlb", 2): _hugetlb_v2,
 }
+
+
+def is_weight_of_a_disk(setting: Setting) -> bool:
+    """Tell whether something is a share of one disk, beside that of all of them."""
+    file, value, _ = setting
+    return "bfq.weight" in file and ":" in value
 
 
 def ignored(memory_version: int, limits: Limits) -> list[str]:

@@ -15,7 +15,7 @@ from collections.abc import Collection
 from sandbox import syscalls
 from sandbox.contexts import suppress
 from sandbox.errors import SandboxError
-from sandbox.inroot import Parent, host_path, in_root_open, mount_point, root_directory
+from sandbox.inroot import Parent, host_path, in_root_open, mount_point, open_source, root_directory
 from sandbox.overlays import Root
 from sandbox.rootfs import PROPAGATIONS, SAFE, Bind, Directory, Foreign, Link, Mask, Mount, Node, Step
 from sandbox.stacking import mount_root
@@ -176,11 +176,11 @@ def _foreign(root: int, step: Foreign) -> None:
 
 def _bind(root: int, step: Bind) -> None:
     try:
-        source = step.tree if step.tree >= 0 else os.open(step.source, os.O_PATH | os.O_CLOEXEC)
+        source = step.tree if step.tree >= 0 else open_source(step.source, step.subpath)
     except OSError as error:
         if step.may_go and error.errno == errno.ENOENT:
             return
-        raise SandboxError(f"cannot bind {step.source}: {error.strerror}") from None
+        raise SandboxError(f"cannot bind {step.comes_from}: {os.strerror(error.errno or 0)}") from None
     try:
         file = not stat.S_ISDIR(os.fstat(source).st_mode)
         if step.fill and not file:

@@ -56,7 +56,7 @@ def new(spec: Spec, container: str, layout: Layout, directory: str) -> Document:
         },
         "NetworkSettings": network.unconnected(spec.network),
         # The spec is what a start makes the container of: who changes a limit changes it there.
-        "Cgscope": {"Spec": encode(spec), "MadeCgroups": [], "Monitor": None},
+        "Cgscope": {"Spec": encode(spec), "MadeCgroups": {}, "Monitor": None},
     }
 
 
@@ -92,8 +92,10 @@ def _config(spec: Spec) -> dict[str, Any]:
 
 
 def _host_config(spec: Spec) -> dict[str, Any]:
+    spelled_out = [each.asked() for each in spec.volumes if each.is_spelled_out]
     return {
-        "Binds": [each.spelled() for each in spec.volumes],
+        "Binds": [each.spelled() for each in spec.volumes if not each.is_spelled_out],
+        **({"Mounts": spelled_out} if spelled_out else {}),
         **network.host_config(spec.network),
         "PidMode": spec.sharing.pid,
         "IpcMode": spec.sharing.ipc or "private",

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from sandbox import mounting, namespaces, rare_syscalls, syscalls
 from sandbox.errors import SandboxError
 from sandbox.init import Launch
-from sandbox.inroot import root_directory
+from sandbox.inroot import host_path, open_source, root_directory
 from sandbox.overlays import Root
 from sandbox.rootfs import Bind, Mount, Step
 from sandbox.sharing import NOTHING_SHARED, write_time_offsets
@@ -79,11 +79,15 @@ def _opened(step: Step, own: int) -> Step:
     if not isinstance(step, Bind) or step.tree >= 0:
         return step
     try:
-        if step.idmap:
-            return replace(step, tree=_idmapped(step.source, own))
-        return replace(step, tree=syscalls.clone_mount(step.source, recursive=step.below))
+        source = open_source(step.source, step.subpath)
+        try:
+            path = host_path(source) if step.subpath else step.source
+            tree = _idmapped(path, own) if step.idmap else syscalls.clone_mount(path, recursive=step.below)
+        finally:
+            os.close(source)
     except OSError as error:
-        raise SandboxError(f"cannot bind {step.source}: {os.strerror(error.errno or 0)}") from None
+        raise SandboxError(f"cannot bind {step.comes_from}: {os.strerror(error.errno or 0)}") from None
+    return replace(step, tree=tree)
 
 
 def _idmapped(path: str, own: int) -> int:

@@ -94,6 +94,7 @@ def _volume(volume: Volume, *, has_users: bool) -> Bind:
         propagation=volume.propagation,
         fill=bool(volume.name and volume.copy),
         idmap=volume.idmap or bool(has_users and volume.name),
+        subpath=volume.subpath,
     )
 
 

@@ -110,6 +110,7 @@ class Bind(Value):
     is copied into it first, when it is empty. `attributes`: MOUNT_ATTR_* besides; `cleared`: those that are taken from
     it, not from what is below. `idmap`: in a user namespace of its own it shows what is stored by ids inside, without
     what is mounted below it; `tree` is its source then, opened. `may_go`: where the source is gone, nothing is mounted.
+    `subpath`: not the source, but what is there in it, which others may be changing.
     """
 
     source: str
@@ -125,10 +126,16 @@ class Bind(Value):
     idmap: bool = False
     tree: int = -1
     may_go: bool = False
+    subpath: str = ""
+
+    @property
+    def comes_from(self) -> str:
+        """Return what is bound, to be read."""
+        return f"{self.source}/{self.subpath}" if self.subpath else self.source
 
     def __str__(self) -> str:
         notes = [" read-only"] * self.read_only + [" filled from the image"] * self.fill + [" idmap"] * self.idmap
-        return f"bind   {self.source} on {self.target}{','.join(notes)}"
+        return f"bind   {self.comes_from} on {self.target}{','.join(notes)}"
 
 
 class Directory(Value):

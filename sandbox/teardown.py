@@ -27,9 +27,12 @@ def take_down(store: Store, text: Document) -> None:
     if is_running(text):
         with suppress(ProcessLookupError):
             os.kill(text["State"]["Pid"], signal.SIGKILL)
-    made = list(text["Cgscope"]["MadeCgroups"])
-    if text["HostConfig"]["CgroupParent"] == document.CGROUP_PARENT:
-        made = [os.path.dirname(place.directory) for place in places]
+    made = [os.path.dirname(place.directory) for place in places]
+    if text["HostConfig"]["CgroupParent"] != document.CGROUP_PARENT:
+        from sandbox.above import still_there  # noqa: PLC0415  rare
+
+        private = text["Cgscope"]
+        made = still_there(private["MadeCgroups"], starting=private["Monitor"] is not None)
     culling.remove(places, made)
     connection.release(store, text)
 

@@ -70,13 +70,13 @@ def write(places: Sequence[cgroup.Place], before: Limits, after: Limits) -> None
     try:
         for controller in limit_files.CONTROLLERS:
             for group, writes in _changes(controller, places, before, after):
-                was = [(file, ceilings.raw(group, file)) for file, _ in writes]
+                was = [(file, ceilings.raw(group, file)) for file in dict(writes)]
                 adjust.carry_out(group, tuple(permutations(writes)))
                 undo.append((group, was))
     except SandboxError:
         for group, was in reversed(undo):
             with contextlib.suppress(SandboxError):
-                adjust.carry_out(group, tuple(permutations(was)))
+                adjust.carry_out(group, tuple(permutations(adjust.lines(was))))
         raise
 
 
@@ -87,9 +87,12 @@ def _changes(
     where = cgroup.located(controller, places)
     version = 1 if where is None else min(where.hierarchy.version, 2)
     old = limit_files.settings(controller, version, before)
-    changed = [one for one in limit_files.settings(controller, version, after) if one not in old]
+    new = limit_files.settings(controller, version, after)
+    changed = [one for one in new if one not in old]
     if not changed:
         return
+    if before.blkio_weight != after.blkio_weight:  # with it the kernel forgets those of single disks
+        changed += [one for one in new if one not in changed and limit_files.is_weight_of_a_disk(one)]
     if where is None:
         raise SandboxError(f"cannot limit {controller}: the container has no cgroup with that controller", 1)
     group = Group(controller, where)

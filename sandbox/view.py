@@ -21,6 +21,7 @@ from sandbox.prepare import root_of
 from sandbox.rootfs import Bind, Step
 from sandbox.spec import Spec
 from sandbox.state import Document, Store
+from sandbox.volumes.wanted import Volume
 
 __all__ = ["changes_of", "container_root"]
 
@@ -80,13 +81,16 @@ def _be_alone() -> None:
     syscalls.unshare(syscalls.CLONE_NEWNS)
 
 
+def _bound(volume: Volume) -> Bind:
+    return Bind(volume.source, volume.target, volume.read_only, subpath=volume.subpath, may_go=True)
+
+
 def _mount(store: Store, text: Document, *, volumes: bool) -> str:
     spec = decode(Spec, text["Cgscope"]["Spec"])
     rootless = os.geteuid() != 0
     layout, root, _, pieces = root_of(spec, store, text["Id"], Host(), rootless=rootless)
     wanted = sorted(spec.volumes if volumes else (), key=lambda volume: volume.target.count("/"))
-    there = [volume for volume in wanted if os.path.lexists(volume.source)]
-    steps: list[Step] = [*pieces, *(Bind(each.source, each.target, each.read_only) for each in there)]
+    steps: list[Step] = [*pieces, *map(_bound, wanted)]
     _be_alone()
     mounting.apply(root, steps)
     return layout.merged

@@ -86,7 +86,9 @@ def mounts_of(arguments: Arguments, source: Source, store: Store) -> tuple[tuple
     volumes = [options.parse_volume(text, os.path.abspath, path_of) for text in arguments.volume]
     tmpfs = [options.parse_tmpfs(text) for text in arguments.tmpfs]
     for text in arguments.mount:
-        found = options.parse_mount(text, os.path.abspath, path_of)
+        from sandbox.volumes.mount_option import parse_mount  # noqa: PLC0415
+
+        found = parse_mount(text, os.path.abspath, path_of)
         if isinstance(found, Tmpfs):
             tmpfs.append(found)
         else:

@@ -143,7 +143,7 @@ class Records:
                 os.close(held)
                 held = None
         record = Record(directory, {"ociVersion": "1.0.2", "id": ident, "pid": 0, "bundle": bundle, "annotations": {},
-                                    "Cgscope": {"Cgroups": [], "MadeCgroups": [], "Resources": {}}})  # fmt: skip
+                                    "Cgscope": {"Cgroups": [], "MadeCgroups": {}, "Resources": {}}})  # fmt: skip
         try:
             record.save()
         finally:

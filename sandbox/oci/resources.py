@@ -11,7 +11,7 @@ from typing import Any
 
 from sandbox import cgroup, control, devices
 from sandbox.errors import SandboxError
-from sandbox.limits import CPU_LIST, UNLIMITED, Limits, Throttle
+from sandbox.limits import CPU_LIST, UNLIMITED, WEIGHT, Limits, Throttle
 from sandbox.oci.reader import Reader
 
 __all__ = ["device_rules", "limits_of", "steps_of"]
@@ -37,7 +37,6 @@ UNIFIED = r"[a-z]+[a-z0-9_.-]*"
 # On v1 what both may have together comes off first, on v2 they are apart; without swap there is no file for it.
 UNBOUND = {1: (("memory.memsw.limit_in_bytes", "-1", True), ("memory.limit_in_bytes", "-1", False)),
            2: (("memory.max", "max", False), ("memory.swap.max", "max", True))}  # fmt: skip
-WEIGHT = {1: "blkio.bfq.weight_device", 2: "io.bfq.weight"}
 
 
 def limits_of(resources: Mapping[str, Any]) -> Limits:
@@ -89,6 +88,8 @@ def _throttles(block: Reader) -> Iterator[Throttle]:
     for key, kind in THROTTLES.items():
         for each in block.objects(key):
             yield Throttle(kind, "", _device(each), each.number("rate", 0, 0, 2**64 - 1))
+    for each in block.objects("weightDevice"):
+        yield Throttle(WEIGHT, "", _device(each), each.number("weight", 0, 0, 1000))
 
 
 def _device(each: Reader) -> str:
@@ -104,7 +105,7 @@ def _huge_pages(top: Reader) -> Iterator[tuple[str, int]]:
 
 
 def steps_of(resources: Mapping[str, Any], places: Sequence[cgroup.Place]) -> Iterator[control.Step]:
-    """Yield what is written besides limits: idle and real-time shares, weights of single disks, and `unified`."""
+    """Yield what is written besides limits: idle and real-time shares, and `unified`."""
     top = Reader(resources, WHERE)
     cpu, unified = top.object("cpu"), top.pairs("unified")
     # Which of a period and its share fits first depends on what was there: the period is written before and after.
@@ -124,10 +125,6 @@ def steps_of(resources: Mapping[str, Any], places: Sequence[cgroup.Place]) -> It
         where, version = _located("memory", places)
         yield from (control.Step(control.LIMIT, "write", f"{where}/{file}", text, optional)
                     for file, text, optional in UNBOUND[version])  # fmt: skip
-    for each in top.object("blockIO").objects("weightDevice"):
-        where, version = _located("io", places)
-        weight = each.number("weight", 0, 0, 1000)
-        yield control.Step(control.LIMIT, "write", f"{where}/{WEIGHT[version]}", f"{_device(each)} {weight}")
     if unified and any(where.hierarchy.version == 1 for where in places):
         raise top.wrong("unified", "is an invalid configuration on cgroup v1")
     for name, text in unified:

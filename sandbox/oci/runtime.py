@@ -20,7 +20,7 @@ from typing import Any
 
 from inspector.kernel.cgroups import read_hierarchies
 from inspector.kernel.host import Host
-from sandbox import cgroup, control, culling, freezer, init, updating
+from sandbox import above, cgroup, control, culling, freezer, init, updating
 from sandbox.commands.output import complain
 from sandbox.conversation import Outside, Running, launch
 from sandbox.errors import SandboxError
@@ -52,17 +52,18 @@ def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: b
     if not os.path.isdir(bundle.root):
         raise SandboxError(f"config.json: root.path {bundle.root}: no such directory", 1)
     record = records.add(ident, bundle.directory)
-    made: list[str] = []
+    made: dict[str, str] = {}
     places: tuple[cgroup.Place, ...] = ()
     try:
         shutil.copyfile(f"{bundle.directory}/config.json", f"{record.directory}/config.json")
         record.places = places = _places(bundle, ident)
         wanted = _prepare(records, record, bundle, process, ends.handed)
         own = {where.directory for where in places}
-        made = control.made_above(wanted.cgroup_steps, own, lambda: [other.state for other in records.all()])
+        made = above.foretell(wanted.cgroup_steps, own, lambda: [other.state for other in records.all()])
         record.private["MadeCgroups"] = made
         record.save()  # first: whoever finds it, if we are killed, removes them
         control.apply(wanted.cgroup_steps, control.CREATE)
+        record.private["MadeCgroups"] = made = above.identified(made)
         running = launch(
             lambda end, parent, left: init.joiner(replace(wanted, cgroup_steps=left), end, parent),
             wanted.cgroup_steps,
@@ -138,12 +139,12 @@ def _born(record: Record, bundle: bundles.Bundle, pid: int) -> None:
         hooks.run(name, bundle.hooks[name], {**record.spoken(), "status": "creating"})
 
 
-def _undo(record: Record, places: tuple[cgroup.Place, ...], made: list[str]) -> None:
+def _undo(record: Record, places: tuple[cgroup.Place, ...], made: dict[str, str]) -> None:
     with contextlib.suppress(SandboxError, OSError):
         if record.status() != "stopped" and record.pid:
             _signal(record, signal.SIGKILL)
     with contextlib.suppress(SandboxError, OSError):
-        culling.remove(places, made)
+        culling.remove(places, above.still_there(made))
     record.remove()
 
 
@@ -220,7 +221,7 @@ def delete(records: Records, ident: str, *, force: bool) -> None:
     after = bundle_of(record).hooks["poststop"] if os.path.exists(f"{record.directory}/config.json") else ()
     culling.kill(record.places)
     freezer.let_go(record.places)  # as in kill()
-    culling.remove(record.places, record.private["MadeCgroups"])
+    culling.remove(record.places, above.still_there(record.private["MadeCgroups"]))
     record.remove()
     for hook in after:
         try:

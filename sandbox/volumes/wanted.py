@@ -16,7 +16,8 @@ class Volume(Value):
 
     `recursion` tells of what is mounted below the source: "enabled" (bound too, read-only too), "writable"
     (bound, and written to even where the volume is read-only), "disabled" (not bound). `idmap`: its files belong to
-    the container's users by number, in a user namespace of its own too, as those of a volume of ours do.
+    the container's users by number, in a user namespace of its own too, as those of a volume of ours do. `subpath`:
+    only what is there in the volume is mounted. `labels`: of the volume, when it is made for this.
     """
 
     source: str
@@ -28,6 +29,8 @@ class Volume(Value):
     propagation: str = "rprivate"
     recursion: str = "enabled"
     idmap: bool = False
+    subpath: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Return it as one of the Mounts of `docker inspect`."""
@@ -41,6 +44,18 @@ class Volume(Value):
             "RW": not self.read_only,
             "Propagation": "" if self.name else self.propagation,
         }
+
+    @property
+    def is_spelled_out(self) -> bool:
+        """Tell whether -v has no words for it: --mount asked for it."""
+        return bool(self.subpath or self.labels)
+
+    def asked(self) -> dict[str, Any]:
+        """Return it as one of HostConfig.Mounts, where Docker has what --mount asks for."""
+        options = {"NoCopy": not self.copy, "Labels": dict(self.labels), "Subpath": self.subpath}
+        given = {key: value for key, value in options.items() if value}
+        found = {"Type": "volume", "Source": self.name, "Target": self.target, "VolumeOptions": given}
+        return found | ({"ReadOnly": True} if self.read_only else {})
 
     def spelled(self) -> str:
         """Return it as -v takes it."""

@@ -124,6 +124,35 @@ def test_volumes_with_names(sandbox: Sandbox, image: str) -> None:
     assert sandbox("volume", "rm", "-f", "v1").returncode == 0
 
 
+def test_a_part_of_a_volume(sandbox: Sandbox, image: str, tmp_path: Path) -> None:
+    """Of a volume a subdirectory or a file is mounted, which has to be there; a link in it leads nowhere else."""
+    mount = "src=parts,dst=/m,volume-subpath"
+    made = output(sandbox, "-v", "parts:/v", script="mkdir -p /v/a/b; echo 1 > /v/a/b/one; ln -s /etc /v/out; "
+                                                    "ln -s /a/b /v/in; ln -s ../../../etc /v/a/up")  # fmt: skip
+    assert made == []
+    assert output(sandbox, "--mount", f"{mount}=a/b", script="ls /m; echo 2 > /m/two") == ["one"]
+    assert output(sandbox, "--mount", f"{mount}=a/b/one,ro", script="cat /m; echo 3 > /m 2>/dev/null || echo no") == [
+        "1", "no"
+    ]  # fmt: skip
+    assert output(sandbox, "--mount", f"{mount}=in", script="cd /m; ls") == ["one", "two"]
+    assert output(sandbox, "--userns", "auto", "--mount", f"{mount}=a/b", script="stat -c %u /m/two") == ["0"]
+    path = sandbox("volume", "inspect", "-f", "{{.Mountpoint}}", "parts").stdout.strip()
+    for gone in ("none", "out", "a/up", "a/b/one/two"):
+        for users in ((), ("--userns", "auto")):
+            done = sandbox("run", "--rm", *users, "--mount", f"{mount}={gone}", image, "true", check=False)
+            assert (done.returncode, done.stderr.count("\n")) == (125, 1), gone
+            assert f"cannot bind {path}/{gone}: No" in done.stderr, done.stderr
+    sandbox("create", "--name", "part", "--mount", f"{mount}=a/b,volume-label=tier=web", image, "true")
+    asked = {"Type": "volume", "Source": "parts", "Target": "/m"}
+    options = {"Labels": {"tier": "web"}, "Subpath": "a/b"}
+    assert sandbox.inspect("part")["HostConfig"]["Mounts"] == [{**asked, "VolumeOptions": options}]
+    sandbox("cp", "part:/m/two", str(tmp_path / "two"))
+    assert (tmp_path / "two").read_text() == "2\n"
+    sandbox("create", "--mount", "src=named,dst=/x,volume-label=tier=web,volume-label=new", image, "true")
+    assert sandbox("volume", "inspect", "-f", "{{json .Labels}}", "named").stdout == '{"tier":"web","new":""}\n'
+    assert sandbox("ps", "-aq").stdout.count("\n") == 2
+
+
 def test_volumes_without_names(sandbox: Sandbox, image: str) -> None:
     """An anonymous volume goes with --rm and `rm -v`, stays with `rm`, and can be taken over from its container.
 

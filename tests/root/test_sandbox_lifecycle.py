@@ -438,6 +438,22 @@ def test_a_cgroup_parent_of_two(sandbox: Sandbox) -> None:
         os.rmdir(parents[0])
 
 
+def test_a_cgroup_parent_of_somebody_else_stays(sandbox: Sandbox) -> None:
+    """When a container has ended, a cgroup that somebody makes where its parent was is not taken away with it."""
+    parent = f"cgscope-test-{os.getpid()}"
+    parents = [f"{mount}/{parent}" for mount in cgroup_mounts()]
+    start(sandbox, "gone", "--cgroup-parent", f"/{parent}/inner", "sleep", "600")
+    sandbox("kill", "gone")
+    sandbox("wait", "gone")
+    assert not any(map(os.path.exists, parents))
+    os.mkdir(parents[0])
+    try:
+        sandbox("rm", "gone")
+        assert os.path.isdir(parents[0])
+    finally:
+        os.rmdir(parents[0])
+
+
 def test_a_start_in_the_background_leaves_no_socket_to_python(sandbox: Sandbox) -> None:
     """Under `python -X dev -W error` nothing is said of sockets that nobody has closed."""
     text = "from sandbox.cli import main; raise SystemExit(main())"

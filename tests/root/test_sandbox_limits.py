@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.testbed import cgroups
-from tests.testbed.commands import Sandbox
+from tests.testbed.commands import Sandbox, run
+from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
 
@@ -113,6 +116,43 @@ def test_throttled_devices(sandbox: Sandbox) -> None:
     for bad in ("/dev/null:1mb", "/nonexistent:1mb", "sda:1mb", f"{path}:0", f"{path}:fast"):
         done = sandbox("run", "--rm", "--rootfs", "/", "--device-read-bps", bad, "true", check=False)
         assert (done.returncode, len(done.stderr.splitlines())) == (125, 1), bad
+
+
+@pytest.fixture
+def bfq_disk(tmp_path: Path) -> Iterator[str]:
+    """Make a disk of a file, under the scheduler that knows weights."""
+    need("losetup")
+    for module in ("loop", "bfq"):
+        run(["modprobe", "-q", module], check=False)
+    file = tmp_path / "disk"
+    with file.open("wb") as disk:
+        disk.truncate(16 << 20)
+    device = run(["losetup", "--show", "-f", str(file)]).stdout.strip()
+    try:
+        scheduler = f"/sys/block/{os.path.basename(device)}/queue/scheduler"
+        if "bfq" not in cgroups.read(scheduler):
+            pytest.skip("this kernel has no BFQ")
+        cgroups.write(scheduler, "bfq")
+        yield device
+    finally:
+        run(["losetup", "-d", device])
+
+
+@pytest.mark.vm
+def test_weights_of_disks(sandbox: Sandbox, bfq_disk: str) -> None:
+    """The share of all disks and that of one are in BFQ's own files, on v2 the first one in io.weight too."""
+    options = ("--blkio-weight", "500", "--blkio-weight-device", f"{bfq_disk}:300")
+    sandbox.start("weighed", *options, "sleep", "1000")
+    pid, device = sandbox.pid("weighed"), os.stat(bfq_disk).st_rdev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for weight in (500, 700):
+        found = value(pid, "blkio", "blkio.bfq.weight_device", "io.bfq.weight").split()
+        assert found == ["default", str(weight), number, "300"]
+        if cgroups.hierarchy("blkio")[1] == 2:
+            assert value(pid, "blkio", "", "io.weight").split() == ["default", str(1 + (weight - 10) * 9999 // 990)]
+        sandbox("update", "--blkio-weight", "700", "weighed")
+    config = sandbox.inspect("weighed")["HostConfig"]
+    assert (config["BlkioWeight"], config["BlkioWeightDevice"]) == (700, [{"Path": bfq_disk, "Weight": 300}])
 
 
 @pytest.mark.vm

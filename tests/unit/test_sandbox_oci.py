@@ -176,13 +176,15 @@ def test_resources_as_limits() -> None:
         "cpu": {"shares": 0, "quota": -1, "period": 50000, "cpus": "0-1"},
         "pids": {"limit": -1},
         "blockIO": {"weight": 0, "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 7}],
-                    "throttleWriteIOPSDevice": [{"major": 8, "minor": 0, "rate": 5}]},
+                    "throttleWriteIOPSDevice": [{"major": 8, "minor": 0, "rate": 5}],
+                    "weightDevice": [{"major": 8, "minor": 16, "weight": 30}]},
         "hugepageLimits": [{"pageSize": "2MB", "limit": 4}],
     })  # fmt: skip
     assert found == Limits(
         cpu_quota_us=UNLIMITED, cpu_period_us=50000, cpuset_cpus="0-1", memory_bytes=64 << 20,
         memory_swap_bytes=96 << 20, memory_swappiness=0, pids=UNLIMITED, huge_pages=(("2MB", 4),),
-        throttles=(Throttle("read_bps", "", "8:0", 7), Throttle("write_iops", "", "8:0", 5)),
+        throttles=(Throttle("read_bps", "", "8:0", 7), Throttle("write_iops", "", "8:0", 5),
+                   Throttle("weight", "", "8:16", 30)),
     )  # fmt: skip
     assert limits_of({}) == Limits()
 

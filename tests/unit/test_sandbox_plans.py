@@ -95,6 +95,7 @@ def test_the_other_limits_in_both_versions() -> None:
         ("cpu.weight", "174"),
         ("cpu.max", "20000 100000"),
         ("cpu.max.burst", "10000"),
+        ("io.bfq.weight", "default 1000"),
         ("io.weight", "default 10000"),
         ("io.max", "8:0 rbps=1024"),
         ("io.max", "8:0 wiops=5"),

@@ -17,7 +17,8 @@ from sandbox.errors import SandboxError
 from sandbox.limit_files import weight_of_shares
 from sandbox.limits import UNLIMITED, Limits, Throttle, limits, parse_size
 from sandbox.spec import Spec
-from sandbox.volumes.options import parse_mount, parse_tmpfs, parse_volume
+from sandbox.volumes.mount_option import parse_mount
+from sandbox.volumes.options import parse_tmpfs, parse_volume
 from sandbox.volumes.wanted import Tmpfs, Volume
 
 
@@ -154,6 +155,9 @@ def test_volumes_that_are_refused(text: str) -> None:
          Volume("/a", "/b", read_only=True, recursion="writable")),
         ("target=/b", Volume("/v/new/_data", "/b", name="new", anonymous=True)),
         ("type=volume,src=n1,dst=/b,volume-nocopy", Volume("/v/n1/_data", "/b", name="n1", copy=False)),
+        ("type=volume,src=n1,dst=/b,volume-driver=local,volume-label=a=b=c,volume-label=d",
+         Volume("/v/n1/_data", "/b", name="n1", labels=(("a", "b=c"), ("d", "")))),
+        ("src=n1,dst=/b,volume-subpath=a/../b/c", Volume("/v/n1/_data", "/b", name="n1", subpath="a/../b/c")),
         ("type=tmpfs,dst=/b", Tmpfs("/b", data="mode=1777")),
         ("type=tmpfs,dst=/b,tmpfs-size=1m,tmpfs-mode=700,ro",
          Tmpfs("/b", ("ro", "nosuid", "nodev", "noexec"), "size=1048576,mode=700")),
@@ -180,6 +184,16 @@ def test_mounts(text: str, mount: Volume | Tmpfs) -> None:
         ("type=tmpfs,dst=/x,tmpfs-size=x", "invalid size"),
         ('type=bind,"src=/a', "quotes"),
         ("type,dst=/x", "key=value"),
+        ("src=n1,dst=/x,volume-label", "key=value"),
+        ("src=n1,dst=/x,volume-label==b", "a label has a name"),
+        ("src=n1,dst=/x,volume-driver=nfs", "create n1: plugin 'nfs' not found"),
+        ("src=n1,dst=/x,volume-opt=type=nfs", "volume-opt: a volume is a directory of ours"),
+        ("src=n1,dst=/x,volume-subpath=", "a relative path within the volume"),
+        ("src=n1,dst=/x,volume-subpath=/a", "a relative path within the volume"),
+        ("src=n1,dst=/x,volume-subpath=a/../../b", "a relative path within the volume"),
+        ("src=n1,dst=/x,image-subpath=a", "image-subpath does not fit"),
+        ("type=bind,src=/a,dst=/x,volume-label=a=b", "volume-label does not fit"),
+        ("type=image,src=a,dst=/x", "an image is not mounted into another one"),
     ],
 )
 def test_mounts_that_are_refused(text: str, reason: str) -> None:
