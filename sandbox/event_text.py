@@ -36,6 +36,18 @@ def _container(event: Event, value: str) -> bool:
     return bool(value) and (actor["ID"].startswith(value) or actor["Attributes"].get("name") == value)
 
 
+def _of(kind: str) -> Callable[[Event, str], bool]:
+    """Return what tells whether an event is one of a volume or network of a name or id."""
+    return lambda event, value: event["Type"] == kind and _container(event, value)
+
+
+def _image(event: Event, value: str) -> bool:
+    found = event["Actor"]["Attributes"]
+    if event["Type"] == "image":
+        return value in (event["Actor"]["ID"], found.get("name"))
+    return bool(found.get("image") == value)
+
+
 def _label(event: Event, value: str) -> bool:
     key, equals, wanted = value.partition("=")
     found = event["Actor"]["Attributes"]
@@ -45,18 +57,36 @@ def _label(event: Event, value: str) -> bool:
 MATCH: dict[str, Callable[[Event, str], bool]] = {
     "container": _container,
     "event": lambda event, value: event["Action"] == value or event["Action"].split(":")[0] == value,
-    "image": lambda event, value: event["Actor"]["Attributes"].get("image") == value,
+    "image": _image,
     "label": _label,
+    "network": _of("network"),
+    "scope": lambda event, value: event["scope"] == value,
     "type": lambda event, value: event["Type"] == value,
+    "volume": _of("volume"),
 }
+
+
+def _older(event: Event) -> Event:
+    """Return the keys that events had before they had actors, which Docker still gives (moby api/types/events)."""
+    if event["Type"] not in ("container", "image"):
+        return {}
+    found = {"status": event["Action"], "id": event["Actor"]["ID"]}
+    return found | ({"from": event["Actor"]["Attributes"]["image"]} if event["Type"] == "container" else {})
+
+
+def _by_field(event: Event) -> Event:
+    """Return an event by the names of Go's fields, as templates have it; by those of JSON too."""
+    older = {"status": "", "id": "", "from": "", **_older(event)}
+    names = {"Status": older["status"], "ID": older["id"], "From": older["from"]}
+    return {**older, **event, **names, "Scope": event["scope"], "Time": event["time"], "TimeNano": event["timeNano"]}
 
 
 def line(event: Event, template: str = "") -> str:
     """Return an event as Docker's line, by a template, or as JSON; what a container chose is made printable."""
     if template in ("json", "{{json .}}"):
-        return json.dumps(event)
+        return json.dumps({**_older(event), **event}, separators=(",", ":"))
     if template:
-        return printable(render(event, template))
+        return printable(render(_by_field(event), template))
     nanoseconds = event["timeNano"]
     local = time.localtime(nanoseconds // 10**9)
     zone = time.strftime("%z", local)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from sandbox import capabilities, channel, control, events, joined, security
@@ -58,13 +59,14 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
             raise SandboxError(f"container {name} ended while it was entered", 1) from None
         except SandboxError as error:
             raise _explained(error, text) from None
+        one = os.urandom(32).hex()
         if not options.quiet:
-            events.of_container(store.root, text, f"exec_start: {' '.join(options.argv)}")
+            events.of_container(store.root, text, f"exec_start: {' '.join(options.argv)}", execID=one)
         if options.detach:
             return 0
         code = attend(running.pid, running.pidfd, running.console, interactive=options.interactive)
         if not options.quiet:
-            events.of_container(store.root, text, "exec_die", exitCode=str(code))
+            events.of_container(store.root, text, "exec_die", execID=one, exitCode=str(code))
         return code
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from sandbox.parsing import Parser, boolean, new_parser, wrong
@@ -19,6 +20,12 @@ class FullParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong with the command line."""
         raise wrong(self.prog, message)
+
+    def refuse(self, reasons: Mapping[str, str]) -> None:
+        """Add options that are refused by name, each with its reason; they are no part of the help."""
+        from sandbox.commands.rare_options import refuse  # noqa: PLC0415
+
+        refuse(self, reasons)
 
     def print_help(self, _: Any = None) -> None:  # noqa: ANN401  whatever can be written to
         """Print the help; SandboxError when nobody can read it."""

@@ -15,12 +15,28 @@ __all__ = ["inspected"]
 ANONYMOUS = re.compile("[0-9a-f]{64}")  # the name of a volume that was given none
 
 
+# What all containers of the sandbox have alike.
+HOST = {
+    "VolumesFrom": None, "Links": None, "Runtime": "sandbox", "Isolation": "", "ContainerIDFile": "", "Cgroup": "",
+    "VolumeDriver": "", "ConsoleSize": [0, 0], "DeviceRequests": None, "CpuRealtimePeriod": 0, "CpuRealtimeRuntime": 0,
+}  # fmt: skip
+NETWORK = {
+    "SandboxID": "", "HairpinMode": False, "LinkLocalIPv6Address": "", "LinkLocalIPv6PrefixLen": 0,
+    "SecondaryIPAddresses": None, "SecondaryIPv6Addresses": None, "EndpointID": "",
+}  # fmt: skip
+
+
 def inspected(document: Document) -> Document:
     """Return the document with what follows from it, or is the same for all containers of the sandbox."""
     config = {"ExposedPorts": {}, "Volumes": _anonymous(document), "OnBuild": None, **document["Config"]}
-    host = {"NanoCpus": _nano_cpus(document["HostConfig"]), "VolumesFrom": None, "Links": None}
-    extra = {"AppArmorProfile": "", "ExecIDs": None}
-    return {**document, **extra, "Config": config, "HostConfig": {**document["HostConfig"], **host}}
+    host = {"NanoCpus": _nano_cpus(document["HostConfig"]), **HOST}
+    extra = {"AppArmorProfile": "", "MountLabel": "", "ProcessLabel": "", "ExecIDs": None}
+    network = {**NETWORK, **document["NetworkSettings"]}
+    network["Networks"] = {
+        name: {"Links": None, "DriverOpts": None, **member} for name, member in network["Networks"].items()
+    }
+    parts = {"Config": config, "HostConfig": {**document["HostConfig"], **host}, "NetworkSettings": network}
+    return {**document, **extra, **parts}
 
 
 def _anonymous(document: Document) -> dict[str, Mapping[str, str]]:

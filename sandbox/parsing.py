@@ -12,7 +12,7 @@ from sandbox.errors import SandboxError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
 
     from sandbox.full_parsing import FullParser
@@ -69,6 +69,10 @@ class Parser:
     def add_argument(self, *names: str, **how: Any) -> None:  # noqa: ANN401  as argparse's
         """Add an argument, as argparse has it."""
         self.declared.append((names, how))
+
+    def refuse(self, reasons: Mapping[str, str]) -> None:
+        """Add options of Docker's that are refused by name, each with its reason; they are no part of the help."""
+        self.add_rare = lambda parser: parser.refuse(reasons)
 
     def set_defaults(self, **values: object) -> None:
         """Set what arguments are that are not given."""

@@ -76,12 +76,21 @@ class Spec(Value):
             raise SandboxError(f"the working directory {self.workdir!r} is not an absolute path")
         if not self.cgroup_parent.startswith("/") or ".." in self.cgroup_parent.split("/"):
             raise SandboxError(f"--cgroup-parent {self.cgroup_parent!r} is not an absolute cgroup path")
-        targets = [volume.target for volume in self.volumes] + [tmpfs.target for tmpfs in self.tmpfs]
-        for target in targets:
-            if targets.count(target) > 1:
-                raise SandboxError(f"duplicate mount point: {target}")
+        targets = _targets(self)
         if any("\0" in text for text in (*self.argv, *self.env, self.rootfs, self.workdir, self.user, *targets)):
             raise SandboxError("a NUL byte cannot be passed to a program")
+
+
+def _targets(spec: Spec) -> list[str]:
+    """Return where something is mounted; SandboxError where that cannot be."""
+    targets = [volume.target for volume in spec.volumes] + [tmpfs.target for tmpfs in spec.tmpfs]
+    for target in targets:
+        if targets.count(target) > 1:
+            raise SandboxError(f"duplicate mount point: {target}")
+    for volume in spec.volumes:
+        if f"{volume.target}/".startswith("/sys/") and not (volume.read_only or spec.privileged):
+            raise SandboxError(f"{volume.target} can be bound read-only (:ro), or with --privileged")
+    return targets
 
 
 def check_name(name: str) -> None:

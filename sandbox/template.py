@@ -21,7 +21,7 @@ ACTION = re.compile(r"\{\{(-(?=\s))?(.*?)(?<=\s)?(-)?\}\}", re.DOTALL)
 TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|`[^`]*`|:=|[()|,]|\$\w*|(?:\.\w+)+|\.|-?\d+|\w+|\S')
 VERB = re.compile(r"%(-?\d*)([svdqt%])")
 OMITTED = ("Health", "Healthcheck", "StopSignal", "StopTimeout")  # documents have them only where there is one
-NAMED_BY_PEOPLE = ("Labels",)  # in these, what is not there is no mistake of the template
+NAMED_BY_PEOPLE = ("Labels", "Attributes")  # in these, what is not there is no mistake of the template
 
 
 class _Scope(NamedTuple):

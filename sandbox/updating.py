@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import permutations
 from typing import Any
 
-from sandbox import adjust, ceilings, cgroup, document, lifecycle, limit_files
+from sandbox import adjust, ceilings, cgroup, document, events, lifecycle, limit_files
 from sandbox.codec import decode, encode
 from sandbox.errors import SandboxError
 from sandbox.limits import UNLIMITED, Limits, host_config
@@ -51,6 +51,7 @@ def update(store: Store, name: str, given: dict[str, Any], restart: dict[str, An
             life = replace(spec.lifecycle, **restart)
             text["Cgscope"]["Spec"]["lifecycle"] = encode(life)
             text["HostConfig"].update(lifecycle.host_config(life))
+    events.of_container(store.root, text, "update")
 
 
 def merged(before: Limits, given: dict[str, Any]) -> Limits:

@@ -86,6 +86,7 @@ def top(store: Store, name: str, options: Sequence[str]) -> str:
         raise SandboxError(f"ps: {error.strerror}: install procps, or use ctop", 1) from None
     if done.returncode:
         raise SandboxError(f"ps: {' '.join(done.stderr.split()) or 'failed'}", 1)
+    events.of_container(store.root, text, "top")
     header, *lines = done.stdout.splitlines()
     titles = header.split()
     if "PID" not in titles:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections import Counter
@@ -66,7 +67,16 @@ def export(words: list[str], store: Store) -> int:
 
     with ending_with_one():
         write_archive(arguments.output, pieces)
+        _tell(store, arguments.container, "export")
     return 0
+
+
+def _tell(store: Store, container: str, action: str) -> None:
+    from sandbox import events  # noqa: PLC0415
+    from sandbox.errors import NoSuchContainer  # noqa: PLC0415
+
+    with contextlib.suppress(NoSuchContainer):  # it is gone since
+        events.of_container(store.root, store.find(container), action)
 
 
 def cp_parser() -> Parser:
@@ -104,6 +114,7 @@ def cp(words: list[str], store: Store) -> int:
         if not path or not into:
             raise SandboxError("a path must not be empty", 1)
         lost = _copy_out(store, source, path, arguments) if source else _copy_in(store, target, into, arguments)
+        _tell(store, source or target, "archive-path" if source else "extract-to-dir")
     del lost["owners"]  # without root there is one on each side
     if +lost:
         text = ", ".join(f"{kind} of {count} files" for kind, count in sorted((+lost).items()))

@@ -30,6 +30,9 @@ __all__ = [
 ]
 
 
+ONE_PLATFORM = "an image here is of one platform"
+
+
 def images_parser() -> Parser:
     """Return the parser of `sandbox images`."""
     parser = new_parser("images", "[OPTIONS] [NAME[:TAG]]", "List images.")
@@ -44,6 +47,7 @@ def _add_listing(parser: AnyParser) -> AnyParser:
     filters = "dangling=true|false, label=K[=V], before=IMAGE, since=IMAGE, reference=PATTERN"
     parser.add_argument("-f", "--filter", action="append", default=[], metavar="KEY=VALUE", help=filters)
     parser.add_argument("--format", default="", metavar="TEMPLATE", help="such as '{{.Repository}}:{{.Tag}}', json")
+    parser.refuse({"--tree": ONE_PLATFORM})
     parser.add_argument("name", nargs="?", default="", metavar="NAME")
     return parser
 
@@ -87,6 +91,7 @@ def rmi_parser() -> Parser:
 def _add_removal(parser: AnyParser) -> AnyParser:
     parser.add_argument("-f", "--force", action="store_true", help="also one that stopped containers were made of")
     parser.add_argument("--no-prune", action="store_true", help="as always: there are no images above others")
+    parser.refuse({"--platform": ONE_PLATFORM})
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     return parser
 
@@ -131,10 +136,12 @@ def tag(words: list[str], store: Store) -> int:
 
 
 def _tag(arguments: Arguments, store: Store) -> int:
-    from sandbox.images.usage import open_images  # noqa: PLC0415
+    from sandbox.images.usage import open_images, tell  # noqa: PLC0415
 
     with ending_with_one():
-        open_images(store).tag(arguments.image, arguments.name)
+        kept = open_images(store)
+        kept.tag(arguments.image, arguments.name)
+        tell(store, "tag", f"sha256:{kept.find(arguments.image).id}", arguments.name)
     return 0
 
 
@@ -148,6 +155,7 @@ def _add_history(parser: AnyParser) -> AnyParser:
     parser.add_argument("-q", "--quiet", action="store_true", help="only ids")
     parser.add_argument("-H", "--human", action="store_true", help="sizes for people, as always")
     parser.add_argument("--format", default="", metavar="TEMPLATE", help="such as '{{.ID}} {{.CreatedBy}}', json")
+    parser.refuse({"--platform": ONE_PLATFORM})
     parser.add_argument("image", metavar="IMAGE")
     return parser
 
@@ -182,6 +190,7 @@ def image_parser() -> FullParser:
     commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND", prog="sandbox image")
     _add_listing(commands.add_parser("ls", help="list images"))
     inspect = commands.add_parser("inspect", help="show all that is known of images, as JSON")
+    inspect.refuse({"--platform": ONE_PLATFORM})
     inspect.add_argument("-f", "--format", default="", metavar="TEXT", help="such as '{{.Id}}'")
     inspect.add_argument("images", nargs="+", metavar="IMAGE")
     _add_removal(commands.add_parser("rm", help="remove images"))

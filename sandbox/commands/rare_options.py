@@ -27,7 +27,13 @@ REGISTRY = "there is no registry here: load or import the image"
 LINKS = "there are no links: containers of one `sandbox network create` know each other by name"
 REALTIME = "no share of real time is given out (`sandbox oci` does, by linux.resources.cpu)"
 KERNEL_MEMORY = "the kernel keeps no such limit since Linux 5.16, and --memory covers it"
+WINDOWS = "only containers of Windows have it"
 REFUSED = {
+    "--annotation": "annotations are for OCI runtimes: take --label",
+    "--cpu-count": WINDOWS,
+    "--cpu-percent": WINDOWS,
+    "--io-maxbandwidth": WINDOWS,
+    "--io-maxiops": WINDOWS,
     "--cpu-rt-period": REALTIME,
     "--cpu-rt-runtime": REALTIME,
     "--gpus": "there is no driver of GPUs: give their devices, with --device",

@@ -62,6 +62,8 @@ def start_parser() -> Parser:
     add("-i", "--interactive", action="store_true", help="give it our standard input")
     add("--detach-keys", default="", metavar="KEYS", help=KEYS_HELP)
     add("--all", action="store_true", help="those whose restart policy says so: for the machine's start")
+    why = "a checkpoint needs CRIU: none is made here"
+    parser.refuse({"--checkpoint": why, "--checkpoint-dir": why})
     add("containers", nargs="*", metavar="CONTAINER")
     return parser
 

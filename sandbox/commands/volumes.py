@@ -17,10 +17,13 @@ __all__ = ["volume", "volume_parser"]
 
 DIRECTORY = "a volume is a directory of ours: bind another one (-v DIR:DST), or use --tmpfs DST:size=64m"
 
+CLUSTER = "there is no Swarm here, and no volume of a cluster"
+OF_A_CLUSTER = ("--availability", "--group", "--limit-bytes", "--required-bytes", "--scope", "--secret", "--sharing",
+                "--topology-preferred", "--topology-required", "--type")  # fmt: skip
+
 
 def volume_parser() -> FullParser:
     """Return the parser of `sandbox volume`."""
-    from sandbox.commands.rare_options import refuse  # noqa: PLC0415
     from sandbox.full_parsing import new_full_parser  # noqa: PLC0415
 
     parser = new_full_parser("volume", "COMMAND ...", "Make, list, show and remove volumes.")
@@ -28,9 +31,10 @@ def volume_parser() -> FullParser:
     create = commands.add_parser("create", help="make a volume, and print its name")
     create.add_argument("--label", action="append", default=[], metavar="K[=V]", help="a label")
     create.add_argument("-d", "--driver", default="local", metavar="KIND", help="the kind (local)")
-    refuse(create, {"--opt": DIRECTORY, "-o": DIRECTORY})
+    create.refuse({"--opt": DIRECTORY, "-o": DIRECTORY, **dict.fromkeys(OF_A_CLUSTER, CLUSTER)})
     create.add_argument("name", nargs="?", default="", metavar="NAME")
     listing = commands.add_parser("ls", help="list volumes")
+    listing.refuse({"--cluster": CLUSTER})
     listing.add_argument("-q", "--quiet", action="store_true", help="only their names")
     template = "such as '{{.Name}} {{.Mountpoint}}', json"
     listing.add_argument("--format", default="", metavar="TEMPLATE", help=template)

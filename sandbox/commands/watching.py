@@ -13,7 +13,6 @@ from sandbox.parsing import Parser, new_parser, parse_up_to_program
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from sandbox.full_parsing import FullParser
     from sandbox.state import Store
 
 __all__ = ["events", "events_parser", "stats", "stats_parser", "top", "top_parser"]
@@ -43,18 +42,12 @@ def stats_parser() -> Parser:
     parser = new_parser("stats", "[OPTIONS] [CONTAINER...]", text)
     parser.add_argument("--no-stream", action="store_true", help="one table, then end")
     parser.add_argument("--no-trunc", action="store_true", help="whole ids, with --format")
-    parser.add_rare = _refuse_all
+    why = "what does not run uses nothing: `sandbox ps -a` has it"
+    parser.refuse({"--all": why, "-a": why})
     formats = "such as '{{.Name}} {{.CPUPerc}} {{.MemUsage}}', 'table {{.Name}}\\t{{.PIDs}}'; json: ctop's document"
     parser.add_argument("--format", default="table", metavar="TEMPLATE", help=formats)
     parser.add_argument("containers", nargs="*", metavar="CONTAINER")
     return parser
-
-
-def _refuse_all(parser: FullParser) -> None:
-    from sandbox.commands.rare_options import refuse  # noqa: PLC0415
-
-    why = "what does not run uses nothing: `sandbox ps -a` has it"
-    refuse(parser, {"--all": why, "-a": why})
 
 
 def stats(words: list[str], store: Store) -> int:
@@ -119,7 +112,7 @@ def events_parser() -> Parser:
     add = parser.add_argument
     add("--since", default="", metavar="TIME", help="also what happened since: a date, seconds since 1970, or 10m ago")
     add("--until", default="", metavar="TIME", help="end then; without it go on for ever")
-    filters = "container, event, image, label, type"
+    filters = "container, event, image, label, network, scope, type, volume"
     add("-f", "--filter", action="append", default=[], metavar="KEY=VALUE", help=filters)
     add("--format", default="", metavar="TEMPLATE", help="such as '{{.Action}} {{.Actor.ID}}', or json")
     return parser

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from sandbox import events
 from sandbox.errors import SandboxError
 from sandbox.images.listing import human_size
 from sandbox.images.reference import normalise
 from sandbox.images.store import Image, Images
 from sandbox.state import Document, Store
 
-__all__ = ["layers_in_use", "open_images", "prune_images", "remove_image"]
+__all__ = ["layers_in_use", "open_images", "prune_images", "remove_image", "tell"]
 
 
 def open_images(store: Store) -> Images:
@@ -47,7 +48,7 @@ def remove_image(images: Images, store: Store, reference: str, *, force: bool) -
         name = ""
     if name in image.names and len(image.names) > 1:
         images.untag(name)
-        yield f"Untagged: {name}"
+        yield _untagged(store, image, name)
         return
     by_id = name not in image.names
     if by_id and len(image.names) > 1 and not force:
@@ -63,12 +64,27 @@ def remove_image(images: Images, store: Store, reference: str, *, force: bool) -
             )
         if running:  # its image stays, without a name
             images.untag(name)
-            yield f"Untagged: {name}"
+            yield _untagged(store, image, name)
             return
     images.remove(image.id, lambda: layers_in_use(store))
-    for each in image.names:
-        yield f"Untagged: {each}"
+    yield from _gone(store, image)
+
+
+def _untagged(store: Store, image: Image, name: str) -> str:
+    tell(store, "untag", f"sha256:{image.id}", name)
+    return f"Untagged: {name}"
+
+
+def _gone(store: Store, image: Image) -> Iterator[str]:
+    for name in image.names:
+        yield _untagged(store, image, name)
+    tell(store, "delete", f"sha256:{image.id}")
     yield f"Deleted: sha256:{image.id}"
+
+
+def tell(store: Store, action: str, identity: str, name: str = "") -> None:
+    """Record what was done with an image."""
+    events.append(store.root, "image", action, identity, {"name": name or identity})
 
 
 def prune_images(
@@ -85,6 +101,5 @@ def prune_images(
         sizes = {layer: images.layer(layer).size for layer in image.layers}
         images.remove(image.id, lambda: layers_in_use(store))
         freed += sum(size for layer, size in sizes.items() if not images.has_layer(layer))
-        yield from (f"Untagged: {name}" for name in image.names)
-        yield f"Deleted: sha256:{image.id}"
+        yield from _gone(store, image)
     yield f"Total reclaimed space: {human_size(freed)}"

@@ -7,20 +7,21 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sandbox import events
 from sandbox.network import listening, members, names, plumber, ports
 from sandbox.network.connection import Connection
 from sandbox.network.document import connected
 from sandbox.network.plan import Plan, links_of, plans
-from sandbox.network.registry import ROUTES, Member, Networks
+from sandbox.network.registry import ROUTES, Member, Networks, Record
 from sandbox.network.settings import Network
 
 if TYPE_CHECKING:
     from sandbox.rootfs import Layout
 
-__all__ = ["Linked", "connect", "default_mtu", "plan_for", "release", "sweep"]
+__all__ = ["Linked", "connect", "default_mtu", "plan_for", "release", "sweep", "tell"]
 
 DEFAULT_MTU = 1500
 LARGEST_MTU = 65535
@@ -37,15 +38,17 @@ class Linked(Connection):
         listeners: list[listening.Listener],
         places: Sequence[Member],
         begun: plumber.Plumber,
+        tell: Callable[[], None],
     ) -> None:
         super().__init__(network)
-        self._listeners, self._places, self._plumber = listeners, places, begun
+        self._listeners, self._places, self._plumber, self._tell = listeners, places, begun, tell
         self._resolver: list[int] = []
 
     def join(self, pid: int) -> None:
         """Connect the network namespace of the container's first process."""
         with open(f"/proc/{pid}/ns/net", "rb") as namespace:
             self._resolver = self._plumber.connect(pid, namespace.fileno())
+        self._tell()
 
     def settings(self, pid: int) -> dict[str, Any]:
         """Return Docker's NetworkSettings of the container while it runs."""
@@ -104,7 +107,7 @@ def connect(root: str, guest: members.Guest, network: Network, layout: Layout) -
     except BaseException:
         listening.close(listeners)
         raise
-    return Linked(network, listeners, places, begun)
+    return Linked(network, listeners, places, begun, lambda: tell(root, "connect", guest.container, records))
 
 
 def _exposed(name: str) -> ports.Port:
@@ -127,7 +130,16 @@ def release(root: str, container: str) -> None:
     networks = Networks(root)
     if networks.exist():
         with networks.lock():
+            left = [place.record for place in members.members_of(networks, container)]
             members.leave(networks, lambda key: key == container)
+        tell(root, "disconnect", container, left)
+
+
+def tell(root: str, action: str, container: str, records: Iterable[Record]) -> None:
+    """Record that a container came onto networks, or left them."""
+    for record in records:
+        known = {"container": container, "name": record.name, "type": "bridge"}
+        events.append(root, "network", action, record.id, known)
 
 
 def sweep(root: str, known: Collection[str]) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["connected", "disconnected", "host_config", "unconnected"]
 
 NOWHERE = {
+    "EndpointID": "",
     "Gateway": "",
     "IPAddress": "",
     "IPPrefixLen": 0,
@@ -88,6 +89,7 @@ def _asked(endpoint: Endpoint) -> dict[str, Any]:
 def _place(record: Record, lease: Lease) -> dict[str, Any]:
     ways = {} if record.internal else {"Gateway": record.gateway, "IPv6Gateway": record.gateway6}
     found = {"IPAddress": lease.address, "GlobalIPv6Address": lease.address6, "MacAddress": lease.mac}
+    found |= {"EndpointID": lease.endpoint}
     prefixes = zip(("IPPrefixLen", "GlobalIPv6PrefixLen"), (each.prefix for each, _ in record.ranges), strict=False)
     return {**NOWHERE, **ways, **found, **dict(prefixes)}
 

@@ -10,13 +10,12 @@ import contextlib
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from sandbox import events
 from sandbox.attach import nudge
 from sandbox.codec import decode, encode
 from sandbox.errors import SandboxError
 from sandbox.liveness import is_running
 from sandbox.network import members, plumber
-from sandbox.network.attach import default_mtu
+from sandbox.network.attach import default_mtu, tell
 from sandbox.network.document import connected, unconnected
 from sandbox.network.plan import links_of, plans
 from sandbox.network.registry import Networks
@@ -165,4 +164,4 @@ def _tell(store: Store, text: Document, name: str, action: str) -> None:
     nudge(store, text)
     record = Networks(store.root).load(name)
     if record is not None:
-        events.append(store.root, "network", action, record.id, {"container": text["Id"], "name": name})
+        tell(store.root, action, text["Id"], [record])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sandbox import events
-from sandbox.document import timestamp
+from sandbox.document import NEVER, timestamp
 from sandbox.errors import SandboxError, printable
 from sandbox.filters import has_label, split_filter
 from sandbox.lifecycle import Pairs
@@ -178,11 +178,16 @@ def _built_in(name: str) -> dict[str, Any]:
     return {
         "Name": name,
         "Id": sha256(name.encode()).hexdigest(),
+        "Created": NEVER,
         "Scope": "local",
         "Driver": driver,
         "EnableIPv6": False,
         "IPAM": {"Driver": "default", "Options": None, "Config": []},
         "Internal": False,
+        "Attachable": False,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
         "Containers": {},
         "Options": {},
         "Labels": {},
@@ -214,6 +219,7 @@ def _document(record: Record, store: Store) -> dict[str, Any]:
         "Containers": {
             container: {
                 "Name": lease.names[0] if lease.names else "",
+                "EndpointID": lease.endpoint,
                 "MacAddress": lease.mac,
                 "IPv4Address": f"{lease.address}/{lengths[0]}",
                 "IPv6Address": f"{lease.address6}/{lengths[1]}" if lease.address6 else "",

@@ -6,6 +6,7 @@ Everything here is done with the networks' lock held.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from sandbox.errors import SandboxError
@@ -61,6 +62,7 @@ def place(networks: Networks, guest: Guest, endpoint: Endpoint, links: Links) ->
         address6,
         guest.hostname,
         tuple(filter(None, known)),
+        os.urandom(32).hex(),
     )
     return Member(replace(record, leases={**others, guest.container: lease}), lease)
 

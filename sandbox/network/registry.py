@@ -33,7 +33,7 @@ class Lease(Value):
     """A container's place on a network.
 
     `veth` is the host's end of its pair, `link` the container's; `ifb` is of its rate limit, or "". `hostname` is
-    what it calls itself, `names` what the others call it.
+    what it calls itself, `names` what the others call it. `endpoint`: Docker's id of such a place, by chance.
     """
 
     address: str
@@ -44,6 +44,7 @@ class Lease(Value):
     address6: str = ""
     hostname: str = ""
     names: tuple[str, ...] = ()
+    endpoint: str = ""
 
     @property
     def addresses(self) -> tuple[str, ...]:

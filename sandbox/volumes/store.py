@@ -17,7 +17,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from sandbox.errors import NotFound, SandboxError
+from sandbox import events
+from sandbox.errors import NoSuchContainer, NotFound, SandboxError
 from sandbox.removal import remove_tree
 from sandbox.value import replace
 from sandbox.volumes.options import check_volume_name
@@ -77,6 +78,7 @@ class Volumes:
                 with open(f"{new}/volume.json", "w", encoding="utf-8") as file:
                     json.dump(text, file)
                 os.rename(new, f"{self._top}/{name}")
+                events.append(self._root, "volume", "create", name, {"driver": "local"})
         return name
 
     def names(self) -> list[str]:
@@ -144,6 +146,7 @@ class Volumes:
         """Remove a volume's files; at no time is there half a volume of that name. Call with the lock held."""
         os.rename(f"{self._top}/{name}", f"{self._top}/{NEW}{name}")
         remove_tree(f"{self._top}/{NEW}{name}")
+        events.append(self._root, "volume", "destroy", name, {"driver": "local"})
 
 
 def volumes_from(store: Store, text: str) -> list[Volume]:
@@ -153,7 +156,10 @@ def volumes_from(store: Store, text: str) -> list[Volume]:
     name, _, mode = text.partition(":")
     if mode not in ("", "ro", "rw"):
         raise SandboxError(f"invalid mode {mode!r} of --volumes-from {text!r}: ro or rw")
-    found = store.find(name)["Cgscope"]["Spec"].get("volumes", ())
+    try:
+        found = store.find(name)["Cgscope"]["Spec"].get("volumes", ())
+    except NoSuchContainer as error:  # with its exit code `create` would end where `run` ends with another
+        raise SandboxError(str(error)) from None
     volumes = [decode(Volume, volume) for volume in found]
     return [replace(volume, read_only=volume.read_only or mode == "ro", copy=False) for volume in volumes]
 

@@ -124,6 +124,38 @@ def test_volumes_with_names(sandbox: Sandbox, image: str) -> None:
     assert sandbox("volume", "rm", "-f", "v1").returncode == 0
 
 
+def test_the_machine_s_sys_is_shown(sandbox: Sandbox, image: str) -> None:
+    """`-v /sys:/sys:ro`, as cAdvisor is told to be run: with this machine's cgroups, and nothing can be written."""
+    script = "ls /sys/fs/cgroup; ls /sys/firmware | wc -l; touch /sys/fs/cgroup/x 2>/dev/null || echo read-only"
+    found = output(sandbox, "-v", "/sys:/sys:ro", script=script)
+    assert found == [*sorted(os.listdir("/sys/fs/cgroup")), "0", "read-only"]
+    done = sandbox("run", "--rm", "-v", "/sys:/sys", image, "true", check=False)
+    assert (done.returncode, done.stderr) == (125, "sandbox: /sys can be bound read-only (:ro), or with --privileged\n")
+
+
+def test_what_is_done_with_files_is_told(sandbox: Sandbox, image: str, tmp_path: Path) -> None:
+    """`events` has volumes and images that come and go, and what is copied out of containers and into them."""
+    sandbox("volume", "create", "vol")
+    sandbox("create", "--name", "told", "-v", "vol:/v", image, "true")
+    sandbox("cp", "told:/etc/keep", str(tmp_path / "keep"))
+    sandbox("cp", str(tmp_path / "keep"), "told:/v/")
+    sandbox("export", "-o", str(tmp_path / "export.tar"), "told")
+    sandbox("update", "-m", "64m", "told")
+    sandbox("rm", "told")
+    sandbox("volume", "rm", "vol")
+    sandbox("tag", image, "other:1")
+    sandbox("save", "-o", str(tmp_path / "save.tar"), "other:1")
+    for name in ("other:1", image):
+        sandbox("rmi", name)
+    sandbox("import", str(tmp_path / "export.tar"), "new:1")
+    shown = sandbox("events", "--since", "1h", "--until", "0s", "--format", "{{.Type}} {{.Action}}").stdout.splitlines()
+    assert shown == [
+        "image load", "volume create", "container create", "container archive-path", "container extract-to-dir",
+        "container export", "container update", "container destroy", "volume destroy", "image tag", "image save",
+        "image untag", "image untag", "image delete", "image import",
+    ]  # fmt: skip
+
+
 def test_a_part_of_a_volume(sandbox: Sandbox, image: str, tmp_path: Path) -> None:
     """Of a volume a subdirectory or a file is mounted, which has to be there; a link in it leads nowhere else."""
     mount = "src=parts,dst=/m,volume-subpath"

@@ -56,6 +56,14 @@ def hostname_of(bed: NetworkBed, name: str) -> str:
     return str(bed.inspect(name)["Config"]["Hostname"]) + "\n"
 
 
+def connections(bed: NetworkBed, name: str) -> list[str]:
+    """Return what `events` says of when a container came onto networks and left them."""
+    words = ("events", "--since", "1h", "--until", "0s", "-f", "type=network", "--format")
+    container = bed.inspect(name)["Id"]
+    lines = bed(*words, "{{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.container}}").stdout.splitlines()
+    return [line.removesuffix(f" {container}") for line in lines if line.endswith(f" {container}")]
+
+
 def reaches(bed: NetworkBed, client: str, url: str, answer: str) -> bool:
     """Tell whether a container gets an answer from another, which gets some time to begin."""
     fetch = ("exec", client, "busybox", "wget", "-qO-", f"http://{url}/hostname")
@@ -71,6 +79,11 @@ def test_onto_a_network_and_off_it(bed: NetworkBed) -> None:
     assert addresses(bed, "client").keys() == {"eth0", "eth1"}
     assert "web" not in known(bed, "client")
     bed("network", "connect", "--alias", "www", "--ip", "10.72.0.72", "two", "web")
+    assert connections(bed, "web") == ["connect one", "connect two"]
+    members = json.loads(bed("network", "inspect", "two").stdout)[0]["Containers"]
+    networks = bed.inspect("web")["NetworkSettings"]["Networks"]
+    assert members[bed.inspect("web")["Id"]]["EndpointID"] == networks["two"]["EndpointID"]
+    assert len({each["EndpointID"] for each in networks.values()} - {""}) == 2
     assert addresses(bed, "web") == {"eth0": "10.71.0.2", "eth1": "10.72.0.72"}
     assert bed("exec", "web", "cat", "/sys/class/net/eth1/mtu").stdout == "1400\n"
     assert known(bed, "client")["www"] == ["10.72.0.72"]
@@ -98,6 +111,7 @@ def test_onto_a_network_and_off_it(bed: NetworkBed) -> None:
     bed("stop", "-t", "0", "web")
     assert "www" not in known(bed, "client")
     bed("start", "web")
+    assert connections(bed, "web")[2:] == ["disconnect one", "disconnect two", "connect two"]
     assert addresses(bed, "web") == {"eth0": "10.72.0.72"}
     assert bed.get("127.0.0.1", 4000) == hostname_of(bed, "web")
     bed("network", "disconnect", "two", "web")

@@ -21,7 +21,6 @@ OPTIONS = Path(__file__).parent.parent / "data" / "docker_options.txt"
 # What a verb of ours does not know of Docker's, and why.
 NOT_HERE = {
     "version --kubeconfig": "of Kubernetes, which Docker's client once spoke to",
-    "import --platform": "an archive is of this machine",
 }
 
 

@@ -288,8 +288,27 @@ def test_events_are_kept_and_found(tmp_path: os.PathLike[str]) -> None:
     assert [wanted(event) for event in found] == [False, True]
     assert event_text.line(found[1]).endswith(f"container die {'b' * 64} (exitCode=3, image=img, name=beta, tier=db)")
     assert event_text.line(found[1], "{{.Action}} {{.Actor.ID}}") == f"die {'b' * 64}"
+    assert event_text.line(found[1], "{{.Status}} {{.ID}} {{.From}} {{.Scope}}") == f"die {'b' * 64} img local"
+    assert event_text.line(found[1], "{{.Time}}.{{.TimeNano}}") == f"{found[1]['time']}.{found[1]['timeNano']}"
+    assert event_text.line(found[1], "json").startswith(f'{{"status":"die","id":"{"b" * 64}","from":"img","Type":')
     with pytest.raises(SandboxError, match="invalid filter"):
         event_text.chooser(["colour=red"])
+
+
+def test_events_of_networks_volumes_and_images(tmp_path: os.PathLike[str]) -> None:
+    """They are filtered by their names and ids, and have none of the keys that are a container's."""
+    root = str(tmp_path)
+    events.append(root, "network", "connect", "n" * 64, {"container": "c" * 64, "name": "net", "type": "bridge"})
+    events.append(root, "volume", "create", "vol", {"driver": "local"})
+    events.append(root, "image", "tag", f"sha256:{'i' * 64}", {"name": "web:1"})
+    found = list(events.follow(root, 0, time.time()))
+    for filters, actions in (
+        (["network=net"], ["connect"]), (["network=nnn"], ["connect"]), (["network=vol"], []),
+        (["volume=vol"], ["create"]), (["image=web:1"], ["tag"]), (["scope=local", "type=image"], ["tag"]), (["scope=swarm"], []),
+    ):  # fmt: skip
+        assert [event["Action"] for event in found if event_text.chooser(filters)(event)] == actions, filters
+    assert event_text.line(found[1], "{{.Status}}{{.ID}}{{.From}}{{.Actor.Attributes.x}}") == "<no value>"
+    assert '"status"' not in event_text.line(found[1], "json")
 
 
 def test_the_journal_is_bounded(tmp_path: os.PathLike[str]) -> None:
