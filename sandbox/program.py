@@ -237,7 +237,7 @@ def find_program(name: str, search: str) -> str:
             refused = refused or CommandNotExecutable(f'exec: "{name}": {describe_errno(error)}')
             continue
         if stat.S_ISDIR(mode):
-            refused = refused or CommandNotExecutable(f'exec: "{name}": is a directory')
+            refused = refused or CommandNotExecutable(f'exec: "{name}": is a directory: permission denied')
         elif not os.access(path, os.X_OK, effective_ids=True):
             refused = refused or CommandNotExecutable(f'exec: "{name}": permission denied')
         else:

@@ -55,6 +55,7 @@ def parse_process(document: object) -> Process:
     asked = _capabilities(entry.object("capabilities"))
     found = {name: names & ALL for name, names in asked.items()}
     scheduler, io_priority = scheduling.parse_process(entry)
+    _refuse_modules(entry)
     return Process(
         args=_args(entry),
         env=_environment(entry),
@@ -76,6 +77,13 @@ def parse_process(document: object) -> Process:
         io_priority=io_priority,
         affinity=scheduling.parse_affinity(entry),
     )
+
+
+def _refuse_modules(entry: Reader) -> None:
+    """Refuse to promise what a security module would have to keep."""
+    for key, module in (("apparmorProfile", "AppArmor"), ("selinuxLabel", "SELinux")):
+        if entry.text(key) not in ("", "unconfined"):
+            raise SandboxError(f"config.json: process.{key} is not supported: {module} is not set up here", 1)
 
 
 def _args(entry: Reader) -> tuple[str, ...]:

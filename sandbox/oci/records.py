@@ -173,6 +173,9 @@ class Records:
             raise SandboxError(f"container does not exist: {ident}", 1) from None
         except (ValueError, OSError) as error:
             raise SandboxError(f"{directory}/{FILE}: {error}", 1) from None
+        if not isinstance(state, dict) or "Cgscope" not in state:
+            # containerd gives all its runtimes one root: runc's containers are there too, in files of this name.
+            raise SandboxError(f"container {ident} is another runtime's: {directory}/{FILE}", 1)
         return Record(directory, state)
 
     def all(self) -> list[Record]:

@@ -125,6 +125,8 @@ def steps_of(resources: Mapping[str, Any], places: Sequence[cgroup.Place]) -> It
         where, version = _located("memory", places)
         yield from (control.Step(control.LIMIT, "write", f"{where}/{file}", text, optional)
                     for file, text, optional in UNBOUND[version])  # fmt: skip
+    if unified and not places:
+        raise top.wrong("unified", "cannot be kept: no cgroup can be made here")
     if unified and any(where.hierarchy.version == 1 for where in places):
         raise top.wrong("unified", "is an invalid configuration on cgroup v1")
     for name, text in unified:

@@ -479,6 +479,30 @@ def test_a_cgroup_of_two(runtime: Runtime) -> None:
     assert not any(map(os.path.exists, parents))
 
 
+def test_a_root_shared_with_another_runtime(runtime: Runtime) -> None:
+    """The root that containerd gives keeps runc's containers and ours: theirs are none of ours, and are left alone."""
+    other = runtime.directory / "root/others"
+    other.mkdir(parents=True, mode=0o700)
+    (other / "state.json").write_text('{"id": "others", "init_process_pid": 1, "cgroup_paths": {}}')
+    parent = f"cgscope-oci-{os.getpid()}"
+    existing = f"{cgroup_mounts()[0]}/{parent}"
+    os.mkdir(existing)  # which the other one may have made
+    try:
+        runtime.set("linux", "cgroupsPath", value=f"/{parent}/ours")
+        runtime.set("process", "args", value=["true"])
+        assert runtime("run", "--bundle", str(runtime.bundle), "ours").returncode == 0
+    finally:
+        os.rmdir(existing)
+    assert runtime("list", "-q").stdout == ""
+    for verb in ("state", "kill", "delete"):
+        done = runtime(verb, "others", check=False)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "container others is another runtime's" in done.stderr
+    done = runtime("create", "--bundle", str(runtime.bundle), "others", check=False)
+    assert "container with id exists" in done.stderr
+    assert (other / "state.json").exists()
+
+
 def test_a_root_of_others_is_left_alone(runtime: Runtime) -> None:
     """`delete --force` of what is not there removes nothing where others can write."""
     half = runtime.directory / "root" / "half"

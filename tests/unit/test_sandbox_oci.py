@@ -225,6 +225,8 @@ def test_devices_in_their_order() -> None:
         ({"linux": {"namespaces": [{"type": "mount"}, {"type": "mount"}]}}, "mount is named twice"),
         ({"linux": {"cgroupsPath": "a.slice:b:c", "namespaces": [{"type": "mount"}]}}, "systemd makes no cgroups"),
         ({"linux": {"intelRdt": {"closID": "x"}}}, "linux.intelRdt is not supported"),
+        ({"process": {"args": ["a"], "cwd": "/", "apparmorProfile": "docker-default"}}, "apparmorProfile is not supp"),
+        ({"process": {"args": ["a"], "cwd": "/", "selinuxLabel": "a:b:c:s0"}}, "selinuxLabel is not supported"),
         ({"linux": {"personality": {"domain": "PDP11"}}}, "linux.personality.domain 'PDP11' is none of LINUX, LINUX32"),
         ({"linux": {"memoryPolicy": {}}}, "linux.memoryPolicy.mode '' is none of"),
         ({"linux": {"memoryPolicy": {"mode": "MPOL_DEFAULT", "nodes": "0-7"}}}, "requires 0 nodes but got 8"),
@@ -265,7 +267,7 @@ def test_a_word_more_for_a_process_of_which_much_is_null(tmp_path: Path) -> None
     """`exec -e --cap -g` adds to what the configuration has, also where that is null; an id has not 5,000 digits."""
     (tmp_path / "c").mkdir()
     nothing = dict.fromkeys(("env", "capabilities", "user", "noNewPrivileges"))
-    (tmp_path / "c/state.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "c/state.json").write_text('{"Cgscope": {}}', encoding="utf-8")
     for own in (nothing, {"capabilities": {"bounding": None}, "user": {"additionalGids": None}}):
         config = {"process": {"cwd": "/", "args": ["sh"], **own}}
         (tmp_path / "c/config.json").write_text(json.dumps(config), encoding="utf-8")
