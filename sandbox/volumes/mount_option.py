@@ -39,7 +39,7 @@ def parse_mount(text: str, absolute: Callable[[str], str], path_of: Callable[[st
     foreign = [key for key in (*fields, *repeated) if "-" in key and not key.startswith(f"{kind}-")]
     if foreign or (kind == "tmpfs" and fields.get("source")):
         raise SandboxError(f"invalid mount config for type {kind!r}: {(foreign or ['source'])[0]} does not fit it")
-    target = target_of(fields["target"], "--mount", bind=kind == "bind")
+    target = target_of(fields["target"], "--mount")
     if kind == "tmpfs":
         return _tmpfs(fields, target)
     if kind == "volume":

@@ -18,17 +18,14 @@ PROPAGATIONS = ("private", "rprivate", "slave", "rslave")
 IGNORED = frozenset({"z", "Z", "consistent", "cached", "delegated"})
 
 
-def target_of(path: str, option: str, *, bind: bool = False) -> str:
-    """Return a mount point in its shortest form; SandboxError for what is none.
-
-    `bind`: of a path of the host, as which /sys may be given (spec.py says how).
-    """
+def target_of(path: str, option: str) -> str:
+    """Return a mount point in its shortest form; SandboxError for what is none."""
     if not path.startswith("/"):
         raise SandboxError(f"invalid mount path {path!r} of {option}: it must be absolute")
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise SandboxError(f"invalid mount path {path!r} of {option}: it holds '..'")
-    if not parts or parts[0] == "proc" or (parts[0] == "sys" and not bind):
+    if not parts or parts[0] in ("proc", "sys"):
         raise SandboxError(f"invalid mount path {path!r} of {option}: /, /proc and /sys are the container's own")
     return "/" + "/".join(parts)
 
@@ -56,7 +53,7 @@ def parse_volume(text: str, absolute: Callable[[str], str], path_of: Callable[[s
         raise SandboxError(f"invalid volume {text!r}: the form is [/host/path|name:]/container/path[:ro]")
     options = parts.pop().split(",") if len(parts) == 3 else []  # noqa: PLR2004
     source = parts[0] if len(parts) > 1 else ""
-    target = target_of(parts[-1], "-v", bind=source.startswith(("/", ".")))
+    target = target_of(parts[-1], "-v")
     known = {"ro", "rw", "nocopy", "idmap", *PROPAGATIONS, *IGNORED}
     chosen = [each for each in options if each in PROPAGATIONS]
     if set(options) - known or {"ro", "rw"} <= set(options) or len(chosen) > 1:

@@ -21,8 +21,6 @@ TRAPS = tuple(f"T{number}" for number in range(1, 34))
 _BUILDING = "no image is built or committed here"
 NOT_HERE = {
     **dict.fromkeys(("B065", "B111", "B112", "B114", "B115", "B116", "B117", "B118", "B120", "B121"), _BUILDING),
-    "B092": "a container's cgroup has its id for a name, 64 random digits: nobody can have made it before",
-    "B126": "the OCI command line refuses --preserve-fds: no descriptor is handed on",
     "B127": "the OCI command line refuses --no-pivot: there is no container without a pivot_root",
     "T9": "whoever unshares is a process of one thread, executed for that: it never is a thread of somebody's program",
     "T12": "needs another engine's container around the tests; there the kernel's refusal is told in one line",

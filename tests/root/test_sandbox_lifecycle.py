@@ -438,6 +438,14 @@ def test_a_cgroup_parent_of_two(sandbox: Sandbox) -> None:
         os.rmdir(parents[0])
 
 
+def test_a_cgroup_parent_that_cannot_be_made(sandbox: Sandbox) -> None:
+    """What the kernel takes for no name of a cgroup is refused, and no container is left that nobody can remove."""
+    for parent in ("a" * 5000, "/" + "a" * 5000, "/" + "a/" * 2500, "/a\nb"):
+        done = sandbox("run", "--rm", "--cgroup-parent", parent, "--rootfs", "/", "true", check=False)
+        assert (done.returncode, len(done.stderr.splitlines())) == (125, 1), done.stderr
+        assert sandbox("ps", "-aq").stdout == ""
+
+
 def test_a_cgroup_parent_of_somebody_else_stays(sandbox: Sandbox) -> None:
     """When a container has ended, a cgroup that somebody makes where its parent was is not taken away with it."""
     parent = f"cgscope-test-{os.getpid()}"

@@ -369,7 +369,10 @@ def test_exec_begins_on_cpus_that_the_container_does_not_have(runtime: Runtime) 
 
 
 def test_descriptors_are_handed_on(runtime: Runtime) -> None:
-    """--preserve-fds gives a program what its caller has open from 3 on, and so does socket activation; no others."""
+    """--preserve-fds gives a program what its caller has open from 3 on, and so does socket activation; no others.
+
+    B126.
+    """
     script = "read x <&3; read y <&4; echo $x $y $LISTEN_FDS; ls /proc/self/fd"
     runtime.set("process", "args", value=["sh", "-c", script])
     ends = []
@@ -436,7 +439,10 @@ def test_what_it_uses_is_told(runtime: Runtime) -> None:
 
 @pytest.mark.vm
 def test_a_cgroup_that_is_frozen_or_shared(runtime: Runtime) -> None:
-    """A frozen cgroup is refused, not waited in; without a PID namespace of its own a kill reaches all of them."""
+    """A frozen cgroup is refused, not waited in, and so is one with processes in it.
+
+    Without a PID namespace of its own a kill reaches all of them. B092.
+    """
     runtime.config["linux"]["namespaces"] = [{"type": kind} for kind in ("mount", "uts", "network")]
     runtime.set("process", "args", value=["sh", "-c", "sleep 1000 & exec sleep 1000"])
     create(runtime, "loose")
@@ -444,6 +450,8 @@ def test_a_cgroup_that_is_frozen_or_shared(runtime: Runtime) -> None:
     assert sandboxing.wait_for(lambda: len(json.loads(runtime("ps", "-f", "json", "loose").stdout)) == 2, PATIENCE)
     pids = json.loads(runtime("ps", "-f", "json", "loose").stdout)
     below = cgroups.path_of(pids[0], "freezer")
+    runtime.set("linux", "cgroupsPath", value=f"/cgscope-oci/{os.path.basename(below)}")
+    assert "container's cgroup is not empty: 2 process(es)" in create(runtime, "late", check=False).stderr
     runtime("pause", "loose")
     waits = subprocess.Popen([*SANDBOX, "oci", "--root", str(runtime.directory / "root"), "exec", "--ignore-paused",
                               "loose", "true"], stderr=subprocess.DEVNULL)  # fmt: skip

@@ -58,6 +58,7 @@ def test_exit_codes(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
         (script,): 126,
         ("no-such-program",): 127,
         ("/no/such/program",): 127,
+        ("no\x1b[31m\u202eprogram",): 127,
         ("sh", "-c", "kill -KILL $$"): 0,  # PID 1 cannot kill itself: the shell goes on to its end
         ("sh", "-c", "sh -c 'kill -TERM $$'; exit $?"): 143,
     }
@@ -66,6 +67,7 @@ def test_exit_codes(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
     for command in (command for command, code in cases.items() if code in (126, 127)):
         (line,) = got[command].stderr.splitlines()
         assert line.startswith("sandbox: exec: ")
+        assert line.isprintable()
 
 
 @pytest.mark.parametrize(

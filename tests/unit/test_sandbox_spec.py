@@ -114,7 +114,6 @@ def test_limits_out_of_range(given: dict[str, object]) -> None:
     [
         ("/a:/b", Volume("/a", "/b")),
         ("/a:/b/:ro", Volume("/a", "/b", read_only=True)),
-        ("/sys:/sys:ro", Volume("/sys", "/sys", read_only=True)),
         ("./a:/b//c:rw", Volume("/here/./a", "/b/c")),
         ("/a:/b:rslave,ro,z", Volume("/a", "/b", read_only=True, propagation="rslave")),
         ("name:/b", Volume("/v/name/_data", "/b", name="name")),
@@ -135,8 +134,8 @@ def volume_path(name: str) -> str:
 
 @pytest.mark.parametrize(
     "text",
-    ["a", "n!:/b", "x:/b", "/a:b", "/a:/", "/a:/proc", "/sys", "name:/sys/fs", "/a:/../b", "/a:/b:x", "/a:/b:ro,rw",
-     "/a:ro", ":/b", "/a:/b:nocopy", "/a:/b:shared", "/a:/b:slave,private", "a:/b:ro:c"],
+    ["a", "n!:/b", "x:/b", "/a:b", "/a:/", "/a:/proc", "/a:/sys/fs", "/a:/../b", "/a:/b:x", "/a:/b:ro,rw", "/a:ro",
+     ":/b", "/a:/b:nocopy", "/a:/b:shared", "/a:/b:slave,private", "a:/b:ro:c"],
 )  # fmt: skip
 def test_volumes_that_are_refused(text: str) -> None:
     """A bad name, a relative target, the root, the kernel's own filesystems and unknown modes are refused."""
@@ -233,8 +232,9 @@ def test_specs_that_no_kernel_can_fulfil() -> None:
         {"hostname": "a b"},
         {"workdir": "relative"},
         {"cgroup_parent": "/a/../b"},
+        {"cgroup_parent": f"/{'a' * 256}"},
+        {"cgroup_parent": "/ab" * 1000},
         {"volumes": (Volume("/a", "/x"),), "tmpfs": (Tmpfs("/x"),)},
-        {"volumes": (Volume("/sys/fs", "/sys/fs"),)},
     ]
     for fields in bad:
         with pytest.raises(SandboxError):

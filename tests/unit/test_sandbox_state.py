@@ -217,6 +217,21 @@ def test_long_errors_fit() -> None:
     theirs.close()
 
 
+def test_an_error_that_has_no_words() -> None:
+    """Whatever fails while an error is told stays there: a new process would go on with its parent's code."""
+
+    class Speechless(Exception):
+        def __str__(self) -> str:
+            raise LookupError
+
+    ours, theirs = pair()
+    theirs.send_error(Speechless())
+    theirs.close()
+    with pytest.raises(Closed):
+        ours.expect(Ready)
+    ours.close()
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
