@@ -463,6 +463,29 @@ rm $PLACE/filler; $SANDBOX start ends; $SANDBOX rm -f ends asked; ls $PLACE/stat
 """
 
 
+ON_AN_OVERLAY = """
+cd $PLACE; mkdir lower upper work merged
+mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work merged
+export CGSCOPE_ROOT=$PLACE/merged/state
+$SANDBOX run --rm --rootfs / true; echo $?; $SANDBOX run -d --rootfs / true; echo $?
+$SANDBOX create --name made --rootfs / true > /dev/null; $SANDBOX start made; echo $?; $SANDBOX rm made
+ls $CGSCOPE_ROOT/containers
+"""
+
+
+def test_a_state_directory_on_an_overlay(tmp_path: os.PathLike[str]) -> None:
+    """Where it lies in another container's root (T15) the kernel stacks no overlay: one line with the remedy."""
+    place = os.path.join(tmp_path, "place")
+    os.mkdir(place)
+    env = {**os.environ, "PLACE": place, "SANDBOX": " ".join(SANDBOX)}
+    done = subprocess.run(["unshare", "-m", "sh", "-c", ON_AN_OVERLAY], env=env, capture_output=True, text=True,
+                          check=False, timeout=300)  # fmt: skip
+    assert done.stdout.split() == ["125", "125", "1", "made"], done
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3
+    assert all(line.endswith("cannot hold an overlay's upper layer, choose another --root") for line in lines)
+
+
 def test_a_disk_that_is_full_at_the_end(tmp_path: os.PathLike[str]) -> None:
     """What becomes of a container is recorded where the disk has filled meanwhile; what cannot be is not started."""
     place = os.path.join(tmp_path, "place")
