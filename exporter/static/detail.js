@@ -5,6 +5,8 @@ import { el, fill, setText } from "./dom.js";
 import { duration, safe, some } from "./format.js";
 import { panels } from "./panels.js";
 
+const LONG_ID = /^[0-9a-f]{64}$/; // a runtime's, of which the first 12 digits are enough; another is a path or a number
+
 export class Detail {
   constructor(main, history) {
     this.main = main;
@@ -72,7 +74,7 @@ export class Detail {
       one.pid === null ? null : `pid ${one.pid}`,
       some(one.members, "process", "processes"),
       one.started_at === null ? null : `up ${duration(Math.max(now - one.started_at, 0))}`,
-      `id ${safe(one.id.slice(0, 12))}`,
+      `id ${safe(LONG_ID.test(one.id) ? one.id.slice(0, 12) : one.id)}`,
     ];
     setText(this.line, parts.filter(Boolean).join(" · "));
   }

@@ -281,6 +281,7 @@ def test_what_a_container_says_is_text(page: Page) -> None:
         enter(page, name)
         page.wait(f"document.querySelector('#detail h1')?.textContent === {json.dumps(name)}")
         page.wait("document.querySelector('.panels section')")
+        assert name == HOSTILE or page.run("document.querySelector('.line').innerText").endswith("id /weird/../id?#%41")
         assert page.run("document.querySelectorAll('main script, main img, main b script').length") == 0
         if name == HOSTILE:
             commands = page.run("[...document.querySelectorAll('.processes .command')].map(one => one.textContent)")
