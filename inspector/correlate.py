@@ -174,6 +174,7 @@ def _container(
         owned=owned,
         runtime_id=naming.runtime_id,
         pod=naming.pod,
+        home=candidate.match.path if candidate.match else None,
     )
 
 

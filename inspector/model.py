@@ -122,7 +122,8 @@ class Container(NamedTuple):
 
     `cgroups` gives the path for each resource the kernel accounts here;
     `owned` are the resources for which that cgroup is its alone, so that the
-    cgroup's figures are the container's. `created_at` is what its runtime wrote down.
+    cgroup's figures are the container's. `created_at` is what its runtime wrote down, `home` the cgroup that it gave
+    the container's name: nobody may be in it at this moment.
     """
 
     id: str
@@ -140,11 +141,13 @@ class Container(NamedTuple):
     pod: str | None = None
     runtime_id: str | None = None
     created_at: float | None = None
+    home: str | None = None
 
     @property
     def path(self) -> str | None:
         """The cgroup it is known by, where it has one of its own."""
-        return next((self.cgroups[name] for name in ("cpu", "cpuacct", "memory", "pids") if name in self.owned), None)
+        owned = (self.cgroups[name] for name in ("cpu", "cpuacct", "memory", "pids") if name in self.owned)
+        return next(owned, self.home)
 
 
 class Tally(NamedTuple):

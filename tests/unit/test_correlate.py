@@ -184,6 +184,14 @@ def test_a_container_that_came_into_its_cgroup_since_the_census() -> None:
     }
 
 
+def test_a_container_is_known_by_its_cgroup_when_its_first_process_is_not_in_it() -> None:
+    """Runc joins v1's hierarchies one after the other, and who ends has left them: it is the same container."""
+    first = process(20, 11, 21)
+    there = census([process(1), first], [group("/", 1), group(OUTER, 20)])
+    found = decided(there, leader(process(1)), leader(first))[ID]
+    assert (found.path, found.owned) == (OUTER, frozenset())
+
+
 def test_a_sandbox_made_by_hand_in_a_container() -> None:
     """A PID namespace made inside a container, in the container's own cgroup, is a container too, and inside it."""
     outer, inner = process(100, 11, 21), process(200, 12, 21, ppid=100)
