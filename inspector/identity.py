@@ -8,8 +8,10 @@ in files come on top (inspector.metadata).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Literal
 
+from inspector.kernel.cgroups import Membership
 from inspector.kernel.mounts import Mount, overlay_layers, root_identity
 from inspector.kernel.named import NamedTuple
 from inspector.model import Leader, Own, Told
@@ -65,7 +67,7 @@ def name_of(
     if kind == "self":
         return _self(own, leader, evidence)
     if kind == "pid" or root_identity(leader.root) != root_identity(own.root):
-        return _anonymous(f"{kind}-{value}", leader, evidence, None if doubted else _kept(leader.root, leader.kept_in))
+        return _anonymous(f"{kind}-{value}", leader, evidence, None if doubted else _kept(leader))
     return _service(leader, evidence)
 
 
@@ -124,7 +126,7 @@ def _self(own: Own, leader: Leader, evidence: tuple[str, ...]) -> Naming:
     Without an id from a file or the host name it has the id that it has when seen from outside: its namespace.
     """
     overlay = overlay_layers(own.root) if own.root else None
-    kept = _kept(own.root, own.kept_in)
+    kept = _kept(own)
     seen = kept or _layer(own.root) or (by_command(leader.process.comm), None)
     told = own.told if own.told is not None and seen[0] in (None, own.told.runtime) else None
     # Docker's directory for a container is called by its full id, wherever Docker keeps its data.
@@ -154,13 +156,23 @@ def _layer(root: Mount | None) -> tuple[str, str | None] | None:
     return by_layer(overlay.upper) if overlay and overlay.upper else None
 
 
-def _kept(root: Mount | None, directory: str) -> tuple[str, str] | None:
+def _kept(one: Leader | Own) -> tuple[str, str] | None:
     """Tell the runtime and the id from where a container's root and its /etc/hostname come from.
 
     The writable layer is its own; the host name is another's with the network of that one (--network container:X).
+    Docker's cgroup is called by the id, whatever its parent.
     """
-    layer = _layer(root)
-    return (layer[0], layer[1]) if layer and layer[1] else by_directory(directory)
+    layer = _layer(one.root)
+    if layer and layer[1]:
+        return layer[0], layer[1]
+    found = by_directory(one.kept_in)
+    if found and found[0] == "docker":
+        return "docker", next(filter(_is_long_id, _last_names(one.membership)), found[1])
+    return found
+
+
+def _last_names(membership: Membership) -> Iterator[str]:
+    return (path.rpartition("/")[2] for path in membership.paths.values())
 
 
 def _anonymous(
@@ -193,8 +205,8 @@ def _told(runtime: str | None, words: list[str], leader: Leader) -> str | None:
     if runtime in ("containerd", "docker"):
         # The cgroup of `ctr` is /<namespace>/<id>, of `docker run --cgroup-parent` /<parent>/<id>: both could be
         # anybody's; that its parent is a shim settles it.
-        paths = filter(None, (path.rpartition("/")[2] for path in leader.membership.paths.values()))
-        found = next((path for path in paths if runtime == "containerd" or _is_long_id(path)), None)
+        names = filter(None, _last_names(leader.membership))
+        found = next((name for name in names if runtime == "containerd" or _is_long_id(name)), None)
         return found or _after(words, "-id")
     if runtime == "podman":
         return _after(words, "-c")

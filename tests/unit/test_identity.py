@@ -137,8 +137,14 @@ def test_a_container_with_the_network_of_another() -> None:
         first = isolated(parent=shim, path=path)._replace(kept_in=f"/var/lib/docker/containers/{other}")
         found = named(("pid", PID_NS), first)
         assert (found.id, found.name, found.runtime, found.runtime_id) == (ID, ID[:12], "docker", ID)
-    reparented = isolated(path=f"/tenant/{ID}")._replace(kept_in=f"/var/lib/docker/containers/{ID}")
-    assert named(("pid", PID_NS), reparented).id == ID
+    for kept_in in (f"/var/lib/docker/containers/{ID}", f"/var/lib/docker/containers/{other}"):
+        reparented = isolated(path=f"/tenant/{ID}")._replace(kept_in=kept_in)
+        found = named(("pid", PID_NS), reparented)
+        assert (found.id, found.runtime) == (ID, "docker")
+        own = OWN._replace(hostname=other[:12], kept_in=kept_in, membership=reparented.membership)
+        found = named(("self", ""), reparented, own)
+        assert (found.id, found.runtime) == (ID, "docker")
+        assert found.name == (other if ID in kept_in else ID)[:12]
 
 
 def test_a_sandbox_with_the_network_of_another() -> None:
