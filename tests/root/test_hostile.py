@@ -13,9 +13,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from inspector.kernel.cgroup_tree import MOST_BELOW
 from tests.testbed import cgroups
 from tests.testbed.cgroups import CpuGroup
-from tests.testbed.commands import CTOP, EXPORTER, NSINSPECT, REPOSITORY, ctop_document, find, run
+from tests.testbed.commands import CTOP, EXPORTER, NSINSPECT, REPOSITORY, Sandbox, ctop_document, find, run
 from tests.testbed.docker import IMAGE, Docker
 from tests.testbed.runtimes import SLEEP, until
 from tests.testbed.tools import need
@@ -159,6 +160,25 @@ def test_a_cgroup_called_deleted_is_not_its_neighbour() -> None:
         document = ctop_document("-a", "-d", "0.5")
     assert find(document, busy.path)["cpu"]["limit_cores"] != pytest.approx(0.3)
     assert find(document, other.path)["cpu"]["limit_cores"] == pytest.approx(0.3)
+
+
+def test_cgroups_without_end(sandbox: Sandbox) -> None:
+    """A container that makes more cgroups in its own than are looked at is there all the same, and it is said."""
+    identifier = sandbox.start("endless", "--pids-limit", "77", "sleep", "1000")
+    directory = cgroups.path_of(sandbox.pid("endless"), "pids")
+    made = [f"{directory}/{number}" for number in range(MOST_BELOW + 50)]
+    try:
+        for path in made:
+            os.mkdir(path)
+        document = ctop_document("-a", "-d", "0.2")
+    finally:
+        for path in made:
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir(path)
+    said = [problem for problem in document["problems"] if f"there are more than {MOST_BELOW} below it" in problem]
+    assert [problem.split("'")[1] for problem in said] == [f"/cgscope/{identifier}"]
+    one = find(document, "endless")
+    assert (one["runtime"], one["members"], one["pids"]["limit"]) == ("sandbox", 1, 77)
 
 
 def test_a_cgroup_too_deep_for_a_path(deep: int) -> None:
