@@ -70,10 +70,8 @@ def format_duration(seconds: float) -> str:
 
 def moment(text: str, now: float, option: str) -> float:
     """Return the time that `--since` or `--until` means: a date, seconds since 1970, or a duration before now."""
-    try:
+    if fullmatch(r"[0-9]{1,12}(\.[0-9]{0,9})?", text):  # neither nan nor a time that no clock will show
         return float(text)
-    except ValueError:
-        pass
     try:
         return now - parse_duration(text)
     except ValueError:

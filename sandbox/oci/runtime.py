@@ -219,15 +219,24 @@ def delete(records: Records, ident: str, *, force: bool) -> None:
         raise SandboxError(f"cannot delete container {ident} that is not stopped: {status}", 1)
     told = {**record.spoken(), "status": "stopped", "pid": 0}
     after = bundle_of(record).hooks["poststop"] if os.path.exists(f"{record.directory}/config.json") else ()
-    culling.kill(record.places)
-    freezer.let_go(record.places)  # as in kill()
-    culling.remove(record.places, above.still_there(record.private["MadeCgroups"]))
+    places = _of_its_own(records, record)
+    culling.kill(places)
+    freezer.let_go(places)  # as in kill()
+    culling.remove(places, above.still_there(record.private["MadeCgroups"]))
     record.remove()
     for hook in after:
         try:
             hooks.run("poststop", (hook,), told)
         except SandboxError as error:  # as the specification wants it: a warning
             complain(SandboxError(f"warning: {error}"))
+
+
+def _of_its_own(records: Records, record: Record) -> tuple[cgroup.Place, ...]:
+    """Return the cgroups of a container, none where another one lives in them: a path may be asked for twice."""
+    own = {place.directory for place in record.places}
+    others = (other for other in records.all() if other.directory != record.directory)
+    sharing = (other for other in others if own.intersection(place.directory for place in other.places))
+    return () if any(other.status() != "stopped" for other in sharing) else record.places
 
 
 def processes(records: Records, ident: str) -> list[int]:

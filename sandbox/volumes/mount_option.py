@@ -36,9 +36,11 @@ def parse_mount(text: str, absolute: Callable[[str], str], path_of: Callable[[st
     if kind not in ("bind", "volume", "tmpfs"):
         why = IMAGE if kind == "image" else "mount type unknown"
         raise SandboxError(f"invalid mount config for type {kind!r}: {why}")
-    foreign = [key for key in (*fields, *repeated) if "-" in key and not key.startswith(f"{kind}-")]
-    if foreign or (kind == "tmpfs" and fields.get("source")):
-        raise SandboxError(f"invalid mount config for type {kind!r}: {(foreign or ['source'])[0]} does not fit it")
+    foreign = next((key for key in fields if "-" in key and not key.startswith(f"{kind}-")), "")
+    if foreign:
+        raise BadValue(f"invalid mount config for type {kind!r}: {foreign} does not fit it")
+    if kind == "tmpfs" and fields.get("source"):
+        raise SandboxError(f"invalid mount config for type {kind!r}: source does not fit it")
     target = target_of(fields["target"], "--mount")
     if kind == "tmpfs":
         return _tmpfs(fields, target)
@@ -107,7 +109,7 @@ def _volume(
     if "volume-opt" in repeated:
         raise SandboxError(f"invalid mount config for type 'volume': volume-opt: {OPTIONS}")
     below = fields.get("volume-subpath", "")
-    if "volume-subpath" in fields and not _is_local(below):
+    if below and not _is_local(below):
         raise SandboxError(f"invalid value {below!r} of volume-subpath: a relative path within the volume")
     labels = tuple((key, value) for key, _, value in (each.partition("=") for each in repeated.get("volume-label", ())))
     if any(not key for key, _ in labels):
@@ -127,7 +129,7 @@ def _volume(
 
 def _is_local(path: str) -> bool:
     """Tell whether a path stays below where it begins, by its text: links are for who opens it."""
-    return bool(path) and not path.startswith("/") and os.path.normpath(path).split("/")[0] != ".."
+    return not path.startswith("/") and os.path.normpath(path).split("/")[0] != ".."
 
 
 def _tmpfs(fields: Mapping[str, str], target: str) -> Tmpfs:

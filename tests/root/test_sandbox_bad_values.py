@@ -22,6 +22,9 @@ VALUES = (
     "-p abc", "-p 1:2:3:4:5", "--expose x", "--restart sometimes", "--restart always:3",
     "--health-interval 5", "--stop-timeout x", "--stop-signal NOSUCH", "-e", "-l =x", "--env-file /nowhere",
     "--add-host x", "--dns x", "--mac-address x", "-v a:b:c:d", "--mount foo", "--mount type=foo,dst=/x",
+    "--mount type=bind,src=/tmp,dst=/x,volume-label=a", "--mount src=v1,dst=/x,volume-label",
+    "--mount type=tmpfs,dst=/x,src=/tmp", "--mount src=v1,dst=/x,bind-propagation=private",
+    "--volumes-from nowhere", "--volumes-from stopped:rx",
     "--tmpfs relative", "-w relative", "--pid x", "--userns x", "--attach foo",
     "--security-opt nosuch", "--cap-add NOSUCH", "--badflag", "--rm --restart always",
 )  # fmt: skip
@@ -31,6 +34,7 @@ OTHERS = (
     "network rm nowhere", "network ls --filter foo", "network ls --filter foo=bar", "network connect nowhere there",
     "network nosuch", "volume create --badflag", "volume create a/b", "volume rm nowhere", "volume ls --filter foo",
     "ps --filter foo", "ps --filter foo=bar", "port there x", "nosuch",
+    "logs --since nan there", "events --since nan --until 1s",
 )  # fmt: skip
 
 

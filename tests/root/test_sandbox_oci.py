@@ -487,6 +487,21 @@ def test_a_cgroup_of_two(runtime: Runtime) -> None:
     assert not any(map(os.path.exists, parents))
 
 
+def test_a_cgroup_that_another_has_since(runtime: Runtime) -> None:
+    """The removal of a container that has ended does not end one that was given its cgroup meanwhile."""
+    parent = f"cgscope-oci-{os.getpid()}"
+    runtime.set("linux", "cgroupsPath", value=f"/{parent}/same")
+    create(runtime, "first")
+    runtime("kill", "first", "KILL")
+    assert sandboxing.wait_for(lambda: runtime.state("first")["status"] == "stopped", PATIENCE)
+    create(runtime, "second")
+    runtime("start", "second")
+    runtime("delete", "first")
+    assert runtime.state("second")["status"] == "running"
+    runtime("delete", "--force", "second")
+    assert not any(os.path.exists(f"{mount}/{parent}") for mount in cgroup_mounts())
+
+
 def test_a_root_shared_with_another_runtime(runtime: Runtime) -> None:
     """The root that containerd gives keeps runc's containers and ours: theirs are none of ours, and are left alone."""
     other = runtime.directory / "root/others"

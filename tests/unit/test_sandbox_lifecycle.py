@@ -154,6 +154,9 @@ def test_times() -> None:
     assert times.moment("1767323045.5", 0.0, "--since") == 1767323045.5
     with pytest.raises(SandboxError, match="--until"):
         times.moment("yesterday", 0.0, "--until")
+    for text in ("nan", "inf", "1e9", "1_0", "9" * 400):
+        with pytest.raises(SandboxError, match="invalid time"):
+            times.moment(text, 0.0, "--until")
 
 
 def test_detach_keys() -> None:
