@@ -158,8 +158,11 @@ class Roster:
 
     def _looked_at(self, pid: int, seen: Brief) -> Process:
         found: dict[str, int] = {}
+        before = self._known.get(pid)
+        # A process never leaves its PID namespace (pid_namespaces(7)): one link less for each at a refresh.
+        settled = {"pid": before.pid_ns} if before and before.starttime_ticks == seen.starttime_ticks else None
         try:
-            found = read_namespaces(self._host, pid, APART)
+            found = read_namespaces(self._host, pid, APART, settled)
         except (ParseError, OSError) as error:
             subject = f"process {pid}"
             self._absence.account(subject, error)

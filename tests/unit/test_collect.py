@@ -161,14 +161,26 @@ def test_a_process_that_ends(tmp_path: Path) -> None:
 
 
 def test_namespaces_entered_late_are_seen_at_the_refresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An old process that moves into other namespaces is seen there at the next refresh."""
-    fake = FakeHost(tmp_path).process(100)
+    """An old process that moves into another mount namespace is seen there at the next refresh; of PIDs it has one."""
+    fake = FakeHost(tmp_path).process(100, namespaces={"pid": own(1)["pid"]})
     with rounds(fake) as (there, _):
         before = there.tick()[0].processes[100]
         fake.process(100, namespaces=own(1))
         assert there.tick()[0].processes[100] == before
         monkeypatch.setattr(collect, "REFRESH_SECONDS", 0.0)
-        assert there.tick()[0].processes[100].pid_ns == 4026540001
+        assert there.tick()[0].processes[100][-2:] == tuple(own(1).values())
+
+
+def test_a_pid_that_is_anothers_by_now_has_its_pid_namespace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The PID namespace of a process is for ever, but not that of a PID: another process is asked for its own."""
+    fake = FakeHost(tmp_path).process(100, namespaces=own(1))
+    with rounds(fake) as (there, _):
+        there.tick()
+        fake.process(100, namespaces=own(2), starttime=5001)
+        monkeypatch.setattr(collect, "REFRESH_SECONDS", 0.0)
+        assert there.tick()[0].processes[100][-2:] == tuple(own(2).values())
 
 
 def test_a_first_process_is_looked_at_once(tmp_path: Path) -> None:
@@ -255,9 +267,9 @@ def test_what_a_first_process_can_change_is_seen_at_the_refresh(tmp_path: Path) 
     with rounds(fake) as (there, _):
         there.tick(100)
         root = "31 1 0:9 / / rw - tmpfs t rw\n"
-        fake.process(100, namespaces=own(2), mountinfo=root, ppid=50)
+        fake.process(100, namespaces=own(1) | {"mnt": own(2)["mnt"]}, mountinfo=root, ppid=50)
         leader = there.tick(100)[1][100]
-    assert leader.namespaces["pid"] == own(2)["pid"]
+    assert leader.namespaces["mnt"] == own(2)["mnt"]
     assert leader.root is not None
     assert (leader.root.fstype, leader.parent_cmdline) == ("tmpfs", "sh")
 

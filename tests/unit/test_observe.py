@@ -94,13 +94,14 @@ def test_a_v1_group_of_one_hierarchy_alone(tmp_path: Path) -> None:
 
 
 def test_a_process_that_moves_right_after_its_start(tmp_path: Path) -> None:
-    """A young process that gets its namespaces between two ticks is a container at the second."""
+    """A young process that gets its mounts between two ticks is a container at the second."""
     fake = FakeHost(tmp_path).process(100, starttime=99990)
     with fake.open() as host:
         observer = Observer(host)
         assert observer.tick().containers == ()
-        fake.process(100, starttime=99990, namespaces=own(1))
-        assert [one.id for one in observer.tick().containers] == ["pid-4026540001"]
+        root = "31 1 0:9 / / rw - tmpfs t rw\n"
+        fake.process(100, starttime=99990, namespaces={"mnt": own(1)["mnt"]}, mountinfo=root)
+        assert [one.id for one in observer.tick().containers] == ["mnt-4026550001"]
 
 
 def test_a_young_leader_that_changes_its_cgroup(tmp_path: Path) -> None:
