@@ -62,8 +62,9 @@ def run_child(body: Callable[[], NoReturn], channel: Channel) -> NoReturn:
 
 def reset_signals() -> None:
     """Undo what Python and our caller have set (/proc/self/status): an ignored SIGPIPE would survive execve."""
-    with open("/proc/self/status", "rb") as file:
-        masks = [int(line.split()[1], 16) for line in file if line.startswith((b"SigIgn:", b"SigCgt:"))]
+    with open("/proc/self/status", "rb", buffering=0) as file:
+        lines = file.readall().split(b"\n")
+    masks = [int(line.split()[1], 16) for line in lines if line.startswith((b"SigIgn:", b"SigCgt:"))]
     for number in range(1, LAST_SIGNAL + 1):
         if any(mask >> (number - 1) & 1 for mask in masks):
             syscalls.default_action(number)

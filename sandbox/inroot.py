@@ -43,14 +43,16 @@ def root_directory(path: str = "/") -> Iterator[int]:
         os.close(fd)
 
 
-def in_root_open(root: int, path: str, flags: int = os.O_PATH, *, links: bool = True, mounts: bool = True) -> int:
-    """Open an existing `path` below the descriptor `root`, close-on-exec.
+def in_root_open(
+    root: int, path: str, flags: int = os.O_PATH, *, links: bool = True, mounts: bool = True, but: tuple[int, ...] = ()
+) -> int:
+    """Open an existing `path` below the descriptor `root`, close-on-exec; -1 for an errno of `but`.
 
     Without `links` a link in it is ELOOP, without `mounts` a mount point in it is EXDEV. Raises OSError with the
     path as it is called inside.
     """
     resolve = IN_ROOT | (0 if links else syscalls.RESOLVE_NO_SYMLINKS) | (0 if mounts else syscalls.RESOLVE_NO_XDEV)
-    return syscalls.openat2(root, path or ".", flags, resolve)
+    return syscalls.openat2(root, path or ".", flags, resolve, but)
 
 
 def open_source(path: str, below: str = "") -> int:
@@ -129,6 +131,13 @@ class Parent:
     def __init__(self, root: int) -> None:
         self._root, self._path, self._fd = root, "", -1
 
+    def make(self, path: str) -> None:
+        """Make a directory that is missing, if it belongs right into the one that is open."""
+        folder, name = os.path.split(path)
+        if self._fd >= 0 and folder == self._path and name not in ("", ".", ".."):
+            with suppress(OSError):  # who needs it finds out what is wrong
+                os.mkdir(name, 0o755, dir_fd=self._fd)
+
     def open(self, path: str) -> int:
         """Return a descriptor of a directory, made if it is missing; it stays ours."""
         if path != self._path:
@@ -162,6 +171,8 @@ def mount_point(
 
 
 def _open_or_make(root: int, path: str, *, plain: bool, file: bool, parent: Parent | None) -> int:
+    if plain and parent is not None and not file:
+        parent.make(path)  # mostly it is missing there, which a vain look would only tell
     try:
         return _checked(in_root_open(root, path, links=not plain), path, file=file)
     except OSError as error:

@@ -45,6 +45,7 @@ else:
 
 __all__ = [
     "INT",
+    "LONG",
     "TEXT",
     "UINT",
     "ULONG",
@@ -72,7 +73,6 @@ _NUMBER = {
     "move_mount": 429,
     "clone3": 435,
     "close_range": 436,
-    "openat2": 437,
     "pidfd_getfd": 438,
     "mount_setattr": 442,
     **_NUMBERS.get(os.uname().machine, {}),
@@ -95,7 +95,7 @@ class _Kept(CFuncPtr):
 
 _handle = dlopen(None, 0)  # type: ignore[arg-type]  # the program itself, with all that it has loaded
 AROUND_A_FORK = ("BeforeFork", "AfterFork_Child", "AfterFork_Parent")
-INT, UINT, ULONG, TEXT = c_int, c_uint32, c_ulong, c_char_p
+INT, LONG, UINT, ULONG, TEXT = c_int, c_long, c_uint32, c_ulong, c_char_p
 
 
 def libc(name: str, *types: type) -> Function:
@@ -138,11 +138,13 @@ def fork_by(name: str, *arguments: int) -> int:
     return pid
 
 
-def check(result: int, what: str, path: str | None = None) -> int:
-    """Return a result, or raise the OSError that errno tells."""
+def check(result: int, what: str, path: str | None = None, but: tuple[int, ...] = ()) -> int:
+    """Return a result, or raise the OSError that errno tells. One of `but` is -1 alone: raising takes long."""
     if result >= 0:
         return result
     code = get_errno()
+    if code in but:
+        return result
     raise OSError(code, f"{what}: {os.strerror(code)}", path)
 
 

@@ -39,7 +39,7 @@ def age(text: Document) -> float:
 
 
 def _alive(pid: int, started: int | None, boot: str) -> bool:
-    return pid > 0 and started is not None and boot == boot_id() and start_time(pid) == started
+    return pid > 0 and started is not None and start_time(pid) == started and boot == boot_id()
 
 
 def is_running(text: Document) -> bool:

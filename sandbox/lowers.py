@@ -16,7 +16,7 @@ from inspector.kernel.named import NamedTuple
 from sandbox.inroot import host_path, in_root_open, root_directory
 from sandbox.metadata import is_whiteout
 
-__all__ = ["Found", "find", "is_opaque", "names"]
+__all__ = ["Found", "find", "find_lacking", "is_opaque", "names"]
 
 OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -46,12 +46,9 @@ def _look(layer: str, path: str, *, is_last: bool) -> tuple[os.stat_result, bool
     The last layer has none below.
     """
     with root_directory(layer) as root:
-        try:
-            fd = in_root_open(root, path, os.O_PATH | os.O_NOFOLLOW, links=False)
-        except OSError as error:
-            if error.errno in ABSENT:
-                return None
-            raise
+        fd = in_root_open(root, path, os.O_PATH | os.O_NOFOLLOW, links=False, but=ABSENT)
+        if fd < 0:
+            return None
         try:
             found = os.fstat(fd)
             return found, is_last or (stat.S_ISDIR(found.st_mode) and is_opaque(host_path(fd)))
@@ -62,6 +59,14 @@ def _look(layer: str, path: str, *, is_last: bool) -> tuple[os.stat_result, bool
 def find(layers: Sequence[str], path: str) -> Found | None:
     """Return what is at `path` (relative to the root, links not followed) in layers, the highest first."""
     return _search(layers, path)[0]
+
+
+def find_lacking(layers: Sequence[str], path: str, wanted: Sequence[str]) -> tuple[Found | None, list[str]]:
+    """Return what is at `path`, as find() does, and which of these names it lacks: all, if it is no directory."""
+    found, candidates = _search(layers, path)
+    if found is None or not stat.S_ISDIR(found.stat.st_mode):
+        return found, list(wanted)
+    return found, [name for name in wanted if _step(candidates, f"{path}/{name}")[0] is None]
 
 
 def names(layers: Sequence[str], path: str) -> set[str]:

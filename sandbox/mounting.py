@@ -249,12 +249,9 @@ def _expand(root: int, path: str) -> list[str]:
 
 def _mask(root: int, path: str) -> None:
     """Lay an empty read-only filesystem over a directory, the null device over a file."""
-    try:
-        fd = in_root_open(root, path)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR):
-            return
-        raise
+    fd = in_root_open(root, path, but=(errno.ENOENT, errno.ENOTDIR))
+    if fd < 0:
+        return
     try:
         if stat.S_ISDIR(os.fstat(fd).st_mode):
             syscalls.mount("tmpfs", host_path(fd), "tmpfs", SAFE | MS_RDONLY, "nr_inodes=2,size=4k")
@@ -272,17 +269,13 @@ def _mask(root: int, path: str) -> None:
 
 def _make_read_only(root: int, path: str) -> None:
     """Forbid writing through the mount at a path; where there is none the path is bound to itself first."""
-    try:
-        fd = in_root_open(root, path)
-    except FileNotFoundError:
+    fd = in_root_open(root, path, but=(errno.ENOENT,))
+    if fd < 0:
         return
     try:
-        _forbid_writing(fd)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # EINVAL: not a mount point
-            raise
-        syscalls.mount(host_path(fd), host_path(fd), None, MS_BIND | MS_REC)
-        _remount_read_only(root, path)
+        if not _forbid_writing(fd):
+            syscalls.mount(host_path(fd), host_path(fd), None, MS_BIND | MS_REC)
+            _remount_read_only(root, path)
     finally:
         os.close(fd)
 
@@ -290,16 +283,24 @@ def _make_read_only(root: int, path: str) -> None:
 def _remount_read_only(root: int, path: str) -> None:
     fd = in_root_open(root, path)
     try:
-        _forbid_writing(fd)
+        if not _forbid_writing(fd):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
     finally:
         os.close(fd)
 
 
-def _forbid_writing(fd: int) -> None:
+def _forbid_writing(fd: int) -> bool:
+    """Forbid writing through a mount; False for what is no mount point."""
     try:
-        syscalls.set_mount_attributes(fd, MOUNT_ATTR_RDONLY, recursive=False)
+        return syscalls.set_mount_attributes(fd, MOUNT_ATTR_RDONLY, recursive=False, but=(errno.EINVAL,))
     except OSError as error:
         if error.errno != errno.ENOSYS:
             raise
+    try:
         # Before Linux 5.12 the other attributes cannot be left as they are.
         syscalls.mount(None, host_path(fd), None, MS_REMOUNT | MS_BIND | MS_RDONLY | SAFE)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return False
+    return True

@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Sequence
 
-from sandbox.lowers import find
+from sandbox.lowers import find, find_lacking
 from sandbox.rootfs import Mount
 from sandbox.value import Value
 
@@ -25,8 +25,8 @@ VOLATILE = "volatile"
 # The directory with which the kernel then keeps a work directory from being mounted again, and a file in it.
 MARK, DIRTY = "work/incompat/volatile", "dirty"
 DIRECTORIES = ("dev", "proc", "sys")
-FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
-MTAB = "etc/mtab"
+FILES = ("hostname", "hosts", "resolv.conf")  # in etc
+MTAB = "mtab"
 
 
 class Layer(Value):
@@ -113,10 +113,10 @@ def skeleton(path: str, layers: Sequence[str]) -> Skeleton | None:
     folders = [Folder(name) for name in DIRECTORIES if find(layers, name) is None]
     files: list[str] = []
     links: list[tuple[str, str]] = []
-    etc = find(layers, "etc")
+    etc, lacking = find_lacking(layers, "etc", (*FILES, MTAB))
     if etc is None or stat.S_ISDIR(etc.stat.st_mode):  # a link leads to where mounting makes them
-        files = [name for name in FILES if find(layers, name) is None]
-        links = [] if find(layers, MTAB) else [(MTAB, "/proc/mounts")]
+        files = [f"etc/{name}" for name in FILES if name in lacking]
+        links = [(f"etc/{MTAB}", "/proc/mounts")] if MTAB in lacking else []
     if files or links:
         if etc is None:
             folders.append(Folder("etc"))

@@ -108,7 +108,7 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
         rootless=rootless,
         host_devices=nodes,
         pieces=pieces,
-        over=_over(spec, store, host),
+        over=_over(spec, store, host, layout.lowers[0]),
         shared_ipc=next((one.pidfd for one in shared if one.flag == syscalls.CLONE_NEWIPC), None),
     )
     launch = init.Launch(
@@ -162,10 +162,10 @@ def _users(spec: Spec, store: Store, container: str) -> Users | None:
     return userns.joined(spec, store, container)
 
 
-def _over(spec: Spec, store: Store, host: Files) -> Iterator[rootfs.Step]:
+def _over(spec: Spec, store: Store, host: Files, lower: str) -> Iterator[rootfs.Step]:
     """Yield what is mounted over the root's own files: over our state directory, and what --lxcfs asks for."""
     if not spec.image.id:
-        yield from planning.hide(store.root, os.path.realpath(spec.rootfs))
+        yield from planning.hide(store.root, lower)
     if spec.lxcfs:
         from sandbox import lxcfs  # noqa: PLC0415  rare
 

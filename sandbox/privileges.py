@@ -107,7 +107,7 @@ def seal(rights: Rights, granted: Sets) -> None:
 def setgroups_denied() -> bool:
     """Tell whether this user namespace has given up setgroups (user_namespaces(7))."""
     try:
-        with open("/proc/self/setgroups", "rb") as file:
-            return file.read().strip() == b"deny"
+        with open("/proc/self/setgroups", "rb", buffering=0) as file:
+            return file.readall().strip() == b"deny"
     except OSError:
         return False

@@ -20,7 +20,7 @@ from sandbox.errors import SandboxError
 from sandbox.images.origin import Defaults, Origin, command, defaults
 from sandbox.inroot import follow, in_root_open, make_directories, mount_point, root_directory
 from sandbox.lifecycle import Healthcheck, from_image
-from sandbox.lowers import find, names
+from sandbox.lowers import find, find_lacking, names
 from sandbox.overlays import Layer, overlay, skeleton
 from sandbox.pack import Stream, pack
 from sandbox.stacking import mount_root
@@ -62,6 +62,15 @@ def test_layers_merge_as_overlayfs_does(layers: list[str]) -> None:
     assert names(layers, "d") == {"a", "b", "sub"}
     os.symlink("/etc", f"{layers[0]}/link")
     assert layer_of(layers, "link/passwd") is None
+
+
+def test_what_a_directory_of_the_layers_lacks(layers: list[str]) -> None:
+    """In all layers of it, not below whiteouts; a file has nothing in it, and what is not there lacks all."""
+    found, lacking = find_lacking(layers, "d", ("a", "x", "b", "sub"))
+    assert (found, lacking) == (find(layers, "d"), ["x"])
+    assert find_lacking(layers, "gone", ("f",)) == (None, ["f"])
+    assert find_lacking(layers, "new", ("a",)) == (find(layers, "new"), ["a"])
+    assert find_lacking(layers, "d/a", ("a",))[1] == ["a"]
 
 
 def test_changes(layers: list[str]) -> None:
