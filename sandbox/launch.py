@@ -9,6 +9,7 @@ from collections.abc import Callable
 from sandbox import control, document, events, init, names
 from sandbox.contexts import suppress
 from sandbox.conversation import Outside, Running, launch
+from sandbox.drafting import Draft
 from sandbox.errors import SandboxError
 from sandbox.liveness import boot_id, start_time
 from sandbox.network.connection import Connection, begin
@@ -77,7 +78,7 @@ def start(
         program = replace(prepared.launch.program, streams=streams)
         shared = (*prepared.launch.shared, *network.shared)
         plan = replace(prepared.launch, program=program, shared=shared, users=_users(prepared))
-        start = _Start(prepared, store, network, confirm, meanwhile)
+        start = _Start(prepared, store, network, confirm, meanwhile, once=once)
         running = launch(
             lambda end, parent, left: init.joiner(replace(plan, cgroup_steps=left), end, parent),
             plan.cgroup_steps,
@@ -102,11 +103,14 @@ class _Start:
         network: Connection,
         confirm: Callable[[], None],
         meanwhile: Callable[[], None],
+        *,
+        once: bool,
     ) -> None:
         self._prepared, self._store, self._network = prepared, store, network
-        self._confirm, self._meanwhile = confirm, meanwhile
+        self._confirm, self._meanwhile, self._once = confirm, meanwhile, once
         self._steps = prepared.launch.cgroup_steps
         self._pid = 0
+        self._draft: Draft | None = None
         of_v2 = tuple(f"{place.hierarchy.mountpoint}/" for place in prepared.places if place.hierarchy.version != 1)
         # The first process is born in the one of v2; what the others are joined by may be made meanwhile.
         self._later = [step for step in self._steps if not step.path.startswith(of_v2)]
@@ -132,15 +136,23 @@ class _Start:
         self._network.join(pid)
 
     def meanwhile(self, _: int) -> None:
-        """Load, while it mounts, the program of v2 for its devices; and what else the caller does then."""
+        """Load, while it mounts, the program of v2 for its devices; and what else the caller does then.
+
+        Of one that is removed at its end, the record that it runs is written already: a failure takes that with it.
+        """
         self._limit(lambda step: step.is_rule and step.action != "write")
         self._meanwhile()
+        if self._once:
+            running = document.running(time.time())
+            with suppress(OSError, SandboxError):  # ready() says what is wrong
+                self._draft = Draft(self._store, self._prepared.document["Id"], lambda text: self._set(text, running))
 
     def ready(self) -> None:
         """Write the limits, and then that the container runs: before it does, so that nothing runs unknown."""
         self._limit(lambda step: not step.is_rule)
         self._confirm()
-        self._record(**document.running(time.time()))
+        if self._draft is None or not self._draft.save():
+            self._record(**document.running(time.time()))
 
     def clear(self) -> None:
         """Remove, while the program starts, the directories that nobody needs once a root is mounted for good.
@@ -171,16 +183,19 @@ class _Start:
         control.apply(filter(chosen, self._steps), control.LIMIT)
 
     def _record(self, **state: Any) -> None:  # noqa: ANN401  what a document holds
-        own = self._prepared.document
-        with self._store.changing(own["Id"]) as text:
-            text["State"].update(state, Pid=self._pid)
-            text["Cgscope"].update(StartTime=start_time(self._pid), Cgroups=own["Cgscope"]["Cgroups"])
-            if self._foretold:
-                from sandbox import above  # noqa: PLC0415  rare
+        with self._store.changing(self._prepared.document["Id"]) as text:
+            self._set(text, state)
 
-                text["Cgscope"]["MadeCgroups"] = above.identified({*self._foretold, *self._made} - self._own)
-            text["HostConfig"]["IDMappings"] = own["HostConfig"].get("IDMappings")
-            text["NetworkSettings"] = self._network.settings(self._pid)
+    def _set(self, text: Document, state: Document) -> None:
+        own = self._prepared.document
+        text["State"].update(state, Pid=self._pid)
+        text["Cgscope"].update(StartTime=start_time(self._pid), Cgroups=own["Cgscope"]["Cgroups"])
+        if self._foretold:
+            from sandbox import above  # noqa: PLC0415  rare
+
+            text["Cgscope"]["MadeCgroups"] = above.identified({*self._foretold, *self._made} - self._own)
+        text["HostConfig"]["IDMappings"] = own["HostConfig"].get("IDMappings")
+        text["NetworkSettings"] = self._network.settings(self._pid)
 
 
 def _check_layers(prepared: Prepared, store: Store) -> None:

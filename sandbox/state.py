@@ -3,6 +3,7 @@
     <root>/lock                       flock: held while names are given and taken, never while anybody waits
     <root>/containers/<id>/           flock: held while this container's document is changed
     <root>/containers/<id>/state.json the document of `sandbox inspect`
+    <root>/containers/<id>/state.json.draft  what it will be as soon as the container runs (drafting.py)
     <root>/containers/<id>/state.json.spare  room for one more of it, so that an end is recorded on a full disk too
     <root>/containers/<id>/upper, work, merged, hostname, hosts, log.jsonl
     <root>/names/<name> -> <id>       who has a name; a symbolic link is made atomically (owner_of)
@@ -25,7 +26,8 @@ from sandbox.contexts import contextmanager, suppress
 from sandbox.errors import NoSuchContainer, SandboxError
 from sandbox.quick import dumps, loads
 
-__all__ = ["SHORT_ID", "Document", "Store", "default_root", "hold", "owner_of", "replace_document"]
+__all__ = ["SHORT_ID", "Document", "Store", "default_root", "hold", "owner_of", "replace_document",
+           "write_document"]
 
 TYPE_CHECKING = False  # importing it from typing would be a twentieth of a small monitor's memory
 if TYPE_CHECKING:
@@ -75,6 +77,11 @@ def replace_document(path: str, document: Document, *, durable: bool = False) ->
         os.replace(f"{path}.old", f"{path}{SPARE}")
     else:
         os.replace(f"{path}.new", path)
+
+
+def write_document(path: str, document: Document) -> None:
+    """Write a document into a file that nobody reads yet."""
+    _write(path, os.O_CREAT | os.O_TRUNC, dumps(document).encode(), durable=False)
 
 
 def _take_room(fd: int, size: int) -> None:
@@ -147,8 +154,10 @@ class Store:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the store alone."""
-        for path in (self.root, f"{self.root}/containers", f"{self.root}/names"):
-            os.makedirs(path, mode=0o700, exist_ok=True)
+        for path in (f"{self.root}/containers", f"{self.root}/names"):
+            if not os.path.isdir(path):  # makedirs() takes long to find out
+                os.makedirs(self.root, mode=0o700, exist_ok=True)
+                os.makedirs(path, mode=0o700, exist_ok=True)
         fd = os.open(f"{self.root}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -244,8 +253,8 @@ class Store:
         """Return the document of a full id; NoSuchContainer when it is gone."""
         path = f"{self.directory(container)}/state.json"
         try:
-            with open(path, encoding="utf-8") as file:
-                document = loads(file.read())
+            with open(path, "rb", buffering=0) as file:
+                document = loads(file.readall())
         except FileNotFoundError:
             raise NoSuchContainer(container) from None
         except ValueError as error:
