@@ -72,7 +72,7 @@ class Collector:
         self._roster.look_again(pid for pid in firsts if pid in self.turns)
         if refresh:
             hierarchies = self._viewpoint.hierarchies
-            self._viewpoint.look()
+            self._viewpoint.look(system.hostname)
             if hierarchies != self._viewpoint.hierarchies:  # of which all that is remembered tells
                 self._leaders = {}
                 self._roster.forget()

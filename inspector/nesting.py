@@ -54,6 +54,6 @@ def _parent(
         if around is not None and around != container.id:
             return around
         process = census.processes.get(process.ppid)
-    own = {container.cgroups[resource] for resource in container.owned}
+    own = set(map(container.cgroups.__getitem__, container.owned))
     above = (path for cgroup in dict.fromkeys(container.cgroups.values()) for path in ancestors(cgroup))
     return next((claimed[path] for path in above if path not in own and path in claimed), None)

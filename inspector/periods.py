@@ -47,11 +47,11 @@ class Periods:
         """
         last, self._last = self._last, Look(monotonic, readings, inodes)
         before, self._ended = self._ended, {}
-        if wanted is not self._wanted:
-            self._wanted, self._keys = wanted, [key for key in wanted if key[0] == "cpu"]
         seconds = 2 * LONGEST_SECONDS if last is None else monotonic - last.monotonic
         if last is None or seconds >= 2 * LONGEST_SECONDS:
             return {}
+        if wanted is not self._wanted:
+            self._wanted, self._keys = wanted, [key for key in wanted if key[0] == "cpu"]
         found: dict[str, float] = {}
         for key in self._keys:
             now = readings.get(key)

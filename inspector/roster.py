@@ -68,8 +68,8 @@ class Roster:
         self._system = system
         self._whole |= refresh
         self.looked.clear()
-        for number in turns.due:
-            self._again |= self._slices[number]
+        if self._known:
+            self._again.update(*map(self._slices.__getitem__, turns.due))
         self._again.difference_update(firsts)
 
     def look_again(self, pids: Iterable[int]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Any, TypeVar
+from itertools import compress
+from operator import ne
+from typing import TypeVar
 
 from inspector.errors import ParseError
 from inspector.kernel.cgroup_v1 import has_limit
@@ -190,7 +192,10 @@ class Sheet:
             if tree not in known:
                 known[tree] = bundle.inode(number)
         trees = self._plan.tree_of
-        self.inodes = {key: known[trees[key[0]]] for key in self._keys if trees.get(key[0]) in known}
+        if len(known) == 1 and len(trees) == len(self._keys):  # v2
+            self.inodes = dict.fromkeys(self._keys, *known.values())
+        else:
+            self.inodes = {key: known[trees[key[0]]] for key in self._keys if trees.get(key[0]) in known}
         self.moved = True
 
     def _read(self, counters: bool) -> list[bytes]:
@@ -239,15 +244,16 @@ class Sheet:
     def _parse(self, texts: list[bytes]) -> None:
         """Parse what changed."""
         changed: set[str] = set()
-        before, values, failed = self._texts, self._values, self._failed
-        known = len(before)
-        for number, (uses, text) in enumerate(zip(self._plan.uses(self._opened), texts, strict=True)):
-            if number < known and text == before[number]:
-                texts[number] = before[number]  # which lies among others that stay
-                continue
+        known, values, failed = self._texts, self._values, self._failed
+        uses = self._plan.uses(self._opened)
+        moved = list(compress(range(len(known)), map(ne, known, texts)))
+        moved += range(len(known), len(texts))
+        known += texts[len(known) :]
+        for number in moved:
+            text = known[number] = texts[number]  # beside those that stay, which lie among others that do
             if failed:
                 failed.pop(self._name(number), None)
-            for slot, resource, parse in uses:
+            for slot, resource, parse in uses[number]:
                 changed.add(resource)
                 try:
                     if len(text) < SHORT:
@@ -257,7 +263,6 @@ class Sheet:
                 except ParseError as error:
                     values[slot] = NOTHING
                     failed[self._name(number)] = error
-        self._texts = texts
         self._tell(changed)
 
     def _tell(self, changed: set[str]) -> None:
@@ -267,13 +272,13 @@ class Sheet:
         for key in self._keys:
             if (resource := key[0]) not in changed:
                 continue
-            first, *others = slots[resource]
-            told: Mapping[str, Any] = values[first]
-            if others:
-                told = {**told}
-                for slot in others:
+            those = slots[resource]
+            told = values[those[0]]
+            if len(those) > 1:
+                told = {}
+                for slot in those:
                     told |= values[slot]
-            if told or any(values[slot] is UNKNOWN for slot in slots[resource]):
+            if told or any(values[slot] is UNKNOWN for slot in those):
                 readings[key] = RESOURCES[resource](**told)
             else:
                 readings.pop(key, None)

@@ -38,13 +38,13 @@ class Viewpoint:
         self.is_veiled = False  # /proc shows us not even process 1: none of other users (proc(5), hidepid=2)
         self.own = Own(0, {}, Membership({}), None, False, False, False, frozenset(), "")  # noqa: FBT003
 
-    def look(self) -> None:
-        """Read anew which hierarchies are mounted, and where we are in them."""
+    def look(self, hostname: str) -> None:
+        """Read anew which hierarchies are mounted, and where we are in them; the machine's name is known by then."""
         host = self._host
         mountinfo = self._attempt("our mounts", host.read_long_lines, f"/proc/{host.viewer}/mountinfo") or b""
         found = self._attempt("hierarchies", hierarchies_in, host, mountinfo) or ()
         self.hierarchies = tuple(self._seen_whole(one) for one in found)
-        own = self._read_own(mountinfo)
+        own = self._read_own(mountinfo, hostname)
         if own != self.own:  # else all that rests on it holds, as it is the same one
             self.own = own
         self.is_veiled = not host.access("/proc/1")
@@ -62,7 +62,7 @@ class Viewpoint:
                     paths[controller] = _absolute(paths[controller], above)
         return Membership(paths)
 
-    def _read_own(self, mountinfo: bytes) -> Own:
+    def _read_own(self, mountinfo: bytes, hostname: str) -> Own:
         host, viewer = self._host, self._host.viewer
         namespaces = self._namespaces()
         initial = {kind: is_initial(kind, inode) for kind, inode in namespaces.items()}
@@ -74,7 +74,6 @@ class Viewpoint:
             if (host.access(f"{top}/release_agent") if h.version == 1 else not host.access(f"{top}/cgroup.type"))
         )
         stat = self._attempt("self", read_stat, host, viewer)
-        hostname = self._attempt("hostname", host.read, "/proc/sys/kernel/hostname") or b""
         membership = self._attempt("self", self.membership, viewer) or Membership({})
         root, kept_in = self._attempt("self", parse_root_mount, mountinfo) or (None, "")
         paths = ((h, path_in(h, membership)) for h in self.hierarchies)
@@ -92,7 +91,7 @@ class Viewpoint:
             inside_container=inside,
             hidden_ancestors=outside or unmounted or any(index not in true_roots for index, _, _ in tops),
             true_roots=true_roots,
-            hostname=hostname.decode(errors="surrogateescape").strip(),
+            hostname=hostname.strip(),
             told=self._told(kept_in, isolated) if inside else None,
             crowded=isolated and self._is_crowded(membership, true_roots),
         )

@@ -109,15 +109,15 @@ def walk(
     """Yield the path of every cgroup of a hierarchy, parents first; one that vanishes meanwhile is left out.
 
     `links` is filled with the link count of each one's directory: a leaf's is 2, and it need not be listed. Once there
-    are as many as the kernel counted (`count`), all that is left are leaves, and are not looked at. OSError where we
-    lack what it takes to list one.
+    are as many as the kernel counted (`count`), with those that link counts tell of, all that is left are leaves, and
+    are not looked at. OSError where we lack what it takes to list one.
     """
     no_room: Room | None = None
     try:
         queue = deque([(hierarchy.root, hierarchy.mountpoint, host.links(hierarchy.mountpoint), no_room)])
     except OSError:
         return
-    found = 1
+    found = 1 + queue[0][2] - LEAF_LINKS
     while queue:
         path, directory, linked, room = queue.popleft()
         try:
@@ -132,10 +132,11 @@ def walk(
         if links is not None:
             links[directory] = linked
         yield path
+        found += len(names) - (linked - LEAF_LINKS)  # nothing, where the link count has told of them
         if not names:
             continue
-        found += len(names)
-        below = _below(host, path, directory, names, leaves=found == count)
+        below = list(_below(host, path, directory, names, leaves=found == count))
+        found += sum(links_of - LEAF_LINKS for _, _, links_of in below)
         queue.extend((*one, room) for one in below)
 
 

@@ -92,11 +92,14 @@ class Host(Reader):
 
     def read_each_kept(self, paths: Sequence[str]) -> list[bytes | OSError]:
         """Return what read_kept() does of each, or why there is nothing: cheaper than one by one."""
-        this_tick = self._read_this_tick
+        this_tick, kept = self._read_this_tick, self._kept
         if not this_tick.keys().isdisjoint(paths):
             return list(map(self._try_kept, paths))
-        # What is not open yet, is gone or has more to read is left to read_kept(). A read that leaves room is whole.
-        reads = map(os.pread, map(self._kept.get, paths, repeat(NOT_OPEN)), repeat(LITTLE), repeat(0))
+        new = [path for path in paths if path not in kept]
+        if new and self.can_keep(self._bundled + len(new)):
+            self._keep(new)
+        # What is not open, is gone or has more to read is left to read_kept(). A read that leaves room is whole.
+        reads = map(os.pread, map(kept.get, paths, repeat(NOT_OPEN)), repeat(LITTLE), repeat(0))
         texts: list[bytes] = []
         left: list[int] = []
         while len(texts) < len(paths):
@@ -113,6 +116,15 @@ class Host(Reader):
             this_tick.pop(paths[number], None)  # which may be there twice
             found[number] = self._try_kept(paths[number])
         return found
+
+    def _keep(self, paths: Iterable[str]) -> None:
+        """Open files that will be read at every tick, those that there are."""
+        for path in paths:
+            if path not in self._kept:
+                try:
+                    self._kept[path] = self._open(path)
+                except OSError:  # which reading it will tell
+                    continue
 
     def bundle(
         self,

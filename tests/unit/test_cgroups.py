@@ -187,6 +187,20 @@ def test_a_walk_ends_with_the_last_that_the_kernel_counted(tmp_path: Path) -> No
             assert {path.rpartition("/")[2] for path, linked in links.items() if linked == 2} == {"b", "c"}
 
 
+def test_link_counts_tell_of_the_last_in_any_order(tmp_path: Path) -> None:
+    """Of two directories with leaves the one that is listed first has none looked at either: all are accounted for."""
+    fake = FakeHost(tmp_path, "v2")
+    for path in ("/a", "/a/1", "/a/2", "/b", "/b/1", "/b/2", "/b/3"):
+        fake.cgroup("", path)
+    with Recording(fake.root) as host:
+        (hierarchy,) = read_hierarchies(host)
+        every = set(walk(host, hierarchy))
+        for count, leaves in ((len(every), 0), (len(every) + 1, 5)):
+            host.opened.clear()
+            assert set(walk(host, hierarchy, {}, count)) == every
+            assert sum(path.rpartition("/")[2].isdigit() for path in host.opened) == leaves
+
+
 @pytest.mark.parametrize("layout", ["v1", "v2"])
 def test_walk_and_members(tmp_path: Path, layout: str) -> None:
     """Every cgroup is walked, parents first, and knows its own processes only."""

@@ -333,6 +333,25 @@ def test_each_of_many_kept_files(host: Host, tmp_path: Path) -> None:
     assert kept_descriptors(tmp_path) == {path[1:] for path in paths}
 
 
+def test_many_kept_files_are_opened_before_they_are_read(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No read is of a file that is not open yet: an error for each would cost more than to open it."""
+    paths = [f"/{number}" for number in range(5)]
+    for path in paths:
+        Path(f"{tmp_path}{path}").write_bytes(b"x")
+    truly, read = os.pread, list[int]()
+
+    def noted(descriptor: int, size: int, offset: int) -> bytes:
+        read.append(descriptor)
+        return truly(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", noted)
+    assert host.read_each_kept(paths) == [b"x"] * 5
+    assert len(read) == 5
+    assert min(read) >= 0
+
+
 def test_some_of_many_kept_files_are_of_who_ended() -> None:
     """They answer ESRCH and are forgotten; the others are read."""
     with Host() as host, contextlib.ExitStack() as stack:

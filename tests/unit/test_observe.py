@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -200,12 +200,13 @@ def test_garbage_in_a_control_file(tmp_path: Path) -> None:
 class Vanishing(Host):
     """A host on which a cgroup is removed after its processes were listed."""
 
-    def read_kept(self, path: str) -> bytes:
+    def read_each_kept(self, paths: Sequence[str]) -> list[bytes | OSError]:
         """Remove the cgroup once its members are read."""
-        data = super().read_kept(path)
-        if path.endswith("/gone/cgroup.procs"):
-            shutil.rmtree(self.path(os.path.dirname(path)))
-        return data
+        found = super().read_each_kept(paths)
+        for path in paths:
+            if path.endswith("/gone/cgroup.procs"):
+                shutil.rmtree(self.path(os.path.dirname(path)))
+        return found
 
 
 def test_a_cgroup_that_vanishes_meanwhile(tmp_path: Path) -> None:

@@ -106,10 +106,10 @@ def test_a_group_that_was_ours_alone_stays_ours(tmp_path: Path) -> None:
     fake.cgroup("pids", "/", {"pids.current": "2\n", "tasks": "1\n7\n"})
     with fake.open() as host:
         viewpoint = Viewpoint(host, Absence())
-        viewpoint.look()
+        viewpoint.look("")
         assert not viewpoint.own.crowded
         fake.cgroup("pids", "/", {"pids.current": "4\n"})
-        viewpoint.look()
+        viewpoint.look("")
         assert not viewpoint.own.crowded
 
 

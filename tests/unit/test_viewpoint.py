@@ -79,7 +79,7 @@ def test_without_rights_over_process_1_a_kernel_thread_tells(tmp_path: Path) -> 
         link.unlink()
     with Host(fake.root, procfs=f"{fake.root}/proc") as host:
         here = Viewpoint(host, Absence())
-        here.look()
+        here.look("")
     assert here.own.namespaces["pid"] == 0xEFFFFFFC
     assert not here.own.inside_container
 
