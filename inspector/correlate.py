@@ -74,6 +74,7 @@ def containers(
         if leader is None or (as_listed.kind == "group" and as_listed.key[1] in claimed):
             continue
         candidate = _come_since(as_listed, leader, listed)
+        listed.add(candidate.key)
         grounds = _grounds(census, candidate, leader, cohabitants, located)
         last = known.get(candidate.key)
         container = last[1] if last is not None and last[0] == grounds else _verdict(grounds)
@@ -97,7 +98,8 @@ def _come_since(candidate: Candidate, leader: Leader, listed: Collection[GroupKe
     """Return a group apart as that of a runtime's cgroup, where its first process has come into one since the census.
 
     A runtime makes the namespaces and then the cgroups, or the other way round, while we look. A cgroup that was
-    `listed` is no news: who is in it, and apart, has made himself namespaces in the container.
+    `listed` is no news, or has been come into by an older one: who is in it, and apart, has made himself namespaces in
+    the container.
     """
     if candidate.kind not in ("pid", "mnt"):
         return candidate

@@ -23,7 +23,8 @@ __all__ = ["Groups"]
 
 GONE = (errno.ENOENT, errno.ENODEV)
 MOST_LISTS = 64
-LEVEL = 2  # from which on cgroups may be those of anybody, but systemd's slices
+LEVEL = 2  # from which on cgroups may be those of anybody, but systemd's slices and the kubelet's groups of pods
+MANY = (".slice", "/kubepods", "/kubepods/burstable", "/kubepods/besteffort")
 NOBODY = 0  # stands in a list of members for whoever is outside the reader's PID namespace
 
 
@@ -193,7 +194,7 @@ class Groups:
         return list(dict.fromkeys(self._located[name][1] for name in order if name in self._located))
 
 
-
 def _may_be_full(path: str) -> bool:
     """Tell whether who is not root may make cgroups below one: it is a container's, or may be."""
-    return (path.count("/") >= LEVEL and not path.endswith(".slice")) or match(path) is not None
+    names = [name for name in path.split("/")[1:] if name != ".."]  # above our cgroup namespace
+    return (len(names) >= LEVEL and not path.endswith(MANY)) or match(path) is not None

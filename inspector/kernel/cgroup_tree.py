@@ -25,7 +25,7 @@ __all__ = ["MOST_BELOW", "Limit", "Tree", "hidden_tasks", "walk"]
 
 LEAF_LINKS = 2  # of a directory without directories: "." and the entry in its parent
 UNCOUNTED = 1  # a filesystem that does not count: none of the kernel's own
-MOST_BELOW = 2048  # 500 pods of four cgroups; each costs 20 us at a tick
+MOST_BELOW = 2048  # a cluster's node in a container has 500 pods of four cgroups; each costs 20 us at a tick
 
 
 class Limit:

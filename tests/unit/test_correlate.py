@@ -184,6 +184,14 @@ def test_a_container_that_came_into_its_cgroup_since_the_census() -> None:
     }
 
 
+def test_what_is_made_in_a_container_that_came_into_its_cgroup_is_not_taken_for_it() -> None:
+    """In a cgroup that no list has (a hierarchy of systemd's alone) are a container and those made in it: three."""
+    made = [process(20 + inner, 11 + inner, 21 + inner, starttime=5000 + inner) for inner in range(3)]
+    found = decided(census([process(1), *made], [group("/", 1)]), *(leader(one, OUTER) for one in made))
+    containers_ = {key: one.members for key, one in found.items() if one.kind == "container"}
+    assert containers_ == {ID: (20,), "pid-12": (21,), "pid-13": (22,)}
+
+
 def test_a_container_is_known_by_its_cgroup_when_its_first_process_is_not_in_it() -> None:
     """Runc joins v1's hierarchies one after the other, and who ends has left them: it is the same container."""
     first = process(20, 11, 21)

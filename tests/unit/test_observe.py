@@ -51,6 +51,7 @@ def test_a_container_that_makes_cgroups_without_end(
     many = [f"/docker/{ID}/{number}" for number in range(9)] + [f"/docker/{ID}/1/{number}" for number in range(9)]
     others = [f"/docker/{OTHER}", f"/docker/{OTHER}/a", "/x.slice/y.slice", "/lxc.payload.z/a"]
     others += [f"/x.slice/y.slice/{number}.scope" for number in range(9)]
+    others += [f"/kubepods{qos}/pod{number}" for qos in ("", "/burstable", "/besteffort") for number in range(9)]
     for path in (*many, *others, *(f"/lxc.payload.z/{number}" for number in range(9))):
         fake.cgroup("memory", path)
     texts = [f"cgroup '{path}'" for path in (f"/docker/{ID}", "/lxc.payload.z")]
