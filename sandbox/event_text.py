@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from sandbox.errors import printable
 from sandbox.events import Event
 from sandbox.filters import split_filter
+from sandbox.images.reference import split
 from sandbox.template import render
 
 __all__ = ["chooser", "line"]
-
 
 
 def chooser(filters: Sequence[str]) -> Callable[[Event], bool]:
@@ -31,21 +31,21 @@ def chooser(filters: Sequence[str]) -> Callable[[Event], bool]:
     return wanted
 
 
-def _container(event: Event, value: str) -> bool:
+def _named(event: Event, value: str) -> bool:
     actor = event["Actor"]
     return bool(value) and (actor["ID"].startswith(value) or actor["Attributes"].get("name") == value)
 
 
 def _of(kind: str) -> Callable[[Event, str], bool]:
-    """Return what tells whether an event is one of a volume or network of a name or id."""
-    return lambda event, value: event["Type"] == kind and _container(event, value)
+    """Return what tells whether an event is one of a container, volume or network of a name or id."""
+    return lambda event, value: event["Type"] == kind and _named(event, value)
 
 
 def _image(event: Event, value: str) -> bool:
-    found = event["Actor"]["Attributes"]
-    if event["Type"] == "image":
-        return value in (event["Actor"]["ID"], found.get("name"))
-    return bool(found.get("image") == value)
+    """Tell whether it is about an image of this name (without a tag: whatever its tag) or id, or a container of it."""
+    is_image = event["Type"] == "image"
+    name = event["Actor"]["Attributes"].get("name" if is_image else "image", "")
+    return bool(value) and (value in (name, split(name)[0]) or (is_image and value == event["Actor"]["ID"]))
 
 
 def _label(event: Event, value: str) -> bool:
@@ -55,7 +55,7 @@ def _label(event: Event, value: str) -> bool:
 
 
 MATCH: dict[str, Callable[[Event, str], bool]] = {
-    "container": _container,
+    "container": _of("container"),
     "event": lambda event, value: event["Action"] == value or event["Action"].split(":")[0] == value,
     "image": _image,
     "label": _label,

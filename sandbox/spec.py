@@ -25,7 +25,7 @@ NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
 HOSTNAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 LONGEST_HOSTNAME = 64  # bytes, __NEW_UTS_LEN
 LONGEST_NAME = 255  # bytes, NAME_MAX
-LONGEST_PATH = 2048  # of PATH_MAX, which is 4096: where cgroups are mounted, an id and a file's name come besides
+LONGEST_PATH = 2048  # bytes of PATH_MAX, which is 4096: where cgroups are mounted, an id and a file's name come besides
 
 
 class Spec(Value):
@@ -91,7 +91,7 @@ class Spec(Value):
 def _is_cgroup_path(path: str) -> bool:
     """Tell whether cgroups can have a path: what is too long could be neither made nor removed."""
     parts = [os.fsencode(part) for part in path.split("/")]
-    return path.startswith("/") and len(path) <= LONGEST_PATH and all(
+    return path.startswith("/") and len(os.fsencode(path)) <= LONGEST_PATH and all(
         part != b".." and len(part) <= LONGEST_NAME for part in parts
     )
 

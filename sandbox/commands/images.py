@@ -136,12 +136,13 @@ def tag(words: list[str], store: Store) -> int:
 
 
 def _tag(arguments: Arguments, store: Store) -> int:
+    from sandbox.images.reference import normalise  # noqa: PLC0415
     from sandbox.images.usage import open_images, tell  # noqa: PLC0415
 
     with ending_with_one():
         kept = open_images(store)
         kept.tag(arguments.image, arguments.name)
-        tell(store, "tag", f"sha256:{kept.find(arguments.image).id}", arguments.name)
+        tell(store, "tag", f"sha256:{kept.find(arguments.image).id}", normalise(arguments.name))
     return 0
 
 

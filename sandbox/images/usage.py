@@ -76,10 +76,9 @@ def _untagged(store: Store, image: Image, name: str) -> str:
 
 
 def _gone(store: Store, image: Image) -> Iterator[str]:
-    for name in image.names:
-        yield _untagged(store, image, name)
+    lines = [_untagged(store, image, name) for name in image.names]  # all, also where nobody hears the first
     tell(store, "delete", f"sha256:{image.id}")
-    yield f"Deleted: sha256:{image.id}"
+    yield from (*lines, f"Deleted: sha256:{image.id}")
 
 
 def tell(store: Store, action: str, identity: str, name: str = "") -> None:

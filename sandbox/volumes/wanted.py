@@ -54,7 +54,8 @@ class Volume(Value):
         """Return it as one of HostConfig.Mounts, where Docker has what --mount asks for."""
         options = {"NoCopy": not self.copy, "Labels": dict(self.labels), "Subpath": self.subpath}
         given = {key: value for key, value in options.items() if value}
-        found = {"Type": "volume", "Source": self.name, "Target": self.target, "VolumeOptions": given}
+        source = {} if self.anonymous else {"Source": self.name}
+        found = {"Type": "volume", **source, "Target": self.target, "VolumeOptions": given}
         return found | ({"ReadOnly": True} if self.read_only else {})
 
     def spelled(self) -> str:

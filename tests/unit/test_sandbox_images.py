@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,12 @@ from hypothesis import strategies as st
 
 from sandbox import cli
 from sandbox.errors import SandboxError
+from sandbox.events import follow
 from sandbox.images.changes import apply_change
 from sandbox.images.listing import human_size
 from sandbox.images.reference import normalise, split
-from sandbox.images.store import Images, NoSuchImage
+from sandbox.images.store import Image, Images, NoSuchImage
+from sandbox.images.usage import _gone
 from sandbox.lowers import is_opaque
 from sandbox.state import Store
 from tests.testbed.commands import REPOSITORY, SANDBOX
@@ -282,6 +285,9 @@ def test_tags_and_removal(call: Call, tmp_path: Path, root: str) -> None:
     assert call("rmi", identifier)[0] == 1
     assert call("rmi", "made:1")[:2] == (0, "Untagged: made:1\n")
     assert call("image", "rm", identifier[:12])[1] == f"Untagged: other:latest\nDeleted: sha256:{identifier}\n"
+    told = [f"{event['Action']} {event['Actor']['Attributes']['name']}" for event in follow(root, 0, time.time())]
+    assert told == ["load made:1", "load base:1", "tag other:latest", "untag made:1", "untag other:latest",
+                    f"delete sha256:{identifier}"]  # fmt: skip
     assert kept(root) == sorted([sha256(ONE), f"{Images(root).find('base:1').id}.json"])
     assert call("images", "*as*", "--format", "{{.Repository}}")[1] == "base\n"
     assert call("rmi", "-f", "nothing")[::2] == (0, "sandbox: no such image: nothing\n")
@@ -463,3 +469,11 @@ def test_layers_removed_meanwhile_are_unpacked_again(root: str) -> None:
         assert images.register(config_of([ONE]), ["a"], session) == [sha256(ONE)]
     assert (images.ids(), images.names()) == ([], {})
     assert json.loads(config_of([ONE]))["os"] == "linux"
+
+
+def test_what_is_gone_is_recorded_though_nobody_hears_it(tmp_path: Path) -> None:
+    """`events` has the end of an image also where the first line of `rmi` cannot be written."""
+    store = Store(str(tmp_path))
+    assert next(_gone(store, Image("ab" * 32, {}, ("one:1", "two:1")))) == "Untagged: one:1"
+    told = [(event["Action"], event["Actor"]["Attributes"]["name"]) for event in follow(store.root, 0, time.time())]
+    assert told == [("untag", "one:1"), ("untag", "two:1"), ("delete", f"sha256:{'ab' * 32}")]

@@ -307,8 +307,9 @@ def test_events_of_networks_volumes_and_images(tmp_path: os.PathLike[str]) -> No
     found = list(events.follow(root, 0, time.time()))
     for filters, actions in (
         (["network=net"], ["connect"]), (["network=nnn"], ["connect"]), (["network=vol"], []),
-        (["volume=vol"], ["create"]), (["image=web:1"], ["tag"]), (["scope=local", "type=image"], ["tag"]),
-        (["scope=swarm"], []),
+        (["container=vol"], []), (["volume=vol"], ["create"]), (["image=web:1"], ["tag"]), (["image=web"], ["tag"]),
+        (["image=we"], []), ([f"image=sha256:{'i' * 64}"], ["tag"]), (["image=sha256"], []),
+        (["scope=local", "type=image"], ["tag"]), (["scope=swarm"], []),
     ):  # fmt: skip
         assert [event["Action"] for event in found if event_text.chooser(filters)(event)] == actions, filters
     assert event_text.line(found[1], "{{.Status}}{{.ID}}{{.From}}{{.Actor.Attributes.x}}") == "<no value>"

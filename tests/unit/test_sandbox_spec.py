@@ -169,6 +169,14 @@ def test_mounts(text: str, mount: Volume | Tmpfs) -> None:
     assert parse_mount(text, str, volume_path) == mount
 
 
+def test_what_was_asked_of_a_volume_without_a_name() -> None:
+    """Of HostConfig.Mounts it is one without a source, as in Docker's: the name that it got is in Mounts."""
+    mount = parse_mount("dst=/b,volume-label=a=b,ro", str, volume_path)
+    assert isinstance(mount, Volume)
+    options = {"Labels": {"a": "b"}}
+    assert mount.asked() == {"Type": "volume", "Target": "/b", "VolumeOptions": options, "ReadOnly": True}
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -234,6 +242,7 @@ def test_specs_that_no_kernel_can_fulfil() -> None:
         {"cgroup_parent": "/a/../b"},
         {"cgroup_parent": f"/{'a' * 256}"},
         {"cgroup_parent": "/ab" * 1000},
+        {"cgroup_parent": "/ü" * 700},
         {"volumes": (Volume("/a", "/x"),), "tmpfs": (Tmpfs("/x"),)},
     ]
     for fields in bad:
