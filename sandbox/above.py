@@ -8,7 +8,7 @@ which it does not give again), so that device, number and boot tell.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from sandbox.control import Step
 from sandbox.liveness import boot_id
@@ -49,10 +49,13 @@ def _identity(path: str) -> str:
     return f"{boot_id()} {found.st_dev}:{found.st_ino}"
 
 
-def still_there(recorded: Mapping[str, str], *, starting: bool = True) -> list[str]:
+def still_there(recorded: Mapping[str, str] | Sequence[str], *, starting: bool = True) -> list[str]:
     """Return those of the recorded cgroups that are the same ones still.
 
     `starting`: also those that were foretold in this boot, of a start that did not come to where they are identified.
+    Of a container of 0.1.0 there are paths alone, which are believed.
     """
+    if not isinstance(recorded, Mapping):
+        return list(recorded)
     boot = boot_id() if starting and recorded else None
     return [path for path, identity in recorded.items() if identity in (boot, _identity(path))]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from sandbox import ceilings, control
@@ -28,6 +29,8 @@ MAIN_FILE = {
     ("pids", 1): "pids.max",
     ("pids", 2): "pids.max",
 }
+# All those of the five files that one controller checks against each other (memory's); disks are any number.
+MOST_ORDERS = 120
 # A control file and the value for it.
 Write = tuple[str, str]
 
@@ -170,16 +173,20 @@ def check_memory(group: Group, now: Bounds, asked: Asked, *, force: bool) -> Non
         )
 
 
-def carry_out(group: Group, orders: Sequence[Sequence[Write]]) -> None:
-    """Try each order; whatever fails is undone first."""
-    for number, order in enumerate(orders, 1):
+def carry_out(group: Group, orders: Iterable[Sequence[Write]]) -> None:
+    """Try each order, but not more than MOST_ORDERS; whatever fails is undone first."""
+    failed: OSError | None = None
+    for order in islice(orders, MOST_ORDERS):
         try:
             _write_all(group, order)
         except OSError as error:
-            if error.errno != errno.EINVAL or number == len(orders):
-                raise _explain(group, error) from None
+            failed = error
+            if error.errno != errno.EINVAL:
+                break
         else:
             return
+    if failed is not None:
+        raise _explain(group, failed)
 
 
 def _write_all(group: Group, order: Sequence[Write]) -> None:

@@ -72,12 +72,12 @@ def write(places: Sequence[cgroup.Place], before: Limits, after: Limits) -> None
         for controller in limit_files.CONTROLLERS:
             for group, writes in _changes(controller, places, before, after):
                 was = [(file, ceilings.raw(group, file)) for file in dict(writes)]
-                adjust.carry_out(group, tuple(permutations(writes)))
+                adjust.carry_out(group, permutations(writes))
                 undo.append((group, was))
     except SandboxError:
         for group, was in reversed(undo):
             with contextlib.suppress(SandboxError):
-                adjust.carry_out(group, tuple(permutations(adjust.lines(was))))
+                adjust.carry_out(group, permutations(adjust.lines(was)))
         raise
 
 

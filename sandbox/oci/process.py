@@ -81,9 +81,13 @@ def parse_process(document: object) -> Process:
 
 def _refuse_modules(entry: Reader) -> None:
     """Refuse to promise what a security module would have to keep."""
-    for key, module in (("apparmorProfile", "AppArmor"), ("selinuxLabel", "SELinux")):
+    for key, module, without in (
+        ("apparmorProfile", "AppArmor", "apparmor=unconfined"),
+        ("selinuxLabel", "SELinux", "label=disable"),
+    ):
         if entry.text(key) not in ("", "unconfined"):
-            raise SandboxError(f"config.json: process.{key} is not supported: {module} is not set up here", 1)
+            why = f"{module} is not set up here (docker and podman: --security-opt {without})"
+            raise SandboxError(f"config.json: process.{key} is not supported: {why}", 1)
 
 
 def _args(entry: Reader) -> tuple[str, ...]:

@@ -150,8 +150,11 @@ class Records:
             os.close(held)
         return record
 
-    def discard(self, ident: str) -> None:
-        """Remove the half of a record that somebody left who was killed while he made or removed it."""
+    def discard(self, ident: str) -> bool:
+        """Remove the half of a record that somebody left who was killed while he made or removed it.
+
+        False where there is a whole one, of whomever.
+        """
         directory = self._directory(ident)
         self._check_owner()
         held = hold(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -161,6 +164,7 @@ class Records:
                     remove_tree(directory)
             finally:
                 os.close(held)
+        return not os.path.lexists(f"{directory}/{FILE}")
 
     def load(self, ident: str) -> Record:
         """Return a container; SandboxError when there is none."""

@@ -193,8 +193,9 @@ def kill(records: Records, ident: str, number: int, *, everything: bool) -> None
     Who has no PID namespace of his own does not take the others with him when he is killed: then it is for all too.
     """
     record = records.load(ident)
-    if everything or (number == signal.SIGKILL and record.private.get("SharesPids") and culling.pids(record.places)):
-        for pid in culling.pids(record.places):
+    places = _of_its_own(records, record)
+    if everything or (number == signal.SIGKILL and record.private.get("SharesPids") and culling.pids(places)):
+        for pid in culling.pids(places):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
     elif record.status() in ("creating", "stopped"):
@@ -202,7 +203,7 @@ def kill(records: Records, ident: str, number: int, *, everything: bool) -> None
     else:
         _signal(record, number)
     if number == signal.SIGKILL:
-        freezer.let_go(record.places)  # on v1 what is frozen does not even die
+        freezer.let_go(places)  # on v1 what is frozen does not even die
 
 
 def delete(records: Records, ident: str, *, force: bool) -> None:
@@ -210,10 +211,9 @@ def delete(records: Records, ident: str, *, force: bool) -> None:
     try:
         record = records.load(ident)
     except SandboxError:
-        if force:
-            records.discard(ident)
-            return
-        raise
+        if not force or not records.discard(ident):
+            raise
+        return
     status = record.status()
     if status != "stopped" and not force:
         raise SandboxError(f"cannot delete container {ident} that is not stopped: {status}", 1)
@@ -232,7 +232,12 @@ def delete(records: Records, ident: str, *, force: bool) -> None:
 
 
 def _of_its_own(records: Records, record: Record) -> tuple[cgroup.Place, ...]:
-    """Return the cgroups of a container, none where another one lives in them: a path may be asked for twice."""
+    """Return the cgroups of a container, none where another one lives in them: a path may be asked for twice.
+
+    Where it lives itself no other does: create() lets none in.
+    """
+    if record.status() not in ("creating", "stopped"):
+        return record.places
     own = {place.directory for place in record.places}
     others = (other for other in records.all() if other.directory != record.directory)
     sharing = (other for other in others if own.intersection(place.directory for place in other.places))
@@ -241,7 +246,7 @@ def _of_its_own(records: Records, record: Record) -> tuple[cgroup.Place, ...]:
 
 def processes(records: Records, ident: str) -> list[int]:
     """Return the PIDs of all processes of a container."""
-    return sorted(culling.pids(records.load(ident).places))
+    return sorted(culling.pids(_of_its_own(records, records.load(ident))))
 
 
 def pause(records: Records, ident: str) -> None:

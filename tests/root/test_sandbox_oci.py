@@ -496,10 +496,28 @@ def test_a_cgroup_that_another_has_since(runtime: Runtime) -> None:
     assert sandboxing.wait_for(lambda: runtime.state("first")["status"] == "stopped", PATIENCE)
     create(runtime, "second")
     runtime("start", "second")
+    assert runtime("ps", "--format", "json", "first").stdout.strip() == "[]"
+    runtime("kill", "--all", "first", "KILL")
     runtime("delete", "first")
     assert runtime.state("second")["status"] == "running"
     runtime("delete", "--force", "second")
     assert not any(os.path.exists(f"{mount}/{parent}") for mount in cgroup_mounts())
+
+
+def test_a_cgroup_of_one_that_was_never_made(runtime: Runtime) -> None:
+    """What a create that was killed has recorded keeps nobody else's container from being killed."""
+    parent = f"cgscope-oci-{os.getpid()}"
+    runtime.set("linux", "cgroupsPath", value=f"/{parent}/same")
+    create(runtime, "lives")
+    told = json.loads((runtime.directory / "root/lives/state.json").read_text())
+    half = runtime.directory / "root/half"
+    half.mkdir(mode=0o700)
+    (half / "state.json").write_text(json.dumps({**told, "id": "half", "pid": 0}))
+    assert runtime.state("half")["status"] == "creating"
+    runtime("delete", "--force", "lives")
+    assert not any(os.path.exists(f"{mount}/{parent}") for mount in cgroup_mounts())
+    runtime("delete", "--force", "half")
+    assert os.listdir(runtime.directory / "root") == []
 
 
 def test_a_root_shared_with_another_runtime(runtime: Runtime) -> None:
@@ -517,8 +535,8 @@ def test_a_root_shared_with_another_runtime(runtime: Runtime) -> None:
     finally:
         os.rmdir(existing)
     assert runtime("list", "-q").stdout == ""
-    for verb in ("state", "kill", "delete"):
-        done = runtime(verb, "others", check=False)
+    for words in (("state",), ("kill",), ("delete",), ("delete", "--force")):
+        done = runtime(*words, "others", check=False)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
         assert "container others is another runtime's" in done.stderr
     done = runtime("create", "--bundle", str(runtime.bundle), "others", check=False)

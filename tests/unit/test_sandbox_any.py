@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import tracemalloc
+from itertools import repeat
 from pathlib import Path
 
 import pytest
 
 from inspector.kernel.cgroups import Hierarchy, Membership
 from inspector.kernel.mounts import parse_mountinfo
-from sandbox import adjust, ceilings, cgroup, control, enter, entering
+from sandbox import adjust, ceilings, cgroup, control, enter, entering, updating
 from sandbox.adjust import Asked, writes
 from sandbox.ceilings import Bounds
 from sandbox.commands import any_process
 from sandbox.errors import SandboxError
+from sandbox.limits import Limits, Throttle
 from sandbox.subject import Group, container_top
 
 V1_CPU = Hierarchy(1, frozenset({"cpu", "cpuacct"}), "/sys/fs/cgroup/cpu,cpuacct")
@@ -156,6 +160,37 @@ def test_a_write_that_is_refused_is_undone(tmp_path: Path) -> None:
     with pytest.raises(SandboxError, match="No such file"):
         adjust.carry_out(one, orders)
     assert ceilings.read("cpu", one).limit == 50000
+
+
+def test_no_more_orders_are_tried_than_can_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many orders there are of what the kernel refuses, an end is soon."""
+    tried = []
+
+    def refuse(path: str, value: str) -> None:
+        tried.append((path, value))
+        raise OSError(errno.EINVAL, "Invalid argument", path)
+
+    monkeypatch.setattr(control, "write", refuse)
+    one = group(tmp_path, "io", {"parent/own/blkio.bfq.weight": "100\n"}, version=1)
+    with pytest.raises(SandboxError, match="Invalid argument"):
+        adjust.carry_out(one, repeat((("blkio.bfq.weight", "1"),), 10_000))
+    assert len(tried) == adjust.MOST_ORDERS
+
+
+def test_weights_of_many_disks(tmp_path: Path) -> None:
+    """With the weight of all those of single disks are written again: in one order of all that there are."""
+    files = {"parent/own/blkio.bfq.weight": "100\n", "parent/own/blkio.bfq.weight_device": "\n"}
+    place = group(tmp_path, "blkio", files, version=1).place
+    disks = tuple(Throttle("weight", "", f"8:{number}", 300) for number in range(8))
+    tracemalloc.start()
+    try:
+        updating.write([place], Limits(blkio_weight=100, throttles=disks), Limits(blkio_weight=200, throttles=disks))
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 1 << 20
+    assert (tmp_path / "parent/own/blkio.bfq.weight").read_text().startswith("200")
+    assert (tmp_path / "parent/own/blkio.bfq.weight_device").read_text().startswith("8:7 300")
 
 
 def test_a_missing_controller_is_named(tmp_path: Path) -> None:

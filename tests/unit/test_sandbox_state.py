@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import cli
+from sandbox import above, cli
 from sandbox.channel import Born, Closed, Console, Go, Ready, pair
 from sandbox.commands.running import run_parser
 from sandbox.container import _record_failure
 from sandbox.conversation import Outside, _be_born
 from sandbox.errors import CommandNotFound, NoSuchContainer, SandboxError
 from sandbox.launch import ourselves
+from sandbox.liveness import boot_id
 from sandbox.parsing import parse_up_to_program
 from sandbox.remains import remove_remains
 from sandbox.state import Document, Store, owner_of
@@ -215,6 +216,19 @@ def test_long_errors_fit() -> None:
         ours.expect_end()
     ours.close()
     theirs.close()
+
+
+def test_cgroups_above_are_known_again(tmp_path: os.PathLike[str]) -> None:
+    """By what they are, or in the boot of a start that was killed by their paths; those of 0.1.0 by these alone."""
+    one, other = os.path.join(tmp_path, "one"), os.path.join(tmp_path, "other")
+    os.mkdir(one)
+    recorded = above.identified([one, other])
+    assert list(recorded) == above.still_there(recorded) == [one]
+    os.rename(one, other)
+    os.mkdir(one)
+    assert above.still_there(recorded) == []
+    assert above.still_there({one: boot_id()}) == above.still_there([one]) == [one]
+    assert above.still_there({one: boot_id()}, starting=False) == above.still_there({one: "another boot"}) == []
 
 
 def test_an_error_that_has_no_words() -> None:
