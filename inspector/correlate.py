@@ -13,7 +13,7 @@ Every other cgroup is a plain *control group*: limits, no namespaces.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from inspector.candidates import Candidate, GroupKey
@@ -67,14 +67,9 @@ def containers(
     claimed: dict[str, str] = {}
     result: dict[str, Container] = {}
     shown: dict[str, Grounds] = {}
-    found = tuple(found)
-    listed = {candidate.key for candidate in found}
-    for as_listed in found:
-        leader = leaders.get(as_listed.leader.identity)
-        if leader is None or (as_listed.kind == "group" and as_listed.key[1] in claimed):
+    for candidate, leader in _as_of_now(census.own, tuple(found), leaders):
+        if candidate.kind == "group" and candidate.key[1] in claimed:
             continue
-        candidate = _come_since(as_listed, leader, listed)
-        listed.add(candidate.key)
         grounds = _grounds(census, candidate, leader, cohabitants, located)
         last = known.get(candidate.key)
         container = last[1] if last is not None and last[0] == grounds else _verdict(grounds)
@@ -94,17 +89,31 @@ def containers(
     return tuple(one._replace(parent=parents[one.id]) if one.id in parents else one for one in result.values())
 
 
-def _come_since(candidate: Candidate, leader: Leader, listed: Collection[GroupKey]) -> Candidate:
+def _as_of_now(
+    own: Own, found: Collection[Candidate], leaders: Mapping[Identity, Leader]
+) -> Iterator[tuple[Candidate, Leader]]:
+    """Yield each candidate that was looked at in full as what it is by now, with that look; no two have one key."""
+    taken = {candidate.key for candidate in found}
+    # Where no cgroup is mounted none is listed, not even the one that we are in.
+    taken |= {("runtime", around.path) for path in own.membership.paths.values() if (around := _innermost(path))}
+    for candidate in found:
+        if leader := leaders.get(candidate.leader.identity):
+            now = _come_since(candidate, leader, taken)
+            taken.add(now.key)
+            yield now, leader
+
+
+def _come_since(candidate: Candidate, leader: Leader, taken: Collection[GroupKey]) -> Candidate:
     """Return a group apart as that of a runtime's cgroup, where its first process has come into one since the census.
 
     A runtime makes the namespaces and then the cgroups, or the other way round, while we look. A cgroup that was
-    `listed` is no news, or has been come into by an older one: who is in it, and apart, has made himself namespaces in
-    the container.
+    `taken`, as it was listed or an older one has come into it, is no news: who is in it, and apart, has made himself
+    namespaces in the container.
     """
     if candidate.kind not in ("pid", "mnt"):
         return candidate
     matched = next(filter(None, map(_innermost, leader.membership.paths.values())), None)
-    if matched is None or ("runtime", matched.path) in listed:
+    if matched is None or ("runtime", matched.path) in taken:
         return candidate
     return candidate._replace(key=("runtime", matched.path), match=matched)
 

@@ -192,6 +192,14 @@ def test_what_is_made_in_a_container_that_came_into_its_cgroup_is_not_taken_for_
     assert containers_ == {ID: (20,), "pid-12": (21,), "pid-13": (22,)}
 
 
+def test_what_is_made_in_our_container_is_not_taken_for_it_where_no_cgroup_is_mounted() -> None:
+    """We are in a runtime's cgroup ourselves, without a namespace of cgroups: who is there beside us is no news."""
+    ours, inner = process(1, 11, 21), process(20, 12, 21)
+    there = census([ours, inner], own=INSIDE._replace(membership=Membership({"": OUTER})))
+    found = decided(there, leader(ours, OUTER, root=IMAGE), leader(inner, OUTER, root=IMAGE))
+    assert {key: one.members for key, one in found.items()} == {"pid-11": (1,), "pid-12": (20,)}
+
+
 def test_a_container_is_known_by_its_cgroup_when_its_first_process_is_not_in_it() -> None:
     """Runc joins v1's hierarchies one after the other, and who ends has left them: it is the same container."""
     first = process(20, 11, 21)
