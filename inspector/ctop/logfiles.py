@@ -115,7 +115,7 @@ def _console(host: Host, source: Source) -> Iterator[LogFile]:
 
 def _pod(host: Host, labels: dict[str, str]) -> Iterator[LogFile]:
     found = [next((labels[key] for key in keys if labels.get(key)), "") for keys in NAMES]
-    if not all(found) or any("/" in part or part.startswith(".") for part in found):
+    if not all(found) or any("/" in part or part.startswith(".") or not part.isprintable() for part in found):
         return
     namespace, pod, uid, name = found
     directory = f"{namespace}_{pod}_{uid}/{name}"

@@ -183,6 +183,8 @@ class Reader(Files):
         *directories, name = parts = relative.split("/")
         if {"", ".", ".."} & set(parts):
             raise OSError(errno.EINVAL, "not a plain relative path", f"{store}/{relative}")
+        if not _can_be_a_path(f"{store}/{relative}"):
+            raise OSError(errno.EINVAL, "not a path", f"{store}/{relative}")
         fd = os.open(self.path(store), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for part in directories:
@@ -264,3 +266,11 @@ class Reader(Files):
     def access(self, path: str) -> bool:
         """Tell whether a path exists for us; never raises."""
         return os.path.exists(self.path(path))
+
+
+def _can_be_a_path(text: str) -> bool:
+    """Tell whether a text that a file has told can be one: open() raises ValueError for NUL and for half characters."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False

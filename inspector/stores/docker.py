@@ -37,4 +37,4 @@ def parse_start(data: bytes, _: str) -> Facts:
     mounts = object_of("config.json", data).get("mounts")
     found = [mapping(one) for one in mounts] if isinstance(mounts, list) else []
     source = next((text(one.get("source")) for one in found if one.get("destination") == HOSTNAME), "")
-    return Facts(kept_in=source.rpartition("/")[0])
+    return Facts(kept_in=source.rpartition("/")[0] if source.startswith("/") else "")

@@ -557,8 +557,9 @@ def test_no_log_is_known(tmp_path: Path) -> None:
         one = container("web", **changes)
         assert find(Host(str(tmp_path)), one) is None
         assert "no log file is known for web" in Logs(Host(str(tmp_path)), one).problem
-    labels = {**LABELS, "io.kubernetes.cri.container-name": "../../../etc"}
-    assert find(Host(str(tmp_path)), container("web", runtime="containerd", labels=labels)) is None
+    for name in ("../../../etc", "a\0b", "half a character \ud83d"):
+        labels = {**LABELS, "io.kubernetes.cri.container-name": name}
+        assert find(Host(str(tmp_path)), container("web", runtime="containerd", labels=labels)) is None
 
 
 @pytest.mark.parametrize("line", ["", "{", "[1]", '{"log": 5}', '{"log": null, "time": {}}', "no time", "{" * 10000])

@@ -171,6 +171,19 @@ def test_a_container_whose_root_leads_nowhere_yet(tmp_path: Path) -> None:
     assert shelf.absence.problems == []
 
 
+@pytest.mark.parametrize("source", ["/a\0b/containers/x/hostname", "/\ud83d/containers/x/hostname", "containers/x/y"])
+def test_what_runc_was_given_leads_nowhere(tmp_path: Path, source: str) -> None:
+    """Any user can be the parent in such a directory, and write such a file: it hides nothing but his own name."""
+    state = "/tmp/io.containerd.runtime.v2.task/moby"  # noqa: S108  a path of the fake machine
+    document = json.dumps({"mounts": [{"destination": "/etc/hostname", "source": source}]})
+    fake = FakeHost(tmp_path).file(f"{state}/{ID}/config.json", document)
+    with fake.open() as host:
+        shelf = Shelf(host)
+        found = shelf.look(made(leader=leader(process(100, 4026540001))._replace(parent_directory=f"{state}/{ID}")))
+    assert (found.name, found.image) == (made().name, "unknown")
+    assert shelf.absence.problems == []
+
+
 def test_a_container_that_is_started_again(tmp_path: Path) -> None:
     """It is what its files say now, though its id is the same, and may be another than that which had the id before."""
     fake = FakeHost(tmp_path)

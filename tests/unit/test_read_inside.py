@@ -51,6 +51,14 @@ def test_refuses_a_path_that_leaves_the_store(store: Path, path: str) -> None:
         Host().read_inside(str(store), path, 100)
 
 
+@pytest.mark.parametrize("name", ["a\0b", "half a character \ud83d"])
+def test_what_can_be_no_path_is_an_oserror(store: Path, name: str) -> None:
+    """What a file tells of another is anybody's text: NUL in it, or a surrogate that JSON can write, is an error."""
+    for directory, path in ((f"{store}/{name}", "config.json"), (str(store), f"containers/{name}/config.json")):
+        with pytest.raises(OSError, match="not a path"):
+            Host().read_inside(directory, path, 100)
+
+
 def test_leaves_no_descriptor_open(store: Path) -> None:
     """Reads and refusals close what they opened."""
     before = os.listdir("/proc/self/fd")
