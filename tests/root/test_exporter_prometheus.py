@@ -236,9 +236,9 @@ def test_containers_that_come_and_go(query: Query, exporter: str, docker: Docker
                 born[id_] = f'id="/docker/{id_}",name="{name}",image="{IMAGE}"'
 
     with ThreadPoolExecutor(1) as pool:
-        runs = pool.submit(run_some)
+        runs, end = pool.submit(run_some), time.monotonic() + PATIENCE
         try:
-            while len(born.keys() & seen.keys()) < BRIEF and not runs.done():
+            while len(born.keys() & seen.keys()) < BRIEF and not runs.done() and time.monotonic() < end:
                 for id_, labels in subjects(get(f"{exporter}/metrics")):
                     seen.setdefault(id_, set()).add(labels)
         finally:
@@ -246,6 +246,7 @@ def test_containers_that_come_and_go(query: Query, exporter: str, docker: Docker
         runs.result()
     ours = {id_: labels for id_, labels in seen.items() if id_ in born}
     assert ours == {id_: {born[id_]} for id_ in ours}
+    assert len(ours) >= BRIEF
     kept = query('last_over_time(container_last_seen{name=~"brief-.*"}[10m])')
     assert {'id="{id}",name="{name}",image="{image}"'.format_map(one) for one in kept} <= set(born.values())
     assert query("min_over_time(cgscope_scrape_collector_success[10m]) == 0") == []
