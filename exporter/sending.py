@@ -49,6 +49,10 @@ class Reel(Iterable[bytes]):
                     piece = next(self._first)
                 except StopIteration:
                     return
+                except Exception:
+                    # A generator that has failed is at its end, and what it gave would be taken for all.
+                    self._first = islice(self._make(), self._count, None)
+                    raise
                 self._count += 1
                 if self.shared:
                     self._held.append(piece)

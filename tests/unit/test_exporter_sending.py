@@ -62,6 +62,26 @@ def test_a_lone_client_has_nothing_held_for_him() -> None:
     assert press.made == 2 * len(PIECES)
 
 
+def test_what_fails_is_not_taken_for_the_end() -> None:
+    """Who asks for a piece that could not be made for another is told so too, or gets it when it can be made now."""
+    room = [False, False, True]
+
+    def make() -> Iterator[bytes]:
+        yield PIECES[0]
+        if not room.pop(0):
+            raise MemoryError
+        yield PIECES[1]
+
+    reel = Reel(make, 0)
+    reel.shared = True
+    first, second, third = iter(reel), iter(reel), iter(reel)
+    assert [next(first), next(second), next(third)] == PIECES[:1] * 3
+    for pieces in (first, second):
+        with pytest.raises(MemoryError):
+            next(pieces)
+    assert list(third) == PIECES[1:2]
+
+
 def test_the_same_question_is_answered_once_for_all_who_ask_meanwhile() -> None:
     """Four questions, two of them others: three answers; asked again, it is answered anew."""
     go_on, numbers = threading.Event(), count(1)
