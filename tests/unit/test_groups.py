@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inspector.absence import Absence
-from inspector.groups import Groups
+from inspector.groups import Groups, _may_be_full
 from inspector.kernel.cgroups import Hierarchy, locate
 from inspector.kernel.controllers import RESOURCES
 from inspector.kernel.host import Host
@@ -33,6 +33,25 @@ class Watch:
         self._groups.end()
         self._host.end_tick()
         return self._groups.came, self._groups.left
+
+
+@pytest.mark.parametrize("above", ["", "/..", "/../.."])
+@pytest.mark.parametrize(
+    ("path", "bounded"),
+    [
+        ("/docker", False),
+        (f"/docker/{64 * 'a'}", True),
+        ("/lxc.payload.web", True),
+        ("/kubepods/burstable", False),
+        ("/cluster/kubepods", False),
+        ("/kubepods/burstable/pod1", True),
+        ("/user.slice/user-1000.slice", False),
+        ("/user.slice/user-1000.slice/user@1000.service", True),
+    ],
+)
+def test_below_which_cgroups_so_many_are_looked_at(above: str, path: str, *, bounded: bool) -> None:
+    """Below those that may be anybody's, counted from the machine's top or our cgroup namespace's."""
+    assert _may_be_full(above + path) == bounded
 
 
 @pytest.mark.parametrize("layout", ["v1", "v2", "hybrid"])
