@@ -51,7 +51,7 @@ def place(hierarchies: Iterable[Hierarchy], parent: str, container: str, own: Me
             base, directory = hierarchy.root, hierarchy.mountpoint
         if base is None or not os.access(directory, os.W_OK):
             continue
-        path = f"{base.rstrip('/')}/{parent.strip('/')}/{container}".replace("//", "/")
+        path = os.path.normpath(f"{base.rstrip('/')}/{parent.strip('/')}/{container}".replace("//", "/"))
         inside = hierarchy.directory(path)
         if inside is not None:
             found.append(Place(hierarchy, path, inside, base))

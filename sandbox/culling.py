@@ -86,10 +86,8 @@ def _remove_tree(directory: str) -> bool:
 def _rmdir(directory: str) -> bool:
     try:
         os.rmdir(directory)
-    except FileNotFoundError:
-        return True
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:  # it cannot have been made
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):  # it is gone, or cannot have been made
             return True
         if error.errno in (errno.EBUSY, errno.ENOTEMPTY):
             return False

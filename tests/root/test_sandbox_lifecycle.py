@@ -440,10 +440,19 @@ def test_a_cgroup_parent_of_two(sandbox: Sandbox) -> None:
 
 def test_a_cgroup_parent_that_cannot_be_made(sandbox: Sandbox) -> None:
     """What the kernel takes for no name of a cgroup is refused, and no container is left that nobody can remove."""
-    for parent in ("a" * 5000, "/" + "a" * 5000, "/" + "a/" * 2500, "/a\nb"):
+    for parent in ("a" * 5000, "/" + "a" * 5000, "/" + "a/" * 2500, "/a\nb", "/cgroup.procs"):
         done = sandbox("run", "--rm", "--cgroup-parent", parent, "--rootfs", "/", "true", check=False)
         assert (done.returncode, len(done.stderr.splitlines())) == (125, 1), done.stderr
         assert sandbox("ps", "-aq").stdout == ""
+
+
+def test_a_cgroup_parent_with_dots(sandbox: Sandbox) -> None:
+    """It is made, and goes, as the one without them."""
+    parent = f"cgscope-test-{os.getpid()}"
+    start(sandbox, "dotted", "--cgroup-parent", f"/./{parent}/inner/.", "sleep", "600")
+    assert all(os.path.isdir(f"{mount}/{parent}/inner") for mount in cgroup_mounts())
+    sandbox("rm", "-f", "dotted")
+    assert not any(os.path.exists(f"{mount}/{parent}") for mount in cgroup_mounts())
 
 
 def test_a_cgroup_parent_of_somebody_else_stays(sandbox: Sandbox) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from inspector.kernel.cgroups import Hierarchy, parse_cgroup
-from sandbox import binaries, cgroup, control, devices, limit_files, overlays, pieces, planning, rootfs, times
+from sandbox import binaries, cgroup, control, culling, devices, limit_files, overlays, pieces, planning, rootfs, times
 from sandbox.errors import SandboxError, describe, printable
 from sandbox.limits import UNLIMITED, Limits, Throttle
 from sandbox.log_file import Log
@@ -162,6 +162,22 @@ def test_places_of_a_user(tmp_path: object) -> None:
     (place,) = cgroup.place([hierarchy], "/cgscope", "id", own)
     assert (place.path, place.directory) == ("/user/me/cgscope/id", f"{mountpoint}/user/me/cgscope/id")
     assert cgroup.place([hierarchy], "/cgscope", "id", parse_cgroup(b"0::/no/such\n")) == ()
+
+
+@pytest.mark.parametrize("parent", ["/a/b", "/./a//b/.", "a/b///"])
+def test_places_are_named_without_dots(tmp_path: Path, parent: str) -> None:
+    """A directory that ends with a dot cannot be removed (rmdir(2): EINVAL)."""
+    (place,) = cgroup.place([Hierarchy(2, frozenset({"cpu"}), str(tmp_path))], parent, "id", None)
+    assert (place.path, place.directory) == ("/a/b/id", f"{tmp_path}/a/b/id")
+
+
+@pytest.mark.parametrize("name", ["file/id", "none/id", "x" * 256])
+def test_cgroups_that_cannot_have_been_made_are_gone(tmp_path: Path, name: str) -> None:
+    """What a start could not make is in nobody's way when its container is removed."""
+    (tmp_path / "file").touch()
+    hierarchy = Hierarchy(2, frozenset({"cpu"}), str(tmp_path))
+    culling.remove([cgroup.Place(hierarchy, f"/{name}", f"{tmp_path}/{name}")], [f"{tmp_path}/{name}/above"])
+    assert os.listdir(tmp_path) == ["file"]
 
 
 def test_cgroup_mounts_inside() -> None:
