@@ -30,13 +30,19 @@ def inspected(document: Document) -> Document:
     """Return the document with what follows from it, or is the same for all containers of the sandbox."""
     config = {"ExposedPorts": {}, "Volumes": _anonymous(document), "OnBuild": None, **document["Config"]}
     host = {"NanoCpus": _nano_cpus(document["HostConfig"]), **HOST}
-    extra = {"AppArmorProfile": "", "MountLabel": "", "ProcessLabel": "", "ExecIDs": None}
+    profile = _apparmor(document["HostConfig"])
+    extra = {"AppArmorProfile": profile, "MountLabel": "", "ProcessLabel": "", "ExecIDs": None}
     network = {**NETWORK, **document["NetworkSettings"]}
     network["Networks"] = {
         name: {"Links": None, "DriverOpts": None, **member} for name, member in network["Networks"].items()
     }
     parts = {"Config": config, "HostConfig": {**document["HostConfig"], **host}, "NetworkSettings": network}
     return {**document, **extra, **parts}
+
+
+def _apparmor(host_config: Document) -> str:
+    options = host_config.get("SecurityOpt") or ()
+    return next((one[len("apparmor=") :] for one in reversed(options) if one.startswith("apparmor=")), "")
 
 
 def _anonymous(document: Document) -> dict[str, Mapping[str, str]]:

@@ -34,18 +34,20 @@ class Sets(Value):
 class Rights(Value):
     """What a program may do: capabilities (a mask), which of them setuid programs can gain, and a filter of calls.
 
-    The capabilities bound it, and are in force for root. `sets` says otherwise, set by set.
+    The capabilities bound it, and are in force for root. `sets` says otherwise, set by set. `apparmor` is a profile.
     """
 
     capabilities: int
     no_new_privileges: bool = False
     filter: Filter | None = None
     sets: Sets | None = None
+    apparmor: str = ""
 
     def describe(self) -> list[str]:
         """Return what `--dry-run` says of it besides the capabilities."""
         size = len(self.filter.program) // INSTRUCTION if self.filter else 0
         lines = ["no_new_privs"] if self.no_new_privileges else []
+        lines += [f"AppArmor {self.apparmor}"] if self.apparmor else []
         return [*lines, f"seccomp {size} instructions" if size else "seccomp unconfined"]
 
 
@@ -54,6 +56,10 @@ def drop(user: User, rights: Rights) -> Sets:
 
     Returns those in force after seal().
     """
+    if rights.apparmor:
+        from sandbox.apparmor import confine  # noqa: PLC0415  by sandbox.program.load()
+
+        confine(rights.apparmor)
     present = capabilities.bounding_set()
     keep = rights.capabilities & present
     capabilities.drop_bounding(present & ~keep)

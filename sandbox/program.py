@@ -86,6 +86,8 @@ def load(program: Program) -> None:
     attributes.load(program.attributes)
     if program.tty:
         import sandbox.terminal  # noqa: PLC0415
+    if program.rights.apparmor:
+        import sandbox.apparmor  # noqa: PLC0415
     if program.init:
         import sandbox.pid_one  # noqa: F401, PLC0415
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from sandbox.libc import INT, UINT, address, buffer, check, libc, syscall, ulongs
+from sandbox.libc import INT, UINT, ULONG, address, buffer, check, libc, syscall, ulongs
 from sandbox.syscalls import AT_EMPTY_PATH, AT_RECURSIVE, PR_SET_SECUREBITS, prctl
 
 __all__ = [
     "bpf",
     "buffer_address",
+    "filesystem_type",
     "foreign_descriptor",
     "idmap_mount",
     "set_filesystem_ids",
@@ -20,11 +21,19 @@ __all__ = [
 
 MOUNT_ATTR_IDMAP = 0x100000
 SECBIT_NO_SETUID_FIXUP = 0x4
+STATFS_WORDS = 16  # struct statfs has 120 bytes, of which the first word is the type
 
 
 def syncfs(fd: int) -> None:
     """Put all that was written to a file's filesystem on its disk (syncfs(2))."""
     check(libc("syncfs", INT)(fd), "syncfs")
+
+
+def filesystem_type(fd: int) -> int:
+    """Return the magic number of an open file's filesystem (fstatfs(2), linux/magic.h)."""
+    found = ulongs(*[0] * STATFS_WORDS)
+    check(libc("fstatfs", INT, ULONG)(fd, address(found)), "fstatfs")
+    return found[0]
 
 
 def idmap_mount(tree: int, user_namespace: int, *, recursive: bool = False) -> None:

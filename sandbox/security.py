@@ -28,20 +28,21 @@ BOOLEANS = {"": True, "true": True, "1": True, "false": False, "0": False}
 class Security(Value):
     """`seccomp` is "builtin", "unconfined" or a profile itself; `system_paths`: /proc and /sys are guarded.
 
-    `options` are as the user gave them, with the profile in place of its path.
+    `options` are as the user gave them, with the profile in place of its path; `apparmor` is the name of a profile.
     """
 
     seccomp: str = BUILTIN
     no_new_privileges: bool = False
     system_paths: bool = True
     options: tuple[str, ...] = ()
+    apparmor: str = ""
 
 
 def parse(options: Iterable[str], *, privileged: bool) -> Security:
     """Return what the options ask for; raises SandboxError for one that is not known or cannot be kept here."""
     seccomp = UNCONFINED if privileged else BUILTIN
     no_new_privileges, system_paths = False, not privileged
-    kept = []
+    kept, profile = [], ""
     for option in options:
         name, separator, value = option.partition("=" if "=" in option else ":")
         if name == "no-new-privileges" and value in BOOLEANS and bool(separator) == bool(value):
@@ -52,24 +53,32 @@ def parse(options: Iterable[str], *, privileged: bool) -> Security:
             continue
         elif option in ("systempaths=unconfined", "systempaths:unconfined"):
             system_paths = False
-        elif name in ("apparmor", "label"):
-            _refuse_module(name, value)
+        elif name == "apparmor" and value:
+            profile = _apparmor(value)
+        elif name == "label":
+            _refuse_label(value)
         else:
             raise BadValue(f"invalid --security-opt: {option!r}")
         kept.append(option)
-    return Security(seccomp, no_new_privileges, system_paths, tuple(kept))
+    return Security(seccomp, no_new_privileges, system_paths, tuple(kept), profile)
 
 
-def _refuse_module(name: str, value: str) -> None:
-    """Refuse to promise what a security module would have to keep."""
-    if value in ("unconfined", "disable"):
-        return
-    module, present = {
-        "apparmor": ("AppArmor", os.path.isdir("/sys/kernel/security/apparmor")),
-        "label": ("SELinux", os.path.isdir("/sys/fs/selinux")),
-    }[name]
-    reason = f"the sandbox does not set {module} up" if present else f"this kernel runs without {module}"
-    raise SandboxError(f"--security-opt {name}={value}: {reason}")
+def _apparmor(value: str) -> str:
+    if value == UNCONFINED:
+        return ""
+    from sandbox import apparmor  # noqa: PLC0415  rare
+
+    option = "--security-opt apparmor"
+    apparmor.require(apparmor.name_of(value, option), option)
+    return value
+
+
+def _refuse_label(value: str) -> None:
+    """Refuse to promise what SELinux would have to keep."""
+    if value != "disable":
+        present = os.path.isdir("/sys/fs/selinux")
+        reason = "the sandbox does not set SELinux up" if present else "this kernel runs without SELinux"
+        raise SandboxError(f"--security-opt label={value}: {reason}")
 
 
 def _read_profile(path: str) -> str:
@@ -96,7 +105,7 @@ def rights(security: Security, granted: Collection[str], root: str) -> Rights:
     if security.seccomp != UNCONFINED:
         profile = builtin_profile() if security.seccomp == BUILTIN else security.seccomp
         chosen = filter_of(profile, granted, root)
-    return Rights(capabilities.mask(granted), security.no_new_privileges, chosen)
+    return Rights(capabilities.mask(granted), security.no_new_privileges, chosen, apparmor=security.apparmor)
 
 
 def of_document(host_config: Mapping[str, Any]) -> Security:

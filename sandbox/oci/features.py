@@ -34,7 +34,7 @@ def features() -> dict[str, Any]:
             "memoryPolicy": {"modes": list(MODES), "flags": list(MODE_FLAGS)},
             "mountExtensions": {"idmap": {"enabled": True}},
             "netDevices": {"enabled": True},
-            "apparmor": {"enabled": False},
+            "apparmor": {"enabled": True},
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},
         },

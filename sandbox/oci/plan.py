@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 
-from sandbox import capabilities, cgroup, init, rootfs, syscalls
+from sandbox import apparmor, capabilities, cgroup, init, rootfs, syscalls
 from sandbox.attributes import IPC_SYSCTLS, RESOURCES, Attributes, Ulimit
 from sandbox.errors import SandboxError
 from sandbox.idmap import of_process
@@ -135,18 +135,22 @@ def program_of(
     `filters` is where filters are kept, `gate` the FIFO that `start` opens, none for `exec`.
     """
     chosen = _filter(bundle, process, filters()) if bundle.seccomp else None
+    if process.apparmor:
+        apparmor.require(process.apparmor, "config.json: process.apparmorProfile", 1)
     wanted = scheduling.Scheduling(process.scheduler, process.io_priority, bundle.domain, bundle.memory)
 
     def settle() -> None:
         scheduling.put_on(process.affinity.final if gate < 0 else frozenset())
         scheduling.apply(wanted)
 
+    bounding = capabilities.mask(process.bounding)
+    rights = Rights(bounding, process.no_new_privileges, chosen, process.sets, process.apparmor)
     return Program(
         argv=process.args,
         env=process.env,
         workdir=process.cwd,
         user=f"{process.uid}:{process.gid}",
-        rights=Rights(capabilities.mask(process.bounding), process.no_new_privileges, chosen, process.sets),
+        rights=rights,
         tty=process.terminal,
         streams=Streams(0, 1, 2, owned=True),
         groups=process.groups,

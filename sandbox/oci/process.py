@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sandbox import apparmor
 from sandbox.attributes import OOM_SCORES
 from sandbox.capabilities import ALL, mask
 from sandbox.errors import SandboxError
@@ -43,6 +44,7 @@ class Process(Value):
     rlimits: tuple[tuple[str, int, int], ...]
     oom_score_adj: int | None
     no_new_privileges: bool
+    apparmor: str
     scheduler: bytes | None
     io_priority: int | None
     affinity: scheduling.Affinity
@@ -55,7 +57,7 @@ def parse_process(document: object) -> Process:
     asked = _capabilities(entry.object("capabilities"))
     found = {name: names & ALL for name, names in asked.items()}
     scheduler, io_priority = scheduling.parse_process(entry)
-    _refuse_modules(entry)
+    _refuse_label(entry)
     return Process(
         args=_args(entry),
         env=_environment(entry),
@@ -73,21 +75,18 @@ def parse_process(document: object) -> Process:
         rlimits=_limits(entry),
         oom_score_adj=entry.number("oomScoreAdj", 0, *OOM_SCORES) if "oomScoreAdj" in entry.value else None,
         no_new_privileges=entry.get("noNewPrivileges", bool, False),
+        apparmor=apparmor.name_of(entry.text("apparmorProfile"), "config.json: process.apparmorProfile", 1),
         scheduler=scheduler,
         io_priority=io_priority,
         affinity=scheduling.parse_affinity(entry),
     )
 
 
-def _refuse_modules(entry: Reader) -> None:
-    """Refuse to promise what a security module would have to keep."""
-    for key, module, without in (
-        ("apparmorProfile", "AppArmor", "apparmor=unconfined"),
-        ("selinuxLabel", "SELinux", "label=disable"),
-    ):
-        if entry.text(key) not in ("", "unconfined"):
-            why = f"{module} is not set up here (docker and podman: --security-opt {without})"
-            raise SandboxError(f"config.json: process.{key} is not supported: {why}", 1)
+def _refuse_label(entry: Reader) -> None:
+    """Refuse to promise what SELinux would have to keep."""
+    if entry.text("selinuxLabel"):
+        why = "SELinux is not set up here (docker and podman: --security-opt label=disable)"
+        raise SandboxError(f"config.json: process.selinuxLabel is not supported: {why}", 1)
 
 
 def _args(entry: Reader) -> tuple[str, ...]:

@@ -30,9 +30,6 @@ from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
 
-# Where the kernel has AppArmor engines ask for a profile of theirs, which is refused by name.
-UNCONFINED = ("--security-opt", "apparmor=unconfined")
-
 
 def test_a_user_namespace_of_its_own(runtime: Runtime) -> None:
     """Its root is the id that the bundle gives him outside, also for exec; the rootfs is the engine's, as it is."""
@@ -689,14 +686,14 @@ def test_docker_runs_its_containers_on_it(wrapper: str) -> None:
     """`docker run --runtime`: exit codes, an exec, a limited loop, stats, pause, update, restart, a terminal."""
     need("dockerd")
     with Docker(tempfile.mkdtemp(prefix="cgscope-docker-"), "--add-runtime", f"cgscope={wrapper}") as docker:
-        options = ("--runtime", "cgscope", "--network", "none", *UNCONFINED)
+        options = ("--runtime", "cgscope", "--network", "none")
         assert docker("run", "--rm", *options, "busybox", "true").stdout == ""
         assert docker("run", "--rm", *options, "busybox", "nosuch", check=False).returncode == 127
         assert docker("run", "--rm", *options, "busybox", "/bin", check=False).returncode == 126
         assert docker("run", "--rm", *options, "busybox", "sh", "-c", "exit 9", check=False).returncode == 9
         assert "Read-only file system" in docker("run", "--rm", "--read-only", *options, "busybox", "sh", "-c",
                                                  "echo x > /y", check=False).stderr  # fmt: skip
-        loop = ("--cpu-quota", "20000", *options[:2], *UNCONFINED, "busybox", "sh", "-c", "while :; do :; done")
+        loop = ("--cpu-quota", "20000", *options[:2], "busybox", "sh", "-c", "while :; do :; done")
         with docker.running("looped", *loop) as identifier:
             pid = docker.pid("looped")
             assert docker("exec", "looped", "sh", "-c", "echo in; exit 7", check=False).returncode == 7
@@ -728,7 +725,7 @@ def wrapper(tmp_path: Path) -> str:
 def test_podman_runs_its_containers_on_it(wrapper: str) -> None:
     """`podman --runtime`: limits, an exec, a pause, other limits, an end that it hears of, and a removal."""
     limits = ("--memory", "64m", "--cpu-quota", "20000", "--pids-limit", "50")
-    with runtimes.podman("boxed", *limits, *UNCONFINED, runtime=wrapper) as box:
+    with runtimes.podman("boxed", *limits, runtime=wrapper) as box:
         tool = box.tool
         assert tool is not None
 

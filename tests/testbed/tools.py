@@ -9,6 +9,7 @@ import pytest
 
 IN_CI = bool(os.environ.get("CI"))
 PACKAGES = {
+    "apparmor_parser": "apparmor",
     "bwrap": "bubblewrap",
     "busybox": "busybox-static",
     "chromium": "chromium",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
-from sandbox import capabilities, security
+from sandbox import apparmor, capabilities, security
 from sandbox.errors import SandboxError
 from sandbox.security import BUILTIN, UNCONFINED, Security
 
@@ -67,15 +68,43 @@ def test_a_profile_is_kept_whole(path: str) -> None:
         ("no-new-privileges=", "invalid --security-opt: 'no-new-privileges='"),
         ("systempaths=x", "invalid --security-opt: 'systempaths=x'"),
         ("nonsense=1", "invalid --security-opt: 'nonsense=1'"),
-        ("apparmor=docker-default", "--security-opt apparmor=docker-default: .*AppArmor"),
+        ("apparmor", "invalid --security-opt: 'apparmor'"),
+        ("apparmor=a\tb", r"--security-opt apparmor 'a\\tb' is no name of a profile"),
+        ("apparmor=docker-default", "--security-opt apparmor is 'docker-default', but .* without AppArmor"),
         ("label=type:svirt_t", "--security-opt label=type:svirt_t: .*SELinux"),
     ],
 )
-def test_bad_options(option: str, problem: str) -> None:
+def test_bad_options(option: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not known, or cannot be kept here, is refused in one line."""
+    monkeypatch.setattr(apparmor, "ENABLED", "/nonexistent")
     with pytest.raises(SandboxError, match=problem) as caught:
         security.parse([option], privileged=False)
     assert "\n" not in str(caught.value)
+
+
+def test_an_apparmor_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernel has AppArmor a profile is among the rights; it is told by --dry-run."""
+    enabled = tmp_path / "enabled"
+    monkeypatch.setattr(apparmor, "ENABLED", str(enabled))
+    enabled.write_text("N\n")
+    with pytest.raises(SandboxError, match="without AppArmor"):
+        security.parse(["apparmor=mine"], privileged=False)
+    enabled.write_text("Y\n")
+    found = security.parse(["apparmor=mine", "seccomp=unconfined"], privileged=False)
+    assert (found.apparmor, found.options) == ("mine", ("apparmor=mine", "seccomp=unconfined"))
+    rights = security.rights(found, (), str(tmp_path))
+    assert (rights.apparmor, rights.describe()) == ("mine", ["AppArmor mine", "seccomp unconfined"])
+    assert security.parse(["apparmor=mine", "apparmor=unconfined"], privileged=False).apparmor == ""
+
+
+def test_a_proc_that_does_not_know_the_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What the name would be written to is in a proc filesystem, or it is not written."""
+    fake = tmp_path / "exec"
+    fake.write_text("")
+    monkeypatch.setattr(apparmor, "PLACES", (f"{tmp_path}/none", str(fake)))
+    with pytest.raises(SandboxError, match="'mine' could not be entered: no proc filesystem is mounted at /proc"):
+        apparmor.confine("mine")
+    assert fake.read_text() == ""
 
 
 def test_rights(tmp_path: os.PathLike[str]) -> None:
