@@ -56,7 +56,7 @@ def add_container_options(parser: Parser) -> None:
     add("--cap-add", action="append", default=[], metavar="CAP", help="grant a capability, or ALL")
     add("--cap-drop", action="append", default=[], metavar="CAP", help="take a capability, or ALL")
     add("--device", action="append", default=[], metavar="HOST[:CTR][:rwm]", help="a device, or a directory of some")
-    options = "seccomp=FILE|unconfined, no-new-privileges, systempaths=unconfined"
+    options = "seccomp=FILE|unconfined, apparmor=NAME, no-new-privileges, systempaths=unconfined"
     add("--security-opt", action="append", default=[], metavar="OPT", help=options)
     add("--privileged", action="store_true", help="all capabilities and devices, nothing masked")
     add_sharing_options(parser)

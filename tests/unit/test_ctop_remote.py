@@ -77,6 +77,8 @@ def saying(body: bytes, status: int = 200, **headers: str) -> Answer:
     """Return what answers with this."""
 
     def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        # What is left unread resets the connection when it is closed, and takes the rest of the answer with it.
+        handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         handler.send_response(status)
         for name, value in headers.items():
             handler.send_header(name.replace("_", "-"), value)
