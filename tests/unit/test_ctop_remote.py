@@ -45,6 +45,8 @@ def serving(answer: Answer, wrap: Callable[[Any], Any] = lambda sock: sock) -> I
 
         def do_GET(self) -> None:
             self.close_connection = True
+            # What is left unread resets the connection when it is closed, and takes the rest of the answer with it.
+            self.asked = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             try:
                 answer(self)
             except OSError:  # the client has seen enough
@@ -77,8 +79,6 @@ def saying(body: bytes, status: int = 200, **headers: str) -> Answer:
     """Return what answers with this."""
 
     def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
-        # What is left unread resets the connection when it is closed, and takes the rest of the answer with it.
-        handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         handler.send_response(status)
         for name, value in headers.items():
             handler.send_header(name.replace("_", "-"), value)
@@ -339,7 +339,7 @@ WEB: dict[str, Any] = {"id": "/docker/aaaa", "name": "web", "image": "nginx", "j
 
 def cadvisor(handler: http.server.BaseHTTPRequestHandler) -> None:
     """Answer as a Prometheus does that scrapes cAdvisor alone."""
-    body = handler.rfile.read(int(handler.headers["Content-Length"]))
+    body = vars(handler)["asked"]
     query = urllib.parse.parse_qs(body.decode())["query"][0]
     found: list[Any]
     if "label_replace" in query:
