@@ -30,15 +30,25 @@ LARGEST = 1 << 20
 POLL_SECONDS = 0.1
 
 
-def of_container(root: str, document: Event, action: str, **attributes: str) -> None:
-    """Record what happened to a container; a journal that cannot be written stops nobody."""
+def of_container(root: str, document: Event, action: str, journal: int | None = None, **attributes: str) -> None:
+    """Record what happened to a container, in what opened() returned or what is there now."""
     labels = document["Config"].get("Labels") or {}
     known = {**labels, "image": document["Config"]["Image"], "name": document["Name"], **attributes}
-    append(root, "container", action, document["Id"], known)
+    append(root, "container", action, document["Id"], known, journal)
 
 
-def append(root: str, kind: str, action: str, identity: str, attributes: dict[str, str]) -> None:
-    """Record that something (`kind` is container, network, volume, image) was done with what `identity` names."""
+def opened(root: str) -> int:
+    """Open the journal: for somebody who may not any more when there is something to record."""
+    return os.open(f"{root}/{FILE}", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def append(
+    root: str, kind: str, action: str, identity: str, attributes: dict[str, str], journal: int | None = None
+) -> None:
+    """Record that something (`kind` is container, network, volume, image) was done with what `identity` names.
+
+    A journal that cannot be written stops nobody. A descriptor of it is closed.
+    """
     now = time.time_ns()
     event = {
         "Type": kind,
@@ -48,13 +58,12 @@ def append(root: str, kind: str, action: str, identity: str, attributes: dict[st
         "time": now // 10**9,
         "timeNano": now,
     }
-    path = f"{root}/{FILE}"
     with suppress(OSError):
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = opened(root) if journal is None else journal
         try:
             os.write(fd, dumps(event).encode() + b"\n")
             if os.fstat(fd).st_size > LARGEST:
-                _rotate(path, fd)
+                _rotate(f"{root}/{FILE}", fd)
         finally:
             os.close(fd)
 

@@ -65,18 +65,22 @@ def export(words: list[str], store: Store) -> int:
 
             yield from pack_apart(root, "", users=users, mounts=False)
 
-    with ending_with_one():
+    with ending_with_one(), _told(store, arguments.container, "export"):
         write_archive(arguments.output, pieces)
-        _tell(store, arguments.container, "export")
     return 0
 
 
-def _tell(store: Store, container: str, action: str) -> None:
+@contextlib.contextmanager
+def _told(store: Store, container: str, action: str) -> Iterator[None]:
+    """Record what is done to a container, when it is done: by then we may be nobody but a user of the container's."""
     from sandbox import events  # noqa: PLC0415
-    from sandbox.errors import NoSuchContainer  # noqa: PLC0415
 
-    with contextlib.suppress(NoSuchContainer):  # it is gone since
-        events.of_container(store.root, store.find(container), action)
+    document = store.find(container)
+    journal = None
+    with contextlib.suppress(OSError):
+        journal = events.opened(store.root)
+    yield
+    events.of_container(store.root, document, action, journal)
 
 
 def cp_parser() -> Parser:
@@ -113,8 +117,8 @@ def cp(words: list[str], store: Store) -> int:
             raise SandboxError("one of the two must be CONTAINER:PATH", 1)
         if not path or not into:
             raise SandboxError("a path must not be empty", 1)
-        lost = _copy_out(store, source, path, arguments) if source else _copy_in(store, target, into, arguments)
-        _tell(store, source or target, "archive-path" if source else "extract-to-dir")
+        with _told(store, source or target, "archive-path" if source else "extract-to-dir"):
+            lost = _copy_out(store, source, path, arguments) if source else _copy_in(store, target, into, arguments)
     del lost["owners"]  # without root there is one on each side
     if +lost:
         text = ", ".join(f"{kind} of {count} files" for kind, count in sorted((+lost).items()))

@@ -148,6 +148,9 @@ def test_files_in_and_out(users: Sandbox, rootfs: str, tmp_path: Path) -> None:
         missing = users("cp", "store:/nothing", str(tmp_path / "x"), check=False)
         assert (missing.returncode, "could not find the file /nothing" in missing.stderr) == (1, True)
         users("stop", "-t", "0", "store")
+    wanted = ("--since", "1h", "--until", "0s", "-f", "event=extract-to-dir")
+    told = users("events", *wanted, "--format", "{{.Action}}").stdout
+    assert told == "extract-to-dir\n" * 2
     users("start", "store")
     owners_inside = ("busybox", "stat", "-c", "%u", "/running/secret", "/stopped/secret")
     assert users("exec", "store", *owners_inside).stdout == "1000\n1000\n"
