@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from sandbox.security import split
 from sandbox.state import Document
 
 __all__ = ["inspected"]
@@ -41,8 +42,8 @@ def inspected(document: Document) -> Document:
 
 
 def _apparmor(host_config: Document) -> str:
-    options = host_config.get("SecurityOpt") or ()
-    return next((one[len("apparmor=") :] for one in reversed(options) if one.startswith("apparmor=")), "")
+    options = map(split, reversed(host_config.get("SecurityOpt") or ()))
+    return next((value for name, _, value in options if name == "apparmor"), "")
 
 
 def _anonymous(document: Document) -> dict[str, Mapping[str, str]]:

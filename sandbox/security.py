@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["BUILTIN", "UNCONFINED", "Security", "of_document", "parse", "rights", "rights_of"]
+__all__ = ["BUILTIN", "UNCONFINED", "Security", "of_document", "parse", "rights", "rights_of", "split"]
 
 BUILTIN, UNCONFINED = "builtin", "unconfined"
 LARGEST_PROFILE = 1 << 20
@@ -44,7 +44,7 @@ def parse(options: Iterable[str], *, privileged: bool) -> Security:
     no_new_privileges, system_paths = False, not privileged
     kept, profile = [], ""
     for option in options:
-        name, separator, value = option.partition("=" if "=" in option else ":")
+        name, separator, value = split(option)
         if name == "no-new-privileges" and value in BOOLEANS and bool(separator) == bool(value):
             no_new_privileges = BOOLEANS[value]
         elif name == "seccomp" and value:
@@ -61,6 +61,11 @@ def parse(options: Iterable[str], *, privileged: bool) -> Security:
             raise BadValue(f"invalid --security-opt: {option!r}")
         kept.append(option)
     return Security(seccomp, no_new_privileges, system_paths, tuple(kept), profile)
+
+
+def split(option: str) -> tuple[str, str, str]:
+    """Split an option as Docker does: at the first "=", or ":" where it has none."""
+    return option.partition("=" if "=" in option else ":")
 
 
 def _apparmor(value: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from sandbox import apparmor, capabilities, security
 from sandbox.errors import SandboxError
+from sandbox.inspected import inspected
 from sandbox.security import BUILTIN, UNCONFINED, Security
 
 PROFILE = '{\n "defaultAction": "SCMP_ACT_ALLOW", "syscalls": []\n}'
@@ -95,6 +96,22 @@ def test_an_apparmor_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     rights = security.rights(found, (), str(tmp_path))
     assert (rights.apparmor, rights.describe()) == ("mine", ["AppArmor mine", "seccomp unconfined"])
     assert security.parse(["apparmor=mine", "apparmor=unconfined"], privileged=False).apparmor == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (None, ""),
+        (["apparmor=mine", "label=disable"], "mine"),
+        (["apparmor:mine"], "mine"),
+        (["apparmor=mine", "apparmor:unconfined"], "unconfined"),
+    ],
+)
+def test_the_profile_is_told(options: list[str] | None, expected: str) -> None:
+    """`inspect` has the profile that holds, in whichever form it was given."""
+    host = {"SecurityOpt": options, "CpuQuota": 0, "CpuPeriod": 0}
+    document = {"Config": {}, "HostConfig": host, "NetworkSettings": {"Networks": {}}, "Mounts": []}
+    assert inspected(document)["AppArmorProfile"] == expected
 
 
 def test_a_proc_that_does_not_know_the_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
