@@ -97,6 +97,7 @@ class Version(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Do it (argparse.Action)."""
+        require_output()
         from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
 
         try:

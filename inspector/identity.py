@@ -67,7 +67,7 @@ def name_of(
     if kind == "self":
         return _self(own, leader, evidence)
     if kind == "pid" or root_identity(leader.root) != root_identity(own.root):
-        return _anonymous(f"{kind}-{value}", leader, evidence, None if doubted else _kept(leader))
+        return _anonymous(f"{kind}-{value}", leader, own, evidence, None if doubted else _kept(leader))
     return _service(leader, evidence)
 
 
@@ -176,7 +176,7 @@ def _last_names(membership: Membership) -> Iterator[str]:
 
 
 def _anonymous(
-    identifier: str, leader: Leader, evidence: tuple[str, ...], kept: tuple[str, str] | None
+    identifier: str, leader: Leader, own: Own, evidence: tuple[str, ...], kept: tuple[str, str] | None
 ) -> Naming:
     """Name a container whose cgroup's name says nothing, from where it is kept and the program that made it."""
     process, words = leader.process, leader.parent_cmdline.split(" ")
@@ -189,10 +189,12 @@ def _anonymous(
     if kept and not (told and _is_long_id(told)):
         told = kept[1]
     image = (leader.root.root if leader.root else "") or "/"
+    if image == "/" and root_identity(leader.root) != root_identity(own.root):
+        image = "unknown"  # the top of a filesystem that is not the machine's: an overlay, a tmpfs, a disk of its own
     return Naming(
         kind="container",
         id=told if told is not None and _is_long_id(told) else identifier,
-        name=(told[:SHORT_ID] if kept else told) if told else f"{process.comm}-{process.pid}",
+        name=(told[:SHORT_ID] if kept or _is_long_id(told) else told) if told else f"{process.comm}-{process.pid}",
         runtime=runtime,
         image=image,
         evidence=(*evidence, f"{'kept' if kept else 'started'} by {runtime}") if runtime else evidence,
@@ -210,6 +212,8 @@ def _told(runtime: str | None, words: list[str], leader: Leader) -> str | None:
         return found or _after(words, "-id")
     if runtime == "podman":
         return _after(words, "-c")
+    if runtime == "lxc":
+        return _lxc_name(words)
     if runtime == "nspawn":
         machine = re.search(MACHINE, leader.parent_cmdline) or re.search(DIRECTORY, leader.parent_cmdline)
         return machine[1].rstrip("/").rpartition("/")[2] or None if machine else None
@@ -217,6 +221,13 @@ def _told(runtime: str | None, words: list[str], leader: Leader) -> str | None:
         jail = re.search(JAIL, leader.parent_cmdline)
         return jail[1] if jail else None
     return None
+
+
+def _lxc_name(words: list[str]) -> str | None:
+    """Return the name that LXC's monitor gives itself, "[lxc monitor] <lxcpath> <name>", or was started with."""
+    if words[:2] == ["[lxc", "monitor]"]:
+        return words[-1] if len(words) > 3 else None  # noqa: PLR2004
+    return _after(words, "-n") or _after(words, "--name")
 
 
 def _after(words: list[str], option: str) -> str | None:

@@ -62,6 +62,11 @@ class Layers:
     merged: str | None
     attributes: tuple[str, ...] = TRUSTED
 
+    @property
+    def is_placed(self) -> bool:
+        """Whether it is known where they are: who mounts by hand may name them from where he stands."""
+        return all(path.startswith("/") for path in (*self.lower, self.upper or "/"))
+
 
 @dataclass(frozen=True, slots=True)
 class Volume:
@@ -151,7 +156,7 @@ def layers_of(
     if overlay is None or not overlay.lower:
         return None
     # Runtimes change into the store before they mount, to have short names: Docker's and Podman's l/XXXX,
-    # containerd's 5/fs. The upper directory is always written in full.
+    # containerd's 5/fs. The upper directory they always write in full.
     store = posixpath.dirname(posixpath.dirname(overlay.upper or ""))
     lower = tuple(_resolved(posixpath.join(store, path), readlink) for path in overlay.lower)
     attributes = USER if "userxattr" in root.super_options else TRUSTED

@@ -162,8 +162,9 @@ def claims_of(host: Host, container: Container, view: str = "") -> tuple[Claim, 
         return ()
     who = Who(container.id, container.name, container.runtime, running=True)
     store = container.runtime not in (None, "unshare")
-    claims = [_seen_through(claim, view) for claim in who.layers(layers, store=store)] if layers else []
-    place = host_path(root, hosts) if layers is None and root else None
+    told = who.layers(layers, store=store) if layers and layers.is_placed else ()
+    claims = [_seen_through(claim, view) for claim in told]
+    place = host_path(root, hosts) if not claims and root else None
     if place not in (None, "/"):  # the directory of nspawn, LXC, bubblewrap
         claims.append(who.claim("merged", place, "/"))
     for volume in volumes(mounts, hosts):

@@ -181,6 +181,8 @@ class Unreadable(TypedDict):
 class Report(TypedDict):
     """All of it. `pids` from the outermost PID namespace to the innermost; `chroot` a root that is no mount's.
 
+    `thread_of` is the process of a thread that is not its first one, None of all others.
+
     `state` is the letter of proc_pid_stat(5), `container_state` "running", "paused" or "hollow"; `container_parents`
     names the containers around its own, the innermost first.
     """
@@ -188,6 +190,7 @@ class Report(TypedDict):
     schema: int
     pid: int
     pids: list[int]
+    thread_of: int | None
     comm: str
     cmdline: str
     state: str

@@ -74,7 +74,10 @@ COMMANDS = {
     "bwrap": "bubblewrap",
     "conmon": "podman",
     "containerd-shim-runc-v2": "containerd",
+    "[lxc": "lxc",  # "[lxc monitor] <lxcpath> <name>"; in the foreground it keeps the name it was started by
     "firejail": "firejail",
+    "lxc-execute": "lxc",
+    "lxc-start": "lxc",
     "systemd-nspawn": "nspawn",
     "unshare": "unshare",
 }

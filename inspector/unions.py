@@ -14,7 +14,9 @@ from inspector.kernel.mounts import Mount, read_mountinfo, root_identity, root_m
 from inspector.layers import Layers, layers_of
 from inspector.model import Container, Leader
 
-__all__ = ["layers_at", "read_layers", "view_of"]
+__all__ = ["UNPLACED", "layers_at", "read_layers", "view_of"]
+
+UNPLACED = "its layers are named from where they were mounted: where that is cannot be told"
 
 
 def read_layers(host: Host, pid: int | str, view: str = "", container: Container | None = None) -> Layers | None:

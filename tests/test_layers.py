@@ -102,6 +102,7 @@ TABLE = (
     Row(COLLECT, may=("inspector.kernel", "inspector.model", "inspector.runtimes", *COLLECT, *TYPES)),
     Row(("inspector.anatomy",), may=("inspector.kernel", "inspector.model", "inspector.members", *TYPES)),
     Row(ROOTS, may=("inspector.kernel", "inspector.model", "inspector.stores", "inspector.layers", *ROOTS, *TYPES)),
+    Row(("inspector.victims",), may=("inspector.kernel", *TYPES)),
     Row(("inspector.namespace_census",), may=("inspector.kernel", "inspector.model", *TABLES, *TYPES)),
     # The kernel modules' types and pure functions, never their readers: see `reads`.
     Row(PURE, may=("inspector.kernel", "inspector.model", *PURE, *TYPES), never=IO),

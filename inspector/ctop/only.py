@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from inspector.errors import InspectorError
 from inspector.kernel.host import Host
-from inspector.kernel.process import read_status
+from inspector.kernel.process import process_of, read_status
 from inspector.model import Container, Observation
 from inspector.schema import Document
 
@@ -18,11 +18,11 @@ def only(host: Host, after: Observation, document: Document, pids: Collection[in
 
     A process that has ended, or is in none, is a problem that the document tells of.
     """
-    ids = {one.id for one in after.containers if _is_chosen(host, one, pids, uid)}
-    problems = document["problems"]
-    if pids:
-        held = {pid for one in after.containers for pid in one.members}
-        problems = [f"process {pid} has ended, or is in none of these" for pid in pids if pid not in held] + problems
+    held = {pid for one in after.containers for pid in one.members} if pids else set()
+    processes = {pid: pid if pid in held else process_of(host, pid) for pid in pids}  # one may be a thread's number
+    ids = {one.id for one in after.containers if _is_chosen(host, one, processes.values(), uid)}
+    lost = (pid for pid, process in processes.items() if process not in held)
+    problems = [f"process {pid} has ended, or is in none of these" for pid in lost] + document["problems"]
     return {**document, "containers": [one for one in document["containers"] if one["id"] in ids], "problems": problems}
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from inspector.ctop.walk import Walk
     from inspector.daemons import Names
     from inspector.model import Observation
+    from inspector.victims import Victims
 
 __all__ = ["CloseSource", "KernelSource", "Source", "SparingSource", "Stored"]
 
@@ -124,6 +125,7 @@ class KernelSource:
         self._closer: Closer | None = None
         self._is_reading = False
         self._names: Names | None = None
+        self._victims: Victims | None = None
         self._pids, self._uid = pids, uid
         self._once = once
         if socket is not None:
@@ -166,7 +168,14 @@ class KernelSource:
 
                 result = only(self._host, after, result, self._pids, self._uid)
             self._earlier, self._before = self._before, after
-            return result
+            return self._with_victims(result)
+
+    def _with_victims(self, document: Document) -> Document:
+        if self._victims is None and any(one["memory"]["oom_kills"] for one in document["containers"]):
+            from inspector.victims import Victims  # noqa: PLC0415  where nobody was killed nothing needs it
+
+            self._victims = Victims(self._host)
+        return self._victims.named(document) if self._victims else document
 
     def closeup(self, ask: Ask) -> Closeup:
         """Look closely at one container of the last sample."""
@@ -200,6 +209,8 @@ class KernelSource:
             return
         if self._closer is not None:
             self._closer.close()
+        if self._victims is not None:
+            self._victims.close()
         self._host.close()
 
 

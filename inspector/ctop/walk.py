@@ -15,7 +15,7 @@ from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.layers import Change, Totals
 from inspector.model import Container
-from inspector.unions import read_layers, view_of
+from inspector.unions import UNPLACED, read_layers, view_of
 
 __all__ = ["MOST_KEPT", "Walk", "unknown", "walker"]
 
@@ -37,6 +37,8 @@ def walker(container: str, containers: Iterable[Container]) -> Open:
         layers = read_layers(host, one.leader.process.pid, view, one)
         if layers is None:
             return "its root is no union of layers: what was changed of an image cannot be told"
+        if not layers.is_placed:
+            return UNPLACED
         return Changes(host, layers, view, one.runtime)
 
     return opened

@@ -30,6 +30,7 @@ __all__ = [
     "parse_id_map",
     "parse_stat",
     "parse_status",
+    "process_of",
     "read_cmdline",
     "read_gid_map",
     "read_lsm_label",
@@ -197,6 +198,14 @@ def parse_status(data: bytes) -> Status:
 def read_status(host: Host, pid: int | str) -> Status:
     """Read /proc/<pid>/status."""
     return parse_status(host.read(f"/proc/{pid}/status"))
+
+
+def process_of(host: Host, pid: int) -> int:
+    """Return the process of a thread, which /proc shows by its own number too; the number itself where none tells."""
+    try:
+        return read_status(host, pid).tgid
+    except (OSError, ParseError):
+        return pid
 
 
 def _unescape_name(text: str) -> str:

@@ -106,7 +106,10 @@ class Reader(Files):
             raise
 
     def read_each(self, paths: Iterable[str]) -> Iterator[bytes | OSError]:
-        """Yield what read() would return of each, or why there is nothing: cheaper than one by one."""
+        """Yield what read() would return of each, or why there is nothing: cheaper than one by one.
+
+        Where no more may be open at once those that were read are closed, and it is opened again.
+        """
         top, anchor = "", None
         opened: list[int] = []
         plain, open_file, read_file = self._plain, os.open, os.read
@@ -116,7 +119,13 @@ class Reader(Files):
                 if not top or not place.startswith(top):
                     top, anchor = self._anchor(place)
                 try:
-                    descriptor = open_file(place[len(top) :], OPEN, dir_fd=anchor)
+                    try:
+                        descriptor = open_file(place[len(top) :], OPEN, dir_fd=anchor)
+                    except OSError as error:
+                        if error.errno != errno.EMFILE or not opened:
+                            raise
+                        close_all(opened)
+                        descriptor = open_file(place[len(top) :], OPEN, dir_fd=anchor)
                     opened.append(descriptor)
                     data = read_file(descriptor, CHUNK)
                     yield data if len(data) < SURELY_WHOLE else data + drain(descriptor)

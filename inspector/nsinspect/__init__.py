@@ -133,6 +133,7 @@ def write(
 
 def examine(host: Host, target: str, names: Names | None = None) -> Report:
     """Gather the report on a PID, "self" or a container; NoSuchProcess and NoSuchContainer where there is none."""
+    from inspector.kernel.process import process_of  # noqa: PLC0415
     from inspector.nsinspect.gather import Gatherer  # noqa: PLC0415
     from inspector.nsinspect.listing import look, resolve  # noqa: PLC0415
     from inspector.observe import Observer  # noqa: PLC0415  as above
@@ -140,9 +141,10 @@ def examine(host: Host, target: str, names: Names | None = None) -> Report:
     # A number names a process even if the machine cannot be observed in full.
     observer = Observer(host)
     observation = look(observer, names)
-    pid = resolve(target, observation)
+    pid = resolve(target, observation, host)
+    process = process_of(host, pid)
     # Whether a container is throttled or hollow shows in two samples; any other process need not wait.
-    before = observation if any(pid in one.members for one in observation.containers) else None
+    before = observation if any(process in one.members for one in observation.containers) else None
     if before:
         time.sleep(BETWEEN_SAMPLES)
         observation = look(observer, names)

@@ -38,6 +38,7 @@ from inspector.schema import SCHEMA, Rootfs
 from inspector.schema import Container as Entry
 from inspector.security import Situation, findings
 from inspector.unions import layers_at, view_of
+from inspector.victims import Victims
 
 __all__ = ["Gatherer"]
 
@@ -47,6 +48,7 @@ LIMITED = ("cpu", "cpuset", "memory", "pids")
 ON_DEMAND = ("io", "hugetlb")
 KIND = {"low": "guarantee", "min": "guarantee", "soft": "target"}
 PROC_BYTES = 1 << 20
+ENDED = "ZX"
 SYS_PTRACE = CAPABILITIES.index("CAP_SYS_PTRACE")
 
 
@@ -70,7 +72,9 @@ class Gatherer:
         """Gather it; NoSuchProcess when the process is not there, or was another one at the end."""
         stat = self._identify()
         membership = self._try("cgroups", read_cgroup, self.host, self.pid) or Membership({})
-        mounts, hosts = self._try("mounts", read_mountinfo, self.host, self.pid) or (), self._hosts_mounts()
+        ended = stat.state in ENDED
+        mounts = () if ended else self._try("mounts", read_mountinfo, self.host, self.pid) or ()
+        hosts = self._hosts_mounts()
         report = self._told(stat, membership, mounts, hosts)
         devices = self._guards(report, mounts, membership)
         if self._identify().starttime_ticks != stat.starttime_ticks:
@@ -85,7 +89,8 @@ class Gatherer:
         host, pid, containers = self.host, self.pid, self.seen.containers
         status = self._try("status", read_status, host, pid)
         namespaces = read_neighbours(host, pid, self.seen, self._try)
-        own = next((one for one in containers if one.kind == "container" and pid in one.members), None)
+        process = status.tgid if status else pid  # cgroups count threads as their process
+        own = next((one for one in containers if one.kind == "container" and process in one.members), None)
         self.own_entry = self._entry_of(own)
         limits, memories = self._limits(membership)
         is_hosts = "mnt" in namespaces and namespaces["mnt"]["same_as_host"]
@@ -93,6 +98,7 @@ class Gatherer:
             "schema": SCHEMA,
             "pid": pid,
             "pids": list(status.ns_pids) if status else [pid],
+            "thread_of": process if process != pid else None,
             "comm": stat.comm,
             "cmdline": self._try("command line", read_cmdline, host, pid) or "",
             "state": stat.state,
@@ -137,7 +143,11 @@ class Gatherer:
         """Return the container as ctop tells it, with rates when there are two samples."""
         if own is None:
             return None
-        return next(one for one in document(self.before, self.seen)["containers"] if one["id"] == own.id)
+        told, victims = document(self.before, self.seen), Victims(self.host)
+        try:
+            return next(one for one in victims.named(told)["containers"] if one["id"] == own.id)
+        finally:
+            victims.close()
 
     def _identify(self) -> Stat:
         try:

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from inspector.errors import NoSuchContainer, NoSuchProcess
+from inspector.kernel.host import Host
 from inspector.model import Container, Observation
 from inspector.observe import Observer
 
@@ -32,18 +33,21 @@ def look(observer: Observer, names: Names | None = None) -> Observation:
     return names.named(seen) if names is not None else seen
 
 
-def resolve(target: str, observation: Observation) -> int:
+def resolve(target: str, observation: Observation, host: Host) -> int:
     """Return the PID that a PID, "self", or a container's name, id or beginning of an id means.
 
-    Raises NoSuchProcess for a number, NoSuchContainer for a name.
+    A number is a container's name where no process has it. Raises NoSuchProcess for a number, NoSuchContainer for a
+    name.
     """
     if target == "self":
         return os.getpid()
     if target.isascii() and target.isdigit() and len(target) < 9:  # noqa: PLR2004  longer: the beginning of an id
         pid = int(target)
-        if not 0 < pid <= LARGEST_PID:
+        named = not host.access(f"/proc/{pid}") and any(_exact(one, target) for one in observation.containers)
+        if not named and not 0 < pid <= LARGEST_PID:
             raise NoSuchProcess(pid)
-        return pid
+        if not named:
+            return pid
     for matches in (_exact, _begins):
         found = [one for one in observation.containers if matches(one, target)]
         # A container comes before a service or a control group of the same name.

@@ -63,6 +63,7 @@ def _who(report: Report, width: int) -> Iterator[Line]:
     own = report["namespaces"].get("pid", {"same_as_host": None})["same_as_host"] is False
     if own and not depth:
         said = "in our PID namespace; its number outside cannot be seen from here"
+    said += f"; a thread of process {report['thread_of']}" if report["thread_of"] else ""
     yield fact("PIDs", numbers, (f"   {said}", "dim"))
 
 
@@ -175,7 +176,9 @@ def _root(report: Report, width: int) -> Iterator[Line]:
         yield from wrapped("" if number else "lower", lower, width, whole=True)
     mounts = report["mounts"]
     if not mounts:
-        yield fact("mounts", ("all of them are the host's", "dim"))
+        unread = any(one["what"] == "mounts" for one in report["unreadable"])
+        said = "none any more" if report["state"] in ("Z", "X") else "all of them are the host's"
+        yield fact("mounts", ("could not be read", "warn") if unread else (said, "dim"))
         return
     hosts_unseen = any(one["what"] == "the host's mounts" for one in report["unreadable"])
     yield fact("mounts", f"{len(mounts)}" + ("" if hosts_unseen else " that the host does not have"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.absence import Absence
 from inspector.changes import Changes
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, NoSuchProcess
 from inspector.kernel.host import Host
+from inspector.kernel.process import process_of
 from inspector.layers import Change, Layers, Totals
+from inspector.model import Container
 from inspector.nsinspect.listing import look, resolve
 from inspector.observe import Observer
 from inspector.owner import owners
-from inspector.unions import read_layers, view_of
+from inspector.unions import UNPLACED, read_layers, view_of
 from inspector.views.jsontext import to_json
 from inspector.views.rootfs import change_line, layer_lines, owner_lines, total_lines
 from inspector.views.table import print_lines
@@ -84,13 +87,11 @@ def write_changes(
 ) -> int:
     """Print what a container changed of its image, as it is found. Ctrl-C ends it with what there is: 130."""
     observation = look(Observer(host, groups=False), names)
-    pid = resolve(target, observation)
-    containers = observation.containers
-    around = next((one for one in containers if one.kind == "container" and pid in one.members), None)
+    pid = resolve(target, observation, host)
+    containers, process = observation.containers, process_of(host, pid)
+    around = next((one for one in containers if one.kind == "container" and process in one.members), None)
     view = view_of(around, containers) if around else ""
-    layers = read_layers(host, pid, view, around)
-    if layers is None:
-        raise NotLayered(f"the root of process {pid} is no overlay: what was changed of an image cannot be told")
+    layers = _layers(host, pid, view, around)
     walk = Changes(host, layers, view, around.runtime if around else None)
     totals = {"added": Totals(), "changed": Totals(), "deleted": Totals(), "copied": Totals()}
     interrupted = False
@@ -109,6 +110,23 @@ def write_changes(
     else:
         print_lines(total_lines(totals, walk.problems, interrupted=interrupted), sys.stdout, colour=colour)
     return INTERRUPTED if interrupted else OK
+
+
+def _layers(host: Host, pid: int, view: str, around: Container | None) -> Layers:
+    """Return the layers of a process's root; NoSuchProcess, or NotLayered where there are none to look into."""
+    try:
+        layers = read_layers(host, pid, view, around)
+    except (FileNotFoundError, ProcessLookupError):
+        raise NoSuchProcess(pid) from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise NotLayered(f"process {pid} is a zombie: it has left its root") from None
+    if layers is None:
+        raise NotLayered(f"the root of process {pid} is no overlay: what was changed of an image cannot be told")
+    if not layers.is_placed:
+        raise NotLayered(f"the root of process {pid}: {UNPLACED}")
+    return layers
 
 
 def _text_writer(layers: Layers, *, colour: bool) -> Callable[[Change], None]:

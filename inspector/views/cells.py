@@ -163,8 +163,8 @@ def cpu_limit(container: Container, scene: Scene) -> Cell:
 def throttled(container: Container, _: Scene) -> Cell:
     """Throttled share of periods: the own quota's, or "^" an ancestor's where that is more."""
     own, inherited = container["cpu"]["throttled_ratio"], container["cpu"]["inherited_throttled_ratio"]
-    if inherited is not None and inherited > (own or 0):
-        return "^" + text.percent(inherited), _level(inherited, THROTTLED, BADLY_THROTTLED)
+    if inherited is not None and (own is None or inherited > own):
+        return "^" + text.percent(inherited), _level(inherited, THROTTLED, BADLY_THROTTLED, "" if inherited else "dim")
     return text.percent(own), _level(own, THROTTLED, BADLY_THROTTLED, "" if own else "dim")
 
 

@@ -177,7 +177,7 @@ def test_a_full_standard_output_is_named(command: list[str], unbuffered: str) ->
     assert (done.returncode, done.stderr) == (1, f"{NAMES[command[2]]}: standard output: No space left on device\n")
 
 
-@pytest.mark.parametrize("command", TELLING)
+@pytest.mark.parametrize("command", [*TELLING, [*NSINSPECT, "--version"], [*CTOP, "--version"], [*CTOP, "--help"]])
 def test_a_closed_standard_output_is_named(command: list[str]) -> None:
     """Without one there is nothing to say it to, which is one line and exit code 1."""
     done = run(["sh", "-c", 'exec "$@" >&-', "sh", *command], check=False)

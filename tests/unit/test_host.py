@@ -7,6 +7,7 @@ import errno
 import os
 import resource
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -314,6 +315,19 @@ def test_each_of_many_files(host: Host, tmp_path: Path) -> None:
     assert isinstance(found.pop(150), FileNotFoundError)
     assert [len(text) for text in found if isinstance(text, bytes)] == [number * 100 for number in range(200)]
     assert kept_descriptors(tmp_path) == set()
+
+
+def test_each_of_many_files_with_few_descriptors(tmp_path: Path) -> None:
+    """Where a process may have a few files open alone, many at once are read all the same."""
+    for number in range(200):
+        (tmp_path / f"{number}").write_text(f"{number}")
+    code = (
+        "import resource, sys\nfrom inspector.kernel.host import Host\n"
+        "host = Host(sys.argv[1])\nresource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))\n"
+        "print([text.decode() for text in host.read_each(f'/{number}' for number in range(200))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{[str(number) for number in range(200)]}\n"
 
 
 def test_each_of_many_kept_files(host: Host, tmp_path: Path) -> None:

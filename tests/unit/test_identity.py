@@ -93,7 +93,12 @@ def test_a_pid_namespace_with_the_hosts_root() -> None:
         ("systemd", "systemd-nspawn", "nspawn", "systemd-100", None),
         ("sh", "/usr/bin/containerd-shim-runc-v2 -namespace default -id c1", "containerd", "c1", "c1"),
         ("sh", "containerd-shim-runc-v2 -id", "containerd", "sh-100", None),
-        ("sh", f"/usr/bin/conmon --api -c {ID}", "podman", ID, ID),
+        ("sh", f"/usr/bin/conmon --api -c {ID}", "podman", ID[:12], ID),
+        ("init", "[lxc monitor] /var/lib/lxc web", "lxc", "web", "web"),
+        ("init", "[lxc monitor] /srv/a b web", "lxc", "web", "web"),
+        ("init", "[lxc monitor] /var/lib/lxc", "lxc", "init-100", None),
+        ("init", "/usr/bin/lxc-start -F -n web", "lxc", "web", "web"),
+        ("lxc-execute", "-bash", "lxc", "lxc-execute-100", None),
         ("firejail", "firejail --quiet --name=mail sh", "firejail", "mail", "mail"),
         ("firejail", "/usr/bin/firejail --private sh", "firejail", "firejail-100", None),
         ("sh", "/bin/notbwrap x", None, "sh-100", None),
@@ -126,8 +131,16 @@ def test_docker_below_another_cgroup() -> None:
     """`docker run --cgroup-parent`: no pattern tells, but the shim was started in Docker's namespace of containerd."""
     shim = f"/usr/bin/containerd-shim-runc-v2 -namespace moby -id {ID} -address /run/containerd.sock"
     found = named(("pid", PID_NS), isolated(parent=shim, path=f"/batch/{ID}"))
-    assert (found.runtime, found.id, found.runtime_id) == ("docker", ID, ID)
+    assert (found.runtime, found.id, found.name, found.runtime_id) == ("docker", ID, ID[:12], ID)
     assert "started by docker" in found.evidence
+
+
+@pytest.mark.parametrize(
+    ("root", "image"), [(OVERLAY, "unknown"), (OTHER_ROOT, "/srv/root"), (ROOT, "/"), (None, "unknown")]
+)
+def test_the_top_of_a_filesystem_is_no_image(root: Mount | None, image: str) -> None:
+    """A directory that is the root is told as the image, "/" where it is the machine's own; of an overlay none is."""
+    assert named(("pid", PID_NS), isolated(root=root)).image == image
 
 
 def test_a_container_with_the_network_of_another() -> None:

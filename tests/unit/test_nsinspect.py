@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from inspector import nsinspect
+from inspector.ctop.only import only
+from inspector.document import document
 from inspector.errors import NoSuchContainer, NoSuchProcess
 from inspector.kernel.mounts import parse_mountinfo
 from inspector.nsinspect import facts, page
@@ -361,18 +363,28 @@ def test_names_and_ids(tmp_path: Path) -> None:
     """A PID, a name, an id or its beginning lead to a process; anything else is one clear error."""
     with container(tmp_path).open() as host:
         observation = Observer(host).tick()
-    for target in (ID, ID[:12], ID[:20]):
-        assert resolve(target, observation) == 4242
-    assert resolve("4243", observation) == 4243
-    assert resolve("/docker", observation) in (4242, 4243)
-    for target in ("nonesuch", "-5", "", "ab\x1b[2J", "٤٢"):
-        with pytest.raises(NoSuchContainer):
-            resolve(target, observation)
-    with pytest.raises(NoSuchContainer, match="names may not be read: root may, or --socket asks"):
-        resolve("web", observation._replace(denied_files=3))
-    for target in ("0", "99999999"):
-        with pytest.raises(NoSuchProcess):
-            resolve(target, observation)
+        for target in (ID, ID[:12], ID[:20]):
+            assert resolve(target, observation, host) == 4242
+        assert resolve("4243", observation, host) == 4243
+        assert resolve("/docker", observation, host) in (4242, 4243)
+        for target in ("nonesuch", "-5", "", "ab\x1b[2J", "٤٢"):
+            with pytest.raises(NoSuchContainer):
+                resolve(target, observation, host)
+        with pytest.raises(NoSuchContainer, match="names may not be read: root may, or --socket asks"):
+            resolve("web", observation._replace(denied_files=3), host)
+        for target in ("0", "99999999"):
+            with pytest.raises(NoSuchProcess):
+                resolve(target, observation, host)
+
+
+def test_a_name_that_is_a_number(tmp_path: Path) -> None:
+    """A number is a container's name where no process has it."""
+    with container(tmp_path).open() as host:
+        seen = Observer(host).tick()
+        ones = seen.containers
+        for name, pid in (("4711", 4242), ("0", 4242), ("99999999", 4242), ("4243", 4243)):
+            named = seen._replace(containers=tuple(one._replace(name=name) if one.id == ID else one for one in ones))
+            assert resolve(name, named, host) == pid
 
 
 def test_an_ambiguous_beginning_is_an_error(tmp_path: Path) -> None:
@@ -381,9 +393,40 @@ def test_an_ambiguous_beginning_is_an_error(tmp_path: Path) -> None:
     fake = container(tmp_path).process(5000, cgroups=f"/docker/{other}", namespaces={"pid": 4026532102})
     with fake.open() as host:
         observation = Observer(host).tick()
-    with pytest.raises(Ambiguous, match="2 containers answer to 'ab'"):
-        resolve("ab", observation)
-    assert resolve(other[:6], observation) == 5000
+        with pytest.raises(Ambiguous, match="2 containers answer to 'ab'"):
+            resolve("ab", observation, host)
+        assert resolve(other[:6], observation, host) == 5000
+
+
+def test_a_thread_is_its_processs(tmp_path: Path) -> None:
+    """The number of a thread, as `top -H` shows it, leads to the container of its process, and both are told."""
+    fake = container(tmp_path)
+    fake.process(4250, "web", cgroups=f"/docker/{ID}", namespaces=OWN, ns_pids=(4250, 9), mountinfo=MOUNTS)
+    status = (tmp_path / "proc/4250/status").read_text()
+    fake.file("/proc/4250/status", status.replace("Tgid:\t4250", "Tgid:\t4243"))
+    group = tmp_path / f"sys/fs/cgroup/pids/docker/{ID}/cgroup.procs"
+    members = [file for file in tmp_path.glob("sys/fs/cgroup/*/docker/*/cgroup.procs") if file.parent.name == ID]
+    assert group in members
+    for file in members:  # lists processes alone
+        file.write_text("4242\n4243\n")
+    report = report_on(fake, 4250)
+    assert (report["container"], report["thread_of"]) == (ID, 4243)
+    assert "4250 > 9   9 to itself, 4250 to us; a thread of process 4243" in text_of(report)
+    assert report_on(fake, 4243)["thread_of"] is None
+    with fake.open() as host:
+        seen = Observer(host).tick()
+        told = only(host, seen, document(None, seen), (4250,), None)
+    assert ([one["id"] for one in told["containers"]], told["problems"]) == ([ID], [])
+
+
+def test_the_mounts_of_a_zombie(tmp_path: Path) -> None:
+    """A zombie has left its mounts: they are not called the host's, nor is it a fault that they cannot be read."""
+    fake = container(tmp_path).process(4251, state="Z", mountinfo="")
+    report = report_on(fake, 4251)
+    assert "mounts      none any more" in text_of(report)
+    assert report["unreadable"] == []
+    report["state"], report["unreadable"] = "S", [{"what": "mounts", "error": "Permission denied", "needs": None}]
+    assert "mounts      could not be read" in text_of(report)
 
 
 def test_a_process_that_is_gone_or_another_one_by_now(tmp_path: Path) -> None:

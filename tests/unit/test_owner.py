@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from inspector.ctop.walk import walker
+from inspector.errors import InspectorError, NoSuchProcess
 from inspector.layers import Claim
+from inspector.nsinspect.rootfs import write_changes
 from inspector.observe import Observer
-from inspector.owner import owners
+from inspector.owner import claims_of, owners
+from inspector.unions import UNPLACED
 from inspector.views.rootfs import owner_lines
 from tests.fakehost import FakeHost
 
@@ -179,6 +183,23 @@ def test_a_machine_that_is_being_started(tmp_path: Path, told: str, root: str) -
         found = owners(host, "/var/lib/machines/web/etc", Observer(host, groups=False).tick().containers)
     named = "--settings" not in told or "machines" in root
     assert [(one.name, one.role, one.inside, one.running) for one in found] == [("web", "merged", "/etc", named)]
+
+
+def test_layers_named_from_where_they_were_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a person mounted with relative names is not looked for where we stand: what is there is somebody else's."""
+    mounts = "80 1 0:50 / / rw - overlay o rw,lowerdir=low,upperdir=up,workdir=work\n"
+    builder = FakeHost(tmp_path).process(70, namespaces={"pid": 4026532001, "mnt": 4026532002}, mountinfo=mounts)
+    for name in ("low", "up", "work"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    with builder.open() as host:
+        (one,) = Observer(host, groups=False).tick().containers
+        assert claims_of(host, one) == ()
+        assert walker(one.id, (one,))(host) == UNPLACED
+        with pytest.raises(InspectorError, match="process 70: its layers are named from where they were mounted"):
+            write_changes(host, "70")
+        with pytest.raises(NoSuchProcess):
+            write_changes(host, "71")
 
 
 def test_another_way_to_the_store(tmp_path: Path) -> None:

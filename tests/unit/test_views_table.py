@@ -9,6 +9,7 @@ import pytest
 
 from inspector.fields import FIELDS
 from inspector.schema import Document
+from inspector.views.cells import throttled
 from inspector.views.columns import COLUMNS, column
 from inspector.views.detail import heading, identity_lines, order_processes, usage_lines
 from inspector.views.header import header, scene_of
@@ -59,6 +60,14 @@ def test_a_limit_of_an_ancestor_is_marked_and_explained() -> None:
     assert "^97.0%" in shown
     assert "child: 0.10 cores set by /parent" in shown
     assert "set by /docker/aaaa" not in shown
+
+
+def test_a_quota_above_that_stops_nothing_now() -> None:
+    """That an ancestor's quota stopped it in no period is known, and no dash."""
+    child = container("child", cpu={"throttled_ratio": None, "inherited_throttled_ratio": 0.0})
+    assert throttled(child, Scene()) == ("^0.0%", "dim")
+    idle = container("child", cpu={"throttled_ratio": 0.0, "inherited_throttled_ratio": 0.0})
+    assert throttled(idle, Scene()) == ("0.0%", "dim")
 
 
 def test_unknown_is_a_dash_and_unlimited_is_none() -> None:
