@@ -21,9 +21,10 @@ from inspector.ctop import main
 from inspector.ctop.remote import connect, prometheus
 from inspector.ctop.remote import http as remote_http
 from inspector.ctop.remote.connect import Exporter
-from inspector.ctop.remote.fleet import GAUGES, INFOS, RATES, Sample, document_of
+from inspector.ctop.remote.fleet import Sample, document_of
 from inspector.ctop.remote.http import Address, RemoteError, Server, address
 from inspector.ctop.remote.prometheus import Prometheus, matchers, questions
+from inspector.ctop.remote.series import ABOVE, GAUGES, INFOS, RATES
 from inspector.ctop.shape import checked
 from inspector.schema import Document
 from inspector.views.header import header
@@ -416,6 +417,31 @@ def test_an_exporter_of_ours_tells_more() -> None:
     assert [found["code"] for found in one["findings"]] == ["host-pid"]
 
 
+def test_a_container_that_is_gone_is_not_shown() -> None:
+    """Its rates, which Prometheus still makes of the samples in their window, do not bring it back."""
+    figures, rates, machines = scraped("own", paths=("/docker/a", "/docker/gone"))
+    found = told(([one for one in figures if one.labels["id"] != "/docker/gone"], rates, machines))
+    assert [(one["id"], one["cpu"]["usage_cores"]) for one in found["containers"]] == [("n1/docker/a", 0.5)]
+
+
+def test_the_quota_of_a_cgroup_above() -> None:
+    """It is told as on its own machine: the worst of those above, by its path, and as a finding."""
+    labels = {**WEB, "node": "n1"}
+    above = {"/shop": (10.0, 9.0), "/": (10.0, 1.0), "/idle": (0.0, 0.0)}
+    rates = [
+        Sample(f"container_cpu_inherited_{metric}_total", {**labels, "set_by": by}, value)
+        for by, values in above.items()
+        for metric, value in zip(("periods", "throttled_periods"), values, strict=True)
+    ]
+    figures = [Sample("container_cpu_usage_seconds_total", labels, 7.0)]
+    [one] = document_of(figures, rates, [], 1.0, "prom")["containers"]
+    cpu = one["cpu"]
+    assert (cpu["throttled_ratio"], cpu["inherited_throttled_ratio"], cpu["throttled_by"]) == (None, 0.9, "/shop")
+    assert [found["text"] for found in one["findings"]] == [
+        "throttled in 90% of the periods by the quota of /shop, above it"
+    ]
+
+
 def scraped(job: str, *, ours: bool = False, node: str = "n1", paths: Sequence[str] = ("/docker/a",)) -> Series:
     """Return the figures, the rates and the machine that one job tells of a node."""
     labels = {"job": job, "node": node, "instance": f"{node}:1", "image": "nginx"}
@@ -503,7 +529,7 @@ def test_what_is_asked_are_metrics_that_exist() -> None:
     from exporter.collectors import COLLECTORS  # noqa: PLC0415  the exporter's table is this test's oracle
 
     known = set().union(*(one.metrics for one in COLLECTORS.values()))
-    assert {*GAUGES, *RATES, *INFOS} - known == set()
+    assert {*GAUGES, *RATES, *ABOVE, *INFOS} - known == set()
     for question in questions(every=True):
         assert len(question) < 8000
     assert 'image!=""' in questions(every=False)[0]

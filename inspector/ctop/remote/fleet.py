@@ -12,10 +12,11 @@ from typing import Any, NamedTuple, cast, get_args, get_type_hints
 
 from inspector import schema
 from inspector.ctop.remote.doubles import Doubles, Teller, node_of, teller_of
+from inspector.ctop.remote.series import ABOVE, GAUGES, RATES, SET_BY
 from inspector.findings import CODES, findings
 from inspector.schema import Container, Document, Finding
 
-__all__ = ["GAUGES", "INFOS", "MACHINE", "RATES", "Sample", "document_of"]
+__all__ = ["Sample", "document_of"]
 
 
 class Sample(NamedTuple):
@@ -26,65 +27,6 @@ class Sample(NamedTuple):
     value: float
 
 
-GAUGES: Mapping[str, str] = {
-    "container_cpu_usage_seconds_total": "cpu.usage_seconds",
-    "container_cpu_user_seconds_total": "cpu.user_seconds",
-    "container_cpu_system_seconds_total": "cpu.system_seconds",
-    "container_spec_cpu_quota": "cpu.quota_us",
-    "container_spec_cpu_period": "cpu.period_us",
-    "container_spec_cpu_burst": "cpu.burst_us",
-    "container_cpu_weight": "cpu.weight",
-    "container_cpu_limit_cores": "cpu.limit_cores",
-    "container_cpu_cfs_periods_total": "cpu.periods",
-    "container_cpu_cfs_throttled_periods_total": "cpu.throttled_periods",
-    "container_cpu_cfs_throttled_seconds_total": "cpu.throttled_seconds",
-    "container_pressure_cpu_waiting_seconds_total": "cpu.pressure_some_seconds",
-    "container_memory_usage_bytes": "memory.usage_bytes",
-    "container_memory_working_set_bytes": "memory.working_set_bytes",
-    "container_memory_rss": "memory.anon_bytes",
-    "container_memory_cache": "memory.file_bytes",
-    "container_memory_unreclaimable_bytes": "memory.unreclaimable_bytes",
-    "container_memory_swap": "memory.swap_bytes",
-    "container_memory_max_usage_bytes": "memory.peak_bytes",
-    "container_memory_failcnt": "memory.limit_hits",
-    "container_memory_limit_bytes": "memory.limit_bytes",
-    "container_spec_memory_limit_bytes": "memory.own_limit_bytes",
-    "container_oom_events_total": "memory.oom_kills",
-    "container_pressure_memory_waiting_seconds_total": "memory.pressure_some_seconds",
-    "container_pressure_memory_stalled_seconds_total": "memory.pressure_full_seconds",
-    "container_pressure_io_waiting_seconds_total": "io.pressure_some_seconds",
-    "container_threads": "pids.current",
-    "container_threads_max": "own_pids_limit",
-    "container_pids_limit": "pids.limit",
-    "container_processes": "members",
-    "container_start_time_seconds": "started_at",
-    "container_fs_reads_bytes_total": "io.read_bytes",
-    "container_fs_writes_bytes_total": "io.write_bytes",
-    "container_network_receive_bytes_total": "network.receive_bytes",
-    "container_network_transmit_bytes_total": "network.transmit_bytes",
-}
-RATES: Mapping[str, str] = {
-    "container_cpu_usage_seconds_total": "cpu.usage_cores",
-    "container_cpu_user_seconds_total": "cpu.user_cores",
-    "container_cpu_system_seconds_total": "cpu.system_cores",
-    "container_cpu_cfs_periods_total": "periods_per_second",
-    "container_cpu_cfs_throttled_periods_total": "throttled_per_second",
-    "container_pressure_cpu_waiting_seconds_total": "cpu.pressure_some_ratio",
-    "container_pressure_memory_waiting_seconds_total": "memory.pressure_some_ratio",
-    "container_pressure_memory_stalled_seconds_total": "memory.pressure_full_ratio",
-    "container_pressure_io_waiting_seconds_total": "io.pressure_some_ratio",
-    "container_fs_reads_bytes_total": "io.read_bytes_per_second",
-    "container_fs_writes_bytes_total": "io.write_bytes_per_second",
-    "container_network_receive_bytes_total": "network.receive_bytes_per_second",
-    "container_network_transmit_bytes_total": "network.transmit_bytes_per_second",
-}
-SET_BY: Mapping[str, str] = {
-    "container_cpu_limit_info": "cpu",
-    "container_memory_limit_info": "memory",
-    "container_threads_limit_info": "pids",
-}
-INFOS = (*SET_BY, "container_info", "container_finding")
-MACHINE = ("machine_cpu_cores", "machine_memory_bytes", "machine_memory_available_bytes", "machine_swap_bytes", "up")
 GROUPS = {"cpu": schema.Cpu, "memory": schema.Memory, "pids": schema.Pids, "io": schema.Io, "network": schema.Network}
 WHOLE = {"members", "own_pids_limit"} | {
     f"{group}.{key}"
@@ -108,6 +50,7 @@ class _One:
         self.totals: dict[str, float] = {}
         self.infos: dict[str, Mapping[str, str]] = {}
         self.found: dict[str, str] = {}
+        self.above: dict[str, dict[str, float]] = {}
 
     def add(self, field: str, sample: Sample) -> None:
         """Take a value; those of several devices, interfaces or CPUs are summed."""
@@ -115,6 +58,13 @@ class _One:
             self.totals[field] = sample.value
         else:
             self.values[field] = self.values.get(field, 0.0) + sample.value
+
+    def add_rate(self, sample: Sample) -> None:
+        """Take a rate: its own, or of a cgroup above it."""
+        if sample.metric in RATES:
+            self.add(RATES[sample.metric], sample)
+        else:
+            self.above.setdefault(sample.labels.get("set_by", ""), {})[sample.metric] = sample.value
 
 
 def document_of(
@@ -133,8 +83,10 @@ def document_of(
         else:
             one.infos[sample.metric] = sample.labels
     for sample in rates:
-        if sample.metric in RATES:
-            _one(ones, sample).add(RATES[sample.metric], sample)
+        if sample.metric in (*RATES, *ABOVE):
+            # A rate outlives its container by the window it is taken over: those without a figure now are gone.
+            if (there := ones.get(_key(sample))) is not None:
+                there.add_rate(sample)
         elif sample.labels.get("cpu", "total") == "total":
             _add(used, sample)
     doubles = Doubles({one.teller for one in ones.values() if "container_info" in one.infos})
@@ -164,12 +116,15 @@ def _add(sums: dict[str, dict[Teller, float]], sample: Sample) -> None:
     told[teller] = told.get(teller, 0.0) + sample.value
 
 
+def _key(sample: Sample) -> tuple[str, ...]:
+    return (*teller_of(sample.labels), sample.labels.get("id", ""))
+
+
 def _one(ones: dict[tuple[str, ...], _One], sample: Sample) -> _One:
-    labels = sample.labels
-    key = (*teller_of(labels), labels.get("id", ""))
+    key = _key(sample)
     one = ones.get(key)
     if one is None:
-        one = ones[key] = _One(labels)
+        one = ones[key] = _One(sample.labels)
     return one
 
 
@@ -218,6 +173,7 @@ def _container(one: _One) -> Container:
     for metric, group in SET_BY.items():
         made[group]["limit_set_by"] = one.infos.get(metric, {}).get("set_by")
     _limits(made, values, one.labels.get("id", ""))
+    _throttling_above(made["cpu"], one.above)
     made |= {
         **_who(one),
         "created_at": values.get("started_at"),
@@ -280,6 +236,17 @@ def _limits(made: dict[str, Any], values: Mapping[str, Any], path: str) -> None:
     for group, key in (("cpu", "some"), ("memory", "some"), ("memory", "full"), ("io", "some")):
         ratio = made[group][f"pressure_{key}_ratio"]
         made[group][f"pressure_{key}_ratio"] = None if ratio is None else min(1.0, ratio)
+
+
+def _throttling_above(cpu: dict[str, Any], above: Mapping[str, Mapping[str, float]]) -> None:
+    """Fill in how much the quota of a cgroup above throttles it, the worst of them."""
+    periods, throttled = ABOVE
+    shares = {by: told.get(throttled, 0.0) / told[periods] for by, told in above.items() if told.get(periods)}
+    worst = max(shares, key=lambda by: shares[by], default=None)
+    if worst is not None:
+        cpu["inherited_throttled_ratio"] = min(1.0, shares[worst])
+        if shares[worst] > (cpu["throttled_ratio"] or 0.0):
+            cpu["throttled_by"] = worst
 
 
 def _findings(container: Container, found: Mapping[str, str]) -> list[Finding]:

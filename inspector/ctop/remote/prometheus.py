@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
-from inspector.ctop.remote.fleet import GAUGES, INFOS, MACHINE, RATES, Sample, document_of
+from inspector.ctop.remote.fleet import Sample, document_of
 from inspector.ctop.remote.http import Address, RemoteError, Server, parsed
+from inspector.ctop.remote.series import ABOVE, GAUGES, INFOS, MACHINE, RATES
 from inspector.schema import Document
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ def questions(*, every: bool, match: Sequence[str] = ()) -> tuple[str, str, str]
     only = ",".join(('id!=""', 'id!="/"', *(() if every else ('image!=""',)), *match))
     more = "".join(f",{one}" for one in match if not OF_CONTAINERS.match(one))
     names = "|".join([*GAUGES, *INFOS])
-    rates = [f'label_replace(irate({metric}{{{only}}}[{WINDOW}]),"{TAG}","{metric}","","")' for metric in RATES]
+    rates = [
+        f'label_replace(irate({metric}{{{only}}}[{WINDOW}]),"{TAG}","{metric}","","")' for metric in (*RATES, *ABOVE)
+    ]
     rates += [
         f'label_replace(irate(container_cpu_usage_seconds_total{{id="/"{more}}}[{WINDOW}]),"{TAG}","used_cores","","")',
         f'label_replace(container_memory_working_set_bytes{{id="/"{more}}},"{TAG}","used_bytes","","")',
