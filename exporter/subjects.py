@@ -124,6 +124,11 @@ class Subjects:
             self._containers, self._pods = containers, pods
         return self._roll
 
+    def of_one_gone(self, one: Container) -> Subject:
+        """Return the subject of a container that was gone before it was seen: the labels that it would have had."""
+        id_ = next(_candidates(one))
+        return Subject(id_, self._labels(id_, one, {}), None, one.cgroups, one.owned)
+
     def _subject(self, id_: str, one: Container, before: Subject | None, pods: Mapping[str, str]) -> Subject:
         same = before is not None and before.id == id_ and before.container and NAMED(before.container) == NAMED(one)
         labels = before.labels if before and same else self._labels(id_, one, pods)

@@ -17,7 +17,7 @@ from inspector.kernel.named import NamedTuple
 from inspector.model import Leader, Own, Told
 from inspector.runtimes import Match, by_command, by_directory, by_layer, pod_uid
 
-__all__ = ["Naming", "name_of"]
+__all__ = ["Naming", "by_pattern", "name_of"]
 
 SHORT_ID = 12
 LONG_ID = 64  # digits
@@ -63,7 +63,7 @@ def name_of(
         return Naming("cgroup", path, path, None, "", (f"cgroup {path}",))
     evidence = _common_evidence(leader, own)
     if matched is not None:
-        return _by_pattern(matched, evidence, own.told if ours else None, leader.parent_cmdline)
+        return by_pattern(matched, evidence, own.told if ours else None, leader.parent_cmdline)
     if kind == "self":
         return _self(own, leader, evidence)
     if kind == "pid" or root_identity(leader.root) != root_identity(own.root):
@@ -71,7 +71,7 @@ def name_of(
     return _service(leader, evidence)
 
 
-def _by_pattern(matched: Match, evidence: tuple[str, ...], told: Told | None, parent: str) -> Naming:
+def by_pattern(matched: Match, evidence: tuple[str, ...] = (), told: Told | None = None, parent: str = "") -> Naming:
     """Name a runtime's container by its id; LXC and nspawn have names, which come again within another container.
 
     `told` is what the container was told, where it is the one that we are in. The `parent` of Podman's, conmon, was

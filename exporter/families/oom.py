@@ -15,12 +15,16 @@ from typing import Any, NamedTuple
 
 from exporter.families.readings import at
 from exporter.sight import Sight
-from exporter.subjects import Roll, Subject
+from exporter.subjects import Roll, Subject, Subjects
 from exporter.table import Collector, Group, Row
 from exporter.text import pairs
+from inspector.absence import Absence
+from inspector.identity import by_pattern
 from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Memory, Reading
 from inspector.kernel.kmsg import KernelLog, Kill, KillReader
+from inspector.metadata import Metadata
+from inspector.model import Container
 from inspector.runtimes import match
 
 __all__ = ["KEPT_SECONDS", "OOM", "Kills"]
@@ -79,6 +83,7 @@ class Kills:
     most_kept: int = MOST_KEPT
     # Who was there at the last look, and what its counters said; `changes` is how often anything was counted.
     roll: Roll | None = None
+    files: Metadata | None = None  # what this look has read of runtimes' files
     paths: list[str] = field(default_factory=list)
     alive: Mapping[str, Subject] = field(default_factory=dict)
     memories: list[Reading | None] = field(default_factory=list)
@@ -97,6 +102,7 @@ class Kills:
                     inode = sight.observation.inodes.get(("memory", path))
                     self.changes += self.by_path[path].count(inode, memory.oom_kills or 0)
             self.memories = memories
+        self.files = None
         for kill in self._news(sight):
             self._add(kill, sight)
         self._forget(now)
@@ -143,7 +149,7 @@ class Kills:
         paths = [path for path in ancestors(kill.cgroup) if path in self.by_path]
         home = next((path for path in ancestors(kill.cgroup) if match(path)), kill.cgroup)
         if home not in self.by_path and not any(match(path) for path in paths):
-            self.by_path[home] = _Known(_unseen(home), observation.monotonic)
+            self.by_path[home] = _Known(self._unseen(home, sight), observation.monotonic)
             paths.append(home)
         for path in paths:
             known = self.by_path[path]
@@ -151,6 +157,10 @@ class Kills:
             self.changes += 1
             known.last, known.seen = kill, observation.monotonic
             known.last_at = round(observation.taken_at - observation.monotonic + kill.monotonic_us / 1e6, 3)
+
+    def _unseen(self, path: str, sight: Sight) -> Subject:
+        self.files = self.files or Metadata(sight.host, Absence())  # what may not be read there is only unknown
+        return _unseen(path, sight, self.files)
 
     def _forget(self, now: float) -> None:
         """Forget those that are gone: at once without a kill, else after an hour, or when there are too many."""
@@ -163,11 +173,30 @@ class Kills:
                 del self.by_path[path]
 
 
-def _unseen(path: str) -> Subject:
-    """Make the subject of a cgroup that was gone before it was seen: the pattern of its runtime names it."""
+def _unseen(path: str, sight: Sight, files: Metadata) -> Subject:
+    """Make the subject of a cgroup that was gone before it was seen: its runtime's pattern and files name it.
+
+    The files are where those of another container of the runtime are, or else where they usually are.
+    """
     known = match(path)
-    names = {"id": path, "name": known.id if known else "", "image": known.runtime if known else ""}
-    return Subject(path, pairs(names), None, {"memory": path}, ("memory",))
+    if known is None:
+        return Subject(path, pairs({"id": path, "name": "", "image": ""}), None, {"memory": path}, ("memory",))
+    naming = by_pattern(known)
+    others = (one.leader for one in sight.observation.containers if one.runtime == known.runtime and one.leader)
+    one = Container(
+        id=naming.id,
+        name=naming.name,
+        kind="container",
+        runtime=naming.runtime,
+        image=naming.image,
+        leader=next(others, None),
+        members=(),
+        evidence=naming.evidence,
+        cgroups={"memory": path},
+        owned=frozenset({"memory"}),
+        runtime_id=known.id,
+    )
+    return Subjects(sight.options.labels).of_one_gone(files.named(one))
 
 
 def _prepare(sight: Sight) -> Any:  # noqa: ANN401

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,13 +90,30 @@ def test_it_is_told_after_the_container_has_gone(log: Log) -> None:
 
 
 def test_one_that_nobody_saw_alive_is_told(log: Log) -> None:
-    """A container that came and was killed between two scrapes is named by its cgroup, its image by its runtime."""
+    """A container that came and was killed between two scrapes is named by its cgroup, as one that has no name."""
     kills = Kills()
     look(kills, log.host)
     log.kill(f"{GONE}/init.scope", at=99.5)
     told = look(kills, log.host, at=101.0)
     assert told[GONE].kills == 1
-    assert 'image="docker"' in kills.by_path[GONE].subject.labels
+    assert kills.by_path[GONE].subject.labels == f'id="{GONE}",name="{"ab" * 6}",image="unknown"'
+    close(kills)
+
+
+@pytest.mark.parametrize("root", ["/var/lib/docker", "/data/docker"])
+def test_one_that_nobody_saw_alive_is_named_by_its_runtimes_files(log: Log, tmp_path: Path, root: str) -> None:
+    """As while it was alive, so that its series is one when it comes again; where they are, another one tells."""
+    directory = tmp_path / root[1:] / "containers" / ("ab" * 32)
+    directory.mkdir(parents=True)
+    config = {"Name": "/web", "Config": {"Image": "nginx:1.27", "Labels": {}}}
+    (directory / "config.v2.json").write_text(json.dumps(config))
+    overlay = f"30 1 0:50 / / rw - overlay overlay rw,lowerdir=/l,upperdir={root}/overlay2/x/diff,workdir=/w"
+    leader = parts.leader(parts.process(9), root=parts.mount(overlay))
+    kills, other = Kills(), parts.container("other", leader=leader)
+    look(kills, log.host, other)
+    log.kill(GONE, at=99.5)
+    look(kills, log.host, other, at=101.0)
+    assert kills.by_path[GONE].subject.labels == f'id="{GONE}",name="web",image="nginx:1.27"'
     close(kills)
 
 
