@@ -2,7 +2,7 @@
 import { COLUMNS, CPU_MODES } from "./columns.js";
 import { Detail } from "./detail.js";
 import { byId, el, fill, setText } from "./dom.js";
-import { some } from "./format.js";
+import { safe, some } from "./format.js";
 import { History } from "./history.js";
 import { keys } from "./keys.js";
 import { asksForLabels, parseFilter, select } from "./selection.js";
@@ -81,6 +81,8 @@ function drawNow() {
   summary.update(made);
   if (detail.id !== null) detail.update(made);
   else drawList();
+  const shown = [detail.id !== null && detail.heading.textContent, safe(made.host.hostname), "cgscope"];
+  document.title = shown.filter(Boolean).join(" · ");
   performance.measure("update", "update");
 }
 
@@ -92,7 +94,7 @@ function drawList() {
   table.update(shown, scene, column.name, prefs.reverse);
   setText(byId("shown"), `${shown.length} of ${made.containers.length}`);
   if (left !== null) {
-    table.focus(left);
+    if (!table.focus(left)) table.move(1); // it is gone: the first row
     document.activeElement.scrollIntoView?.({ block: "nearest" });
     left = null;
   }

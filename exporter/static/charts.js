@@ -69,7 +69,7 @@ class Chart {
     this.drawn = new uPlot({
       width: Math.max(this.plot.clientWidth, 50),
       height: HEIGHT,
-      padding: [8, 8, 0, 0],
+      padding: [8, 26, 0, 0], // half of a time, whole, to the right of the last point
       legend: { show: false },
       cursor: { sync: { key: SYNC }, y: false, drag: { x: false, y: false }, points: { size: 6 } },
       scales: { x: { range: (_, low, high) => window_(low, high) }, y: { range: () => [0, this.#top()] } },
@@ -105,10 +105,11 @@ class Chart {
   }
 
   #legend(index) {
+    const top = this.#top(); // what uPlot has not drawn yet it does not say
     this.values.forEach((value, line) => {
       const series = this.data[line + 1];
       const figure = series[index ?? series.length - 1] ?? null;
-      setText(value, this.spec.form(figure) + (figure > this.drawn.scales.y.max ? " ↑" : ""));
+      setText(value, this.spec.form(figure) + (figure > top ? " ↑" : ""));
     });
   }
 

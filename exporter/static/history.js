@@ -29,6 +29,7 @@ export class History {
     this.times = new Float64Array(size);
     this.length = 0;
     this.next = 0;
+    this.interval = 1; // of the last document that told it: the first of a stream may not
     this.kept = new Map();
     this.pinned = null;
   }
@@ -37,8 +38,8 @@ export class History {
   add(document) {
     const before = this.length ? this.times[(this.next + this.size - 1) % this.size] : null;
     if (before !== null && document.taken_at <= before) return; // seen already, on the stream before
-    const interval = document.interval_seconds;
-    if (before !== null && interval !== null && document.taken_at - before > 2 * interval + 1) this.#tick(before + interval, []);
+    const interval = (this.interval = document.interval_seconds ?? this.interval);
+    if (before !== null && document.taken_at - before > 2 * interval + 1) this.#tick(before + interval, []);
     this.#tick(document.taken_at, document.containers);
   }
 

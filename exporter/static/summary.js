@@ -36,7 +36,6 @@ export class Summary {
 
   update(made) {
     const { host } = made;
-    document.title = `${safe(host.hostname)} · cgscope`;
     setText(byId("host"), safe(host.hostname));
     const up = host.boot_time === null ? "" : ` · up ${duration(made.taken_at - host.boot_time)}`;
     const load = host.load.length ? ` · load ${host.load.map((one) => one.toFixed(2)).join(" ")}` : "";

@@ -155,9 +155,10 @@ export class Table {
     this.rows[next]?.tr.scrollIntoView({ block: "nearest" });
   }
 
-  /** Put the focus on a container's name, if it is shown. */
+  /** Put the focus on a container's name; tell whether it is shown. */
   focus(id) {
     const row = this.rows.find(({ container }) => container.id === id);
     if (row && row.name !== document.activeElement) row.name.focus({ preventScroll: true });
+    return row !== undefined;
   }
 }

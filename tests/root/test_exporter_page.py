@@ -135,17 +135,19 @@ def test_rows_appear_update_come_and_go(browser: Browser) -> None:
 
 
 def test_a_container_that_ends_while_its_page_is_opened(browser: Browser) -> None:
-    """It is called by the name that the list had, and gone."""
+    """It is called by the name that the list had, and gone; back in the list the first row has the focus."""
     page = browser.page()
-    there: list[Container] = [container("late", cpu={"usage_cores": 0.75})]
+    there: list[Container] = [container("late", cpu={"usage_cores": 0.75}), container("other")]
     with serving(lambda tick: document(*there, taken_at=1_700_093_600.0 + tick)) as served:
         page.go(served.url)
         page.wait(f"{NAMES}[0] === 'late'")
         page.click("#pause")
-        there.clear()
+        del there[0]
         enter(page, "late")  # which ends the pause
         page.wait("document.querySelector('#detail .state').textContent === 'gone'")
         assert page.run("document.querySelector('#detail h1').textContent") == "late"
+        page.press("Escape")
+        page.wait(f"{FOCUSED} === 'other'")
         check_quiet(page, served.url.removesuffix("ui/"))
         page.close()
 
@@ -281,6 +283,7 @@ def test_what_a_container_says_is_text(page: Page) -> None:
         enter(page, name)
         page.wait(f"document.querySelector('#detail h1')?.textContent === {json.dumps(name)}")
         page.wait("document.querySelector('.panels section')")
+        assert page.run("document.title") == f"{name} · testhost · cgscope"
         assert name == HOSTILE or page.run("document.querySelector('.line').innerText").endswith("id /weird/../id?#%41")
         assert page.run("document.querySelectorAll('main script, main img, main b script').length") == 0
         if name == HOSTILE:
@@ -289,7 +292,52 @@ def test_what_a_container_says_is_text(page: Page) -> None:
             assert "The first 2 processes of 400." in page.run("document.querySelector('.panels').innerText")
         page.run("location.hash = '#/'")
         page.wait("!document.getElementById('list').hidden")
-    assert page.run("document.title") == "testhost · cgscope"
+        page.wait("document.title === 'testhost · cgscope'")
+
+
+def test_a_new_peak_is_in_sight(browser: Browser) -> None:
+    """An arrow beside a figure says that it is above its chart: not what has just made the chart higher."""
+
+    def rising(tick: int) -> Document:
+        """Make a container that is throttled a little more at each tick."""
+        return document(container("web", cpu={"throttled_ratio": tick / 100}), taken_at=1_700_093_600.0 + tick)
+
+    with serving(rising) as served:
+        page = browser.page()
+        page.go(served.url)
+        page.wait(f"{NAMES}[0] === 'web'")
+        enter(page, "web")
+        figure = page.wait("document.querySelectorAll('.chart')[1]?.querySelector('b').textContent")
+        for _ in range(3):
+            figures = "document.querySelectorAll('.chart')[1].querySelector('b').textContent"
+            figure = page.wait(f"{figures} !== {json.dumps(figure)} && {figures}")
+            assert "↑" not in figure
+        page.close()
+
+
+def test_charts_have_gaps_where_nothing_is_known(page: Page) -> None:
+    """Also where the first look after a gap has no interval: an exporter that was started anew has none before it."""
+    looks = [(1, 1.0), (2, 1.0), (20, None), (21, 1.0)]
+    web = container("web")
+    documents = [{**document(web, taken_at=float(at)), "interval_seconds": over} for at, over in looks]
+    made = f"const all = new History(); {json.dumps(documents)}.forEach((one) => all.add(one))"
+    series = f"all.series({json.dumps(web['id'])}, ['memory'])"
+    times, memory = page.run(f"import('./history.js').then(({{History}}) => {{ {made}; return {series}; }})")
+    assert times == [1, 2, 3, 20, 21]
+    assert [value is None for value in memory] == [False, False, True, False, False]
+
+
+def test_times_below_a_chart_are_whole(page: Page) -> None:
+    """The last one may stand below the right end of a chart: half of it goes beyond, and there is room for that."""
+    enter(page, "gamma")
+    page.wait("document.querySelectorAll('.chart canvas').length === 6")
+    room, half = page.run("""(() => {
+      const right = (name) => document.querySelector(`.chart ${name}`).getBoundingClientRect().right;
+      const pen = document.createElement("canvas").getContext("2d");
+      pen.font = "11px system-ui, sans-serif";
+      return [right("canvas") - right(".u-over"), pen.measureText("00:00:00").width / 2];
+    })()""")
+    assert room >= half
 
 
 # One is on either side of each step of the style sheet.
