@@ -23,7 +23,7 @@ from exporter import options
 from exporter.address import bind, from_systemd, is_loopback, url
 from exporter.collectors import selected
 from exporter.logs import fields, set_up
-from exporter.privileges import NEEDED, missing_here, own_status, surplus
+from exporter.privileges import NEEDED, missing_here, own_status, sees_a_container, surplus
 from exporter.scrape import Scraper, version
 from exporter.shared import Shared
 from inspector.command import ended, require_output
@@ -58,12 +58,7 @@ def _command(argv: Sequence[str] | None) -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_DFL if arguments.once else _stop)
     host = Host(arguments.path_rootfs, procfs=arguments.path_procfs, sysfs=arguments.path_sysfs)
-    if not host.shares_pids():
-        log.warning("--path.procfs is of another PID namespace than ours, so nobody is found in the cgroups: "
-                    "give this container the host's (--pid host, in Kubernetes hostPID: true)")  # fmt: skip
-    if not _has_cgroups(host):
-        log.warning("no cgroup of the machine can be read, so limits and most of the use are missing: give "
-                    "--path.sysfs the machine's /sys (in a container that of the host, mounted)")  # fmt: skip
+    _say_what_is_not_mounted(arguments, host)
     selection = selected(arguments)
     observer = selection.observer(host)
     observe = Shared(observer.tick)
@@ -75,6 +70,19 @@ def _command(argv: Sequence[str] | None) -> int:
     # Closed by the process's end alone: when the server has stopped, a look that nobody waits for any more may still
     # be under way in a thread, and a file that both close is the second time somebody else's.
     return _serve(arguments, scraper, observer, observe)
+
+
+def _say_what_is_not_mounted(arguments: argparse.Namespace, host: Host) -> None:
+    """Log what of the machine a container was not given, and how to give it."""
+    if not host.shares_pids():
+        log.warning("--path.procfs is of another PID namespace than ours, so nobody is found in the cgroups: "
+                    "give this container the host's (--pid host, in Kubernetes hostPID: true)")  # fmt: skip
+    if not _has_cgroups(host):
+        log.warning("no cgroup of the machine can be read, so limits and most of the use are missing: give "
+                    "--path.sysfs the machine's /sys (in a container that of the host, mounted)")  # fmt: skip
+    if arguments.path_procfs not in (None, "/proc") and arguments.path_rootfs == "/":
+        log.warning("--path.procfs without --path.rootfs: names and images are looked for in files of our own root; "
+                    "give it the machine's / (in a container that of the host, mounted)")  # fmt: skip
 
 
 def _has_cgroups(host: Host) -> bool:
@@ -109,7 +117,8 @@ def _serve(
         except CannotStart as error:
             print(f"cgscope-exporter: {error}", file=sys.stderr)  # noqa: T201
             return 1
-        _say_what_is_served(sockets, web_config, options.route_prefix(arguments) + arguments.web_telemetry_path)
+        path = options.route_prefix(arguments) + arguments.web_telemetry_path
+        _say_what_is_served(sockets, web_config, path, observer.host)
         _run(sockets, web_config, arguments, scraper, observer, observe)
     return 0
 
@@ -143,7 +152,7 @@ def _listen(arguments: argparse.Namespace) -> list[socket.socket]:
     return sockets
 
 
-def _say_what_is_served(sockets: list[socket.socket], web_config: WebConfigFile, path: str) -> None:
+def _say_what_is_served(sockets: list[socket.socket], web_config: WebConfigFile, path: str, host: Host) -> None:
     """Log where the metrics are, who may read them, and what of the machine will be missing in them."""
     config = web_config.config()
     for sock in sockets:
@@ -155,6 +164,9 @@ def _say_what_is_served(sockets: list[socket.socket], web_config: WebConfigFile,
     if lacks := missing_here():
         what = fields(missing=",".join(lacks), hides="; ".join(lacks.values()))
         log.warning("not everything can be read", extra=what)
+    if sees_a_container(host):
+        log.warning("runs in a container, and sees no more than is in there: give it the machine's /proc, /sys and / "
+                    "(--path.procfs, --path.sysfs, --path.rootfs) and its process IDs (--pid host)")  # fmt: skip
     if surplus(own_status()):
         log.info("has more capabilities than it needs: an ordinary user with these will do",
                  extra=fields(capabilities=",".join(NEEDED)))  # fmt: skip

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["NEEDED", "missing", "missing_here", "own_status", "surplus"]
+from inspector.errors import ParseError
+from inspector.kernel.host import Host
+from inspector.kernel.namespaces import is_initial, read_namespaces
+
+__all__ = ["NEEDED", "missing", "missing_here", "own_status", "sees_a_container", "surplus"]
 
 # Bits of CapEff (include/uapi/linux/capability.h), and what each is for.
 NEEDED = {
@@ -54,3 +58,12 @@ def missing_here() -> dict[str, str]:
     except OSError:  # not shown in this container: then its log is not either
         restricted = True
     return missing(own_status(), log_is_restricted=restricted)
+
+
+def sees_a_container(host: Host) -> bool:
+    """Tell whether the /proc that is read is of a PID namespace that is not the machine's first."""
+    try:
+        inode = read_namespaces(host, host.viewer).get("pid")
+    except (OSError, ParseError):
+        return False
+    return inode is not None and is_initial("pid", inode) is False

@@ -156,6 +156,15 @@ def test_a_procfs_of_another_pid_namespace_is_warned_of(tmp_path: Path) -> None:
     assert re.search(r"level=WARN .*another PID namespace.*--pid host.*hostPID: true", done.stderr)
 
 
+def test_a_missing_root_is_warned_of(tmp_path: Path) -> None:
+    """In a container with the machine's /proc and not its /, names and images are missing: it says what to give."""
+    FakeHost(tmp_path, "v2")
+    paths = f"--path.procfs={tmp_path}/proc", f"--path.sysfs={tmp_path}/sys", f"--path.rootfs={tmp_path}"
+    without, whole = (run("--once", *paths[:count]).stderr for count in (2, 3))
+    warning = r"level=WARN .*--path\.procfs without --path\.rootfs: names and images"
+    assert [len(re.findall(warning, one)) for one in (without, whole)] == [1, 0]
+
+
 def test_a_missing_sys_is_warned_of_once(tmp_path: Path) -> None:
     """Without the machine's /sys there are no cgroups: one line says what to do, and what /proc tells is there."""
     FakeHost(tmp_path / "machine", "v1").process(4242, "nginx", namespaces={"pid": 4026532001, "mnt": 4026532002})

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from exporter.privileges import missing, surplus
+from exporter.privileges import missing, sees_a_container, surplus
+from inspector.kernel.namespaces import INITIAL
+from tests.fakehost import FakeHost
 
 
 @pytest.mark.parametrize(
@@ -38,3 +42,12 @@ def test_more_than_is_needed(effective: str, more: bool) -> None:
 def test_a_log_that_everyone_may_read() -> None:
     """Where kernel.dmesg_restrict is 0, CAP_SYSLOG is not missed; without CapEff the others are."""
     assert list(missing(b"", log_is_restricted=False)) == ["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"]
+
+
+@pytest.mark.parametrize(("inode", "contained"), [(INITIAL["pid"], False), (4026532001, True)])
+def test_who_is_in_a_container_is_told(tmp_path: Path, inode: int, contained: bool) -> None:
+    """With a /proc of a container's own it sees that alone: told at the start, with what to give it."""
+    fake = FakeHost(tmp_path, "v2").process(4242, "exporter", namespaces={"pid": inode})
+    fake.viewer(4242)
+    with fake.open() as host:
+        assert sees_a_container(host) is contained
