@@ -5,7 +5,9 @@ Documentation/admin-guide/LSM/apparmor.rst, apparmor_setprocattr in
 security/apparmor/lsm.c), as the last thing that root does there. What happens
 between that and the program (the 300 bytes of sandbox.trampoline) is under the
 profile too, so a profile that names what may be executed must allow that file
-without a name; those of the engines allow every file.
+without a name; those of the engines allow every file. Our own PID 1 of `--init`
+executes nothing: it goes over to the profile as it is (attr/current), as
+docker-init is under it too, and what it starts stays there.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ import os
 from sandbox.errors import SandboxError
 from sandbox.rare_syscalls import filesystem_type
 
-__all__ = ["confine", "name_of", "require"]
+__all__ = ["confine", "enter", "name_of", "require"]
 
 ENABLED = "/sys/module/apparmor/parameters/enabled"
 # The second is shared with the other modules, and the only one before Linux 5.8.
-PLACES = ("/proc/self/attr/apparmor/exec", "/proc/self/attr/exec")
+PLACES = ("/proc/self/attr/apparmor/", "/proc/self/attr/")
 NONE = ("", "unconfined")
 PROC_SUPER_MAGIC = 0x9FA0
 
@@ -52,10 +54,19 @@ def _is_enabled() -> bool:
 
 def confine(profile: str) -> None:
     """Let the next execve of the calling process be under a profile."""
+    _write("exec", "exec", profile)
+
+
+def enter(profile: str) -> None:
+    """Be under a profile from now on."""
+    _write("current", "changeprofile", profile)
+
+
+def _write(file: str, verb: str, profile: str) -> None:
     try:
-        place = _open()
+        place = _open(file)
         try:
-            os.write(place, b"exec " + os.fsencode(profile))
+            os.write(place, f"{verb} {profile}".encode())
         finally:
             os.close(place)
     except OSError as error:
@@ -63,11 +74,11 @@ def confine(profile: str) -> None:
         raise SandboxError(f"the AppArmor profile {profile!r} {why}") from None
 
 
-def _open() -> int:
+def _open(file: str) -> int:
     """Open the file that the name is written to, in what is really a proc filesystem (CVE-2019-16884)."""
-    for path in PLACES:
+    for directory in PLACES:
         try:
-            place = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            place = os.open(f"{directory}{file}", os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
             continue
         if filesystem_type(place) == PROC_SUPER_MAGIC:

@@ -12,6 +12,7 @@ from inspector.kernel.controllers import ControlFile, Memory
 from inspector.kernel.host import Host
 from inspector.kernel.namespaces import is_initial, read_namespace
 from sandbox.errors import printable
+from sandbox.limit_files import OOM_CONTROL
 from sandbox.subject import Group
 
 __all__ = ["Bounds", "effective", "has", "in_the_way", "raw", "read", "size", "text"]
@@ -45,7 +46,8 @@ class Bounds(NamedTuple):
 
 def raw(group: Group, file: str) -> str:
     """Return what a control file says, as it can be written back."""
-    return Host().read(f"{group.place.directory}/{file}").decode().strip()
+    said = Host().read(f"{group.place.directory}/{file}").decode().strip()
+    return said.split()[1] if file == OOM_CONTROL else said  # what may be written is the first line's number
 
 
 def has(group: Group, file: str) -> bool:

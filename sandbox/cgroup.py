@@ -125,7 +125,8 @@ def _limit_steps(controller: str, limits: Limits, places: Sequence[Place]) -> It
             raise SandboxError(f"cannot limit {controller}: no cgroup with that controller can be made here")
         return
     for name, value, optional in settings:
-        yield Step(LIMIT, "write", f"{where.directory}/{name}", value, optional)
+        instead = f"{where.directory}/{optional}" if isinstance(optional, str) else ""
+        yield Step(LIMIT, "write", f"{where.directory}/{name}", value, optional is True, instead)
 
 
 def without_unreachable(limits: Limits, places: Sequence[Place]) -> tuple[Limits, list[str]]:

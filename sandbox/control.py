@@ -24,13 +24,17 @@ JOIN_FILE = {1: "tasks", 2: "cgroup.procs"}
 
 
 class Step(Value):
-    """One thing to do. `action`: mkdir, copy (value from the parent's file), enable, write, or devices."""
+    """One thing to do. `action`: mkdir, copy (value from the parent's file), enable, write, or devices.
+
+    Where `instead` is there, a `path` that is not is fine.
+    """
 
     phase: str
     action: str
     path: str
     value: str = ""
     optional: bool = False
+    instead: str = ""
 
     @property
     def is_rule(self) -> bool:
@@ -38,7 +42,7 @@ class Step(Value):
         return self.action == "devices" or os.path.basename(self.path).startswith("devices.")
 
     def __str__(self) -> str:
-        may = " (if it can be)" if self.optional else ""
+        may = " (if it can be)" if self.optional or self.instead else ""
         return f"{self.phase:6} {self.action} {self.path} {self.value}".rstrip() + may
 
 
@@ -94,8 +98,9 @@ def _do(step: Step, made: list[str]) -> None:
             attach(step.path, map(parse_rule, step.value.split(", ")))
         else:
             write(step.path, step.value)
-    except OSError:
-        if not step.optional:
+    except OSError as error:
+        spared = step.instead and error.errno == errno.ENOENT and os.path.exists(step.instead)
+        if not step.optional and not spared:
             raise
 
 

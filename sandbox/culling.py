@@ -62,7 +62,7 @@ def oom_kills(places: Iterable[Place]) -> int:
     return 0
 
 
-def remove(places: Sequence[Place], parents: Iterable[str] = ()) -> None:
+def remove(places: Sequence[Place], parents: Iterable[str] = (), *, kill_rest: bool = True) -> None:
     """Remove the container's cgroups, killing what is left in them; then those of `parents` that are empty.
 
     Raises SandboxError when a cgroup is still in use after five seconds.
@@ -72,7 +72,8 @@ def remove(places: Sequence[Place], parents: Iterable[str] = ()) -> None:
         while not _remove_tree(where.directory):
             if time.monotonic() > deadline:
                 raise SandboxError(f"cgroup: {where.directory}: still in use")
-            kill(places)
+            if kill_rest:
+                kill(places)
             time.sleep(0.002)
     for directory in sorted(parents, key=len, reverse=True):
         _rmdir(directory)

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from sandbox import attach, document, events, freezer
+from sandbox import attach, document, events, freezer, journal
 from sandbox.errors import NoSuchContainer, SandboxError
 from sandbox.liveness import has_monitor, is_running
 from sandbox.reconcile import reconcile
@@ -194,8 +194,8 @@ def wait(store: Store, name: str) -> int:
 
 def _code_in_journal(store: Store, container: str, since: float) -> int:
     codes = [
-        int(event["Actor"]["Attributes"]["exitCode"])
-        for event in events.follow(store.root, since, time.time())
+        event["Actor"]["Attributes"].get("exitCode", "")
+        for event in journal.follow(store.root, since, time.time())
         if event["Action"] == "die" and event["Actor"]["ID"] == container
     ]
-    return codes[-1] if codes else 0
+    return int(codes[-1]) if codes and codes[-1].isdecimal() else 0

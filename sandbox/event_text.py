@@ -71,7 +71,7 @@ def _older(event: Event) -> Event:
     if event["Type"] not in ("container", "image"):
         return {}
     found = {"status": event["Action"], "id": event["Actor"]["ID"]}
-    return found | ({"from": event["Actor"]["Attributes"]["image"]} if event["Type"] == "container" else {})
+    return found | ({"from": event["Actor"]["Attributes"].get("image", "")} if event["Type"] == "container" else {})
 
 
 def _by_field(event: Event) -> Event:

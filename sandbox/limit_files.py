@@ -9,20 +9,29 @@ from collections.abc import Callable, Iterator
 
 from sandbox.limits import DEFAULT_PERIOD_US, SHARES_RANGE, UNLIMITED, WEIGHT, Limits
 
-__all__ = ["CONTROLLERS", "Setting", "controllers", "ignored", "is_weight_of_a_disk", "settings", "weight_of_shares"]
+__all__ = ["CONTROLLERS", "OOM_CONTROL", "Setting", "controllers", "ignored", "is_weight_of_a_disk", "lifted",
+           "settings", "weight_of_shares"]
 
-# A file below the cgroup, its value, and whether a kernel without that file is fine.
-Setting = tuple[str, str, bool]
+# A file below the cgroup, its value, and whether a kernel without that file is fine: or where it has another, named.
+Setting = tuple[str, str, bool | str]
 # In the order in which they are written: what is bound last is what setting up needs most.
 CONTROLLERS = ("cpuset", "memory", "pids", "cpu", "io", "hugetlb")
 # v1's name of what is called otherwise on v2.
 V1_NAMES = {"io": "blkio"}
+OOM_CONTROL = "memory.oom_control"
 THROTTLE_KEYS = {"read_bps": "rbps", "write_bps": "wbps", "read_iops": "riops", "write_iops": "wiops"}
 
 
 def settings(controller: str, version: int, limits: Limits) -> list[Setting]:
     """Return the files of one controller (by its name on v2) and what is to be written to them, in order."""
     return list(FILES[controller, version](limits))
+
+
+def lifted(controller: str, version: int, before: Limits, after: Limits) -> list[Setting]:
+    """Return what is written when a limit that has no value for "not limited" is taken back."""
+    if (controller, version) == ("memory", 1) and before.oom_kill_disable and not after.oom_kill_disable:
+        return [(OOM_CONTROL, "0", False)]
+    return []
 
 
 def controllers(controller: str) -> tuple[str, ...]:
@@ -93,7 +102,7 @@ def _memory_v1(limits: Limits) -> Iterator[Setting]:
     if limits.memory_swappiness is not None:
         yield "memory.swappiness", str(limits.memory_swappiness), False
     if limits.oom_kill_disable:
-        yield "memory.oom_control", "1", False
+        yield OOM_CONTROL, "1", False
 
 
 def _memory_v2(limits: Limits) -> Iterator[Setting]:
@@ -123,9 +132,9 @@ def _io_v1(limits: Limits) -> Iterator[Setting]:
 def _io_v2(limits: Limits) -> Iterator[Setting]:
     if limits.blkio_weight is not None:
         # Disks under BFQ look at a file of its own, which is there when that scheduler is loaded; the others, where
-        # io.cost is switched on, at this one: 10 to 1000 becomes 1 to 10000.
+        # io.cost is switched on, at this one: 10 to 1000 becomes 1 to 10000. A kernel may have either alone.
         yield "io.bfq.weight", f"default {limits.blkio_weight}", True
-        yield "io.weight", f"default {1 + (limits.blkio_weight - 10) * 9999 // 990}", False
+        yield "io.weight", f"default {1 + (limits.blkio_weight - 10) * 9999 // 990}", "io.bfq.weight"
     for one in limits.throttles:
         if one.kind == WEIGHT:
             yield "io.bfq.weight", f"{one.device} {one.rate}", False

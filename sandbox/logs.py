@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from sandbox import terminal
 from sandbox.errors import NoSuchContainer, SandboxError
-from sandbox.events import whole_lines
+from sandbox.journal import whole_lines
 from sandbox.liveness import has_monitor
 from sandbox.log_file import files
 from sandbox.state import Document, Store

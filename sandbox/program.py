@@ -130,6 +130,10 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
     if program.init:
         from sandbox.pid_one import serve_as_init  # noqa: PLC0415  by load()
 
+        if program.rights.apparmor:
+            from sandbox.apparmor import enter  # noqa: PLC0415  likewise
+
+            enter(program.rights.apparmor)
         serve_as_init(lambda: execute(last_step, path, program.argv, environment), channel)
     execute(last_step, path, program.argv, environment)
 

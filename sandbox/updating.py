@@ -89,7 +89,7 @@ def _changes(
     version = 1 if where is None else min(where.hierarchy.version, 2)
     old = limit_files.settings(controller, version, before)
     new = limit_files.settings(controller, version, after)
-    changed = [one for one in new if one not in old]
+    changed = [one for one in new if one not in old] + limit_files.lifted(controller, version, before, after)
     if not changed:
         return
     if before.blkio_weight != after.blkio_weight:  # with it the kernel forgets those of single disks
@@ -100,4 +100,13 @@ def _changes(
     if controller == "memory" and after.memory_bytes is not None:
         asked = adjust.Asked(after.memory_bytes)
         adjust.check_memory(group, ceilings.read("memory", group), asked, force=False)
-    yield group, [(file, value) for file, value, optional in changed if not optional or ceilings.has(group, file)]
+    yield group, [
+        (file, value)
+        for file, value, optional in changed
+        if ceilings.has(group, file) or not _may_lack(group, optional)
+    ]
+
+
+def _may_lack(group: Group, optional: bool | str) -> bool:
+    """Tell whether a file that is not there need not be."""
+    return ceilings.has(group, optional) if isinstance(optional, str) else optional

@@ -24,6 +24,7 @@ __all__ = [
     "say_each",
     "say_line",
     "say_rows",
+    "warn",
     "write_archive",
 ]
 
@@ -35,6 +36,11 @@ def complain(error: BaseException) -> None:
         sys.stderr.flush()
     except OSError:  # nobody listens
         return
+
+
+def warn(text: str) -> None:
+    """Say in one line what is not as it should be, and does not stop us."""
+    complain(SandboxError(f"warning: {text}"))
 
 
 def say_line(text: str) -> None:

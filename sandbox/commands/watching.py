@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from sandbox.commands.output import ending_with_one, say_line, say_rows
+from sandbox.commands.output import ending_with_one, say_line, say_rows, warn
 from sandbox.errors import SandboxError
 from sandbox.parsing import Parser, new_parser, parse_up_to_program
 
@@ -124,7 +124,7 @@ def events(words: list[str], store: Store) -> int:
     arguments = parser.parse_args(words)
     import time  # noqa: PLC0415
 
-    from sandbox import event_text, events  # noqa: PLC0415
+    from sandbox import event_text, journal  # noqa: PLC0415
     from sandbox.times import moment  # noqa: PLC0415
 
     now = time.time()
@@ -132,7 +132,7 @@ def events(words: list[str], store: Store) -> int:
         wanted = event_text.chooser(arguments.filter)
         since = moment(arguments.since, now, "--since") if arguments.since else now
         until = moment(arguments.until, now, "--until") if arguments.until else None
-        for event in events.follow(store.root, since, until):
+        for event in journal.follow(store.root, since, until, odd=warn):
             if wanted(event):
                 say_line(event_text.line(event, arguments.format))
     return 0

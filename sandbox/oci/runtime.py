@@ -219,16 +219,40 @@ def delete(records: Records, ident: str, *, force: bool) -> None:
         raise SandboxError(f"cannot delete container {ident} that is not stopped: {status}", 1)
     told = {**record.spoken(), "status": "stopped", "pid": 0}
     after = bundle_of(record).hooks["poststop"] if os.path.exists(f"{record.directory}/config.json") else ()
-    places = _of_its_own(records, record)
-    culling.kill(places)
-    freezer.let_go(places)  # as in kill()
-    culling.remove(places, above.still_there(record.private["MadeCgroups"]))
+    _end(records, record)
     record.remove()
     for hook in after:
         try:
             hooks.run("poststop", (hook,), told)
         except SandboxError as error:  # as the specification wants it: a warning
             complain(SandboxError(f"warning: {error}"))
+
+
+def _end(records: Records, record: Record) -> None:
+    """Kill what is left of a container, and remove its cgroups; SandboxError where others are in them, who live on.
+
+    With a PID namespace of its own the first process takes all of it along: what else is there is not killed, as
+    with runc. Without one everything in the cgroups is taken for the container's.
+    """
+    places = _of_its_own(records, record)
+    inner = _below(records, record)
+    alone = bool(record.pid) and not record.private.get("SharesPids")
+    if alone:
+        with contextlib.suppress(SandboxError):
+            _signal(record, signal.SIGKILL)
+    elif not inner:
+        culling.kill(places)
+    freezer.let_go(places)  # as in kill()
+    if inner:
+        raise SandboxError(f"container {os.path.basename(inner.directory)} is in a cgroup below this one's", 1)
+    culling.remove(places, above.still_there(record.private["MadeCgroups"]), kill_rest=not alone)
+
+
+def _below(records: Records, record: Record) -> Record | None:
+    """Return one that lives in a cgroup below those of a container."""
+    own = tuple(f"{place.directory}/" for place in record.places)
+    others = (other for other in records.all() if any(place.directory.startswith(own) for place in other.places))
+    return next((other for other in others if other.status() not in ("creating", "stopped")), None)
 
 
 def _of_its_own(records: Records, record: Record) -> tuple[cgroup.Place, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.root.bundles import Runtime, create, wait_for_program
+from tests.root.sandboxing import wait_for
 from tests.testbed.commands import Sandbox
 from tests.testbed.runtimes import make_root
 from tests.testbed.tools import need
@@ -93,6 +94,18 @@ def test_run_and_exec(sandbox: Sandbox, tmp_path: Path, profile: str) -> None:
     name = sandbox("run", "-d", *options, "sleep", "1000").stdout.strip()
     assert sandbox("exec", name, "cat", "/proc/self/attr/current").stdout == told
     assert sandbox.inspect(name)["AppArmorProfile"] == profile
+
+
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_the_init_of_ours(sandbox: Sandbox, tmp_path: Path, profile: str, user: str) -> None:
+    """With `--init` PID 1 is under the profile as well, whoever it is, and passes signals and the exit code on."""
+    options = ("--net", "none", "--security-opt", f"apparmor={profile}", "--rootfs", make_root(str(tmp_path / "root")))
+    script = "trap 'exit 7' TERM; cat /proc/1/attr/current /proc/self/attr/current; while :; do sleep 0.1; done"
+    words = ("--init", "--user", user, *options, "sh", "-c", script)
+    name = sandbox("run", "-d", *words).stdout.strip()
+    assert wait_for(lambda: sandbox("logs", name).stdout == f"{profile} (enforce)\n" * 2)
+    sandbox("kill", "-s", "TERM", name)
+    assert sandbox("wait", name).stdout == "7\n"
 
 
 def test_run_with_a_profile_that_is_not_loaded(sandbox: Sandbox, tmp_path: Path) -> None:

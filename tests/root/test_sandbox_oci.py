@@ -504,6 +504,46 @@ def test_a_cgroup_that_another_has_since(runtime: Runtime) -> None:
     assert not any(os.path.exists(f"{mount}/{parent}") for mount in cgroup_mounts())
 
 
+@pytest.mark.vm
+def test_a_cgroup_below_another_containers(runtime: Runtime) -> None:
+    """Deleting the outer of two leaves the inner one alone, and is an error until that is gone, as with runc."""
+    parent = f"cgscope-oci-{os.getpid()}"
+    runtime.set("linux", "cgroupsPath", value=f"/{parent}/outer")
+    create(runtime, "outer")
+    runtime.set("linux", "cgroupsPath", value=f"/{parent}/outer/inner")
+    create(runtime, "inner")
+    runtime("start", "inner")
+    done = runtime("delete", "--force", "outer", check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "container inner is in a cgroup below this one's" in done.stderr
+    assert sandboxing.wait_for(lambda: runtime.state("outer")["status"] == "stopped", PATIENCE)
+    assert runtime("delete", "outer", check=False).returncode == 1
+    assert runtime.state("inner")["status"] == "running"
+    runtime("delete", "--force", "inner")
+    runtime("delete", "outer")
+    assert not any(os.path.exists(f"{mount}/{parent}") for mount in cgroup_mounts())
+
+
+def test_a_foreign_process_in_a_cgroup(runtime: Runtime) -> None:
+    """Who is in a container's cgroup and not in its PID namespace is not killed with it, as with runc."""
+    parent = f"cgscope-oci-{os.getpid()}"
+    runtime.set("linux", "cgroupsPath", value=f"/{parent}/home")
+    create(runtime, "home")
+    guest = subprocess.Popen(["sleep", "1000"])
+    below = f"{cgroup_mounts()[0]}/{parent}/home"
+    os.mkdir(f"{below}/guest")
+    try:
+        Path(f"{below}/guest/cgroup.procs").write_text(str(guest.pid))
+        done = runtime("delete", "--force", "home", check=False)
+        assert (done.returncode, "still in use" in done.stderr, done.stderr.count("\n")) == (1, True, 1), done.stderr
+        assert guest.poll() is None
+    finally:
+        guest.kill()
+        guest.wait()
+    runtime("delete", "--force", "home")
+    assert not any(os.path.exists(f"{mount}/{parent}") for mount in cgroup_mounts())
+
+
 def test_a_cgroup_of_one_that_was_never_made(runtime: Runtime) -> None:
     """What a create that was killed has recorded keeps nobody else's container from being killed."""
     parent = f"cgscope-oci-{os.getpid()}"

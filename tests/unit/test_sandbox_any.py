@@ -193,6 +193,40 @@ def test_weights_of_many_disks(tmp_path: Path) -> None:
     assert (tmp_path / "parent/own/blkio.bfq.weight_device").read_text().startswith("8:7 300")
 
 
+@pytest.mark.parametrize("files", [("io.bfq.weight",), ("io.weight",), ("io.bfq.weight", "io.weight")])
+def test_a_weight_of_all_disks_is_in_whichever_file_there_is(tmp_path: Path, files: tuple[str, ...]) -> None:
+    """A v2 kernel has BFQ's file, io.cost's or both: one of them is enough, at a start and for `update`."""
+    place = group(tmp_path, "io", {f"parent/own/{file}": "default 100\n" for file in files}).place
+    own = tmp_path / "parent/own"
+    wanted = {"io.bfq.weight": "default 500", "io.weight": "default 4950"}
+    for run in (
+        lambda: control.apply(cgroup.plan(Limits(blkio_weight=500), [place], all_devices=True), control.LIMIT),
+        lambda: updating.write([place], Limits(), Limits(blkio_weight=500)),
+    ):
+        for file in files:
+            (own / file).write_text("")
+        run()
+        assert {file: (own / file).read_text() for file in os.listdir(own)} == {file: wanted[file] for file in files}
+    for file in files:
+        (own / file).unlink()
+    with pytest.raises(SandboxError, match=r"io\.weight: No such file"):
+        control.apply(cgroup.plan(Limits(blkio_weight=500), [place], all_devices=True), control.LIMIT)
+
+
+def test_the_oom_killer_is_given_back(tmp_path: Path) -> None:
+    """What `disableOOMKiller` switched off is switched on by an update with false, and off again where that fails."""
+    said = "oom_kill_disable 1\nunder_oom 0\noom_kill 0\n"
+    place = group(tmp_path, "memory", {"parent/own/memory.oom_control": said}, version=1).place
+    file = tmp_path / "parent/own/memory.oom_control"
+    without, with_it = Limits(oom_kill_disable=True), Limits()
+    updating.write([place], without, with_it)
+    assert file.read_text()[:1] == "0"
+    file.write_text(said)
+    with pytest.raises(SandboxError, match=r"pids"):
+        updating.write([place], without, Limits(pids=5))
+    assert file.read_text()[:1] == "1"
+
+
 def test_a_missing_controller_is_named(tmp_path: Path) -> None:
     """A v2 cgroup that was not handed the controller cannot be limited; the line says which one and where."""
     with pytest.raises(SandboxError, match=r"has no memory\.max: the controller memory is not handed down"):

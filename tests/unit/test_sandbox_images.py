@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 
 from sandbox import cli
 from sandbox.errors import SandboxError
-from sandbox.events import follow
 from sandbox.images.changes import apply_change
 from sandbox.images.listing import human_size
 from sandbox.images.reference import normalise, split
 from sandbox.images.store import Image, Images, NoSuchImage
 from sandbox.images.usage import _gone
+from sandbox.journal import follow
 from sandbox.lowers import is_opaque
 from sandbox.state import Store
 from tests.testbed.commands import REPOSITORY, SANDBOX

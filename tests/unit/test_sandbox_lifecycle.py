@@ -6,20 +6,23 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import event_text, events, health, lifecycle, log_file, logs, ps, restart, signals, times
+from sandbox import event_text, events, health, journal, lifecycle, log_file, logs, ps, restart, signals, times
 from sandbox.attach import DetachKeys, parse_keys
 from sandbox.codec import decode, encode
+from sandbox.commands import watching
 from sandbox.errors import SandboxError
 from sandbox.limits import Limits
 from sandbox.loop import Loop
 from sandbox.outlet import LIMIT, Outlet
 from sandbox.spec import Spec
+from sandbox.state import Store
 from sandbox.volumes.wanted import Volume
 
 SECOND = 10**9
@@ -283,10 +286,10 @@ def test_events_are_kept_and_found(tmp_path: os.PathLike[str]) -> None:
     events.of_container(root, {**FLEET[1]}, "die", exitCode="3")
     with open(f"{root}/events.jsonl", "a", encoding="ascii") as file:
         file.write('{"no": "event"}\nrubbish\n')
-    found = list(events.follow(root, begun, time.time()))
+    found = list(journal.follow(root, begun, time.time()))
     assert [event["Action"] for event in found] == ["start", "die"]
     assert found[1]["Actor"]["Attributes"] == {"tier": "db", "image": "img", "name": "beta", "exitCode": "3"}
-    assert list(events.follow(root, time.time() + 10, time.time())) == []
+    assert list(journal.follow(root, time.time() + 10, time.time())) == []
     wanted = event_text.chooser(["container=beta", "event=die"])
     assert [wanted(event) for event in found] == [False, True]
     assert event_text.line(found[1]).endswith(f"container die {'b' * 64} (exitCode=3, image=img, name=beta, tier=db)")
@@ -298,13 +301,63 @@ def test_events_are_kept_and_found(tmp_path: os.PathLike[str]) -> None:
         event_text.chooser(["colour=red"])
 
 
+@pytest.mark.parametrize("line", [
+    '{"no": "event"}', "rubbish", "[]", "7", "null", '"text"', "[" * 100_000, "9" * 5000, "x" * (2 << 20),
+    '{"timeNano": 5}', '{"timeNano": 5, "time": 0, "Actor": [], "Type": "a", "Action": "b", "scope": "local"}',
+    '{"timeNano": 5, "time": 0, "Actor": {"ID": "i", "Attributes": {"a": 1}}, "Type": "a", "Action": "b", "scope": ""}',
+    '{"timeNano": 1e999, "time": 0, "Actor": {"ID": "i", "Attributes": {}}, "Type": "a", "Action": "b", "scope": ""}',
+    '{"timeNano": 9e400, "time": 0, "Actor": {"ID": 3, "Attributes": {}}, "Type": "a", "Action": "b", "scope": ""}',
+], ids=lambda line: line[:8])  # fmt: skip
+def test_a_line_that_is_no_event_is_left_out_and_said_once(
+    tmp_path: os.PathLike[str], capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    """Whatever a line of the journal is, `events` shows the others, in each of its forms."""
+    root = str(tmp_path)
+    events.of_container(root, {**FLEET[0]}, "start")
+    with open(f"{root}/events.jsonl", "a", encoding="ascii") as file:
+        file.write(f"{line}\n{line}\n")
+    events.of_container(root, {**FLEET[1]}, "die", exitCode="3")
+    words = ["--since", "1h", "--until", str(time.time() + 1)]
+    for form in ([], ["--format", "json"], ["--format", "{{.From}} {{.Action}}"], ["-f", "label=tier=db"]):
+        assert watching.events([*words, *form], Store(root)) == 0
+        shown, said = capsys.readouterr()
+        assert ("start" in shown, "die" in shown) == ("label=tier=db" not in form, True)
+        assert said.replace(".jsonl.1", ".jsonl") == (
+            f"sandbox: warning: {root}/events.jsonl: a line that is no event is left out\n"
+        )
+
+
+def test_what_lies_in_the_place_of_the_journal_is_neither_waited_at_nor_read(tmp_path: os.PathLike[str]) -> None:
+    """A FIFO, a directory, a device or something huge is refused by `events`, and stops nobody who would write."""
+    root = str(tmp_path)
+    places: dict[str, Callable[[str], object]] = {
+        "fifo": os.mkfifo,
+        "directory": os.mkdir,
+        "device": lambda path: os.symlink("/dev/zero", path),
+        "huge": lambda path: _sparse(path, 1 << 40),
+    }
+    for kind, make in places.items():
+        for name in ("events.jsonl", "events.jsonl.1"):
+            make(f"{root}/{name}")
+            if name == "events.jsonl" and kind != "huge":
+                events.of_container(root, {**FLEET[0]}, "start")
+            with pytest.raises((SandboxError, IsADirectoryError), match=r"no journal|a directory"):
+                list(journal.follow(root, 0, 0))
+            (os.rmdir if kind == "directory" else os.unlink)(f"{root}/{name}")
+
+
+def _sparse(path: str, size: int) -> None:
+    with open(path, "wb") as file:
+        file.truncate(size)
+
+
 def test_events_of_networks_volumes_and_images(tmp_path: os.PathLike[str]) -> None:
     """They are filtered by their names and ids, and have none of the keys that are a container's."""
     root = str(tmp_path)
     events.append(root, "network", "connect", "n" * 64, {"container": "c" * 64, "name": "net", "type": "bridge"})
     events.append(root, "volume", "create", "vol", {"driver": "local"})
     events.append(root, "image", "tag", f"sha256:{'i' * 64}", {"name": "web:1"})
-    found = list(events.follow(root, 0, time.time()))
+    found = list(journal.follow(root, 0, time.time()))
     for filters, actions in (
         (["network=net"], ["connect"]), (["network=nnn"], ["connect"]), (["network=vol"], []),
         (["container=vol"], []), (["volume=vol"], ["create"]), (["image=web:1"], ["tag"]), (["image=web"], ["tag"]),
@@ -323,7 +376,7 @@ def test_the_journal_is_bounded(tmp_path: os.PathLike[str]) -> None:
     sizes = {name: os.path.getsize(f"{tmp_path}/{name}") for name in os.listdir(tmp_path)}
     assert set(sizes) == {"events.jsonl", "events.jsonl.1"}
     assert all(size < events.LARGEST + 60_000 for size in sizes.values())
-    assert list(events.follow(str(tmp_path), 0, time.time()))[-1]["Actor"]["ID"] == "59"
+    assert list(journal.follow(str(tmp_path), 0, time.time()))[-1]["Actor"]["ID"] == "59"
 
 
 def test_following_over_a_rotation(tmp_path: os.PathLike[str]) -> None:
@@ -338,7 +391,7 @@ def test_following_over_a_rotation(tmp_path: os.PathLike[str]) -> None:
         events.append(str(tmp_path), "container", "start", str(number), {"padding": "x" * 100_000})
 
     with contextlib.suppress(KeyboardInterrupt):
-        seen.extend(event["Actor"]["ID"] for event in events.follow(str(tmp_path), 0, None, write_more))
+        seen.extend(event["Actor"]["ID"] for event in journal.follow(str(tmp_path), 0, None, write_more))
     assert seen == [str(number) for number in range(1, 40)]
 
 
