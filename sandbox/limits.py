@@ -173,7 +173,7 @@ def limits(*, host_cpus: int, **given: Any) -> Limits:  # noqa: ANN401  those of
 def values(  # noqa: PLR0913  one for each option of `run`
     *,
     host_cpus: int,
-    cpus: str = "",
+    cpus: str | None = None,
     quota: int = 0,
     period: int = 0,
     burst: int = 0,
@@ -225,9 +225,9 @@ def values(  # noqa: PLR0913  one for each option of `run`
     return {name: value for name, value in found.items() if value not in (None, "", ()) and value is not False}
 
 
-def _cpu(cpus: str, quota: int, period: int, host_cpus: int) -> tuple[int, int]:
+def _cpu(cpus: str | None, quota: int, period: int, host_cpus: int) -> tuple[int, int]:
     """Return the quota and the period to set."""
-    if cpus:
+    if cpus is not None:
         for other, value in (("Period", period), ("Quota", quota)):
             if value:
                 raise SandboxError(f"conflicting options: Nano CPUs and CPU {other} cannot both be set")

@@ -185,7 +185,7 @@ def _asked(parser: Parser, arguments: Arguments) -> dict[str, Asked]:
     if arguments.cpu_period and not given["cpu_quota"]:
         parser.error("--cpu-period needs --cpu-quota")
     limits = parsed(
-        cpus=numbers["cpus"],
+        cpus=numbers["cpus"] or None,
         quota=int(numbers["cpu_quota"] or 0),
         period=arguments.cpu_period,
         memory=numbers["memory"] or None,

@@ -26,7 +26,7 @@ THROTTLES = {
 def add_changeable(parser: Parser) -> None:
     """Add the limits that a running container can be given."""
     add = parser.add_argument
-    add("--cpus", default="", metavar="N", help="as many CPUs, such as 0.5")
+    add("--cpus", metavar="N", help="as many CPUs, such as 0.5")
     add("--cpu-quota", type=int, default=0, metavar="US", help="microseconds of CPU in each period; -1: no limit")
     add("--cpu-period", type=int, default=0, metavar="US", help="the period (default 100000)")
     add("--cpu-burst", type=int, default=0, metavar="US", help="how much unused quota may be saved up for later")

@@ -112,16 +112,20 @@ def run(words: list[str], store: Store) -> int:
 
 def _attaching(arguments: Arguments) -> Attaching | None:
     """Return how `run` attaches; None where that is to all of a program without a terminal, or to nothing."""
-    if arguments.detach or not (arguments.tty or arguments.attach or not arguments.sig_proxy):
+    usual = not (arguments.tty or arguments.attach or not arguments.sig_proxy)
+    if arguments.detach or (usual and not arguments.detach_keys):
         return None
     from sandbox.attach import DETACH_KEYS, Attaching, parse_keys  # noqa: PLC0415
 
+    keys = parse_keys(arguments.detach_keys or DETACH_KEYS)
+    if usual:  # without a terminal none are looked for
+        return None
     names = arguments.attach or STREAMS
     return Attaching(
         stdin=arguments.interactive and "stdin" in names,
         signals=arguments.sig_proxy,
         tty=arguments.tty,
-        keys=parse_keys(arguments.detach_keys or DETACH_KEYS),
+        keys=keys,
         shown=frozenset(number for number, name in enumerate(STREAMS) if number and name in names),
     )
 

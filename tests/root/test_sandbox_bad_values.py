@@ -17,7 +17,7 @@ pytestmark = pytest.mark.root
 VALUES = (
     "-m abc", "-m ''", "--shm-size ''", "-m 1m", "--memory-swap 1m -m 64m", "--memory-swappiness 101",
     "--memory-reservation 65m -m 64m", "--cpus abc", "--cpus 1000", "--cpu-quota 5", "--cpu-period 5",
-    "--cpuset-cpus x", "--pids-limit x", "--device-read-bps x", "--device-read-bps /nowhere:1mb",
+    "--cpus ''", "--cpuset-cpus x", "--pids-limit x", "--device-read-bps x", "--device-read-bps /nowhere:1mb",
     "--shm-size x", "--ulimit nofile", "--ulimit nofile=9:5", "--sysctl x", "--oom-score-adj 2000",
     "-p abc", "-p 1:2:3:4:5", "--expose x", "--restart sometimes", "--restart always:3",
     "--health-interval 5", "--stop-timeout x", "--stop-signal NOSUCH", "-e", "-l =x", "--env-file /nowhere",

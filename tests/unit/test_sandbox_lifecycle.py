@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import event_text, events, health, journal, lifecycle, log_file, logs, ps, restart, signals, times
+from sandbox import cli, event_text, events, health, journal, lifecycle, log_file, logs, ps, restart, signals, times
 from sandbox.attach import DetachKeys, parse_keys
 from sandbox.codec import decode, encode
 from sandbox.commands import watching
@@ -160,6 +160,15 @@ def test_times() -> None:
     for text in ("nan", "inf", "1e9", "1_0", "9" * 400):
         with pytest.raises(SandboxError, match="invalid time"):
             times.moment(text, 0.0, "--until")
+
+
+@pytest.mark.parametrize(("option", "value", "code"), [("--detach-keys", "nosuch", 1), ("--cpus", "", 125)])
+def test_an_option_that_makes_no_difference_is_checked(
+    tmp_path: os.PathLike[str], option: str, value: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Keys that nobody looks for without a terminal, and an empty number of CPUs, are refused as by Docker."""
+    assert cli.main(["--root", str(tmp_path), "run", option, value, "--rootfs", "/", "true"]) == code
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_detach_keys() -> None:
