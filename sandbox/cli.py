@@ -6,6 +6,7 @@ needs is imported in it, as starting a container is measured in milliseconds.
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -153,8 +154,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code of the program in the container, or 125, 126, 127, 1."""
     words = list(sys.argv[1:] if argv is None else argv)
     gc.set_threshold(YOUNG_OBJECTS)
-    _open_standard_streams()
     try:
+        _open_standard_streams()
         return _dispatch(words)
     except (SandboxError, OSError) as error:
         _complain(error)
@@ -166,7 +167,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _complain(error: SandboxError | OSError) -> None:
     from sandbox.commands.output import complain  # noqa: PLC0415  most starts say nothing
 
-    complain(error)
+    complain(_explained(error))
+
+
+def _explained(error: SandboxError | OSError) -> SandboxError | OSError:
+    """Say of what the kernel refused what it was, where no file tells: a process, or where we are."""
+    if isinstance(error, OSError) and error.filename is None:
+        if error.errno == errno.EAGAIN:
+            return SandboxError(f"no more processes can be made (ulimit -u, pids.max): {error.strerror}")
+        if error.errno == errno.ENOENT and not os.stat(".").st_nlink:
+            return SandboxError(f"the current directory: {error.strerror}")
+    return error
 
 
 def _say_line(text: str) -> None:

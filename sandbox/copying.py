@@ -122,11 +122,13 @@ def _destination(source: Place, target: Place, *, is_directory: bool) -> tuple[s
     except NotADirectoryError:
         raise SandboxError(f"{target.path}: not a directory", 1) from None
     try:
-        there = stat.S_ISDIR(os.fstat(fd).st_mode)
+        there = os.fstat(fd).st_mode
     finally:
         os.close(fd)
-    if there:
+    if stat.S_ISDIR(there):
         return target.path, _name(source.path)
+    if not stat.S_ISREG(there):  # what is copied would take its place: this machine's /dev/null is everybody's
+        raise SandboxError(f"destination {target.called(target.path)} must be a directory or a regular file", 1)
     if is_directory:
         raise SandboxError("cannot copy directory: the destination is a file", 1)
     folder, name = os.path.split(follow(target.root, target.path))

@@ -208,8 +208,9 @@ def _make_mount_point(root: int, path: str, *, file: bool) -> None:
 def _checked(fd: int, path: str, *, file: bool) -> int:
     if stat.S_ISDIR(os.fstat(fd).st_mode) == file:
         os.close(fd)
-        what, found = ("file", "a directory") if file else ("directory", "none")
-        raise SandboxError(f"cannot mount a {what} on {path}: in this rootfs it is {found}")
+        # With the words by which Docker tells what happened, and not those of a program that cannot be executed.
+        what, found = ("what is not a directory", "one") if file else ("a directory", "not a directory")
+        raise SandboxError(f"cannot mount {what} on {path}, which is {found} in this rootfs")
     return fd
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from sandbox.contexts import contextmanager
+from sandbox.contexts import contextmanager, suppress
 from sandbox.errors import BadValue, SandboxError, describe
 
 TYPE_CHECKING = False
@@ -19,6 +20,7 @@ __all__ = [
     "each",
     "each_at_once",
     "ending_with_one",
+    "output_path",
     "refuse_terminal",
     "say_documents",
     "say_each",
@@ -31,6 +33,8 @@ __all__ = [
 
 def complain(error: BaseException) -> None:
     """Say in one line what went wrong."""
+    if sys.stderr is None:
+        return
     try:
         sys.stderr.write(f"sandbox: {describe(error)}\n")
         sys.stderr.flush()
@@ -106,6 +110,15 @@ def refuse_terminal(fd: int) -> None:
         raise SandboxError("an archive is not for a terminal: redirect it, or give a file", 1)
 
 
+def output_path(path: str) -> str:
+    """Return the file that is to be written, behind links; SandboxError where that would take a device's place."""
+    found = os.path.realpath(path)
+    with suppress(OSError):
+        if stat.S_IFMT(os.stat(found).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+            raise SandboxError(f"invalid output path: {path!r} must be a directory or a regular file", 1)
+    return found
+
+
 def write_archive(path: str, pieces: Callable[[], Iterator[bytes]]) -> None:
     """Write an archive to a file, whole or not at all, or for "-" to standard output."""
     from sandbox.pack import write_to  # noqa: PLC0415
@@ -114,6 +127,7 @@ def write_archive(path: str, pieces: Callable[[], Iterator[bytes]]) -> None:
         refuse_terminal(1)
         write_to(1, pieces())
         return
+    path = output_path(path)
     with open(f"{path}.new", "wb", buffering=0) as file:
         try:
             write_to(file.fileno(), pieces())

@@ -7,7 +7,7 @@ import socket
 from typing import NamedTuple
 
 from sandbox import terminal
-from sandbox.commands.output import complain
+from sandbox.commands.output import complain, output_path
 from sandbox.conversation import Running
 from sandbox.errors import SandboxError
 from sandbox.foreground import attend
@@ -45,6 +45,8 @@ def check(process: Process, ends: Ends, *, stays: bool) -> None:
         raise SandboxError("a terminal is asked for: --console-socket says where it is to be sent", 1)
     if ends.console_socket and not process.terminal:
         raise SandboxError("--console-socket: no terminal is asked for", 1)
+    if ends.pid_file:
+        output_path(ends.pid_file)
     if process.unknown:
         complain(SandboxError(f"warning: left out, as no such capability is known: {', '.join(process.unknown)}"))
     for name in process.not_inherited:

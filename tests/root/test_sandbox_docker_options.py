@@ -147,8 +147,8 @@ def test_a_file_on_a_directory(sandbox: Sandbox, image: str, tmp_path: Path) -> 
     """What cannot be mounted where is said, and why not."""
     (tmp_path / "file").touch()
     for source, target, text in (
-        (f"{tmp_path}/file", "/etc", "cannot mount a file on /etc: in this rootfs it is a directory"),
-        (str(tmp_path), "/bin/busybox", "cannot mount a directory on /bin/busybox: in this rootfs it is none"),
+        (f"{tmp_path}/file", "/etc", "cannot mount what is not a directory on /etc, which is one in this rootfs"),
+        (str(tmp_path), "/bin/sh", "cannot mount a directory on /bin/sh, which is not a directory in this rootfs"),
     ):
         done = sandbox("run", "--rm", "-v", f"{source}:{target}", image, "true", check=False)
         assert (done.returncode, done.stderr) == (125, f"sandbox: {text}\n")

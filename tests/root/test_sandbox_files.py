@@ -327,6 +327,28 @@ def test_cp_of_archives_and_of_a_stopped_container(sandbox: Sandbox, image: str,
     assert (done.returncode, done.stderr) == (1, "sandbox: cannot copy to 'closed:/x': Read-only file system\n")
 
 
+@pytest.mark.parametrize("kind", ["device", "fifo", "link"])
+def test_what_is_no_file_is_not_replaced(sandbox: Sandbox, image: str, tmp_path: Path, kind: str) -> None:
+    """A device such as /dev/null stays what it is, whatever is copied or written onto it: refused, as by Docker."""
+    place = tmp_path / "place"
+    if kind == "fifo":
+        os.mkfifo(place)
+    else:
+        os.mknod(place, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    if kind == "link":
+        place = tmp_path / "link"
+        place.symlink_to("place")
+    sandbox("run", "-d", "--name", "one", image, "sleep", "1000")
+    before, around = place.stat(), sorted(os.listdir(tmp_path))
+    to = str(place)
+    for words in (("cp", "one:/bin/sh", to), ("cp", "one:/bin", to), ("export", "-o", to, "one"),
+                  ("save", "-o", to, image), ("cp", "/etc/passwd", "one:/dev/null")):  # fmt: skip
+        done = sandbox(*words, check=False)
+        assert (done.returncode, "must be a directory or a regular file" in done.stderr) == (1, True), (words, done)
+    assert place.stat() == before
+    assert sorted(os.listdir(tmp_path)) == around
+
+
 def test_cp_never_leaves_the_root(sandbox: Sandbox, image: str, tmp_path: Path) -> None:
     """A container that swaps directories and links while files are copied in and out gets nothing of this machine.
 

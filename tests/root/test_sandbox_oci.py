@@ -504,7 +504,6 @@ def test_a_cgroup_that_another_has_since(runtime: Runtime) -> None:
     assert not any(os.path.exists(f"{mount}/{parent}") for mount in cgroup_mounts())
 
 
-@pytest.mark.vm
 def test_a_cgroup_below_another_containers(runtime: Runtime) -> None:
     """Deleting the outer of two leaves the inner one alone, and is an error until that is gone, as with runc."""
     parent = f"cgscope-oci-{os.getpid()}"

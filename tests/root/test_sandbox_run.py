@@ -425,3 +425,28 @@ def test_names_are_unique(sandbox: Sandbox) -> None:
     assert (done.returncode, "already in use" in done.stderr) == (125, True)
     sandbox("rm", "taken")
     sandbox("run", "--rm", "--name", "taken", "--rootfs", "/", "true")
+
+
+@pytest.mark.parametrize(
+    ("around", "words", "line"),
+    [
+        (["unshare", "-m", "sh", "-c", 'mount -t tmpfs t /dev; exec "$@" <&-', "sh"], ("ps",), "/dev/null: No such"),
+        (["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh"], ("run", "--rootfs", "x", "true"), "the current directory: No"),
+        (["setpriv", "--reuid", "4242", "--clear-groups", "prlimit", "--nproc=1:1"],
+         ("run", "--net", "none", "--rootfs", "/", "true"), "no more processes can be made"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_around_us_is_named(
+    tmp_path: os.PathLike[str], around: list[str], words: tuple[str, ...], line: str
+) -> None:
+    """Without /dev/null, a current directory or one more process there is one line that says so, and 125."""
+    state, gone = (os.path.join(tmp_path, name) for name in ("state", "gone"))
+    for path in (state, gone):
+        os.mkdir(path)
+        os.chown(path, 4242, 4242)
+    os.chmod(tmp_path, 0o755)  # noqa: S103  the other user's way to it
+    env = {**os.environ, "CGSCOPE_ROOT": state}
+    done = subprocess.run([*around, *SANDBOX, *words], env=env, cwd=gone, capture_output=True, text=True, check=False)
+    said = [text for text in done.stderr.splitlines() if text.startswith("sandbox")]  # and the shell's own
+    assert (done.returncode, len(said), line in said[0] if said else None) == (125, 1, True), done.stderr
+    assert "Traceback" not in done.stderr
