@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from sandbox import channel, events, launch
 from sandbox.contexts import suppress
+from sandbox.drafting import KEEP_SECONDS, keep
 from sandbox.errors import SandboxError
 from sandbox.liveness import has_monitor
 from sandbox.prepare import Prepared, prepare_again
@@ -161,8 +162,15 @@ def _run_in_foreground(prepared: Prepared, store: Store, establish: Callable[[],
     from sandbox.teardown import finish  # noqa: PLC0415
 
     events.of_container(store.root, prepared.document, "start")
-    code = attend(running.pid, running.pidfd, running.console, interactive=prepared.spec.interactive)
-    finish(store, prepared.document["Id"], code)
+    container = prepared.document["Id"]
+    code = attend(
+        running.pid,
+        running.pidfd,
+        running.console,
+        interactive=prepared.spec.interactive,
+        services=lambda loop: loop.after(KEEP_SECONDS, lambda: keep(store, container)),
+    )
+    finish(store, container, code)
     return code
 
 

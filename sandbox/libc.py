@@ -64,9 +64,9 @@ __all__ = [
 # Of x86_64 and aarch64 (asm/unistd_64.h, asm-generic/unistd.h).
 _NUMBERS = {
     "x86_64": {"pivot_root": 155, "capset": 126, "keyctl": 250, "bpf": 321, "rt_sigaction": 13, "seccomp": 317,
-               "sched_setattr": 314, "ioprio_set": 251, "personality": 135, "set_mempolicy": 238},
+               "sched_setattr": 314, "ioprio_set": 251, "personality": 135, "set_mempolicy": 238, "renameat2": 316},
     "aarch64": {"pivot_root": 41, "capset": 91, "keyctl": 219, "bpf": 280, "rt_sigaction": 134, "seccomp": 277,
-                "sched_setattr": 274, "ioprio_set": 30, "personality": 92, "set_mempolicy": 237},
+                "sched_setattr": 274, "ioprio_set": 30, "personality": 92, "set_mempolicy": 237, "renameat2": 276},
 }  # fmt: skip
 _NUMBER = {
     "open_tree": 428,

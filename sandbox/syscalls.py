@@ -73,6 +73,7 @@ __all__ = [
     "clone_mount",
     "close_on_exec_from",
     "default_action",
+    "exchange",
     "fork_into",
     "join_new_session_keyring",
     "load_seccomp_filter",
@@ -133,6 +134,7 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_IN_ROOT = 0x10
 
 AT_FDCWD = -100
+RENAME_EXCHANGE = 0x2
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 OPEN_TREE_CLONE = 0x1
@@ -289,6 +291,12 @@ def set_mount_attributes(
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     result = syscall("mount_setattr", fd, b"", flags, address(attr), 8 * len(attr))
     return check(result, "mount_setattr", None, but) >= 0
+
+
+def exchange(one: str, other: str) -> bool:
+    """Give two files each other's name, at once (renameat2(2)); False where the filesystem or the kernel cannot."""
+    result = syscall("renameat2", AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)
+    return check(result, "rename", one, (errno.EINVAL, errno.ENOSYS)) >= 0
 
 
 def clone_mount(path: str, *, recursive: bool = False) -> int:

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from sandbox import drafting
-from sandbox.drafting import Draft
+from sandbox.drafting import Draft, keep
 from sandbox.state import Document, Store
 
 ONE = "ab" * 32
@@ -38,6 +38,26 @@ def test_a_draft_is_seen_when_it_is_saved(store: Store) -> None:
     assert draft.save()
     assert store.load(ONE)["State"] == "running"
     assert files(store) == ["state.json"]
+
+
+def test_a_filesystem_that_exchanges_no_names(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the draft replaces the document, which ext4 has on the disk at once then."""
+    monkeypatch.setattr(drafting, "exchange", lambda *_: False)
+    assert Draft(store, ONE, run).save()
+    assert store.load(ONE)["State"] == "running"
+    assert files(store) == ["state.json"]
+
+
+def test_what_is_kept_is_the_document_as_it_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is on the disk when that returns; of a container that is gone nothing is."""
+    kept = []
+    monkeypatch.setattr(os, "fdatasync", lambda fd: kept.append(os.fstat(fd).st_ino))
+    Draft(store, ONE, run).save()
+    keep(store, ONE)
+    assert kept == [os.stat(f"{store.directory(ONE)}/state.json").st_ino]
+    store.remove(ONE, "one")
+    keep(store, ONE)
+    assert len(kept) == 1
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
