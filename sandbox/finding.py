@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     # A module's name, is it a package, the time and size of its source, and its code.
     Record = tuple[str, bool, int, int, CodeType]
 
-__all__ = ["GROUPS", "LENGTH_BYTES", "MARK", "PATH", "header", "install", "install_others", "keep", "leave",
+__all__ = ["GROUPS", "LENGTH_BYTES", "MARK", "PATH", "begin", "header", "install", "install_others", "keep", "leave",
            "read_group"]
 
 PLACE = os.path.dirname(os.path.dirname(__file__))
@@ -109,7 +109,7 @@ def _load(record: "Record") -> None:
     module = type(sys)(name)
     package_of = name if is_package else package
     vars(module).update(
-        __spec__=spec, __loader__=spec.loader, __package__=package_of, __file__=spec.origin, __cached__=spec.cached
+        __spec__=spec, __loader__=spec.loader, __package__=package_of, __file__=spec.origin, __cached__=PATH
     )
     if is_package:
         module.__path__ = spec.submodule_search_locations or []
@@ -188,6 +188,23 @@ def _read_index() -> None:
     if begin == header():
         GROUPS.update(groups)
         _places.extend(places)
+
+
+def begin(script: str) -> str:
+    """Have ps show the name of our start script, which sh has not started, and return it.
+
+    Here, as Python compiles the script itself each time.
+    """
+    name = os.path.basename(script)
+    try:
+        fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, os.fsencode(name))
+        finally:
+            os.close(fd)
+    except OSError:
+        pass
+    return name
 
 
 def install() -> None:

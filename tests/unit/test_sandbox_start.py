@@ -158,6 +158,18 @@ def test_the_words_arrive_as_they_are(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_a_word_that_is_no_utf8_arrives_as_it_is(tmp_path: Path) -> None:
+    """Whatever the locale: the bytes of a path are the file's. ctop, which draws, goes by the locale."""
+    commands = environment(tmp_path / "env")
+    for name, expected in (("sandbox", "1\n"), ("sandbox-oci", "1\n"), ("ctop", "0\n")):
+        script = (commands / name).read_text()
+        (commands / name).write_text(script.replace("\nimport sys\n", "\nimport sys\nprint(sys.flags.utf8_mode)\n", 1))
+        assert said(commands / name, "--version", LC_ALL="C.UTF-8").startswith(expected)
+    place = os.fsencode(tmp_path) + b"/caf\xe9"
+    subprocess.run([commands / "sandbox", "--root", place, "volume", "create", "one"], check=True, capture_output=True)
+    assert os.path.isdir(place + b"/volumes/one")
+
+
 def test_variables_of_python(tmp_path: Path) -> None:
     """PYTHONPATH goes before what is installed, and nothing of the directory of the commands is ever imported."""
     commands = environment(tmp_path / "env")
