@@ -39,7 +39,7 @@ class Step(Value):
     @property
     def is_rule(self) -> bool:
         """Tell whether it is about devices: setting up needs none but those that are allowed."""
-        return self.action == "devices" or os.path.basename(self.path).startswith("devices.")
+        return self.action == "devices" or self.path.rpartition("/")[2].startswith("devices.")
 
     def __str__(self) -> str:
         may = " (if it can be)" if self.optional or self.instead else ""

@@ -61,11 +61,11 @@ def run_child(body: Callable[[], NoReturn], channel: Channel) -> NoReturn:
 
 
 def reset_signals() -> None:
-    """Undo what Python and our caller have set (/proc/self/status): an ignored SIGPIPE would survive execve."""
-    with open("/proc/self/status", "rb", buffering=0) as file:
-        lines = file.readall().split(b"\n")
-    masks = [int(line.split()[1], 16) for line in lines if line.startswith((b"SigIgn:", b"SigCgt:"))]
+    """Undo what Python and our caller have set: an ignored SIGPIPE would survive execve.
+
+    Python has asked for each when it started, all but the two that glibc keeps to itself, which are neither for it.
+    """
     for number in range(1, LAST_SIGNAL + 1):
-        if any(mask >> (number - 1) & 1 for mask in masks):
+        if signal.getsignal(number) != signal.SIG_DFL:
             syscalls.default_action(number)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

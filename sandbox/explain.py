@@ -218,7 +218,7 @@ FUNCTIONS: dict[tuple[str, str], Callable[[Locals], Told]] = {
     ),
     ("sandbox.syscalls", "fork_into"): _fork_into,
     ("sandbox.control", "_do"): _cgroup_step,
-    ("sandbox.descent", "reset_signals"): _fixed("rt_sigaction(each of SigIgn and SigCgt, SIG_DFL)", RESET),
+    ("sandbox.descent", "reset_signals"): _fixed("rt_sigaction(each that is ignored or caught, SIG_DFL)", RESET),
     ("sandbox.program", "execute"): _execute,
     ("sandbox.namespaces", "loopback_up"): _fixed(
         "ioctl(SIOCSIFFLAGS, lo, IFF_UP)", "a new network has nothing but lo, and that is down"

@@ -109,6 +109,8 @@ class _Start:
         self._prepared, self._store, self._network = prepared, store, network
         self._confirm, self._meanwhile, self._once = confirm, meanwhile, once
         self._steps = prepared.launch.cgroup_steps
+        self._rules: list[control.Step] = []  # about devices, and all other limits
+        self._limits: list[control.Step] = []
         self._pid = 0
         self._draft: Draft | None = None
         of_v2 = tuple(f"{place.hierarchy.mountpoint}/" for place in prepared.places if place.hierarchy.version != 1)
@@ -132,7 +134,10 @@ class _Start:
         if spec.network.has_link:
             self._record()
         # Those of v1 first forbid all: who makes its devices meanwhile would be refused.
-        self._limit(lambda step: step.is_rule and step.action == "write")
+        for step in self._steps:
+            if step.phase == control.LIMIT:
+                (self._rules if step.is_rule else self._limits).append(step)
+        control.apply((step for step in self._rules if step.action == "write"), control.LIMIT)
         self._network.join(pid)
 
     def meanwhile(self, _: int) -> None:
@@ -140,7 +145,7 @@ class _Start:
 
         Of one that is removed at its end, the record that it runs is written already: a failure takes that with it.
         """
-        self._limit(lambda step: step.is_rule and step.action != "write")
+        control.apply((step for step in self._rules if step.action != "write"), control.LIMIT)
         self._meanwhile()
         if self._once:
             running = document.running(time.time())
@@ -149,7 +154,7 @@ class _Start:
 
     def ready(self) -> None:
         """Write the limits, and then that the container runs: before it does, so that nothing runs unknown."""
-        self._limit(lambda step: not step.is_rule)
+        control.apply(self._limits, control.LIMIT)
         self._confirm()
         if self._draft is None or not self._draft.save():
             self._record(**document.running(time.time()))
@@ -178,9 +183,6 @@ class _Start:
             with self._store.changing(self._prepared.document["Id"]) as text:
                 text["Cgscope"]["MadeCgroups"] = foretold
         return foretold
-
-    def _limit(self, chosen: Callable[[control.Step], bool]) -> None:
-        control.apply(filter(chosen, self._steps), control.LIMIT)
 
     def _record(self, **state: Any) -> None:  # noqa: ANN401  what a document holds
         with self._store.changing(self._prepared.document["Id"]) as text:

@@ -105,7 +105,9 @@ def _overlay(layer: Layer, names: Sequence[str], target: str, *, rootless: bool,
 
 
 def _escape(path: str, also: str = "") -> str:
-    return "".join(f"\\{letter}" if letter in "\\," + also else letter for letter in path)
+    for letter in f"\\,{also}":
+        path = path.replace(letter, f"\\{letter}")
+    return path
 
 
 def skeleton(path: str, layers: Sequence[str]) -> Skeleton | None:

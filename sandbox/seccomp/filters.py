@@ -94,9 +94,10 @@ def _read(path: str, made_from: bytes) -> Filter | None:
     except OSError:
         return None
     try:
-        if not (_is_ours(os.fstat(fd), stat.S_IFREG) and _is_ours(os.stat(os.path.dirname(path)), stat.S_IFDIR)):
+        found = os.fstat(fd)
+        if not (_is_ours(found, stat.S_IFREG) and _is_ours(os.stat(os.path.dirname(path)), stat.S_IFDIR)):
             return None
-        data = os.read(fd, LARGEST_FILE)
+        data = os.read(fd, min(found.st_size, LARGEST_FILE))  # for as much as is asked for there is made room
     finally:
         os.close(fd)
     start = struct.calcsize(HEADER)
