@@ -7,8 +7,9 @@ one: it was started again, or is another under the same id. A name that was not
 found is looked for again when its first process is seen to have changed, and
 leads elsewhere: a runtime's own program, before it becomes the container's, has
 not entered the container's root yet, which leads to where the runtime keeps its
-files. That is done a few times at most, as a container could change its first
-process, and its root, at every tick.
+files. That is done a few times at most for one first process, as it could change
+its root at every tick. For another one it is done always: who makes those at every
+tick could make as many containers, and what did not change is not parsed again.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ __all__ = ["Metadata", "clues_of"]
 
 SHORT_ID = 12
 MOST_BYTES = 16 << 20  # containerd's database and Podman's list hold all containers
-MOST_LOOKS = 4  # for a name between two refreshes
+MOST_LOOKS = 4  # for the name of one first process, between two refreshes
 
 
 class _Known(NamedTuple):
-    """What was found, how often it was looked for, and by what."""
+    """What was found, how often it was looked for because of this first process, and by what."""
 
     facts: Facts
     looks: int
@@ -107,12 +108,10 @@ class Metadata:
     def _look(self, container: Container, runtime: str, known: _Known | None) -> _Known:
         """Look in the files that the container leads to now; what is known, where they are the same."""
         clues = clues_of(container)
-        if known is not None and clues.id != known.clues.id:
-            known = None  # the number of a namespace that has ended is soon another's
-        elif known is not None:
-            the_same = clues == known.clues and _is_of(known, container)
-            if the_same or known.looks >= MOST_LOOKS:
-                return known._replace(leader=container.leader)
+        if known is not None and (clues.id != known.clues.id or not _is_of(known, container)):
+            known = None  # started anew; or the number of a namespace that has ended, which is soon another's
+        elif known is not None and (clues == known.clues or known.looks >= MOST_LOOKS):
+            return known._replace(leader=container.leader)
         problems = len(self._absence.problems)
         facts = self._find(container, runtime, clues)
         self._problems += self._absence.problems[problems:]

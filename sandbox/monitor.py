@@ -65,6 +65,7 @@ def be_monitor(
         _leave_the_terminal()
         undo = establish()
         directory = store.directory(prepared.document["Id"])
+        os.chdir(directory)  # by which others find the container's name before its root leads there (inspector.stores)
         listener = attachments.listen(directory).detach()
 
         def confirm() -> None:

@@ -6,6 +6,7 @@ one. They are read as data and never trusted (inspector.metadata).
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -87,7 +88,11 @@ def _docker(clues: Clues) -> list[Source]:
 
 
 def _sandbox(clues: Clues) -> list[Source]:
-    roots = dict.fromkeys((*clues.before("/containers/"), "/var/lib/cgscope", "/run/cgscope"))
+    # Until the first process has entered its root, its monitor leads there, which is in the container's directory; of
+    # one in the foreground its options, where they say it.
+    root, own, rest = clues.parent_directory.partition(f"/containers/{clues.id}")
+    led = (*((root,) if own and not rest else ()), *filter(os.path.isabs, (clues.option("--root"),)))
+    roots = dict.fromkeys((*clues.before("/containers/"), *led, "/var/lib/cgscope", "/run/cgscope"))
     return [Source(root, f"containers/{clues.id}/state.json", parse_sandbox) for root in roots]
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
+from inspector.kernel.host import Host
+from inspector.observe import Observer
 from inspector.schema import Container, Document
 from tests.testbed import runtimes
 from tests.testbed.cgroups import CpuGroup
-from tests.testbed.commands import Sandbox, ctop_document, find
+from tests.testbed.commands import REPOSITORY, SANDBOX, Sandbox, ctop_document, find
 from tests.testbed.docker import IMAGE, Docker
 
 pytestmark = pytest.mark.root
@@ -145,3 +150,19 @@ def test_no_container_is_there_twice_and_no_process_in_two(everything: Document)
     pids = [row["pid"] for one in shown for row in one["processes"] or []]
     assert len(pids) == len(set(pids))
     assert everything["problems"] == []
+
+
+def test_ours_has_its_name_and_image_from_its_first_moment(tmp_path: Path) -> None:
+    """Of a state directory of its own too, and when it is looked at before it has entered its root."""
+    sandbox, seen = Sandbox(str(tmp_path)), set()
+    slowly = ("strace", "-f", "-qq", "-o", os.devnull, "-e", "inject=pivot_root:delay_enter=1000000")  # microseconds
+    command = [*slowly, *SANDBOX, "run", "-d", "--name", "slow", "--net", "none", "--rootfs", "/", "sleep", "1000"]
+    with Host() as host, contextlib.closing(sandbox), subprocess.Popen(command, env=sandbox.env, cwd=REPOSITORY):
+        observer, status = Observer(host), ""
+        while status != "running":
+            status = sandbox("inspect", "-f", "{{.State.Status}}", "slow", check=False).stdout.strip()
+            seen |= {(status, one.id, one.name, one.image) for one in observer.tick().containers}
+        container = sandbox.inspect("slow")["Id"]
+        sandbox("rm", "-f", "slow")
+    found = {one[2:]: one[0] for one in sorted(seen) if one[1] == container}
+    assert found == {("slow", "/"): "running"}
