@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import sys
+import termios
 from typing import Protocol
 
 import h11
@@ -59,6 +61,16 @@ class Connection(H11Protocol):
     def idle(self) -> bool:
         """True when nothing is being done for the client: nobody is hurt if it has to make room."""
         return self.cycle is None or self.cycle.response_complete
+
+    @property
+    def unread(self) -> int:
+        """How many bytes of what was sent the client has not got: they wait here, or in the kernel (tcp(7))."""
+        sock = self.transport.get_extra_info("socket")
+        try:
+            queued = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))
+        except (OSError, ValueError):  # closed; TLS tells us a moment later
+            queued = b""
+        return self.transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start waiting for a request."""

@@ -4,7 +4,8 @@ uvicorn leaves this to asyncio, which gives every connection the TLS context
 of the start, has no bound, and stops accepting for a second when descriptors
 run out. Here each connection gets the context of the moment; beyond MOST of
 them, or when descriptors run out, the one that has been idle longest makes
-room: a thousand idle connections keep no scrape out.
+room, or else who has not read its answer for longest: a thousand idle
+connections keep no scrape out.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterable
 from exporter.connection import Connection, Owner
 from exporter.guard import client
 from exporter.logs import fields
+from exporter.waiting import Waiting
 
 __all__ = ["Listener"]
 
@@ -28,8 +30,6 @@ HANDSHAKE_SECONDS, CLOSE_NOTIFY_SECONDS, RETRY_SECONDS = 10.0, 2.0, 1.0
 BACKLOG, AT_ONCE = 1024, 64
 MOST = 128
 """Connections: more than can be answered at a time. With TLS each costs 300 KB, most of it asyncio's buffer."""
-MOST_STUCK = 16
-"""Clients who do not read: each holds a page of some megabytes, for 30 seconds (exporter.address)."""
 SPARED_DESCRIPTORS = 32
 """For the kernel's files: a scrape keeps most descriptors in use and needs a few more (inspector.kernel.host)."""
 
@@ -48,7 +48,7 @@ class Listener(Owner):
         self._context = context
         # In the order of their last use. The task is the one that makes the connection.
         self._open: dict[Connection, asyncio.Task[None]] = {}
-        self._stuck: dict[Connection, None] = {}
+        self._waiting = Waiting[Connection](self._loop, lambda one: self._drop(one, "too many clients do not read"))
         self._sockets = list(sockets)
         for sock in self._sockets:
             sock.settimeout(0)
@@ -61,6 +61,7 @@ class Listener(Owner):
             self._loop.remove_reader(sock)
             sock.close()
         self._sockets.clear()
+        self._waiting.close()
         for task in self._open.values():
             task.cancel()
 
@@ -71,17 +72,15 @@ class Listener(Owner):
 
     def stuck(self, connection: Connection, *, stuck: bool) -> None:
         """Bound what is held for clients who do not read."""
-        if not stuck:
-            self._stuck.pop(connection, None)
-            return
-        self._stuck[connection] = None
-        if len(self._stuck) > MOST_STUCK:
-            self._drop(next(iter(self._stuck)), "too many clients do not read")
+        if stuck:
+            self._waiting.add(connection)
+        else:
+            self._waiting.remove(connection)
 
     def lost(self, connection: Connection) -> None:
         """Forget it."""
         self._open.pop(connection, None)
-        self._stuck.pop(connection, None)
+        self._waiting.remove(connection)
 
     def _listen(self, sock: socket.socket) -> None:
         if sock in self._sockets:
@@ -123,17 +122,17 @@ class Listener(Owner):
             self.lost(connection)
 
     def _make_room(self) -> bool:
-        """Drop the connection that has been idle longest; False when all are busy."""
-        connection = next((one for one in self._open if one.idle), None)
+        """Drop the connection that has been idle longest, or who has not read for longest; False without either."""
+        connection = next((one for one in self._open if one.idle), None) or self._waiting.slowest()
         if connection is None:
             return False
-        self._drop(connection, "idle connections made room")
+        self._drop(connection, "it made room")
         return True
 
     def _drop(self, connection: Connection, why: str) -> None:
         log.debug("a connection was dropped", extra=fields(reason=why))
         task = self._open.pop(connection, None)
-        self._stuck.pop(connection, None)
+        self._waiting.remove(connection)
         if connection.transport:
             connection.transport.abort()
         elif task:

@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from exporter import connection, listener, web
+from exporter import connection, listener, waiting, web
 from exporter.address import bind
 from exporter.connection import Connection
 from exporter.guard import Guard
@@ -227,27 +227,53 @@ def test_a_client_who_leaves_in_the_middle_of_its_page(caplog: pytest.LogCapture
 
 def test_few_clients_who_do_not_read_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is held in memory for them is bounded: beyond that the first of them is let go."""
-    monkeypatch.setattr(listener, "MOST_STUCK", 2)
+    monkeypatch.setattr(waiting, "MOST", 2)
+    monkeypatch.setattr(waiting, "SECONDS", 0.05)
+    dropped, drop = asyncio.Semaphore(0), Listener._drop  # noqa: SLF001
+
+    def noted(made: Listener, one: Connection, why: str) -> None:
+        drop(made, one, why)
+        dropped.release()
 
     async def scenario(connect: Connect) -> None:
-        held = []
-        for _ in range(4):
-            reader, writer = await connect()
-            writer.transport.pause_reading()  # type: ignore[attr-defined]
-            writer.write(REQUEST.replace(b"/ ", b"/big "))
-            held.append((reader, writer))
-            for _ in range(20):  # rounds of the event loop: enough for the answer to be stuck, however long they take
-                await asyncio.sleep(0.005)
-        lengths = []
-        for reader, writer in held:
-            writer.transport.resume_reading()  # type: ignore[attr-defined]
-            try:
-                lengths.append(len(await reader.read()) if reader is held[0][0] else len(await reader.readexactly(BIG)))
-            except (ConnectionResetError, asyncio.IncompleteReadError):
-                lengths.append(0)
-        assert [length >= BIG for length in lengths] == [False, False, True, True]
+        monkeypatch.setattr(Listener, "_drop", noted)
+        held = [await stuck(connect) for _ in range(4)]
+        for _ in range(2):
+            await dropped.acquire()
+        assert [await whole(reader, writer) for reader, writer in held] == [False, False, True, True]
 
     run(scenario)
+
+
+def test_many_clients_who_read_on_are_all_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large answers are sent faster than they are read: that many do not read for a moment is no reason to drop one."""
+    monkeypatch.setattr(waiting, "MOST", 2)
+
+    async def scenario(connect: Connect) -> None:
+        held = [await stuck(connect) for _ in range(6)]
+        assert [await whole(reader, writer) for reader, writer in held] == [True] * 6
+
+    run(scenario)
+
+
+async def stuck(connect: Connect) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Ask for a large answer and do not read it."""
+    reader, writer = await connect()
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    writer.write(REQUEST.replace(b"/ ", b"/big "))
+    for _ in range(20):  # rounds of the event loop: enough for the answer to be stuck, however long they take
+        await asyncio.sleep(0.005)
+    return reader, writer
+
+
+async def whole(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Read the rest; tell whether all of it came."""
+    writer.transport.resume_reading()  # type: ignore[attr-defined]
+    try:
+        await reader.readuntil(b"\r\n\r\n")
+        return len(await reader.readexactly(BIG)) == BIG
+    except (ConnectionResetError, asyncio.IncompleteReadError):
+        return False
 
 
 @pytest.mark.parametrize(
