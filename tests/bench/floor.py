@@ -53,13 +53,16 @@ def _kind(path: str) -> str:
 
 
 @contextmanager
-def transfer(page: bytes) -> Iterator[int]:
-    """Answer every request on a port of loopback with a page that is ready, over one connection; gives the port."""
+def transfer(page: bytes, before: Callable[[], object] = list) -> Iterator[int]:
+    """Answer every request on a port of loopback with a page that is ready, over one connection; gives the port.
+
+    Work that is to be done `before` is done by the process that answers.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listening:
         child = os.fork()
         if child == 0:
             try:
-                _send(listening, page)
+                _send(listening, page, before)
             finally:
                 os._exit(0)
         try:
@@ -69,11 +72,12 @@ def transfer(page: bytes) -> Iterator[int]:
             os.waitpid(child, 0)
 
 
-def _send(listening: socket.socket, page: bytes) -> None:
+def _send(listening: socket.socket, page: bytes, before: Callable[[], object]) -> None:
     connection, _ = listening.accept()
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(page)
     pieces = [head, *(page[start : start + PIECE] for start in range(0, len(page), PIECE))]
     while connection.recv(PIECE):
+        before()
         for piece in pieces:
             connection.sendall(piece)
