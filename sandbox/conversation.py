@@ -42,6 +42,7 @@ class Outside(Value):
 
     `prepare`: before anybody joins cgroups; `born`: before the first process goes on; `meanwhile`: while it mounts;
     `ready`: when nothing but the program's start is left; `starting`: while it starts.
+    `opened`: after `meanwhile`, with the master of its terminal, if it has one.
     """
 
     prepare: Callable[[], object] = nothing
@@ -49,6 +50,7 @@ class Outside(Value):
     meanwhile: Callable[[int], object] = nothing
     ready: Callable[[], object] = nothing
     starting: Callable[[], object] = nothing
+    opened: Callable[[int], object] = nothing
 
 
 class Running(Value):
@@ -91,6 +93,8 @@ def launch(
         ours.send(channel.Proceed())
         outside.meanwhile(pid)
         console = ours.expect_descriptor(channel.Console) if tty else None
+        if console is not None:
+            outside.opened(console)
         hand_over = nothing if supervise is None else lambda: _hand_over_listener(ours, pid, pidfd, supervise)
         _let_go(ours, outside, hand_over)
     except BaseException:

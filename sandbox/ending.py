@@ -49,7 +49,11 @@ def _settled(store: Store, container: str) -> bool:
 
 def _await_settled(store: Store, text: Document) -> None:
     if not _await(lambda: _settled(store, text["Id"]), FINISH_SECONDS):
-        raise SandboxError(f"container {text['Name']} does not end: a process of it is stuck in the kernel", 1)
+        raise _stuck(text)
+
+
+def _stuck(text: Document) -> SandboxError:
+    return SandboxError(f"container {text['Name']} does not end: a process of it is stuck in the kernel", 1)
 
 
 def _open_program(text: Document) -> int:
@@ -157,16 +161,30 @@ def remove(store: Store, name: str, *, force: bool, volumes: bool = False) -> No
         if not force:
             status = text["State"]["Status"]
             raise SandboxError(f"cannot remove container {name!r}: it is {status}: stop it first, or use rm -f", 1)
-        with contextlib.suppress(NoSuchContainer):
-            _do_not_restart(store, text)
-        with contextlib.suppress(SandboxError):
-            if text["State"]["Status"] == "restarting":
-                attach.nudge(store, text)
-            _signal(store, text, signal.SIGKILL)
-            _let_go(store, text)
-        _await_settled(store, text)
+        _end(store, text)
     with contextlib.suppress(NoSuchContainer):
         destroy(store, store.load(text["Id"]), volumes=volumes)
+
+
+def _end(store: Store, text: Document) -> None:
+    """Kill a container, also one that is being started: its first process is killed as soon as it is known."""
+    seen = set[tuple[str, int]]()
+
+    def ended() -> bool:
+        with contextlib.suppress(NoSuchContainer, SandboxError):
+            now = store.load(text["Id"])
+            stage = now["State"]["Status"], now["State"]["Pid"]
+            if has_monitor(now) and stage not in seen:
+                seen.add(stage)
+                _do_not_restart(store, now)
+                if now["State"]["Status"] == "restarting":
+                    attach.nudge(store, now)
+                _signal(store, now, signal.SIGKILL)
+                _let_go(store, now)
+        return _settled(store, text["Id"])
+
+    if not _await(ended, FINISH_SECONDS):
+        raise _stuck(text)
 
 
 def wait(store: Store, name: str) -> int:

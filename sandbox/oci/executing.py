@@ -9,12 +9,12 @@ from typing import NamedTuple, NoReturn
 
 from sandbox import cgroup, control, joined
 from sandbox.channel import Channel
-from sandbox.conversation import Running, launch
+from sandbox.conversation import Outside, Running, launch
 from sandbox.crowding import explained
 from sandbox.errors import SandboxError
 from sandbox.oci import handing, plan, scheduling
 from sandbox.oci.handing import Ends
-from sandbox.oci.process import Process, parse_process
+from sandbox.oci.process import parse_process
 from sandbox.oci.records import Record, Records
 from sandbox.oci.runtime import alive, bundle_of
 from sandbox.oci.supervisor import supervision
@@ -58,17 +58,18 @@ def execute(records: Records, ident: str, document: object, ends: Ends, how: How
                 joiner,
                 # These CPUs are for before: in a cpuset of the container's the kernel refuses others than its own.
                 () if process.affinity.initial else wanted.cgroup_steps,
+                Outside(opened=lambda console: handing.set_up(console, process, ends)),
                 tty=process.terminal,
                 supervise=supervision(bundle, program, record.spoken),
             )
         except SandboxError as error:
             raise explained(error, (os.path.dirname(step.path) for step in wanted.cgroup_steps)) from None
-        return _attend(running, process, ends, ident, how)
+        return _attend(running, ends, ident, how)
 
 
-def _attend(running: Running, process: Process, ends: Ends, ident: str, how: How) -> int:
+def _attend(running: Running, ends: Ends, ident: str, how: How) -> int:
     try:
-        handing.hand_out(running, process, ends, ident)
+        handing.hand_out(running, ends, ident)
     except BaseException:
         signal.pidfd_send_signal(running.pidfd, signal.SIGKILL)
         raise

@@ -14,7 +14,7 @@ from sandbox.foreground import attend
 from sandbox.oci.process import Process
 from sandbox.value import replace
 
-__all__ = ["FIRST", "Ends", "check", "hand_out", "send", "stay", "with_sockets"]
+__all__ = ["FIRST", "Ends", "check", "hand_out", "send", "set_up", "stay", "with_sockets"]
 
 FIRST = 3  # the first descriptor after the standard streams
 MOST = 1 << 16
@@ -62,16 +62,19 @@ def check(process: Process, ends: Ends, *, stays: bool) -> None:
             raise SandboxError(f"--preserve-fds {ends.handed}: descriptor {fd} is not open", 1)
 
 
-def hand_out(running: Running, process: Process, ends: Ends, name: str) -> None:
+def set_up(console: int, process: Process, ends: Ends) -> None:
+    """Give a terminal what its program is to find there, before that begins."""
+    rows, columns = process.console
+    if rows and columns:
+        terminal.set_size(console, rows, columns)
+    if not ends.console_socket and not os.isatty(1):
+        terminal.keep_newlines(console)
+
+
+def hand_out(running: Running, ends: Ends, name: str) -> None:
     """Give the caller the terminal, the pidfd and the PID of a new process."""
-    if running.console is not None:
-        rows, columns = process.console
-        if rows and columns:
-            terminal.set_size(running.console, rows, columns)
-        if ends.console_socket:
-            send(f"console socket {ends.console_socket}", ends.console_socket, name.encode(), running.console)
-        elif not os.isatty(1):
-            terminal.keep_newlines(running.console)
+    if running.console is not None and ends.console_socket:
+        send(f"console socket {ends.console_socket}", ends.console_socket, name.encode(), running.console)
     if ends.pidfd_socket:
         send(f"pidfd socket {ends.pidfd_socket}", ends.pidfd_socket, b"pidfd", running.pidfd)
     if ends.pid_file:

@@ -76,4 +76,6 @@ def run(
             raise SandboxError(f"{where}: {error.strerror}", 1) from None
         if done.returncode:
             said = " ".join((done.stderr or done.stdout)[-LONGEST_TEXT:].decode(errors="backslashreplace").split())
-            raise SandboxError(f"{where}: exit code {done.returncode}: {said}", 1)
+            code = done.returncode
+            how = f"exit code {code}" if code > 0 else f"signal: {signal.strsignal(-code)}".lower()
+            raise SandboxError(f"{where}: {how}: {said}", 1)

@@ -69,12 +69,13 @@ def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: b
             wanted.cgroup_steps,
             Outside(
                 born=lambda pid: _born(record, bundle, pid),
+                opened=lambda console: handing.set_up(console, process, ends),
                 ready=lambda: control.apply(wanted.cgroup_steps, control.LIMIT),
             ),
             tty=process.terminal,
             supervise=supervision(bundle, wanted.program, lambda: {**record.spoken(), "status": "creating"}),
         )
-        handing.hand_out(running, process, ends, ident)
+        handing.hand_out(running, ends, ident)
     except BaseException:
         _undo(record, places, made)
         raise

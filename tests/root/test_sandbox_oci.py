@@ -298,6 +298,18 @@ def test_a_shell_at_a_terminal(runtime: Runtime) -> None:
 
 
 @pytest.mark.vm
+def test_a_terminal_has_its_size_before_the_program_begins(runtime: Runtime, tmp_path: Path) -> None:
+    """The program finds the size that is asked for, and lines end as asked for from the first on."""
+    (runtime.bundle / "rootfs/bin/stty").symlink_to("busybox")
+    create(runtime, "sized")
+    runtime("start", "sized")
+    process = {**runtime.config["process"], "args": ["stty", "size"], "terminal": True,
+               "consoleSize": {"height": 10, "width": 110}}  # fmt: skip
+    (tmp_path / "process.json").write_text(json.dumps(process))
+    for _ in range(8):
+        assert runtime("exec", "-p", str(tmp_path / "process.json"), "sized").stdout == "10 110\n"
+
+
 def test_limits_change_while_it_runs(runtime: Runtime) -> None:
     """An update takes the resources that are named, and leaves the others; pause and resume stop and go on."""
     runtime.set("linux", "resources", "memory", value={"limit": 64 << 20})
@@ -698,6 +710,7 @@ def test_a_pidfd_is_sent_to_its_socket(runtime: Runtime) -> None:
         (("linux", "resources"), {"memory": {"limit": "x"}}, "linux.resources"),
         (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_JUMP"}, "seccomp"),
         (("hooks",), {"createContainer": [{"path": "/bin/false"}]}, "createContainer hook #0: /bin/false: exit code 1"),
+        (("hooks",), {"createContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "kill -9 $$"]}]}, "signal: killed"),
         (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
             {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}, "SCMP_ACT_NOTIFY needs a supervisor"),
         (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/nosuch", "syscalls": [

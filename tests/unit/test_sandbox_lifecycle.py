@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
+import subprocess
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +16,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import cli, event_text, events, health, journal, lifecycle, log_file, logs, ps, restart, signals, times
+from sandbox import (
+    cli,
+    ending,
+    event_text,
+    events,
+    health,
+    journal,
+    lifecycle,
+    liveness,
+    log_file,
+    logs,
+    ps,
+    restart,
+    signals,
+    times,
+)
 from sandbox.attach import DetachKeys, parse_keys
 from sandbox.codec import decode, encode
 from sandbox.commands import watching
@@ -285,6 +303,36 @@ def test_ps_status_and_formats() -> None:
     header, row = ps.listing(FLEET[:1], "table {{.Names}}\\t{{.State}}", 100, whole=False).splitlines()
     assert (header.split(), row.split()) == (["NAMES", "STATE"], ["alpha", "running"])
     assert json.loads(ps.listing(FLEET[:1], "json", 100, whole=True))["ID"] == "a" * 64
+
+
+def test_what_is_being_started_is_killed_when_its_program_is_known(tmp_path: os.PathLike[str]) -> None:
+    """`rm -f` of a container that is being started ends it, once, although there was nothing to kill at first."""
+    store, identity = Store(str(tmp_path)), "a" * 64
+    mine = {"Pid": os.getpid(), "StartTime": liveness.start_time(os.getpid())}
+    private: dict[str, Any] = {"Monitor": mine, "BootId": liveness.boot_id(), "StartTime": None, "Cgroups": []}
+    state = {"Status": "created", "Running": False, "Paused": False, "Pid": 0}
+    document = {"Id": identity, "Name": "one", "Created": "", "State": state, "Cgscope": private,
+                "Config": {"Labels": {}, "Image": "img"}}  # fmt: skip
+    store.add(document, str)
+    codes = []
+
+    def start() -> None:
+        while not store.load(identity)["Cgscope"].get("Stopped"):
+            time.sleep(0.01)
+        program = subprocess.Popen(["sleep", "1000"])
+        with store.changing(identity) as text:
+            text["State"].update(Status="running", Running=True, Pid=program.pid)
+            text["Cgscope"]["StartTime"] = liveness.start_time(program.pid)
+        codes.append(program.wait())
+        with store.changing(identity) as text:
+            text["Cgscope"]["Monitor"] = None
+
+    starter = threading.Thread(target=start)
+    starter.start()
+    ending._end(store, store.load(identity))  # noqa: SLF001
+    starter.join()
+    assert codes == [-signal.SIGKILL]
+    assert [event["Action"] for event in journal.follow(str(tmp_path), 0, time.time())] == ["kill"]
 
 
 def test_events_are_kept_and_found(tmp_path: os.PathLike[str]) -> None:
