@@ -8,7 +8,6 @@ returns the fields of a type of inspector.kernel.controllers.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 
 from inspector.errors import ParseError
@@ -173,8 +172,20 @@ def has_limit(data: bytes) -> bool:
     Each is the least along all ancestors and the cgroup itself (mm/memcontrol-v1.c, memcg1_stat_format), hidden ones
     included: where that is none, no memory.limit_in_bytes and memory.memsw.limit_in_bytes among them is set.
     """
-    limits = re.findall(rb"^hierarchical_mem\w+ (\d+)$", data, re.MULTILINE)
-    return not limits or min(map(int, limits)) < UNLIMITED_FROM
+    # Found, not matched line by line, which takes longer than to parse the whole text.
+    limits = []
+    start = data.find(LIMITS)
+    while start >= 0:
+        end = data.find(b"\n", start)
+        _, _, text = data[start : end if end >= 0 else len(data)].partition(b" ")
+        if text.isdigit() and len(text) <= MOST_DIGITS:
+            limits.append(int(text))
+        start = data.find(LIMITS, end) if end >= 0 else end
+    return not limits or min(limits) < UNLIMITED_FROM
+
+
+LIMITS = b"hierarchical_mem"
+MOST_DIGITS = 20  # of 2^64
 
 
 # oom_kill_disable 0

@@ -170,6 +170,24 @@ def test_memory_stat_before_linux_5_18() -> None:
     assert values["kernel_bytes"] == 100
 
 
+LEAST = "hierarchical_memory_limit"
+
+
+@pytest.mark.parametrize(("text", "found"), [
+    (f"cache 1\n{LEAST} {V1_UNLIMITED}\nhierarchical_memsw_limit {V1_UNLIMITED}\ntotal_cache 1\n", False),
+    (f"cache 1\n{LEAST} {V1_UNLIMITED}\nhierarchical_memsw_limit 4096\ntotal_cache 1\n", True),
+    (f"{LEAST} 4096\ntotal_cache 1\nhierarchical_memsw_limit {V1_UNLIMITED}", True),
+    (f"{LEAST} {V1_UNLIMITED}", False),
+    (f"{LEAST} x\nhierarchical_memsw_limit\n", True),
+    (f"{LEAST} {'9' * 5000}\n", True),  # more digits than Python makes a number of
+    ("cache 1\n", True),
+    ("", True),
+])  # fmt: skip
+def test_whether_memory_may_be_limited(text: str, found: bool) -> None:
+    """It may be unless every limit that memory.stat tells of is none: where it tells of none at all, nobody knows."""
+    assert cgroup_v1.has_limit(text.encode()) is found
+
+
 def test_working_set_is_never_negative() -> None:
     """The two figures are read one after the other, so their difference may fall below zero: it is cut at 0."""
     assert Memory(usage_bytes=10, inactive_file_bytes=20).working_set_bytes == 0
@@ -264,6 +282,14 @@ def test_numbers_and_keys() -> None:
         assert keyed(b"a 1\nb x\nc 3\n") == keyed(b"c 3\nb x\na 1\n") == keyed(b"a 1\nx y\nc 3\n") == found
         assert keyed(b"b 2\n") == keyed(b"") == {}
         assert keyed(b"c 2\nc 3\na 1\n") == found
+    # As many lines as one that lacked a key, which stands behind all that was there; and none of all.
+    keyed = Keyed("x", {b"a": "one", b"c": "three"})
+    assert keyed(b"") == keyed(b"b 2\nb 3\n") == {}
+    assert keyed(b"a 1\nb 2\n") == {"one": 1}
+    assert keyed(b"a 1\nc 3\n") == {"one": 1, "three": 3}
+    assert keyed(b"a 1") == {"one": 1}
+    with pytest.raises(ParseError):
+        keyed(b"a 1\nb 2\nc")  # cut off, with as many lines as one that was whole
     for data in (b"a 1\nb\n", b"a 1\nb 2\nc x\n", b"a 1\nb 2\nc %b\n" % (b"9" * 21), b"a -1\nb 2\nc 3\n"):
         with pytest.raises(ParseError):
             Keyed("x", {b"a": "one", b"c": "three"})(data)
