@@ -17,6 +17,8 @@ __all__ = [
     "Relations",
     "is_initial",
     "parse_namespace",
+    "parse_timens_offsets",
+    "read_boottime_offset",
     "read_namespace",
     "read_namespaces",
     "read_relations",
@@ -175,3 +177,24 @@ def is_initial(kind: str, inode: int) -> bool | None:
     if inode == INITIAL[kind]:
         return True
     return None if kind in FIXED_SINCE_6_18 else False
+
+
+# Lines "monotonic           0         0", "boottime       100000         0": seconds, nanoseconds
+def parse_timens_offsets(data: bytes) -> float:
+    """Parse /proc/<pid>/timens_offsets: the seconds that the clock since boot is ahead in a time namespace."""
+    for line in data.splitlines():
+        words = line.split()
+        if len(words) == 3 and words[0] == b"boottime":  # noqa: PLR2004
+            try:
+                return int(words[1]) + int(words[2]) / 1e9
+            except ValueError:
+                break
+    raise ParseError("/proc/<pid>/timens_offsets", data)
+
+
+def read_boottime_offset(host: Host, pid: int | str) -> float:
+    """Return by how many seconds a process's clock since boot is ahead of the machine's (time_namespaces(7))."""
+    # The file is of the namespace that its children will be in: its own, but for who has just called unshare(2).
+    links = host.readlinks(f"/proc/{pid}/ns", ("time", "time_for_children"))
+    own, childrens = (str(link).rpartition(":")[2] for link in links)
+    return parse_timens_offsets(host.read(f"/proc/{pid}/timens_offsets")) if own == childrens else 0.0

@@ -31,7 +31,7 @@ from inspector.measure import Meter
 from inspector.model import Container, Observation
 from inspector.nsinspect import facts
 from inspector.nsinspect.ceilings import read_ceilings, read_devices, read_pressure
-from inspector.nsinspect.neighbours import read_neighbours
+from inspector.nsinspect.neighbours import read_clock_ahead, read_neighbours
 from inspector.nsinspect.truth import above_of, proc_says, really_has
 from inspector.report import Cgroup, Limits, Namespace, Report, Resources, Security, Unreadable
 from inspector.schema import SCHEMA, Rootfs
@@ -94,6 +94,7 @@ class Gatherer:
         self.own_entry = self._entry_of(own)
         limits, memories = self._limits(membership)
         is_hosts = "mnt" in namespaces and namespaces["mnt"]["same_as_host"]
+        ahead = self._try("time offsets", read_clock_ahead, host, pid, mounts) or 0.0
         return {
             "schema": SCHEMA,
             "pid": pid,
@@ -117,7 +118,7 @@ class Gatherer:
             "chroot": self._chroot(),
             "mounts": [] if is_hosts else facts.foreign_mounts(mounts, hosts),
             "security": self._security(status),
-            "proc_says": proc_says(self._inside, self._bad),
+            "proc_says": proc_says(self._inside, self._bad, ahead),
             "really_has": self._really_has(limits, memories, self._age(stat, own, namespaces.get("pid"))),
             "findings": [],
             "unreadable": self.unreadable,

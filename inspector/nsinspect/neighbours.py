@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ParamSpec, Protocol, TypeVar
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
-from inspector.kernel.namespaces import NAMESPACES, read_namespaces, read_relatives
+from inspector.kernel.mounts import Mount
+from inspector.kernel.namespaces import NAMESPACES, read_boottime_offset, read_namespaces, read_relatives
 from inspector.kernel.process import list_pids
 from inspector.model import Observation
 from inspector.nsinspect import facts
 from inspector.report import Namespace
 
-__all__ = ["read_neighbours"]
+__all__ = ["read_clock_ahead", "read_neighbours"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,3 +62,13 @@ def read_neighbours(host: Host, pid: int, seen: Observation, attempt: Attempt) -
             "parent": parent,
         }
     return found
+
+
+def read_clock_ahead(host: Host, pid: int, mounts: Iterable[Mount]) -> float:
+    """Return by how many seconds /proc/uptime tells a process more than us: the kernel answers each reader his own.
+
+    A file that is mounted there (lxcfs) tells everybody the same.
+    """
+    if any(mount.mountpoint == "/proc/uptime" for mount in mounts):
+        return 0.0
+    return read_boottime_offset(host, pid) - read_boottime_offset(host, "self")

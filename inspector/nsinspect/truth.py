@@ -26,8 +26,13 @@ WAITS = 0.2
 LOADS = 3
 
 
-def proc_says(read: Callable[[str], bytes | None], failed: Callable[[str, ParseError], None]) -> Resources:
-    """Return what the files of a process's own /proc say; `read` gives one by name, `failed` hears of a bad one."""
+def proc_says(
+    read: Callable[[str], bytes | None], failed: Callable[[str, ParseError], None], ahead: float = 0.0
+) -> Resources:
+    """Return what the files of a process's own /proc say; `read` gives one by name, `failed` hears of a bad one.
+
+    `ahead` is by how many seconds its clock since boot is ahead of the reader's.
+    """
 
     def parsed(name: str, parse: Callable[[bytes], T]) -> T | None:
         data = read(name)
@@ -48,7 +53,7 @@ def proc_says(read: Callable[[str], bytes | None], failed: Callable[[str, ParseE
         "memory_available_bytes": memory.get("MemAvailable"),
         "swap_bytes": memory.get("SwapTotal"),
         "swap_free_bytes": memory.get("SwapFree"),
-        "uptime_seconds": up[0] if up else None,
+        "uptime_seconds": up[0] + ahead if up else None,
         "load": list(load) if load else None,
         "pressure": None,
     }

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from inspector.errors import ParseError
-from inspector.kernel.namespaces import INITIAL, NAMESPACES, is_initial, parse_namespace, read_namespaces
+from inspector.kernel.namespaces import (
+    INITIAL,
+    NAMESPACES,
+    is_initial,
+    parse_namespace,
+    parse_timens_offsets,
+    read_namespaces,
+)
 from tests.fakehost import FakeHost
 
 
@@ -50,3 +57,17 @@ def test_which_namespaces_are_the_first() -> None:
     assert is_initial("pid", 4026532001) is False
     assert is_initial("mnt", 4026531832) is True
     assert is_initial("mnt", 4026531841) is None
+
+
+def test_offsets_of_the_clocks() -> None:
+    """The clock since boot has seconds and nanoseconds, which may be negative seconds."""
+    lines = b"monotonic           5         0\nboottime  %10d %9d\n"
+    assert parse_timens_offsets(lines % (100000, 500000000)) == 100000.5
+    assert parse_timens_offsets(lines % (-7, 0)) == -7
+
+
+@pytest.mark.parametrize("data", [b"", b"boottime\n", b"boottime 1\n", b"boottime a 0\n", b"monotonic 1 0\n", b"\xff"])
+def test_other_offsets_are_a_parse_error(data: bytes) -> None:
+    """Nothing else is taken for an offset."""
+    with pytest.raises(ParseError):
+        parse_timens_offsets(data)

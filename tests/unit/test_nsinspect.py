@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -417,6 +418,22 @@ def test_a_thread_is_its_processs(tmp_path: Path) -> None:
         seen = Observer(host).tick()
         told = only(host, seen, document(None, seen), (4250,), None)
     assert ([one["id"] for one in told["containers"]], told["problems"]) == ([ID], [])
+
+
+def test_its_clock_since_boot(tmp_path: Path) -> None:
+    """What /proc/uptime says in a time namespace is told, not what it says to us; what is mounted there is as it is."""
+    text = "monotonic           5         0\nboottime  {:>10}         0\n"
+    fake = container(tmp_path).link("/proc/4242/root", str(tmp_path))
+    before = report_on(fake, 4242)["proc_says"]["uptime_seconds"]
+    assert before is not None
+    for pid, offset in ((4242, -30), ("self", 70)):
+        fake.file(f"/proc/{pid}/timens_offsets", text.format(offset))
+        fake.link(f"/proc/{pid}/ns/time_for_children", os.readlink(tmp_path / f"proc/{pid}/ns/time"))
+    assert report_on(fake, 4242)["proc_says"]["uptime_seconds"] == before - 100
+    fake.mountinfo(MOUNTS + "90 81 0:60 /proc/uptime /proc/uptime rw - fuse.lxcfs lxcfs rw\n", 4242)
+    assert report_on(fake, 4242)["proc_says"]["uptime_seconds"] == before
+    fake.mountinfo(MOUNTS, 4242).link("/proc/4242/ns/time_for_children", "time:[2]")  # it has just called unshare(2)
+    assert report_on(fake, 4242)["proc_says"]["uptime_seconds"] == before - 70
 
 
 def test_the_mounts_of_a_zombie(tmp_path: Path) -> None:
