@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from inspector.absence import Absence
 from inspector.errors import ParseError
-from inspector.kernel.cgroup_tree import hidden_tasks, walk
+from inspector.kernel.cgroup_tree import Limit, hidden_tasks, walk
 from inspector.kernel.cgroups import Hierarchy, Membership, hierarchies_in, locate, parse_pids, path_in, read_cgroup
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount, parse_root_mount, read_mountinfo, read_root_mount, root_identity
@@ -22,6 +22,7 @@ from inspector.model import Own, Told
 __all__ = ["Viewpoint"]
 
 LOOKS = 3  # in a row
+MOST_ABOVE = 50_000  # cgroups of the whole machine: 10 us each
 KTHREADD = 2  # the parent of all kernel threads, in the machine's first namespaces
 
 
@@ -167,14 +168,16 @@ class Viewpoint:
         own = path_in(whole, read_cgroup(self._host, "self"))
         if own is None or own.startswith("/.."):
             return None
-        me = int(self._host.readlink("/proc/self"))
-        for path in walk(self._host, whole):
+        me, limit = int(self._host.readlink("/proc/self")), Limit(lambda _: True, MOST_ABOVE)
+        for path in walk(self._host, whole, limit=limit):
             try:
                 members = parse_pids(self._host.read(f"{whole.directory(path)}/cgroup.procs"))
             except (OSError, ParseError):
                 continue
             if me in members:
                 return tuple(path.split("/")[1 : depth + 1])
+        if limit.cut:
+            self._absence.problem(f"{whole.mountpoint}: our cgroup is not among the {MOST_ABOVE} looked at")
         return None
 
 

@@ -29,15 +29,16 @@ MOST_BELOW = 2048  # a cluster's node in a container has 500 pods of four cgroup
 
 
 class Limit:
-    """Below which cgroups no more than MOST_BELOW are looked at (`begins`), and which have more."""
+    """Below which cgroups no more than `most` are looked at (`begins`), and which have more."""
 
-    def __init__(self, begins: Callable[[str], bool]) -> None:
+    def __init__(self, begins: Callable[[str], bool], most: int = MOST_BELOW) -> None:
         self._begins = begins
+        self._most = most
         self.cut: set[str] = set()
 
     def room(self, path: str) -> Room | None:
         """Return how many may be looked at below a cgroup, if it is one of those."""
-        return Room(path) if self._begins(path) else None
+        return Room(path, self._most) if self._begins(path) else None
 
     def list(self, host: Host, directory: str, room: Room) -> list[str]:
         """List a cgroup's children while there is room."""
@@ -52,9 +53,9 @@ class Limit:
 class Room:
     """How many cgroups may still be looked at below one."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, most: int) -> None:
         self.path = path
-        self.left = MOST_BELOW
+        self.left = most
 
 
 class Tree:
@@ -156,10 +157,14 @@ def hidden_tasks(host: Host, hierarchy: Hierarchy, path: str) -> int:
     """Return how many more tasks a v1 `pids` cgroup counts than it and those below it list for us.
 
     v1 leaves a task of a PID namespace around ours out of its lists, and counts it (pids.current). A zombie is
-    counted and not listed either, and one that begins or ends meanwhile may be.
+    counted and not listed either, and one that begins or ends meanwhile may be. Where there are more cgroups than
+    MOST_BELOW, what the others list counts as not listed.
     """
     directory = hierarchy.directory(path) or hierarchy.mountpoint
     counted = number("pids.current", host.read(f"{directory}/pids.current"))
     inner = hierarchy._replace(root=path, mountpoint=directory)
-    lists = (parse_pids(host.read(f"{inner.directory(below)}/tasks")) for below in walk(host, inner))
-    return counted - sum(map(len, lists))
+    for below in walk(host, inner, limit=Limit(lambda _: True)):
+        counted -= len(parse_pids(host.read(f"{inner.directory(below)}/tasks")))
+        if counted <= 0:
+            break
+    return counted

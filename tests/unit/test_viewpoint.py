@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector import viewpoint
 from inspector.absence import Absence
 from inspector.document import document
+from inspector.kernel import cgroup_tree
+from inspector.kernel.cgroup_tree import hidden_tasks
+from inspector.kernel.cgroups import hierarchies_in, parse_pids
 from inspector.kernel.host import Host
 from inspector.model import Observation
 from inspector.observe import Observer
@@ -67,6 +72,49 @@ def test_a_procfs_elsewhere_is_seen_through_process_1(tmp_path: Path, layout: st
     assert not seen.own.inside_container
     assert one(seen, OTHER).cgroups["memory"] == THEIRS
     assert one(seen, ID).leader is not None
+
+
+def counted(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Return the lists of processes that a module has read, as they come."""
+    read: list[bytes] = []
+
+    def parse(data: bytes) -> list[int]:
+        read.append(data)
+        return parse_pids(data)
+
+    monkeypatch.setattr(module, "parse_pids", parse)
+    return read
+
+
+def test_so_many_cgroups_are_searched_for_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above our cgroup namespace its names are looked for in so many cgroups; not to find them is said."""
+    fake = machine(tmp_path, "v2").viewer(500)
+    as_read_from(fake, OURS)
+    read = counted(viewpoint, monkeypatch)
+    monkeypatch.setattr(viewpoint, "MOST_ABOVE", 30)
+    for number in range(200):
+        (tmp_path / f"sys/fs/cgroup/{number}").mkdir()
+    with Host(fake.root, procfs=f"{fake.root}/proc") as host:
+        absence = Absence()
+        Viewpoint(host, absence).look("")
+    assert len(read) <= 31
+    assert absence.problems == ["/sys/fs/cgroup: our cgroup is not among the 30 looked at"]
+
+
+def test_so_many_cgroups_are_searched_for_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has a hundred thousand cgroups within his own does not make us read them all; in those that are read, all."""
+    fake = FakeHost(tmp_path).cgroup("pids", "/a", {"pids.current": "7\n", "tasks": "1\n2\n"})
+    for number in range(100):
+        fake.cgroup("pids", f"/a/{number}", {"tasks": "9\n" if number < 50 else ""})
+    read = counted(cgroup_tree, monkeypatch)
+    with fake.open() as host:
+        pids = next(one for one in hierarchies_in(host, host.read("/proc/1/mountinfo")) if "pids" in one.controllers)
+        assert hidden_tasks(host, pids, "/a") <= 0
+        monkeypatch.setattr(cgroup_tree.Limit.__init__, "__defaults__", (4,))
+        fake.cgroup("pids", "/a", {"pids.current": "90\n"})
+        read.clear()
+        assert hidden_tasks(host, pids, "/a") > 0
+    assert len(read) == 5
 
 
 def test_without_rights_over_process_1_a_kernel_thread_tells(tmp_path: Path) -> None:
