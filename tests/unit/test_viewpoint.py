@@ -78,7 +78,7 @@ def counted(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Return the lists of processes that a module has read, as they come."""
     read: list[bytes] = []
 
-    def parse(data: bytes) -> list[int]:
+    def parse(data: bytes) -> tuple[int, ...]:
         read.append(data)
         return parse_pids(data)
 
