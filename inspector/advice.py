@@ -23,6 +23,7 @@ ADVICE: Mapping[str, str] = {
     "cpu-was-throttled": "It was throttled before and is not now: if its users noticed, raise the quota; else leave it.",
     "chroot-only": "chroot is no wall to root. Start it in namespaces of its own, with pivot_root, and not as root.",
     "proc-misleads": "Tell the application what it may use: set its number of threads and its heap from the limits, or use lxcfs, which makes /proc say so.",
+    "zombies": "Let a first process wait for them: an init (docker run --init, tini), or the parent that is named, once it is mended. Until it ends they cannot be removed.",
     "privileged": "Start it without --privileged, and give it the one capability or device it needs.",
     "host-path-writable": "Mount only the directory it needs, or mount it read-only.",
     "host-path-readable": "Mount only the directory it needs: what is in it now are the host's secrets.",

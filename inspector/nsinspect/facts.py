@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from inspector.entry import rootfs_of
+from inspector.kernel.cgroups import Hierarchy
 from inspector.kernel.controllers import Cpu, Cpuset
 from inspector.kernel.mounts import Mount, overlay_layers, root_identity, root_mount
 from inspector.kernel.namespaces import is_initial
-from inspector.kernel.process import IdRange, Status, capability_names
+from inspector.kernel.process import IdRange, Stat, Status, capability_names
 from inspector.limits import Limit
 from inspector.model import Container
 from inspector.report import CpuOwn, IdMap, LimitLine, MountEntry, Report, Security
@@ -31,6 +32,8 @@ __all__ = [
     "same_as_host",
     "security",
     "told_once",
+    "why_no_devices",
+    "zombies",
 ]
 
 SECCOMP = {0: "disabled", 1: "strict", 2: "filter"}
@@ -41,7 +44,10 @@ CODES = {
     "cpu-was-throttled": "its quota stopped it often since it started, not just now",
     "chroot-only": "another root directory, and none of the namespaces that would hold it there",
     "proc-misleads": "/proc tells it of more than it may use",
+    "zombies": "processes that have ended pile up, as their parent takes no notice of it",
 }
+MANY_ZOMBIES = 10
+"""Fewer may be there at any moment, where children end often."""
 
 
 def around(own: Container | None, containers: Iterable[Container]) -> list[str]:
@@ -205,6 +211,14 @@ def findings_since_start(container: Entry) -> list[Finding]:
     return [{"code": "cpu-was-throttled", "severity": "info", "text": text}]
 
 
+def zombies(parent: Stat | None, count: int) -> list[Finding]:
+    """Tell of processes that have ended and that their parent does not wait for, where they are many."""
+    if parent is None or count < MANY_ZOMBIES:
+        return []
+    text = f"{count} zombies, which {parent.comm} (PID {parent.pid}) does not wait for: each holds a PID and a task"
+    return [{"code": "zombies", "severity": "warning", "text": text}]
+
+
 def told_once(found: Iterable[Finding]) -> list[Finding]:
     """Leave out what another finding says already: a privileged process has all capabilities."""
     listed = list(found)
@@ -223,6 +237,15 @@ def cpu_own(cpu: object, cpuset: object) -> CpuOwn | None:
         "weight": cpu.weight,
         "cpuset": cpuset.cpus if isinstance(cpuset, Cpuset) else None,
     }
+
+
+def why_no_devices(hierarchies: Sequence[Hierarchy], place: Hierarchy | None) -> str:
+    """Say why it is not known which devices a process may use."""
+    if place is not None:
+        return "not readable"
+    if all(one.version == 1 for one in hierarchies):
+        return "unknown: the cgroups that decide it are not mounted here"
+    return "on v2 a BPF program decides: it cannot be read"
 
 
 def _more(told: float | None, has: float | None) -> bool:

@@ -9,7 +9,7 @@ from inspector.absence import Absence
 from inspector.document import document
 from inspector.errors import NoSuchProcess, ParseError
 from inspector.exposure import guarded
-from inspector.kernel.cgroups import Hierarchy, Membership, ancestors, directory_of, locate, path_in, read_cgroup
+from inspector.kernel.cgroups import Membership, ancestors, directory_of, locate, path_in, read_cgroup
 from inspector.kernel.controllers import Memory
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount, read_mountinfo, root_mount
@@ -31,7 +31,7 @@ from inspector.measure import Meter
 from inspector.model import Container, Observation
 from inspector.nsinspect import facts
 from inspector.nsinspect.ceilings import read_ceilings, read_devices, read_pressure
-from inspector.nsinspect.neighbours import read_clock_ahead, read_neighbours
+from inspector.nsinspect.neighbours import read_clock_ahead, read_neighbours, read_zombies
 from inspector.nsinspect.truth import above_of, proc_says, really_has
 from inspector.report import Cgroup, Limits, Namespace, Report, Resources, Security, Unreadable
 from inspector.schema import SCHEMA, Rootfs
@@ -81,6 +81,9 @@ class Gatherer:
             raise NoSuchProcess(self.pid)
         entry, situation = self.own_entry, self._situation(report, mounts, hosts, devices)
         of_container = [*entry["findings"], *facts.findings_since_start(entry)] if entry else []
+        pid_ns = report["namespaces"].get("pid")
+        if entry and pid_ns and pid_ns["same_as_host"] is not True:
+            of_container += facts.zombies(*read_zombies(self.host, pid_ns["inode"]))
         report["findings"] = facts.told_once([*of_container, *findings(situation), *facts.own_findings(report)])
         return report
 
@@ -274,7 +277,7 @@ class Gatherer:
         rules = self._try("device rules", read_devices, self.host, (place, path) if place and path else None)
         told["devices"] = list(rules) if rules is not None else None
         if rules is None:
-            told["devices_note"] = _why_no_devices(self.seen.hierarchies, place)
+            told["devices_note"] = facts.why_no_devices(self.seen.hierarchies, place)
         return rules
 
     def _situation(
@@ -288,12 +291,3 @@ class Gatherer:
         return Situation(
             same, told["uid"], frozenset(capabilities), told["seccomp"], told["no_new_privs"], mounts, hosts, devices
         )
-
-
-def _why_no_devices(hierarchies: Sequence[Hierarchy], place: Hierarchy | None) -> str:
-    """Say why it is not known which devices a process may use."""
-    if place is not None:
-        return "not readable"
-    if all(one.version == 1 for one in hierarchies):
-        return "unknown: the cgroups that decide it are not mounted here"
-    return "on v2 a BPF program decides: it cannot be read"

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import ParamSpec, Protocol, TypeVar
 
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount
-from inspector.kernel.namespaces import NAMESPACES, read_boottime_offset, read_namespaces, read_relatives
-from inspector.kernel.process import list_pids
+from inspector.kernel.namespaces import (
+    NAMESPACES,
+    read_boottime_offset,
+    read_namespace,
+    read_namespaces,
+    read_relatives,
+)
+from inspector.kernel.process import Stat, list_pids, read_stat
 from inspector.model import Observation
 from inspector.nsinspect import facts
 from inspector.report import Namespace
 
-__all__ = ["read_clock_ahead", "read_neighbours"]
+__all__ = ["read_clock_ahead", "read_neighbours", "read_zombies"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,3 +80,20 @@ def read_clock_ahead(host: Host, pid: int, mounts: Iterable[Mount]) -> float:
     if any(mount.mountpoint == "/proc/uptime" for mount in mounts):
         return 0.0
     return read_boottime_offset(host, pid) - read_boottime_offset(host, "self")
+
+
+def read_zombies(host: Host, pid_namespace: int) -> tuple[Stat | None, int]:
+    """Return the process with the most zombies of a PID namespace waiting for it, and how many these are.
+
+    They are looked for in /proc: on cgroup v1 a process leaves its cgroups when it ends.
+    """
+    waiting: Counter[int] = Counter()
+    for pid in list_pids(host):
+        with suppress(OSError, ParseError):
+            stat = read_stat(host, pid)
+            if stat.state == "Z" and read_namespace(host, pid, "pid") == pid_namespace:
+                waiting[stat.ppid] += 1
+    for parent, count in waiting.most_common(1):
+        with suppress(OSError, ParseError):
+            return read_stat(host, parent), count
+    return None, 0

@@ -420,6 +420,20 @@ def test_a_thread_is_its_processs(tmp_path: Path) -> None:
     assert ([one["id"] for one in told["containers"]], told["problems"]) == ([ID], [])
 
 
+@pytest.mark.parametrize(("count", "told"), [(9, []), (10, ["10 zombies, which web (PID 4242) does not wait for"])])
+def test_zombies_that_pile_up(tmp_path: Path, count: int, told: list[str]) -> None:
+    """Many processes that have ended and wait for one parent are a finding, though on v1 they have left its cgroups."""
+    fake = container(tmp_path)
+    for number in range(count):
+        fake.process(5000 + number, state="Z", ppid=4242, namespaces={"pid": OWN["pid"]}, mountinfo="")
+    for pid, pid_ns in ((6000, 4026531836), (6001, 4026539999)):  # others' are not counted
+        fake.process(pid, state="Z", ppid=4242, namespaces={"pid": pid_ns}, mountinfo="")
+    fake.process(6002, state="Z", ppid=4243, namespaces={"pid": OWN["pid"]}, mountinfo="")
+    found = [one["text"] for one in report_on(fake, 4243)["findings"] if one["code"] == "zombies"]
+    assert [text.partition(":")[0] for text in found] == told
+    assert not [one for one in report_on(fake, 1)["findings"] if one["code"] == "zombies"]
+
+
 def test_its_clock_since_boot(tmp_path: Path) -> None:
     """What /proc/uptime says in a time namespace is told, not what it says to us; what is mounted there is as it is."""
     text = "monotonic           5         0\nboottime  {:>10}         0\n"
