@@ -11,6 +11,8 @@ from inspector.views.text import UNKNOWN, safe
 
 __all__ = ["security_lines"]
 
+EVERY_ID = (1 << 32) - 1  # user_namespaces(7): the last one is no id
+
 
 def security_lines(security: Security, width: int, known: Sequence[str]) -> Iterator[Line]:
     """Yield the lines; `known` are the names of all capabilities that there are."""
@@ -18,8 +20,11 @@ def security_lines(security: Security, width: int, known: Sequence[str]) -> Iter
         ("user ids", security["uid"], security["uid_map"]),
         ("group ids", security["gid"], security["gid_map"]),
     ):
-        maps = [f"{_span(one['inside'], one['length'])} is {one['outside']}... here" for one in ranges or ()]
-        same = ranges is not None and [(one["inside"], one["outside"]) for one in ranges] == [(0, 0)]
+        maps = [
+            f"{_span(one['inside'], one['length'])} is {one['outside']}{'...' if one['length'] > 1 else ''} here"
+            for one in ranges or ()
+        ]
+        same = ranges == [{"inside": 0, "outside": 0, "length": EVERY_ID}]
         said = "as they are here" if same else ", ".join(maps) or "not mapped" if ranges is not None else UNKNOWN
         yield fact(label, f"{own if own is not None else UNKNOWN}   ", (said, "dim"))
     capabilities = security["capabilities"]

@@ -420,6 +420,21 @@ def test_a_thread_is_its_processs(tmp_path: Path) -> None:
     assert ([one["id"] for one in told["containers"]], told["problems"]) == ([ID], [])
 
 
+@pytest.mark.parametrize(
+    ("mapped", "said"),
+    [
+        ("0 0 4294967295", "as they are here"),
+        ("0 0 1", "0 is 0 here"),
+        ("0 1000 1", "0 is 1000 here"),
+        ("0 100000 65536", "0-65535 is 100000... here"),
+    ],
+)
+def test_which_ids_are_whose(tmp_path: Path, mapped: str, said: str) -> None:
+    """Only who has all ids as they are has them so: of `unshare -Ur` by root there is one."""
+    shown = text_of(report_on(container(tmp_path).file("/proc/4242/uid_map", f"{mapped}\n"), 4242))
+    assert f"user ids    0   {said}\n" in shown
+
+
 @pytest.mark.parametrize(("count", "told"), [(9, []), (10, ["10 zombies, which web (PID 4242) does not wait for"])])
 def test_zombies_that_pile_up(tmp_path: Path, count: int, told: list[str]) -> None:
     """Many processes that have ended and wait for one parent are a finding, though on v1 they have left its cgroups."""
