@@ -127,6 +127,10 @@ def _self(own: Own, leader: Leader, evidence: tuple[str, ...]) -> Naming:
     """
     overlay = overlay_layers(own.root) if own.root else None
     kept = _kept(own)
+    if own.borrowed and kept in (None, by_directory(own.kept_in)):
+        name = next(filter(_is_long_id, _last_names(own.membership)), "")
+        own, kept = own._replace(kept_in=name, hostname=name[:SHORT_ID]), None
+        evidence = (*evidence, "/etc/hostname is another's")
     seen = kept or _layer(own.root) or (by_command(leader.process.comm), None)
     told = own.told if own.told is not None and seen[0] in (None, own.told.runtime) else None
     # Docker's directory for a container is called by its full id, wherever Docker keeps its data.

@@ -76,7 +76,8 @@ class Own(NamedTuple):
 
     `true_roots` are the hierarchies (by index) whose mount shows the real
     root cgroup, above which there is nothing. `crowded`: a v1 cgroup that we
-    are in holds tasks of a PID namespace around ours, which it does not list for us.
+    are in holds tasks of a PID namespace around ours, which it does not list for us. `borrowed`: our /etc/hostname,
+    and what `kept_in` is made of it, are of another container.
     """
 
     pid: int
@@ -91,6 +92,7 @@ class Own(NamedTuple):
     kept_in: str = ""
     told: Told | None = None
     crowded: bool = False
+    borrowed: bool = False
 
 
 class Census(NamedTuple):

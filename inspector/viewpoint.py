@@ -95,7 +95,16 @@ class Viewpoint:
             hostname=hostname.strip(),
             told=self._told(kept_in, isolated) if inside else None,
             crowded=isolated and self._is_crowded(membership, true_roots),
+            borrowed=inside and viewer == "self" and bool(kept_in) and self._is_borrowed(),
         )
+
+    def _is_borrowed(self) -> bool:
+        """Tell whether /etc/hostname was there before our container: another's, whose network we have.
+
+        Docker makes /.dockerenv with a container, and writes its /etc/hostname when that starts.
+        """
+        made, written = (self._attempt(path, self._host.stat, path) for path in ("/.dockerenv", "/etc/hostname"))
+        return made is not None and written is not None and written.mtime_ns < made.mtime_ns
 
     def _told(self, kept_in: str, isolated: bool) -> Told | None:
         from inspector.told import read_told  # noqa: PLC0415  only who is in a container

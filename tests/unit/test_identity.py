@@ -12,6 +12,7 @@ from inspector.runtimes import match
 from tests.unit.parts import OVERLAY, OWN, ROOT, leader, mount, process
 
 ID = "ab" * 32
+DOCKERS = mount("30 1 0:50 / / rw - overlay o rw,lowerdir=/l,upperdir=/var/lib/docker/overlay2/a/diff,workdir=/w")
 PID_NS, MNT_NS = 4026540001, 4026550001
 OTHER_ROOT = mount("27 1 254:0 /srv/root / rw - ext4 /dev/vda rw")
 POD = "3f2b7c1e-9d54-4e0a-8f6b-1a2b3c4d5e6f"
@@ -228,6 +229,20 @@ def test_the_directory_that_a_runtime_keeps(directory: str, runtime: str) -> Non
     own = OWN._replace(namespaces={**OWN.namespaces, "pid": PID_NS}, hostname=ID[:12], kept_in=directory)
     found = named(("self", ""), first, own)
     assert (found.id, found.runtime) == (ID, runtime)
+
+
+@pytest.mark.parametrize("path", ["/", f"/batch/{ID}"])
+@pytest.mark.parametrize("store", ["/var/lib/docker", "/srv/data"])
+def test_our_hostname_is_anothers(store: str, path: str) -> None:
+    """With the network of another container nothing of that one's name is taken for ours; our cgroup may tell ours."""
+    other = "cd" * 32
+    own = OWN._replace(
+        namespaces={**OWN.namespaces, "pid": PID_NS}, hostname=other[:12], root=DOCKERS, own_pid_namespace=True,
+        kept_in=f"{store}/containers/{other}", borrowed=True, membership=Membership({"": path}),
+    )  # fmt: skip
+    found = named(("self", ""), isolated(root=DOCKERS), own)
+    assert found.runtime == "docker"
+    assert (found.id, found.name) == ((f"pid-{PID_NS}", "self") if path == "/" else (ID, ID[:12]))
 
 
 @pytest.mark.parametrize(("ours", "name", "image"), [(True, "web", "nginx:1"), (False, ID[:12], "unknown")])
