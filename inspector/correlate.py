@@ -140,6 +140,11 @@ def _of_the_same_id(
     first = shown[container.id]
     kind, value = grounds.candidate.key
     if container.kind != "service":
+        if kind == "self":
+            # We are in the first, which sees another's processes (--pid container:X): these are that one's.
+            value = grounds.leader.namespaces.get("pid", 0)
+            grounds = grounds._replace(candidate=grounds.candidate._replace(key=("pid", value)), alone=False)
+            return _verdict(grounds, doubted=True), grounds
         if kind not in ("pid", "mnt"):
             return container._replace(id=str(value)), grounds
         other = _verdict(grounds, doubted=True) or container

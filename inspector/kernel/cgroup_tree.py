@@ -29,11 +29,11 @@ MOST_BELOW = 2048  # a cluster's node in a container has 500 pods of four cgroup
 
 
 class Limit:
-    """Below which cgroups no more than `most` are looked at (`begins`), and which have more."""
+    """Below which cgroups no more than `most` (MOST_BELOW) are looked at (`begins`), and which have more."""
 
-    def __init__(self, begins: Callable[[str], bool], most: int = MOST_BELOW) -> None:
+    def __init__(self, begins: Callable[[str], bool], most: int | None = None) -> None:
         self._begins = begins
-        self._most = most
+        self._most = MOST_BELOW if most is None else most
         self.cut: set[str] = set()
 
     def room(self, path: str) -> Room | None:

@@ -184,7 +184,7 @@ def parse_timens_offsets(data: bytes) -> float:
     """Parse /proc/<pid>/timens_offsets: the seconds that the clock since boot is ahead in a time namespace."""
     for line in data.splitlines():
         words = line.split()
-        if len(words) == 3 and words[0] == b"boottime":  # noqa: PLR2004
+        if len(words) == 3 and words[0] == b"boottime" and max(map(len, words)) <= MOST_DIGITS:  # noqa: PLR2004
             try:
                 return int(words[1]) + int(words[2]) / 1e9
             except ValueError:

@@ -151,6 +151,20 @@ def test_from_inside_a_runtimes_cgroup() -> None:
     assert both["pid-12"].parent == ID
 
 
+def test_from_inside_with_the_processes_of_another() -> None:
+    """In a container that was started with --pid container:X the others are X's: not ours, and with an id."""
+    ours, theirs = process(30, 11, 21, ppid=0, starttime=9), process(1, 11, 25, comm="nginx", ppid=0)
+    own = INSIDE._replace(pid=30, hostname=ID[:12], kept_in=f"/var/lib/docker/containers/{ID}", root=IMAGE)
+    there = census([theirs, ours], [group(OUTER, 30)], own)
+    theirs_root = mount("31 1 0:51 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/o,workdir=/w")
+    both = decided(there, leader(ours, OUTER, root=IMAGE), leader(theirs, f"/docker/{OTHER}", root=theirs_root))
+    assert {id_: (one.name, one.members) for id_, one in both.items()} == {
+        ID: (ID[:12], (30,)),
+        "pid-11": ("nginx-1", (1,)),
+    }
+    assert not any(text.startswith("we run inside it") for text in both["pid-11"].evidence)
+
+
 def test_the_launcher_joins_the_container_it_made() -> None:
     """The `unshare` that waits for its child shares its mounts, not its PID namespace: both are one container."""
     launcher, child = process(50, mnt_ns=21, starttime=1), process(51, 11, 21, ppid=50, starttime=2)

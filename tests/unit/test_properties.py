@@ -49,6 +49,7 @@ PARSERS: dict[str, tuple[Parser, bytes]] = {
     ),
     "cmdline": (process.parse_cmdline, b"a\0b\0"),
     "uid_map": (process.parse_id_map, b"         0     100000      65536\n"),
+    "timens_offsets": (namespaces.parse_timens_offsets, b"monotonic   5  0\nboottime  -100  500000000\n"),
     "ns": (_of_text(namespaces.parse_namespace), b"mnt:[4026531832]"),
     "mountinfo": (
         mounts.parse_mountinfo,
