@@ -243,6 +243,13 @@ def test_the_image_is_built_of_files_that_are_there() -> None:
     assert UNIT.read_text().count(f"ExecStart={INSTALLED} ") == 1
 
 
+def test_what_is_installed_is_the_clone() -> None:
+    """Nothing told to be typed installs a package of our name from an index: there is none, or somebody else's."""
+    for file in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *DEPLOY.glob("*"), DASHBOARDS / "compose.yml"):
+        if file.is_file():
+            assert set(re.findall(r"pip install(?: -\S+)* ([^\s`]+)", file.read_text())) <= {"."}, file
+
+
 def test_the_compose_file_mounts_what_is_there() -> None:
     """Prometheus finds its configuration where it names it, Grafana the dashboards where its provisioning looks."""
     services = yaml.safe_load((DASHBOARDS / "compose.yml").read_text())["services"]
