@@ -101,7 +101,8 @@ export const COLUMNS = [
       bar: one.cpu.limit_ratio,
     }),
     spark: "cpu",
-    exact: (one) => `${exact(one.cpu.usage_cores, "cores")}, ${exact((one.cpu.limit_ratio ?? NaN) * 100, "% of its limit")}\n`
+    exact: (one) => `${exact(one.cpu.usage_cores, "cores")}`
+      + `${one.cpu.limit_ratio === null ? "" : `, ${exact(one.cpu.limit_ratio * 100, "% of its limit")}`}\n`
       + `${exact(one.cpu.usage_seconds, "s in all")}${one.cpu.source === "processes" ? "\nsummed over its processes: no cgroup of its own" : ""}` },
   { name: "limit", title: "Limit", help: "effective CPU limit in cores: the least of quota and cpuset, own and ancestors'; ^ set by an ancestor",
     sort: (one) => one.cpu.limit_cores,
@@ -114,8 +115,8 @@ export const COLUMNS = [
   { name: "mem", title: "Memory / limit", label: "Memory", help: "working set (usage less inactive page cache) and effective limit; ^ set by an ancestor. Dark: what cannot be reclaimed",
     kind: "bar", sort: usedMemory, cell: memoryCell,
     exact: (one) => `working set ${exact(usedMemory(one), "bytes")}\nnot reclaimable ${exact(one.memory.unreclaimable_bytes, "bytes")}\n`
-      + (one.memory.limit_bytes === null ? "no limit seen" : `limit ${exact(one.memory.limit_bytes, "bytes")}, ${setBy(one.memory)}`)
-      + `\n${percent(one.memory.limit_ratio)} of its limit` },
+      + (one.memory.limit_bytes === null ? "no limit seen"
+        : `limit ${exact(one.memory.limit_bytes, "bytes")}, ${setBy(one.memory)}\n${percent(one.memory.limit_ratio)} of it`) },
   { name: "pids", title: "Tasks", help: "processes and their threads",
     sort: (one) => one.pids.current ?? one.members,
     cell: (one) => {

@@ -44,16 +44,15 @@ const short = (name) => safe(name.length > 40 ? `${name.slice(0, 22)}…${name.s
 function use(one) {
   const { cpu, memory, pids, io, network } = one;
   const own = new Set(Object.values(one.cgroups));
-  const limit = (value, form, by) => {
+  const limit = (value, form, by, ratio) => {
     if (value === null) return "no limit seen";
-    return `limit ${form(value)}${by?.startsWith("/") && !own.has(by) ? ", set by an ancestor" : ""}`;
+    return `${ratio === undefined ? "" : `${percent(ratio)} of its `}limit ${form(value)}${by?.startsWith("/") && !own.has(by) ? ", set by an ancestor" : ""}`;
   };
   const flow = (group, key) => `${rate(group[`${key}_per_second`])} (${byteSize(group[key])} in all)`;
   return facts([
     ["CPU", [
       `${someCores(cpu.usage_cores)} (user ${cores(cpu.user_cores)}, system ${cores(cpu.system_cores)})`,
-      `${percent(cpu.limit_ratio)} of its limit`,
-      limit(cpu.limit_cores, someCores, cpu.limit_set_by),
+      limit(cpu.limit_cores, someCores, cpu.limit_set_by, cpu.limit_ratio),
     ].join(", ")],
     ["CPU time", `${duration(cpu.usage_seconds)} in all, ${duration(cpu.throttled_seconds)} throttled`
       + ` (${count(cpu.throttled_periods)} of ${count(cpu.periods)} periods)`],
@@ -63,8 +62,8 @@ function use(one) {
       cpu.burst_us ? `burst ${cpu.burst_us} µs` : "",
     ].filter(Boolean).join(", ")],
     ["Source", cpu.source === "processes" ? "summed over its processes: no cgroup of its own" : null, "warn"],
-    ["Memory", `working set ${byteSize(memory.working_set_bytes)}, ${percent(memory.limit_ratio)} of its limit, `
-      + limit(memory.limit_bytes, byteSize, memory.limit_set_by)],
+    ["Memory", `working set ${byteSize(memory.working_set_bytes)}, `
+      + limit(memory.limit_bytes, byteSize, memory.limit_set_by, memory.limit_ratio)],
     ["of which", `anonymous ${byteSize(memory.anon_bytes)}, file ${byteSize(memory.file_bytes)}, `
       + `not reclaimable ${byteSize(memory.unreclaimable_bytes)}, swap ${byteSize(memory.swap_bytes)}`],
     ["Memory so far", `peak ${byteSize(memory.peak_bytes)}, limit hit ${count(memory.limit_hits)} times, `

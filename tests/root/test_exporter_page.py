@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -265,6 +266,7 @@ def test_one_container_in_detail(page: Page) -> None:
     page.wait("document.querySelectorAll('.chart canvas').length === 6")
     image = "document.querySelector('.chart canvas').getContext('2d').getImageData(0, 0, 400, 300)"
     page.wait(f"{image}.data.some(Boolean)")
+    assert re.search(r"\d% of its limit 0.20 cores, set by an ancestor", shown)
     page.run("document.querySelector('details summary').click()")
     before = page.run("document.querySelector('.chart b').textContent")
     page.wait(f"document.querySelector('.chart b').textContent !== {json.dumps(before)}")
@@ -274,6 +276,10 @@ def test_one_container_in_detail(page: Page) -> None:
         page.wait("document.querySelector('#detail h1')?.textContent === 'No such container'")
         page.run("location.hash = '#/'")
         page.wait(f"!document.getElementById('list').hidden && {NAMES}.length === 5")
+    enter(page, "beta")
+    shown = page.wait("document.querySelector('.panels section') && document.querySelector('.panels').innerText")
+    assert ", no limit seen" in shown
+    assert "- of its" not in shown
 
 
 def test_what_a_container_says_is_text(page: Page) -> None:
