@@ -9,6 +9,7 @@ import sys
 import tomllib
 
 import pytest
+import yaml
 
 from inspector import findings, security
 from inspector.nsinspect import facts
@@ -97,6 +98,14 @@ def test_our_metrics_are_in_the_readme() -> None:
     ours = set(re.findall(r'"(cgscope_[a-z_]+)"', project()))
     assert ours
     assert ours - listed == set()
+
+
+def test_the_alerts_are_told() -> None:
+    """Each alert of the rules, with how long it has to hold and how bad it is, and none besides."""
+    groups = yaml.safe_load(read("dashboards/rules/alerts.yml"))["groups"]
+    alerts = [rule for group in groups for rule in group["rules"]]
+    told = re.findall(r"^\| `([A-Z]\w+)` \| .+ \| (\w*) ?\| (\w+) \|$", read("docs/exporter.md"), re.MULTILINE)
+    assert told == [(rule["alert"], rule.get("for", ""), rule["labels"]["severity"]) for rule in alerts]
 
 
 def test_every_dependency_is_explained() -> None:
