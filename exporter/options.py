@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--version", action="version", version=f"cgscope-exporter {version()}")
     _web(made.add_argument_group("web").add_argument)
     _paths(made.add_argument_group("the machine (for a container that has it mounted)").add_argument)
-    declare(made.add_argument_group("collectors (--no-collector.NAME turns one off)").add_argument)
+    declare(made.add_argument_group("collectors", "--no-collector.NAME turns one off").add_argument)
     log = made.add_argument_group("log, on standard error").add_argument
     log("--log.level", dest="log_level", choices=LEVELS, default="info", type=_level,
         help="least severe events to write (default: %(default)s)")

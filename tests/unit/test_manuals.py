@@ -51,6 +51,8 @@ def test_a_page_tells_of_every_option(share: Path, name: str) -> None:
     for action in manuals.parsers()[name]._actions:  # noqa: SLF001  argparse has no other list of them
         for option in action.option_strings if action.help != argparse.SUPPRESS else ():
             assert option in text or option in ("-h", "--help")
+    # Headings are in capitals, and an option in capitals is none.
+    assert [line for line in text.splitlines() if line.startswith(".SH") and "--" in line] == []
     if name == "ctop":
         assert all(key.help in text for key in KEYS)
     if name == "sandbox":
