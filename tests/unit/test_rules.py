@@ -77,7 +77,7 @@ def test_an_alert_says_what_to_do(rule: Rule) -> None:
     assert (RULES.parent / "grafana" / f"{uid}.json").exists()
     if "$labels.name" in notes["summary"]:
         variable = "container" if uid == "cgscope-container" else "name"
-        assert f"var-{variable}={{{{ $labels.name }}}}" in arguments
+        assert f"var-{variable}={{{{ urlquery $labels.name }}}}" in arguments
         assert "{{ $labels.instance }}" in notes["description"]
 
 
