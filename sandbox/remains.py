@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 
 from sandbox.contexts import suppress
 from sandbox.removal import remove_tree
-from sandbox.state import Store, hold, owner_of
+from sandbox.state import SHORT_ID, Store, hold, owner_of
 
 __all__ = ["owned", "remove_remains"]
 
@@ -16,14 +17,29 @@ def remove_remains(store: Store) -> None:
     """Remove what is left of containers that are gone, or never were whole: call with the store's lock held."""
     for entry in os.listdir(f"{store.root}/containers"):
         directory = f"{store.root}/containers/{entry}"
-        if entry.startswith(".") or not os.path.exists(f"{directory}/state.json"):
+        size = _size(f"{directory}/state.json")
+        if entry.startswith(".") or not size:
             # Who is at its removal right now has it locked.
             held = hold(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if held is not None:
                 remove_tree(directory)
                 os.close(held)
+                if size == 0 and not entry.startswith("."):
+                    lost = f"the machine went down before container {entry[:SHORT_ID]} was on the disk: it is removed"
+                    sys.stderr.write(f"sandbox: warning: {lost}\n")
     owned(store, "names")
     owned(store, "userns")
+
+
+def _size(path: str) -> int | None:
+    """Return how long a document is; None where there is none.
+
+    It gets its name only when it is written: without a byte it is what a machine that lost its power left of it.
+    """
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return None
 
 
 def owned(store: Store, kind: str) -> list[str]:

@@ -103,6 +103,18 @@ def test_remains_are_removed(store: Store) -> None:
     assert sorted(os.listdir(f"{store.root}/names")) == ["invented", "one"]
 
 
+def test_what_a_power_loss_left_is_removed(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """A document without a byte, and the name with it, as it is told; one that is damaged otherwise stays."""
+    Path(store.directory(ONE), "state.json").write_bytes(b"")
+    Path(store.directory(TWO), "state.json").write_bytes(b"{")
+    with store.lock():
+        remove_remains(store)
+    assert (store.ids(), os.listdir(f"{store.root}/names")) == ([TWO], ["invented"])
+    assert capsys.readouterr().err == (
+        f"sandbox: warning: the machine went down before container {ONE[:12]} was on the disk: it is removed\n"
+    )
+
+
 def test_a_document_is_replaced_whole(store: Store) -> None:
     """Saving goes through a new file; a document that cannot be read is an error that names it."""
     text = store.load(ONE)
