@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import fcntl
 import logging
+import re
 import sys
 import termios
 from typing import Protocol
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 10.0
 LINGER_SECONDS = 2.0
+BYTES = re.compile(r"""\b(?:bytearray\(b|b)(["'].*["'])\)?$""")  # as h11 writes what it could not read
 BAD_REQUEST, TIMEOUT, TARGET_TOO_LONG, TOO_LARGE = 400, 408, 414, 431
 
 
@@ -65,12 +67,15 @@ class Connection(H11Protocol):
     @property
     def unread(self) -> int:
         """How many bytes of what was sent the client has not got: they wait here, or in the kernel (tcp(7))."""
+        # Of TLS, asyncio counts what is not encrypted yet; what is waits in a transport below, half a megabyte at once.
+        below = getattr(getattr(self.transport, "_ssl_protocol", None), "_transport", None)
         sock = self.transport.get_extra_info("socket")
         try:
-            queued = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))
+            queued = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)) if sock else b""
         except (OSError, ValueError):  # closed; TLS tells us a moment later
             queued = b""
-        return self.transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)
+        buffered = sum(one.get_write_buffer_size() for one in (self.transport, below) if one)
+        return buffered + int.from_bytes(queued, sys.byteorder)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start waiting for a request."""
@@ -124,7 +129,7 @@ class Connection(H11Protocol):
         status = getattr(error, "error_status_hint", BAD_REQUEST)
         if status == TOO_LARGE and b"\n" not in self.conn.trailing_data[0]:
             status = TARGET_TOO_LONG
-        self._refuse(status, str(error or msg))
+        self._refuse(status, BYTES.sub(r"\1", str(error or msg)))
 
     def _should_upgrade(self) -> bool:
         return False  # an offer that may be ignored (RFC 9110, section 7.8); uvicorn logs two lines about it

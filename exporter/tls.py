@@ -26,6 +26,7 @@ UNVERIFIED = ("RequestClientCert", "RequireAnyClientCert")
 REQUIRED = ("RequireAnyClientCert", "RequireAndVerifyClientCert")
 NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, <openssl/x509_vfy.h>; Python has no name for it
 MAX_PEM = 1 << 20
+ENCRYPTED = b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED"  # RFC 7468, 11; RFC 1421, 4.6.1.1
 # Record and message of a certificate (RFC 8446, sections 5.1 and 4.4.2).
 HANDSHAKE, CERTIFICATE, HEADER = 22, 11, 4
 
@@ -93,6 +94,8 @@ class Certificates:
                 # Without a password an encrypted key would be asked for on the terminal.
                 context.load_cert_chain(_path(cert), _path(key), password="")
         except ssl.SSLError as error:
+            if any(mark in self.key for mark in ENCRYPTED):
+                raise WebConfigError(f"{config.key_file or 'key'} is encrypted: take its password off") from error
             what = f"{config.cert_file or 'cert'} and {config.key_file or 'key'}"
             raise WebConfigError(f"{what} are not a certificate and its key in PEM: {_reason(error)}") from error
         self._know_clients(context)

@@ -303,6 +303,28 @@ def test_what_is_no_request(sent: bytes, status: bytes, caplog: pytest.LogCaptur
     assert len(ours) == (status != b"200 OK")
 
 
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (b"SM b'x')", r'illegal request line: "SM b\'x\')"'),
+        (b"\xff\x1b[2J", r"illegal request line: '\xff\x1b[2J'"),
+        (b"GET / HTTP/1.1\r\nHo st: x", "illegal header line: 'Ho st: x'"),
+    ],
+)
+def test_what_is_said_of_no_request(sent: bytes, reason: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has what came as text, escaped, and not as Python writes bytes."""
+
+    async def scenario(connect: Connect) -> None:
+        reader, writer = await connect()
+        writer.write(sent + b"\r\n\r\n")
+        await reader.readuntil(b"\r\n")
+
+    with caplog.at_level(logging.INFO, "exporter"):
+        run(scenario)
+    ours = [cast("Any", record) for record in caplog.records if record.name.startswith("exporter")]
+    assert [record.fields["reason"] for record in ours] == [reason]
+
+
 def test_a_body_that_nobody_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not read to its end: some time after the answer the connection is closed."""
     monkeypatch.setattr(connection, "LINGER_SECONDS", 0.2)

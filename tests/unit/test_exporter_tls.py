@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import socket
 import ssl
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
+from starlette.responses import PlainTextResponse
+from uvicorn.server import ServerState
 
+from exporter.connection import Connection
 from exporter.reload import WebConfigFile
 from exporter.web_config import WebConfigError
 from tests.testbed.certificates import Authority, trusting
@@ -176,11 +182,61 @@ def test_certificates_in_the_file_itself(files: Path) -> None:
         shake(config, client(files))
 
 
-def test_an_encrypted_key_is_refused(files: Path) -> None:
-    """A key with a password is refused at the start; nobody is asked for it on the terminal."""
+@pytest.mark.parametrize("command", [("ec", "-aes128"), ("pkcs8", "-topk8")])
+def test_an_encrypted_key_is_refused(files: Path, command: tuple[str, str]) -> None:
+    """A key with a password is refused at the start, as what it is; nobody is asked for it on the terminal."""
     subprocess.run(
-        ["openssl", "ec", "-in", "server.key", "-aes128", "-passout", "pass:x", "-out", "locked.key"],
+        ["openssl", *command, "-in", "server.key", "-passout", "pass:x", "-out", "locked.key"],
         cwd=files, check=True, capture_output=True, timeout=60,
     )  # fmt: skip
-    with pytest.raises(WebConfigError, match=r"locked\.key are not a certificate and its key in PEM"):
+    with pytest.raises(WebConfigError, match=r"locked\.key is encrypted: take its password off"):
         server(files, key_file="locked.key")
+
+
+class Keeper:
+    """An owner of connections that notes what is unread when one has ended."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+        self.unread = -1
+
+    def used(self, _: object) -> None:
+        """See exporter.connection.Owner."""
+
+    def stuck(self, _: object, *, stuck: bool) -> None:
+        """See exporter.connection.Owner."""
+
+    def lost(self, one: Connection) -> None:
+        """See exporter.connection.Owner."""
+        self.unread = one.unread
+        self.over.set()
+
+
+def test_what_a_client_has_not_read(files: Path) -> None:
+    """What is encrypted and waits is counted, or who reads it would seem not to; once it is closed there is nothing."""
+    size, config = 4 << 20, uvicorn.Config(PlainTextResponse(), ws="none", lifespan="off", log_config=None)
+    config.load()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        keeper = Keeper()
+        made = Connection(config, ServerState(), keeper)
+        accepted = loop.connect_accepted_socket(lambda: made, ours, ssl=server(files).context())
+        opened = asyncio.open_connection(sock=theirs, ssl=client(files), server_hostname="localhost")
+        _, (reader, writer) = await asyncio.gather(accepted, opened)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        made.transport.write(b"x" * size)
+        await asyncio.sleep(0.05)
+        assert size / 2 < made.unread < size * 2
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        await reader.readexactly(size)
+        assert made.unread < size / 4
+        made.transport.abort()
+        assert await reader.read() == b""
+        await keeper.over.wait()
+        assert keeper.unread == 0
+        writer.transport.abort()
+        await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(main(), 60))
