@@ -17,6 +17,7 @@ from inspector.schema import Container, Document, Finding
 __all__ = ["Victims"]
 
 FINDING = "oom-killed"
+SLACK = 10.0  # seconds: the log's clock is no other's (local_clock() of kernel/printk), and nobody sets it right
 MOST_KEPT = 1000  # cgroups with a kill
 DAY = 86_400.0
 
@@ -28,22 +29,23 @@ class Victims:
         self._log = KernelLog(host)
         self._reader = KillReader()
         self._last: dict[str, Kill] = {}  # by cgroup, in the order of the log
-        self._counted: dict[str, int | None] = {}  # by container: its kills when the log was read
-        self._said: dict[str, str] = {}
+        # By container: its kills when the log was read, and when it had been started.
+        self._counted: dict[str, tuple[int | None, float | None]] = {}
+        self._victims: dict[str, Kill] = {}
 
     def named(self, document: Document) -> Document:
         """Return the document with the victims' names in its findings; as it is where there are none."""
         if document["viewpoint"]["inside_container"]:
             return document
         killed = {one["id"]: one for one in document["containers"] if one["memory"]["oom_kills"] and one["findings"]}
-        counted = {name: one["memory"]["oom_kills"] for name, one in killed.items()}
+        counted = {name: (one["memory"]["oom_kills"], one["started_at"]) for name, one in killed.items()}
         if counted != self._counted:
             self._counted = counted
             self._read()
-            self._said = {name: said for name, one in killed.items() if (said := self._say(one))}
-        if not self._said:
+            self._victims = {name: kill for name, one in killed.items() if (kill := self._victim_of(one))}
+        if not self._victims:
             return document
-        return {**document, "containers": [_with(one, self._said) for one in document["containers"]]}
+        return {**document, "containers": [_with(one, self._victims) for one in document["containers"]]}
 
     def _read(self) -> None:
         """Read what is new in the log; where it may not be read there are no names."""
@@ -58,30 +60,41 @@ class Victims:
         for cgroup in list(self._last)[: max(0, len(self._last) - MOST_KEPT)]:
             del self._last[cgroup]
 
-    def _say(self, one: Container) -> str:
+    def _victim_of(self, one: Container) -> Kill | None:
+        """Return the last kill in a container's cgroup: not one of an earlier container, whose cgroup was called so."""
         path = one["cgroups"].get("memory", "/")
         if path == "/" or one["memory"]["source"] != "cgroup":
-            return ""
+            return None
         below = path + "/"
         kills = (kill for cgroup, kill in reversed(self._last.items()) if cgroup == path or cgroup.startswith(below))
-        kill = next(kills, None)
-        return f"; the last {kill.task} (PID {kill.pid}) at {_at(kill)} (kernel's log)" if kill else ""
+        # The kernel leaves some kills out of its log (ten in five seconds have their line). In a control group the
+        # oldest process may be younger than the cgroup.
+        born = one["started_at"] if one["kind"] == "container" else None
+        return next((kill for kill in kills if born is None or time.time() - _ago(kill) > born - SLACK), None)
 
     def close(self) -> None:
         """Close the log."""
         self._log.close()
 
 
-def _with(one: Container, said: Mapping[str, str]) -> Container:
-    more = said.get(one["id"])
-    return {**one, "findings": [_longer(found, more) for found in one["findings"]]} if more else one
+def _with(one: Container, victims: Mapping[str, Kill]) -> Container:
+    kill = victims.get(one["id"])
+    if kill is None:
+        return one
+    more = f"; the last {kill.task} (PID {kill.pid}) at {_at(kill)} (kernel's log)"
+    return {**one, "findings": [_longer(found, more) for found in one["findings"]]}
 
 
 def _longer(found: Finding, more: str) -> Finding:
     return {**found, "text": found["text"] + more} if found["code"] == FINDING else found
 
 
+def _ago(kill: Kill) -> float:
+    """Return how many seconds ago somebody was killed, without those in suspend."""
+    return time.monotonic() - kill.monotonic_us / 1e6
+
+
 def _at(kill: Kill) -> str:
     """Write the local time of a kill, with the date where that was not within a day."""
-    ago = time.monotonic() - kill.monotonic_us / 1e6
+    ago = _ago(kill)
     return time.strftime("%H:%M:%S" if ago < DAY else "%Y-%m-%d %H:%M:%S", time.localtime(time.time() - ago))

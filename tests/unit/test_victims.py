@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from inspector.victims import Victims
 from tests.fakehost import FakeHost
 
 RECORD_BYTES = 8192
+BOOTED, CLOCK_TICKS = 1_700_000_000, os.sysconf("SC_CLK_TCK")  # of the fake machine
 ID, OTHER = "ab" * 32, "cd" * 32
 KILL = (
     "6,{number},{us},-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=ab,mems_allowed=0,oom_memcg={path},"
@@ -27,12 +29,14 @@ def line(number: int, path: str, task: str, *, ago: float = 1.0) -> str:
     return KILL.format(number=number, us=us, path=path, task=task, pid=4000 + number).ljust(RECORD_BYTES)
 
 
-def machine(tmp_path: Path, *kills: int) -> FakeHost:
-    """Make a machine with a container for each of these counts of OOM kills."""
+def machine(tmp_path: Path, *kills: int, age: float = 1000.0) -> FakeHost:
+    """Make a machine with a container, started so many seconds ago, for each of these counts of OOM kills."""
     fake = FakeHost(tmp_path)
+    started = int((time.time() - BOOTED - age) * CLOCK_TICKS)
     for pid, identifier, count in zip((70, 80), (ID, OTHER), kills, strict=False):
         path = f"/docker/{identifier}"
-        fake.process(pid, cgroups=path, namespaces={"pid": 4026532000 + pid, "mnt": 4026533000 + pid})
+        apart = {"pid": 4026532000 + pid, "mnt": 4026533000 + pid}
+        fake.process(pid, cgroups=path, starttime=started, namespaces=apart)
         fake.cgroup("memory", path, {"memory.oom_control": f"oom_kill_disable 0\nunder_oom 0\noom_kill {count}\n"})
     return fake
 
@@ -71,13 +75,38 @@ def test_the_last_victim_is_named(tmp_path: Path) -> None:
 
 
 def test_an_old_kill_has_its_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A time of day alone would be taken for today's."""
+    """A time of day alone would be taken for today's, and a day later is no longer that day's."""
     fake = machine(tmp_path, 1).file("/dev/kmsg", line(1, f"/docker/{ID}", "dd"))
     now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + 100_000)
     with fake.open() as host:
-        (text,) = texts(Victims(host).named(look(fake)))
+        victims = Victims(host)
+        (before,) = texts(victims.named(look(fake)))
+        monkeypatch.setattr(time, "monotonic", lambda: now + 100_000)
+        (text,) = texts(victims.named(look(fake)))
+    assert before.count("-") == 0
     assert time.strftime(" at %Y-%m-%d ", time.localtime(time.time() - 100_001)) in text
+
+
+def test_an_earlier_container_of_that_cgroup_is_another(tmp_path: Path) -> None:
+    """Who was killed before the container was started was in one before it; its own kill is missing in the log."""
+    fake = machine(tmp_path, 1, 1, age=60).file(
+        "/dev/kmsg", line(1, f"/docker/{ID}", "before", ago=90) + line(2, f"/docker/{OTHER}", "mine", ago=55)
+    )
+    with fake.open() as host:
+        victims = Victims(host)
+        first, second = texts(victims.named(look(fake)))
+        assert first == "1 process killed for lack of memory"
+        assert "; the last mine (PID 4002) at " in second
+        machine(tmp_path, 1, 1, age=5)  # started again since, and as many were killed
+        assert texts(victims.named(look(fake))) == ["1 process killed for lack of memory"] * 2
+
+
+def test_a_control_group_is_older_than_who_is_in_it(tmp_path: Path) -> None:
+    """A job after the other in one cgroup: who was killed before the one of now was in it as well."""
+    fake = FakeHost(tmp_path).process(70, cgroups="/jobs", starttime=int((time.time() - BOOTED) * CLOCK_TICKS))
+    fake.cgroup("memory", "/jobs", {"memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"})
+    with fake.file("/dev/kmsg", line(1, "/jobs", "dd", ago=90)).open() as host:
+        assert "; the last dd (PID 4001) at " in texts(Victims(host).named(look(fake)))[0]
 
 
 def test_the_log_is_read_when_there_is_a_new_kill(tmp_path: Path) -> None:
