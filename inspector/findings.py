@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from inspector.figures import byte_size
 from inspector.schema import Container, Finding
 
 __all__ = ["CODES", "DRAWN_FROM", "WHETHER_KNOWN", "findings", "may_be_short_of_cpus"]
@@ -98,11 +99,11 @@ def _memory(container: Container) -> Iterator[Finding]:
     memory = container["memory"]
     limit, fixed, kills = memory["limit_bytes"], memory["unreclaimable_bytes"], memory["oom_kills"] or 0
     if limit and fixed is not None and fixed / limit >= MEMORY_WARNING:
-        left = max(0, limit - fixed) // 1024
+        left = byte_size(max(0, limit - fixed))
         yield {
             "code": "memory-near-limit",
             "severity": "critical" if fixed / limit >= MEMORY_CRITICAL else "warning",
-            "text": f"{fixed / limit:.0%} of its memory limit cannot be reclaimed: {left} KiB to an OOM kill",
+            "text": f"{fixed / limit:.0%} of its memory limit cannot be reclaimed: {left} to an OOM kill",
         }
     if kills:
         yield {

@@ -38,6 +38,7 @@ TYPES = (
     "inspector.absence",
     "inspector.garbage",
     "inspector.advice",
+    "inspector.figures",
     "inspector.turns",
     "inspector.kernel.named",
     "inspector.kernel.remembered",

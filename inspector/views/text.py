@@ -9,15 +9,15 @@ import math
 import time
 from typing import Literal
 
+from inspector.figures import UNKNOWN, byte_size, three_digits
+
 __all__ = [
     "UNKNOWN", "Align", "byte_size", "cores", "cores_of", "count", "duration", "fit", "fit_path", "in_units", "percent",
     "rate", "safe", "short_id", "width_of",
 ]  # fmt: skip
 
-UNKNOWN = "-"
 FULL_ID, SHORT_ID = 64, 12  # digits
 Align = Literal["left", "right"]
-BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 # os.fsdecode() turns an undecodable byte 0xNN into the lone surrogate U+DCNN.
 SURROGATE_BYTES = range(0xDC80, 0xDD00)
 
@@ -52,25 +52,6 @@ def _known(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def _three_digits(value: float) -> str:
-    """Three significant digits: 1.23, 12.3, 123; a whole number has no fraction ("64MiB" is exact)."""
-    if value == int(value):
-        return str(int(value))
-    decimals = 2 if value < 9.995 else 1 if value < 99.95 else 0  # noqa: PLR2004  where rounding adds a digit
-    return f"{value:.{decimals}f}"
-
-
-def byte_size(value: float | None) -> str:
-    """Bytes in binary units as docker writes them, at most seven characters: 512B, 12.3MiB, 1023MiB."""
-    if value is None or not math.isfinite(value):
-        return UNKNOWN
-    unit = 0
-    while round(value) >= 1024 and unit < len(BYTE_UNITS) - 1:  # noqa: PLR2004  binary units
-        value /= 1024
-        unit += 1
-    return _three_digits(round(value) if unit == 0 else value) + BYTE_UNITS[unit]
-
-
 def rate(value: float | None) -> str:
     """Bytes per second: 12.3KiB/s."""
     return f"{byte_size(value)}/s" if _known(value) else UNKNOWN
@@ -90,7 +71,7 @@ def cores(value: float | None) -> str:
         return UNKNOWN
     if 0 < value < 0.0995:  # noqa: PLR2004  where rounding adds a digit
         return f"{value:.3f}"
-    return _three_digits(value)
+    return three_digits(value)
 
 
 def in_units(shown: str, one: str, many: str = "") -> str:
@@ -110,7 +91,7 @@ def duration(seconds: float | None) -> str:
     if seconds < 0.9995:  # noqa: PLR2004  where rounding adds a digit
         return f"{seconds * 1000:.0f}ms" if seconds else "0s"
     if seconds < 60:  # noqa: PLR2004  seconds in a minute
-        return f"{_three_digits(min(seconds, 59.9))}s"
+        return f"{three_digits(min(seconds, 59.9))}s"
     minutes, secs = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
