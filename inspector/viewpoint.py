@@ -101,7 +101,8 @@ class Viewpoint:
     def _is_borrowed(self) -> bool:
         """Tell whether /etc/hostname was there before our container: another's, whose network we have.
 
-        Docker makes /.dockerenv with a container, and writes its /etc/hostname when that starts.
+        Docker makes /.dockerenv with a container, also from an image that has one, and writes its /etc/hostname
+        whenever that starts. Where the other was started after ours was made (docker compose) nothing tells.
         """
         made, written = (self._attempt(path, self._host.stat, path) for path in ("/.dockerenv", "/etc/hostname"))
         return made is not None and written is not None and written.mtime_ns < made.mtime_ns

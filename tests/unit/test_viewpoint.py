@@ -117,6 +117,22 @@ def test_so_many_cgroups_are_searched_for_tasks(tmp_path: Path, monkeypatch: pyt
     assert len(read) == 5
 
 
+@pytest.mark.parametrize(("made", "written", "borrowed"), [(5, 9, False), (9, 5, True), (None, 5, False)])
+def test_whose_hostname_it_is(tmp_path: Path, made: int | None, written: int, *, borrowed: bool) -> None:
+    """Docker writes a container's /etc/hostname when it starts: one from before /.dockerenv is another's."""
+    bound = f"31 30 254:1 /docker/containers/{OTHER}/hostname /etc/hostname rw - ext4 a rw\n"
+    fake = FakeHost(tmp_path, "v2").process(500, namespaces={"pid": 21, "mnt": 22}, mountinfo=OVERLAY + bound)
+    for path, at in (("/.dockerenv", made), ("/etc/hostname", written)):
+        if at is not None:
+            fake.file(path, f"{OTHER[:12]}\n")
+            os.utime(tmp_path / path[1:], (at, at))
+    with fake.viewer(500).open() as host:
+        here = Viewpoint(host, Absence())
+        here.look(f"{OTHER[:12]}\n")
+    assert here.own.kept_in.endswith(OTHER)
+    assert here.own.borrowed is borrowed
+
+
 def test_without_rights_over_process_1_a_kernel_thread_tells(tmp_path: Path) -> None:
     """Where the namespaces of process 1 are not shown, those of kthreadd are the machine's first as well."""
     fake = machine(tmp_path, "v2").viewer(500)
