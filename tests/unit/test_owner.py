@@ -200,6 +200,9 @@ def test_layers_named_from_where_they_were_mounted(tmp_path: Path, monkeypatch: 
             write_changes(host, "70")
         with pytest.raises(NoSuchProcess):
             write_changes(host, "71")
+    builder.mountinfo(builder.mounts() + mounts.replace(" / / ", " / /srv/tree "))
+    with builder.open() as host:  # where it is mounted here is known all the same
+        assert [(claim.role, claim.path) for claim in claims_of(host, one)] == [("merged", "/srv/tree")]
 
 
 def test_another_way_to_the_store(tmp_path: Path) -> None:
