@@ -102,15 +102,20 @@ def test_one_that_nobody_saw_alive_is_told(log: Log) -> None:
 
 @pytest.mark.parametrize("root", ["/var/lib/docker", "/data/docker"])
 def test_one_that_nobody_saw_alive_is_named_by_its_runtimes_files(log: Log, tmp_path: Path, root: str) -> None:
-    """As while it was alive, so that its series is one when it comes again; where they are, another one tells."""
+    """As while it was alive, so that its series is one when it comes again; where they are, another one tells.
+
+    They are read anew for each look: of one before there were any files nothing was to be known.
+    """
+    overlay = f"30 1 0:50 / / rw - overlay overlay rw,lowerdir=/l,upperdir={root}/overlay2/x/diff,workdir=/w"
+    leader = parts.leader(parts.process(9), root=parts.mount(overlay))
+    kills, other, before = Kills(), parts.container("other", leader=leader), "/docker/" + "ef" * 32
+    log.kill(before, at=98.0)
+    look(kills, log.host, other)
+    assert kills.by_path[before].subject.labels == f'id="{before}",name="{"ef" * 6}",image="unknown"'
     directory = tmp_path / root[1:] / "containers" / ("ab" * 32)
     directory.mkdir(parents=True)
     config = {"Name": "/web", "Config": {"Image": "nginx:1.27", "Labels": {}}}
     (directory / "config.v2.json").write_text(json.dumps(config))
-    overlay = f"30 1 0:50 / / rw - overlay overlay rw,lowerdir=/l,upperdir={root}/overlay2/x/diff,workdir=/w"
-    leader = parts.leader(parts.process(9), root=parts.mount(overlay))
-    kills, other = Kills(), parts.container("other", leader=leader)
-    look(kills, log.host, other)
     log.kill(GONE, at=99.5)
     look(kills, log.host, other, at=101.0)
     assert kills.by_path[GONE].subject.labels == f'id="{GONE}",name="web",image="nginx:1.27"'
