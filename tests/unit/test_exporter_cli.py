@@ -17,6 +17,7 @@ import pytest
 
 from exporter.address import bind
 from exporter.options import parser, route_prefix
+from inspector.kernel.namespaces import INITIAL
 from tests.fakehost import FakeHost
 from tests.testbed.commands import REPOSITORY
 
@@ -217,6 +218,24 @@ def test_a_signal_that_another_thread_gets_stops_it() -> None:
     """The kernel gives one that is sent to the process to whichever it likes; the event loop is woken all the same."""
     done = subprocess.run([sys.executable, "-c", IN_ANOTHER_THREAD], check=False, timeout=60, cwd=REPOSITORY)
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(("pid_ns", "warned"), [(INITIAL["pid"], False), (4026532001, True)])
+def test_it_warns_when_it_sees_a_container_alone(tmp_path: Path, pid_ns: int, *, warned: bool) -> None:
+    """In a container with a /proc of its own it says so at its start, and what to give it."""
+    FakeHost(tmp_path, "v2").process(1, "init", ppid=0, namespaces={"pid": pid_ns})
+    command = [*COMMAND, "--web.listen-address=127.0.0.1:0", f"--path.rootfs={tmp_path}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr
+            line = next(line for line in process.stderr if "metrics at" in line)
+            with urlopen(re.findall(r"http://\S+/", line)[0], timeout=60):  # noqa: S310  our own http://127.0.0.1
+                pass  # by now all is said
+            process.terminate()
+            said = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
+    assert bool(re.search(r"level=WARN .*runs in a container, and sees no more.*--path\.procfs", said)) is warned
 
 
 def test_it_warns_when_others_can_reach_it(tmp_path: Path) -> None:

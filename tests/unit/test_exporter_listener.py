@@ -39,7 +39,8 @@ async def app(scope: Any, _: Any, send: Any) -> None:  # noqa: ANN401
     body = b"x" * BIG if scope["path"] == "/big" else b"hello"
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body[:-1], "more_body": True})
+    await send({"type": "http.response.body", "body": body[-1:]})
 
 
 class Leaving:
@@ -241,6 +242,19 @@ def test_few_clients_who_do_not_read_are_kept(monkeypatch: pytest.MonkeyPatch) -
         for _ in range(2):
             await dropped.acquire()
         assert [await whole(reader, writer) for reader, writer in held] == [False, False, True, True]
+
+    run(scenario)
+
+
+def test_one_who_does_not_read_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody is idle the one who has read nothing for longest goes, so that a scrape is answered."""
+    monkeypatch.setattr(listener, "MOST", 2)
+    monkeypatch.setattr(waiting, "AT_LEAST", 0.0)
+
+    async def scenario(connect: Connect) -> None:
+        held = [await stuck(connect) for _ in range(2)]
+        assert await ask(*await connect()) == b"HTTP/1.1 200 OK"
+        assert [await whole(reader, writer) for reader, writer in held] == [False, True]
 
     run(scenario)
 
