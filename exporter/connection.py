@@ -61,21 +61,31 @@ class Connection(H11Protocol):
 
     @property
     def idle(self) -> bool:
-        """True when nothing is being done for the client: nobody is hurt if it has to make room."""
+        """True when nothing is being done for the client. The end of what it was answered may still be `unsent`."""
         return self.cycle is None or self.cycle.response_complete
+
+    @property
+    def _transports(self) -> list[asyncio.Transport]:
+        """The transport, and of TLS the one below it; none before there is one, and when asyncio has let go of it."""
+        if not hasattr(self.transport, "_ssl_protocol"):
+            return [self.transport] if self.transport else []
+        below = getattr(self.transport._ssl_protocol, "_transport", None)  # noqa: SLF001  nothing else tells
+        return [self.transport, below] if below else []
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes of what was sent still wait here: they are lost where it is let go."""
+        # Of TLS asyncio counts what is not encrypted yet; what is waits in the transport below, half a megabyte at once
+        return sum(one.get_write_buffer_size() for one in self._transports)
 
     @property
     def unread(self) -> int:
         """How many bytes of what was sent the client has not got: they wait here, or in the kernel (tcp(7))."""
-        # Of TLS, asyncio counts what is not encrypted yet; what is waits in a transport below, half a megabyte at once.
-        below = getattr(getattr(self.transport, "_ssl_protocol", None), "_transport", None)
-        sock = self.transport.get_extra_info("socket")
-        try:
-            queued = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)) if sock else b""
-        except (OSError, ValueError):  # closed; TLS tells us a moment later
-            queued = b""
-        buffered = sum(one.get_write_buffer_size() for one in (self.transport, below) if one)
-        return buffered + int.from_bytes(queued, sys.byteorder)
+        queued = b""
+        for one in self._transports[-1:]:
+            with contextlib.suppress(OSError, ValueError):  # closed, and we hear of it in a moment
+                queued = fcntl.ioctl(one.get_extra_info("socket"), termios.TIOCOUTQ, bytes(4))
+        return self.unsent + int.from_bytes(queued, sys.byteorder)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start waiting for a request."""

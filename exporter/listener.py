@@ -123,7 +123,9 @@ class Listener(Owner):
 
     def _make_room(self) -> bool:
         """Drop the connection that has been idle longest, or who has not read for longest; False without either."""
-        connection = next((one for one in self._open if one.idle), None) or self._waiting.slowest()
+        idle = [one for one in self._open if one.idle]
+        answered = next((one for one in idle if not one.unsent), None)  # nobody is hurt
+        connection = answered or self._waiting.slowest() or next(iter(idle), None)
         if connection is None:
             return False
         self._drop(connection, "it made room")

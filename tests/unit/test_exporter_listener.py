@@ -43,6 +43,18 @@ async def app(scope: Any, _: Any, send: Any) -> None:  # noqa: ANN401
     await send({"type": "http.response.body", "body": body[-1:]})
 
 
+async def at_once(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
+    """Answer the same in one piece: with it the answer is complete, read or not."""
+    kept: list[bytes] = []
+
+    async def gather(message: Any) -> None:  # noqa: ANN401
+        kept.append(message.get("body", b""))
+        if not message.get("more_body"):
+            await send(message if "body" not in message else {**message, "body": b"".join(kept)})
+
+    await app(scope, receive, gather)
+
+
 class Leaving:
     """A scrape whose client resets the connection when the first piece is about to be sent."""
 
@@ -244,6 +256,20 @@ def test_few_clients_who_do_not_read_are_kept(monkeypatch: pytest.MonkeyPatch) -
         assert [await whole(reader, writer) for reader, writer in held] == [False, False, True, True]
 
     run(scenario)
+
+
+def test_one_who_has_not_got_its_whole_answer_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is written for it, and its end waits for room in the kernel: one who has nothing to come goes instead."""
+    monkeypatch.setattr(listener, "MOST", 2)
+
+    async def scenario(connect: Connect) -> None:
+        held, idle = await stuck(connect), await connect()
+        assert await ask(*idle) == b"HTTP/1.1 200 OK"
+        assert await ask(*await connect()) == b"HTTP/1.1 200 OK"
+        assert await ended(idle[0])
+        assert await whole(*held)
+
+    run(scenario, at_once)
 
 
 def test_one_who_does_not_read_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:

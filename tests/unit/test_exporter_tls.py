@@ -236,6 +236,9 @@ def test_what_a_client_has_not_read(files: Path) -> None:
         assert await reader.read() == b""
         await keeper.over.wait()
         assert keeper.unread == 0
+        made.transport.close()
+        made.transport.close()
+        assert (made.unsent, made.unread) == (0, 0)
         writer.transport.abort()
         await asyncio.sleep(0.01)
 
