@@ -232,7 +232,8 @@ def test_it_warns_when_it_sees_a_container_alone(tmp_path: Path, pid_ns: int, *,
             with urlopen(re.findall(r"http://\S+/", line)[0], timeout=60):  # noqa: S310  our own http://127.0.0.1
                 pass  # by now all is said
             process.terminate()
-            said = process.communicate(timeout=60)[1]
+            said = process.stderr.read()
+            process.wait(60)
         finally:
             process.kill()
     assert bool(re.search(r"level=WARN .*runs in a container, and sees no more.*--path\.procfs", said)) is warned
