@@ -140,7 +140,8 @@ def command(argv: Sequence[str] | None = None) -> NoReturn:
     code = main(argv)
     for name, stream in (("standard output", sys.stdout), ("standard error", sys.stderr)):
         try:
-            stream.flush()
+            if stream is not None:
+                stream.flush()
         except OSError as error:
             if code == 0:  # otherwise it was said already
                 _complain(SandboxError(f"{name}: {error.strerror}"))
@@ -175,9 +176,17 @@ def _explained(error: SandboxError | OSError) -> SandboxError | OSError:
     if isinstance(error, OSError) and error.filename is None:
         if error.errno == errno.EAGAIN:
             return SandboxError(f"no more processes can be made (ulimit -u, pids.max): {error.strerror}")
-        if error.errno == errno.ENOENT and not os.stat(".").st_nlink:
+        if error.errno == errno.ENOENT and _is_nowhere():
             return SandboxError(f"the current directory: {error.strerror}")
     return error
+
+
+def _is_nowhere() -> bool:
+    """Tell whether the current directory was removed, or is none that we may look at."""
+    try:
+        return os.stat(".").st_nlink == 0
+    except OSError:
+        return True
 
 
 def _say_line(text: str) -> None:

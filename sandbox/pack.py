@@ -20,6 +20,7 @@ from sandbox.errors import SandboxError
 from sandbox.inroot import host_path, in_root_open
 from sandbox.lowers import is_opaque
 from sandbox.metadata import is_whiteout, read_attributes
+from sandbox.terminal import write_whole
 
 __all__ = ["CHUNK", "Entry", "Stream", "pack", "pack_layer", "walk", "write_to"]
 
@@ -225,8 +226,6 @@ def write_to(fd: int, pieces: Iterator[bytes]) -> None:
     """Write an archive to a descriptor; SandboxError when nobody reads it."""
     try:
         for piece in pieces:
-            view = memoryview(piece)
-            while view:
-                view = view[os.write(fd, view) :]
+            write_whole(fd, memoryview(piece))
     except BrokenPipeError:
         raise SandboxError("standard output: Broken pipe", 1) from None

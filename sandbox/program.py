@@ -128,14 +128,18 @@ def start(program: Program, channel: Channel, *, console: bool) -> NoReturn:
         privileges.seal(program.rights, granted)
     program.at_start(environment)
     if program.init:
-        from sandbox.pid_one import serve_as_init  # noqa: PLC0415  by load()
-
-        if program.rights.apparmor:
-            from sandbox.apparmor import enter  # noqa: PLC0415  likewise
-
-            enter(program.rights.apparmor)
-        serve_as_init(lambda: execute(last_step, path, program.argv, environment), channel)
+        _be_init(program.rights, lambda: execute(last_step, path, program.argv, environment), channel)
     execute(last_step, path, program.argv, environment)
+
+
+def _be_init(rights: Rights, run: Callable[[], NoReturn], channel: Channel) -> NoReturn:
+    from sandbox.pid_one import serve_as_init  # noqa: PLC0415  by load()
+
+    if rights.apparmor:
+        from sandbox.apparmor import enter  # noqa: PLC0415  likewise
+
+        enter(rights.apparmor)
+    serve_as_init(run, channel)
 
 
 def seal_supervised(rights: Rights, granted: Sets, channel: Channel) -> None:

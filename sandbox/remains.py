@@ -8,7 +8,7 @@ import sys
 
 from sandbox.contexts import suppress
 from sandbox.removal import remove_tree
-from sandbox.state import SHORT_ID, Store, hold, owner_of
+from sandbox.state import SHORT_ID, SPARE, Store, hold, owner_of
 
 __all__ = ["owned", "remove_remains"]
 
@@ -18,15 +18,17 @@ def remove_remains(store: Store) -> None:
     for entry in os.listdir(f"{store.root}/containers"):
         directory = f"{store.root}/containers/{entry}"
         size = _size(f"{directory}/state.json")
-        if entry.startswith(".") or not size:
+        # One that was in the background has room for another record (Store.reserve), and a user's files: it stays.
+        lost = size == 0 and not os.path.exists(f"{directory}/state.json{SPARE}")
+        if entry.startswith(".") or size is None or lost:
             # Who is at its removal right now has it locked.
             held = hold(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if held is not None:
                 remove_tree(directory)
                 os.close(held)
-                if size == 0 and not entry.startswith("."):
-                    lost = f"the machine went down before container {entry[:SHORT_ID]} was on the disk: it is removed"
-                    sys.stderr.write(f"sandbox: warning: {lost}\n")
+                if lost and not entry.startswith("."):
+                    why = f"the machine went down before container {entry[:SHORT_ID]} was on the disk: it is removed"
+                    sys.stderr.write(f"sandbox: warning: {why}\n")
     owned(store, "names")
     owned(store, "userns")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 from collections.abc import Iterator
 
 from sandbox import syscalls
@@ -92,7 +93,15 @@ def write_all(fd: int, data: bytes) -> None:
         write_whole(fd, data)
 
 
-def write_whole(fd: int, data: bytes) -> None:
-    """Write all of `data`; BrokenPipeError when nobody reads."""
+def write_whole(fd: int, data: bytes | memoryview) -> None:
+    """Write all of `data`; BrokenPipeError when nobody reads.
+
+    Where who has it too lets nobody wait there (O_NONBLOCK), we do so by poll(2).
+    """
     while data:
-        data = data[os.write(fd, data) :]
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:
+            poll = select.poll()
+            poll.register(fd, select.POLLOUT)
+            poll.poll()

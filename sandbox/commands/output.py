@@ -7,7 +7,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from sandbox.contexts import contextmanager, suppress
+from sandbox.contexts import contextmanager
 from sandbox.errors import BadValue, SandboxError, describe
 
 TYPE_CHECKING = False
@@ -111,12 +111,20 @@ def refuse_terminal(fd: int) -> None:
 
 
 def output_path(path: str) -> str:
-    """Return the file that is to be written, behind links; SandboxError where that would take a device's place."""
-    found = os.path.realpath(path)
-    with suppress(OSError):
-        if stat.S_IFMT(os.stat(found).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+    """Return the file that is to be written, behind links; SandboxError where that would take a device's place.
+
+    The kernel follows them, and not we: others' in a directory such as /tmp it does not (fs.protected_symlinks).
+    """
+    try:
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return path
+    try:
+        if stat.S_IFMT(os.fstat(fd).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
             raise SandboxError(f"invalid output path: {path!r} must be a directory or a regular file", 1)
-    return found
+        return os.readlink(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
 
 
 def write_archive(path: str, pieces: Callable[[], Iterator[bytes]]) -> None:
@@ -131,10 +139,10 @@ def write_archive(path: str, pieces: Callable[[], Iterator[bytes]]) -> None:
     with open(f"{path}.new", "wb", buffering=0) as file:
         try:
             write_to(file.fileno(), pieces())
+            os.replace(f"{path}.new", path)
         except BaseException:
             os.unlink(f"{path}.new")
             raise
-    os.replace(f"{path}.new", path)
 
 
 def each_at_once(names: Sequence[str], action: Callable[[str], None]) -> int:

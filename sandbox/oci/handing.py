@@ -78,9 +78,10 @@ def hand_out(running: Running, ends: Ends, name: str) -> None:
     if ends.pidfd_socket:
         send(f"pidfd socket {ends.pidfd_socket}", ends.pidfd_socket, b"pidfd", running.pidfd)
     if ends.pid_file:
-        with open(f"{ends.pid_file}.new", "w", encoding="ascii") as file:
+        path = output_path(ends.pid_file)
+        with open(f"{path}.new", "w", encoding="ascii") as file:
             file.write(str(running.pid))
-        os.replace(f"{ends.pid_file}.new", ends.pid_file)
+        os.replace(f"{path}.new", path)
 
 
 def send(what: str, address: str, data: bytes, descriptor: int) -> None:

@@ -77,7 +77,7 @@ def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: b
         )
         handing.hand_out(running, ends, ident)
     except BaseException:
-        _undo(record, places, made)
+        _undo(records, record, places, made)
         raise
     return running
 
@@ -140,12 +140,13 @@ def _born(record: Record, bundle: bundles.Bundle, pid: int) -> None:
         hooks.run(name, bundle.hooks[name], {**record.spoken(), "status": "creating"})
 
 
-def _undo(record: Record, places: tuple[cgroup.Place, ...], made: dict[str, str]) -> None:
+def _undo(records: Records, record: Record, places: tuple[cgroup.Place, ...], made: dict[str, str]) -> None:
     with contextlib.suppress(SandboxError, OSError):
         if record.status() != "stopped" and record.pid:
             _signal(record, signal.SIGKILL)
     with contextlib.suppress(SandboxError, OSError):
-        culling.remove(places, above.still_there(made))
+        if not _below(records, places):  # who would be killed with it
+            culling.remove(places, above.still_there(made))
     record.remove()
 
 
@@ -236,7 +237,7 @@ def _end(records: Records, record: Record) -> None:
     with runc. Without one everything in the cgroups is taken for the container's.
     """
     places = _of_its_own(records, record)
-    inner = _below(records, record)
+    inner = _below(records, places)
     alone = bool(record.pid) and not record.private.get("SharesPids")
     if alone:
         with contextlib.suppress(SandboxError):
@@ -249,9 +250,9 @@ def _end(records: Records, record: Record) -> None:
     culling.remove(places, above.still_there(record.private["MadeCgroups"]), kill_rest=not alone)
 
 
-def _below(records: Records, record: Record) -> Record | None:
-    """Return one that lives in a cgroup below those of a container."""
-    own = tuple(f"{place.directory}/" for place in record.places)
+def _below(records: Records, places: tuple[cgroup.Place, ...]) -> Record | None:
+    """Return a container that lives in a cgroup below those of another."""
+    own = tuple(f"{place.directory}/" for place in places)
     others = (other for other in records.all() if any(place.directory.startswith(own) for place in other.places))
     return next((other for other in others if other.status() not in ("creating", "stopped")), None)
 

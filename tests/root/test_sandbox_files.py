@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.commands.output import write_archive
 from tests.root import sandboxing
 from tests.root.test_sandbox_images import busybox_layer, load
 from tests.testbed.commands import REPOSITORY, SANDBOX, Sandbox, run
@@ -347,6 +348,21 @@ def test_what_is_no_file_is_not_replaced(sandbox: Sandbox, image: str, tmp_path:
         assert (done.returncode, "must be a directory or a regular file" in done.stderr) == (1, True), (words, done)
     assert place.stat() == before
     assert sorted(os.listdir(tmp_path)) == around
+
+
+def test_a_link_that_the_kernel_would_not_follow(tmp_path: Path) -> None:
+    """Who has put a link where everybody may (/tmp) does not choose what root's `export -o` replaces."""
+    if Path("/proc/sys/fs/protected_symlinks").read_text() != "1\n":
+        pytest.skip("this kernel follows others' links everywhere")
+    shared, victim = tmp_path / "shared", tmp_path / "victim"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    victim.write_text("kept")
+    (shared / "out").symlink_to(victim)
+    os.lchown(shared / "out", 4242, 4242)
+    with pytest.raises(PermissionError):
+        write_archive(str(shared / "out"), lambda: iter([b"archive"]))
+    assert (victim.read_text(), os.listdir(shared)) == ("kept", ["out"])
 
 
 def test_cp_never_leaves_the_root(sandbox: Sandbox, image: str, tmp_path: Path) -> None:

@@ -297,19 +297,20 @@ def test_a_shell_at_a_terminal(runtime: Runtime) -> None:
     assert b"\n42\r\n" in seen
 
 
-@pytest.mark.vm
 def test_a_terminal_has_its_size_before_the_program_begins(runtime: Runtime, tmp_path: Path) -> None:
-    """The program finds the size that is asked for, and lines end as asked for from the first on."""
+    """The program finds the size that is asked for, and lines end as asked for, however long we take to set it."""
     (runtime.bundle / "rootfs/bin/stty").symlink_to("busybox")
     create(runtime, "sized")
     runtime("start", "sized")
     process = {**runtime.config["process"], "args": ["stty", "size"], "terminal": True,
                "consoleSize": {"height": 10, "width": 110}}  # fmt: skip
     (tmp_path / "process.json").write_text(json.dumps(process))
-    for _ in range(8):
-        assert runtime("exec", "-p", str(tmp_path / "process.json"), "sized").stdout == "10 110\n"
+    runtime.tracer = ["strace", "-qq", "-o", "/dev/null", "-e", "inject=ioctl:delay_enter=50000"]
+    assert runtime("exec", "-p", str(tmp_path / "process.json"), "sized").stdout == "10 110\n"
+    runtime.tracer = []
 
 
+@pytest.mark.vm
 def test_limits_change_while_it_runs(runtime: Runtime) -> None:
     """An update takes the resources that are named, and leaves the others; pause and resume stop and go on."""
     runtime.set("linux", "resources", "memory", value={"limit": 64 << 20})
@@ -510,8 +511,11 @@ def test_a_cgroup_that_another_has_since(runtime: Runtime) -> None:
     runtime("start", "second")
     assert runtime("ps", "--format", "json", "first").stdout.strip() == "[]"
     runtime("kill", "--all", "first", "KILL")
-    runtime("delete", "first")
-    assert runtime.state("second")["status"] == "running"
+    runtime.set("linux", "cgroupsPath", value=f"/{parent}/same/inner")
+    create(runtime, "third")
+    runtime("delete", "first")  # the third is in a cgroup of the second's, not of this one's
+    assert [runtime.state(name)["status"] for name in ("second", "third")] == ["running", "created"]
+    runtime("delete", "--force", "third")
     runtime("delete", "--force", "second")
     assert not any(os.path.exists(f"{mount}/{parent}") for mount in cgroup_mounts())
 
@@ -533,6 +537,38 @@ def test_a_cgroup_below_another_containers(runtime: Runtime) -> None:
     runtime("delete", "--force", "inner")
     runtime("delete", "outer")
     assert not any(os.path.exists(f"{mount}/{parent}") for mount in cgroup_mounts())
+
+
+def test_a_cgroup_above_another_containers(runtime: Runtime) -> None:
+    """A create that fails in a cgroup above a container's does not end that one."""
+    parent = f"cgscope-oci-{os.getpid()}"
+    runtime.set("linux", "cgroupsPath", value=f"/{parent}/outer/inner")
+    create(runtime, "inner")
+    runtime.set("linux", "cgroupsPath", value=f"/{parent}/outer")
+    runtime.set("hooks", value={"createContainer": [{"path": "/bin/false"}]})
+    assert create(runtime, "late", check=False).returncode == 1
+    assert runtime.state("inner")["status"] == "created"
+    runtime("delete", "--force", "inner")
+    assert not any(os.path.exists(f"{mount}/{parent}") for mount in cgroup_mounts())
+
+
+@pytest.mark.parametrize("kind", ["device", "link"])
+def test_a_pid_file_takes_nothings_place(runtime: Runtime, tmp_path: Path, kind: str) -> None:
+    """A device is refused, and nothing starts; a link stays one, and what it leads to is written."""
+    place, behind = tmp_path / "link", tmp_path / "behind"
+    place.symlink_to(behind)
+    if kind == "device":
+        os.mknod(behind, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    else:
+        behind.touch()
+    done = create(runtime, "one", "--pid-file", str(place), check=False)
+    assert place.is_symlink()
+    if kind == "device":
+        assert (done.returncode, "must be a directory or a regular file" in done.stderr) == (1, True)
+        assert stat.S_ISCHR(behind.stat().st_mode)
+        assert not (runtime.directory / "root").exists()
+    else:
+        assert behind.read_text() == str(runtime.state("one")["pid"])
 
 
 def test_a_foreign_process_in_a_cgroup(runtime: Runtime) -> None:

@@ -431,6 +431,7 @@ def test_names_are_unique(sandbox: Sandbox) -> None:
     ("around", "words", "line"),
     [
         (["unshare", "-m", "sh", "-c", 'mount -t tmpfs t /dev; exec "$@" <&-', "sh"], ("ps",), "/dev/null: No such"),
+        (["unshare", "-m", "sh", "-c", 'mount -t tmpfs t /dev; exec "$@" <&- >&-', "sh"], ("ps",), "/dev/null: No"),
         (["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh"], ("run", "--rootfs", "x", "true"), "the current directory: No"),
         (["setpriv", "--reuid", "4242", "--clear-groups", "prlimit", "--nproc=1:1"],
          ("run", "--net", "none", "--rootfs", "/", "true"), "no more processes can be made"),

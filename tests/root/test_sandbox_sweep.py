@@ -27,6 +27,7 @@ RUN = ("run", "-d", "--name", "swept", "--rootfs", "/", "sleep", "3600")
 LAUNCHER_CALLS, MONITOR_CALLS, END_CALLS = 220, 600, 900
 CREATE_CALLS = 30  # of those that make something
 PARENT = "/cgscope-swept"
+KEPT = "fdatasync:signal=KILL:when=1"  # the record of one in the foreground is on its way to the disk
 CROSSING_CALLS = 17  # of those that enter namespaces and mount, by the process that enters
 
 
@@ -138,6 +139,31 @@ def test_a_monitor_killed_among_the_cgroups_of_a_parent(sandbox: Sandbox) -> Non
         chosen = ("-P", f"{mount}{PARENT}")
         kill_monitor(sandbox, (*RUN[:2], "--cgroup-parent", PARENT, *RUN[2:]), 1, *chosen, calls="mkdir")
         assert not made_for_parent()
+
+
+def test_a_launcher_killed_around_its_record(sandbox: Sandbox, tmp_path: Path) -> None:
+    """With --rm the record that a container runs changes places with the one before, and is kept a moment later.
+
+    Whoever dies at one of the calls from before that to after it leaves nothing: neither of the two, and no program.
+    """
+    before = sandboxing.cgroup_directories()
+    run = [sys.executable, "-m", "tests.root.patient_drafting", "run", "--rm", *RUN[2:]]
+    trace = tmp_path / "trace"
+
+    def died(*injections: str) -> list[str]:
+        command = ["strace", "-o", str(trace), *(word for one in injections for word in ("-e", f"inject={one}")), *run]
+        subprocess.run(command, env=sandbox.env, cwd=REPOSITORY, capture_output=True, check=False, timeout=120)
+        settle(sandbox, before)
+        return trace.read_text().splitlines()
+
+    calls = died(KEPT)
+    exchange = next(number for number, line in enumerate(calls) if "RENAME_EXCHANGE) = 0" in line)
+    assert 'state.json.draft"' in calls[exchange + 1]
+    for number in range(exchange, exchange + 3):  # the exchange, what it took the place of, the lock
+        name = calls[number].partition("(")[0]
+        count = sum(line.startswith(f"{name}(") for line in calls[: number + 1])
+        ended = died(f"{name}:signal=KILL:when={count}", KEPT)
+        assert [line.partition("(")[0] for line in ended[-3:-1]][-1:] == [name], ended[-4:]
 
 
 def made_for_parent() -> list[str]:

@@ -41,9 +41,19 @@ def test_a_draft_is_seen_when_it_is_saved(store: Store) -> None:
 
 
 def test_a_filesystem_that_exchanges_no_names(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There the draft replaces the document, which ext4 has on the disk at once then."""
+    """There the draft replaces the document, which ext4 has on the disk at once then; elsewhere it does not."""
+    replaced, replace = [], os.replace
+
+    def count(old: str, new: str) -> None:
+        replaced.append(new)
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", count)
+    assert Draft(store, ONE, run).save()
+    assert replaced == []
     monkeypatch.setattr(drafting, "exchange", lambda *_: False)
     assert Draft(store, ONE, run).save()
+    assert len(replaced) == 1
     assert store.load(ONE)["State"] == "running"
     assert files(store) == ["state.json"]
 

@@ -1,0 +1,61 @@
+"""Where what is written goes: a file behind a link, a pipe at which nobody waits, and what is said of errors."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from sandbox import cli
+from sandbox.commands.output import write_archive
+from sandbox.pack import write_to
+from sandbox.terminal import write_all
+
+
+def test_an_archive_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Behind a link, which stays; where it cannot be put in place nothing of it is left."""
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("file")
+    write_archive(str(tmp_path / "link"), lambda: iter([b"one", b"two"]))
+    assert ((tmp_path / "file").read_bytes(), (tmp_path / "link").is_symlink()) == (b"onetwo", True)
+    (tmp_path / "directory").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_archive(str(tmp_path / "directory"), lambda: iter([b"one"]))
+    assert sorted(os.listdir(tmp_path)) == ["directory", "file", "link"]
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_a_pipe_at_which_nobody_waits(*, archive: bool) -> None:
+    """Who shares it with us may have it so (O_NONBLOCK): we wait all the same, and lose nothing."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    data, seen = os.urandom(1 << 20), bytearray()
+
+    def read() -> None:
+        while piece := os.read(reader, 1 << 16):
+            seen.extend(piece)
+
+    other = threading.Thread(target=read)
+    other.start()
+    if archive:
+        write_to(writer, iter([data]))
+    else:
+        write_all(writer, data)
+    os.close(writer)
+    other.join()
+    os.close(reader)
+    assert bytes(seen) == data
+
+
+def test_a_current_directory_that_cannot_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was to be explained is told even there."""
+
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", refuse)
+        told = cli._explained(FileNotFoundError(2, "No such file"))  # noqa: SLF001
+    assert str(told) == "the current directory: No such file"
