@@ -65,7 +65,7 @@ def take() -> Footprint:
     """Return what there is now."""
     return Footprint(
         mounts=frozenset(_mounts()),
-        cgroups=frozenset(_cgroups()),
+        cgroups=frozenset(_cgroups()) | beside_hierarchies(),
         processes=frozenset(_marked_processes()),
         namespaces=frozenset(_namespaces()),
         links=frozenset(os.listdir("/sys/class/net")),
@@ -129,6 +129,17 @@ def _cgroups() -> list[str]:
         for directory, _, _ in os.walk(mount)
         if directory != mount and _can_be_ours(mount, directory)
     ]
+
+
+def beside_hierarchies() -> frozenset[str]:
+    """Return what is no cgroup and stands where hierarchies are mounted: conmon makes some, with a file in each."""
+    places = {os.path.dirname(mount) for mount in cgroup_mounts()}
+    found: set[str] = set()
+    for place in (place for place in places if f"{place} (tmpfs)" in _mounts()):
+        for directory, names, files in os.walk(place):
+            names[:] = [name for name in names if not os.path.ismount(f"{directory}/{name}")]
+            found.update(f"{directory}/{name}" for name in (*names, *files))
+    return frozenset(found)
 
 
 def _can_be_ours(mount: str, directory: str) -> bool:

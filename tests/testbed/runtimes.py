@@ -142,6 +142,17 @@ def tidied(*names: str) -> Iterator[None]:
         leaks.remove_cgroups(one for one in came if any(f"/{name}" in one for name in names))
 
 
+@contextlib.contextmanager
+def _swept() -> Iterator[None]:
+    """Remove what Podman's conmon makes for controllers that are not mounted: plain directories, a file in each."""
+    before = leaks.beside_hierarchies()
+    try:
+        yield
+    finally:
+        for path in sorted(leaks.beside_hierarchies() - before, reverse=True):
+            (os.rmdir if os.path.isdir(path) and not os.path.islink(path) else os.unlink)(path)
+
+
 def _podman(below: str) -> list[str]:
     places = [f"--{kind}={below}/podman-{kind}" for kind in ("root", "runroot", "tmpdir")]
     return ["podman", *places, "--events-backend", "none"]
@@ -168,7 +179,7 @@ def _unmount(below: str, but: frozenset[str] = frozenset()) -> None:
 def podman(name: str, *arguments: str, command: Sequence[str] = SLEEP, runtime: str = "runc") -> Iterator[Box]:
     """Run one Podman container on an OCI runtime."""
     need("podman", "runc", "conmon")
-    with tempfile.TemporaryDirectory(prefix="podman") as below, tidied("libpod_parent", "libpod-"):
+    with tempfile.TemporaryDirectory(prefix="podman") as below, tidied("libpod_parent", "libpod-"), _swept():
         base = [*_podman(below), "--runtime", runtime, "--cgroup-manager", "cgroupfs"]
 
         def call(*words: str) -> str:
