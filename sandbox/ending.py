@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable
 
 from sandbox import attach, document, events, freezer, journal
-from sandbox.errors import NoSuchContainer, SandboxError
+from sandbox.errors import Damaged, NoSuchContainer, SandboxError
 from sandbox.liveness import has_monitor, is_running
 from sandbox.reconcile import reconcile
+from sandbox.remains import remove_remains
 from sandbox.signals import number_of
 from sandbox.state import Document, Store
 from sandbox.teardown import destroy
@@ -155,8 +156,19 @@ def _ends_within(pidfd: int, seconds: int) -> bool:
 
 
 def remove(store: Store, name: str, *, force: bool, volumes: bool = False) -> None:
-    """Remove a container, with `volumes` its anonymous volumes too; a running one only with `force`, which kills it."""
-    text = store.find(name)
+    """Remove a container, with `volumes` its anonymous volumes too; a running one only with `force`, which kills it.
+
+    With `force` also one whose document is damaged: its files, and whatever is named after it.
+    """
+    try:
+        text = store.find(name)
+    except Damaged as error:
+        if not force:
+            raise
+        store.remove(error.container, "")
+        with store.lock():
+            remove_remains(store)
+        return
     if has_monitor(text):
         if not force:
             status = text["State"]["Status"]

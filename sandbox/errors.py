@@ -17,6 +17,7 @@ __all__ = [
     "BadValue",
     "CommandNotExecutable",
     "CommandNotFound",
+    "Damaged",
     "NoSuchContainer",
     "NotFound",
     "SandboxError",
@@ -65,6 +66,14 @@ class NoSuchContainer(NotFound):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"no such container: {name or 'the name is empty'}")
+
+
+class Damaged(SandboxError):
+    """A container's document cannot be read: its files are all that is left of it."""
+
+    def __init__(self, path: str, container: str, why: str) -> None:
+        super().__init__(f"{path}: {why}: `sandbox rm -f {container[:12]}` removes what is left of it")
+        self.container = container
 
 
 def not_executed(path: str, number: int) -> SandboxError:

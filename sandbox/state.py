@@ -23,7 +23,7 @@ import os
 from collections.abc import Callable, Iterator
 
 from sandbox.contexts import contextmanager, suppress
-from sandbox.errors import NoSuchContainer, SandboxError
+from sandbox.errors import Damaged, NoSuchContainer, SandboxError
 from sandbox.quick import dumps, loads
 
 __all__ = ["SHORT_ID", "SPARE", "Document", "Store", "default_root", "hold", "owner_of", "replace_document",
@@ -258,9 +258,9 @@ class Store:
         except FileNotFoundError:
             raise NoSuchContainer(container) from None
         except ValueError as error:
-            raise SandboxError(f"{path}: not a container's document: {error}") from None
+            raise Damaged(path, container, f"not a container's document: {error}") from None
         if not isinstance(document, dict) or document.get("Id") != container:
-            raise SandboxError(f"{path}: not the document of container {container}")
+            raise Damaged(path, container, f"not the document of container {container}")
         return document
 
     def ids(self) -> list[str]:

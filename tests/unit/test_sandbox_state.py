@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import above, cli
+from sandbox import above, cli, ending
 from sandbox.channel import Born, Closed, Console, Go, Ready, pair
 from sandbox.commands.running import run_parser
 from sandbox.container import _record_failure
@@ -119,6 +119,17 @@ def test_what_a_power_loss_left_is_removed(store: Store, spared: bytes, capsys: 
     assert capsys.readouterr().err == (
         f"sandbox: warning: the machine went down before container {ONE[:12]} was on the disk: it is removed\n"
     )
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"Id": "another"}'])
+def test_what_is_damaged_is_removed_by_force_alone(store: Store, text: str) -> None:
+    """Its name, or the beginning of its id, is enough; the error names the command."""
+    Path(store.directory(ONE), "state.json").write_text(text)
+    with pytest.raises(SandboxError, match=f"`sandbox rm -f {ONE[:12]}` removes what is left of it"):
+        ending.remove(store, "one", force=False)
+    assert sorted(store.ids()) == [ONE, TWO]
+    ending.remove(store, ONE[:12] if text == "{" else "one", force=True)
+    assert (store.ids(), os.listdir(f"{store.root}/names")) == ([TWO], ["invented"])
 
 
 def test_a_document_is_replaced_whole(store: Store) -> None:
