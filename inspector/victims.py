@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 
 from inspector.kernel.host import Host
-from inspector.kernel.kmsg import KernelLog, Kill, KillReader
+from inspector.kernel.kmsg import KernelLog, Kill
 from inspector.schema import Container, Document, Finding
 
 __all__ = ["Victims"]
@@ -27,7 +27,6 @@ class Victims:
 
     def __init__(self, host: Host) -> None:
         self._log = KernelLog(host)
-        self._reader = KillReader()
         self._last: dict[str, Kill] = {}  # by cgroup, in the order of the log
         # By container: its kills when the log was read, and when it had been started.
         self._counted: dict[str, tuple[int | None, float | None]] = {}
@@ -50,11 +49,9 @@ class Victims:
     def _read(self) -> None:
         """Read what is new in the log; where it may not be read there are no names."""
         try:
-            for record in self._log.records():
-                kill = self._reader.read(record)
-                if kill is not None:
-                    self._last.pop(kill.cgroup, None)
-                    self._last[kill.cgroup] = kill
+            for kill in self._log.kills():
+                self._last.pop(kill.cgroup, None)
+                self._last[kill.cgroup] = kill
         except OSError:
             pass
         for cgroup in list(self._last)[: max(0, len(self._last) - MOST_KEPT)]:

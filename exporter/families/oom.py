@@ -22,7 +22,7 @@ from inspector.absence import Absence
 from inspector.identity import by_pattern
 from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Memory, Reading
-from inspector.kernel.kmsg import KernelLog, Kill, KillReader
+from inspector.kernel.kmsg import KernelLog, Kill
 from inspector.metadata import Metadata
 from inspector.model import Container
 from inspector.runtimes import match
@@ -77,7 +77,6 @@ class Kills:
     """The kills of all cgroups, scrape after scrape. The log is opened at the first look and read on from there."""
 
     log: KernelLog | None = None
-    reader: KillReader = field(default_factory=KillReader)
     readable: bool = False
     by_path: dict[str, _Known] = field(default_factory=dict)
     most_kept: int = MOST_KEPT
@@ -135,9 +134,8 @@ class Kills:
         self.log = self.log or KernelLog(sight.host)
         oldest = (sight.observation.monotonic - KEPT_SECONDS) * 1e6
         try:
-            for record in self.log.records():
-                kill = self.reader.read(record)
-                if kill is not None and kill.monotonic_us >= oldest:
+            for kill in self.log.kills():
+                if kill.monotonic_us >= oldest:
                     yield kill
             self.readable = True
         except OSError:

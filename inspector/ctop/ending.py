@@ -19,7 +19,7 @@ from inspector.errors import ParseError
 from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Memory, Pids
 from inspector.kernel.host import Host
-from inspector.kernel.kmsg import KernelLog, Kill, KillReader
+from inspector.kernel.kmsg import KernelLog, Kill
 from inspector.kernel.pidfd import open_process, read_end
 from inspector.kernel.process import read_stat
 from inspector.metadata import clues_of
@@ -145,11 +145,10 @@ class Ends:
         if cgroup is None:
             return None, False
         earliest = (time.monotonic() - (now - since) - KILLED_BEFORE) * 1e6
-        log, reader, last = KernelLog(self._host), KillReader(), None
+        log, last = KernelLog(self._host), None
         try:
-            for record in log.records():
-                kill = reader.read(record)
-                if kill is not None and kill.monotonic_us >= earliest and cgroup in ancestors(kill.cgroup):
+            for kill in log.kills():
+                if kill.monotonic_us >= earliest and cgroup in ancestors(kill.cgroup):
                     last = kill
         except OSError:
             return None, False

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from inspector.errors import ParseError
 from inspector.kernel.controllers import ControlFile, Values
-from inspector.kernel.figures import Keyed, number
+from inspector.kernel.figures import MOST_DIGITS, Keyed, number
 from inspector.kernel.process import CLOCK_TICKS
 
 __all__ = ["FILES", "has_limit"]
@@ -185,7 +185,6 @@ def has_limit(data: bytes) -> bool:
 
 
 LIMITS = b"hierarchical_mem"
-MOST_DIGITS = 20  # of 2^64
 
 
 # oom_kill_disable 0

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Keyed", "number"]
+__all__ = ["MOST_DIGITS", "Keyed", "number"]
 
 MOST_DIGITS = 20  # of 2^64
 MOST_LAYOUTS = 16

@@ -98,6 +98,14 @@ class KernelLog:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._fd: int | None = None
+        self._reader = KillReader()
+
+    def kills(self) -> Iterator[Kill]:
+        """Yield the kills among what records() yields; OSError as there."""
+        for record in self.records():
+            kill = self._reader.read(record)
+            if kill is not None:
+                yield kill
 
     def records(self) -> Iterator[Record]:
         """Yield what is new, at first everything the log still holds. OSError when it may not be read or is not there.

@@ -83,7 +83,7 @@ def document_of(
         else:
             one.infos[sample.metric] = sample.labels
     for sample in rates:
-        if sample.metric in (*RATES, *ABOVE):
+        if sample.metric in RATES or sample.metric in ABOVE:
             # A rate outlives its container by the window it is taken over: those without a figure now are gone.
             if (there := ones.get(_key(sample))) is not None:
                 there.add_rate(sample)
