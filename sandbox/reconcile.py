@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 
 from sandbox import culling, document
+from sandbox.commands.output import warn
 from sandbox.errors import NoSuchContainer, SandboxError, describe
 from sandbox.images import NEW
 from sandbox.liveness import boot_id, has_monitor
@@ -36,7 +36,7 @@ def reconcile(store: Store) -> list[Document]:
         return []
     with store.lock():
         remove_remains(store)
-    found = store.all(lambda error: sys.stderr.write(f"sandbox: warning: {describe(error)}\n"))
+    found = store.all(lambda error: warn(describe(error)))
     orphans = [text for text in found if _is_orphan(text)]
     for text in orphans:
         try:
@@ -44,7 +44,7 @@ def reconcile(store: Store) -> list[Document]:
         except NoSuchContainer:  # another command was faster
             continue
         except (SandboxError, OSError) as error:
-            sys.stderr.write(f"sandbox: warning: cannot clean up {text['Name']}: {describe(error)}\n")
+            warn(f"cannot clean up {text['Name']}: {describe(error)}")
     connection.sweep(store)
     return store.all() if orphans else found
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sys
 
+from sandbox.commands.output import warn
 from sandbox.contexts import suppress
 from sandbox.removal import remove_tree
 from sandbox.state import SHORT_ID, SPARE, Store, hold, owner_of
@@ -28,7 +28,7 @@ def remove_remains(store: Store) -> None:
                 os.close(held)
                 if lost and not entry.startswith("."):
                     why = f"the machine went down before container {entry[:SHORT_ID]} was on the disk: it is removed"
-                    sys.stderr.write(f"sandbox: warning: {why}\n")
+                    warn(why)
     owned(store, "names")
     owned(store, "userns")
 

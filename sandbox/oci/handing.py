@@ -7,7 +7,7 @@ import socket
 from typing import NamedTuple
 
 from sandbox import terminal
-from sandbox.commands.output import complain, output_path
+from sandbox.commands.output import output_path, warn
 from sandbox.conversation import Running
 from sandbox.errors import SandboxError
 from sandbox.foreground import attend
@@ -48,9 +48,9 @@ def check(process: Process, ends: Ends, *, stays: bool) -> None:
     if ends.pid_file:
         output_path(ends.pid_file)
     if process.unknown:
-        complain(SandboxError(f"warning: left out, as no such capability is known: {', '.join(process.unknown)}"))
+        warn(f"left out, as no such capability is known: {', '.join(process.unknown)}")
     for name in process.not_inherited:
-        complain(SandboxError(f"warning: can't raise ambient capability CAP_{name}: it is not inheritable"))
+        warn(f"can't raise ambient capability CAP_{name}: it is not inheritable")
     if not 0 <= ends.handed < MOST:
         raise SandboxError(f"--preserve-fds: {ends.handed} is not from 0 to {MOST - 1}", 1)
     for fd in range(FIRST, FIRST + ends.handed):

@@ -21,7 +21,7 @@ from typing import Any
 from inspector.kernel.cgroups import read_hierarchies
 from inspector.kernel.host import Host
 from sandbox import above, cgroup, control, culling, freezer, init, updating
-from sandbox.commands.output import complain
+from sandbox.commands.output import warn
 from sandbox.conversation import Outside, Running, launch
 from sandbox.errors import SandboxError
 from sandbox.oci import bundle as bundles
@@ -227,7 +227,7 @@ def delete(records: Records, ident: str, *, force: bool) -> None:
         try:
             hooks.run("poststop", (hook,), told)
         except SandboxError as error:  # as the specification wants it: a warning
-            complain(SandboxError(f"warning: {error}"))
+            warn(str(error))
 
 
 def _end(records: Records, record: Record) -> None:

@@ -44,6 +44,11 @@ def cgroup_directories() -> set[str]:
     return found
 
 
+def has_cgroup(path: str) -> bool:
+    """Tell whether any hierarchy has this cgroup."""
+    return any(os.path.exists(f"{mount}/{path}") for mount in cgroup_mounts())
+
+
 def mounts() -> list[str]:
     """Return this machine's own mounts."""
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
