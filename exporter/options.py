@@ -42,39 +42,97 @@ def parser() -> argparse.ArgumentParser:
     _paths(made.add_argument_group("the machine (for a container that has it mounted)").add_argument)
     declare(made.add_argument_group("collectors", "--no-collector.NAME turns one off").add_argument)
     log = made.add_argument_group("log, on standard error").add_argument
-    log("--log.level", dest="log_level", choices=LEVELS, default="info", type=_level,
-        help="least severe events to write (default: %(default)s)")
-    log("--log.format", dest="log_format", choices=tuple(FORMATS), default="logfmt",
-        help="one line an event as key=value pairs or as JSON (default: %(default)s)")
+    log(
+        "--log.level",
+        dest="log_level",
+        choices=LEVELS,
+        default="info",
+        type=_level,
+        help="least severe events to write (default: %(default)s)",
+    )
+    log(
+        "--log.format",
+        dest="log_format",
+        choices=tuple(FORMATS),
+        default="logfmt",
+        help="one line an event as key=value pairs or as JSON (default: %(default)s)",
+    )
     return made  # fmt: skip
 
 
 def _web(add: Callable[..., object]) -> None:
-    add("--web.listen-address", dest="web_listen_address", type=_checked(parse_address), metavar="HOST:PORT",
-        action="append", help="where to listen; may be given more than once (default: 127.0.0.1:10071; "
-        "[::1]:10071; :10071 is every address)")
-    add("--web.systemd-socket", dest="web_systemd_socket", action="store_true",
-        help="listen on the sockets that systemd passes (socket activation) instead")
-    add("--web.config.file", dest="web_config_file", metavar="FILE", help="TLS, client certificates, users with "
-        "passwords, headers and a rate limit, as Prometheus' exporter-toolkit has them; read again when it changes")
-    add("--web.external-url", dest="web_external_url", type=_checked(_external_url), metavar="URL",
+    add(
+        "--web.listen-address",
+        dest="web_listen_address",
+        type=_checked(parse_address),
+        metavar="HOST:PORT",
+        action="append",
+        help="where to listen; may be given more than once (default: 127.0.0.1:10071; "
+        "[::1]:10071; :10071 is every address)",
+    )
+    add(
+        "--web.systemd-socket",
+        dest="web_systemd_socket",
+        action="store_true",
+        help="listen on the sockets that systemd passes (socket activation) instead",
+    )
+    add(
+        "--web.config.file",
+        dest="web_config_file",
+        metavar="FILE",
+        help="TLS, client certificates, users with "
+        "passwords, headers and a rate limit, as Prometheus' exporter-toolkit has them; read again when it changes",
+    )
+    add(
+        "--web.external-url",
+        dest="web_external_url",
+        type=_checked(_external_url),
+        metavar="URL",
         help="URL under which the exporter is reached from outside, for instance behind a reverse proxy; a path in it "
-        "prefixes all endpoints unless --web.route-prefix says otherwise")
-    add("--web.route-prefix", dest="web_route_prefix", type=_checked(_prefix), metavar="PATH",
-        help="prefix of all endpoints (default: the path of --web.external-url)")
-    add("--web.telemetry-path", dest="web_telemetry_path", type=_checked(_telemetry_path), metavar="PATH",
-        default="/metrics", help="path of the metrics (default: %(default)s)")
-    add("--web.max-requests", dest="web_max_requests", type=_checked(_count), metavar="N", default="40",
-        help="scrapes served at a time, more are answered 503; 0 is no limit (default: %(default)s)")
+        "prefixes all endpoints unless --web.route-prefix says otherwise",
+    )
+    add(
+        "--web.route-prefix",
+        dest="web_route_prefix",
+        type=_checked(_prefix),
+        metavar="PATH",
+        help="prefix of all endpoints (default: the path of --web.external-url)",
+    )
+    add(
+        "--web.telemetry-path",
+        dest="web_telemetry_path",
+        type=_checked(_telemetry_path),
+        metavar="PATH",
+        default="/metrics",
+        help="path of the metrics (default: %(default)s)",
+    )
+    add(
+        "--web.max-requests",
+        dest="web_max_requests",
+        type=_checked(_count),
+        metavar="N",
+        default="40",
+        help="scrapes served at a time, more are answered 503; 0 is no limit (default: %(default)s)",
+    )
     add("--web.disable-exporter-metrics", dest="web_disable_exporter_metrics", action="store_true",
         help="leave out the exporter's own process_*")  # fmt: skip
 
 
 def _paths(add: Callable[..., object]) -> None:
-    add("--path.procfs", dest="path_procfs", type=_checked(_directory), metavar="DIR",
-        help="where the machine's /proc is mounted")
-    add("--path.sysfs", dest="path_sysfs", type=_checked(_directory), metavar="DIR",
-        help="where the machine's /sys is mounted")
+    add(
+        "--path.procfs",
+        dest="path_procfs",
+        type=_checked(_directory),
+        metavar="DIR",
+        help="where the machine's /proc is mounted",
+    )
+    add(
+        "--path.sysfs",
+        dest="path_sysfs",
+        type=_checked(_directory),
+        metavar="DIR",
+        help="where the machine's /sys is mounted",
+    )
     add("--path.rootfs", dest="path_rootfs", type=_checked(_directory), metavar="DIR", default="/",
         help="where the machine's root filesystem is mounted (default: %(default)s)")  # fmt: skip
 
@@ -120,8 +178,10 @@ def _external_url(text: str) -> str:
 def _prefix(text: str) -> str:
     """Return a path with a slash before it and none behind it; "" for the top."""
     trimmed = text.strip("/")
-    if any(character in trimmed for character in "{}?#%\\ \t\r\n") or not trimmed.isascii() or {"", ".", ".."} & set(
-        trimmed.split("/") if trimmed else ()
+    if (
+        any(character in trimmed for character in "{}?#%\\ \t\r\n")
+        or not trimmed.isascii()
+        or {"", ".", ".."} & set(trimmed.split("/") if trimmed else ())
     ):
         raise ValueError(f"{text!r} is not a path that can be a prefix, such as /cgscope")
     return f"/{trimmed}" if trimmed else ""

@@ -106,6 +106,13 @@ class Meter:
             except OSError:  # what cannot be read is told of by figures
                 sheet.close()
 
+    def read_ahead(self) -> bool:
+        """Begin to read what is open, for figures(), while the caller looks who is there; False where that cannot be.
+
+        What has come by then is read there and then.
+        """
+        return self.host.read_ahead([one for sheet in self._sheets.values() if (one := sheet.ahead())])
+
     def figures(
         self, wanted: Mapping[Key, bool], *, counters: bool = False, seen: Container[str] | None = None
     ) -> Figures:

@@ -57,7 +57,7 @@ class Observer:
     set at any time, also from another thread, and hold from the next tick on. What
     only the exporter wants: no more than `most_processes` of a container, the first
     of its list; `in_full` reads more of each control file, and the machine's own
-    root cgroups too; `more` resources; `health` the result of
+    root cgroups too, on another CPU while it looks who is there; `more` resources; `health` the result of
     Docker's health checks; once in `refresh_seconds` all that is remembered is read anew.
     """
 
@@ -132,17 +132,21 @@ class Observer:
 
     def _observe(self, *, counters: bool = False) -> Observation:
         self._absence.begin()
+        begun = time.time(), time.monotonic()
+        is_ahead = self._in_full and not counters and self._meter.read_ahead()
         system, refresh = self._collector.begin()
         census = self._collector.census()
         located = self._collector.located
         self._meter.begin(located, self._collector.turns)
         self._metadata.begin(refresh=refresh)
         found, leaders = self._look_at(census)
-        # The figures come last and together, so that they belong to one moment.
+        # The figures come last and together, or all first, so that they belong to one moment.
         shown = self._containers(census, found, leaders, refresh=refresh)
         # While files are being opened the clock goes on: the last figures would be later than taken_at, rates too low.
         self._meter.open(self._wanted, counters=counters)
-        taken_at, monotonic = time.time(), time.monotonic()
+        taken_at, monotonic = begun if is_ahead else (time.time(), time.monotonic())
+        # Interfaces take as long as a third of all figures: meanwhile those that are read ahead come.
+        interfaces = self._interfaces(shown, census)
         readings, inodes = self._meter.figures(self._wanted, counters=counters, seen=self._seen_paths(shown))
         shown = self._owners(shown, readings, COUNTED if counters else WATCHED)
         observation = Observation(
@@ -156,7 +160,7 @@ class Observer:
             readings=self._meter.with_inner_kills((readings, inodes), shown, census.groups),
             inodes=inodes,
             tallies=self._tallies(shown, census.processes),
-            interfaces=self._interfaces(shown, census),
+            interfaces=interfaces,
             processes=self._details(shown, census.processes),
             hollow=self._hollow(shown, census.processes, system),
             health=self._metadata.health(shown) if self._health else {},
@@ -243,9 +247,7 @@ class Observer:
         }
         return self._meter.interfaces(wanted)
 
-    def _hollow(
-        self, shown: Iterable[Container], processes: Mapping[int, Process], system: System
-    ) -> dict[str, str]:
+    def _hollow(self, shown: Iterable[Container], processes: Mapping[int, Process], system: System) -> dict[str, str]:
         """Judge the containers whose first process may be without its application."""
         self._anatomy.begin(system)
         found, memories = {}, {}

@@ -108,6 +108,10 @@ class Sheet:
         for name, failure in self._failed.items():
             account(name, failure)
 
+    def ahead(self) -> tuple[Bundle, list[bytes]] | None:
+        """Return what can be read of it before it is asked for, and what that said last; None when nothing is open."""
+        return (self._bundle, self._texts) if self._bundle and self._is_whole and self._texts else None
+
     def close(self) -> None:
         """Close the files and forget what they said."""
         if self._bundle:

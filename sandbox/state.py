@@ -26,8 +26,17 @@ from sandbox.contexts import contextmanager, suppress
 from sandbox.errors import Damaged, NoSuchContainer, SandboxError
 from sandbox.quick import dumps, loads
 
-__all__ = ["SHORT_ID", "SPARE", "Document", "Store", "default_root", "hold", "owner_of", "replace_document",
-           "write_document"]
+__all__ = [
+    "SHORT_ID",
+    "SPARE",
+    "Document",
+    "Store",
+    "default_root",
+    "hold",
+    "owner_of",
+    "replace_document",
+    "write_document",
+]
 
 TYPE_CHECKING = False  # importing it from typing would be a twentieth of a small monitor's memory
 if TYPE_CHECKING:

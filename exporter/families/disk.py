@@ -138,12 +138,24 @@ DISK = Collector(
                 Row("container_fs_reads_merged_total", "counter", "Reads merged.", at("reads_merged")),
                 Row("container_fs_writes_merged_total", "counter", "Writes merged.", at("writes_merged")),
                 Row("container_fs_sector_reads_total", "counter", "Sectors of 512 bytes read.", at("sectors_read")),
-                Row("container_fs_sector_writes_total", "counter", "Sectors of 512 bytes written.", at("sectors_written")),
+                Row(
+                    "container_fs_sector_writes_total",
+                    "counter",
+                    "Sectors of 512 bytes written.",
+                    at("sectors_written"),
+                ),
                 Row("container_fs_read_seconds_total", "counter", "Time of all reads.", part("read_ms", 1e3)),
                 Row("container_fs_write_seconds_total", "counter", "Time of all writes.", part("write_ms", 1e3)),
                 Row("container_fs_io_current", "gauge", "I/O under way.", at("current")),
-                Row("container_fs_io_time_seconds_total", "counter", "Time in which there was I/O.", part("io_ms", 1e3)),
-                Row("container_fs_io_time_weighted_seconds_total", "counter", "Time of all I/O, summed.", part("weighted_ms", 1e3)),
+                Row(
+                    "container_fs_io_time_seconds_total", "counter", "Time in which there was I/O.", part("io_ms", 1e3)
+                ),
+                Row(
+                    "container_fs_io_time_weighted_seconds_total",
+                    "counter",
+                    "Time of all I/O, summed.",
+                    part("weighted_ms", 1e3),
+                ),
             ),
             _of_machine,
             _each_disk,
@@ -264,8 +276,12 @@ def _by_device(spaces: list[tuple[str, Space]]) -> Iterator[tuple[str, Space]]:
         yield "," + pairs({"device": device}), space
 
 
-USAGE = Row("container_fs_usage_bytes", "gauge", "Bytes used: of the machine's filesystem; of a container, by its own layer and its log.",
-            lambda space: space.total_bytes - space.free_bytes)
+USAGE = Row(
+    "container_fs_usage_bytes",
+    "gauge",
+    "Bytes used: of the machine's filesystem; of a container, by its own layer and its log.",
+    lambda space: space.total_bytes - space.free_bytes,
+)
 
 FILESYSTEM = Collector(
     "filesystem",

@@ -37,21 +37,46 @@ class Where(NamedTuple):
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("-p", dest="pids", metavar="PID[,PID]", type=_pids, default=(),
-                        help="only the containers of these processes")
-    parser.add_argument("-u", dest="uid", metavar="USER", type=_user,
-                        help="only containers whose first process is this user's, by name or number")
+    parser.add_argument(
+        "-p", dest="pids", metavar="PID[,PID]", type=_pids, default=(), help="only the containers of these processes"
+    )
+    parser.add_argument(
+        "-u",
+        dest="uid",
+        metavar="USER",
+        type=_user,
+        help="only containers whose first process is this user's, by name or number",
+    )
     add = parser.add_argument_group("another time, other machines").add_argument
     add("--record", metavar="FILE", help="record what is seen, or without a terminal everything; continues a recording")
     add("--replay", metavar="FILE", help="show a recording; [ ] step, { } by minutes, b goes to a time, Space plays")
-    add("--at", metavar="TIME", help="with --replay: begin at HH:MM[:SS], +5m from its start, -5m from its end, "
-        "or a date as 2026-11-28T18:00")
-    add("--connect", metavar="URL", type=_url(EXPORTER_PORT), help="show the machine of a cgscope-exporter, such as "
-        "http://node:10071; a name and password as http://NAME:PASSWORD@node")
-    add("--prometheus", metavar="URL", type=_url(PROMETHEUS_PORT), help="show all machines that this Prometheus "
-        "scrapes, such as http://prometheus:9090, with cgscope-exporter or cAdvisor; -a then loads the others too")
-    add("--prometheus-match", dest="match", metavar="MATCHERS", type=_matchers, help="with --prometheus: only series "
-        """that meet these, as in PromQL, such as 'job="node"': where several jobs scrape one node""")
+    add(
+        "--at",
+        metavar="TIME",
+        help="with --replay: begin at HH:MM[:SS], +5m from its start, -5m from its end, or a date as 2026-11-28T18:00",
+    )
+    add(
+        "--connect",
+        metavar="URL",
+        type=_url(EXPORTER_PORT),
+        help="show the machine of a cgscope-exporter, such as "
+        "http://node:10071; a name and password as http://NAME:PASSWORD@node",
+    )
+    add(
+        "--prometheus",
+        metavar="URL",
+        type=_url(PROMETHEUS_PORT),
+        help="show all machines that this Prometheus "
+        "scrapes, such as http://prometheus:9090, with cgscope-exporter or cAdvisor; -a then loads the others too",
+    )
+    add(
+        "--prometheus-match",
+        dest="match",
+        metavar="MATCHERS",
+        type=_matchers,
+        help="with --prometheus: only series "
+        """that meet these, as in PromQL, such as 'job="node"': where several jobs scrape one node""",
+    )
     add("--ca", dest="authority", metavar="FILE", help="certificates to trust, for https")
     add("--insecure", action="store_true", help="trust whoever answers at an https URL")  # fmt: skip
 

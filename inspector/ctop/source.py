@@ -212,5 +212,3 @@ class KernelSource:
         if self._victims is not None:
             self._victims.close()
         self._host.close()
-
-

@@ -42,6 +42,12 @@ class Bundle:
         """True while all of them are kept open."""
         return not self._places
 
+    @property
+    def descriptors(self) -> list[int]:
+        """Those that are kept open; another list when there are more."""
+        assert self._descriptors is not None  # noqa: S101  for the type checker
+        return self._descriptors
+
     def add(self, descriptors: Iterable[int], places: Iterable[str] = ()) -> int:
         """Take more files, kept open or not; return how many are."""
         self._descriptors = [*(self._descriptors or ()), *descriptors]
@@ -57,7 +63,15 @@ class Bundle:
         """
         if self._descriptors is None:
             raise OSError(errno.ENODEV, "closed")
-        kept, sizes = self._descriptors, self._sizes
+        texts = self._host.read_before(self._descriptors) if numbers is None else None
+        if texts is None:
+            texts = self._read_kept(numbers, before)
+        if self._places and numbers is None:
+            texts += map(_read_once, self._places)
+        return texts
+
+    def _read_kept(self, numbers: tuple[int, ...] | None, before: Sequence[bytes]) -> list[bytes]:
+        kept, sizes = self._descriptors or [], self._sizes
         if numbers is not None:
             kept, sizes = [kept[number] for number in numbers], [sizes[number] for number in numbers]
         texts = list(map(os.pread, kept, sizes, repeat(0)))
@@ -66,8 +80,6 @@ class Bundle:
                 self._whole(place if numbers is None else numbers[place]) if len(text) >= size else text
                 for place, (text, size) in enumerate(zip(texts, sizes, strict=False))
             ]
-        if self._places and numbers is None:
-            texts += map(_read_once, self._places)
         return texts
 
     def _whole(self, number: int) -> bytes:

@@ -27,6 +27,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
+    from inspector.kernel.ahead import ReadAhead
+
 __all__ = ["Bundle", "Directory", "Entry", "Host"]
 
 SPARE_DESCRIPTORS = 256  # for all else that the process opens: an exporter has up to 128 connections
@@ -50,6 +52,8 @@ class Host(Reader):
         self._bundled = 0
         self._read_this_tick: dict[str, bytes] = {}
         self._limit: int | None = None
+        self._ahead: ReadAhead | None = None
+        self._can_read_ahead = True
 
     def __enter__(self) -> Self:
         return self
@@ -166,8 +170,28 @@ class Host(Reader):
         """Tell whether so many files in bundles can be kept open, beside the single ones that are kept now."""
         return len(self._kept) + files <= self._descriptor_limit()
 
+    def read_ahead(self, wanted: Sequence[tuple[Bundle, Sequence[bytes]]]) -> bool:
+        """Begin to read bundles of this tick by another thread; False when they have to be read one by one.
+
+        Each comes with what it said last. What it says now its read() returns, until end_tick().
+        """
+        if self._ahead is None and self._can_read_ahead:
+            from inspector.kernel.ahead import ReadAhead  # noqa: PLC0415  only the exporter needs it
+
+            try:
+                self._ahead = ReadAhead()
+            except OSError:  # another architecture, a seccomp filter, too many such contexts on this machine
+                self._can_read_ahead = False
+        return self._ahead is not None and self._ahead.begin([(one.descriptors, texts) for one, texts in wanted])
+
+    def read_before(self, descriptors: list[int]) -> list[bytes] | None:
+        """Return what was read ahead of a bundle with these descriptors; None where it is to be read now."""
+        return self._ahead.texts(descriptors) if self._ahead is not None else None
+
     def released(self, bundle: Bundle) -> None:
-        """Take note that a bundle was closed."""
+        """Take note that a bundle is about to be closed."""
+        if self._ahead is not None:
+            self._ahead.wait()
         self._bundled -= self._bundles.pop(bundle, 0)
 
     def forget(self, path: str) -> None:
@@ -179,12 +203,17 @@ class Host(Reader):
 
     def end_tick(self) -> None:
         """Close the kept files that this tick did not read, and let the next tick read anew."""
+        if self._ahead is not None:
+            self._ahead.end()
         for path in self._kept.keys() - self._read_this_tick.keys():
             self.forget(path)
         self._read_this_tick.clear()
 
     def close(self) -> None:
         """Close every kept file; the Host stays usable."""
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
         descriptors = [*self._kept.values(), *self._anchors.values()]
         for bundle in self._bundles:
             descriptors += bundle.let_go()

@@ -82,9 +82,7 @@ def create(records: Records, ident: str, directory: str, ends: Ends, *, stays: b
     return running
 
 
-def _prepare(
-    records: Records, record: Record, bundle: bundles.Bundle, process: Process, handed: int
-) -> init.Launch:
+def _prepare(records: Records, record: Record, bundle: bundles.Bundle, process: Process, handed: int) -> init.Launch:
     """Complete a new container's record, and return how it is made."""
     record.state.update(ociVersion=bundle.version, annotations=dict(bundle.annotations))
     record.private["Resources"] = dict(bundle.resources)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from inspector.document import document
+from inspector.kernel import ahead
 from inspector.kernel.host import Host
 from inspector.model import Observation
 from inspector.observe import Observer
@@ -84,10 +85,14 @@ def check(tick: Observation) -> None:
     assert tick.problems == ()
 
 
-def test_ticks_amid_births_and_deaths(churn: subprocess.Popen[bytes]) -> None:
+@pytest.mark.parametrize("in_full", [False, True], ids=["as in ctop", "as in the exporter, ahead"])
+def test_ticks_amid_births_and_deaths(
+    in_full: bool, churn: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With 200 processes a second born and dying no id comes twice, no process is in two, no descriptor is leaked."""
+    monkeypatch.setattr(ahead, "WORTH_IT", 1)
     with Host() as host:
-        observer = Observer(host, processes=True)
+        observer = Observer(host, processes=True, in_full=in_full)
         before = observer.tick()
         seen: set[str] = set()
         descriptors = []

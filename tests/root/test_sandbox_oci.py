@@ -244,7 +244,8 @@ def test_another_containers_users(runtime: Runtime) -> None:
     runtime.config.pop("hostname")
     (runtime.directory / "roots").mkdir()
     runtime.config["mounts"].append(
-        {"destination": "/mapped", "source": str(runtime.directory / "roots"), "options": ["bind", "idmap"]})
+        {"destination": "/mapped", "source": str(runtime.directory / "roots"), "options": ["bind", "idmap"]}
+    )
     create(runtime, "guest")
     runtime("start", "guest")
     guest = runtime.state("guest")["pid"]
@@ -650,7 +651,7 @@ def test_hooks(runtime: Runtime) -> None:
     log = runtime.directory / "hooks"
 
     def hook(name: str) -> list[dict[str, Any]]:
-        script = f"echo {name} $(grep -o '\"status\": \"[a-z]*\"') >> {log}"
+        script = f'echo {name} $(grep -o \'"status": "[a-z]*"\') >> {log}'
         return [{"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"]}]
 
     names = ("prestart", "createRuntime", "createContainer", "poststart", "poststop")
@@ -747,10 +748,20 @@ def test_a_pidfd_is_sent_to_its_socket(runtime: Runtime) -> None:
         (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_JUMP"}, "seccomp"),
         (("hooks",), {"createContainer": [{"path": "/bin/false"}]}, "createContainer hook #0: /bin/false: exit code 1"),
         (("hooks",), {"createContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "kill -9 $$"]}]}, "signal: killed"),
-        (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
-            {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}, "SCMP_ACT_NOTIFY needs a supervisor"),
-        (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/nosuch", "syscalls": [
-            {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}, "listenerPath /nosuch: failed to connect"),
+        (
+            ("linux", "seccomp"),
+            {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]},
+            "SCMP_ACT_NOTIFY needs a supervisor",
+        ),
+        (
+            ("linux", "seccomp"),
+            {
+                "defaultAction": "SCMP_ACT_ALLOW",
+                "listenerPath": "/nosuch",
+                "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}],
+            },
+            "listenerPath /nosuch: failed to connect",
+        ),
         (("linux", "seccomp"), {"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"}, "without a listenerPath"),
         (("linux", "sysctl"), {"net.core.somaxconn": "9", "kernel.pid_max": "9"}, "kernel.pid_max is not allowed"),
         (("linux", "namespaces"), [{"type": "mount"}], "hostname needs a uts namespace"),

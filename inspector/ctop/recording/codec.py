@@ -194,5 +194,3 @@ def _places(runs: Sequence[Sequence[int] | None], known: int) -> list[int | None
         else:
             raise ValueError("a container that was not there")
     return places
-
-

@@ -1,0 +1,156 @@
+"""Kept files that are read on another CPU while Python does something else, and handed out when they are asked for.
+
+As many as are read by the time that they are asked for, going by the last time: for the others nobody waits, they are
+read then.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
+from operator import ge, is_
+
+from inspector.kernel.aio import Context, Reads
+from inspector.kernel.named import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from array import array
+    from concurrent.futures import Future
+
+    # The descriptors of a bundle, and what those files said last.
+    Wanted = tuple[list[int], Sequence[bytes]]
+
+__all__ = ["ReadAhead"]
+
+WORTH_IT = 500  # files: of fewer, waking a thread and sharing out what it has read takes as long as reading them
+SPARE = 16  # bytes more than a file said last, and an eighth: counters grow
+LEAST = 64  # files
+SHORTEST = 1e-6  # seconds
+GROWTH = 0.5, 1.25  # of how many are read, from one time to the next, at most
+MOST = 4096  # bytes: where a file says more, others of its name would be given as much room in vain
+
+
+class Room(NamedTuple):
+    """Where in the room of a bundle that of each file begins, and how large it is; the same for all of so many files.
+
+    `end` is where the last one's ends.
+    """
+
+    starts: tuple[int, ...]
+    sizes: tuple[int, ...]
+    end: int
+
+
+class Place(NamedTuple):
+    """A bundle among those that are read: the number of its first file, where its room begins, and what that is."""
+
+    first: int
+    start: int
+    room: Room
+
+
+class ReadAhead:
+    """Reads files of bundles by a thread of its own; one thread at a time uses it. OSError where the kernel cannot."""
+
+    def __init__(self) -> None:
+        if len(os.sched_getaffinity(0)) < 2:  # noqa: PLR2004
+            raise OSError(errno.ENOSYS, "there is no other CPU")
+        self._context = Context()
+        self._thread = ThreadPoolExecutor(1, "read-ahead")
+        self._wanted: list[list[int]] = []
+        self._places: dict[int, Place] = {}  # by the id() of a list of descriptors, all of which `wanted` keeps
+        self._reads: Reads | None = None
+        self._is_tight = False  # some had more to say than there was room for
+        self._reading: Future[array[int]] | None = None
+        self._count = 0  # so many are read
+        self._begun = self._asked = self._ended = 0.0  # when, in seconds of the monotonic clock
+
+    def begin(self, wanted: Sequence[Wanted]) -> bool:
+        """Begin to read; False when that are too few."""
+        self.end()
+        lists = [descriptors for descriptors, _ in wanted]
+        if self._is_tight or len(lists) != len(self._wanted) or not all(map(is_, lists, self._wanted)):
+            self._arrange(wanted)
+        if self._reads is None:
+            return False
+        self._begun, self._asked = time.perf_counter(), 0.0
+        self._reading = self._thread.submit(self._read, self._reads)
+        return True
+
+    def _read(self, reads: Reads) -> array[int]:
+        results = self._context.read(reads, self._count)
+        self._ended = time.perf_counter()
+        return results
+
+    def _arrange(self, wanted: Sequence[Wanted]) -> None:
+        self._wanted, self._places, self._reads = [descriptors for descriptors, _ in wanted], {}, None
+        self._is_tight = False
+        fit = [one for one in wanted if len(one[1]) >= len(one[0]) and max(map(len, one[1]), default=0) <= MOST]
+        numbers = [number for descriptors, _ in fit for number in descriptors]
+        if len(numbers) < WORTH_IT:
+            return
+        alike: dict[int, list[Sequence[bytes]]] = {}  # by the number of files
+        for descriptors, texts in fit:
+            alike.setdefault(len(descriptors), []).append(texts)
+        rooms = {count: _room(count, texts) for count, texts in alike.items()}
+        sizes: list[int] = []
+        start = 0
+        for descriptors, _ in fit:
+            room = rooms[len(descriptors)]
+            self._places[id(descriptors)] = Place(len(sizes), start, room)
+            sizes += room.sizes
+            start += room.end
+        self._reads = Reads(numbers, sizes)
+        self._count = min(self._count, len(numbers)) or len(numbers)
+
+    def texts(self, descriptors: list[int]) -> list[bytes] | None:
+        """Return what these have said; None where they were not read, or one refuses or has more to say."""
+        place, reading, reads = self._places.get(id(descriptors)), self._reading, self._reads
+        if place is None or reading is None or reads is None:
+            return None
+        self._asked = self._asked or time.perf_counter()
+        first, start, room = place
+        if first + len(room.sizes) > self._count or reading.exception() is not None:
+            return None
+        lengths = reading.result()[first : first + len(room.sizes)]
+        if min(lengths) < 0:
+            return None
+        if any(map(ge, lengths, room.sizes)):
+            self._is_tight = True
+            return None
+        said = bytes(memoryview(reads.buffer)[start : start + room.end])
+        return [said[at : at + length] for at, length in zip(room.starts, lengths, strict=True)]
+
+    def wait(self) -> None:
+        """Wait until nothing is being read: before a descriptor is closed."""
+        if self._reading is not None:
+            self._reading.exception()
+
+    def end(self) -> None:
+        """Forget what was read."""
+        self.wait()
+        if self._reading is not None and self._asked:
+            least, most = GROWTH
+            took = max(self._ended - self._begun, SHORTEST)
+            grown = int(self._count * min(most, max(least, (self._asked - self._begun) / took)))
+            self._count = min(max(LEAST, grown), len(self._reads or ()))
+        self._reading = None
+
+    def close(self) -> None:
+        """End for good."""
+        self.end()
+        self._thread.shutdown()
+        self._context.close()
+
+
+def _room(count: int, texts: Sequence[Sequence[bytes]]) -> Room:
+    """Return room for each of so many files, by the longest text of its place."""
+    longest = [max(map(len, column)) for column in zip(*(text[:count] for text in texts), strict=True)]
+    sizes = tuple([length + length // 8 + SPARE for length in longest])
+    *starts, end = accumulate(sizes, initial=0)
+    return Room(tuple(starts), sizes, end)
