@@ -11,8 +11,9 @@ import os
 import time
 from collections.abc import Callable
 
+from sandbox.atomic import write_document
 from sandbox.contexts import suppress
-from sandbox.state import Document, Store, hold, write_document
+from sandbox.state import Document, Store, hold
 from sandbox.syscalls import exchange
 
 __all__ = ["KEEP_SECONDS", "Draft", "keep"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 
+from sandbox.atomic import SPARE
 from sandbox.commands.output import warn
 from sandbox.contexts import suppress
 from sandbox.removal import remove_tree
-from sandbox.state import SHORT_ID, SPARE, Store, hold, owner_of
+from sandbox.state import SHORT_ID, Store, hold, owner_of
 
 __all__ = ["owned", "remove_remains"]
 

@@ -17,26 +17,16 @@ Who holds both locks has taken the store's last.
 from __future__ import annotations
 
 import binascii
-import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
 
+from sandbox.atomic import replace_document, reserve
 from sandbox.contexts import contextmanager, suppress
 from sandbox.errors import Damaged, NoSuchContainer, SandboxError
-from sandbox.quick import dumps, loads
+from sandbox.quick import loads
 
-__all__ = [
-    "SHORT_ID",
-    "SPARE",
-    "Document",
-    "Store",
-    "default_root",
-    "hold",
-    "owner_of",
-    "replace_document",
-    "write_document",
-]
+__all__ = ["SHORT_ID", "Document", "Store", "default_root", "hold", "owner_of"]
 
 TYPE_CHECKING = False  # importing it from typing would be a twentieth of a small monitor's memory
 if TYPE_CHECKING:
@@ -47,10 +37,8 @@ else:
     Document = dict
 ID_LENGTH = 64
 SHORT_ID = 12  # as much of one as is shown, and as a container is called by itself
-SPARE = ".spare"
 # What a document may grow by while its container runs: five results of health checks of 4,096 characters.
 GROWTH_BYTES = 24 << 10
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def default_root() -> str:
@@ -62,63 +50,6 @@ def default_root() -> str:
         return "/var/lib/cgscope"
     data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
     return os.path.join(data, "cgscope")
-
-
-def replace_document(path: str, document: Document, *, durable: bool = False) -> None:
-    """Replace a file by a document as JSON, whole or not at all; a `durable` one is on the disk when this returns.
-
-    Where the disk is full it goes into the room that reserve() has made for it.
-    """
-    text = dumps(document).encode()  # in one go: with `indent`, or to a file, it takes ten times as long
-    try:
-        _write(f"{path}.new", os.O_CREAT | os.O_TRUNC, text, durable=durable)
-    except OSError as error:
-        with suppress(FileNotFoundError):
-            os.unlink(f"{path}.new")
-        if error.errno not in FULL or not os.path.exists(f"{path}{SPARE}"):
-            raise
-        _write(f"{path}{SPARE}", 0, text, durable=durable)
-        # What is replaced is the next spare: were its blocks free for an instant, somebody else would have them.
-        with suppress(FileNotFoundError):
-            os.unlink(f"{path}.old")
-        os.link(path, f"{path}.old")
-        os.replace(f"{path}{SPARE}", path)
-        os.replace(f"{path}.old", f"{path}{SPARE}")
-    else:
-        os.replace(f"{path}.new", path)
-
-
-def write_document(path: str, document: Document) -> None:
-    """Write a document into a file that nobody reads yet."""
-    _write(path, os.O_CREAT | os.O_TRUNC, dumps(document).encode(), durable=False)
-
-
-def _take_room(fd: int, size: int) -> None:
-    """Give a new file its blocks: by fallocate, or where neither the filesystem nor libc (musl) has it, zeros."""
-    try:
-        os.posix_fallocate(fd, 0, size)
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-            raise
-        written = 0
-        while written < size:
-            written += os.pwrite(fd, bytes(size - written), written)
-
-
-def _write(path: str, flags: int, data: bytes, *, durable: bool) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o600)
-    try:
-        written = 0
-        while written < len(data):
-            written += os.write(fd, data[written:])
-        if not flags & os.O_TRUNC:
-            os.ftruncate(fd, len(data))
-        if durable:
-            os.fdatasync(fd)
-    except OSError as error:  # which does not know its file
-        raise OSError(error.errno, error.strerror, path) from None
-    finally:
-        os.close(fd)
 
 
 def hold(directory: str, how: int) -> int | None:
@@ -251,12 +182,7 @@ class Store:
 
     def reserve(self, container: str) -> None:
         """Make sure that whatever becomes of a container can be recorded: OSError when the disk is full."""
-        path = f"{self.directory(container)}/state.json"
-        fd = os.open(f"{path}{SPARE}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            _take_room(fd, os.stat(path).st_size + GROWTH_BYTES)
-        finally:
-            os.close(fd)
+        reserve(f"{self.directory(container)}/state.json", GROWTH_BYTES)
 
     def load(self, container: str) -> Document:
         """Return the document of a full id; NoSuchContainer when it is gone."""

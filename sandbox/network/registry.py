@@ -16,11 +16,11 @@ import os
 import time
 from collections.abc import Iterator
 
+from sandbox.atomic import replace_document
 from sandbox.codec import decode, encode
 from sandbox.errors import NotFound, SandboxError
 from sandbox.network.addresses import Subnet, choose_subnet, parse_ipv6_routes, parse_routes, parse_subnet
 from sandbox.network.netlink import link_index
-from sandbox.state import replace_document
 from sandbox.value import Value, replace
 
 __all__ = ["ROUTES", "Lease", "Member", "Networks", "Record"]

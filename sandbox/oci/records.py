@@ -18,11 +18,12 @@ import time
 from typing import Any
 
 from sandbox import document, freezer
+from sandbox.atomic import replace_document
 from sandbox.cgroup import Place
 from sandbox.errors import SandboxError
 from sandbox.liveness import boot_id, start_time
 from sandbox.removal import remove_tree
-from sandbox.state import hold, replace_document
+from sandbox.state import hold
 
 __all__ = ["Record", "Records"]
 
