@@ -16,14 +16,13 @@ from sandbox import syscalls
 from sandbox.contexts import suppress
 from sandbox.errors import SandboxError
 from sandbox.inroot import Parent, host_path, in_root_open, mount_point, open_source, root_directory
+from sandbox.masking import MOUNT_ATTR_RDONLY, make_read_only, mask, remount_read_only
 from sandbox.overlays import Root
-from sandbox.rootfs import PROPAGATIONS, SAFE, Bind, Directory, Foreign, Link, Mask, Mount, Node, Step
+from sandbox.rootfs import PROPAGATIONS, Bind, Directory, Foreign, Link, Mask, Mount, Node, Step
 from sandbox.stacking import mount_root
 from sandbox.syscalls import MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT
 
 __all__ = ["apply", "enter", "furnish", "isolate", "lay", "make_root_read_only", "mount_root", "set_propagation"]
-
-MOUNT_ATTR_RDONLY = 1
 
 
 def apply(root: Root, steps: Collection[Step]) -> None:
@@ -115,10 +114,9 @@ def _do(root: int, step: Step, parent: Parent) -> None:
         with suppress(FileExistsError):  # from an earlier container, on a root that is kept and has no mount there
             os.symlink(step.text, os.path.basename(step.path), dir_fd=parent.open(os.path.dirname(step.path)))
     elif isinstance(step, Mask):
-        for path in _expand(root, step.path):
-            _mask(root, path)
+        mask(root, step.path)
     else:
-        _make_read_only(root, step.path)
+        make_read_only(root, step.path)
 
 
 def _mount(root: int, step: Mount, parent: Parent) -> None:
@@ -135,7 +133,7 @@ def _mount(root: int, step: Mount, parent: Parent) -> None:
 
             copy_up(fd, root, step.target)
     if flags != step.flags:
-        _remount_read_only(root, step.target)
+        remount_read_only(root, step.target)
     if step.propagation:
         fd = in_root_open(root, step.target)
         try:
@@ -229,78 +227,3 @@ def _node(root: int, step: Node, parent: Parent) -> None:
         os.mknod(name, step.kind | step.mode, os.makedev(step.major, step.minor), dir_fd=folder)
         if step.owner != (0, 0):
             os.chown(name, *step.owner, dir_fd=folder, follow_symlinks=False)
-
-
-def _expand(root: int, path: str) -> list[str]:
-    """Return the paths that one with a `*` stands for."""
-    if "*" not in path:
-        return [path]
-    before, _, after = path.partition("*")
-    try:
-        fd = in_root_open(root, before, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return []
-    try:
-        with os.scandir(fd) as entries:
-            return [f"{before}{entry.name}{after}" for entry in entries if entry.is_dir()]
-    finally:
-        os.close(fd)
-
-
-def _mask(root: int, path: str) -> None:
-    """Lay an empty read-only filesystem over a directory, the null device over a file."""
-    fd = in_root_open(root, path, but=(errno.ENOENT, errno.ENOTDIR))
-    if fd < 0:
-        return
-    try:
-        if stat.S_ISDIR(os.fstat(fd).st_mode):
-            syscalls.mount("tmpfs", host_path(fd), "tmpfs", SAFE | MS_RDONLY, "nr_inodes=2,size=4k")
-            return
-        null = in_root_open(root, "/dev/null")
-        try:
-            if os.fstat(null).st_rdev != os.makedev(1, 3):  # CVE-2025-31133
-                raise SandboxError("rootfs: /dev/null is not the null device")
-            syscalls.mount(host_path(null), host_path(fd), None, MS_BIND)
-        finally:
-            os.close(null)
-    finally:
-        os.close(fd)
-
-
-def _make_read_only(root: int, path: str) -> None:
-    """Forbid writing through the mount at a path; where there is none the path is bound to itself first."""
-    fd = in_root_open(root, path, but=(errno.ENOENT,))
-    if fd < 0:
-        return
-    try:
-        if not _forbid_writing(fd):
-            syscalls.mount(host_path(fd), host_path(fd), None, MS_BIND | MS_REC)
-            _remount_read_only(root, path)
-    finally:
-        os.close(fd)
-
-
-def _remount_read_only(root: int, path: str) -> None:
-    fd = in_root_open(root, path)
-    try:
-        if not _forbid_writing(fd):
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
-    finally:
-        os.close(fd)
-
-
-def _forbid_writing(fd: int) -> bool:
-    """Forbid writing through a mount; False for what is no mount point."""
-    try:
-        return syscalls.set_mount_attributes(fd, MOUNT_ATTR_RDONLY, recursive=False, but=(errno.EINVAL,))
-    except OSError as error:
-        if error.errno != errno.ENOSYS:
-            raise
-    try:
-        # Before Linux 5.12 the other attributes cannot be left as they are.
-        syscalls.mount(None, host_path(fd), None, MS_REMOUNT | MS_BIND | MS_RDONLY | SAFE)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        return False
-    return True
