@@ -21,12 +21,12 @@ from sandbox.inroot import host_path, in_root_open
 from sandbox.lowers import is_opaque
 from sandbox.metadata import is_whiteout, read_attributes
 from sandbox.terminal import write_whole
+from sandbox.whiteouts import OPAQUE, PREFIX
 
 __all__ = ["CHUNK", "Entry", "Stream", "pack", "pack_layer", "walk", "write_to"]
 
 CHUNK = 1 << 20
 BLOCK = 512
-OPAQUE = ".wh..wh..opq"
 GONE = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO)
 KINDS = {
     stat.S_IFREG: tarfile.REGTYPE,
@@ -89,7 +89,7 @@ def pack_layer(fd: int, *, root: bool) -> Iterator[bytes]:
     for entry in walk(fd):
         folder, name = os.path.split(entry.path)
         if is_whiteout(entry.stat):
-            yield _header(tarfile.TarInfo(os.path.join(folder, f".wh.{name}")))
+            yield _header(tarfile.TarInfo(os.path.join(folder, f"{PREFIX}{name}")))
             continue
         own = _open(fd, entry.path, mounts=True)
         if own is None:

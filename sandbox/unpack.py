@@ -4,9 +4,6 @@ Each member's directory is opened with in_root_open, and the member itself made
 in it by name without following what is there: an archive that first brings a
 link and then writes through it writes inside. Order of the metadata: owner, mode (chown clears
 set-uid), extended attributes (chown clears file capabilities), times; those of directories at the end.
-
-A layer's whiteouts (`.wh.NAME`, `.wh..wh..opq`; image-spec layer.md) become those of overlayfs. They hide
-what lower layers have, never what the same layer brings, in whatever order it brings it.
 """
 
 from __future__ import annotations
@@ -21,8 +18,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import IO, Any, NamedTuple, cast
 
+from sandbox import whiteouts
 from sandbox.errors import SandboxError
-from sandbox.inroot import host_path, in_root_open, make_directories
+from sandbox.inroot import in_root_open, make_directories
 from sandbox.metadata import CAPABILITY, Metadata, is_whiteout, nanoseconds, set_metadata
 from sandbox.removal import remove_tree
 from sandbox.tarstream import members, place, shown
@@ -32,7 +30,6 @@ __all__ = ["Rules", "Unpacker", "unpack"]
 CHUNK = 1 << 20
 SPARE_BYTES = 16 << 20
 LARGEST_ID = 2**32 - 2
-WHITEOUT, OPAQUE, METADATA = ".wh.", ".wh..wh..opq", ".wh..wh."
 XATTR = "SCHILY.xattr."
 Called = Callable[[str], str]
 
@@ -130,43 +127,14 @@ class Unpacker:
 
     def _is_mark(self, path: str) -> bool:
         """Apply a whiteout; False when the path is not one."""
-        folder, _, name = path.rpartition("/")
-        if any(part.startswith(METADATA) for part in folder.split("/")):
-            return True  # what AUFS keeps for itself
-        if not name.startswith(WHITEOUT):
-            return False
-        hidden = name.removeprefix(WHITEOUT)
-        if name != OPAQUE and name.startswith(METADATA):
-            return True
-        if hidden in ("", ".", ".."):
-            raise SandboxError(f"the archive's member {shown(path)} deletes nothing that has a name: refused")
-        parent = make_directories(self._root, self._inside(folder))
-        try:
-            if name == OPAQUE:
-                self._make_opaque(parent)
-            else:
-                self._delete(parent, hidden)
-        finally:
-            os.close(parent)
-        return True
-
-    def _delete(self, parent: int, name: str) -> None:
-        """Hide what lower layers have of that name, not what this one brought."""
-        try:
-            found = os.lstat(name, dir_fd=parent)
-        except FileNotFoundError:
-            os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent)
-            return
-        if stat.S_ISDIR(found.st_mode):
-            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        hidden = whiteouts.named_by(path)
+        if hidden:
+            parent = make_directories(self._root, self._inside(os.path.dirname(path)))
             try:
-                self._make_opaque(fd)
+                whiteouts.hide(parent, hidden, rootless=self._rules.rootless)
             finally:
-                os.close(fd)
-
-    def _make_opaque(self, fd: int) -> None:
-        namespace = "user" if self._rules.rootless else "trusted"
-        os.setxattr(host_path(fd), f"{namespace}.overlay.opaque", b"y")
+                os.close(parent)
+        return hidden is not None
 
     def _make(self, parent: int, name: str, path: str, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         if member.isdir():
@@ -211,7 +179,7 @@ class Unpacker:
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=parent)
         if hides_lower and self._rules.whiteouts:
-            self._delete(parent, name)
+            whiteouts.delete(parent, name, rootless=self._rules.rootless)
 
     def _hard_link(self, parent: int, name: str, member: tarfile.TarInfo) -> None:
         target = place(member.linkname)
