@@ -1,25 +1,24 @@
 """Go's text/template, as far as Docker's users need it for `--format`: a value and a template make a text; pure.
 
-Actions are fields, pipelines, `if`, `range`, `with` and variables; functions are Docker's and Go's own
-(docker/cli templates/templates.go, https://pkg.go.dev/text/template).
+Actions are fields, pipelines, `if`, `range`, `with` and variables (https://pkg.go.dev/text/template); what functions
+there are stands in template_functions.py.
 """
 
 from __future__ import annotations
 
 import json
-import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sandbox.document import table
 from sandbox.errors import SandboxError
+from sandbox.template_functions import FUNCTIONS, json_of, text_of
 
 __all__ = ["listing", "render"]
 
 ACTION = re.compile(r"\{\{(-(?=\s))?(.*?)(?<=\s)?(-)?\}\}", re.DOTALL)
 TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|`[^`]*`|:=|[()|,]|\$\w*|(?:\.\w+)+|\.|-?\d+|\w+|\S')
-VERB = re.compile(r"%(-?\d*)([svdqt%])")
 OMITTED = ("Health", "Healthcheck", "StopSignal", "StopTimeout")  # documents have them only where there is one
 NAMED_BY_PEOPLE = ("Labels", "Attributes")  # in these, what is not there is no mistake of the template
 
@@ -59,7 +58,7 @@ def listing(rows: Sequence[Mapping[str, Any]], template: str, titles: Mapping[st
     `usual` is what `table` alone means, and no format. A wrong template is told of even where there are no rows.
     """
     if template in ("json", "{{json .}}"):
-        return "\n".join(_json({name: row[name] for name in titles}) for row in rows)
+        return "\n".join(json_of({name: row[name] for name in titles}) for row in rows)
     template = usual if template in ("", "table") else template
     template = template.replace("\\t", "\t").replace("\\n", "\n")
     text = template.removeprefix("table ")
@@ -68,11 +67,6 @@ def listing(rows: Sequence[Mapping[str, Any]], template: str, titles: Mapping[st
         return "\n".join(lines)
     header = render({"Label": str, **titles}, text)
     return table([line.split("\t") for line in (header, *lines)]) if text != template else ""
-
-
-def _json(value: Any) -> str:  # noqa: ANN401  whatever JSON holds
-    """Write a value as Go does, without blanks: scripts look for `"Status":"running"`."""
-    return json.dumps(value, separators=(",", ":"))
 
 
 def _wrong(text: str) -> SandboxError:
@@ -156,7 +150,7 @@ def _action(text: str) -> Node:
     def node(scope: _Scope) -> str:
         value = expression(scope)
         scope.variables.update(dict.fromkeys(names, value))
-        return "" if names else _text(value)
+        return "" if names else text_of(value)
 
     return node
 
@@ -248,71 +242,3 @@ def _field(value: Any, path: str) -> Any:  # noqa: ANN401  whatever JSON holds
         else:
             raise _wrong(f"no such key: {path}")
     return value
-
-
-def _text(value: Any) -> str:  # noqa: ANN401  whatever JSON holds
-    """Write a value as Go's %v does."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return f"map[{' '.join(f'{key}:{_text(each)}' for key, each in sorted(value.items()))}]"
-    if isinstance(value, list | tuple):
-        return f"[{' '.join(map(_text, value))}]"
-    return "<nil>" if value is None else str(value)
-
-
-def _printf(form: str, *values: Any) -> str:  # noqa: ANN401  whatever JSON holds
-    rest = iter(values)
-
-    def verb(match: re.Match[str]) -> str:
-        if match[2] == "%":
-            return "%"
-        value = next(rest, "%!(MISSING)")
-        if match[2] == "d" and isinstance(value, int):
-            return f"%{match[1]}d" % value
-        return f"%{match[1]}s" % (json.dumps(value) if match[2] == "q" else _text(value))
-
-    return VERB.sub(verb, form)
-
-
-def _print(*values: Any) -> str:  # noqa: ANN401  whatever JSON holds
-    """Join values as Go's Sprint does: with a blank between two of which neither is a text."""
-    text, before = "", True
-    for value in values:
-        is_text = isinstance(value, str)
-        text += ("" if before or is_text else " ") + _text(value)
-        before = is_text
-    return text
-
-
-def _index(value: Any, *keys: Any) -> Any:  # noqa: ANN401  whatever JSON holds
-    for key in keys:
-        value = value.get(key, "") if isinstance(value, dict) else value[key]
-    return value
-
-
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "json": _json,
-    "join": lambda words, between: between.join(map(_text, words)),
-    "split": lambda text, between: text.split(between),
-    "lower": lambda text: text.lower(),
-    "upper": lambda text: text.upper(),
-    "title": lambda text: text.title(),
-    "truncate": lambda text, length: text[:length],
-    "pad": lambda text, before, after: " " * before + text + " " * after if text else text,
-    "slice": lambda value, *bounds: value[slice(*(bounds if len(bounds) > 1 else (*bounds, None)))],
-    "print": _print,
-    "println": lambda *values: " ".join(map(_text, values)) + "\n",
-    "printf": _printf,
-    "len": len,
-    "index": _index,
-    "not": operator.not_,
-    "and": lambda *values: next((each for each in values if not each), values[-1]),
-    "or": lambda *values: next((each for each in values if each), values[-1]),
-    "eq": lambda one, *others: one in others,
-    "ne": operator.ne,
-    "lt": operator.lt,
-    "le": operator.le,
-    "gt": operator.gt,
-    "ge": operator.ge,
-}
