@@ -41,9 +41,9 @@ def _create_parser(name: str) -> Parser:
 
 def _create(words: list[str], records: Records) -> int:
     arguments = _create_parser("create").parse_args(words)
-    from sandbox.oci import runtime  # noqa: PLC0415
+    from sandbox.oci import creation  # noqa: PLC0415
 
-    runtime.create(records, arguments.id, arguments.bundle, _ends(arguments))
+    creation.create(records, arguments.id, arguments.bundle, _ends(arguments))
     return 0
 
 
@@ -61,12 +61,12 @@ def _run(words: list[str], records: Records) -> int:
     parser.add_argument("-d", "--detach", action="store_true", help="do not wait for its end")
     parser.add_argument("--keep", action="store_true", help="do not delete it at its end")
     arguments = parser.parse_args(words)
-    from sandbox.oci import runtime  # noqa: PLC0415
+    from sandbox.oci import creation, runtime  # noqa: PLC0415
 
     ends = _ends(arguments)
     if not arguments.detach:
-        return runtime.run(records, arguments.id, arguments.bundle, ends, keep=arguments.keep)
-    runtime.create(records, arguments.id, arguments.bundle, ends)
+        return creation.run(records, arguments.id, arguments.bundle, ends, keep=arguments.keep)
+    creation.create(records, arguments.id, arguments.bundle, ends)
     runtime.start(records, arguments.id)
     return 0
 
