@@ -92,9 +92,7 @@ def launch(
         pidfd = os.pidfd_open(pid)
         ours.send(channel.Proceed())
         outside.meanwhile(pid)
-        console = ours.expect_descriptor(channel.Console) if tty else None
-        if console is not None:
-            outside.opened(console)
+        console = _console(ours, outside) if tty else None
         hand_over = nothing if supervise is None else lambda: _hand_over_listener(ours, pid, pidfd, supervise)
         _let_go(ours, outside, hand_over)
     except BaseException:
@@ -103,6 +101,13 @@ def launch(
     finally:
         ours.close()
     return Running(pid, pidfd, console)
+
+
+def _console(ours: channel.Channel, outside: Outside) -> int:
+    """Receive the master of the child's terminal."""
+    console = ours.expect_descriptor(channel.Console)
+    outside.opened(console)
+    return console
 
 
 def _be_born(outside: Outside, pid: int, ours: channel.Channel) -> None:

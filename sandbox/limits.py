@@ -193,34 +193,32 @@ def values(  # noqa: PLR0913  one for each option of `run`
     `host_cpus` bounds `--cpus`; 0 or less processes lift that limit.
     """
     quota, period = _cpu(cpus, quota, period, host_cpus)
-    if burst < 0:
-        raise SandboxError(f"--cpu-burst {burst}: not less than 0")
-    for option, text in (("--cpuset-cpus", cpuset_cpus), ("--cpuset-mems", cpuset_mems)):
-        if text and not fullmatch(CPU_LIST, text):
-            raise SandboxError(f"invalid value {text!r} for {option}: the form is 0-3 or 0,1")
-    _check_range("--cpu-shares", shares, SHARES_RANGE)
-    _check_range("--blkio-weight", blkio_weight, BLKIO_WEIGHT_RANGE)
-    if not UNLIMITED <= memory_swappiness <= 100:  # noqa: PLR2004  per cent
-        raise BadValue(f"invalid value: {memory_swappiness}, valid memory swappiness range is 0-100")
+    _check(burst, shares, blkio_weight, {"cpus": cpuset_cpus, "mems": cpuset_mems})
+    of_memory = _memory_fields(memory, memory_swap, memory_reservation, memory_swappiness, disable=oom_kill_disable)
     found = {
-        "cpu_quota_us": quota or None,
-        "cpu_period_us": period or None,
-        "cpu_burst_us": burst or None,
-        "cpu_shares": shares or None,
+        "cpu_quota_us": quota,
+        "cpu_period_us": period,
+        "cpu_burst_us": burst,
+        "cpu_shares": shares,
         "cpuset_cpus": cpuset_cpus,
         "cpuset_mems": cpuset_mems,
-        "memory_bytes": _memory(memory, "--memory", "limit"),
-        "memory_swap_bytes": UNLIMITED if memory_swap == "-1" else _size(memory_swap, "--memory-swap"),
-        "memory_reservation_bytes": _memory(memory_reservation, "--memory-reservation", "reservation"),
-        "memory_swappiness": None if memory_swappiness == UNLIMITED else memory_swappiness,
-        "oom_kill_disable": oom_kill_disable,
         "pids": pids if pids is None or pids > 0 else UNLIMITED,
-        "blkio_weight": blkio_weight or None,
+        "blkio_weight": blkio_weight,
         "throttles": throttles,
         "huge_pages": tuple(map(_huge_pages, huge_pages)),
     }
-    # 0 is a swappiness.
-    return {name: value for name, value in found.items() if value not in (None, "", ()) and value is not False}
+    return {name: value for name, value in found.items() if value} | of_memory
+
+
+def _check(burst: int, shares: int, blkio_weight: int, cpusets: dict[str, str]) -> None:
+    """Refuse a number that is out of its range, and a list of CPUs or nodes that is none."""
+    if burst < 0:
+        raise SandboxError(f"--cpu-burst {burst}: not less than 0")
+    for option, text in cpusets.items():
+        if text and not fullmatch(CPU_LIST, text):
+            raise SandboxError(f"invalid value {text!r} for --cpuset-{option}: the form is 0-3 or 0,1")
+    _check_range("--cpu-shares", shares, SHARES_RANGE)
+    _check_range("--blkio-weight", blkio_weight, BLKIO_WEIGHT_RANGE)
 
 
 def _cpu(cpus: str | None, quota: int, period: int, host_cpus: int) -> tuple[int, int]:
@@ -265,6 +263,22 @@ def _memory(text: str | None, option: str, what: str) -> int | None:
     if size and size < MINIMUM_MEMORY:
         raise SandboxError(f"Minimum memory {what} allowed is 6MB")
     return size
+
+
+def _memory_fields(
+    memory: str | None, swap: str | None, reservation: str | None, swappiness: int, *, disable: bool
+) -> dict[str, int]:
+    """Check what is said of memory; `disable`: no process is killed when there is no more of it."""
+    if not UNLIMITED <= swappiness <= 100:  # noqa: PLR2004  per cent
+        raise BadValue(f"invalid value: {swappiness}, valid memory swappiness range is 0-100")
+    found = {
+        "memory_bytes": _memory(memory, "--memory", "limit"),
+        "memory_swap_bytes": UNLIMITED if swap == "-1" else _size(swap, "--memory-swap"),
+        "memory_reservation_bytes": _memory(reservation, "--memory-reservation", "reservation"),
+        "memory_swappiness": None if swappiness == UNLIMITED else swappiness,  # 0 is one
+        "oom_kill_disable": disable or None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _check_range(option: str, value: int, allowed: tuple[int, int]) -> None:

@@ -90,13 +90,11 @@ def prepare_again(text: Document, store: Store) -> Prepared:
 
 def _compute(spec: Spec, store: Store, container: str, known: Document | None) -> Prepared:
     rootless, mapped = os.geteuid() != 0, spec.sharing.has_users
-    users = _users(spec, store, container)
+    users, host = _users(spec, store, container), Files()
     _check(spec)
-    host = Files()
     once = spec.remove and known is None  # with --rm it is gone after its first run, and all that was written with it
     layout, root, layers, pieces = root_of(spec, store, container, host, rootless=rootless, mapped=mapped, once=once)
-    own = read_cgroup(host, "self") if rootless else None
-    places = cgroup.place(read_hierarchies(host), spec.cgroup_parent, container, own)
+    places = _places(spec, container, host, rootless=rootless)
     limits, lost = _limits(spec, places, rootless=rootless)
     rights = security.rights(spec.security, spec.capabilities, store.root)
     nodes, rules = _devices(spec, bound=rootless or mapped)
@@ -128,10 +126,14 @@ def _compute(spec: Spec, store: Store, container: str, known: Document | None) -
     if users is not None:
         text["HostConfig"]["IDMappings"] = users.ids.document()
     text["Cgscope"].update(document.private(places, rights.capabilities, rootless=rootless))
-    warnings = (*_not_limited(limits, lost, places), *preparing.warnings(spec.network, store))
-    if spec.cap_add and not (rootless or mapped or spec.privileged):  # in a user namespace of its own it has all
-        warnings += tuple(_not_given(spec.cap_add))
-    return Prepared(spec, text, layout, places, launch, tuple(layers), warnings)
+    warnings = _warnings(spec, store, limits, lost, places)
+    return Prepared(spec, text, layout, places, launch, tuple(layers), tuple(warnings))
+
+
+def _places(spec: Spec, container: str, host: Files, *, rootless: bool) -> tuple[cgroup.Place, ...]:
+    """Return where its cgroups are, in every hierarchy; without root below our own."""
+    own = read_cgroup(host, "self") if rootless else None
+    return cgroup.place(read_hierarchies(host), spec.cgroup_parent, container, own)
 
 
 def _program(spec: Spec, rights: Rights) -> Program:
@@ -185,6 +187,17 @@ def _limits(spec: Spec, places: Sequence[cgroup.Place], *, rootless: bool) -> tu
     if limits.pids is None and "pids" not in lost and cgroup.located("pids", places):
         limits = replace(limits, pids=DEFAULT_PIDS)
     return limits, lost
+
+
+def _warnings(
+    spec: Spec, store: Store, limits: Limits, lost: list[str], places: Sequence[cgroup.Place]
+) -> Iterator[str]:
+    """Yield a warning for each thing that is asked for and that the container does not get."""
+    yield from _not_limited(limits, lost, places)
+    yield from preparing.warnings(spec.network, store)
+    own_users = os.geteuid() != 0 or spec.sharing.has_users  # in a user namespace of its own it has all
+    if spec.cap_add and not (own_users or spec.privileged):
+        yield from _not_given(spec.cap_add)
 
 
 def _not_limited(limits: Limits, lost: list[str], places: Sequence[cgroup.Place]) -> Iterator[str]:

@@ -132,12 +132,22 @@ def _attaching(arguments: Arguments) -> Attaching | None:
 
 def spec_of(arguments: Arguments, parser: Parser, store: Store) -> Spec:
     """Return the container that the options of `run` describe."""
+    made = _usual(arguments, parser, store)
+    if not (rare := vars(arguments).get("rare")):
+        return made
+    from sandbox.commands.rare_options import with_rare  # noqa: PLC0415
+
+    return with_rare(made, rare, store)
+
+
+def _usual(arguments: Arguments, parser: Parser, store: Store) -> Spec:
+    """Return the container as the options that are not rare describe it."""
     from sandbox import capabilities, security, spec  # noqa: PLC0415
     from sandbox.limits import Limits  # noqa: PLC0415
 
     source = source_of(arguments, parser, store)
     volumes, tmpfs = mounts_of(arguments, source, store)
-    made = spec.Spec(
+    return spec.Spec(
         rootfs=source.rootfs,
         argv=source.argv,
         image=source.origin,
@@ -169,8 +179,3 @@ def spec_of(arguments: Arguments, parser: Parser, store: Store) -> Spec:
         detach=arguments.detach,
         remove=arguments.rm,
     )
-    if not (rare := vars(arguments).get("rare")):
-        return made
-    from sandbox.commands.rare_options import with_rare  # noqa: PLC0415
-
-    return with_rare(made, rare, store)

@@ -71,24 +71,7 @@ def document_of(
     figures: Iterable[Sample], rates: Iterable[Sample], machines: Iterable[Sample], taken_at: float, name: str
 ) -> Document:
     """Return the document; `name` is that of the Prometheus."""
-    ones: dict[tuple[str, ...], _One] = {}
-    used: dict[str, dict[Teller, float]] = {}
-    for sample in figures:
-        one = _one(ones, sample)
-        if sample.metric in GAUGES:
-            one.add(GAUGES[sample.metric], sample)
-        elif sample.metric == "container_finding":
-            if sample.value > 0:
-                one.found[sample.labels.get("code", "")] = sample.labels.get("severity", "")
-        else:
-            one.infos[sample.metric] = sample.labels
-    for sample in rates:
-        if sample.metric in RATES or sample.metric in ABOVE:
-            # A rate outlives its container by the window it is taken over: those without a figure now are gone.
-            if (there := ones.get(_key(sample))) is not None:
-                there.add_rate(sample)
-        elif sample.labels.get("cpu", "total") == "total":
-            _add(used, sample)
+    ones, used = _collected(figures, rates)
     doubles = Doubles({one.teller for one in ones.values() if "container_info" in one.infos})
     same: dict[tuple[str, str], dict[Teller, _One]] = {}
     for one in ones.values():
@@ -109,6 +92,31 @@ def document_of(
         "denied": 0,
         "denied_files": 0,
     }
+
+
+def _collected(
+    figures: Iterable[Sample], rates: Iterable[Sample]
+) -> tuple[dict[tuple[str, ...], _One], dict[str, dict[Teller, float]]]:
+    """Return what is told of each container, by teller and id, and of each machine, by metric and teller."""
+    ones: dict[tuple[str, ...], _One] = {}
+    used: dict[str, dict[Teller, float]] = {}
+    for sample in figures:
+        one = _one(ones, sample)
+        if sample.metric in GAUGES:
+            one.add(GAUGES[sample.metric], sample)
+        elif sample.metric == "container_finding":
+            if sample.value > 0:
+                one.found[sample.labels.get("code", "")] = sample.labels.get("severity", "")
+        else:
+            one.infos[sample.metric] = sample.labels
+    for sample in rates:
+        if sample.metric in RATES or sample.metric in ABOVE:
+            # A rate outlives its container by the window it is taken over: those without a figure now are gone.
+            if (there := ones.get(_key(sample))) is not None:
+                there.add_rate(sample)
+        elif sample.labels.get("cpu", "total") == "total":
+            _add(used, sample)
+    return ones, used
 
 
 def _add(sums: dict[str, dict[Teller, float]], sample: Sample) -> None:
