@@ -156,11 +156,9 @@ class FakeHost:
         `cmdline` has its arguments separated by NUL, `ns_pids` goes from outermost to innermost.
         """
         base = f"/proc/{pid}"
-        status = STATUS.format(
-            name=comm.replace("\\", "\\\\").replace("\n", "\\n"),
-            pid=pid, ppid=ppid, uid=uid, threads=threads, rss_anon_kb=rss_anon_kb, caps=caps, seccomp=seccomp,
-            ns_pids="\t".join(map(str, ns_pids or (pid,))),
-        )  # fmt: skip
+        told, ns_told = comm.replace("\\", "\\\\").replace("\n", "\\n"), "\t".join(map(str, ns_pids or (pid,)))
+        status = STATUS.format(name=told, pid=pid, ppid=ppid, uid=uid, threads=threads, rss_anon_kb=rss_anon_kb,
+                               caps=caps, seccomp=seccomp, ns_pids=ns_told)  # fmt: skip
         times = f"{utime} {stime} 0 0 20 0 {threads} 0 {starttime} 3133440 418"
         self.file(f"{base}/stat", f"{pid} ({comm}) {state} {ppid} {pid} {pid} 0 -1 4194304 104 0 0 0 {times} 1 2 3\n")
         self.file(f"{base}/status", status)

@@ -85,10 +85,8 @@ def control(pid: int, controller: str, *names: str) -> str:
     raise AssertionError(f"no {names} of {pid}")
 
 
-def test_all_tabs_of_a_real_container(page: Tmux, sandbox: Sandbox) -> None:
-    """Each tab shows what the kernel's files say: PIDs, limits, namespaces, layers, sockets, rights, findings."""
-    pid = sandbox.pid(NAME)
-    # Processes: the PIDs outside and inside, the child in the tree, both threads.
+def look_at_processes(page: Tmux, pid: int) -> None:
+    """Look at the processes: the PIDs outside and inside, the child in the tree, both threads."""
     (child,) = below(pid)
     inner = status(child, "NSpid").split()[-1]
     page.press("t", until=rf"^ +{child} +{inner} +root +S +1 .* └─sleep 4000$")
@@ -97,7 +95,9 @@ def test_all_tabs_of_a_real_container(page: Tmux, sandbox: Sandbox) -> None:
     page.press("H", until=rf"^ +{second} .* S ")
     page.wait(rf"^ +{first} .* S ")
 
-    # Limits: each level with its own value, the binding one marked.
+
+def look_at_limits(page: Tmux, pid: int) -> None:
+    """Look at the limits: each level with its own value, the binding one marked."""
     page.press("2", until=r"^memory +64MiB, set by its own cgroup$")
     limit = int(control(pid, "memory", "memory.limit_in_bytes", "memory.max"))
     assert limit == 64 * MIB
@@ -108,32 +108,50 @@ def test_all_tabs_of_a_real_container(page: Tmux, sandbox: Sandbox) -> None:
     page.wait(rf"^  binds +{tasks} of +40 ")
     page.wait(r"the machine$")
 
-    # Namespaces: the kernel's own numbers, and whose they are.
+
+def look_at_namespaces(page: Tmux, pid: int) -> None:
+    """Look at the namespaces: the kernel's own numbers, and whose they are."""
     page.press("3", until=r"^mnt +own ")
     for kind in ("mnt", "pid", "net", "ipc", "uts", "user"):
         inode = re.findall(r"\d+", os.readlink(f"/proc/{pid}/ns/{kind}"))[0]
         own = os.readlink(f"/proc/{pid}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")
         page.wait(rf"^{kind} +{'own' if own else HOSTS} +{inode} ")
 
-    # Filesystem: the layers, the volume, what was written.
-    upper = sandbox.inspect(NAME)["GraphDriver"]["Data"]["UpperDir"]
+
+def look_at_filesystem(page: Tmux, upper: str) -> None:
+    """Look at the filesystem: the layers, the volume, what was written."""
     page.press("4", until=rf"^ +upper +{re.escape(upper)}$")
     page.wait(rf"^ +bind +/srv from {re.escape(str(page.directory))} \(\w+, read-only\)$")
     assert os.path.getsize(f"{upper}/root/written") == 300_000
     page.press("c", until=r"^A +293KiB  /root/written$")
     page.wait(r"^  \d+ added, ")
 
-    # Network: loopback alone, and who listens.
+
+def look_at_network(page: Tmux, pid: int) -> None:
+    """Look at the network: loopback alone, and who listens."""
     page.press("5", until=r"^a network namespace of its own \d+$")
     page.wait(r"^lo +0B/s +0B/s +0 ")
     page.wait(r"^ +lo +127\.0\.0\.1( |$)")
     page.wait(rf"^tcp +8123 +root +{pid} \S+ +127\.0\.0\.1$")
 
-    # Security: as many capabilities as the kernel's mask has bits.
+
+def look_at_security(page: Tmux, pid: int) -> None:
+    """Look at its security: as many capabilities as the kernel's mask has bits."""
     bits = int(status(pid, "CapEff"), 16).bit_count()
     page.press("6", until=rf"^ +effective +{bits}: ")
     seccomp = {"0": "disabled", "2": "filter"}[status(pid, "Seccomp").strip()]
     page.wait(rf"^ +seccomp +{seccomp}")
+
+
+def test_all_tabs_of_a_real_container(page: Tmux, sandbox: Sandbox) -> None:
+    """Each tab shows what the kernel's files say: PIDs, limits, namespaces, layers, sockets, rights, findings."""
+    pid = sandbox.pid(NAME)
+    look_at_processes(page, pid)
+    look_at_limits(page, pid)
+    look_at_namespaces(page, pid)
+    look_at_filesystem(page, sandbox.inspect(NAME)["GraphDriver"]["Data"]["UpperDir"])
+    look_at_network(page, pid)
+    look_at_security(page, pid)
 
     # History, and findings with what to do.
     page.press("7", until=r"^CPU in cores +\S+ of 0\.40 .*MEMORY, working set")

@@ -19,6 +19,15 @@ from tests.testbed.netbed import Namespace, NetworkBed
 
 pytestmark = pytest.mark.root
 
+# What a container `web` on the network `two` is not to be told, and what is said of it.
+WRONG_CONNECTIONS = {
+    ("connect", "two", "web"): "endpoint with name web already exists in network two",
+    ("connect", "nowhere", "web"): "network nowhere not found",
+    ("connect", "host", "web"): "container cannot be connected to or disconnected from the network host",
+    ("connect", "--ip", "10.72.0.72", "two", "other"): "no such container: other",
+    ("disconnect", "bridge", "web"): "container web is not connected to network bridge",
+}
+
 
 def sleeper(bed: NetworkBed, name: str, *options: str) -> None:
     """Start a container that does nothing."""
@@ -70,6 +79,11 @@ def reaches(bed: NetworkBed, client: str, url: str, answer: str) -> bool:
     return wait_for(lambda: bed(*fetch, check=False).stdout == answer)
 
 
+def inspected(bed: NetworkBed, name: str) -> dict[str, str]:
+    """Return the address of a container on each of its networks, as `inspect` has it."""
+    return {network: each["IPAddress"] for network, each in bed.inspect(name)["NetworkSettings"]["Networks"].items()}
+
+
 def test_onto_a_network_and_off_it(bed: NetworkBed) -> None:
     """A running container comes onto a network and leaves it; routes, names and published ports follow, and starts."""
     bed("network", "create", "--subnet", "10.71.0.0/24", "one")
@@ -89,22 +103,12 @@ def test_onto_a_network_and_off_it(bed: NetworkBed) -> None:
     assert known(bed, "client")["www"] == ["10.72.0.72"]
     assert reaches(bed, "client", "www", hostname_of(bed, "web"))
     assert way_out(bed, "web") == ["10.71.0.1"]
-    assert {name: each["IPAddress"] for name, each in bed.inspect("web")["NetworkSettings"]["Networks"].items()} == {
-        "one": "10.71.0.2",
-        "two": "10.72.0.72",
-    }
-    for words, complaint in (
-        (("connect", "two", "web"), "endpoint with name web already exists in network two"),
-        (("connect", "nowhere", "web"), "network nowhere not found"),
-        (("connect", "host", "web"), "container cannot be connected to or disconnected from the network host"),
-        (("connect", "--ip", "10.72.0.72", "two", "other"), "no such container: other"),
-        (("disconnect", "bridge", "web"), "container web is not connected to network bridge"),
-    ):
+    assert inspected(bed, "web") == {"one": "10.71.0.2", "two": "10.72.0.72"}
+    for words, complaint in WRONG_CONNECTIONS.items():
         done = bed("network", *words, check=False)
         assert (done.returncode, done.stderr) == (1, f"sandbox: {complaint}\n")
     bed("network", "disconnect", "one", "web")
-    assert addresses(bed, "web") == {"eth1": "10.72.0.72"}
-    assert way_out(bed, "web") == ["10.72.0.1"]
+    assert (addresses(bed, "web"), way_out(bed, "web")) == ({"eth1": "10.72.0.72"}, ["10.72.0.1"])
     assert "10.71.0.2" not in json.dumps(known(bed, "web"))
     assert bed.get("127.0.0.1", 4000) == hostname_of(bed, "web")
     assert bed("network", "rm", "one").stdout == "one\n"

@@ -160,9 +160,18 @@ def test_changes() -> None:
         "StopSignal": "SIGINT",
         "Healthcheck": {"Test": ["CMD-SHELL", "test -e /ok"], "Interval": 90_000_000_000, "Retries": 2},
     }
+
+
+def test_changes_of_the_health_check() -> None:
+    """It may be none, or a program without a shell, and takes the place of the one before."""
+    config: dict[str, Any] = {}
     for text, health in (("NONE", {"Test": ["NONE"]}), ('CMD ["a", "b c"]', {"Test": ["CMD", "a", "b c"]})):
         apply_change(config, f"HEALTHCHECK {text}")
         assert config["Healthcheck"] == health
+
+
+def test_changes_that_are_none() -> None:
+    """What is no such instruction, or not all of one, is told with its option."""
     malformed = ("x", "CMD", "--interval=5 CMD x", "--retries=x CMD y", "--a=b CMD c")
     unhealthy = [f"HEALTHCHECK {text}" for text in malformed]
     for text in ("", "ENV", "RUN true", "ENV ==", "ENV 'open", "FROM x", "LABEL a=1 b", *unhealthy):

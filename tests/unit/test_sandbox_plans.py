@@ -24,6 +24,10 @@ V1_MEMORY = Hierarchy(1, frozenset({"memory"}), "/sys/fs/cgroup/memory")
 V1_CPUSET = Hierarchy(1, frozenset({"cpuset"}), "/sys/fs/cgroup/cpuset")
 V1_NAMED = Hierarchy(1, frozenset({"name=systemd"}), "/sys/fs/cgroup/systemd")
 V2 = Hierarchy(2, frozenset({"cpu", "memory", "pids", "hugetlb"}), "/sys/fs/cgroup")
+THROTTLES = (Throttle("read_bps", "/dev/a", "8:0", 1024), Throttle("write_iops", "/dev/a", "8:0", 5))
+OTHER_LIMITS = Limits(20000, None, 64 << 20, UNLIMITED, 10000, 2048, "0-1", "0", 96 << 20, 32 << 20, 5,
+                      oom_kill_disable=True, blkio_weight=1000, throttles=THROTTLES,
+                      huge_pages=(("2MB", 4096),))  # fmt: skip
 
 
 def places(*hierarchies: Hierarchy, path: str = "/cgscope/id") -> tuple[cgroup.Place, ...]:
@@ -55,16 +59,12 @@ def test_limits_in_both_versions() -> None:
     ]
 
 
-def test_the_other_limits_in_both_versions() -> None:
-    """Shares become a weight, a burst comes after its quota, swap is counted apart, throttles name their device."""
-    throttles = (Throttle("read_bps", "/dev/a", "8:0", 1024), Throttle("write_iops", "/dev/a", "8:0", 5))
-    limits = Limits(20000, None, 64 << 20, UNLIMITED, 10000, 2048, "0-1", "0", 96 << 20, 32 << 20, 5,
-                    oom_kill_disable=True, blkio_weight=1000, throttles=throttles,
-                    huge_pages=(("2MB", 4096),))  # fmt: skip
+def test_the_other_limits_in_version_1() -> None:
+    """A burst comes after its quota, swap is counted with the memory, throttles name their device."""
     v1_all = tuple(Hierarchy(1, frozenset({each}), f"/{each}") for each in
                    ("cpuset", "memory", "pids", "cpu", "blkio", "hugetlb"))  # fmt: skip
     below = [(path.replace("/cgscope/id", ""), value) for path, value in
-             written(cgroup.plan(limits, places(*v1_all)), control.LIMIT)]  # fmt: skip
+             written(cgroup.plan(OTHER_LIMITS, places(*v1_all)), control.LIMIT)]  # fmt: skip
     assert below == [
         ("/cpuset/cpuset.cpus", "0-1"),
         ("/cpuset/cpuset.mems", "0"),
@@ -83,8 +83,13 @@ def test_the_other_limits_in_both_versions() -> None:
         ("/blkio/blkio.throttle.write_iops_device", "8:0 5"),
         ("/hugetlb/hugetlb.2MB.limit_in_bytes", "4096"),
     ]
+    assert limit_files.ignored(1, OTHER_LIMITS) == []
+
+
+def test_the_other_limits_in_version_2() -> None:
+    """Shares become a weight, swap is counted apart, and what there is no file for is told."""
     names = ("cpuset", "cpu", "io", "memory", "pids", "hugetlb")
-    steps = cgroup.plan(limits, places(Hierarchy(2, frozenset(names), "")))
+    steps = cgroup.plan(OTHER_LIMITS, places(Hierarchy(2, frozenset(names), "")))
     assert [(path.rpartition("/")[2], value) for path, value in written(steps, control.LIMIT)] == [
         ("cpuset.cpus", "0-1"),
         ("cpuset.mems", "0"),
@@ -102,8 +107,8 @@ def test_the_other_limits_in_both_versions() -> None:
         ("hugetlb.2MB.max", "4096"),
     ]
     assert [step.value for step in steps if step.action == "enable"] == ["cpuset cpu io memory pids hugetlb"] * 2
-    assert limit_files.ignored(2, limits) == ["--memory-swappiness", "--oom-kill-disable"]
-    assert limit_files.ignored(1, limits) == limit_files.ignored(2, Limits()) == []
+    assert limit_files.ignored(2, OTHER_LIMITS) == ["--memory-swappiness", "--oom-kill-disable"]
+    assert limit_files.ignored(2, Limits()) == []
 
 
 def test_order_of_making_and_joining() -> None:
