@@ -38,7 +38,9 @@ def parser() -> argparse.ArgumentParser:
         "node_exporter's textfile collector (the exporter's own process_* are left out)",
     )  # fmt: skip
     made.add_argument("--version", action="version", version=f"cgscope-exporter {version()}")
-    _web(made.add_argument_group("web").add_argument)
+    web = made.add_argument_group("web").add_argument
+    _listening(web)
+    _serving(web)
     _paths(made.add_argument_group("the machine (for a container that has it mounted)").add_argument)
     declare(made.add_argument_group("collectors", "--no-collector.NAME turns one off").add_argument)
     log = made.add_argument_group("log, on standard error").add_argument
@@ -57,10 +59,10 @@ def parser() -> argparse.ArgumentParser:
         default="logfmt",
         help="one line an event as key=value pairs or as JSON (default: %(default)s)",
     )
-    return made  # fmt: skip
+    return made
 
 
-def _web(add: Callable[..., object]) -> None:
+def _listening(add: Callable[..., object]) -> None:
     add(
         "--web.listen-address",
         dest="web_listen_address",
@@ -83,6 +85,9 @@ def _web(add: Callable[..., object]) -> None:
         help="TLS, client certificates, users with "
         "passwords, headers and a rate limit, as Prometheus' exporter-toolkit has them; read again when it changes",
     )
+
+
+def _serving(add: Callable[..., object]) -> None:
     add(
         "--web.external-url",
         dest="web_external_url",

@@ -47,7 +47,10 @@ def declare(parser: argparse.ArgumentParser) -> None:
         type=_user,
         help="only containers whose first process is this user's, by name or number",
     )
-    add = parser.add_argument_group("another time, other machines").add_argument
+    _declare_others(parser.add_argument_group("another time, other machines").add_argument)
+
+
+def _declare_others(add: Callable[..., object]) -> None:
     add("--record", metavar="FILE", help="record what is seen, or without a terminal everything; continues a recording")
     add("--replay", metavar="FILE", help="show a recording; [ ] step, { } by minutes, b goes to a time, Space plays")
     add(
@@ -78,7 +81,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         """that meet these, as in PromQL, such as 'job="node"': where several jobs scrape one node""",
     )
     add("--ca", dest="authority", metavar="FILE", help="certificates to trust, for https")
-    add("--insecure", action="store_true", help="trust whoever answers at an https URL")  # fmt: skip
+    add("--insecure", action="store_true", help="trust whoever answers at an https URL")
 
 
 def _pids(text: str) -> tuple[int, ...]:
