@@ -299,4 +299,4 @@ FILESYSTEM = Collector(
         Group((USAGE,), _used_by_machine, _by_device),
     ),
     prepare=_filesystems,
-)  # fmt: skip
+)

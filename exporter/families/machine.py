@@ -103,4 +103,4 @@ def _families(sight: Sight) -> Iterator[Family]:
         )
 
 
-MACHINE = Collector("machine", "the machine's totals, and how well it could be read", families=_families)  # fmt: skip
+MACHINE = Collector("machine", "the machine's totals, and how well it could be read", families=_families)

@@ -214,7 +214,7 @@ def test_files_that_belong_to_others(runtime: Runtime) -> None:
         {"destination": "/t/x", "type": "tmpfs", "source": "tmpfs"},
         {"destination": "/new", "type": "tmpfs", "source": "tmpfs", "options": ["rro", "rnoexec"]},
         {"destination": "/two", "source": str(runtime.bundle / "rootfs/t"), "options": ["rbind", "rro"]},
-    ]  # fmt: skip
+    ]
     script = "stat -c %u:%g /one; touch /t/x/a; touch /two/x/b; grep -c '/new .*ro.*noexec' /proc/mounts"
     runtime.set("process", "args", value=["sh", "-c", script])
     done = runtime("run", "--bundle", str(runtime.bundle), "mapped", check=False)

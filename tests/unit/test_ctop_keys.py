@@ -87,7 +87,7 @@ DOES: dict[str, tuple[Sequence[str], Seen]] = {
     "save": ((), shows("saved in")),
     "pause": ((), shows("PAUSED")),
     "help": ((), shows("one row up")),
-}  # fmt: skip
+}
 
 
 def fleet() -> Document:

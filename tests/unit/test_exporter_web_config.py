@@ -56,7 +56,7 @@ BAD = {
     "a: b: c": "line 1: mapping values are not allowed here",
     "tls_server_config: {cert: a, cert: b}": "line 1: a key that is no string, or is there twice",
     "\x01": "special characters are not allowed",
-}  # fmt: skip
+}
 # Refused here and not there: a door that would be open, or shut for good.
 STRICTER = {
     "tls_server_config: {min_version: TLS12}": "cert or cert_file is missing",
