@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from inspector.ctop.source import KernelSource
 from inspector.document import document
 from inspector.observe import Observer
 from inspector.schema import Document
@@ -129,3 +130,23 @@ def test_in_a_container_nobody_is_named(tmp_path: Path) -> None:
     inside: Document = {**told, "viewpoint": {**told["viewpoint"], "inside_container": True}}
     with fake.open() as host:
         assert Victims(host).named(inside) is inside
+
+
+def test_the_live_view_opens_the_log_once_somebody_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until a container counts a kill nothing is asked of the log; it is closed with the source."""
+    fake = machine(tmp_path, 0).file("/dev/kmsg", line(1, f"/docker/{ID}", "java"))
+    monkeypatch.setattr("inspector.kernel.host.Host", fake.open)
+
+    def opened() -> int:
+        log = os.path.realpath(f"{fake.root}/dev/kmsg")
+        return [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")].count(log)
+
+    with KernelSource() as source:
+        source.begin()
+        assert (texts(source()), opened()) == ([], 0)
+        killed = "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"
+        fake.cgroup("memory", f"/docker/{ID}", {"memory.oom_control": killed})
+        for _ in range(2):
+            assert "; the last java (PID 4001) at " in texts(source())[0]
+            assert opened() == 1
+    assert opened() == 0
