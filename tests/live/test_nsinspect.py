@@ -41,6 +41,19 @@ def test_self_is_nsinspect_itself() -> None:
     assert "nsinspect" in report("self")["cmdline"]
 
 
+def test_the_changes_of_a_zombie() -> None:
+    """It has left its root and is not gone: the kernel has no mounts of it to read (EINVAL), and the line says why."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        done = run([*NSINSPECT, "--changes", str(pid)], check=False)
+    finally:
+        os.waitpid(pid, 0)
+    assert (done.returncode, done.stderr) == (1, f"nsinspect: process {pid} is a zombie: it has left its root\n")
+
+
 def test_a_child_in_namespaces_of_its_own() -> None:
     """Behind unshare each namespace it asked for is not ours, its PID inside is 1, and a tmpfs it made is listed."""
     if shutil.which("unshare") is None:
