@@ -143,8 +143,11 @@ def _quietly(action: Undo) -> None:
 
 
 def _warn(prepared: Prepared) -> None:
-    for warning in prepared.warnings:
-        sys.stderr.write(f"sandbox: warning: {warning}\n")
+    if prepared.warnings:
+        from sandbox.commands.output import warn  # noqa: PLC0415  most starts have none
+
+        for warning in prepared.warnings:
+            warn(warning)
 
 
 def _run_in_foreground(prepared: Prepared, store: Store, establish: Callable[[], Undo]) -> int:

@@ -9,11 +9,11 @@ import contextlib
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Callable
 
 from sandbox import attach, document, events, freezer, journal
+from sandbox.commands.output import warn
 from sandbox.errors import Damaged, NoSuchContainer, SandboxError
 from sandbox.liveness import has_monitor, is_running
 from sandbox.reconcile import reconcile
@@ -140,10 +140,7 @@ def _ask_and_make(store: Store, text: Document, seconds: int | None, number: int
         if not _ends_within(pidfd, seconds):
             if seconds:
                 name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
-                sys.stderr.write(
-                    f"sandbox: warning: {name} failed to stop container {text['Name']} in {seconds} seconds, "
-                    "resorting to SIGKILL\n"
-                )
+                warn(f"{name} failed to stop container {text['Name']} in {seconds} seconds, resorting to SIGKILL")
             _signal(store, text, signal.SIGKILL)
     finally:
         os.close(pidfd)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sandbox.commands.output import ending_with_one, refuse_terminal, say_line, write_archive
+from sandbox.commands.output import ending_with_one, refuse_terminal, say_line, warn, write_archive
 from sandbox.errors import SandboxError
 from sandbox.parsing import Arguments, Parser, new_parser
 
@@ -122,7 +121,7 @@ def cp(words: list[str], store: Store) -> int:
     del lost["owners"]  # without root there is one on each side
     if +lost:
         text = ", ".join(f"{kind} of {count} files" for kind, count in sorted((+lost).items()))
-        sys.stderr.write(f"sandbox: warning: not copied: {text}\n")
+        warn(f"not copied: {text}")
     return 0
 
 

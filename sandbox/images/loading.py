@@ -7,12 +7,12 @@ import hashlib
 import json
 import os
 import stat
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import IO, cast
 
+from sandbox.commands.output import warn
 from sandbox.errors import SandboxError
 from sandbox.images.archive import Archive, Found, architecture
 from sandbox.images.changes import apply_change
@@ -61,7 +61,7 @@ def _load_one(images: Images, archive: Archive, found: Found, session: str) -> s
     else:
         raise SandboxError("the layers of the image are removed as fast as they are loaded")
     if config.get("architecture") not in (None, "", architecture()):
-        sys.stderr.write(f"sandbox: warning: the image is for {config['architecture']!r}, not {architecture()}\n")
+        warn(f"the image is for {config['architecture']!r}, not {architecture()}")
     return hashlib.sha256(found.config).hexdigest()
 
 
@@ -101,7 +101,7 @@ def _tell(lost: Counter[str]) -> None:
     """Say what of a layer cannot be here: without root there is one owner, and no device."""
     if lost:
         text = ", ".join(f"{kind} of {count} files" for kind, count in sorted(lost.items()))
-        sys.stderr.write(f"sandbox: warning: not kept in this image, as this needs root: {text}\n")
+        warn(f"not kept in this image, as this needs root: {text}")
 
 
 @contextlib.contextmanager

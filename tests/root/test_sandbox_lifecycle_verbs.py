@@ -181,6 +181,21 @@ def test_stop_signals_and_patience(sandbox: Sandbox) -> None:
     complaint(sandbox, "run", "--stop-signal", "NOSUCH", "--rootfs", "/", "true", code=125)
 
 
+def test_warnings_that_nobody_hears(sandbox: Sandbox) -> None:
+    """Where standard error is full a container that one is due of is started and stopped all the same."""
+    with open("/dev/full", "wb") as full:
+
+        def done(*words: str) -> int:
+            run = subprocess.run(
+                [*SANDBOX, *words], env=sandbox.env, stdout=subprocess.DEVNULL, stderr=full, check=False
+            )
+            return run.returncode
+
+        assert done("run", "-d", "--name", "mute", "--net", "host", "-p", "80:80", "--rootfs", "/", "sleep", "600") == 0
+        assert done("stop", "-t", "1", "mute") == 0
+    assert sandbox.inspect("mute")["State"]["ExitCode"] == 128 + signal.SIGKILL
+
+
 def test_stop_of_several(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
     """All are asked at once, as Docker does: each of these ends only when the other one has been asked too."""
     for name, other in (("one", "two"), ("two", "one")):
