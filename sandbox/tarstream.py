@@ -30,6 +30,14 @@ EXTENDED = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 )
+# What tarfile raises for a header, and takes for the end of the archive unless it is the first one.
+BROKEN = (
+    tarfile.InvalidHeaderError,  # type: ignore[attr-defined]
+    tarfile.TruncatedHeaderError,  # type: ignore[attr-defined]
+    tarfile.SubsequentHeaderError,  # type: ignore[attr-defined]
+    ValueError,  # of the map of a sparse file
+    IndexError,
+)
 GZIP, BZIP2, XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00"
 # A frame of zstd, or one to be skipped, with which pzstd and others begin (RFC 8878, 3.1).
 ZSTD = (b"\x28\xb5\x2f\xfd", *(bytes([number]) + b"\x2a\x4d\x18" for number in range(0x50, 0x60)))
@@ -148,20 +156,28 @@ def is_plain(file: IO[bytes]) -> bool:
 
 
 class Member(tarfile.TarInfo):
-    """A member whose extended header is of a sane size, and whose broken header is an error."""
+    """A member whose extended headers are of a sane size, and whose broken header is an error.
+
+    By what every header goes through: newer ones of tarfile, also in Debian's updates of 3.11, parse it by a method of
+    their own, and not by frombuf().
+    """
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """Parse one header block."""
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        """Read a member with all its headers."""
         try:
-            member = super().frombuf(buf, encoding, errors)
-        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            member = super().fromtarfile(archive)
+        except BROKEN as error:
             raise tarfile.ReadError(f"broken header: {error}") from None
-        if member.type in EXTENDED and member.size > LARGEST_HEADER:
-            raise tarfile.ReadError(f"an extended header of {member.size} bytes")
         if member.size < 0:
             raise tarfile.ReadError("a member of negative size")
         return member
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        """Read what stands behind one header: the method that tarfile has for subclasses to extend."""
+        if self.type in EXTENDED and not 0 <= self.size <= LARGEST_HEADER:
+            raise tarfile.ReadError(f"an extended header of {self.size} bytes")
+        return cast("tarfile.TarInfo", super()._proc_member(archive))  # type: ignore[misc]
 
 
 class archive_errors:  # noqa: N801  used as a statement

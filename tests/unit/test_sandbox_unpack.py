@@ -20,7 +20,7 @@ from sandbox import apart
 from sandbox.errors import SandboxError
 from sandbox.inroot import root_directory
 from sandbox.removal import remove_tree
-from sandbox.tarstream import archive_errors, members, place
+from sandbox.tarstream import archive_errors, members, open_archive, place
 from sandbox.unpack import Rules, Unpacker, unpack
 from tests.testbed.image_archives import Made, entry, folder, hard_link, link, tar
 
@@ -272,6 +272,23 @@ def test_broken_archives_are_told(tmp_path: Path, damage: object, text: str) -> 
     data = damage(tar([entry("one", b"1" * 512), entry("two", b"2")]))
     with root_directory(str(tmp_path)) as root, pytest.raises(SandboxError, match=text), archive_errors("archive"):
         unpack(io.BytesIO(data), root, LAYER)
+
+
+@pytest.mark.parametrize(
+    ("headers", "text"),
+    [
+        ({"GNU.sparse.size": "5", "GNU.sparse.offset": "x"}, "broken header"),
+        ({"GNU.sparse.size": "x"}, "broken header"),
+        ({"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, "broken header"),
+        ({"size": "-512"}, "negative size|broken header"),
+    ],
+)
+def test_broken_extended_headers_are_told(headers: dict[str, str], text: str) -> None:
+    """What an extended header says that makes no sense is an error too, also after the first member."""
+    data = tar([entry("one", b"1"), entry("two", b"x" * 512, pax_headers=headers), entry("three", b"3")])
+    for read in (members, open_archive):
+        with pytest.raises(SandboxError, match=text), archive_errors("archive"):
+            list(read(io.BytesIO(data)))
 
 
 def test_headers_are_bounded() -> None:
