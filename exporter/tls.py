@@ -25,6 +25,7 @@ __all__ = ["Certificates"]
 UNVERIFIED = ("RequestClientCert", "RequireAnyClientCert")
 REQUIRED = ("RequireAnyClientCert", "RequireAndVerifyClientCert")
 NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, <openssl/x509_vfy.h>; Python has no name for it
+NO_COMPRESSION = 1 << 33  # SSL_OP_NO_RX_CERTIFICATE_COMPRESSION, <openssl/ssl.h>, 3.2; no option of those before
 MAX_PEM = 1 << 20
 ENCRYPTED = b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED"  # RFC 7468, 11; RFC 1421, 4.6.1.1
 # Record and message of a certificate (RFC 8446, sections 5.1 and 4.4.2).
@@ -139,6 +140,7 @@ class Certificates:
 def _trust_whoever_comes(context: ssl.SSLContext) -> None:
     """Let the client's certificate be its own authority, whatever its age. The context is for one connection."""
     context.verify_flags = ssl.VerifyFlags(context.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN | NO_CHECK_TIME)
+    context.options |= NO_COMPRESSION  # of certificates, which seen() would not read
 
     def seen(_: object, way: str, version: int, content: int, message: int, data: bytes) -> None:
         if way == "read" and content == HANDSHAKE and message == CERTIFICATE and (der := _first(data, version)):

@@ -119,6 +119,13 @@ def test_allowed_names(files: Path, allowed: str, let_in: bool) -> None:
             shake(config, client(files, "known"))
 
 
+def test_an_unverified_certificate_comes_uncompressed(files: Path) -> None:
+    """It is read as it arrives, so OpenSSL 3.2 and newer do not let clients compress it (SSL_OP_BIT(33) of theirs)."""
+    context = server(files, client_auth_type="RequestClientCert").context()
+    assert context
+    assert context.options & 1 << 33
+
+
 def test_a_stranger_trusted_once_is_not_trusted_later(files: Path) -> None:
     """An unverified certificate counts for its own connection: another one has to show its own names."""
     config = server(files, client_auth_type="RequireAnyClientCert", client_allowed_sans="[prometheus.example]")
