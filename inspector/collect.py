@@ -32,6 +32,9 @@ REFRESH_SECONDS = 10.0  # within which every group's first process is looked at 
 # And all others, which may be many: that one has moved into other namespaces, or into a container's cgroup in one
 # hierarchy and not in that whose members are read at every tick, is rare.
 OTHERS_SECONDS = 60.0
+# And who else is in a container's cgroups in v1's other hierarchies, of which there may be ten: rarer still, where
+# neither its members nor its first process have changed.
+COHABITANTS_SECONDS = 300.0
 # Of a leader: itself, its group's members, the paths of its cgroups, and who is in them.
 Cohabitants = tuple[Leader, tuple[int, ...], frozenset[str], dict[str, frozenset[int]]]
 
@@ -50,6 +53,7 @@ class Collector:
         self._leaders: dict[Identity, Leader] = {}
         self.turns = Turns()
         self._others_turns = Turns()
+        self._cohabitants_turns = Turns()
         self._roster = Roster(host, absence)
         self._groups = Groups(host, absence, self.turns)
         self._glances: dict[int, tuple[bytes, Stat]] = {}  # by PID: what a first process's stat said at the last tick
@@ -65,7 +69,8 @@ class Collector:
         after = REFRESH_SECONDS if self._refresh_seconds is None else self._refresh_seconds
         now = time.monotonic()
         self.turns.begin(now, after)
-        self._others_turns.begin(now, max(after, OTHERS_SECONDS) if after else after)
+        for turns, seconds in (self._others_turns, OTHERS_SECONDS), (self._cohabitants_turns, COHABITANTS_SECONDS):
+            turns.begin(now, max(after, seconds) if after else after)
         refresh = 0 in self.turns
         firsts = {pid for pid, _ in self._leaders}
         self._roster.begin(system, self._others_turns, firsts, refresh=refresh)
@@ -197,9 +202,8 @@ class Collector:
     ) -> dict[Identity, dict[str, frozenset[int]]]:
         """Return, of groups by their leaders and members, who is in the leader's cgroup of each resource.
 
-        Only an unshared one is the container's own. Read again when the leader is another or in other cgroups, or was
-        looked at anew, when its group has other members, or the cgroup in the hierarchy whose members are listed at
-        every tick.
+        Only an unshared one is the container's own. Read again when the leader is another or in other cgroups, when its
+        group has other members, or the cgroup in the hierarchy whose members are listed at every tick, and in turn.
         """
         anew = []
         for leader, members in wanted:
@@ -208,7 +212,7 @@ class Collector:
                 known is None
                 or known[0] is not leader
                 or known[1] != members
-                or leader.process.pid in self.turns
+                or leader.process.pid in self._cohabitants_turns
                 or not self._groups.changed.isdisjoint(known[2])
             ):
                 anew.append((leader, members, self._accounted(leader)))

@@ -276,7 +276,8 @@ def test_who_comes_into_one_cgroup_alone_is_seen_at_the_refresh(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On v1, a process that moves into a first process's cgroup of memory alone is in there from the refresh on."""
-    monkeypatch.setattr(collect, "REFRESH_SECONDS", 1e-9)  # of first processes, not of others
+    for name in ("REFRESH_SECONDS", "OTHERS_SECONDS", "COHABITANTS_SECONDS"):
+        monkeypatch.setattr(collect, name, 1e-9)
     fake = limited(tmp_path, "v1", "/a").process(100, cgroups="/a", namespaces=own(1)).process(101)
     with rounds(fake) as (there, _):
         for others in (set(), {101}):
@@ -285,6 +286,19 @@ def test_who_comes_into_one_cgroup_alone_is_seen_at_the_refresh(
             assert (set(found["memory"]), set(found["cpu"])) == ({100} | others, {100})
             procs = Path(fake.root, "sys/fs/cgroup/memory/a/cgroup.procs")
             procs.write_text("100\n101\n", encoding="ascii")
+
+
+def test_the_other_hierarchies_are_not_read_at_each_refresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nothing tells of a change, who is in the cgroups of v1's other hierarchies is remembered for longer."""
+    monkeypatch.setattr(collect, "REFRESH_SECONDS", 1e-9)
+    fake = limited(tmp_path, "v1", "/a").process(100, cgroups="/a", namespaces=own(1))
+    with rounds(fake) as (there, host):
+        for is_first in (True, False):
+            host.opened.clear()
+            _, leaders = there.tick(100)
+            there.collector.cohabitants([(leaders[100], (100,))])
+            assert any("memory/a/cgroup.procs" in path for path in host.opened) == is_first
+            assert any(path.endswith("/100/mountinfo") for path in host.opened)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
