@@ -5,28 +5,22 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
-from typing import NoReturn
 from urllib.parse import urlsplit
 
 from exporter.address import parse_address
 from exporter.collectors import declare
 from exporter.logs import FORMATS, LEVELS
 from exporter.version import version
+from inspector.command import Parser
 
 __all__ = ["parser", "route_prefix"]
 
 OTHER_PATHS = {"/", "/api/v1/containers", "/api/v1/stream", "/ui", "/healthz", "/-/healthy", "/-/ready"}
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong; argparse would print its usage too."""
-        self.exit(2, f"{self.prog}: {message} ({self.prog} --help)\n")
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    made = _Parser(
+    made = Parser(
         prog="cgscope-exporter",
         usage="%(prog)s [options]",
         description="Containers' limits and use as Prometheus metrics, under cAdvisor's names. Nothing runs between "

@@ -1,4 +1,4 @@
-"""What the inspector's commands share: how they end, and what `--version` says."""
+"""What the commands share: how they end, and what `--help` and `--version` say."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from typing import Any, NoReturn
 
 from inspector.errors import InspectorError
 from inspector.garbage import uncollected_at_exit
 
-__all__ = ["Version", "add_socket", "ended", "require_output"]
+__all__ = ["Parser", "Version", "add_socket", "ended", "require_output"]
 
 INTERRUPTED = 130
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -87,6 +88,20 @@ def _socket(text: str) -> str:
     if path and not path.startswith("/"):
         raise argparse.ArgumentTypeError(f"must be the path of a socket such as /run/docker.sock, not {text!r}")
     return path
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's, but for what is wrong and for what cannot be written."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say in one line what is wrong; argparse would print its usage too."""
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help)\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:  # noqa: ANN401  what argparse takes
+        if file is not None and file is sys.stdout:
+            file.write(message)  # argparse would not tell that the disk is full, from Python 3.12 on
+        else:
+            super()._print_message(message, file)
 
 
 class Version(argparse.Action):

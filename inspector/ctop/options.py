@@ -8,9 +8,9 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from inspector.command import Version, add_socket
+from inspector.command import Parser, Version, add_socket
 from inspector.ctop.elsewhere import Where, declare, where_of
 from inspector.fields import FIELDS
 from inspector.kernel.named import NamedTuple
@@ -77,11 +77,7 @@ class Options(NamedTuple):
     readonly: bool = False
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong; argparse would print its usage too."""
-        self.exit(2, f"{self.prog}: {message} (ctop --help)\n")
-
+class _Parser(Parser):
     @property
     def epilog(self) -> str:
         """What --help ends with: made for who asks, as it takes all columns."""

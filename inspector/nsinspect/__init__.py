@@ -9,9 +9,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from inspector.command import Version, add_socket, ended, require_output
+from inspector.command import Parser, Version, add_socket, ended, require_output
 
 if TYPE_CHECKING:
     from inspector.daemons import Names
@@ -32,12 +32,6 @@ is listed at the end, and null in the JSON.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong; argparse would print its usage too."""
-        self.exit(2, f"{self.prog}: {message} (nsinspect --help)\n")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run nsinspect; return its exit code: 0, 1 when there is no such process, 2 for a bad command line."""
     return ended("nsinspect", lambda: _run(argv))
@@ -45,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = _Parser(
+    parser = Parser(
         prog="nsinspect",
         description="What one process is isolated from, what it is allowed, and what /proc tells it.",
         epilog=HELP,
