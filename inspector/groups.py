@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import repeat
 
 from inspector.absence import Absence
-from inspector.kernel.cgroup_tree import MOST_BELOW, Limit, Tree
-from inspector.kernel.cgroups import Hierarchy, members_of, read_cgroup_counts, read_descendants
+from inspector.kernel.cgroup_tree import MOST_BELOW, Limit, Tree, read_cgroup_counts, read_descendants
+from inspector.kernel.cgroups import Hierarchy, members_of
 from inspector.kernel.controllers import RESOURCES
 from inspector.kernel.host import Host
 from inspector.model import Group

@@ -1,4 +1,4 @@
-"""Which cgroups a hierarchy has: all of them, and remembered from tick to tick.
+"""Which cgroups a hierarchy has, and how many: all of them, and remembered from tick to tick.
 
 A directory's link count is two more than its children. While every count is
 the same and every directory that was known is still there, nothing has come
@@ -16,12 +16,22 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from inspector.errors import SHORTAGE
+from inspector.errors import SHORTAGE, ParseError
 from inspector.kernel.cgroups import Hierarchy, parse_pids
-from inspector.kernel.figures import number
+from inspector.kernel.figures import MOST_DIGITS, number
 from inspector.kernel.host import Host
 
-__all__ = ["MOST_BELOW", "Limit", "Tree", "hidden_tasks", "walk"]
+__all__ = [
+    "MOST_BELOW",
+    "Limit",
+    "Tree",
+    "hidden_tasks",
+    "parse_cgroup_counts",
+    "parse_descendants",
+    "read_cgroup_counts",
+    "read_descendants",
+    "walk",
+]
 
 LEAF_LINKS = 2  # of a directory without directories: "." and the entry in its parent
 UNCOUNTED = 1  # a filesystem that does not count: none of the kernel's own
@@ -166,3 +176,36 @@ def hidden_tasks(host: Host, hierarchy: Hierarchy, path: str) -> int:
         if counted <= 0:
             break
     return counted
+
+
+# #subsys_name	hierarchy	num_cgroups	enabled
+# cpuset	3	203	1
+def parse_cgroup_counts(data: bytes) -> dict[str, int]:
+    """Parse /proc/cgroups: by controller, how many cgroups its hierarchy has, those removed but not yet freed too."""
+    lines = [line.decode(errors="replace").split() for line in data.split(b"\n") if line and not line.startswith(b"#")]
+    try:
+        return {name: int(count) for name, _, count, _ in lines}
+    except ValueError as error:
+        raise ParseError("/proc/cgroups", data) from error
+
+
+def read_cgroup_counts(host: Host) -> dict[str, int]:
+    """Read how many cgroups there are on the machine, whatever our namespaces (/proc/cgroups)."""
+    return parse_cgroup_counts(host.read("/proc/cgroups"))
+
+
+# nr_descendants 3
+# nr_subsys_cpu 4
+# nr_dying_descendants 0
+def parse_descendants(data: bytes) -> int:
+    """Parse cgroup.stat of v2: how many cgroups there are below one."""
+    for line in data.split(b"\n"):
+        name, _, value = line.partition(b" ")
+        if name == b"nr_descendants" and value.isdigit() and len(value) <= MOST_DIGITS:
+            return int(value)
+    raise ParseError("cgroup.stat", data)
+
+
+def read_descendants(host: Host, directory: str) -> int:
+    """Read how many cgroups there are below a v2 one (cgroup.stat)."""
+    return parse_descendants(host.read_kept(f"{directory}/cgroup.stat"))

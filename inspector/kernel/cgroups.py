@@ -29,18 +29,13 @@ __all__ = [
     "locate",
     "members_of",
     "parse_cgroup",
-    "parse_cgroup_counts",
     "parse_controllers",
-    "parse_descendants",
     "parse_pids",
     "path_in",
     "read_cgroup",
-    "read_cgroup_counts",
-    "read_descendants",
     "read_hierarchies",
 ]
 
-MOST_DIGITS = 20  # of 2^64
 # Files of the core that every v2 cgroup has, whatever its controllers (Documentation/admin-guide/cgroup-v2.rst).
 V2_CORE = frozenset({"cpuacct", "pressure", "freezer"})
 V1_CONTROLLERS = frozenset(
@@ -128,39 +123,6 @@ def _controllers(text: str) -> tuple[str, ...]:
 def read_cgroup(host: Files, pid: int | str) -> Membership:
     """Read the cgroups of a process (/proc/<pid>/cgroup)."""
     return parse_cgroup(host.read(f"/proc/{pid}/cgroup"))
-
-
-# #subsys_name	hierarchy	num_cgroups	enabled
-# cpuset	3	203	1
-def parse_cgroup_counts(data: bytes) -> dict[str, int]:
-    """Parse /proc/cgroups: by controller, how many cgroups its hierarchy has, those removed but not yet freed too."""
-    lines = [line.decode(errors="replace").split() for line in data.split(b"\n") if line and not line.startswith(b"#")]
-    try:
-        return {name: int(count) for name, _, count, _ in lines}
-    except ValueError as error:
-        raise ParseError("/proc/cgroups", data) from error
-
-
-def read_cgroup_counts(host: Host) -> dict[str, int]:
-    """Read how many cgroups there are on the machine, whatever our namespaces (/proc/cgroups)."""
-    return parse_cgroup_counts(host.read("/proc/cgroups"))
-
-
-# nr_descendants 3
-# nr_subsys_cpu 4
-# nr_dying_descendants 0
-def parse_descendants(data: bytes) -> int:
-    """Parse cgroup.stat of v2: how many cgroups there are below one."""
-    for line in data.split(b"\n"):
-        name, _, value = line.partition(b" ")
-        if name == b"nr_descendants" and value.isdigit() and len(value) <= MOST_DIGITS:
-            return int(value)
-    raise ParseError("cgroup.stat", data)
-
-
-def read_descendants(host: Host, directory: str) -> int:
-    """Read how many cgroups there are below a v2 one (cgroup.stat)."""
-    return parse_descendants(host.read_kept(f"{directory}/cgroup.stat"))
 
 
 # cpuset cpu io memory hugetlb pids rdma misc

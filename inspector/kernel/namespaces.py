@@ -7,6 +7,7 @@ import sys
 from collections.abc import Collection, Mapping
 
 from inspector.errors import ParseError
+from inspector.kernel.figures import MOST_DIGITS
 from inspector.kernel.host import Host
 from inspector.kernel.named import NamedTuple
 from inspector.kernel.remembered import remembered
@@ -46,8 +47,6 @@ NS_GET_USERNS = 0xB701
 NS_GET_PARENT = 0xB702
 NS_GET_OWNER_UID = 0xB704  # since Linux 4.11
 HIERARCHICAL = ("pid", "user")
-
-MOST_DIGITS = 20
 
 
 # A link's text: "mnt:[4026531832]"

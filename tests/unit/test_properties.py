@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from inspector.errors import ParseError
 from inspector.kernel import (
+    cgroup_tree,
     cgroup_v1,
     cgroup_v2,
     cgroups,
@@ -66,8 +67,8 @@ PARSERS: dict[str, tuple[Parser, bytes]] = {
         b"36 35 98:0 / /m rw - overlay o rw,lowerdir+=/a,lowerdir+=/b\\134\n",
     ),
     "cgroup": (cgroups.parse_cgroup, b"4:cpu,cpuacct:/docker/ab\n1:name=systemd:/\n0::/\n"),
-    "cgroup.stat": (cgroups.parse_descendants, b"nr_descendants 3\nnr_dying_descendants 0\n"),
-    "/proc/cgroups": (cgroups.parse_cgroup_counts, b"#subsys_name\thierarchy\tnum\tenabled\ncpu\t1\t203\t1\n"),
+    "cgroup.stat": (cgroup_tree.parse_descendants, b"nr_descendants 3\nnr_dying_descendants 0\n"),
+    "/proc/cgroups": (cgroup_tree.parse_cgroup_counts, b"#subsys_name\thierarchy\tnum\tenabled\ncpu\t1\t203\t1\n"),
     "cgroup.controllers": (cgroups.parse_controllers, b"cpuset cpu io\n"),
     "cgroup.procs": (cgroups.parse_pids, b"1\n22\n"),
     "net/dev": (network.parse_net_dev, b"I|\n f|b\n  lo: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"),
