@@ -23,7 +23,8 @@ import pytest
 from exporter.listener import MOST
 from tests.archive import HOSTS, loads, unpack
 from tests.testbed.commands import REPOSITORY
-from tests.testbed.exporter import Running, running, until
+from tests.testbed.exporter import Running, running
+from tests.testbed.processes import until
 
 STOPS_WITHIN = 120.0
 

@@ -20,7 +20,8 @@ import pytest
 
 from tests.archive import HOSTS, loads, unpack
 from tests.testbed.certificates import Authority, trusting
-from tests.testbed.exporter import Running, running, until
+from tests.testbed.exporter import Running, running
+from tests.testbed.processes import until
 from tests.testbed.tools import need
 
 COST = 10  # as htpasswd's in the toolkit's documentation

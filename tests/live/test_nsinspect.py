@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.testbed.commands import CTOP, EXPORTER, NSINSPECT, run
-from tests.testbed.runtimes import until
+from tests.testbed.processes import children, until
 
 
 def report(*arguments: str) -> dict[str, Any]:
@@ -65,12 +65,11 @@ def test_a_child_in_namespaces_of_its_own() -> None:
             assert launcher.stdout is not None
             if launcher.stdout.readline() != "ready\n":
                 pytest.skip("this kernel does not let us make user namespaces")
-            with open(f"/proc/{launcher.pid}/task/{launcher.pid}/children", encoding="ascii") as file:
-                child = file.read().split()[0]
-            said = report(child)
+            (child,) = children(launcher.pid)
+            said = report(str(child))
         finally:
             _end(launcher)
-    assert said["pids"][-2:] == [int(child), 1]
+    assert said["pids"][-2:] == [child, 1]
     for kind in ("mnt", "pid", "net", "ipc", "uts", "user"):
         assert said["namespaces"][kind]["inode"] != os.stat(f"/proc/self/ns/{kind}").st_ino
         assert said["namespaces"][kind]["same_as_host"] is not True
@@ -83,9 +82,8 @@ def test_a_child_in_namespaces_of_its_own() -> None:
 
 def _end(launcher: subprocess.Popen[str]) -> None:
     """End the launcher and the namespace's first process, with which everything in it ends."""
-    with open(f"/proc/{launcher.pid}/task/{launcher.pid}/children", encoding="ascii") as file:
-        for child in file.read().split():
-            os.kill(int(child), 9)
+    for child in children(launcher.pid):
+        os.kill(child, 9)
     launcher.kill()
 
 

@@ -14,6 +14,7 @@ from tests.root.sandboxing import wait_for
 from tests.testbed import runtimes
 from tests.testbed.commands import Sandbox
 from tests.testbed.docker import Docker
+from tests.testbed.processes import children
 
 pytestmark = pytest.mark.root
 
@@ -84,9 +85,8 @@ def test_a_container_of_docker(docker: Docker, source: KernelSource) -> None:
 def test_what_has_no_runtime(source: KernelSource) -> None:
     """Of namespaces alone nobody writes anything down: the kernel tells, or it is said that nobody does."""
     with runtimes.unshare() as box:
-        with open(f"/proc/{box.launcher}/task/{box.launcher}/children", encoding="ascii") as file:
-            children = {int(pid) for pid in file.read().split()}
-        one, pid = watched(source, lambda one: one["pid"] in children)
+        ours = children(box.launcher)
+        one, pid = watched(source, lambda one: one["pid"] in ours)
         os.kill(pid, 9)
         told = ended(source, one)
     assert told.ended == ("killed by SIGKILL" if KERNEL_TELLS else "why is not known")

@@ -14,6 +14,7 @@ import pytest
 
 from tests.root.sandboxing import status, wait_for
 from tests.testbed.commands import REPOSITORY, Sandbox
+from tests.testbed.processes import children
 from tests.testbed.tmux import Tmux
 
 pytestmark = [
@@ -60,14 +61,9 @@ def page(sandbox: Sandbox, tmp_path: Path) -> Iterator[Tmux]:
         terminal.close()
 
 
-def below(pid: int) -> list[str]:
-    """Return the children of a process."""
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-
-
 def names_below(pid: int) -> list[str]:
     """Return the names of the children of a process."""
-    return [Path(f"/proc/{child}/comm").read_text(encoding="ascii").strip() for child in below(pid)]
+    return [Path(f"/proc/{child}/comm").read_text(encoding="ascii").strip() for child in children(pid)]
 
 
 def control(pid: int, controller: str, *names: str) -> str:
@@ -87,7 +83,7 @@ def control(pid: int, controller: str, *names: str) -> str:
 
 def look_at_processes(page: Tmux, pid: int) -> None:
     """Look at the processes: the PIDs outside and inside, the child in the tree, both threads."""
-    (child,) = below(pid)
+    (child,) = children(pid)
     inner = status(child, "NSpid").split()[-1]
     page.press("t", until=rf"^ +{child} +{inner} +root +S +1 .* └─sleep 4000$")
     page.wait(rf"^ +{pid} +1 +root +S +2 .* {re.escape(sys.executable)} ")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.testbed.runtimes import until
+from tests.testbed.processes import children, until
 from tests.testbed.tmux import Tmux
 
 pytestmark = [
@@ -32,8 +32,7 @@ HOSTILE = r"printf 'bad\033[2J' > /proc/self/comm; while :; do sleep 1; done"
 
 def names_below(pid: int) -> list[bytes]:
     """Return the names of the children of a process."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    return [Path(f"/proc/{child}/comm").read_bytes() for child in children]
+    return [Path(f"/proc/{child}/comm").read_bytes() for child in children(pid)]
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from inspector.observe import Observer
 from inspector.schema import Container, Document
 from tests.testbed.commands import CTOP, NSINSPECT, Completed, find, run
 from tests.testbed.docker import IMAGE, Docker
+from tests.testbed.processes import until
 from tests.testbed.runtimes import IMAGE as PODMAN_IMAGE
-from tests.testbed.runtimes import SLEEP, podman, until
+from tests.testbed.runtimes import SLEEP, podman
 from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root

@@ -18,6 +18,7 @@ from inspector.kernel.host import Host
 from inspector.observe import Observer
 from inspector.schema import Container
 from tests.testbed.commands import NSINSPECT, Sandbox, ctop_document, find, run
+from tests.testbed.processes import children
 from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
@@ -75,13 +76,6 @@ def wait_for(look: object) -> int:
         time.sleep(0.02)
     assert found
     return int(found)
-
-
-def children(pid: int) -> list[int]:
-    """Return the children of a process."""
-    with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return [int(child) for child in file.read().split()]
-    return []
 
 
 def comm(pid: int) -> str:

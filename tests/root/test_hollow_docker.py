@@ -21,7 +21,7 @@ from inspector.observe import Observer
 from inspector.schema import Container
 from tests.testbed.commands import ctop_document
 from tests.testbed.docker import Docker
-from tests.testbed.runtimes import until
+from tests.testbed.processes import until
 from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root

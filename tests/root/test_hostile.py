@@ -18,7 +18,8 @@ from tests.testbed import cgroups
 from tests.testbed.cgroups import CpuGroup
 from tests.testbed.commands import CTOP, EXPORTER, NSINSPECT, REPOSITORY, Sandbox, ctop_document, find, run
 from tests.testbed.docker import IMAGE, Docker
-from tests.testbed.runtimes import SLEEP, until
+from tests.testbed.processes import children, until
+from tests.testbed.runtimes import SLEEP
 from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
@@ -92,9 +93,8 @@ def deep() -> Iterator[int]:
 
 def _child(pid: int) -> int:
     """Return the child of a process, once it has one."""
-    path = f"/proc/{pid}/task/{pid}/children"
-    until(lambda: cgroups.read(path).strip(), "a child")
-    return int(cgroups.read(path))
+    until(lambda: children(pid), "a child")
+    return children(pid)[0]
 
 
 def _end(process: subprocess.Popen[bytes], group: int) -> None:

@@ -22,6 +22,7 @@ import pytest
 
 from tests.testbed import cgroups
 from tests.testbed.commands import NSINSPECT, run
+from tests.testbed.processes import children
 from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
@@ -93,8 +94,7 @@ def told_by(place: str, groups: tuple[str, ...]) -> tuple[dict[str, str], dict[s
         assert process.stdout is not None
         began = time.monotonic()
         texts = ["".join(iter(process.stdout.readline, "=\n")) for _ in FILES]
-        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:
-            shell = int(file.read().split()[0])
+        shell = children(process.pid)[0]
         report = json.loads(run([*NSINSPECT, str(shell), "--json"]).stdout)
         assert process.stdin is not None
         process.stdin.close()

@@ -13,7 +13,7 @@ import pytest
 
 from tests.live.test_lsns import flat
 from tests.testbed.commands import NSINSPECT, ctop_document, run
-from tests.testbed.runtimes import until
+from tests.testbed.processes import children, until
 from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
@@ -42,8 +42,7 @@ def main() -> Iterator[int]:
         assert launcher.stdout is not None
         try:
             assert launcher.stdout.read(1) == b"."
-            with open(f"/proc/{launcher.pid}/task/{launcher.pid}/children", encoding="ascii") as file:
-                yield int(file.read())
+            yield children(launcher.pid)[0]
         finally:
             launcher.kill()
             launcher.wait()

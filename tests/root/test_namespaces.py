@@ -16,7 +16,7 @@ import pytest
 from tests.live.test_lsns import agreeing
 from tests.testbed.commands import NSINSPECT, run
 from tests.testbed.docker import IMAGE, Docker
-from tests.testbed.runtimes import until
+from tests.testbed.processes import children, until
 from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
@@ -35,12 +35,6 @@ def row_of(report: dict[str, Any], inode: int) -> dict[str, Any]:
 def inode_of(pid: int, kind: str) -> int:
     """Return the inode of a namespace of a process."""
     return os.stat(f"/proc/{pid}/ns/{kind}").st_ino
-
-
-def children(pid: int) -> list[int]:
-    """Return the children of a process."""
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return [int(child) for child in file.read().split()]
 
 
 def program(pid: int) -> str:

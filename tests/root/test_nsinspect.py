@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.testbed.commands import NSINSPECT, Sandbox, run
-from tests.testbed.runtimes import until
+from tests.testbed.processes import children, until
 
 pytestmark = pytest.mark.root
 
@@ -45,8 +45,7 @@ def test_an_inner_process_as_the_container_numbers_it(sandbox: Sandbox) -> None:
     sandbox.start("ns-inner", "--", "sh", "-c", "sleep 300 & echo inner=$!; wait")
     pid = sandbox.pid("ns-inner")
     until(lambda: "inner=" in sandbox("logs", "ns-inner").stdout, "the inner process")
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        child = int(file.read().split()[0])
+    child = children(pid)[0]
     inner = int(sandbox("logs", "ns-inner").stdout.strip().removeprefix("inner="))
     assert report(child)["pids"][-2:] == [child, inner]
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.root.test_rootfs_changes import nsinspect
 from tests.testbed import runtimes
-from tests.testbed.runtimes import SLEEP, make_root, started, until
+from tests.testbed.processes import until
+from tests.testbed.runtimes import SLEEP, make_root, started
 from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root

@@ -21,7 +21,8 @@ from inspector.layers import volumes
 from inspector.unions import layers_at, read_layers
 from tests.testbed.commands import NSINSPECT, REPOSITORY, Sandbox, run
 from tests.testbed.docker import IMAGE, Docker
-from tests.testbed.runtimes import SLEEP, until
+from tests.testbed.processes import until
+from tests.testbed.runtimes import SLEEP
 
 pytestmark = pytest.mark.root
 

@@ -11,8 +11,8 @@ import pytest
 
 from inspector.changes import MOUNTED_ON
 from tests.root.test_rootfs_changes import LISTED, compared, listing, marks, nsinspect
+from tests.testbed.processes import until
 from tests.testbed.rootless import Rootless, rootless
-from tests.testbed.runtimes import until
 
 pytestmark = pytest.mark.root
 

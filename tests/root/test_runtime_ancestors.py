@@ -16,6 +16,7 @@ from inspector.schema import Container, Document
 from tests.testbed import cgroups, runtimes
 from tests.testbed.commands import Sandbox, ctop_document, find
 from tests.testbed.docker import IMAGE, Docker
+from tests.testbed.processes import until
 
 pytestmark = pytest.mark.root
 
@@ -108,7 +109,7 @@ def throttled() -> Document:
     with contextlib.ExitStack() as stack:
         for group in groups:
             stack.enter_context(cgroups.favoured(group))
-        runtimes.until(lambda: all(cgroups.statistics(one)["nr_throttled"] for one in groups), "both to be throttled")
+        until(lambda: all(cgroups.statistics(one)["nr_throttled"] for one in groups), "both to be throttled")
         document = ctop_document("-d", "1")
     for path in reversed(LIMITS):
         lift_quota(path)

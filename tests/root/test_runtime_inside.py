@@ -23,6 +23,7 @@ from tests.testbed import cgroups, runtimes
 from tests.testbed.cgroups import CpuGroup
 from tests.testbed.commands import REPOSITORY, Sandbox, run
 from tests.testbed.docker import IMAGE, Docker
+from tests.testbed.processes import until
 from tests.testbed.runtimes import SHOWN, Box
 from tests.testbed.watching import Watch
 
@@ -204,7 +205,7 @@ def views(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     place = Place(lambda: request.getfixturevalue("docker"), store)
     command = ["sh", "-c", CTOP]
     with contextlib.closing(store), subject.start(place) as box, ThreadPoolExecutor(1) as pool:
-        runtimes.until(load_pid, "the load to hold its memory")
+        until(load_pid, "the load to hold its memory")
         pid = load_pid()
         namespace = os.stat(f"/proc/{pid}/ns/pid").st_ino
         with Watch(lambda: cgroup_figures(pid) if subject.own else process_figures(pid)) as watch:

@@ -14,6 +14,7 @@ from inspector.schema import Container, Document
 from tests.testbed import runtimes
 from tests.testbed.commands import NSINSPECT, REPOSITORY, ctop_document, find, run
 from tests.testbed.docker import IMAGE, Docker
+from tests.testbed.processes import until
 from tests.testbed.runtimes import SHOWN
 
 pytestmark = pytest.mark.root
@@ -33,7 +34,7 @@ def views(request: pytest.FixtureRequest, docker: Docker) -> Iterator[tuple[Docu
     arguments = ("--cgroupns", request.param, *WALLS, *shown, IMAGE, *runtimes.SLEEP)
     with docker.running(OUTER, *arguments) as identifier:
         docker("exec", "-d", OUTER, *MAKE)
-        runtimes.until(lambda: nested(ctop_document("-d", "0.1", "--processes")), "unshare to have made its container")
+        until(lambda: nested(ctop_document("-d", "0.1", "--processes")), "unshare to have made its container")
         inside: Document = json.loads(docker("exec", OUTER, "sh", "-c", command).stdout)
         yield ctop_document("-d", "0.2", "--processes"), inside, identifier
 

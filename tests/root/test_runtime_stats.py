@@ -16,6 +16,7 @@ import pytest
 from inspector.schema import Document
 from tests.testbed import runtimes
 from tests.testbed.commands import ctop_document, find
+from tests.testbed.processes import until
 from tests.testbed.watching import Watch
 
 pytestmark = pytest.mark.root
@@ -74,7 +75,7 @@ def beside(request: pytest.FixtureRequest) -> Iterator[Beside]:
     """Look at the burning container with ctop while the runtime's program does."""
     name = f"stats-{request.param.__name__}"
     with request.param(name) as figures:
-        runtimes.until(lambda: figures()[0] > 0.1 and figures()[1] > CACHE, "the load")
+        until(lambda: figures()[0] > 0.1 and figures()[1] > CACHE, "the load")
         with Watch(figures, pause_seconds=0.1) as watch:
             document = ctop_document("-d", "2")
             ended = time.time()

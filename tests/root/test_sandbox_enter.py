@@ -18,6 +18,7 @@ from tests.root import sandboxing
 from tests.testbed import runtimes
 from tests.testbed.commands import REPOSITORY, SANDBOX, Sandbox, run
 from tests.testbed.docker import Docker
+from tests.testbed.processes import children
 from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
@@ -39,9 +40,8 @@ def looked_at(command: list[str], look: Callable[[int], object]) -> object:
         assert launcher.stdout is not None
         # Until then it has files open that are not the program's but those it is loaded from.
         assert launcher.stdout.readline() == b"on\n"
-        with open(f"/proc/{launcher.pid}/task/{launcher.pid}/children", encoding="ascii") as file:
-            (program,) = file.read().split()
-        found = look(int(program))
+        (program,) = children(launcher.pid)
+        found = look(program)
         launcher.stdin.write(b"on\n")
         launcher.stdin.close()
         assert launcher.wait(120) == 0
@@ -99,9 +99,7 @@ def test_namespaces_without_a_runtime() -> None:
             assert launcher.stdin is not None
             assert launcher.stdout is not None
             assert launcher.stdout.readline() == b"on\n"
-            with open(f"/proc/{launcher.pid}/task/{launcher.pid}/children", encoding="ascii") as file:
-                pid = int(file.read())
-            check_entered(pid)
+            check_entered(*children(launcher.pid))
             launcher.stdin.close()
 
 
@@ -133,8 +131,7 @@ def test_where_a_pidfd_joins_nothing(container: int) -> None:
         assert launcher.stdout is not None
         assert launcher.stdin is not None
         assert launcher.stdout.readline() == b"on\n"
-        with open(f"/proc/{launcher.pid}/task/{launcher.pid}/children", encoding="ascii") as file:
-            of_user = int(file.read())
+        (of_user,) = children(launcher.pid)
         for pid in (container, of_user):
             line = [sys.executable, "-c", ONE_BY_ONE, str(pid)]
             with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=REPOSITORY) as joined:

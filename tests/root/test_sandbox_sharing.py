@@ -11,6 +11,7 @@ import pytest
 from inspector.schema import Container, Document
 from tests.root import sandboxing
 from tests.testbed.commands import CTOP, Sandbox, ctop_document, find
+from tests.testbed.processes import children
 
 pytestmark = pytest.mark.root
 
@@ -37,8 +38,7 @@ def test_orphans_on_this_machines_processes(sandbox: Sandbox) -> None:
     assert sandboxing.wait_for(lambda: sandbox("logs", "parent").stdout == "made\n")
     pid = sandbox.pid("parent")
     monitor = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1]
-    children = Path(f"/proc/{monitor}/task/{monitor}/children")
-    assert sandboxing.wait_for(lambda: children.read_text().split() == [str(pid)]), children.read_text()
+    assert sandboxing.wait_for(lambda: children(monitor) == [pid]), children(monitor)
 
 
 def test_told_apart_outside_our_cgroups(sandbox: Sandbox) -> None:

@@ -18,6 +18,7 @@ from tests.root import sandboxing
 from tests.root.bundles import Runtime, create
 from tests.testbed.commands import REPOSITORY, SANDBOX, Sandbox
 from tests.testbed.leaks import cgroup_mounts
+from tests.testbed.processes import children
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left_of_it")]
 
@@ -60,12 +61,6 @@ def starting(sandbox: Sandbox) -> bool:
     """Tell whether a container is still being made or started by somebody who lives."""
     found = sandbox("ps", "-a", "--format", "{{.State}}").stdout.split()
     return "creating" in found
-
-
-def children(pid: int) -> list[int]:
-    """Return the children of a process."""
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return [int(word) for word in file.read().split()]
 
 
 def is_stopped(pid: int) -> bool:

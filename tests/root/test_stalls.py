@@ -17,7 +17,7 @@ from inspector.schema import Container
 from tests.testbed import cgroups
 from tests.testbed.cgroups import CpuGroup
 from tests.testbed.commands import BUSY_LOOP, Sandbox, ctop_document, find, run
-from tests.testbed.runtimes import until
+from tests.testbed.processes import until
 
 pytestmark = [pytest.mark.root, pytest.mark.vm]
 

@@ -15,7 +15,8 @@ import pytest
 from inspector.schema import Container
 from tests.testbed import cgroups, runtimes
 from tests.testbed.commands import REPOSITORY
-from tests.testbed.runtimes import SHOWN, SLEEP, Box, until
+from tests.testbed.processes import until
+from tests.testbed.runtimes import SHOWN, SLEEP, Box
 
 pytestmark = pytest.mark.root
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.testbed.commands import EXPORTER, REPOSITORY
+from tests.testbed.processes import until
 
-__all__ = ["Running", "running", "until"]
-
-PATIENCE = 120.0
+__all__ = ["Running", "running"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +31,6 @@ class Running:
     def lines(self, text: str = "") -> list[str]:
         """Return the lines of its log that contain a text."""
         return [line for line in self.log.read_text().splitlines() if text in line]
-
-
-def until(true: Callable[[], object], what: str) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, f"waited {PATIENCE:g} s in vain for {what}"
-        time.sleep(0.02)
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import tempfile
 from collections.abc import Iterator
 
 from tests.testbed.commands import Completed, run
-from tests.testbed.runtimes import IMAGE, make_root, tidied, until
+from tests.testbed.processes import until
+from tests.testbed.runtimes import IMAGE, make_root, tidied
 from tests.testbed.tools import need
 
 USER, GROUP = "nobody", "nogroup"

@@ -15,13 +15,13 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
 from tests.testbed import leaks
 from tests.testbed.commands import REPOSITORY, run
+from tests.testbed.processes import until
 from tests.testbed.tools import need
 
 APPLETS = ("sh", "sleep", "true", "cat", "tail", "mkdir")
@@ -63,14 +63,6 @@ def make_root(directory: str) -> str:
     with open(f"{directory}/etc/os-release", "w", encoding="ascii") as file:
         file.write("ID=busybox\n")
     return directory
-
-
-def until(condition: Callable[[], object], what: str, seconds: float = 120) -> None:
-    """Wait for a condition; the test fails with `what` when it does not come true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.05)
 
 
 @contextlib.contextmanager

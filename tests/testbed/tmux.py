@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.testbed.processes import children
+
 __all__ = ["Sought", "Tmux"]
 
 PATIENCE = 120.0
@@ -63,7 +65,7 @@ class Tmux:
     def pid(self) -> int:
         """PID of what runs in the shell of the window."""
         shell = self("display-message", "-p", "#{pane_pid}").strip()
-        return int(Path(f"/proc/{shell}/task/{shell}/children").read_text(encoding="ascii").split()[0])
+        return children(shell)[0]
 
     def see(self, sought: Sought) -> str:
         """Wait until the screen is as expected, and return it."""

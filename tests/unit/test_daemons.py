@@ -16,7 +16,7 @@ from inspector.daemons import MOST_BYTES, Names
 from inspector.model import Observation
 from inspector.observe import Observer
 from tests.fakehost import FakeHost
-from tests.testbed.runtimes import until
+from tests.testbed.processes import until
 from tests.unit.observing import ID, one, own
 
 ENTRY = {"Id": ID, "Names": ["/web"], "Image": "nginx:1.27", "Labels": {"a": "b"}}

@@ -18,6 +18,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.testbed.commands import EXPORTER, REPOSITORY, run
+from tests.testbed.processes import children
 from tests.testbed.tools import need
 
 UNIT = Path(REPOSITORY, "exporter", "deploy", "cgscope-exporter.service")
@@ -70,8 +71,7 @@ def trace_fixture(tmp_path_factory: pytest.TempPathFactory) -> str:
                 request = Request(match[0] + path, headers={"Accept-Encoding": "gzip"})  # noqa: S310
                 with urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
                     assert answer.status == 200
-            children = Path(f"/proc/{strace.pid}/task/{strace.pid}/children").read_text().split()
-            os.kill(int(children[0]), signal.SIGTERM)
+            os.kill(children(strace.pid)[0], signal.SIGTERM)
             assert strace.wait(PATIENCE) == 0
         finally:
             strace.kill()

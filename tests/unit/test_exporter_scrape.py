@@ -18,7 +18,7 @@ from exporter.collectors import COLLECTORS
 from exporter.text import clean
 from inspector.kernel.controllers import Cpu, Pids
 from inspector.model import Observation
-from tests.testbed.exporter import until
+from tests.testbed.processes import until
 from tests.unit import parts
 from tests.unit.exporting import machine, made, more, observed, parsed, scraper, series_of, sharing, text_of
 

@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from exporter.shared import Shared
-from tests.testbed.exporter import until
+from tests.testbed.processes import until
 from tests.unit.exporting import sharing
 
 

@@ -7,7 +7,7 @@ import itertools
 import json
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +21,7 @@ from inspector.observe import Observer
 from inspector.schema import Document
 from tests.fakehost import FakeHost
 from tests.testbed.page_server import Served, serving
+from tests.testbed.processes import until
 from tests.unit.documents import container, document
 from tests.unit.observing import ID, OTHER, limited, own
 
@@ -37,14 +38,6 @@ def served_fixture() -> Iterator[Served]:
     """Serve a machine with one container."""
     with serving(numbered) as served:
         yield served
-
-
-def wait_for(true: Callable[[], object]) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 class Client:
@@ -84,7 +77,7 @@ def client_fixture(served: Served) -> Iterator[Client]:
     with Client(served) as client:
         assert client.event() == {"retry": "2000"}
         yield client
-    wait_for(lambda: not served.streams.open)
+    until(lambda: not served.streams.open, "the stream to be let go")
 
 
 def test_documents_come_as_numbered_events(client: Client) -> None:
@@ -146,7 +139,7 @@ def test_nothing_is_done_without_a_stream(served: Served) -> None:
     with Client(served) as client:
         client.event()
         client.ticks(2)
-    wait_for(lambda: not served.streams.open)
+    until(lambda: not served.streams.open, "the stream to be let go")
 
     def idle() -> bool:
         """Tell whether nobody looks for a while; at first a look may be under way."""
@@ -154,7 +147,7 @@ def test_nothing_is_done_without_a_stream(served: Served) -> None:
         time.sleep(0.8)
         return len(served.ticks) == looked
 
-    wait_for(idle)
+    until(idle, "the ticks to end")
     looked = len(served.ticks)
     with Client(served) as client:
         client.event()
@@ -173,7 +166,7 @@ def test_a_page_that_is_turned_has_no_gap() -> None:
         with Client(served) as client:
             client.event()
             client.ticks(2)
-        wait_for(lambda: not served.streams.open)
+        until(lambda: not served.streams.open, "the stream to be let go")
         looked = len(served.ticks)
         with Client(served, "interval=60&view=table&detail=x") as client:
             client.event()
@@ -207,7 +200,7 @@ def test_head_has_no_stream(served: Served) -> None:
     with closing(connection):
         connection.request("HEAD", "/api/v1/stream")
         assert connection.getresponse().status == 200
-    wait_for(lambda: not served.streams.open)
+    until(lambda: not served.streams.open, "the stream to be let go")
 
 
 def test_one_stream_too_many() -> None:
@@ -216,7 +209,7 @@ def test_one_stream_too_many() -> None:
         with Client(served) as second, Client(served) as third:
             assert [one.status for one in (first, second, third)] == [200, 200, 503]
             assert third.response.read() == b"too many streams at a time\n"
-        wait_for(lambda: served.streams.open == 1)
+        until(lambda: served.streams.open == 1, "the stream")
         with Client(served) as fourth:
             assert fourth.status == 200
 
@@ -263,7 +256,7 @@ def test_a_slow_reader_gets_the_newest_document_and_delays_nobody() -> None:
             quick.ticks(8)
             read = slow.ticks(4)
             assert max(after - before for before, after in itertools.pairwise(read)) > 1, read
-        wait_for(lambda: served.streams.open == 1)
+        until(lambda: served.streams.open == 1, "the stream")
 
 
 def test_what_readers_look_at_closely_is_known_before_each_look() -> None:
@@ -272,11 +265,13 @@ def test_what_readers_look_at_closely_is_known_before_each_look() -> None:
         with ExitStack() as stack:
             for name in ("a", "a", "b"):
                 stack.enter_context(Client(served, f"interval=0.5&view=table&detail={name}")).event()
-            wait_for(lambda: served.focused[-1] == {"a", "b"})
+            until(lambda: served.focused[-1] == {"a", "b"}, "both to be looked at closely")
             for number in range(12):
                 stack.enter_context(Client(served, f"interval=0.5&view=table&detail={number}")).event()
-            wait_for(lambda: len(served.focused[-1]) == MOST_CLOSE and {"a", "b"} < served.focused[-1])
-        wait_for(lambda: not served.streams.open and served.focused[-1] == frozenset())
+            until(
+                lambda: len(served.focused[-1]) == MOST_CLOSE and {"a", "b"} < served.focused[-1], "as many as may be"
+            )
+        until(lambda: not served.streams.open and served.focused[-1] == frozenset(), "nobody to be looked at")
 
 
 def test_labels_come_to_who_asks_for_them(served: Served) -> None:

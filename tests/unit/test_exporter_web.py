@@ -23,7 +23,7 @@ from exporter.shared import Shared
 from exporter.web import Endpoints, application
 from inspector.model import Observation
 from inspector.schema import Document
-from tests.testbed.exporter import until
+from tests.testbed.processes import until
 from tests.unit.exporter_documents import busy, document
 from tests.unit.exporting import made, observed, sharing
 
