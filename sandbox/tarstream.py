@@ -165,10 +165,15 @@ class Member(tarfile.TarInfo):
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
         """Read a member with all its headers."""
+        stream: Any = archive.fileobj
+        if not isinstance(stream, _Header):
+            archive.fileobj = cast("Any", _Header(stream))
         try:
             member = super().fromtarfile(archive)
         except BROKEN as error:
             raise tarfile.ReadError(f"broken header: {error}") from None
+        finally:
+            archive.fileobj = stream
         if member.size < 0:
             raise tarfile.ReadError("a member of negative size")
         return member
@@ -178,6 +183,21 @@ class Member(tarfile.TarInfo):
         if self.type in EXTENDED and not 0 <= self.size <= LARGEST_HEADER:
             raise tarfile.ReadError(f"an extended header of {self.size} bytes")
         return cast("tarfile.TarInfo", super()._proc_member(archive))  # type: ignore[misc]
+
+
+class _Header:
+    """The stream of an archive while the headers of one member are read, and a map, which may be as long as a file."""
+
+    def __init__(self, stream: Any) -> None:  # noqa: ANN401  a file, or tarfile's own kind of stream
+        self._stream, self._left = stream, 2 * LARGEST_HEADER
+        self.tell = stream.tell
+
+    def read(self, size: int) -> bytes:
+        """Read as the stream does."""
+        self._left -= size
+        if self._left < 0:
+            raise tarfile.ReadError(f"a header of more than {2 * LARGEST_HEADER} bytes")
+        return cast("bytes", self._stream.read(size))
 
 
 class archive_errors:  # noqa: N801  used as a statement
@@ -207,6 +227,14 @@ def members(stream: IO[bytes] | io.RawIOBase) -> Iterator[tuple[tarfile.TarFile,
         for member in tar:
             yield tar, member
             tar.members.clear()  # type: ignore[attr-defined]  # a million of them would stay in memory
+            _skip(cast("IO[bytes]", tar.fileobj), cast("Any", tar).offset)
+
+
+def _skip(stream: IO[bytes], end: int) -> None:
+    """Read on to the next member: behind the end of a stream tarfile would go on for as long as a header says."""
+    while (left := end - stream.tell()) > 0:
+        if not stream.read(min(left, CHUNK)):
+            raise tarfile.ReadError("unexpected end of data")
 
 
 def open_archive(file: IO[bytes]) -> tarfile.TarFile:

@@ -105,6 +105,8 @@ class Unpacker:
             where = self._called(f"/{self._inside(path)}") if self._called else ""
             what = f"cannot copy to {shown(where)}" if where else f"the archive's member {shown(member.name)}"
             raise SandboxError(f"{what}: {os.strerror(error.errno)}") from None
+        except ValueError as error:  # a NUL byte in the name of an attribute
+            raise SandboxError(f"the archive's member {shown(member.name)}: {error}") from None
 
     def finish(self) -> None:
         """Give the directories their owners, modes and times: the deepest first, while all can still be entered."""
@@ -222,7 +224,7 @@ class Unpacker:
         source = cast("IO[bytes]", tar.fileobj)
         source.seek(member.offset_data)  # of a sparse member the segments stand there one after the other
         segments: Any = member.sparse if member.issparse() else [(0, member.size)]
-        self._reserve(fd, sum(length for _, length in segments))
+        self._reserve(fd, sum(length for _, length in segments), member.name)
         for start, length in segments:
             done = 0
             while done < length:
@@ -236,13 +238,14 @@ class Unpacker:
         os.ftruncate(fd, member.size)
         self.size += member.size
 
-    def _reserve(self, fd: int, size: int) -> None:
+    def _reserve(self, fd: int, size: int, name: str) -> None:
         """Refuse what the filesystem cannot hold, before it is written."""
         if size > self._free:
             found = os.fstatvfs(fd)
             self._free = found.f_bavail * found.f_frsize - SPARE_BYTES
         if size > self._free:
-            raise SandboxError(f"no space: {size} bytes more are needed, and {max(self._free, 0)} are free")
+            needed = f"{size} bytes more are needed, and {max(self._free, 0)} are free"
+            raise SandboxError(f"the archive's member {shown(name)}: no space: {needed}")
         self._free -= size
 
     def _owner(self, member: tarfile.TarInfo) -> tuple[int, int] | None:

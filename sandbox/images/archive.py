@@ -17,6 +17,7 @@ from typing import IO, Any, NamedTuple, cast
 
 from sandbox.errors import SandboxError
 from sandbox.images.layers import verify
+from sandbox.images.origin import defaults
 from sandbox.images.reference import digest_of, normalise
 from sandbox.images.store import diff_ids
 from sandbox.tarstream import open_archive, place, shown
@@ -53,6 +54,7 @@ class Archive:
         for number, member in enumerate(self._tar):
             if number >= MOST_MEMBERS:
                 raise SandboxError(f"more than {MOST_MEMBERS} members: this is no archive of images")
+            member.pax_headers = {}  # each has a copy of all that the archive says of its members
             self._members[place(member.name)] = member
 
     def open(self, path: object) -> IO[bytes]:
@@ -122,7 +124,9 @@ class Archive:
     def _found(self, config: object, layers: object, names: object) -> Found:
         data = self._read(config)
         try:
-            count = len(diff_ids(json.loads(data)))
+            found = json.loads(data)
+            count = len(diff_ids(found))
+            defaults(found.get("config"))
         except (ValueError, RecursionError) as error:
             raise SandboxError(f"{config!r}: {error}") from None
         if not isinstance(layers, list) or not all(isinstance(layer, str) for layer in layers) or len(layers) != count:

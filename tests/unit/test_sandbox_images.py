@@ -337,6 +337,7 @@ def damaged(**files: bytes | None) -> bytes:
         (tar([link("manifest.json", "b"), link("b", "manifest.json")]), "not a file in the archive"),
         (docker_archive([ONE], ["bad name"]), "invalid reference format"),
         (docker_archive([ONE] * 128), "more than 127"),
+        (docker_archive([ONE], config={"Env": "A=b"}), "Env is not a list of words"),
         (oci_archive([ONE]).replace(b"layers", b"lairs!"), "damaged"),
         (tar([entry("index.json", b'{"manifests": [{"digest": "sha256:x"}]}')]), "not a sha256 digest"),
         (tar([entry("index.json", b'{"manifests": {}}')]), "no list of manifests"),

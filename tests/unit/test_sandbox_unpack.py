@@ -195,6 +195,11 @@ HOSTILE: Sequence[tuple[str, list[Made], str]] = (
     ("too long a path", [entry("/".join(["a" * 200] * 40), b"x")], "File name too long"),
     ("too deep", [entry("a/" * 1500 + "f", b"x")], "nested too deeply"),
     ("no owner", [entry("f", uid=2**40)], "is no id"),
+    (
+        "a NUL byte in an attribute",
+        [entry("f", pax_headers={"SCHILY.xattr.user.a\0b": "v"})],
+        "member 'f': embedded null",
+    ),
 )
 
 
@@ -238,7 +243,20 @@ def test_sizes_are_bounded_by_the_free_space(tmp_path: Path) -> None:
     member = tarfile.TarInfo("huge")
     member.size = 1 << 60
     stream = io.BytesIO(member.tobuf(tarfile.GNU_FORMAT) + b"x" * 512)
-    with root_directory(str(tmp_path)) as root, pytest.raises(SandboxError, match="no space"):
+    with root_directory(str(tmp_path)) as root, pytest.raises(SandboxError, match="'huge': no space"):
+        unpack(stream, root, LAYER)
+
+
+def test_what_is_passed_over_is_bounded_by_the_archive(tmp_path: Path) -> None:
+    """A whiteout that says it has 2**70 bytes ends the archive; tarfile counted to that."""
+    member = tarfile.TarInfo(".wh.gone")
+    member.size = 1 << 70
+    stream = io.BytesIO(member.tobuf(tarfile.GNU_FORMAT) + b"x" * 512)
+    with (
+        root_directory(str(tmp_path)) as root,
+        archive_errors("archive"),
+        pytest.raises(tarfile.ReadError, match="end"),
+    ):
         unpack(stream, root, LAYER)
 
 
@@ -292,11 +310,15 @@ def test_broken_extended_headers_are_told(headers: dict[str, str], text: str) ->
 
 
 def test_headers_are_bounded() -> None:
-    """An extended header of gigabytes, or thousands of them in a row, is refused without being read."""
+    """An extended header of gigabytes, thousands in a row, or a map of millions is refused without being read."""
     huge = tarfile.TarInfo("pax")
     huge.type, huge.size = tarfile.XHDTYPE, 1 << 33
     with pytest.raises(SandboxError, match="extended header of"), archive_errors("archive"):
         list(members(io.BytesIO(huge.tobuf(tarfile.GNU_FORMAT))))
+    sparse = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+    many = tar([entry("map", b"9999999\n" + b"0\n" * (2 << 20), pax_headers=sparse)])
+    with pytest.raises(SandboxError, match="header of more than"), archive_errors("archive"):
+        list(members(io.BytesIO(many)))
     small = tarfile.TarInfo("long")
     small.type, small.size = tarfile.GNUTYPE_LONGNAME, 1
     chain = (small.tobuf(tarfile.GNU_FORMAT) + b"x".ljust(512, b"\0")) * 3000
