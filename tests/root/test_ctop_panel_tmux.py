@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.root.sandboxing import status, wait_for
+from tests.testbed.cgroups import control
 from tests.testbed.commands import REPOSITORY, Sandbox
 from tests.testbed.processes import children
 from tests.testbed.tmux import Tmux
@@ -64,21 +65,6 @@ def page(sandbox: Sandbox, tmp_path: Path) -> Iterator[Tmux]:
 def names_below(pid: int) -> list[str]:
     """Return the names of the children of a process."""
     return [Path(f"/proc/{child}/comm").read_text(encoding="ascii").strip() for child in children(pid)]
-
-
-def control(pid: int, controller: str, *names: str) -> str:
-    """Return the content of the first of these control files of a process's cgroup, as cgroup v1 or v2 has it."""
-    with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:
-        lines = [line.rstrip("\n").split(":", 2) for line in file]
-    path = next((path for _, names, path in lines if controller in names.split(",")), None)
-    if path is None:
-        path = next(path for number, _, path in lines if number == "0")
-    for top in (f"/sys/fs/cgroup/{controller}", "/sys/fs/cgroup", "/sys/fs/cgroup/cpu,cpuacct"):
-        for name in names:
-            place = Path(f"{top}{path}/{name}")
-            if place.exists():
-                return place.read_text(encoding="ascii").strip()
-    raise AssertionError(f"no {names} of {pid}")
 
 
 def look_at_processes(page: Tmux, pid: int) -> None:

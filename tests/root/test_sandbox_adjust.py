@@ -10,6 +10,7 @@ import pytest
 
 from tests.root import sandboxing
 from tests.testbed import cgroups, runtimes
+from tests.testbed.cgroups import control
 from tests.testbed.commands import SANDBOX, Completed, Sandbox, run
 from tests.testbed.docker import Docker
 
@@ -38,12 +39,6 @@ def quota(pid: int) -> list[str]:
     return cgroups.read(f"{directory}/cpu.max").split()
 
 
-def value(pid: int, controller: str, v1: str, v2: str) -> str:
-    """Return one limit as its cgroup's own file has it."""
-    name = v1 if cgroups.hierarchy(controller)[1] == 1 else v2
-    return cgroups.read(f"{cgroups.path_of(pid, controller)}/{name}").strip()
-
-
 @pytest.mark.vm
 def test_freeze_and_thaw(sandbox: Sandbox) -> None:
     """All processes stand still until the thaw; a second time is no error, and is said."""
@@ -69,15 +64,15 @@ def test_limits_are_written_and_read_back(sandbox: Sandbox) -> None:
     assert lines[1].startswith("memory: 64MiB -> 128MiB; effective 128MiB, set by itself")
     assert lines[2].startswith("pids: 4096 -> 9; effective 9, set by itself")
     assert quota(pid) == ["100000", "200000"]
-    assert value(pid, "memory", "memory.limit_in_bytes", "memory.max") == str(128 << 20)
-    assert value(pid, "pids", "pids.max", "pids.max") == "9"
+    assert control(pid, "memory", "memory.limit_in_bytes", "memory.max") == str(128 << 20)
+    assert control(pid, "pids", "pids.max") == "9"
     told = sandbox_of("limit", pid).stdout.splitlines()
     assert [line.partition(";")[0] for line in told] == [
         "cpu: 0.5 cores (100000 of 200000 us)", "memory: 128MiB", "pids: 9",
     ]  # fmt: skip
     assert sandbox_of("limit", pid, "--cpus", "none", "--memory", "none", "--pids", "none").returncode == 0
     assert quota(pid)[0] in ("-1", "max")
-    assert value(pid, "pids", "pids.max", "pids.max") == "max"
+    assert control(pid, "pids", "pids.max") == "max"
 
 
 @pytest.fixture
@@ -122,7 +117,7 @@ def test_memory_that_is_in_use(sandbox: Sandbox) -> None:
     done = sandbox_of("limit", pid, "--memory", "16m")
     assert (done.returncode, done.stdout) == (1, "")
     assert "cannot get it below" in done.stderr or "cannot be given back" in done.stderr
-    assert value(pid, "memory", "memory.limit_in_bytes", "memory.max") == str(128 << 20)
+    assert control(pid, "memory", "memory.limit_in_bytes", "memory.max") == str(128 << 20)
 
 
 def test_containers_of_others(docker: Docker) -> None:
@@ -136,7 +131,7 @@ def test_containers_of_others(docker: Docker) -> None:
             assert not frozen(pid)
             assert sandbox_of("limit", pid, "--cpus", "0.3", "--pids", "50").returncode == 0
             assert quota(pid) == ["30000", "100000"]
-            assert value(pid, "pids", "pids.max", "pids.max") == "50"
+            assert control(pid, "pids", "pids.max") == "50"
 
 
 def test_what_is_more_than_a_container() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.testbed import cgroups
+from tests.testbed.cgroups import control
 from tests.testbed.commands import Sandbox, run
 from tests.testbed.tools import need
 
@@ -31,22 +32,16 @@ LIMITS = [
 ]
 
 
-def value(pid: int, controller: str, v1: str, v2: str) -> str:
-    """Return what a process's cgroup has in the file that this machine's version has for it."""
-    name = v1 if cgroups.hierarchy(controller)[1] == 1 else v2
-    return cgroups.read(f"{cgroups.path_of(pid, controller)}/{name}").strip()
-
-
 @pytest.mark.vm
 def test_limits_of_a_new_container(sandbox: Sandbox) -> None:
     """What was asked for is in the cgroup's files; what was not is not, but for 4,096 processes (B084, B085, B086)."""
     sandbox.start("limited", *OPTIONS, "sleep", "1000")
     for controller, v1, v2 in LIMITS:
         version = cgroups.hierarchy(controller)[1]
-        assert value(sandbox.pid("limited"), controller, v1[0], v2[0]) == (v1 if version == 1 else v2)[1], v2
+        assert control(sandbox.pid("limited"), controller, v1[0], v2[0]) == (v1 if version == 1 else v2)[1], v2
     sandbox.start("free", "sleep", "1000")
-    assert value(sandbox.pid("free"), "pids", "pids.max", "pids.max") == "4096"
-    assert value(sandbox.pid("free"), "cpu", "cpu.cfs_quota_us", "cpu.max").split()[0] in ("-1", "max")
+    assert control(sandbox.pid("free"), "pids", "pids.max") == "4096"
+    assert control(sandbox.pid("free"), "cpu", "cpu.cfs_quota_us", "cpu.max").split()[0] in ("-1", "max")
 
 
 def test_no_room_for_one_more(sandbox: Sandbox) -> None:
@@ -79,7 +74,7 @@ def test_what_is_inside_sees_its_cpus(sandbox: Sandbox) -> None:
 
 def swap_of(pid: int) -> str:
     """Return the limit of swap: on v1 memory and swap together."""
-    return value(pid, "memory", "memory.memsw.limit_in_bytes", "memory.swap.max")
+    return control(pid, "memory", "memory.memsw.limit_in_bytes", "memory.swap.max")
 
 
 @pytest.mark.vm
@@ -146,10 +141,10 @@ def test_weights_of_disks(sandbox: Sandbox, bfq_disk: str) -> None:
     pid, device = sandbox.pid("weighed"), os.stat(bfq_disk).st_rdev
     number = f"{os.major(device)}:{os.minor(device)}"
     for weight in (500, 700):
-        found = value(pid, "blkio", "blkio.bfq.weight_device", "io.bfq.weight").split()
+        found = control(pid, "blkio", "blkio.bfq.weight_device", "io.bfq.weight").split()
         assert found == ["default", str(weight), number, "300"]
         if cgroups.hierarchy("blkio")[1] == 2:
-            assert value(pid, "blkio", "", "io.weight").split() == ["default", str(1 + (weight - 10) * 9999 // 990)]
+            assert control(pid, "blkio", "", "io.weight").split() == ["default", str(1 + (weight - 10) * 9999 // 990)]
         sandbox("update", "--blkio-weight", "700", "weighed")
     config = sandbox.inspect("weighed")["HostConfig"]
     assert (config["BlkioWeight"], config["BlkioWeightDevice"]) == (700, [{"Path": bfq_disk, "Weight": 300}])
@@ -166,7 +161,7 @@ def test_huge_pages(sandbox: Sandbox) -> None:
         return
     sandbox.start("huge", *options, "sleep", "1000")
     pid = sandbox.pid("huge")
-    assert value(pid, "hugetlb", "hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max") == str(4 << 20)
+    assert control(pid, "hugetlb", "hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max") == str(4 << 20)
 
 
 @pytest.mark.vm
@@ -177,18 +172,18 @@ def test_update_of_a_running_container(sandbox: Sandbox) -> None:
     options = ("-m", "500m", "--cpu-quota", "150000", "--cpu-period", "300000", "--cpuset-cpus", "0")
     assert sandbox("update", *options, "updated").stdout == "updated\n"
     for _ in range(2):
-        assert value(pid, "memory", "memory.limit_in_bytes", "memory.max") == str(500 << 20)
-        assert value(pid, "pids", "pids.max", "pids.max") == "20"
-        assert value(pid, "cpuset", "cpuset.cpus", "cpuset.cpus") == "0"
-        assert value(pid, "cpu", "cpu.cfs_quota_us", "cpu.max").split()[0] == "150000"
+        assert control(pid, "memory", "memory.limit_in_bytes", "memory.max") == str(500 << 20)
+        assert control(pid, "pids", "pids.max") == "20"
+        assert control(pid, "cpuset", "cpuset.cpus") == "0"
+        assert control(pid, "cpu", "cpu.cfs_quota_us", "cpu.max").split()[0] == "150000"
         config = sandbox.inspect("updated")["HostConfig"]
         assert (config["Memory"], config["PidsLimit"], config["CpuPeriod"]) == (500 << 20, 20, 300000)
         sandbox("stop", "-t", "0", "updated")
         sandbox("start", "updated")
         pid = sandbox.pid("updated")
     sandbox("update", "--pids-limit", "-1", "--cpu-quota", "-1", "updated")
-    assert value(pid, "pids", "pids.max", "pids.max") == "max"
-    assert value(pid, "cpu", "cpu.cfs_quota_us", "cpu.max").split()[0] in ("-1", "max")
+    assert control(pid, "pids", "pids.max") == "max"
+    assert control(pid, "cpu", "cpu.cfs_quota_us", "cpu.max").split()[0] in ("-1", "max")
 
 
 def test_update_that_cannot_be(sandbox: Sandbox) -> None:
@@ -207,8 +202,8 @@ def test_update_that_cannot_be(sandbox: Sandbox) -> None:
         assert done.returncode != 0, options
         assert len(done.stderr.splitlines()) == 1, options
     assert sandbox.inspect("kept")["HostConfig"] == before
-    assert value(pid, "pids", "pids.max", "pids.max") == "20"
-    assert value(pid, "memory", "memory.limit_in_bytes", "memory.max") == str(64 << 20)
+    assert control(pid, "pids", "pids.max") == "20"
+    assert control(pid, "memory", "memory.limit_in_bytes", "memory.max") == str(64 << 20)
     done = sandbox("update", "-m", "100m", "nobody", "kept", check=False)
     assert (done.returncode, done.stdout) == (1, "kept\n")
-    assert value(pid, "memory", "memory.limit_in_bytes", "memory.max") == str(100 << 20)
+    assert control(pid, "memory", "memory.limit_in_bytes", "memory.max") == str(100 << 20)

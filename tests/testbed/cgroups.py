@@ -63,6 +63,12 @@ def path_of(pid: int, controller: str) -> str:
     raise AssertionError(f"process {pid} is in no {controller} cgroup")
 
 
+def control(pid: int, controller: str, v1: str, v2: str | None = None) -> str:
+    """Return what a process's cgroup has in the file that is called so in this machine's version of the controller."""
+    name = v1 if v2 is None or hierarchy(controller)[1] == 1 else v2
+    return read(f"{path_of(pid, controller)}/{name}").strip()
+
+
 def usage_seconds(pid: int) -> float:
     """Return the CPU time that the kernel charged to a process's cgroup, from the cgroup's own file."""
     _, version = hierarchy("cpuacct")

@@ -23,7 +23,7 @@ from tests.unit import parts
 
 __all__ = [
     "ID", "PATH", "POD", "READINGS", "V1_FILES", "V2_FILES", "WEB", "Series", "add", "machine", "made", "more",
-    "names_of", "observed", "parsed", "pod", "schedstat", "scraper", "series_of", "sharing", "text_of",
+    "names_of", "observed", "parsed", "pod", "schedstat", "scraper", "series_of", "sharing", "text_of", "weighed",
 ]  # fmt: skip
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -205,6 +205,13 @@ def made(look: Callable[[], Observation], *, own: bool = True, labels: tuple[str
 def text_of(page: Page) -> str:
     """Return a page as text."""
     return b"".join(page.pieces()).decode()
+
+
+def weighed(scrape: Scraper) -> str:
+    """Return a page that tells what a layer takes, which is so within a few scrapes."""
+    while "container_layer_bytes{" not in (text := text_of(scrape.page())):
+        pass
+    return text
 
 
 def parsed(text: str) -> Series:

@@ -25,6 +25,7 @@ class Fake:
         self.focus: str | None = None
         self.sight: frozenset[str] | None = None
         self.document = of
+        self.processes = [process(4242, inner_pid=1)]
 
     def begin(self) -> None:
         """Take a first sample: there is nothing to take."""
@@ -33,7 +34,7 @@ class Fake:
         """Return the document."""
         rows = [row.copy() for row in self.document["containers"]]
         for row in rows:
-            row["processes"] = [process(4242, inner_pid=1)] if row["id"] == self.focus else None
+            row["processes"] = self.processes if row["id"] == self.focus else None
         return {**self.document, "containers": rows}
 
 

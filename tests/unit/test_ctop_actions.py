@@ -19,7 +19,6 @@ from textual.pilot import Pilot
 from inspector.ctop.actions import SIGNALS, Aim, SignalMenu, aim_at
 from inspector.ctop.app import Ctop
 from inspector.ctop.keys import KEYS
-from inspector.ctop.lines import Bar, Lines
 from inspector.ctop.logfiles import find, parse_line
 from inspector.ctop.logs import MOST_LINES, Logs
 from inspector.ctop.options import parse
@@ -28,33 +27,19 @@ from inspector.kernel.host import Host
 from inspector.kernel.process import parse_status, read_stat
 from inspector.schema import Document
 from tests.unit.documents import container, document, process
-from tests.unit.liveview import until
+from tests.unit.liveview import Fake, screen, until
 
 # container() and process() started 90,000 s after the machine did; a second has 100 ticks.
 TICKS = 9_000_000
 
 
-class Source:
+class Source(Fake):
     """A source of one document; the container in focus has two processes."""
 
     def __init__(self, of: Document, *, local: bool = True) -> None:
-        self.focus: str | None = None
+        super().__init__(of)
         self.local = local
-        self.document = of
-        self.processes = [
-            process(4242, inner_pid=1),
-            process(4300, comm="nginx", cpu_cores=0.1, started_at=1_700_090_050.0),
-        ]
-
-    def begin(self) -> None:
-        """Take a first sample: there is nothing to take."""
-
-    def __call__(self) -> Document:
-        """Return the document."""
-        rows = [row.copy() for row in self.document["containers"]]
-        for row in rows:
-            row["processes"] = self.processes if row["id"] == self.focus else None
-        return {**self.document, "containers": rows}
+        self.processes.append(process(4300, comm="nginx", cpu_cores=0.1, started_at=1_700_090_050.0))
 
 
 class Notes:
@@ -82,12 +67,6 @@ class Notes:
             raise NotDone(self.problem)
         self.signals.append((pid, started_ticks, number))
         return self.remark
-
-
-def screen(app: Ctop) -> str:
-    """Return the text on the screen, from top to bottom."""
-    widgets = [widget for widget in app.screen.children if isinstance(widget, (Bar, Lines)) and widget.display]
-    return "\n".join(widget.render_line(y).text.rstrip() for widget in widgets for y in range(widget.size.height))
 
 
 def acting(

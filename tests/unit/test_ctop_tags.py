@@ -12,8 +12,8 @@ from inspector.ctop.app import Ctop
 from inspector.ctop.runner import Done, NotDone
 from inspector.schema import Document
 from tests.unit.documents import container, document, process
-from tests.unit.liveview import until
-from tests.unit.test_ctop_actions import ACTS, TICKS, Notes, Source, acting, screen
+from tests.unit.liveview import screen, until
+from tests.unit.test_ctop_actions import ACTS, TICKS, Notes, Source, acting
 
 PIDS = {"web": 4242, "db": 4243, "cache": 4244, "log": 4245}
 

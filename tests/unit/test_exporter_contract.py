@@ -10,7 +10,7 @@ from prometheus_client import parser
 
 from exporter.collectors import COLLECTORS, headers
 from tests.testbed.commands import REPOSITORY
-from tests.unit.exporting import WEB, machine, more, parsed, scraper, series_of, text_of
+from tests.unit.exporting import WEB, machine, more, parsed, scraper, series_of, text_of, weighed
 
 # The families that public dashboards, rules and alerts for cAdvisor use, by the labels beside id, name and image.
 CONTRACT = {
@@ -69,8 +69,7 @@ def test_every_metric_of_cadvisor_is_the_same_or_left_out_for_a_reason(tmp_path:
         more(fake)
         with fake.open() as host:
             scrape = scraper(host, *COLLECTORS)
-            while "container_layer_bytes{" not in (text := text_of(scrape.page())):
-                pass  # a layer is weighed within a few scrapes
+            text = weighed(scrape)
         for family in parser.text_string_to_metric_families(text):
             for sample in family.samples:
                 kind = "gauge" if sample.name.endswith("_info") else family.type

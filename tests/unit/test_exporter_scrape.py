@@ -20,7 +20,7 @@ from inspector.kernel.controllers import Cpu, Pids
 from inspector.model import Observation
 from tests.testbed.processes import until
 from tests.unit import parts
-from tests.unit.exporting import machine, made, more, observed, parsed, scraper, series_of, sharing, text_of
+from tests.unit.exporting import machine, made, more, observed, parsed, scraper, series_of, sharing, text_of, weighed
 
 
 def broken() -> Observation:
@@ -60,8 +60,7 @@ def test_both_formats_are_whole_pages(tmp_path: Path) -> None:
     more(fake)
     with fake.open() as host:
         scrape = scraper(host, *COLLECTORS)
-        while "container_layer_bytes{" not in (text := text_of(scrape.page())):
-            pass  # a layer is weighed within a few scrapes
+        text = weighed(scrape)
         openmetrics = text_of(scrape.page(openmetrics=True))
     assert openmetrics.endswith("\n# EOF\n")
     assert openmetrics.count("# EOF") == 1
