@@ -8,7 +8,8 @@ outlast `docker run`); what counts are the ratios. Three times: in a tight loop,
 in one where each run follows one of its own kind, which is not counted (runc,
 whose threads find both cores awake then, takes a quarter less), and spaced by
 100 ms as a person's starts are, as back to back they share the kernel's RCU
-waits and look faster.
+waits and look faster. All of it on a disk as most machines have it (disk.py says
+why), and a start beside runc's also on what this machine's temporary files are on.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.bench import disk
 from tests.testbed.commands import SANDBOX, Sandbox
 from tests.testbed.docker import IMAGE, Docker
 from tests.testbed.plain import make_bundle, seen_by, within
@@ -81,7 +84,7 @@ class Bench:
         """Print how long the first way and each other take, in turn, and how many times as long the first."""
         (first, ours), *others = [(name, words) for name, words in ways.items() if self._works(name, words)]
         empty = statistics.median(self.milliseconds([sys.executable, "-IS", "-c", ""]) for _ in range(RUNS))
-        print(f"\n{python()}; an empty start of it {empty:.1f} ms")
+        print(f"\n{python()}; an empty start of it {empty:.1f} ms; on {disk.kind(self.directory)}")
         print(f"{title}: {first}, beside".ljust(64) + "".join(way.ljust(30) for way in WAYS).rstrip())
         for name, words in others:
             columns = [self._in_turn(ours, words, *way) for way in WAYS.values()]
@@ -117,10 +120,43 @@ class Bench:
         return True
 
 
+@pytest.fixture(scope="session", autouse=True)
+def ordinary_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have all directories of these tests on a disk as most machines have it."""
+    usual = tmp_path_factory.getbasetemp()
+    place = tmp_path_factory.mktemp("disk")
+    with disk.ordinary(place):
+        tmp_path_factory._basetemp = place  # noqa: SLF001  there is no other way to say it while pytest runs
+        yield
+        tmp_path_factory._basetemp = usual  # noqa: SLF001
+
+
 @pytest.fixture
 def bench(sandbox: Sandbox, tmp_path: Path) -> Bench:
     """Return the ground that all ways start from."""
     return Bench(sandbox, tmp_path)
+
+
+def test_a_start_on_this_disk() -> None:
+    """A new container without a network beside runc's, on what temporary files are on here."""
+    with tempfile.TemporaryDirectory() as directory:
+        sandbox = Sandbox(f"{directory}/cgscope")
+        bench = Bench(sandbox, Path(directory))
+        runc = (
+            "runc",
+            "--root",
+            f"{directory}/state",
+            "run",
+            "-b",
+            bench.bundle("runc", "true"),
+            f"cgscope-bench-{os.getpid()}",
+        )
+        try:
+            bench.compare("start without a network", {
+                "sandbox run --rm --net none": bench.run_ours("--net", "none"), "runc run": runc,
+            })  # fmt: skip
+        finally:
+            sandbox.close()
 
 
 def of_docker(docker: Docker, *words: str) -> tuple[str, ...]:
