@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from inspector.model import Observation
     from inspector.victims import Victims
 
-__all__ = ["CloseSource", "KernelSource", "Source", "SparingSource", "Stored"]
+__all__ = ["CloseSource", "KernelSource", "Secondhand", "Source", "SparingSource", "Stored"]
 
 
 class Source(Protocol):
@@ -92,6 +92,38 @@ class Stored(Source, Protocol):
 
     def go_to(self, moment: float) -> Document:
         """Go to the last document at or before a moment, or the first."""
+
+
+class Secondhand:
+    """What the sources have in common that look at no kernel: they know what their documents tell, and no more.
+
+    `through` is what they are called where somebody asks for more; close() is to be defined.
+    """
+
+    local = False
+    through = ""
+
+    def closeup(self, ask: Ask) -> Closeup:
+        """Say that no more is known of a container than its document tells."""
+        from inspector.closeup import unknown  # noqa: PLC0415  only who looks closely
+
+        return unknown(ask, self.through)
+
+    def changes(self, _: str) -> Walk:
+        """Say the same of what a container changed."""
+        from inspector.ctop.walk import unknown  # noqa: PLC0415  only who looks closely
+
+        return unknown(self.through)
+
+    def close(self) -> None:
+        """Let go of where the documents come from."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class KernelSource:

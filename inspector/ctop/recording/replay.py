@@ -6,15 +6,11 @@ import re
 import time
 from datetime import datetime, timedelta
 from threading import Lock
-from typing import TYPE_CHECKING, Self
 
 from inspector.ctop.recording.file import RecordingError
 from inspector.ctop.recording.reader import Recording
+from inspector.ctop.source import Secondhand
 from inspector.schema import Document
-
-if TYPE_CHECKING:
-    from inspector.closeup import Ask, Closeup
-    from inspector.ctop.walk import Walk
 
 __all__ = ["Replay", "moment_of"]
 
@@ -55,13 +51,13 @@ def moment_of(text: str, now: float, first: float) -> float:
         raise ValueError(f"{text[:40]!r} is no time: {HOW}") from None
 
 
-class Replay:
+class Replay(Secondhand):
     """A recording as a source: each call is the next tick, and past the end the last one again; while `held` the same.
 
     What reads the file takes the lock; what the keys' thread asks does not, as a tick may take a while to decode.
     """
 
-    local = False
+    through = "a recording"
 
     def __init__(self, path: str, at: str | None = None) -> None:
         self.focus: str | None = None
@@ -171,28 +167,10 @@ class Replay:
         """Return the moment of a document that was shown lately, and which tick that is of how many."""
         return self._positions.get(document["taken_at"]) or _clock(document["taken_at"])
 
-    def closeup(self, ask: Ask) -> Closeup:
-        """Say that a recording knows no more than what its ticks tell."""
-        from inspector.closeup import unknown  # noqa: PLC0415  only who looks closely
-
-        return unknown(ask, "a recording")
-
-    def changes(self, _: str) -> Walk:
-        """Say the same of what a container changed."""
-        from inspector.ctop.walk import unknown  # noqa: PLC0415  only who looks closely
-
-        return unknown("a recording")
-
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._recording.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _clock(moment: float) -> str:

@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterator
 
 from inspector.ctop.remote.http import MOST_BYTES, Address, RemoteError, Server, parsed
 from inspector.ctop.shape import checked
+from inspector.ctop.source import Secondhand
 from inspector.schema import Document
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from inspector.closeup import Ask, Closeup
-    from inspector.ctop.walk import Walk
 
 __all__ = ["Exporter"]
 
@@ -30,10 +25,10 @@ FIRST_PATIENCE = 30.0  # a large machine that is busy takes its time for the fir
 BACKOFF = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 
-class Exporter:
+class Exporter(Secondhand):
     """A source that reads the stream of the exporter at `where`, a document every `delay` seconds or so."""
 
-    local = False
+    through = "an exporter"
 
     def __init__(self, where: Address, delay: float, *, authority: str | None = None, insecure: bool = False) -> None:
         self.focus: str | None = None
@@ -123,18 +118,6 @@ class Exporter:
                     raise RemoteError(f"{self._where.shown}: {error}: is it an exporter of cgscope?") from error
                 yield document
 
-    def closeup(self, ask: Ask) -> Closeup:
-        """Say that an exporter tells no more than its document."""
-        from inspector.closeup import unknown  # noqa: PLC0415  only who looks closely
-
-        return unknown(ask, "an exporter")
-
-    def changes(self, _: str) -> Walk:
-        """Say the same of what a container changed."""
-        from inspector.ctop.walk import unknown  # noqa: PLC0415  only who looks closely
-
-        return unknown("an exporter")
-
     def close(self) -> None:
         """End the connection and the thread."""
         with self._change:
@@ -143,12 +126,6 @@ class Exporter:
         self._server.close()
         if self._thread.is_alive():
             self._thread.join(timeout=1)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def events(pieces: Iterator[bytes], where: Address) -> Iterator[tuple[str, bytes]]:

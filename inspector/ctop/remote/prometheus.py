@@ -10,17 +10,14 @@ import math
 import re
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 from urllib.parse import urlencode
 
 from inspector.ctop.remote.fleet import Sample, document_of
 from inspector.ctop.remote.http import Address, RemoteError, Server, parsed
 from inspector.ctop.remote.series import ABOVE, GAUGES, INFOS, MACHINE, RATES
+from inspector.ctop.source import Secondhand
 from inspector.schema import Document
-
-if TYPE_CHECKING:
-    from inspector.closeup import Ask, Closeup
-    from inspector.ctop.walk import Walk
 
 __all__ = ["Prometheus", "matchers", "questions"]
 
@@ -67,10 +64,10 @@ def questions(*, every: bool, match: Sequence[str] = ()) -> tuple[str, str, str]
     return f'{{__name__=~"{names}",{only}}}', " or ".join(rates), f'{{__name__=~"{"|".join(MACHINE)}"{more}}}'
 
 
-class Prometheus:
+class Prometheus(Secondhand):
     """A source that asks the Prometheus at `where`; what it does not know is unknown, not 0."""
 
-    local = False
+    through = "Prometheus"
 
     def __init__(
         self, where: Address, *, every: bool = False, match: Sequence[str] = (), authority: str | None = None,
@@ -110,27 +107,9 @@ class Prometheus:
         except (LookupError, TypeError, AttributeError, ValueError) as error:
             raise RemoteError(f"{self._where.shown}: that is no answer of Prometheus") from error
 
-    def closeup(self, ask: Ask) -> Closeup:
-        """Say that Prometheus knows no more than its figures."""
-        from inspector.closeup import unknown  # noqa: PLC0415  only who looks closely
-
-        return unknown(ask, "Prometheus")
-
-    def changes(self, _: str) -> Walk:
-        """Say the same of what a container changed."""
-        from inspector.ctop.walk import unknown  # noqa: PLC0415  only who looks closely
-
-        return unknown("Prometheus")
-
     def close(self) -> None:
         """End the connection."""
         self._server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _sample(one: Any) -> Sample | None:  # noqa: ANN401  of a JSON text
