@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -249,6 +250,16 @@ SOURCES = modules()
 def test_a_module_keeps_to_its_layer(module: str) -> None:
     """Every module imports and opens only what the table allows it."""
     assert complaints(module, SOURCES[module]) == []
+
+
+def test_the_table_is_the_one_that_people_read() -> None:
+    """Each module that the table names is in that of CONTRIBUTING.md, as are those that may open files."""
+    with open(os.path.join(REPOSITORY, "CONTRIBUTING.md"), encoding="utf-8") as file:
+        section = file.read().split("## Who may import whom")[1].split("\n## ")[0]
+    named = {name.removeprefix("inspector.") for name in re.findall(r"`([\w./*]+)`", section)}
+    modules = {name.removeprefix("inspector.") for row in TABLE for name in row.modules}
+    openers = {name.removeprefix("inspector.").replace(".", "/") + ".py" for name in OPENERS}
+    assert ({name for name in modules if not name.startswith("kernel")} | openers) - named == set()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

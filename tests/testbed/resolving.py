@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 
 A, PTR, MX, AAAA = 1, 12, 15, 28
 PATIENCE_SECONDS = 60.0
-NAME_ERROR = 3
 
 
 def question(name: str, kind: int = A) -> bytes:
