@@ -13,6 +13,7 @@ from sandbox.errors import BadValue
 __all__ = ["Device", "as_document", "parse_device"]
 
 LETTERS = "rwm"
+KERNELS = ("/proc/", "/sys/")
 
 
 class Device(NamedTuple):
@@ -37,8 +38,12 @@ def parse_device(text: str) -> Device:
         else:
             raise BadValue(f"invalid device specification: {text!r}: bad mode specified: {part!r}")
     for path in (source, target):
-        if not path.startswith("/") or ".." in path.split("/"):
+        if not path.startswith("/"):
             raise BadValue(f"invalid device specification: {text!r}: {path!r} is not an absolute path")
+        if ".." in path.split("/"):
+            raise BadValue(f"invalid device specification: {text!r}: {path!r} holds '..'")
+    if f"{target.rstrip('/')}/".startswith(KERNELS) or not target.strip("/"):
+        raise BadValue(f"invalid device specification: {text!r}: there is no making a device at {target!r}")
     return Device(source, target, access)
 
 

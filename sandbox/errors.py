@@ -88,7 +88,8 @@ def describe(error: BaseException) -> str:
     """Say in one line what went wrong: `path: reason` for an OSError, the text of any other exception."""
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
-        text = reason if error.filename is None else f"{error.filename}: {reason}"
+        name = error.filename if error.filename2 is None else error.filename2  # of two, what was to be made
+        text = reason if name is None else f"{name or repr(name)}: {reason}"
     else:
         text = str(error) or type(error).__name__
     return printable(" ".join(text.split()))

@@ -33,6 +33,7 @@ MANY = 1 << 30
 TRUE, FALSE = ("1", "t", "true"), ("0", "f", "false")  # as Go's strconv.ParseBool
 # argparse's words for what is missing, and for a verb that does not exist.
 MISSING = ("the following arguments are required", "argument COMMAND: invalid choice")
+SURPLUS = "unrecognized arguments: "
 FEWEST_AND_MOST = {None: (0, 0), "?": (0, 1), "*": (0, MANY), "+": (1, MANY), REMAINDER: (0, MANY)}
 
 
@@ -44,8 +45,10 @@ def boolean(text: str) -> bool:
 
 
 def wrong(prog: str, message: str) -> SandboxError:
-    """Return what is wrong with a command line, with Docker's exit code: 1 where something is missing, else 125."""
-    return SandboxError(f"{message} (see {prog} --help)", 1 if message.startswith(("no ", *MISSING)) else 125)
+    """Return what is wrong with a command line, with Docker's exit code: 1 for a wrong number of operands, else 125."""
+    too_many = message.startswith(SURPLUS) and not message[len(SURPLUS) :].startswith("-")
+    code = 1 if too_many or message.startswith(("no ", *MISSING)) else 125
+    return SandboxError(f"{message} (see {prog} --help)", code)
 
 
 class Arguments:

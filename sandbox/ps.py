@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from sandbox.errors import SandboxError, printable
+from sandbox.errors import BadValue, SandboxError, printable
 from sandbox.filters import has_label, split_filter
 from sandbox.network.ports import column, parse_exposed
 from sandbox.state import SHORT_ID, Document
@@ -176,7 +176,11 @@ def _on_network(value: str, _: Sequence[Document]) -> Wanted:
 
 def _has_port(value: str, *, published: bool) -> Wanted:
     """Return what tells of a container with one of these ports (`80`, `8000-8080/udp`), as they are inside it."""
-    wanted = set(parse_exposed([value]))
+    try:
+        wanted = set(parse_exposed([value]))
+    except BadValue:
+        key = "publish" if published else "expose"
+        raise SandboxError(f"invalid filter '{key}={value}': the form is 80, 53/udp or 8000-8080", 1) from None
 
     def want(document: Document) -> bool:
         ports = document["NetworkSettings"]["Ports"] if published else document["Config"].get("ExposedPorts")

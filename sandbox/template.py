@@ -15,10 +15,11 @@ from sandbox.document import table
 from sandbox.errors import SandboxError
 from sandbox.template_functions import FUNCTIONS, json_of, text_of
 
-__all__ = ["listing", "render"]
+__all__ = ["check", "listing", "render"]
 
 ACTION = re.compile(r"\{\{(-(?=\s))?(.*?)(?<=\s)?(-)?\}\}", re.DOTALL)
 TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|`[^`]*`|:=|[()|,]|\$\w*|(?:\.\w+)+|\.|-?\d+|\w+|\S')
+LONGEST = 60
 OMITTED = ("Health", "Healthcheck", "StopSignal", "StopTimeout")  # documents have them only where there is one
 NAMED_BY_PEOPLE = ("Labels", "Attributes")  # in these, what is not there is no mistake of the template
 
@@ -45,11 +46,23 @@ Node = Callable[[_Scope], str]
 
 def render(value: Any, template: str) -> str:  # noqa: ANN401  whatever JSON holds; functions in it can be called
     """Fill in a template; SandboxError for one that is wrong, or names what is not there."""
-    nodes, _ = _Blocks(template).until()
+    nodes = _parsed(template)
     try:
         return _run(nodes, _Scope(value, {"$": value}))
     except (TypeError, ValueError, LookupError) as error:
         raise _wrong(str(error)) from None
+
+
+def check(template: str) -> None:
+    """Raise SandboxError for a template that is wrong whatever it is filled in with."""
+    _parsed(template)
+
+
+def _parsed(template: str) -> list[Node]:
+    try:
+        return _Blocks(template).until()[0]
+    except RecursionError:
+        raise _wrong("nested too deeply") from None
 
 
 def listing(rows: Sequence[Mapping[str, Any]], template: str, titles: Mapping[str, str], usual: str = "") -> str:
@@ -189,6 +202,7 @@ class _Words:
 
     def _command(self, before: Expression | None) -> Expression:
         """Read a function or a value with what it is given; what comes by the pipe is given last."""
+        word = self._peek()
         head = self._operand()
         given: list[Expression] = []
         while self._peek() not in ("", "|", ")"):
@@ -197,9 +211,7 @@ class _Words:
 
         def command(scope: _Scope) -> Any:  # noqa: ANN401  whatever JSON holds
             function = head(scope)
-            if given or function in FUNCTIONS.values():
-                return function(*(each(scope) for each in given))
-            return function
+            return _call(word, function, [each(scope) for each in given]) if given or callable(function) else function
 
         return command
 
@@ -211,7 +223,7 @@ class _Words:
                 raise _wrong("a parenthesis is not closed")
             self._next()
         elif word.startswith("$"):
-            base = lambda scope: scope.variables[word]  # noqa: E731
+            base = lambda scope: _variable(scope, word)  # noqa: E731
         elif word.startswith("."):
             return lambda scope: _field(scope.dot, word)
         elif word in FUNCTIONS:
@@ -224,7 +236,30 @@ class _Words:
         return base
 
 
+def _call(word: str, function: Any, given: list[Any]) -> Any:  # noqa: ANN401  whatever JSON holds
+    """Call what stands at the head of a command; SandboxError where it is no function, or takes no such arguments."""
+    if not callable(function):
+        raise _wrong(f"{word} is no function: it takes no argument")
+    try:
+        return function(*given)
+    except (TypeError, AttributeError):
+        shown = ", ".join(map(text_of, given)) or "nothing"
+        raise _wrong(
+            f"{word} does not take {shown if len(shown) < LONGEST else f'{len(given)} such arguments'}"
+        ) from None
+    except (ArithmeticError, MemoryError):
+        raise _wrong(f"{word}: the result is too large") from None
+
+
+def _variable(scope: _Scope, word: str) -> Any:  # noqa: ANN401  whatever JSON holds
+    if word not in scope.variables:
+        raise _wrong(f"undefined variable {word}")
+    return scope.variables[word]
+
+
 def _literal(word: str) -> Expression:
+    if word in ('"', "`"):
+        raise _wrong("a quote is not closed")
     try:
         value = word[1:-1] if word.startswith("`") else None if word == "nil" else json.loads(word)
     except ValueError:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import permutations
 from typing import Any
 
-from sandbox import adjust, ceilings, cgroup, document, events, lifecycle, limit_files
+from sandbox import adjust, ceilings, cgroup, cpusets, document, events, lifecycle, limit_files
 from sandbox.codec import decode, encode
 from sandbox.errors import SandboxError
 from sandbox.limits import UNLIMITED, Limits, host_config
@@ -38,6 +38,8 @@ def update(store: Store, name: str, given: dict[str, Any], restart: dict[str, An
         if restart and text["HostConfig"]["AutoRemove"] and restart["restart"] != "no":
             raise SandboxError("Restart policy cannot be updated because AutoRemove is enabled for the container", 1)
         after = merged(before, given)
+        if "cpuset_cpus" in given or "cpuset_mems" in given:
+            cpusets.check(after, document.places_of(text))
         if text["State"]["Status"] not in ENDED:
             try:
                 write(document.places_of(text), before, after)

@@ -85,7 +85,7 @@ def top(store: Store, name: str, options: Sequence[str]) -> str:
     except OSError as error:
         raise SandboxError(f"ps: {error.strerror}: install procps, or use ctop", 1) from None
     if done.returncode:
-        raise SandboxError(f"ps: {' '.join(done.stderr.split()) or 'failed'}", 1)
+        raise SandboxError(f"ps: {done.stderr.strip().partition(chr(10))[0] or 'failed'}", 1)  # below it, its usage
     events.of_container(store.root, text, "top")
     header, *lines = done.stdout.splitlines()
     titles = header.split()

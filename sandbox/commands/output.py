@@ -7,7 +7,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from sandbox.contexts import contextmanager
+from sandbox.contexts import contextmanager, suppress
 from sandbox.errors import BadValue, SandboxError, describe
 
 TYPE_CHECKING = False
@@ -133,14 +133,22 @@ def write_archive(path: str, pieces: Callable[[], Iterator[bytes]]) -> None:
         refuse_terminal(1)
         write_to(1, pieces())
         return
-    path = output_path(path)
-    with open(f"{path}.new", "wb", buffering=0) as file:
-        try:
-            write_to(file.fileno(), pieces())
-            os.replace(f"{path}.new", path)
-        except BaseException:
-            os.unlink(f"{path}.new")
+    place = output_path(path)
+    new = f"{place}.new"
+    try:
+        with suppress(FileNotFoundError):  # an interrupted one's, or what somebody else wants to be written into
+            os.unlink(new)
+        with open(new, "xb", buffering=0) as file:
+            try:
+                write_to(file.fileno(), pieces())
+                os.replace(new, place)
+            except BaseException:
+                os.unlink(new)
+                raise
+    except OSError as error:
+        if error.filename not in (new, None):  # of what is archived
             raise
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 def each_at_once(names: Sequence[str], action: Callable[[str], None]) -> int:

@@ -124,11 +124,12 @@ def events(words: list[str], store: Store) -> int:
     arguments = parser.parse_args(words)
     import time  # noqa: PLC0415
 
-    from sandbox import event_text, journal  # noqa: PLC0415
+    from sandbox import event_text, journal, template  # noqa: PLC0415
     from sandbox.times import moment  # noqa: PLC0415
 
     now = time.time()
     with ending_with_one():
+        template.check(arguments.format)
         wanted = event_text.chooser(arguments.filter)
         since = moment(arguments.since, now, "--since") if arguments.since else now
         until = moment(arguments.until, now, "--until") if arguments.until else None

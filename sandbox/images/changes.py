@@ -7,12 +7,15 @@ import re
 import shlex
 from typing import Any
 
-from sandbox.errors import SandboxError
+from sandbox.errors import BadValue, SandboxError
 from sandbox.lifecycle import nanoseconds
+from sandbox.network.ports import parse_exposed
+from sandbox.signals import number_of
 
 __all__ = ["apply_change"]
 
 SHELL = ["/bin/sh", "-c"]
+TEXTS = {"USER": "User", "STOPSIGNAL": "StopSignal"}
 DURATIONS = {
     "interval": "Interval",
     "timeout": "Timeout",
@@ -35,18 +38,33 @@ def apply_change(config: dict[str, Any], text: str) -> None:
     elif instruction in ("ENV", "LABEL"):
         _add_pairs(config, instruction, rest)
     elif instruction == "EXPOSE":
-        ports = [port if "/" in port else f"{port}/tcp" for port in rest.split()]
-        config["ExposedPorts"] = {**config.get("ExposedPorts", {}), **{port: {} for port in ports}}
+        config["ExposedPorts"] = {**config.get("ExposedPorts", {}), **{port: {} for port in _ports(text, rest)}}
     elif instruction == "VOLUME":
         config["Volumes"] = {**config.get("Volumes", {}), **{path: {} for path in _list(rest) or rest.split()}}
-    elif instruction in ("USER", "STOPSIGNAL"):
-        config[{"USER": "User", "STOPSIGNAL": "StopSignal"}[instruction]] = rest
+    elif instruction in TEXTS:
+        config[TEXTS[instruction]] = _text(instruction, rest)
     elif instruction == "WORKDIR":
         config["WorkingDir"] = rest if rest.startswith("/") else f"{config.get('WorkingDir') or '/'}/{rest}"
     elif instruction == "HEALTHCHECK":
         config["Healthcheck"] = _healthcheck(text, rest)
     else:
         raise SandboxError(f"--change {text!r}: {instruction} is not a valid change")
+
+
+def _text(instruction: str, text: str) -> str:
+    if instruction == "STOPSIGNAL":
+        try:
+            number_of(text)
+        except SandboxError as error:
+            raise SandboxError(f"--change {instruction} {text!r}: {error}") from None
+    return text
+
+
+def _ports(text: str, rest: str) -> tuple[str, ...]:
+    try:
+        return parse_exposed(rest.split())
+    except BadValue:
+        raise SandboxError(f"--change {text!r}: the form of a port is 80, 53/udp or 8000-8080") from None
 
 
 def _list(text: str) -> list[str] | None:

@@ -39,6 +39,8 @@ def normalise(reference: str) -> str:
     name = name.removeprefix("library/")
     if name != name.lower() and "/" not in name:
         raise SandboxError(f"invalid reference format: repository name {name!r} must be lowercase")
+    if name == "sha256":
+        raise SandboxError(f"invalid reference format: {reference!r} is the id of an image, and no name for one")
     digits = len(name) == WHOLE and IMAGE_ID.fullmatch(name)
     if len(name) > LONGEST_NAME or digits or not NAME.fullmatch(name) or (tag and not TAG.fullmatch(tag)):
         raise SandboxError(f"invalid reference format: {reference[:LONGEST_NAME]!r}")

@@ -86,7 +86,7 @@ def connect(root: str, guest: members.Guest, network: Network, layout: Layout) -
     published = list(network.ports)
     if network.publish_all:
         given = {port.name for port in published}
-        published += [_exposed(each) for each in network.exposed if each not in given]
+        published += [_exposed(each) for each in network.exposed if each not in given and ports.can_be_published(each)]
     listeners = listening.bind(published)
     try:
         networks = Networks(root)

@@ -11,13 +11,24 @@ from sandbox.errors import BadValue
 from sandbox.quick import fullmatch, socket
 from sandbox.value import Value
 
-__all__ = ["Bindings", "Port", "bindings", "column", "is_address", "lines", "parse_exposed", "parse_ports"]
+__all__ = [
+    "Bindings",
+    "Port",
+    "bindings",
+    "can_be_published",
+    "column",
+    "is_address",
+    "lines",
+    "parse_exposed",
+    "parse_ports",
+]
 
 # Docker's: {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "4000"}], "53/udp": None}, None for one that is only exposed.
 Bindings = Mapping[str, Sequence[Mapping[str, str]] | None]
 
 HIGHEST = 65535
 PROTOCOLS = ("tcp", "udp")
+EXPOSABLE = (*PROTOCOLS, "sctp")  # an image may say so, and it says no more than that
 RANGE = r"(\d{1,5})(?:-(\d{1,5}))?"
 
 
@@ -62,10 +73,15 @@ def _parse(text: str) -> Iterable[Port]:
     ]
 
 
-def _protocol(text: str) -> tuple[str, str]:
+def can_be_published(name: str) -> bool:
+    """Tell whether a port such as `80/tcp` can be reached at one of this machine."""
+    return name.endswith(tuple(f"/{protocol}" for protocol in PROTOCOLS))
+
+
+def _protocol(text: str, known: Sequence[str] = PROTOCOLS) -> tuple[str, str]:
     rest, slash, protocol = text.partition("/")
     protocol = protocol.lower() if slash else "tcp"
-    if protocol not in PROTOCOLS:
+    if protocol not in known:
         raise BadValue(f"invalid proto: {protocol!r} (in {text!r}): tcp and udp can be published")
     return rest, protocol
 
@@ -106,7 +122,7 @@ def parse_exposed(texts: Iterable[str]) -> tuple[str, ...]:
     """Parse the values of `--expose`, or what an image exposes: `80`, `53/udp`, `8000-8002/tcp`."""
     found = []
     for text in texts:
-        rest, protocol = _protocol(text)
+        rest, protocol = _protocol(text, EXPOSABLE)
         first, last = _range(rest, f"invalid range format for --expose: {text}", lowest=1)
         found += [f"{port}/{protocol}" for port in range(first, last + 1)]
     return tuple(dict.fromkeys(found))

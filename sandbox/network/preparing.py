@@ -72,7 +72,7 @@ def warnings(network: Network, store: Store) -> list[str]:
         return ["Published ports are discarded with --net none: there is nothing that they could be passed on to"]
     if not network.has_link:
         return []
-    from sandbox.network import nft, plumber  # noqa: PLC0415
+    from sandbox.network import nft, plumber, ports  # noqa: PLC0415
     from sandbox.network.registry import Networks  # noqa: PLC0415
 
     created = [each.network for each in network.endpoints if each.network != DEFAULT]
@@ -80,6 +80,8 @@ def warnings(network: Network, store: Store) -> list[str]:
     ipv6 = any(record is not None and record.subnet6 for record in records)
     settings = plumber.not_forwarding(ipv6=ipv6)
     found = [f"net.{each.replace('/', '.')} is 0: it is set to 1, and stays so" for each in settings]
+    lost = [name for name in network.exposed if network.publish_all and not ports.can_be_published(name)]
+    found += [f"not published: {', '.join(lost)}: ports of tcp and udp are"] if lost else []
     if chains := nft.forbids_forwarding(ipv6=ipv6):
         reaches = "neither another container nor anything" if nft.filters_bridges() else "nothing"
         found.append(

@@ -48,14 +48,15 @@ def parse_mount(text: str, absolute: Callable[[str], str], path_of: Callable[[st
         return _volume(fields, repeated, target, path_of)
     if not fields.get("source"):
         raise SandboxError("invalid mount config for type 'bind': field Source must not be empty")
+    recursion = _choice(fields, "bind-recursive", RECURSIONS, "enabled")
+    if recursion in ("writable", "readonly") and not _is_on(fields, "readonly"):
+        raise BadValue(f"option 'bind-recursive={recursion}' requires 'readonly' to be specified in conjunction")
     return Volume(
         absolute(fields["source"]),
         target,
         _is_on(fields, "readonly"),
         propagation=_choice(fields, "bind-propagation", PROPAGATIONS, "rprivate"),
-        recursion="disabled"
-        if _is_on(fields, "bind-nonrecursive")
-        else _choice(fields, "bind-recursive", RECURSIONS, "enabled").replace("readonly", "enabled"),
+        recursion="disabled" if _is_on(fields, "bind-nonrecursive") else recursion.replace("readonly", "enabled"),
         idmap=_is_on(fields, "idmap"),
     )
 
@@ -78,7 +79,7 @@ def _fields(text: str) -> tuple[dict[str, str], dict[str, list[str]]]:
             raise BadValue(f"invalid argument {text!r} for --mount: unexpected key {key!r} in {word!r}")
         if name in VALUES and not equals:
             raise BadValue(f"invalid argument {text!r} for --mount: {key!r} must be a key=value pair")
-        if name in SWITCHES and value.lower() not in TRUE + FALSE:
+        if name in SWITCHES and (value.lower() not in TRUE + FALSE or (equals and not value)):
             raise BadValue(f"invalid argument {text!r} for --mount: invalid value for {key}: {value}")
         if name in REPEATED:
             repeated.setdefault(name, []).append(value)

@@ -22,6 +22,7 @@ VALUES = (
     "-p abc", "-p 1:2:3:4:5", "--expose x", "--restart sometimes", "--restart always:3",
     "--health-interval 5", "--stop-timeout x", "--stop-signal NOSUCH", "-e", "-l =x", "--env-file /nowhere",
     "--add-host x", "--dns x", "--mac-address x", "-v a:b:c:d", "--mount foo", "--mount type=foo,dst=/x",
+    "--mount type=bind,src=/tmp,dst=/x,readonly=", "--mount type=bind,src=/tmp,dst=/x,bind-recursive=readonly",
     "--mount type=bind,src=/tmp,dst=/x,volume-label=a", "--mount src=v1,dst=/x,volume-label",
     "--mount type=tmpfs,dst=/x,src=/tmp", "--mount src=v1,dst=/x,bind-propagation=private",
     "--volumes-from nowhere", "--volumes-from stopped:rx",
@@ -34,7 +35,9 @@ OTHERS = (
     "network rm nowhere", "network ls --filter foo", "network ls --filter foo=bar", "network connect nowhere there",
     "network nosuch", "volume create --badflag", "volume create a/b", "volume rm nowhere", "volume ls --filter foo",
     "ps --filter foo", "ps --filter foo=bar", "port there x", "nosuch",
-    "logs --since nan there", "events --since nan --until 1s",
+    "logs --since nan there", "events --since nan --until 1s", "ps there", "diff there stopped", "network ls x",
+    "volume create aa bb", "update --cpuset-cpus 4000 there", "update --cpuset-cpus 4000 stopped",
+    "top there -o nosuch", "ps --filter publish=x", "tag busybox sha256:abc",
 )  # fmt: skip
 
 

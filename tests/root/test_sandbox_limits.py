@@ -196,6 +196,7 @@ def test_update_that_cannot_be(sandbox: Sandbox) -> None:
         ("-m", "200m"),
         ("--cpu-burst", "500"),
         ("--pids-limit", "30", "-m", "100m", "--cpuset-cpus", "4000"),
+        ("--pids-limit", str(1 << 22 | 1), "-m", "100m"),
         ("--cpus", "9999"),
     ):
         done = sandbox("update", *options, "kept", check=False)

@@ -75,6 +75,13 @@ def test_what_a_terminal_would_obey_is_escaped(
     assert (said.rstrip("\n").isprintable(), "\\x1b[31m\\u202eb" in said) == (True, True), said
 
 
+def test_a_wrong_template_is_told_before_any_event(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nothing has happened yet, `events` would wait, and be silent about it."""
+    words = ["events", "--since", "1s", "--until", "0s", "--format", "{{.Action"]
+    assert cli.main(["--root", str(tmp_path), *words]) == 1
+    assert capsys.readouterr().err == "sandbox: --format: an action is not closed\n"
+
+
 def test_what_docker_users_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`info` and `version` have labels and keys of Docker; its verbs that are none here are told of with the reason."""
 

@@ -44,7 +44,9 @@ def test_a_device_as_it_is_written(text: str, device: Device) -> None:
         ("/dev/x:", "bad mode specified: ''"),
         ("dev/x", "'dev/x' is not an absolute path"),
         ("/dev/x:y", "'y' is not an absolute path"),
-        ("/dev/x:/../y", "'/../y' is not an absolute path"),
+        ("/dev/x:/../y", "'/../y' holds '..'"),
+        ("/dev/x:/", "there is no making a device at '/'"),
+        ("/dev/x:/proc/x:r", "there is no making a device at '/proc/x'"),
     ],
 )
 def test_bad_devices(text: str, problem: str) -> None:

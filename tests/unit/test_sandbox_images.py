@@ -105,7 +105,7 @@ def test_names(given: str, normal: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", ":", "a:", ":a", "A", "a b", "a/", "/a", "a//b", "../a", "-a", "a:-", "a\n", "a:b\n", "\u00e9", "a" * 256,
-     "f" * 64, "a@sha256:0", "a:" + "t" * 129, "a..b", "a___b"],
+     "f" * 64, "a@sha256:0", "sha256:abc", "a:" + "t" * 129, "a..b", "a___b"],
 )  # fmt: skip
 def test_what_is_no_name(text: str) -> None:
     """What Docker refuses as a name is refused."""
@@ -137,7 +137,7 @@ def test_changes() -> None:
         'CMD ["a", "b"]',
         "ENTRYPOINT exec a b",
         "cmd c d",
-        "EXPOSE 80 53/udp",
+        "EXPOSE 80 53/udp 8000-8001/sctp",
         'VOLUME ["/x", "/y z"]',
         "VOLUME /v /w",
         "WORKDIR /srv",
@@ -152,7 +152,7 @@ def test_changes() -> None:
         "Env": ["A=2", "B=two words", "C=three words"],
         "Entrypoint": ["/bin/sh", "-c", "exec a b"],
         "Cmd": ["/bin/sh", "-c", "c d"],
-        "ExposedPorts": {"80/tcp": {}, "53/udp": {}},
+        "ExposedPorts": {"80/tcp": {}, "53/udp": {}, "8000/sctp": {}, "8001/sctp": {}},
         "Volumes": {"/x": {}, "/y z": {}, "/v": {}, "/w": {}},
         "WorkingDir": "/srv/sub",
         "User": "daemon",
@@ -174,7 +174,8 @@ def test_changes_that_are_none() -> None:
     """What is no such instruction, or not all of one, is told with its option."""
     malformed = ("x", "CMD", "--interval=5 CMD x", "--retries=x CMD y", "--a=b CMD c")
     unhealthy = [f"HEALTHCHECK {text}" for text in malformed]
-    for text in ("", "ENV", "RUN true", "ENV ==", "ENV 'open", "FROM x", "LABEL a=1 b", *unhealthy):
+    for text in ("", "ENV", "RUN true", "ENV ==", "ENV 'open", "FROM x", "LABEL a=1 b", "EXPOSE x", "EXPOSE 80/foo",
+                 "EXPOSE 0", "STOPSIGNAL x", *unhealthy):  # fmt: skip
         with pytest.raises(SandboxError, match="--change"):
             apply_change({}, text)
 

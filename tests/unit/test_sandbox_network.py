@@ -18,7 +18,7 @@ from sandbox.commands.network_options import add_network_options, network_of
 from sandbox.errors import SandboxError
 from sandbox.network import addresses, document, manage, names, nft, ports
 from sandbox.network.plan import links_of, plans
-from sandbox.network.ports import Port, parse_exposed, parse_ports
+from sandbox.network.ports import Port, can_be_published, parse_exposed, parse_ports
 from sandbox.network.registry import Lease, Member, Networks, Record
 from sandbox.network.settings import Endpoint, Network, parse_host, parse_rate
 from sandbox.parsing import new_parser
@@ -82,6 +82,12 @@ def test_bad_ports_are_refused(text: str, complaint: str) -> None:
         parse_ports([text])
     assert complaint in str(refused.value)
     assert refused.value.exit_code == 125
+
+
+def test_what_an_image_exposes_need_not_be_published() -> None:
+    """SCTP too, as Docker's images have it; -P goes without it."""
+    assert parse_exposed(["80/sctp", "81"]) == ("80/sctp", "81/tcp")
+    assert [can_be_published(name) for name in ("80/sctp", "81/tcp", "53/udp")] == [False, True, True]
 
 
 @given(st.text(max_size=30))

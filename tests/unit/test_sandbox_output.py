@@ -21,9 +21,22 @@ def test_an_archive_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     write_archive(str(tmp_path / "link"), lambda: iter([b"one", b"two"]))
     assert ((tmp_path / "file").read_bytes(), (tmp_path / "link").is_symlink()) == (b"onetwo", True)
     (tmp_path / "directory").mkdir()
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(IsADirectoryError) as refused:
         write_archive(str(tmp_path / "directory"), lambda: iter([b"one"]))
+    assert refused.value.filename == str(tmp_path / "directory")
+    with pytest.raises(FileNotFoundError) as missing:
+        write_archive(str(tmp_path / "nowhere/file"), lambda: iter([b"one"]))
+    assert missing.value.filename == str(tmp_path / "nowhere/file")
     assert sorted(os.listdir(tmp_path)) == ["directory", "file", "link"]
+
+
+def test_an_archive_is_not_written_behind_somebody_elses_link(tmp_path: Path) -> None:
+    """Where it is written first there may be a link, or a file that another user holds open."""
+    (tmp_path / "other").write_text("kept")
+    (tmp_path / "file.new").symlink_to("other")
+    write_archive(str(tmp_path / "file"), lambda: iter([b"one"]))
+    assert ((tmp_path / "other").read_text(), (tmp_path / "file").read_text()) == ("kept", "one")
+    assert sorted(os.listdir(tmp_path)) == ["file", "other"]
 
 
 @pytest.mark.parametrize("archive", [False, True])

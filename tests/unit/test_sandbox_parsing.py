@@ -79,6 +79,16 @@ def test_what_it_does_not_read_argparse_says() -> None:
             parser.parse_args(words)
 
 
+@pytest.mark.parametrize(("words", "code"), [(["a", "b"], 1), (["a", "b", "--no"], 1), (["a", "--no", "b"], 125)])
+def test_operands_that_are_too_many(words: list[str], code: int) -> None:
+    """They end with 1, as those that are missing do, and an option that nobody knows with 125: as with Docker."""
+    parser = parser_of("diff")
+    assert parser is not None
+    with pytest.raises(SandboxError, match="unrecognized arguments") as refused:
+        parser.parse_args(words)
+    assert refused.value.exit_code == code
+
+
 def test_what_is_known_stays_where_nothing_is_said() -> None:
     """A second command line adds to what a first one said."""
     parser = new_parser("x", "", "")

@@ -382,5 +382,7 @@ def test_log_keeps_lines_and_bytes(tmp_path: object) -> None:
 def test_errors_are_one_line() -> None:
     """Whatever goes wrong is said in one line, with the path that it was about."""
     assert describe(OSError(2, "No such file", "/a\nb")) == "/a b: No such file"
+    assert describe(OSError(36, "File name too long", "to", None, "/link")) == "/link: File name too long"
+    assert describe(OSError(2, "No such file", "")) == "'': No such file"
     assert describe(SandboxError("two\nlines")) == "two lines"
     assert describe(KeyError()) == "KeyError"

@@ -61,12 +61,28 @@ def test_what_a_template_makes(template: str, text: str) -> None:
     [
         "{{.Nope}}", "{{.Id.More}}", "{{range .State}}", "{{end}}", "{{nosuch .Id}}", "{{.Id", "{{}}", "{{(.Id}}",
         "{{index .Config.Cmd 9}}", "{{$x}}", "{{len .State.Pid}}", "{{.Id 5}}", '{{"}}', "{{if}}{{end}}", "{{.Id )}}",
-        "{{| json}}", "{{.Config.Healthcheck.Test}}", "{{join}}", "{{lt .Id 5}}",
+        "{{| json}}", "{{.Config.Healthcheck.Test}}", "{{join}}", "{{lt .Id 5}}", "{{lower .State.Pid}}",
+        "{{.State | title}}", "{{pad .Id 1 99999999999999999999}}", "{{`}}", "{{.Label}}", "{{" + "(" * 5000 + "}}",
     ],
 )  # fmt: skip
 def test_what_is_no_template(template: str) -> None:
     """One line says what is wrong, whatever it is."""
     with pytest.raises(SandboxError, match="--format: "):
+        render(TOLD, template)
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{split .Id}}", "split does not take x"),
+        ("{{.State.Pid 1}}", ".State.Pid is no function"),
+        ("{{$x}}", r"undefined variable \$x"),
+        ('{{"a}}', "a quote is not closed"),
+    ],
+)
+def test_what_is_said_of_a_template(template: str, text: str) -> None:
+    """It is said in the words of the template, and not of the language that this is written in."""
+    with pytest.raises(SandboxError, match=f"--format: {text}"):
         render(TOLD, template)
 
 
