@@ -65,6 +65,7 @@ class ReadAhead:
         self._wanted: list[list[int]] = []
         self._places: dict[int, Place] = {}  # by the id() of a list of descriptors, all of which `wanted` keeps
         self._reads: Reads | None = None
+        self._is_unfit = False
         self._is_tight = False  # some had more to say than there was room for
         self._reading: Future[array[int]] | None = None
         self._count = 0  # so many are read
@@ -76,11 +77,14 @@ class ReadAhead:
         lists = [descriptors for descriptors, _ in wanted]
         if self._is_tight or len(lists) != len(self._wanted) or not all(map(is_, lists, self._wanted)):
             self._arrange(wanted)
-        if self._reads is None:
+        if self._reads is None or self._is_unfit:
             return False
         self._begun, self._asked = time.perf_counter(), 0.0
-        self._reading = self._thread.submit(self._read, self._reads)
-        return True
+        try:
+            self._reading = self._thread.submit(self._read, self._reads)
+        except RuntimeError:  # no thread can be started
+            self._is_unfit = True
+        return not self._is_unfit
 
     def _read(self, reads: Reads) -> array[int]:
         results = self._context.read(reads, self._count)
@@ -106,6 +110,8 @@ class ReadAhead:
             sizes += room.sizes
             start += room.end
         self._reads = Reads(numbers, sizes)
+        # Before Linux 5.10 control files cannot be read so.
+        self._is_unfit = self._is_unfit or self._context.read(self._reads, 1)[0] == -errno.EINVAL
         self._count = min(self._count, len(numbers)) or len(numbers)
 
     def texts(self, descriptors: list[int]) -> list[bytes] | None:

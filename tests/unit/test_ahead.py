@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -138,30 +137,16 @@ def test_what_was_not_asked_for_is_not_told(reader: ReadAhead, shelf: Shelf) -> 
 
 def test_nobody_waits_for_long(reader: ReadAhead, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was not read when it was asked for is not read ahead the next time; with time enough, all of it is."""
-    now = 0.0
-    monkeypatch.setattr("inspector.kernel.ahead.time", SimpleNamespace(perf_counter=lambda: now))
-    truly = reader._context.read  # noqa: SLF001
-    asked = threading.Event()
-
-    def slow(reads: aio.Reads, count: int) -> object:
-        nonlocal now
-        asked.wait(10)
-        now += 1.0 * count
-        return truly(reads, count)
-
-    monkeypatch.setattr(reader._context, "read", slow)  # noqa: SLF001
+    monkeypatch.setattr(ahead, "LEAST", 4)
     counts = []
-    for spare in (0.7, 0.7, 100.0, 100.0, 100.0):
-        asked.clear()
+    for spare, took in ((1.0, 9.0), (9.0, 1.0), (9.0, 0.0), (9.0, 1.0), (1.0, 1.0)):
         reader.begin(list(zip(shelf.bundles, shelf.said(), strict=True)))
-        now += spare
-        reader._asked = now  # noqa: SLF001
-        asked.set()
         told = [reader.texts(bundle) for bundle in shelf.bundles]
-        counts.append(reader._count)  # noqa: SLF001
         reader.wait()
+        counts.append(reader._count)  # noqa: SLF001
         assert [one is not None for one in told] == [counts[-1] >= 4, counts[-1] >= 7]
-    assert counts == [7, 3, 1, 1, 1]
+        reader._begun, reader._asked, reader._ended = 10.0, 10.0 + spare, 10.0 + took  # noqa: SLF001
+    assert counts == [7, 4, 5, 6, 7]
 
 
 def test_it_ends_with_its_thread(shelf: Shelf) -> None:
@@ -171,6 +156,31 @@ def test_it_ends_with_its_thread(shelf: Shelf) -> None:
     reader.begin(list(zip(shelf.bundles, shelf.said(), strict=True)))
     reader.close()
     assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("why", ["no thread", "an old kernel"])
+def test_it_is_not_tried_again_and_again(
+    why: str, reader: ReadAhead, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no thread can be started, or the kernel cannot read control files so, they are read one by one for good."""
+    tried: list[object] = []
+
+    def no_thread(*_: object) -> None:
+        tried.append("")
+        raise RuntimeError("can't start new thread")
+
+    def too_old(_: aio.Reads, count: int) -> list[int]:
+        tried.append("")
+        return [-errno.EINVAL] * count
+
+    if why == "no thread":
+        monkeypatch.setattr(reader._thread, "submit", no_thread)  # noqa: SLF001
+    else:
+        monkeypatch.setattr(reader._context, "read", too_old)  # noqa: SLF001
+    for _ in range(3):
+        assert not reader.begin(list(zip(shelf.bundles, shelf.said(), strict=True)))
+        assert reader.texts(shelf.bundles[0]) is None
+    assert len(tried) == 1
 
 
 @pytest.mark.parametrize("why", ["one CPU", "another architecture", "refused"])
