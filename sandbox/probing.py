@@ -12,6 +12,7 @@ from collections.abc import Callable
 from sandbox import events, health
 from sandbox.contexts import suppress
 from sandbox.errors import NoSuchContainer
+from sandbox.latest import forget_older
 from sandbox.loop import Loop, Timer
 from sandbox.quick import signal
 from sandbox.state import Document, Store
@@ -103,7 +104,7 @@ class Probe:
         self._output, theirs = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            _probe(store, container, command, theirs)
+            _probe(store.root, container, command, theirs)
         os.close(theirs)
         os.set_blocking(self._output, False)
         self._pidfd = os.pidfd_open(self.pid)
@@ -150,18 +151,20 @@ class Probe:
         return status
 
 
-def _probe(store: Store, container: str, command: tuple[str, ...], output: int) -> None:
+def _probe(root: str, container: str, command: tuple[str, ...], output: int) -> None:
     """Be the child: run the command in the container, our standard output and error being the probe's."""
     code = 125
     try:
         os.setsid()
         os.dup2(output, 1)
         os.dup2(output, 2)
+        forget_older()
         from sandbox.errors import SandboxError, describe  # noqa: PLC0415
         from sandbox.executing import ExecOptions, execute  # noqa: PLC0415
+        from sandbox.state import Store  # noqa: PLC0415
 
         try:
-            code = execute(store, container, ExecOptions(command, quiet=True), os.environ)
+            code = execute(Store(root), container, ExecOptions(command, quiet=True), os.environ)
         except SandboxError as error:
             os.write(2, describe(error).encode(errors="replace"))
             code = error.exit_code

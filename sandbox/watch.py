@@ -18,6 +18,7 @@ from sandbox import health
 from sandbox.attachments import Attachments
 from sandbox.contexts import suppress
 from sandbox.errors import NoSuchContainer
+from sandbox.latest import forget_older
 from sandbox.log_file import Log, options
 from sandbox.loop import Loop
 from sandbox.network.serving import Served
@@ -112,23 +113,27 @@ class Watch:
 
     def _after(self, code: int, error: str) -> Handed | None:
         """Record the end, tell who is attached, and wait for the next start if there shall be one."""
+        forget_older()
         from sandbox import teardown  # noqa: PLC0415
+        from sandbox.errors import NoSuchContainer  # noqa: PLC0415
+        from sandbox.state import Store  # noqa: PLC0415
 
+        store = Store(self._store.root)
         ran = time.monotonic() - self._handed["started"]
         pause = None
         with suppress(NoSuchContainer):
-            text = self._store.load(self._container)
+            text = store.load(self._container)
             policy = text["HostConfig"]["RestartPolicy"]
             self._restarts.change(policy["Name"], policy["MaximumRetryCount"])
             stopped = bool(text["Cgscope"].get("Stopped"))
             pause = self._restarts.next(code, ran, stopped=stopped or bool(error))
-        teardown.finish(self._store, self._container, code, error, None if pause is None else self._restarts.count)
+        teardown.finish(store, self._container, code, error, None if pause is None else self._restarts.count)
         self._attached.ended(code)
         if pause is not None and self._wait_for_restart(pause):
             return {"restarts": [self._restarts.count, self._restarts.pause], "listener": self._attached.detach()}
         if pause is not None:
             with suppress(NoSuchContainer):
-                teardown.settle(self._store, self._container, "exited", error)
+                teardown.settle(store, self._container, "exited", error)
         while self._attached.pending:
             self._loop.after(LINGER_SECONDS, self._loop.stop)
             self._loop.run()
@@ -265,7 +270,9 @@ def main(root: str, container: str, handed: Handed) -> None:
     """Watch a container until its last end; each start after the first is the starter's work again."""
     again = Watch(root, container, handed).serve()
     if again is not None:
+        forget_older()
         from sandbox.monitor import start_again  # noqa: PLC0415
+        from sandbox.state import Store  # noqa: PLC0415
 
         start_again(Store(root), container, again)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.root.sandboxing import wait_for
 from tests.testbed.commands import REPOSITORY, Completed, Sandbox
 from tests.unit.test_sandbox_start import environment
 
@@ -86,21 +89,67 @@ def test_what_is_kept_fails_nobody(installed: Installed) -> None:
     """Two first starts at once, another version, a file that was half written, and none that can be written."""
     begun = [installed.begin(*RUN, "echo", "said") for _ in range(2)]
     assert [(*each.communicate(timeout=180), each.returncode) for each in begun] == [("said\n", "", 0)] * 2
-    for change in (upgrade, break_off, cut_off):
-        change(installed)
+    for done in (upgrade, break_off, cut_off):
+        done(installed)
         before = installed.kept.read_bytes()
-        assert installed(*RUN, "echo", change.__name__).stdout == f"{change.__name__}\n"
-        assert installed.kept.read_bytes() != before, change  # made anew
+        assert installed(*RUN, "echo", done.__name__).stdout == f"{done.__name__}\n"
+        assert installed.kept.read_bytes() != before, done  # made anew
     assert [path.name for path in installed.kept.parent.glob("combined*")] == [installed.kept.name]
     installed.kept.unlink()
     installed.kept.mkdir()
     assert installed(*RUN, "echo", "said").stdout == "said\n"
 
 
+def test_another_version_is_installed_while_containers_run(installed: Installed) -> None:
+    """What then ends is recorded, what is to be started again is, and its health is found out as before."""
+    (installed.kept.parents[1] / "names_of_both.py").write_text("OLD = 1\n")
+    for name in ("watch", "probing"):
+        change(installed, name, "from sandbox.names_of_both import OLD\n")
+    options = ("run", "-d", "--rootfs", "/", "--net", "none", "--health-cmd", "true", "--health-interval", "100ms")
+    for name, policy in (("ends", "no"), ("again", "always"), ("lives", "no")):
+        installed(*options, "--name", name, "--restart", policy, "--", "sleep", "1000")
+    assert wait_for(lambda: all(health(installed, name)["Status"] == "healthy" for name in ("ends", "again", "lives")))
+    put_another(installed)
+    for name in ("ends", "again"):
+        os.kill(installed.inspect(name)["State"]["Pid"], signal.SIGKILL)
+    assert wait_for(lambda: installed.inspect("ends")["State"]["Status"] == "exited")
+    state = installed.inspect("ends")["State"]
+    assert (state["ExitCode"], state["Error"]) == (137, "")
+    assert wait_for(lambda: installed.inspect("again")["RestartCount"] == 1)
+    assert wait_for(lambda: health(installed, "again")["Status"] == "healthy")
+    last = health(installed, "lives")["Log"][-1]
+    assert wait_for(lambda: last not in health(installed, "lives")["Log"])
+    assert health(installed, "lives")["FailingStreak"] == 0
+
+
+def health(installed: Installed, name: str) -> dict[str, Any]:
+    """Return what is known of a container's health."""
+    return dict(installed.inspect(name)["State"].get("Health", {"Status": ""}))
+
+
+def change(installed: Installed, name: str, text: str) -> None:
+    """Have a module say something more."""
+    with (installed.packages / f"sandbox/{name}.py").open("a") as file:
+        file.write(text)
+
+
+def put_another(installed: Installed) -> None:
+    """Install a version in whose modules a name is called otherwise, which three of them use that come late."""
+    older = installed.packages / "older"
+    (installed.packages / "sandbox").rename(older)
+    shutil.copytree(older, installed.packages / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.rmtree(older)
+    (installed.packages / "sandbox/names_of_both.py").write_text("NEW = 1\n")
+    for name in ("watch", "probing"):
+        path = installed.packages / f"sandbox/{name}.py"
+        path.write_text(path.read_text().replace("import OLD", "import NEW"))
+    for name in ("teardown", "executing", "monitor"):
+        change(installed, name, "from sandbox.names_of_both import NEW\n")
+
+
 def upgrade(installed: Installed) -> None:
     """Have another version of a module that every start needs."""
-    with (installed.packages / "sandbox/errors.py").open("a") as file:
-        file.write("# another\n")
+    change(installed, "errors", "# another\n")
 
 
 def cut_off(installed: Installed) -> None:
