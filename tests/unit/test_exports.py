@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.resources import files
 
 import pytest
 
@@ -30,3 +31,8 @@ def test_a_kernel_reader_does_not_import_the_rest() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_types_are_for_others_too() -> None:
+    """A type checker takes what `from inspector import ...` brings for what it is, and not for Any (PEP 561)."""
+    assert (files(inspector) / "py.typed").is_file()
