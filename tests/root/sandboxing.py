@@ -11,6 +11,7 @@ from tests.testbed.commands import Sandbox
 from tests.testbed.leaks import cgroup_mounts
 
 PATIENCE_SECONDS = 120.0
+LARGEST_MONITOR_KB = 6 * 1024
 NAMESPACES = ("mnt", "uts", "ipc", "net", "pid", "cgroup")
 
 
@@ -60,6 +61,11 @@ def status(pid: int | str, key: str) -> str:
     with open(f"/proc/{pid}/status", encoding="utf-8") as file:
         lines = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
     return lines[key]
+
+
+def is_small(monitor: int | str) -> bool:
+    """Tell whether a monitor keeps little memory: its own, as what it maps of Python's files is there once for all."""
+    return int(status(monitor, "RssAnon").split()[0]) < LARGEST_MONITOR_KB
 
 
 def remains(root: str) -> list[str]:

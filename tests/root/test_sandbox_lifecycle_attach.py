@@ -14,7 +14,6 @@ from tests.testbed.commands import SANDBOX, Sandbox
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left_of_it")]
 
-LARGEST_MONITOR_KB = 12 * 1024
 SHELL = ("-it", "--rootfs", "/", "sh")
 
 
@@ -28,7 +27,7 @@ def test_left_by_keys_and_attached_again(sandbox: Sandbox) -> None:
     assert first.end() == 0
     found = sandbox.inspect("shell")
     assert found["State"]["Running"] is True
-    assert int(sandboxing.status(found["Cgscope"]["Monitor"]["Pid"], "VmRSS").split()[0]) < LARGEST_MONITOR_KB
+    assert sandboxing.is_small(found["Cgscope"]["Monitor"]["Pid"])
     one, two = Terminal(sandbox, "attach", "shell"), Terminal(sandbox, "attach", "--detach-keys", "ctrl-x", "shell")
     assert sandboxing.wait_for(lambda: sandbox("events", "--since", "1h", "--until", "0s").stdout.count("attach ") == 2)
     # Typed again until both are shown what comes: an attachment is served when the monitor comes to it.

@@ -19,7 +19,6 @@ pytestmark = pytest.mark.root
 
 RESOLVER = ("127.0.0.11", 53)
 REFUSED = 5
-LARGEST_MONITOR_KB = 12 * 1024
 # A name server in the container, on every address it has.
 OWN_SERVER = """
 import socket, sys
@@ -68,8 +67,7 @@ def test_who_comes_and_goes(bed: NetworkBed) -> None:
         assert sorted(resolving.ask(RESOLVER, "www")[1]) == sorted([moved, place["IPAddress"]])
         assert resolving.ask(RESOLVER, "web")[1] != [moved]
     for name in ("client", "shop"):
-        monitor = bed.inspect(name)["Cgscope"]["Monitor"]["Pid"]
-        assert int(sandboxing.status(monitor, "VmRSS").split()[0]) < LARGEST_MONITOR_KB
+        assert sandboxing.is_small(bed.inspect(name)["Cgscope"]["Monitor"]["Pid"])
 
 
 def test_programs_that_ask(bed: NetworkBed) -> None:
