@@ -32,6 +32,8 @@ SPARE = 16  # bytes more than a file said last, and an eighth: counters grow
 LEAST = 64  # files
 SHORTEST = 1e-6  # seconds
 GROWTH = 0.5, 1.25  # of how many are read, from one time to the next, at most
+# With which a read is refused before Linux 5.10, which cannot read control files so, and by a seccomp filter.
+UNFIT = -errno.EINVAL, -errno.EPERM, -errno.ENOSYS
 MOST = 4096  # bytes: where a file says more, others of its name would be given as much room in vain
 
 
@@ -94,7 +96,8 @@ class ReadAhead:
     def _arrange(self, wanted: Sequence[Wanted]) -> None:
         self._wanted, self._places, self._reads = [descriptors for descriptors, _ in wanted], {}, None
         self._is_tight = False
-        fit = [one for one in wanted if len(one[1]) >= len(one[0]) and max(map(len, one[1]), default=0) <= MOST]
+        # Of a cgroup of which nothing can be kept open (RLIMIT_NOFILE) there is nothing to read ahead.
+        fit = [one for one in wanted if one[0] and len(one[1]) >= len(one[0]) and max(map(len, one[1])) <= MOST]
         numbers = [number for descriptors, _ in fit for number in descriptors]
         if len(numbers) < WORTH_IT:
             return
@@ -110,8 +113,7 @@ class ReadAhead:
             sizes += room.sizes
             start += room.end
         self._reads = Reads(numbers, sizes)
-        # Before Linux 5.10 control files cannot be read so.
-        self._is_unfit = self._is_unfit or self._context.read(self._reads, 1)[0] == -errno.EINVAL
+        self._is_unfit = self._is_unfit or self._context.read(self._reads, 1)[0] in UNFIT
         self._count = min(self._count, len(numbers)) or len(numbers)
 
     def texts(self, descriptors: list[int]) -> list[bytes] | None:

@@ -176,11 +176,12 @@ class Host(Reader):
         Each comes with what it said last. What it says now its read() returns, until end_tick().
         """
         if self._ahead is None and self._can_read_ahead:
-            from inspector.kernel.ahead import ReadAhead  # noqa: PLC0415  only the exporter needs it
-
             try:
+                from inspector.kernel.ahead import ReadAhead  # noqa: PLC0415  only the exporter needs it
+
                 self._ahead = ReadAhead()
-            except OSError:  # another architecture, a seccomp filter, too many such contexts on this machine
+            # Another architecture, a seccomp filter, too many such contexts on this machine; a Python without ctypes.
+            except (OSError, ImportError):
                 self._can_read_ahead = False
         return self._ahead is not None and self._ahead.begin([(one.descriptors, texts) for one, texts in wanted])
 

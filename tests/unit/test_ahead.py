@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,32 +159,32 @@ def test_it_ends_with_its_thread(shelf: Shelf) -> None:
     assert threading.active_count() == threads
 
 
-@pytest.mark.parametrize("why", ["no thread", "an old kernel"])
+@pytest.mark.parametrize("why", [None, errno.EINVAL, errno.EPERM, errno.ENOSYS])
 def test_it_is_not_tried_again_and_again(
-    why: str, reader: ReadAhead, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    why: int | None, reader: ReadAhead, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no thread can be started, or the kernel cannot read control files so, they are read one by one for good."""
+    """Where no thread can be started, or an old kernel or a filter refuses, they are read one by one for good."""
     tried: list[object] = []
 
     def no_thread(*_: object) -> None:
         tried.append("")
         raise RuntimeError("can't start new thread")
 
-    def too_old(_: aio.Reads, count: int) -> list[int]:
+    def refused(_: aio.Reads, count: int) -> list[int]:
         tried.append("")
-        return [-errno.EINVAL] * count
+        return [-(why or 0)] * count
 
-    if why == "no thread":
+    if why is None:
         monkeypatch.setattr(reader._thread, "submit", no_thread)  # noqa: SLF001
     else:
-        monkeypatch.setattr(reader._context, "read", too_old)  # noqa: SLF001
+        monkeypatch.setattr(reader._context, "read", refused)  # noqa: SLF001
     for _ in range(3):
         assert not reader.begin(list(zip(shelf.bundles, shelf.said(), strict=True)))
         assert reader.texts(shelf.bundles[0]) is None
     assert len(tried) == 1
 
 
-@pytest.mark.parametrize("why", ["one CPU", "another architecture", "refused"])
+@pytest.mark.parametrize("why", ["one CPU", "another architecture", "refused", "no ctypes"])
 def test_a_host_reads_one_by_one_where_it_cannot(why: str, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the kernel has no such reads for us, nothing is said of it, and it is not tried again and again."""
     tried = []
@@ -196,6 +197,10 @@ def test_a_host_reads_one_by_one_where_it_cannot(why: str, shelf: Shelf, monkeyp
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     elif why == "another architecture":
         monkeypatch.setattr(aio, "NUMBERS", {})
+    elif why == "no ctypes":
+        for module in (ahead, aio):
+            monkeypatch.delitem(sys.modules, module.__name__)
+        monkeypatch.setitem(sys.modules, "ctypes", None)
     else:
         monkeypatch.setattr(aio.Context, "_call", lambda _, *numbers: refuse(*numbers))
     with Host() as host:
@@ -220,9 +225,11 @@ def machine(root: Path, layout: str, names: str) -> FakeHost:
     return fake
 
 
+@pytest.mark.parametrize("limit", [1000, 20, 10, 5])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_observations_are_the_same(layout: str, tmp_path: Path) -> None:
-    """Tick after tick, whatever changes: who reads ahead sees what is seen by who does not."""
+def test_observations_are_the_same(layout: str, limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tick after tick, whatever changes and however few files are kept open: reading ahead changes nothing seen."""
+    monkeypatch.setattr(Host, "_descriptor_limit", lambda _: limit)
     fake = machine(tmp_path, layout, "abc")
     with fake.open() as one, fake.open() as other:
         other._can_read_ahead = False  # noqa: SLF001
