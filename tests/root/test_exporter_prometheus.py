@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
@@ -34,9 +35,13 @@ Query = Callable[[str], list[dict[str, str]]]
 
 
 def get(url: str) -> str:
-    """Return what is at a URL of ours on loopback."""
-    with urlopen(url, timeout=120) as answer:  # noqa: S310  always http://127.0.0.1
-        return str(answer.read().decode())
+    """Return what is at a URL of ours on loopback; OSError with what it says when it refuses."""
+    try:
+        with urlopen(url, timeout=120) as answer:  # noqa: S310  always http://127.0.0.1
+            return str(answer.read().decode())
+    except HTTPError as error:
+        with error:
+            raise OSError(f"{url}: {error}: {error.read().decode()}") from None
 
 
 def until(true: Callable[[], object], what: str) -> None:
