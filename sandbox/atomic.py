@@ -57,6 +57,8 @@ def reserve(path: str, growth: int) -> None:
     fd = os.open(f"{path}{SPARE}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _take_room(fd, os.stat(path).st_size + growth)
+    except OSError as error:  # which does not know its file
+        raise OSError(error.errno, error.strerror, f"{path}{SPARE}") from None
     finally:
         os.close(fd)
 

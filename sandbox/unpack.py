@@ -28,7 +28,6 @@ from sandbox.tarstream import members, place, shown
 __all__ = ["Rules", "Unpacker", "unpack"]
 
 CHUNK = 1 << 20
-SPARE_BYTES = 16 << 20
 LARGEST_ID = 2**32 - 2
 XATTR = "SCHILY.xattr."
 Called = Callable[[str], str]
@@ -40,7 +39,7 @@ class Rules(NamedTuple):
     `whiteouts`: it is an image's layer. `own_ids`: keep the members' owners; without it all is
     `owner`'s, and nobody else's program runs as him: set-uid bits are dropped. `devices`: make them.
     `rootless`: neither owners nor devices can be made. `replace`: a directory may take
-    the place of something else, and the other way round.
+    the place of something else, and the other way round. `spare`: bytes of the disk that stay free.
     """
 
     whiteouts: bool = False
@@ -49,6 +48,7 @@ class Rules(NamedTuple):
     devices: bool = True
     rootless: bool = False
     replace: bool = True
+    spare: int = 0
 
 
 def unpack(
@@ -102,9 +102,7 @@ class Unpacker:
         except OSError as error:
             if error.errno is None:
                 raise
-            where = self._called(f"/{self._inside(path)}") if self._called else ""
-            what = f"cannot copy to {shown(where)}" if where else f"the archive's member {shown(member.name)}"
-            raise SandboxError(f"{what}: {os.strerror(error.errno)}") from None
+            raise SandboxError(f"{self._what(path)}: {os.strerror(error.errno)}") from None
         except ValueError as error:  # a NUL byte in the name of an attribute
             raise SandboxError(f"the archive's member {shown(member.name)}: {error}") from None
 
@@ -123,6 +121,11 @@ class Unpacker:
                 self._finish_file(fd, self._directories[path])
             finally:
                 os.close(fd)
+
+    def _what(self, path: str) -> str:
+        """Say what cannot be made."""
+        where = self._called(f"/{self._inside(path)}") if self._called else ""
+        return f"cannot copy to {shown(where)}" if where else f"the archive's member {shown(path)}"
 
     def _inside(self, path: str) -> str:
         return f"{self._prefix}/{path}".strip("/")
@@ -145,6 +148,8 @@ class Unpacker:
         elif member.islnk():
             self._hard_link(parent, name, member)
         elif member.isreg():
+            segments: Any = member.sparse if member.issparse() else [(0, member.size)]
+            self._reserve(parent, sum(length for _, length in segments) - _held(parent, name), path)
             self._clear(parent, name)
             self._file(parent, name, tar, member)
         elif member.issym():
@@ -216,15 +221,18 @@ class Unpacker:
     def _file(self, parent: int, name: str, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(name, flags, 0o600, dir_fd=parent), "wb", buffering=0) as file:
-            self._write(file.fileno(), tar, member)
-            self._finish_file(file.fileno(), member)
+            try:
+                self._write(file.fileno(), tar, member)
+                self._finish_file(file.fileno(), member)
+            except BaseException:  # half a file is nobody's
+                os.unlink(name, dir_fd=parent)
+                raise
 
     def _write(self, fd: int, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         """Copy a member's data; the holes of a sparse one stay holes."""
         source = cast("IO[bytes]", tar.fileobj)
         source.seek(member.offset_data)  # of a sparse member the segments stand there one after the other
         segments: Any = member.sparse if member.issparse() else [(0, member.size)]
-        self._reserve(fd, sum(length for _, length in segments), member.name)
         for start, length in segments:
             done = 0
             while done < length:
@@ -238,14 +246,15 @@ class Unpacker:
         os.ftruncate(fd, member.size)
         self.size += member.size
 
-    def _reserve(self, fd: int, size: int, name: str) -> None:
-        """Refuse what the filesystem cannot hold, before it is written."""
+    def _reserve(self, parent: int, size: int, path: str) -> None:
+        """Refuse what the filesystem cannot hold, before it is written, or takes the place of what is there."""
         if size > self._free:
-            found = os.fstatvfs(fd)
-            self._free = found.f_bavail * found.f_frsize - SPARE_BYTES
-        if size > self._free:
-            needed = f"{size} bytes more are needed, and {max(self._free, 0)} are free"
-            raise SandboxError(f"the archive's member {shown(name)}: no space: {needed}")
+            found = os.fstatvfs(parent)
+            free = found.f_bavail * found.f_frsize
+            self._free = free - self._rules.spare
+            if size > self._free:
+                needed = f"{size} bytes more are needed{f' besides {self._rules.spare}' if self._rules.spare else ''}"
+                raise SandboxError(f"{self._what(path)}: no space: {needed}, and {free} are free")
         self._free -= size
 
     def _owner(self, member: tarfile.TarInfo) -> tuple[int, int] | None:
@@ -277,3 +286,12 @@ class Unpacker:
             os.chown(name, *owner, dir_fd=parent, follow_symlinks=False)
         when = nanoseconds(member.pax_headers.get("mtime", member.mtime))
         os.utime(name, ns=(when, when), dir_fd=parent, follow_symlinks=False)
+
+
+def _held(parent: int, name: str) -> int:
+    """Return the bytes that are free when a name is no file's any more."""
+    with contextlib.suppress(FileNotFoundError):
+        found = os.lstat(name, dir_fd=parent)
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+            return found.st_blocks * 512
+    return 0

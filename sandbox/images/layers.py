@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter
 from typing import IO
 
+from sandbox.atomic import write_document
 from sandbox.errors import SandboxError
 from sandbox.inroot import root_directory
 from sandbox.tarstream import Hashed, plain
@@ -18,6 +18,7 @@ __all__ = ["unpack_layer", "verify"]
 BLOB = re.compile(r"blobs/sha256/([0-9a-f]{64})", re.ASCII)
 # Tars are padded to their blocking factor, 10 KiB; what else follows their end is no layer.
 MOST_PADDING = 16 << 20
+SPARE_BYTES = 16 << 20  # for the records of the containers that are there
 
 
 def verify(path: str, digest: str) -> None:
@@ -38,10 +39,9 @@ def unpack_layer(source: IO[bytes], path: str, directory: str) -> tuple[str, Cou
     os.mkdir(f"{directory}/diff", 0o755)
     rootless = os.geteuid() != 0
     with root_directory(f"{directory}/diff") as root:
-        done = unpack(stream, root, Rules(whiteouts=True, rootless=rootless))
+        done = unpack(stream, root, Rules(whiteouts=True, rootless=rootless, spare=SPARE_BYTES))
     stream.drain(MOST_PADDING)
     blob.drain(MOST_PADDING)
     verify(path, blob.digest)
-    with open(f"{directory}/layer.json", "w", encoding="ascii") as file:
-        json.dump({"Size": done.size, "Root": done.has_root}, file)
+    write_document(f"{directory}/layer.json", {"Size": done.size, "Root": done.has_root})
     return stream.digest.removeprefix("sha256:"), +done.lost

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from sandbox import events
+from sandbox.atomic import write_document
 from sandbox.errors import NoSuchContainer, NotFound, SandboxError
 from sandbox.removal import remove_tree
 from sandbox.value import replace
@@ -70,16 +71,22 @@ class Volumes:
         name = check_volume_name(name) if name else os.urandom(32).hex()
         with self._lock():
             if not os.path.isdir(f"{self._top}/{name}"):
-                new = f"{self._top}/{NEW}{name}"
-                os.mkdir(new, 0o700)
-                os.mkdir(f"{new}/_data")
-                os.chmod(f"{new}/_data", 0o755)  # noqa: S103  for the container's users; ours stop at the root's 0700
                 text = {"Name": name, "CreatedAt": created, "Labels": dict(labels) or None, "Anonymous": anonymous}
-                with open(f"{new}/volume.json", "w", encoding="utf-8") as file:
-                    json.dump(text, file)
-                os.rename(new, f"{self._top}/{name}")
+                self._make(name, text)
                 events.append(self._root, "volume", "create", name, {"driver": "local"})
         return name
+
+    def _make(self, name: str, text: Mapping[str, object]) -> None:
+        new = f"{self._top}/{NEW}{name}"
+        os.mkdir(new, 0o700)
+        try:
+            os.mkdir(f"{new}/_data")
+            os.chmod(f"{new}/_data", 0o755)  # noqa: S103  for the container's users; ours stop at the root's 0700
+            write_document(f"{new}/volume.json", text)
+            os.rename(new, f"{self._top}/{name}")
+        except BaseException:
+            remove_tree(new)
+            raise
 
     def names(self) -> list[str]:
         """Return the names of all volumes, sorted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import socket
 import stat
@@ -326,6 +327,22 @@ def test_cp_of_archives_and_of_a_stopped_container(sandbox: Sandbox, image: str,
     sandbox("run", "--name", "closed", "--read-only", "-d", image, "sleep", "100")
     done = sandbox("cp", str(tmp_path / "in"), "closed:/x", check=False)
     assert (done.returncode, done.stderr) == (1, "sandbox: cannot copy to 'closed:/x': Read-only file system\n")
+
+
+def test_cp_into_a_small_filesystem(sandbox: Sandbox, image: str, tmp_path: Path) -> None:
+    """What fits is copied, also in the place of a file; what does not takes no file's place and leaves none."""
+    for name, size in (("old", 600_000), ("more", 700_000), ("most", 2_000_000)):
+        (tmp_path / name).write_bytes(name[-1:].encode() * size)
+    sandbox("run", "-d", "--name", "small", "--tmpfs", "/x:size=1m", image, "sleep", "1000")
+    sandbox("cp", str(tmp_path / "old"), "small:/x/file")
+    sandbox("cp", str(tmp_path / "more"), "small:/x/file")
+    for target in ("file", "new"):
+        done = sandbox("cp", str(tmp_path / "most"), f"small:/x/{target}", check=False)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert re.search(
+            rf"to 'small:/x/{target}': no space: \d+ bytes more are needed, and \d+ are free$", done.stderr
+        )
+    assert sandbox("exec", "small", "sh", "-c", "ls /x; head -c 1 /x/file; wc -c </x/file").stdout == "file\ne700000\n"
 
 
 @pytest.mark.parametrize("kind", ["device", "fifo", "link"])

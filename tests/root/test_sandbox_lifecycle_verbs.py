@@ -521,14 +521,15 @@ def test_a_state_directory_that_cannot_be_used(tmp_path: os.PathLike[str]) -> No
     script = (
         f"mount -t tmpfs -o size=64k,nr_inodes=64 none {path} && mkdir {path}/state && "
         f"head -c 64k /dev/zero > {path}/filler; {' '.join(SANDBOX)} run -d --rootfs / true; echo $?; "
-        f"find {path}/state -name '*.new' -o -path '*/containers/*'; "
+        f"{' '.join(SANDBOX)} volume create vol; echo $?; "
+        f"find {path}/state -name '*.new' -o -path '*/containers/*' -o -path '*/volumes/*' ! -name lock; "
         f"rm {path}/filler; mount -o remount,ro {path}; {' '.join(SANDBOX)} create --rootfs / true; echo $?"
     )
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", script], env=root.env, capture_output=True, text=True, check=True, timeout=120
     )
-    assert done.stdout.split() == ["125", "1"], done
-    assert len(done.stderr.splitlines()) == 2, done.stderr
-    assert f"sandbox: {path}/state/" in done.stderr
-    assert "No space left" in done.stderr
-    assert "Read-only file system" in done.stderr
+    assert done.stdout.split() == ["125", "1", "1"], done
+    lines = done.stderr.splitlines()
+    assert [line.startswith(f"sandbox: {path}/state/") for line in lines] == [True] * 3, done.stderr
+    ends = ("No space left on device", "No space left on device", "Read-only file system")
+    assert all(line.endswith(end) for line, end in zip(lines, ends, strict=True))

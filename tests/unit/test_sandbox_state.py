@@ -188,8 +188,9 @@ def test_room_where_there_is_no_fallocate(tmp_path: Path, monkeypatch: pytest.Mo
     found = os.stat(tmp_path / "containers" / ONE / "state.json.spare")
     assert found.st_blocks * 512 >= found.st_size >= 24 << 10
     refuse(errno.ENOSPC)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as full:
         store.reserve(ONE)
+    assert full.value.filename == f"{tmp_path}/containers/{ONE}/state.json.spare"
 
 
 def test_messages() -> None:

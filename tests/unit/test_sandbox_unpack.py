@@ -243,8 +243,19 @@ def test_sizes_are_bounded_by_the_free_space(tmp_path: Path) -> None:
     member = tarfile.TarInfo("huge")
     member.size = 1 << 60
     stream = io.BytesIO(member.tobuf(tarfile.GNU_FORMAT) + b"x" * 512)
-    with root_directory(str(tmp_path)) as root, pytest.raises(SandboxError, match="'huge': no space"):
+    with (
+        root_directory(str(tmp_path)) as root,
+        pytest.raises(SandboxError, match=r"'huge': no space: \d+ bytes more are needed, and \d+ are free"),
+    ):
         unpack(stream, root, LAYER)
+
+
+def test_half_a_file_is_not_kept(tmp_path: Path) -> None:
+    """What ends in the middle of a file leaves none of that name."""
+    data = tar([entry("one", b"1"), entry("two", b"2" * 4096)])[: 512 * 4]
+    with root_directory(str(tmp_path)) as root, pytest.raises(SandboxError, match="end"), archive_errors("archive"):
+        unpack(io.BytesIO(data), root, LAYER)
+    assert os.listdir(tmp_path) == ["one"]
 
 
 def test_what_is_passed_over_is_bounded_by_the_archive(tmp_path: Path) -> None:
