@@ -12,7 +12,7 @@ from sandbox.conversation import launch
 from sandbox.environment import environment
 from sandbox.errors import CommandNotExecutable, SandboxError
 from sandbox.foreground import attend
-from sandbox.liveness import open_running
+from sandbox.liveness import is_stopped, open_running
 from sandbox.program import NULL, Program, Streams
 from sandbox.signals import blocked_signals
 from sandbox.state import Document, Store
@@ -40,7 +40,7 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
     if options.workdir and not options.workdir.startswith("/"):
         raise CommandNotExecutable(f"the working directory {options.workdir!r} is not an absolute path")
     text = store.find(name)
-    if text["State"]["Status"] == "paused":
+    if text["State"]["Status"] == "paused" or is_stopped(text):
         raise SandboxError(f"container {name} is paused, unpause the container before exec", 1)
     pid, pidfd = text["State"]["Pid"], open_running(text)
     if pidfd is None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 
+from sandbox.contexts import suppress
 from sandbox.control import read
 from sandbox.state import Document
 
-__all__ = ["age", "boot_id", "has_monitor", "is_running", "open_running", "start_time"]
+__all__ = ["age", "boot_id", "has_monitor", "is_running", "is_stopped", "open_running", "start_time"]
 
 
 # Where this field is behind the name (proc_pid_stat(5): 22, the name is 2).
@@ -60,6 +61,21 @@ def open_running(text: Document) -> int | None:
         os.close(pidfd)
         return None
     return pidfd
+
+
+def is_stopped(text: Document) -> bool:
+    """Tell whether the kernel has stopped a container's processes, whoever asked for it: what joins them stands still.
+
+    v1's freezer.state and v2's cgroup.events tell of cgroups above too.
+    """
+    for each in text["Cgscope"]["Cgroups"]:
+        version = each["Version"]
+        with suppress(OSError):  # another hierarchy's, or gone with the container
+            if version == 1 and "freezer" in each["Controllers"]:
+                return read(f"{each['Directory']}/freezer.state").strip() != "THAWED"
+            if version == 2 and "frozen 1" in read(f"{each['Directory']}/cgroup.events").splitlines():  # noqa: PLR2004
+                return True
+    return False
 
 
 def has_monitor(text: Document) -> bool:

@@ -13,6 +13,7 @@ from sandbox import events, health
 from sandbox.contexts import suppress
 from sandbox.errors import NoSuchContainer
 from sandbox.latest import forget_older
+from sandbox.liveness import is_stopped
 from sandbox.loop import Loop, Timer
 from sandbox.quick import signal
 from sandbox.state import Document, Store
@@ -60,10 +61,10 @@ class Checker:
 
     def _check(self) -> None:
         try:
-            paused = self._store.load(self._container)["State"]["Paused"]
+            text = self._store.load(self._container)
         except NoSuchContainer:  # being removed
             return
-        if paused:  # a probe would stand still as all in it does
+        if text["State"]["Paused"] or is_stopped(text):  # a probe would stand still as all in it does
             self._wait()
             return
         checks = self._checks

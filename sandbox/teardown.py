@@ -8,7 +8,7 @@ import time
 from sandbox import culling, document, events
 from sandbox.contexts import suppress
 from sandbox.errors import NoSuchContainer, describe
-from sandbox.liveness import age, is_running
+from sandbox.liveness import age, is_running, is_stopped
 from sandbox.network import connection
 from sandbox.network.document import disconnected
 from sandbox.quick import signal
@@ -20,11 +20,12 @@ __all__ = ["destroy", "finish", "settle", "take_down"]
 def take_down(store: Store, text: Document) -> None:
     """Kill what is left of a container and remove its cgroups; the mounts go with the last process."""
     places = document.places_of(text)
-    if text["State"]["Paused"]:  # v1: a stopped process dies when it goes on
+    alive = is_running(text)
+    if text["State"]["Paused"] or (alive and is_stopped(text)):  # v1: a stopped process dies when it goes on
         from sandbox import freezer  # noqa: PLC0415  rare
 
         freezer.let_go(places)
-    if is_running(text):
+    if alive:
         with suppress(ProcessLookupError):
             os.kill(text["State"]["Pid"], signal.SIGKILL)
     made = [os.path.dirname(place.directory) for place in places]

@@ -127,6 +127,58 @@ def test_what_somebody_else_has_frozen_ends(sandbox: Sandbox) -> None:
     assert "no such container" in complaint(sandbox, "start", "frozen")
 
 
+def test_what_somebody_else_has_frozen_is_not_entered(sandbox: Sandbox) -> None:
+    """`exec` refuses it, as it would stand still with it, and health is not checked; `unpause` lets it go on.
+
+    One whose monitor was killed too is cleaned up after.
+    """
+    start(sandbox, "frozen", "--health-cmd", "true", "--health-interval", "20ms", "sleep", "1000")
+    assert sandboxing.wait_for(lambda: sandbox.inspect("frozen")["State"]["Health"]["Status"] == "healthy")
+    found = sandbox.inspect("frozen")
+    pid, directory = found["State"]["Pid"], found["Cgscope"]["Cgroups"][0]["Directory"]
+    sandbox("freeze", "--force", str(pid))
+    assert "container frozen is paused" in complaint(sandbox, "exec", "frozen", "true")
+    time.sleep(0.5)
+    with open(f"{directory}/cgroup.procs", encoding="ascii") as file:
+        assert len(file.read().split()) <= 3  # a probe may have been on its way
+    assert sandbox.inspect("frozen")["State"]["Health"]["Status"] == "healthy"
+    assert sandbox("unpause", "frozen").stdout == "frozen\n"
+    assert sandbox("exec", "frozen", "echo", "whole").stdout == "whole\n"
+    sandbox("freeze", "--force", str(pid))
+    os.kill(sandbox.inspect("frozen")["Cgscope"]["Monitor"]["Pid"], signal.SIGKILL)
+    assert sandboxing.wait_for(lambda: "Exited (137)" in sandbox("ps", "-a").stdout)
+    assert not os.path.exists(directory)
+
+
+def test_pause_while_others_come_in(sandbox: Sandbox) -> None:
+    """A check of its health that has joined its cgroup, and not yet its namespaces, is no reason to refuse."""
+    start(sandbox, "busy", "--health-cmd", "true", "--health-interval", "5ms", "sleep", "1000")
+    for _ in range(10):
+        sandbox("pause", "busy")
+        sandbox("unpause", "busy")
+    assert sandbox("exec", "busy", "echo", "whole").stdout == "whole\n"
+
+
+def test_a_pause_that_is_killed(sandbox: Sandbox) -> None:
+    """Whether it had frozen the container or not: it is a paused one, which `unpause` lets go on."""
+    start(sandbox, "half", "sleep", "1000")
+    files = [
+        f"{each['Directory']}/{name}"
+        for each in sandbox.inspect("half")["Cgscope"]["Cgroups"]
+        for name in ("freezer.state", "cgroup.freeze", "cgroup.events")
+        if os.path.exists(f"{each['Directory']}/{name}")
+    ]
+    paths = [word for file in files for word in ("-P", file)]
+    for call in ("write:signal=KILL:when=1", "read,pread64:signal=KILL:when=2"):  # before it is frozen, and after
+        killed = ["strace", "-f", "-qq", "-o", "/dev/null", *paths, "-e", f"inject={call}", *SANDBOX, "pause", "half"]
+        done = subprocess.run(killed, env=sandbox.env, capture_output=True, check=False, timeout=120)
+        assert done.returncode == -signal.SIGKILL, done
+        assert state(sandbox, "half") == "paused"
+        assert "is paused" in complaint(sandbox, "exec", "half", "true")
+        sandbox("unpause", "half")
+        assert sandbox("exec", "half", "echo", "whole").stdout == "whole\n"
+
+
 def has_pidfd(pid: int) -> bool:
     """Tell whether a process waits for another: has found what it is to wait for."""
     for name in os.listdir(f"/proc/{pid}/fd"):

@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -303,6 +304,27 @@ def test_ps_status_and_formats() -> None:
     header, row = ps.listing(FLEET[:1], "table {{.Names}}\\t{{.State}}", 100, whole=False).splitlines()
     assert (header.split(), row.split()) == (["NAMES", "STATE"], ["alpha", "running"])
     assert json.loads(ps.listing(FLEET[:1], "json", 100, whole=True))["ID"] == "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("version", "controllers", "file", "content", "stopped"),
+    [
+        (1, ["freezer"], "freezer.state", "THAWED\n", False),
+        (1, ["freezer"], "freezer.state", "FREEZING\n", True),
+        (1, ["freezer"], "freezer.state", "FROZEN\n", True),
+        (1, ["cpu"], "freezer.state", "FROZEN\n", False),
+        (1, ["freezer"], "other", "", False),
+        (2, [], "cgroup.events", "populated 1\nfrozen 0\n", False),
+        (2, [], "cgroup.events", "populated 1\nfrozen 1\n", True),
+    ],
+)
+def test_what_the_kernel_has_stopped(
+    tmp_path: Path, version: int, controllers: list[str], file: str, content: str, *, stopped: bool
+) -> None:
+    """By the file that tells it, in either version; a cgroup that is gone or has no such file is not stopped."""
+    (tmp_path / file).write_text(content)
+    cgroup = {"Version": version, "Controllers": controllers, "Directory": str(tmp_path)}
+    assert liveness.is_stopped({"Cgscope": {"Cgroups": [cgroup]}}) is stopped
 
 
 def test_what_is_being_started_is_killed_when_its_program_is_known(tmp_path: os.PathLike[str]) -> None:
