@@ -96,7 +96,7 @@ def test_who_else_is_in_a_cgroup_is_asked_less_often_than_where_its_first_proces
         observer = Observer(host, groups=False)
         assert "memory" in observer.tick().containers[0].owned
         fake.file("/sys/fs/cgroup/memory/job/cgroup.procs", "100\n200\n")
-        now[0] += collect.OTHERS_SECONDS
+        now[0] += collect.COHABITANTS_SECONDS
         assert "memory" not in observer.tick().containers[0].owned
         fake.process(100, namespaces=own(1), cgroups="/else")
         now[0] += collect.REFRESH_SECONDS
