@@ -94,6 +94,10 @@ class Track:
         if len(self._times) > KEPT + SLACK:
             del self._times[:SLACK], self._rows[: SLACK * WIDTH]
 
+    def let_go(self) -> None:
+        """Keep the samples alone: all that is said of a container that is gone would take as much as a hundred."""
+        self._last = None
+
     def back_to(self, time: float) -> None:
         """Forget the samples from a time on."""
         place = bisect_left(self._times, time)
@@ -128,6 +132,9 @@ class History:
             track.note(taken, container)
         if self._ticks % SLACK == 0:
             self._tracks = {key: track for key, track in self._tracks.items() if self._ticks - track.seen <= KEPT}
+            for track in self._tracks.values():
+                if track.seen < self._ticks:
+                    track.let_go()
 
     def of(self, container_id: str) -> Track:
         """Return a container's track; an empty one when nothing is known of it."""

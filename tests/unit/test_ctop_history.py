@@ -72,6 +72,17 @@ def test_what_stands_still_is_noted_at_every_sample() -> None:
     assert track.cpu_cores == pytest.approx([still["cpu"]["usage_cores"]] * 2)
 
 
+def test_of_who_is_gone_the_samples_alone_are_kept() -> None:
+    """The last document's part, which takes as much as a hundred samples, is let go; one that comes back goes on."""
+    history, job = History(), container("job")
+    for second in range(SLACK + 2):
+        history.add(at(second, *([job] if second in (0, SLACK + 1) else [])))
+        track = history.of(job["id"])
+        assert (job in gc.get_referents(track)) == (second < SLACK - 1 or second == SLACK + 1)
+    assert track.times == [0, SLACK + 1]
+    assert track.cpu_cores == pytest.approx([job["cpu"]["usage_cores"]] * 2)
+
+
 def test_a_day_is_bounded() -> None:
     """A day of containers that are born and die keeps the last minutes of those seen in them, and no more memory."""
     history = History()
