@@ -68,7 +68,7 @@ def hollow(now: Structure, earlier: Memory | None = None) -> Evidence | None:
     if earlier is not None and earlier.main != now.main.identity:
         earlier = None
     holder = holder_of(now)
-    if _interactive(holder) or _interactive(now.main):
+    if _interactive(holder):
         return None
     if holder.program in SUPERVISORS:
         return bare_verdict(now, holder, earlier.bare if earlier else None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from inspector.findings import CODES, DRAWN_FROM, WHETHER_KNOWN, findings
+from inspector.findings import CODES, DRAWN_FROM, WHETHER_KNOWN, findings, may_be_short_of_cpus
 from inspector.kernel.namespaces import INITIAL
 from inspector.schema import Finding
 from tests.unit.documents import container
@@ -124,6 +124,22 @@ def test_what_a_quota_stops_is_not_short_of_cpus(whose: str) -> None:
     ]
     both = codes(cpu=stalled(1.0, **{whose: 0.05}), memory=stalled(1.0), io=stalled(1.0))
     assert [code for code, _ in both[1:]] == ["memory-stalled", "io-stalled"]
+
+
+@pytest.mark.parametrize(("below", "expected"), [(0.0499, ["cpu-stalled"]), (0.05, []), (1.0, [])])
+def test_what_a_quota_further_down_stops_is_not_short_of_cpus(below: float, expected: list[str]) -> None:
+    """Nor is what the quota of a cgroup within it stopped in as many periods as would be a finding there."""
+    told = findings(container("web", **{**QUIET, "cpu": {**QUIET["cpu"], **stalled(1.0)}}), OWN, below=below)
+    assert [one["code"] for one in told] == expected
+
+
+@pytest.mark.parametrize(
+    ("late", "lately", "matters"),
+    [(0.6, 0.6, True), (0.59, 1.0, False), (1.0, 0.59, False), (None, 1.0, False), (1.0, None, False)],
+)
+def test_when_it_matters_what_stops_the_cgroups_below(late: float | None, lately: float | None, matters: bool) -> None:
+    """From where lacking CPUs would be a finding on, and where the kernel tells both averages."""
+    assert may_be_short_of_cpus(late, lately) is matters
 
 
 def test_a_hollow_container() -> None:

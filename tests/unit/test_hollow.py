@@ -70,7 +70,10 @@ def supervised(
         container(SHELL, SLEEP),
         container(SHELL, ENDLESS),
         container(SHELL, SERVER, ENDLESS, script="gone & server & tail -f x"),
-        container(member(1, "bash", tty=34816), SLEEP, script="server &"),
+        container(member(1, "bash", tty=34816), SLEEP, script="server & sleep 1"),
+        container(
+            member(1, "tini"), member(3, "bash", start=1, tty=34816), SLEEP._replace(ppid=3), script="server & sleep 1"
+        ),
         container(SUPERVISOR, SERVER),
     ],
 )
@@ -94,7 +97,11 @@ def test_idle_or_by_design_is_never_hollow(look: Structure) -> None:
           container(SHELL, SLEEP._replace(argv=()), script="sleep 2; server & sleep 1")], "named", "server"),
         ([container(SHELL, SERVER), container(SHELL, ENDLESS)], "seen", "server (PID 2) ran before"),
         ([container(member(1, *TAIL), member(2, "server", state="Z"))], "zombie", "server (PID 2)"),
+        # Of its own session whenever it began, of another one (`setsid server &`) when that was at the start.
+        ([container(member(1, *TAIL), member(2, "server", state="Z", start=50_000))], "zombie", "server (PID 2)"),
+        ([container(member(1, *TAIL), member(2, "server", state="Z", session=77))], "zombie", "server (PID 2)"),
         ([container(SHELL, ENDLESS, script="/opt/server -p 80 & tail -f /dev/null")], "named", "server"),
+        ([container(SHELL, member(2, "server", state="Z"), SLEEP, script="server & sleep 1")], "named", "server"),
         ([container(member(1, "tini"), member(3, "sh", start=1), member(9, "sleep", ppid=3), script="srv & sleep 1")],
          "named", "srv"),
         ([container(SHELL, SLEEP, script="sleep 2; server & while sleep  1; do :; done")], "named", "server"),
@@ -120,6 +127,17 @@ def test_each_trace_of_an_application_that_is_gone(looks: list[Structure], rule:
     assert name in found.text
 
 
+def test_no_more_than_three_are_named() -> None:
+    """Of many that are gone a finding names the first three."""
+    found = verdict(container(SHELL, SLEEP, script="a & b & c & d & sleep 1"))
+    assert found is not None
+    assert "its script starts a, b, c in the background" in found.text
+    servers = [member(pid, f"server{pid}") for pid in range(2, 6)]
+    found = verdict(container(SHELL, *servers, ENDLESS), container(SHELL, ENDLESS))
+    assert found is not None
+    assert ("server4 (PID 4)" in found.text, "server5" in found.text) == (True, False)
+
+
 @pytest.mark.parametrize(
     "looks",
     [
@@ -142,6 +160,8 @@ def test_each_trace_of_an_application_that_is_gone(looks: list[Structure], rule:
          container(member(1, *TAIL), member(2, "sleep", state="Z"))],
         # Work before the waiting began.
         [container(member(1, "bash", "bash", "x", dead_ticks=60), member(9, *TAIL, start=500))],
+        # A shell that goes on behind its `sleep`: what it ran before, it may run again.
+        [container(member(1, "bash", "bash", "x", dead_ticks=60), SLEEP._replace(starttime_ticks=101))],
         # A supervisor that has only just begun, or that runs something again.
         [supervised(now=200, changed=150), supervised(now=300, changed=250)],
         [supervised(now=5000), supervised(now=5100, start=5050)],

@@ -57,6 +57,14 @@ def test_a_narrow_cpuset_binds() -> None:
     assert (found["cpuset"].value, found["cpuset"].set_by) == (2.0, "/a")
 
 
+def test_of_quota_and_cpuset_the_tighter_binds() -> None:
+    """Where both allow the same the quota is named; without a quota it is the cpuset, and the chain is the quota's."""
+    own = ("/a/b", Cpuset("0-1"))
+    for quota, setter in ((200_000, "/a"), (199_999, "/a"), (200_001, "/a/b"), (None, "/a/b")):
+        found = limits(("/a", Cpu(quota, 100_000)), own)["cpu"]
+        assert (found.set_by, found.chain) == (setter, (("/a", quota_cores(Cpu(quota, 100_000))),))
+
+
 @pytest.mark.parametrize("text", ["0-7", "", "rubbish", None])
 def test_a_cpuset_that_limits_nothing(text: str | None) -> None:
     """A cpuset of all CPUs, an empty one and one that makes no sense limit nothing."""

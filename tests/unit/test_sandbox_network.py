@@ -50,7 +50,8 @@ def options(*words: str) -> Network:
         ("[::1]:4000:80", [Port(80, "tcp", "::1", 4000, 4000)]),
         ("8000-8001:80-81", [Port(80, "tcp", "", 8000, 8000), Port(81, "tcp", "", 8001, 8001)]),
         ("8000-8001:80", [Port(80, "tcp", "", 8000, 8001)]),
-        ("80-81", [Port(80), Port(81)]),
+        ("80-81", [Port(80, "tcp", "", 0, 0), Port(81, "tcp", "", 0, 0)]),
+        ("65535:65535", [Port(65535, "tcp", "", 65535, 65535)]),
     ],
 )
 def test_published_ports(text: str, expected: list[Port]) -> None:
@@ -66,13 +67,15 @@ def test_published_ports(text: str, expected: list[Port]) -> None:
         ("4000:x", "invalid containerPort: x"),
         ("x:80", "invalid hostPort: x"),
         ("4000:0", "invalid containerPort: 0"),
-        ("70000:80", "invalid hostPort: 70000"),
-        ("4000:70000", "invalid containerPort: 70000"),
+        ("65536:80", "invalid hostPort: 65536"),
+        ("4000:65536", "invalid containerPort: 65536"),
         ("82-80:80-82", "invalid hostPort: 82-80"),
         ("1-3:1-2", "invalid ranges specified for container and host Ports: 1-2 and 1-3"),
         ("4000:80/sctp", "invalid proto: 'sctp'"),
         ("localhost:4000:80", "invalid IP address: localhost"),
         ("1.2.3:4000:80", "invalid IP address: 1.2.3"),
+        ("[::1:4000:80", "invalid IP address: [::1"),
+        ("::1]:4000:80", "invalid IP address: ::1]"),
         ("4000:٨٠", "invalid containerPort"),
     ],
 )
@@ -88,6 +91,16 @@ def test_what_an_image_exposes_need_not_be_published() -> None:
     """SCTP too, as Docker's images have it; -P goes without it."""
     assert parse_exposed(["80/sctp", "81"]) == ("80/sctp", "81/tcp")
     assert [can_be_published(name) for name in ("80/sctp", "81/tcp", "53/udp")] == [False, True, True]
+
+
+def test_exposed_ports() -> None:
+    """A range is of both its ends, each port is named once, and 0 is none."""
+    assert parse_exposed(["1", "8000-8002/TCP", "53/udp", "8001"]) == (
+        "1/tcp", "8000/tcp", "8001/tcp", "8002/tcp", "53/udp",
+    )  # fmt: skip
+    for text in ("0", "0-2", "", "2-1", "65536"):
+        with pytest.raises(SandboxError, match="invalid range format for --expose"):
+            parse_exposed([text])
 
 
 @given(st.text(max_size=30))

@@ -63,6 +63,30 @@ def test_it_reads_what_argparse_reads(verb: str) -> None:
     assert taken > 0
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run true",
+        "run --rm --net none --rootfs / true",
+        "run -it --rm -m 64m --rootfs / -- sh -c x",
+        "run --rootfs / -- true",
+        "create --name=web -p 80:80 busybox",
+        "exec web ls -l",
+        "ps",
+        "ps -aq",
+        "rm -f one two",
+        "stop -t 1 web",
+        "cp web:/a b",
+    ],
+)
+def test_what_people_type_is_read_without_argparse(line: str) -> None:
+    """A start has no time for the import of it."""
+    verb, *words = line.split()
+    parser = parser_of(verb)
+    assert parser is not None
+    assert read_plainly(parser, words, {}) is not None
+
+
 def test_what_it_does_not_read_argparse_says() -> None:
     """A mistake is told in argparse's words, and a rare form is understood."""
     parser = parser_of("run")

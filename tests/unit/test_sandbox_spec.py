@@ -15,7 +15,7 @@ from sandbox.codec import decode, encode
 from sandbox.environment import environment
 from sandbox.errors import SandboxError
 from sandbox.limit_files import weight_of_shares
-from sandbox.limits import UNLIMITED, Limits, Throttle, limits, parse_size
+from sandbox.limits import UNLIMITED, Limits, Throttle, host_config, limits, parse_size
 from sandbox.spec import Spec
 from sandbox.volumes.mount_option import parse_mount
 from sandbox.volumes.options import parse_tmpfs, parse_volume
@@ -107,6 +107,43 @@ def test_limits_out_of_range(given: dict[str, object]) -> None:
     with pytest.raises(SandboxError) as caught:
         limits(host_cpus=2, **given)
     assert caught.value.exit_code == 125
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"cpus": "2"}, Limits(200_000, 100_000)),
+        ({"cpus": "0.01"}, Limits(1000, 100_000)),
+        ({"quota": (2**63 - 1) // 1000}, Limits((2**63 - 1) // 1000)),
+        ({"period": 1000}, Limits(None, 1000)),
+        ({"period": 1_000_000}, Limits(None, 1_000_000)),
+        ({"shares": 262_144}, Limits(cpu_shares=262_144)),
+        ({"blkio_weight": 10}, Limits(blkio_weight=10)),
+        ({"blkio_weight": 1000}, Limits(blkio_weight=1000)),
+        ({"memory_swappiness": 100}, Limits(memory_swappiness=100)),
+        ({"pids": 1}, Limits(pids=1)),
+        ({"pids": 0}, Limits(pids=UNLIMITED)),
+        (
+            {"memory": "6m", "memory_swap": "6m", "memory_reservation": "6m"},
+            Limits(memory_bytes=6 << 20, memory_swap_bytes=6 << 20, memory_reservation_bytes=6 << 20),
+        ),
+    ],
+)
+def test_the_ends_of_each_range_are_in_it(given: dict[str, object], expected: Limits) -> None:
+    """The least and the most that Docker takes, with --cpus all CPUs that there are."""
+    assert limits(host_cpus=2, **given) == expected
+
+
+def test_limits_as_inspect_has_them() -> None:
+    """Docker's keys: 0 where nothing is limited, memory and swap together twice the memory unless told."""
+    shown = host_config(Limits())
+    zeros = ("CpuShares", "CpuQuota", "CpuPeriod", "CpuBurst", "Memory", "MemorySwap", "MemoryReservation",
+             "BlkioWeight")  # fmt: skip
+    assert [shown[key] for key in zeros] == [0] * len(zeros)
+    assert [shown[key] for key in ("MemorySwappiness", "PidsLimit")] == [None, None]
+    shown = host_config(Limits(5000, 50_000, 64, cpu_burst_us=9, cpu_shares=7, memory_reservation_bytes=3))
+    assert [shown[key] for key in zeros] == [7, 5000, 50_000, 9, 64, 128, 3, 0]
+    assert host_config(Limits(memory_bytes=64, memory_swap_bytes=UNLIMITED))["MemorySwap"] == UNLIMITED
 
 
 @pytest.mark.parametrize(

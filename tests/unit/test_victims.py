@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,6 +131,28 @@ def test_in_a_container_nobody_is_named(tmp_path: Path) -> None:
     inside: Document = {**told, "viewpoint": {**told["viewpoint"], "inside_container": True}}
     with fake.open() as host:
         assert Victims(host).named(inside) is inside
+
+
+def test_the_log_is_not_read_for_nothing(tmp_path: Path) -> None:
+    """A container with other findings, in which nobody was killed, is no reason to read it."""
+    fake = machine(tmp_path, 0)
+    told = look(fake)
+    assert [one["code"] for one in told["containers"][0]["findings"]] == ["host-network"]
+    with fake.open() as host:
+        victims = Victims(host)
+        victims._read = lambda: pytest.fail("the log was read")  # type: ignore[method-assign]  # noqa: SLF001
+        assert victims.named(told) is told
+
+
+@pytest.mark.parametrize(("source", "path"), [("processes", f"/docker/{ID}"), ("cgroup", "/")])
+def test_of_a_cgroup_that_others_share_nobody_is_named(tmp_path: Path, source: str, path: str) -> None:
+    """Who was killed in it may be somebody else's: the root, and a cgroup whose figures are not the container's own."""
+    told = look(machine(tmp_path, 1).file("/dev/kmsg", line(1, path, "dd")))
+    one: Any = told["containers"][0]
+    shared = {**one, "cgroups": {**one["cgroups"], "memory": path}, "memory": {**one["memory"], "source": source}}
+    document: Any = {**told, "containers": [shared]}
+    with FakeHost(tmp_path).open() as host:
+        assert Victims(host).named(document) is document
 
 
 def test_the_live_view_opens_the_log_once_somebody_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
