@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.root import sandboxing
+from tests.testbed import cgroups
 from tests.testbed.commands import REPOSITORY, SANDBOX, Completed
 
 PATIENCE = 60.0
@@ -99,3 +100,13 @@ def create(runtime: Runtime, name: str, *options: str, check: bool = True) -> Co
 def wait_for_program(pid: int, word: bytes) -> None:
     """Wait until a process runs a program with this word in its command line."""
     assert sandboxing.wait_for(lambda: word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"), PATIENCE)
+
+
+def limits_of(pid: int) -> list[str]:
+    """Return the memory, CPU quota and processes that the kernel keeps a process's cgroups to."""
+    files = (
+        ("memory", "memory.limit_in_bytes", "memory.max"),
+        ("cpu", "cpu.cfs_quota_us", "cpu.max"),
+        ("pids", "pids.max"),
+    )
+    return [cgroups.control(pid, *names).split()[0] for names in files]

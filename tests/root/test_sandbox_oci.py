@@ -1,4 +1,4 @@
-"""`sandbox oci`: the runtime-spec's life of a container, step by step, and Docker itself with our runtime under it."""
+"""`sandbox oci`: the runtime-spec's life of a container, step by step."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ import contextlib
 import json
 import os
 import pty
-import shutil
 import signal
 import socket
 import stat
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,11 +17,9 @@ import pytest
 
 from tests.root import sandboxing
 from tests.root.bundles import PATIENCE, Runtime, create, wait_for_program
-from tests.testbed import cgroups, runtimes
+from tests.testbed import cgroups
 from tests.testbed.commands import REPOSITORY, SANDBOX, run
-from tests.testbed.docker import Docker
 from tests.testbed.leaks import cgroup_mounts
-from tests.testbed.tools import need
 
 pytestmark = pytest.mark.root
 
@@ -116,74 +109,6 @@ def test_what_is_inside(runtime: Runtime) -> None:
     assert sandboxing.wait_for(lambda: json.loads(runtime("ps", "-f", "json", "told").stdout) == [pid], PATIENCE)
 
 
-def test_no_room_for_one_more(runtime: Runtime) -> None:
-    """`exec` names the limit and the cgroup that lets no more processes in; `list` that cannot be written is 1."""
-    runtime.set("linux", "resources", "pids", value={"limit": 1})
-    create(runtime, "full")
-    runtime("start", "full")
-    done = runtime("exec", "full", "true", check=False)
-    group = cgroups.path_of(runtime.state("full")["pid"], "pids")
-    assert done.returncode == 255
-    assert done.stderr == f"sandbox: no more processes: the limit of 1 is reached in the cgroup {group} (pids.max)\n"
-    for options in (["-q"], []):
-        with open("/dev/full", "w", encoding="ascii") as full:
-            command = [*SANDBOX, "oci", "--root", str(runtime.directory / "root"), "list", *options]
-            ended = subprocess.run(command, stdout=full, stderr=subprocess.DEVNULL, cwd=REPOSITORY, check=False)
-        assert ended.returncode == 1, options
-
-
-def limits_of(pid: int) -> list[str]:
-    """Return the memory, CPU quota and processes that the kernel keeps a process's cgroups to."""
-    one = {controller: cgroups.hierarchy(controller)[1] == 1 for controller in ("memory", "cpu")}
-    files = {
-        "memory": "memory.limit_in_bytes" if one["memory"] else "memory.max",
-        "cpu": "cpu.cfs_quota_us" if one["cpu"] else "cpu.max",
-        "pids": "pids.max",
-    }
-    return [cgroups.read(f"{cgroups.path_of(pid, name)}/{file}").split()[0] for name, file in files.items()]
-
-
-def test_what_a_mount_finds(runtime: Runtime) -> None:
-    """A tmpfs is as open as the directory it hides, and has its files where asked; /sys can be the machine's own."""
-    below = runtime.bundle / "rootfs/kept"
-    below.mkdir()
-    (below / "file").write_text("from the image")
-    below.chmod(0o712)
-    runtime.config["mounts"] += [
-        {"destination": "/kept", "type": "tmpfs", "source": "tmpfs", "options": ["ro", "tmpcopyup"]},
-        {"destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", "ro"]},
-    ]
-    script = "cat /kept/file; stat -c ' %a' /kept; ls -d /sys/kernel; > /kept/x"
-    runtime.set("process", "args", value=["sh", "-c", script])
-    done = runtime("run", "--bundle", str(runtime.bundle), "mounted", check=False)
-    assert done.stdout.splitlines() == ["from the image 712", "/sys/kernel"]
-    assert "Read-only file system" in done.stderr
-    assert (below / "file").exists()
-
-
-def test_what_is_read_only_or_bound(runtime: Runtime) -> None:
-    """/dev can be read-only with its devices, programs below a read-only path run, a source may be in the root."""
-    runtime.config["mounts"][1]["options"].append("ro")
-    runtime.config["mounts"] += [
-        {"destination": "/one", "type": "tmpfs", "source": "tmpfs", "options": ["noexec"]},
-        {"destination": "/two", "source": str(runtime.bundle / "rootfs/one"), "options": ["bind"]},
-    ]
-    runtime.set("linux", "readonlyPaths", value=["/bin", "/bin"])
-    runtime.set("linux", "maskedPaths", value=["/proc/version", "/proc/version"])
-    runtime.config["linux"]["namespaces"].pop()  # its own cgroups: without, they are bound
-    script = "cat /dev/null && echo read; touch /dev/x; touch /bin/x; touch /two/y; ls /one; cat /proc/self/mountinfo"
-    runtime.set("process", "args", value=["sh", "-c", script])
-    done = runtime("run", "--bundle", str(runtime.bundle), "bound")
-    first, second, *mounts = done.stdout.splitlines()
-    assert (first, second) == ("read", "y")
-    assert [line.partition(": ")[2] for line in done.stderr.splitlines()] == [
-        "/dev/x: Read-only file system", "/bin/x: Read-only file system"]  # fmt: skip
-    options = {line.split()[4]: line.split()[5] for line in mounts}
-    assert len([line for line in mounts if line.split()[4] in ("/bin", "/proc/version")]) == 2
-    assert "noexec" not in options["/bin"]
-    assert all("nosuid" in flags for path, flags in options.items() if path.startswith("/sys/fs/cgroup"))
-
-
 def test_a_root_of_others(runtime: Runtime) -> None:
     """Where others can write there is no state of ours: what they wrote would be killed and removed."""
     root = runtime.directory / "root"
@@ -197,84 +122,6 @@ def test_a_root_of_others(runtime: Runtime) -> None:
         assert "others can write there" in runtime("list", check=False).stderr
     os.chown(root, 0, 0)
     assert os.listdir(root) == []
-
-
-def test_files_that_belong_to_others(runtime: Runtime) -> None:
-    """An idmapped mount shows its files as other users'; what is recursive holds below the mount too.
-
-    Of a new filesystem, below which there is nothing, it is as what is not.
-    """
-    source = runtime.directory / "source"
-    (source / "below").mkdir(parents=True)
-    os.chown(source, 5, 5)
-    ids = [{"containerID": 0, "hostID": 100000, "size": 65536}]
-    runtime.config["mounts"] += [
-        {"destination": "/one", "source": str(source), "options": ["bind"], "uidMappings": ids, "gidMappings": ids},
-        {"destination": "/t", "type": "tmpfs", "source": "tmpfs"},
-        {"destination": "/t/x", "type": "tmpfs", "source": "tmpfs"},
-        {"destination": "/new", "type": "tmpfs", "source": "tmpfs", "options": ["rro", "rnoexec"]},
-        {"destination": "/two", "source": str(runtime.bundle / "rootfs/t"), "options": ["rbind", "rro"]},
-    ]
-    script = "stat -c %u:%g /one; touch /t/x/a; touch /two/x/b; grep -c '/new .*ro.*noexec' /proc/mounts"
-    runtime.set("process", "args", value=["sh", "-c", script])
-    done = runtime("run", "--bundle", str(runtime.bundle), "mapped", check=False)
-    assert done.stdout == "100005:100005\n1\n"
-    assert done.stderr == "touch: /two/x/b: Read-only file system\n"
-    runtime.config["mounts"][-1]["options"] = ["bind", "idmap"]
-    assert f"idmap: {runtime.bundle}/rootfs/t: which ids, neither" in create(runtime, "mapped", check=False).stderr
-
-
-def test_another_containers_users(runtime: Runtime) -> None:
-    """A container can live in the user namespace of another and in its other namespaces; exec writes into a pipe.
-
-    What is to be idmapped without ids of its own has those of that namespace.
-    """
-    outside = 1_900_000_000
-    ids = [{"containerID": 0, "hostID": outside, "size": 65536}]
-    runtime.config["linux"].update(uidMappings=ids, gidMappings=ids)
-    runtime.config["linux"]["namespaces"].append({"type": "user"})
-    os.chown(runtime.bundle / "rootfs", outside, outside)
-    create(runtime, "owner")
-    pid = runtime.state("owner")["pid"]
-    joined = [{"type": kind, "path": f"/proc/{pid}/ns/{name}"} for kind, name in (
-        ("user", "user"), ("pid", "pid"), ("network", "net"), ("ipc", "ipc"), ("uts", "uts"))]  # fmt: skip
-    for key in ("uidMappings", "gidMappings", "resources"):
-        runtime.config["linux"].pop(key)
-    runtime.set("linux", "namespaces", value=[{"type": "mount"}, {"type": "cgroup"}, *joined])
-    runtime.config.pop("hostname")
-    (runtime.directory / "roots").mkdir()
-    runtime.config["mounts"].append(
-        {"destination": "/mapped", "source": str(runtime.directory / "roots"), "options": ["bind", "idmap"]}
-    )
-    create(runtime, "guest")
-    runtime("start", "guest")
-    guest = runtime.state("guest")["pid"]
-    wait_for_program(guest, b"sleep")
-    assert sandboxing.status(guest, "Uid").split() == [str(outside)] * 4
-    for one in joined:
-        assert os.stat(f"/proc/{guest}/ns/{one['path'].rpartition('/')[2]}").st_ino == os.stat(one["path"]).st_ino
-    words = ("exec", "guest", "stat", "-c", "%u", "/mapped")
-    command = [*SANDBOX, "oci", "--root", str(runtime.directory / "root"), *words]
-    assert subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout == b"0\n"
-
-
-def test_what_is_not_there(runtime: Runtime) -> None:
-    """No /proc: it starts; a capability that no kernel has: it is left out, and said; /dev as a link: it is refused."""
-    runtime.set("mounts", value=[])
-    runtime.set("linux", "maskedPaths", value=[])
-    runtime.set("linux", "readonlyPaths", value=[])
-    runtime.set("process", "capabilities", value={"bounding": ["CAP_KILL", "CAP_FLY"]})
-    runtime.set("process", "args", value=["ls", "/"])
-    begin = ("run", "--bundle", str(runtime.bundle), "bare")
-    done = runtime(*begin)
-    assert done.stdout.split() == ["bin", "dev"]
-    assert done.stderr == "sandbox: warning: left out, as no such capability is known: FLY\n"
-    assert runtime(*begin).stdout.split() == ["bin", "dev"]  # what the first one left in the root is in nobody's way
-    shutil.rmtree(runtime.bundle / "rootfs/dev")
-    (runtime.bundle / "rootfs/dev").symlink_to("/outside")
-    assert "/dev is a symbolic link" in runtime(*begin, check=False).stderr
-    unwritable = run([*SANDBOX, "oci", "--log", "/nosuch/log", "list"], check=False)
-    assert (unwritable.returncode, "--log /nosuch/log: No such file" in unwritable.stderr) == (1, True)
 
 
 def test_a_shell_at_a_terminal(runtime: Runtime) -> None:
@@ -309,77 +156,6 @@ def test_a_terminal_has_its_size_before_the_program_begins(runtime: Runtime, tmp
     runtime.tracer = ["strace", "-qq", "-o", "/dev/null", "-e", "inject=ioctl:delay_enter=50000"]
     assert runtime("exec", "-p", str(tmp_path / "process.json"), "sized").stdout == "10 110\n"
     runtime.tracer = []
-
-
-@pytest.mark.vm
-def test_limits_change_while_it_runs(runtime: Runtime) -> None:
-    """An update takes the resources that are named, and leaves the others; pause and resume stop and go on."""
-    runtime.set("linux", "resources", "memory", value={"limit": 64 << 20})
-    create(runtime, "limited")
-    runtime("start", "limited")
-    pid = runtime.state("limited")["pid"]
-    runtime("update", "--memory", "48m", "--pids-limit", "40", "limited")
-    assert [limits_of(pid)[index] for index in (0, 2)] == [str(48 << 20), "40"]
-    runtime("update", "--memory", "64m", "limited")
-    (runtime.directory / "new.json").write_text(json.dumps({"cpu": {"quota": 30000, "period": 100000}}))
-    runtime("update", "--resources", str(runtime.directory / "new.json"), "limited")
-    assert limits_of(pid) == [str(64 << 20), "30000", "40"]
-    runtime("pause", "limited")
-    assert runtime.state("limited")["status"] == "paused"
-    for words in (("exec", "limited", "true"), ("pause", "limited"), ("delete", "limited")):
-        assert "limited" in runtime(*words, check=False).stderr, words
-    runtime("resume", "limited")
-    assert runtime.state("limited")["status"] == "running"
-    runtime("pause", "limited")
-    runtime("kill", "limited", "KILL")
-    assert sandboxing.wait_for(lambda: runtime.state("limited")["status"] == "stopped", PATIENCE)
-    runtime("delete", "--force", "limited")
-    assert sandboxing.wait_for(lambda: not os.path.exists(f"/proc/{pid}/exe"))  # a zombie has none
-
-
-def test_how_it_is_scheduled(runtime: Runtime) -> None:
-    """Policy, I/O priority, personality, NUMA nodes, clocks and CPUs are those of config.json, or of exec's process."""
-    cpus = sorted(os.sched_getaffinity(0))
-    runtime.set("process", "scheduler", value={"policy": "SCHED_BATCH", "nice": 7})
-    runtime.set("process", "ioPriority", value={"class": "IOPRIO_CLASS_BE", "priority": 6})
-    runtime.set("process", "execCPUAffinity", value={"initial": str(cpus[0]), "final": str(cpus[-1])})
-    runtime.set("linux", "personality", value={"domain": "LINUX32"})
-    runtime.set("linux", "memoryPolicy", value={"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]})
-    runtime.config["linux"]["namespaces"].append({"type": "time"})
-    runtime.set("linux", "timeOffsets", value={"boottime": {"secs": 1337, "nanosecs": 314}})
-    os.sched_setaffinity(0, cpus[:1])  # which is not for the container
-    try:
-        create(runtime, "timed")
-    finally:
-        os.sched_setaffinity(0, cpus)
-    runtime("start", "timed")
-    pid = runtime.state("timed")["pid"]
-    wait_for_program(pid, b"sleep")
-    assert (os.sched_getscheduler(pid), os.getpriority(os.PRIO_PROCESS, pid)) == (os.SCHED_BATCH, 7)
-    assert sorted(os.sched_getaffinity(pid)) == cpus
-    assert run(["ionice", "-p", str(pid)]).stdout == "best-effort: prio 6\n"
-    files = "cat /proc/self/timens_offsets; grep Cpus_allowed_list /proc/self/status"
-    asked = f"uname -m; head -n 1 /proc/self/numa_maps; {files}"
-    machine, numa, _, boottime, allowed = runtime("exec", "timed", "sh", "-c", asked).stdout.splitlines()
-    assert (machine in ("i686", "armv8l"), numa.split()[1]) == (True, "bind=static:0")
-    assert (boottime.split(), allowed.split()[1]) == (["boottime", "1337", "314"], str(cpus[-1]))
-    own = runtime.directory / "process.json"
-    own.write_text(json.dumps({"args": ["sleep", "1000"], "env": ["PATH=/bin"], "cwd": "/", "ioPriority": {
-        "class": "IOPRIO_CLASS_IDLE"}}))  # fmt: skip
-    runtime("exec", "-d", "--pid-file", str(runtime.directory / "second"), "--process", str(own), "timed")
-    second = int((runtime.directory / "second").read_text())
-    assert run(["ionice", "-p", str(second)]).stdout == "idle\n"
-
-
-def test_exec_begins_on_cpus_that_the_container_does_not_have(runtime: Runtime) -> None:
-    """`initial` is for before its cgroups are joined (runtime-spec config.md): its cpuset need not have that CPU."""
-    first, *_, last = (*os.sched_getaffinity(0), *os.sched_getaffinity(0))
-    runtime.set("process", "execCPUAffinity", value={"initial": str(first)})
-    runtime.set("linux", "resources", "cpu", value={"cpus": str(last)})
-    create(runtime, "pinned")
-    runtime("start", "pinned")
-    said = runtime("exec", "pinned", "grep", "Cpus_allowed_list", "/proc/self/status").stdout
-    assert said.split() == ["Cpus_allowed_list:", str(last)]
 
 
 def test_descriptors_are_handed_on(runtime: Runtime) -> None:
@@ -418,141 +194,6 @@ def test_descriptors_are_handed_on(runtime: Runtime) -> None:
         os.close(fd)
 
 
-@pytest.mark.vm
-def test_what_it_uses_is_told(runtime: Runtime) -> None:
-    """`events --stats` says what the kernel's files say; `ps` is ps(1)'s table of its processes; `list` has all."""
-    runtime.set("linux", "resources", "pids", value={"limit": 33})
-    runtime.set("linux", "resources", "cpu", value={"idle": 1})
-    create(runtime, "told")
-    runtime("start", "told")
-    pid = runtime.state("told")["pid"]
-    wait_for_program(pid, b"sleep")
-    [line] = runtime("events", "--stats", "told").stdout.splitlines()
-    event = json.loads(line)
-    assert (event["type"], event["id"], event["data"]["pids"]) == ("stats", "told", {"current": 1, "limit": 33})
-    assert event["data"]["memory"]["usage"]["usage"] > 0
-    assert event["data"]["cpu"]["usage"]["total"] > 0
-    assert cgroups.read(f"{cgroups.path_of(pid, 'cpu')}/cpu.idle").strip() == "1"
-    head, row = runtime("ps", "told").stdout.splitlines()
-    assert row.split()[head.split().index("PID")] == str(pid)
-    head, row = runtime("list").stdout.splitlines()
-    assert head.split() == ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]
-    assert row.split()[:3] == ["told", str(pid), "running"]
-    assert "must be greater than 0" in runtime("events", "--interval", "0s", "told", check=False).stderr
-    assert "bad sub cgroup path" in runtime("exec", "--cgroup", "../..", "told", "true", check=False).stderr
-    assert runtime("kill", "told", "0").stderr == ""
-    watched = subprocess.Popen([*SANDBOX, "oci", "--root", str(runtime.directory / "root"), "events", "--interval",
-                                "10ms", "told"], stdout=subprocess.PIPE)  # fmt: skip
-    assert watched.stdout is not None
-    with watched.stdout:
-        assert json.loads(watched.stdout.readline())["type"] == "stats"
-        runtime("delete", "--force", "told")
-        watched.stdout.read()
-    assert watched.wait(PATIENCE) == 0
-
-
-@pytest.mark.vm
-def test_a_cgroup_that_is_frozen_or_shared(runtime: Runtime) -> None:
-    """A frozen cgroup is refused, not waited in, and so is one with processes in it.
-
-    Without a PID namespace of its own a kill reaches all of them. B092.
-    """
-    runtime.config["linux"]["namespaces"] = [{"type": kind} for kind in ("mount", "uts", "network")]
-    runtime.set("process", "args", value=["sh", "-c", "sleep 1000 & exec sleep 1000"])
-    create(runtime, "loose")
-    runtime("start", "loose")
-    assert sandboxing.wait_for(lambda: len(json.loads(runtime("ps", "-f", "json", "loose").stdout)) == 2, PATIENCE)
-    pids = json.loads(runtime("ps", "-f", "json", "loose").stdout)
-    below = cgroups.path_of(pids[0], "freezer")
-    runtime.set("linux", "cgroupsPath", value=f"/cgscope-oci/{os.path.basename(below)}")
-    assert "container's cgroup is not empty: 2 process(es)" in create(runtime, "late", check=False).stderr
-    runtime("pause", "loose")
-    waits = subprocess.Popen([*SANDBOX, "oci", "--root", str(runtime.directory / "root"), "exec", "--ignore-paused",
-                              "loose", "true"], stderr=subprocess.DEVNULL)  # fmt: skip
-    assert waits.poll() is None
-    runtime("resume", "loose")
-    assert waits.wait(PATIENCE) == 0
-    runtime("kill", "loose", "KILL")
-    assert sandboxing.wait_for(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in pids), PATIENCE)
-    runtime("delete", "--force", "loose")
-    state = f"{below}/freezer.state"
-    os.makedirs(below)  # the one above has gone with the container, unless others are in it
-    try:
-        one = os.path.exists(state)
-        Path(state if one else f"{below}/cgroup.freeze").write_text("FROZEN" if one else "1")
-        runtime.set("linux", "cgroupsPath", value=f"/cgscope-oci/{os.path.basename(below)}")
-        assert "cgroup unexpectedly frozen" in create(runtime, "cold", check=False).stderr
-    finally:
-        os.rmdir(below)
-        with contextlib.suppress(OSError):  # others are in it
-            os.rmdir(os.path.dirname(below))
-
-
-def test_a_cgroup_of_two(runtime: Runtime) -> None:
-    """A cgroup above two containers that was made for the first goes with the second."""
-    parent = f"cgscope-oci-{os.getpid()}"
-    parents = [f"{mount}/{parent}" for mount in cgroup_mounts()]
-    for name in ("first", "second"):
-        runtime.set("linux", "cgroupsPath", value=f"/{parent}/{name}")
-        create(runtime, name)
-    runtime("delete", "--force", "first")
-    assert all(map(os.path.isdir, parents))
-    runtime("delete", "--force", "second")
-    assert not any(map(os.path.exists, parents))
-
-
-def test_a_cgroup_that_another_has_since(runtime: Runtime) -> None:
-    """The removal of a container that has ended does not end one that was given its cgroup meanwhile."""
-    parent = f"cgscope-oci-{os.getpid()}"
-    runtime.set("linux", "cgroupsPath", value=f"/{parent}/same")
-    create(runtime, "first")
-    runtime("kill", "first", "KILL")
-    assert sandboxing.wait_for(lambda: runtime.state("first")["status"] == "stopped", PATIENCE)
-    create(runtime, "second")
-    runtime("start", "second")
-    assert runtime("ps", "--format", "json", "first").stdout.strip() == "[]"
-    runtime("kill", "--all", "first", "KILL")
-    runtime.set("linux", "cgroupsPath", value=f"/{parent}/same/inner")
-    create(runtime, "third")
-    runtime("delete", "first")  # the third is in a cgroup of the second's, not of this one's
-    assert [runtime.state(name)["status"] for name in ("second", "third")] == ["running", "created"]
-    runtime("delete", "--force", "third")
-    runtime("delete", "--force", "second")
-    assert not sandboxing.has_cgroup(parent)
-
-
-def test_a_cgroup_below_another_containers(runtime: Runtime) -> None:
-    """Deleting the outer of two leaves the inner one alone, and is an error until that is gone, as with runc."""
-    parent = f"cgscope-oci-{os.getpid()}"
-    runtime.set("linux", "cgroupsPath", value=f"/{parent}/outer")
-    create(runtime, "outer")
-    runtime.set("linux", "cgroupsPath", value=f"/{parent}/outer/inner")
-    create(runtime, "inner")
-    runtime("start", "inner")
-    done = runtime("delete", "--force", "outer", check=False)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
-    assert "container inner is in a cgroup below this one's" in done.stderr
-    assert sandboxing.wait_for(lambda: runtime.state("outer")["status"] == "stopped", PATIENCE)
-    assert runtime("delete", "outer", check=False).returncode == 1
-    assert runtime.state("inner")["status"] == "running"
-    runtime("delete", "--force", "inner")
-    runtime("delete", "outer")
-    assert not sandboxing.has_cgroup(parent)
-
-
-def test_a_cgroup_above_another_containers(runtime: Runtime) -> None:
-    """A create that fails in a cgroup above a container's does not end that one."""
-    parent = f"cgscope-oci-{os.getpid()}"
-    runtime.set("linux", "cgroupsPath", value=f"/{parent}/outer/inner")
-    create(runtime, "inner")
-    runtime.set("linux", "cgroupsPath", value=f"/{parent}/outer")
-    runtime.set("hooks", value={"createContainer": [{"path": "/bin/false"}]})
-    assert create(runtime, "late", check=False).returncode == 1
-    assert runtime.state("inner")["status"] == "created"
-    runtime("delete", "--force", "inner")
-    assert not sandboxing.has_cgroup(parent)
-
-
 @pytest.mark.parametrize("kind", ["device", "link"])
 def test_a_pid_file_takes_nothings_place(runtime: Runtime, tmp_path: Path, kind: str) -> None:
     """A device is refused, and nothing starts; a link stays one, and what it leads to is written."""
@@ -570,42 +211,6 @@ def test_a_pid_file_takes_nothings_place(runtime: Runtime, tmp_path: Path, kind:
         assert not (runtime.directory / "root").exists()
     else:
         assert behind.read_text() == str(runtime.state("one")["pid"])
-
-
-def test_a_foreign_process_in_a_cgroup(runtime: Runtime) -> None:
-    """Who is in a container's cgroup and not in its PID namespace is not killed with it, as with runc."""
-    parent = f"cgscope-oci-{os.getpid()}"
-    runtime.set("linux", "cgroupsPath", value=f"/{parent}/home")
-    create(runtime, "home")
-    guest = subprocess.Popen(["sleep", "1000"])
-    below = f"{cgroup_mounts()[0]}/{parent}/home"
-    os.mkdir(f"{below}/guest")
-    try:
-        Path(f"{below}/guest/cgroup.procs").write_text(str(guest.pid))
-        done = runtime("delete", "--force", "home", check=False)
-        assert (done.returncode, "still in use" in done.stderr, done.stderr.count("\n")) == (1, True, 1), done.stderr
-        assert guest.poll() is None
-    finally:
-        guest.kill()
-        guest.wait()
-    runtime("delete", "--force", "home")
-    assert not sandboxing.has_cgroup(parent)
-
-
-def test_a_cgroup_of_one_that_was_never_made(runtime: Runtime) -> None:
-    """What a create that was killed has recorded keeps nobody else's container from being killed."""
-    parent = f"cgscope-oci-{os.getpid()}"
-    runtime.set("linux", "cgroupsPath", value=f"/{parent}/same")
-    create(runtime, "lives")
-    told = json.loads((runtime.directory / "root/lives/state.json").read_text())
-    half = runtime.directory / "root/half"
-    half.mkdir(mode=0o700)
-    (half / "state.json").write_text(json.dumps({**told, "id": "half", "pid": 0}))
-    assert runtime.state("half")["status"] == "creating"
-    runtime("delete", "--force", "lives")
-    assert not sandboxing.has_cgroup(parent)
-    runtime("delete", "--force", "half")
-    assert os.listdir(runtime.directory / "root") == []
 
 
 def test_a_root_shared_with_another_runtime(runtime: Runtime) -> None:
@@ -779,98 +384,3 @@ def test_what_cannot_be_made(runtime: Runtime, path: tuple[str, ...], value: obj
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
     assert text in done.stderr
     assert runtime("list", "-q", check=False).stdout == ""
-
-
-def test_docker_runs_its_containers_on_it(wrapper: str) -> None:
-    """`docker run --runtime`: exit codes, an exec, a limited loop, stats, pause, update, restart, a terminal."""
-    need("dockerd")
-    with Docker(tempfile.mkdtemp(prefix="cgscope-docker-"), "--add-runtime", f"cgscope={wrapper}") as docker:
-        options = ("--runtime", "cgscope", "--network", "none")
-        assert docker("run", "--rm", *options, "busybox", "true").stdout == ""
-        assert docker("run", "--rm", *options, "busybox", "nosuch", check=False).returncode == 127
-        assert docker("run", "--rm", *options, "busybox", "/bin", check=False).returncode == 126
-        assert docker("run", "--rm", *options, "busybox", "sh", "-c", "exit 9", check=False).returncode == 9
-        assert "Read-only file system" in docker("run", "--rm", "--read-only", *options, "busybox", "sh", "-c",
-                                                 "echo x > /y", check=False).stderr  # fmt: skip
-        loop = ("--cpu-quota", "20000", *options[:2], "busybox", "sh", "-c", "while :; do :; done")
-        with docker.running("looped", *loop) as identifier:
-            pid = docker.pid("looped")
-            assert docker("exec", "looped", "sh", "-c", "echo in; exit 7", check=False).returncode == 7
-            assert identifier in Path(f"/proc/{pid}/cgroup").read_text()
-            # The oracle is the kernel's own counter: never more than a fifth of a core, and some of it.
-            begun, used = time.monotonic(), cgroups.usage_seconds(pid)
-            assert sandboxing.wait_for(lambda: cgroups.usage_seconds(pid) > used + 0.3, PATIENCE)
-            assert cgroups.usage_seconds(pid) - used <= 0.2 * (time.monotonic() - begun) + 0.05
-            docker("pause", "looped")
-            assert docker("inspect", "-f", "{{.State.Status}}", "looped").stdout.strip() == "paused"
-            docker("unpause", "looped")
-            docker("update", "--cpu-quota", "30000", "looped")
-            assert limits_of(pid)[1] == "30000"
-            assert "while" in docker("top", "looped").stdout
-            docker("restart", "-t", "0", "looped")
-            assert docker("exec", "looped", "true").returncode == 0
-        assert docker("ps", "-aq").stdout == ""
-
-
-@pytest.fixture
-def wrapper(tmp_path: Path) -> str:
-    """Give our runtime as one file, as engines want it."""
-    path = tmp_path / "sandbox-oci"
-    path.write_text(f'#!/bin/sh\nPYTHONPATH={REPOSITORY} exec {sys.executable} -P -m sandbox.cli oci "$@"\n')
-    path.chmod(0o755)
-    return str(path)
-
-
-def test_podman_runs_its_containers_on_it(wrapper: str) -> None:
-    """`podman --runtime`: limits, an exec, a pause, other limits, an end that it hears of, and a removal."""
-    limits = ("--memory", "64m", "--cpu-quota", "20000", "--pids-limit", "50")
-    with runtimes.podman("boxed", *limits, runtime=wrapper) as box:
-        tool = box.tool
-        assert tool is not None
-
-        def told(what: str) -> str:
-            return tool("inspect", "-f", f"{{{{.State.{what}}}}}", "boxed").strip()
-
-        pid = int(told("Pid"))
-        assert limits_of(pid) == [str(64 << 20), "20000", "50"]
-        assert box.inside(["sh", "-c", "echo in; hostname"]).split()[0] == "in"
-        tool("pause", "boxed")
-        assert told("Status") == "paused"
-        tool("unpause", "boxed")
-        tool("update", "--memory", "96m", "boxed")
-        assert limits_of(pid)[0] == str(96 << 20)
-        tool("stop", "-t", "0", "boxed")
-        assert (told("Status"), told("ExitCode")) == ("exited", "137")
-        tool("start", "boxed")
-        assert limits_of(int(told("Pid")))[2] == "50"
-        tool("rm", "-f", "-t", "0", "boxed")
-        assert tool("ps", "-aq") == ""
-
-
-def test_containerd_runs_its_containers_on_it(wrapper: str) -> None:
-    """`ctr run --runc-binary`: a limited container, an exec, a pause, an end that it hears of."""
-    with runtimes.containerd("boxed", "--memory-limit", str(64 << 20), "--cpu-quota", "20000", runtime=wrapper) as box:
-        tool = box.tool
-        assert tool is not None
-        pid = int(tool("task", "ls").splitlines()[1].split()[1])
-        assert limits_of(pid)[:2] == [str(64 << 20), "20000"]
-        assert box.inside(["sh", "-c", "echo in"]) == "in\n"
-        assert str(pid) in tool("task", "ps", "boxed")
-        tool("task", "pause", "boxed")
-        assert "PAUSED" in tool("task", "ls")
-        tool("task", "resume", "boxed")
-        tool("task", "kill", "-s", "KILL", "boxed")
-        assert sandboxing.wait_for(lambda: "STOPPED" in tool("task", "ls"), PATIENCE)
-
-
-def test_modes_of_given_devices(runtime: Runtime) -> None:
-    """A device of config.json has the mode and the owner that it says."""
-    device = {"path": "/dev/one", "type": "c", "major": 1, "minor": 3, "fileMode": 0o600, "uid": 7, "gid": 8}
-    runtime.set("linux", "devices", value=[device])
-    create(runtime, "moded")
-    runtime("start", "moded")
-    pid = runtime.state("moded")["pid"]
-    wait_for_program(pid, b"sleep")
-    found = os.stat(f"/proc/{pid}/root/dev/one")
-    assert (stat.S_ISCHR(found.st_mode), stat.S_IMODE(found.st_mode), found.st_rdev) == (True, 0o600, os.makedev(1, 3))
-    assert (found.st_uid, found.st_gid) == (7, 8)
