@@ -184,9 +184,11 @@ REFUSED: tuple[tuple[tuple[str, ...], str], ...] = (
     ((), "no image"),
     (("made:1",), "no command specified"),
 )
-SENSELESS: tuple[tuple[dict[str, Any], str], ...] = (
+MALFORMED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"Cmd": "true"}, "Cmd is not a list of words"),
     ({"Cmd": ["true"], "Env": [5]}, "Env is not a list of words"),
+)
+SENSELESS: tuple[tuple[dict[str, Any], str], ...] = (
     ({"Cmd": ["true"], "StopSignal": "SIGNOPE"}, "invalid signal"),
     ({"Cmd": ["true"], "Volumes": {"/proc": {}}}, "the container's own"),
     ({"Cmd": ["true"], "Volumes": {"relative": {}}}, "must be absolute"),
@@ -206,7 +208,12 @@ def test_images_that_are_refused(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 def test_configurations_that_are_refused(sandbox: Sandbox, tmp_path: Path) -> None:
-    """An image whose configuration makes no sense is refused with 125, in one line, and leaves nothing."""
+    """An image whose configuration makes no sense is refused with 125, in one line; one of other types by `load`."""
+    for config, text in MALFORMED:
+        (tmp_path / "made.tar").write_bytes(docker_archive([tar([])], config=config))
+        done = sandbox("load", "-i", str(tmp_path / "made.tar"), check=False)
+        assert (done.returncode, done.stdout, done.stderr.count("\n"), text in done.stderr) == (1, "", 1, True)
+    assert sandbox("images", "-q").stdout == ""
     for config, text in SENSELESS:
         load(sandbox, tmp_path, tar([]), **config)
         done = sandbox("run", "made:1", check=False)
