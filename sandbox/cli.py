@@ -160,9 +160,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _dispatch(words)
     except (SandboxError, OSError) as error:
         _complain(error)
-        return error.exit_code if isinstance(error, SandboxError) else SandboxError.exit_code
+        return error.exit_code if isinstance(error, SandboxError) else _code(words)
     except KeyboardInterrupt:
         return 130
+
+
+def _code(words: Sequence[str]) -> int:
+    """Return the exit code of what the kernel refuses: with Docker the daemon's fault, 1 of all verbs but `run`.
+
+    `enter` has its program's codes, as `run` has.
+    """
+    verb = words[1:2] if words[:1] == ["container"] else words[:1]
+    return SandboxError.exit_code if verb in (["run"], ["enter"]) else 1
 
 
 def _complain(error: SandboxError | OSError) -> None:

@@ -185,7 +185,7 @@ def _file(own: int, member: tarfile.TarInfo, identity: tuple[int, int]) -> Itera
     found = os.fstat(own)
     if not stat.S_ISREG(found.st_mode) or (found.st_dev, found.st_ino) != identity:
         return
-    with open(host_path(own), "rb", buffering=0) as file:
+    with _opened(own) as file:
         member.size = found.st_size
         yield _header(member)
         left = member.size
@@ -195,6 +195,13 @@ def _file(own: int, member: tarfile.TarInfo, identity: tuple[int, int]) -> Itera
             left -= len(data)
     if member.size % BLOCK:
         yield bytes(BLOCK - member.size % BLOCK)
+
+
+def _opened(own: int) -> io.FileIO:
+    try:
+        return open(host_path(own), "rb", buffering=0)
+    except OSError as error:  # which knows it by our descriptor
+        raise OSError(error.errno, error.strerror, os.readlink(host_path(own))) from None
 
 
 class Stream(io.RawIOBase):

@@ -9,6 +9,7 @@ started; and what ran has ended, as the kernel kills it with its monitor.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 
@@ -34,8 +35,13 @@ def reconcile(store: Store) -> list[Document]:
     _sweep_images(store)
     if not store.exists():
         return []
-    with store.lock():
-        remove_remains(store)
+    try:
+        with store.lock():
+            remove_remains(store)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return store.all()  # as it is: who looks at what is on a disk that has failed can do without
     found = store.all(lambda error: warn(describe(error)))
     orphans = [text for text in found if _is_orphan(text)]
     for text in orphans:

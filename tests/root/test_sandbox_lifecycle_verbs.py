@@ -565,6 +565,24 @@ def test_a_disk_that_is_full_at_the_end(tmp_path: os.PathLike[str]) -> None:
     assert [line.endswith("No space left on device") for line in done.stderr.splitlines()] == [True], done
 
 
+def test_a_state_directory_that_became_read_only(sandbox: Sandbox) -> None:
+    """On a disk that has failed what there is can be looked at and entered; what would be written is one line."""
+    start(sandbox, "there", "sleep", "1000")
+    tried = ("ps -a --format {{.Names}}", "inspect -f {{.State.Status}} there", "port there", "exec there echo in",
+             "network ls --format {{.Name}}", "create --rootfs / true", "rename there new", "rm -f there")  # fmt: skip
+    script = [f"mount --bind {sandbox.root} {sandbox.root} && mount -o remount,bind,ro {sandbox.root}"]
+    script += [f"{' '.join(SANDBOX)} {words}; echo =$?" for words in tried]
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", "\n".join(script)], env=sandbox.env, capture_output=True, text=True, check=True,
+        timeout=300,
+    )  # fmt: skip
+    shown = ["there", "=0", "running", "=0", "=0", "in", "=0", "bridge", "host", "none", "=0", "=1", "=1", "=1"]
+    assert done.stdout.split() == shown, done
+    lines = done.stderr.splitlines()
+    assert [line.endswith("Read-only file system") for line in lines] == [True] * 3, done
+    assert sandbox("exec", "there", "echo", "whole").stdout == "whole\n"
+
+
 def test_a_state_directory_that_cannot_be_used(tmp_path: os.PathLike[str]) -> None:
     """A full disk, or a state directory that cannot be written, is one line and an exit code; nothing is left."""
     path = os.path.join(tmp_path, "full")

@@ -188,11 +188,14 @@ def test_images_and_files(user: User) -> None:
     assert done.returncode == 0, done.stderr
     wanted = ["C /etc", "D /etc/f", "A /made", "A /made/closed", "A /v"]
     assert wait_for(lambda: user("diff", "mine").stdout.splitlines() == wanted)
-    out = Path(user.home, "out")
+    out, closed = Path(user.home, "out"), Path(user.home, "closed")
+    closed.touch(mode=0o600)
     for running in (True, False):
         done = user("cp", "mine:/v/f", str(out))
         assert (done.returncode, done.stderr, out.read_text(), out.stat().st_uid) == (0, "", "v\n", USER)
         assert user("cp", str(out), "mine:/made/in").returncode == 0
+        refused = user("cp", str(closed), "mine:/made/other")
+        assert (refused.returncode, refused.stderr) == (1, f"sandbox: {closed}: Permission denied\n")
         assert user("diff", "mine").stdout.splitlines() == sorted([*wanted, "A /made/in"], key=lambda line: line[2:])
         if running:
             user("kill", "mine")

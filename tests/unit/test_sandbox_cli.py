@@ -75,6 +75,21 @@ def test_what_a_terminal_would_obey_is_escaped(
     assert (said.rstrip("\n").isprintable(), "\\x1b[31m\\u202eb" in said) == (True, True), said
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["ps"], 1), (["exec", "one", "run"], 1), (["rm", "-f", "one"], 1), (["volume", "rm", "one"], 1),
+        (["run", "--rootfs", "/", "true"], 125), (["container", "run", "--rootfs", "/", "true"], 125),
+        (["container", "inspect", "run"], 1),
+    ],
+)  # fmt: skip
+def test_what_the_kernel_refuses(tmp_path: Path, words: list[str], code: int) -> None:
+    """A state directory that is none is told with Docker's exit code for its daemon's failures: 125 of `run` alone."""
+    (tmp_path / "file").touch()
+    done = run([*SANDBOX, "--root", str(tmp_path / "file"), *words], check=False)
+    assert (done.returncode, done.stderr.count("\n"), f"sandbox: {tmp_path}/file" in done.stderr) == (code, 1, True)
+
+
 def test_a_wrong_template_is_told_before_any_event(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where nothing has happened yet, `events` would wait, and be silent about it."""
     words = ["events", "--since", "1s", "--until", "0s", "--format", "{{.Action"]
