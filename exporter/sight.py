@@ -23,7 +23,7 @@ class Options:
 
 @dataclass(slots=True)
 class Sight:
-    """One look. `before` is the last scrape's; `gone` are those that are told of though they are gone.
+    """One look. `before` is that of an earlier scrape, some seconds ago; `gone` are told of though they are gone.
 
     `kept` is what collectors keep from scrape to scrape, `extra` what they have
     read for this one, by name; `prepares` reads it when somebody asks.
