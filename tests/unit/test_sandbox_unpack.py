@@ -198,7 +198,7 @@ HOSTILE: Sequence[tuple[str, list[Made], str]] = (
     (
         "a NUL byte in an attribute",
         [entry("f", pax_headers={"SCHILY.xattr.user.a\0b": "v"})],
-        "member 'f': embedded null",
+        "member 'f': .*embedded null",
     ),
 )
 
@@ -304,17 +304,17 @@ def test_broken_archives_are_told(tmp_path: Path, damage: object, text: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("headers", "text"),
+    ("broken", "text"),
     [
-        ({"GNU.sparse.size": "5", "GNU.sparse.offset": "x"}, "broken header"),
-        ({"GNU.sparse.size": "x"}, "broken header"),
-        ({"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, "broken header"),
-        ({"size": "-512"}, "negative size|broken header"),
+        (entry("two", b"0 path=x\n", kind=tarfile.XHDTYPE), "broken header"),
+        (entry("two", b"x" * 512, pax_headers={"GNU.sparse.size": "x"}), "broken header"),
+        (entry("two", b"x" * 512, pax_headers={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}), "broken header"),
+        (entry("two", b"x" * 512, pax_headers={"size": "-512"}), "negative size|broken header"),
     ],
 )
-def test_broken_extended_headers_are_told(headers: dict[str, str], text: str) -> None:
+def test_broken_extended_headers_are_told(broken: Made, text: str) -> None:
     """What an extended header says that makes no sense is an error too, also after the first member."""
-    data = tar([entry("one", b"1"), entry("two", b"x" * 512, pax_headers=headers), entry("three", b"3")])
+    data = tar([entry("one", b"1"), broken, entry("three", b"3")])
     for read in (members, open_archive):
         with pytest.raises(SandboxError, match=text), archive_errors("archive"):
             list(read(io.BytesIO(data)))
