@@ -95,7 +95,10 @@ def parse_if_inet6(data: bytes) -> tuple[Address, ...]:
 
 
 def read_addresses(host: Host, pid: int) -> tuple[Address, ...]:
-    """Read the addresses of a network namespace, seen through one process in it."""
+    """Read the addresses of a network namespace, seen through one process in it (/proc/<pid>/net/{route,fib_trie,...}).
+
+    A kernel without IPv6 has none of its kind; OSError where the other two cannot be read.
+    """
     routes = parse_route(host.read(f"/proc/{pid}/net/route"))
     found = [Address(_interface(one, routes), one) for one in parse_fib_trie(host.read(f"/proc/{pid}/net/fib_trie"))]
     with contextlib.suppress(FileNotFoundError):  # no IPv6 in this kernel

@@ -134,6 +134,8 @@ def parse_controllers(data: bytes) -> frozenset[str]:
         raise ParseError("cgroup.controllers", data) from error
 
 
+# 4242
+# 4250
 def parse_pids(data: bytes) -> tuple[int, ...]:
     """Parse cgroup.procs or cgroup.threads: a PID a line; 0 is a process outside the reader's PID namespace."""
     try:

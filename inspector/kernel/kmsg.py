@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from inspector.errors import ParseError
+from inspector.kernel.figures import MOST_DIGITS
 from inspector.kernel.host import Host
 
 __all__ = ["KernelLog", "Kill", "KillReader", "Record", "parse_record"]
@@ -64,7 +65,8 @@ def parse_record(data: bytes) -> Record:
     r"""Parse one record: `priority,sequence,microseconds,flags;text`, then lines of a dictionary. \xNN is one byte."""
     head, semicolon, rest = data.partition(b";")
     fields = head.split(b",")
-    if not semicolon or len(fields) < 4 or not all(field.isdigit() and len(field) <= 20 for field in fields[:3]):  # noqa: PLR2004
+    numbers = fields[:3]
+    if not semicolon or len(fields) < 4 or not all(one.isdigit() and len(one) <= MOST_DIGITS for one in numbers):  # noqa: PLR2004
         raise ParseError("/dev/kmsg", data)
     text = ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode("ascii")), rest.partition(b"\n")[0])
     return Record(int(fields[0]) < FACILITY, int(fields[2]), text.decode(errors="surrogateescape"))

@@ -172,7 +172,7 @@ def read_root_mount(host: Files, pid: int | str) -> tuple[Mount | None, str]:
 
 
 def parse_root_mount(table: bytes) -> tuple[Mount | None, str]:
-    """Parse what read_root_mount reads."""
+    """Parse a mountinfo for its last mount at "/", and the directory that /etc/hostname is bound from ("" for none)."""
     root, hostname = _last_at(table, ROOT), _last_at(table, HOSTNAME)
     return root, hostname.root.rpartition("/")[0] if hostname else ""
 

@@ -64,14 +64,14 @@ def parse_namespace(text: str) -> tuple[str, int]:
 
 
 def read_namespace(host: Host, pid: int | str, kind: str) -> int:
-    """Read the inode number of one namespace of a process; ENOENT: no such process, or no such kind in this kernel."""
+    """Read the inode number of a namespace (/proc/<pid>/ns/<kind>); ENOENT: no such process, or kind in this kernel."""
     return parse_namespace(host.readlink(f"/proc/{pid}/ns/{kind}"))[1]
 
 
 def read_namespaces(
     host: Host, pid: int | str, types: Collection[str] = NAMESPACES, known: Mapping[str, int | None] | None = None
 ) -> dict[str, int]:
-    """Read the inode numbers of a process's namespaces by kind; not those that are `known` by now.
+    """Read the inode numbers of a process's namespaces (/proc/<pid>/ns/) by kind; not those that are `known` by now.
 
     A kind that this kernel lacks is left out, as are those a zombie no longer
     has. Other errors are raised: EACCES without CAP_SYS_PTRACE over the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inspector.errors import ParseError
+from inspector.kernel.figures import MOST_DIGITS
 from inspector.kernel.host import Host
 from inspector.kernel.named import NamedTuple
 
@@ -21,9 +22,9 @@ class Schedstat(NamedTuple):
 
 # 2057128 11254 12
 def parse_schedstat(data: bytes) -> Schedstat:
-    """Parse a schedstat file."""
+    """Parse /proc/<pid>/task/<tid>/schedstat: nanoseconds run, nanoseconds waited, and how many turns."""
     fields = data.split()
-    if len(fields) != FIELDS or not all(field.isdigit() and len(field) <= 20 for field in fields):  # noqa: PLR2004
+    if len(fields) != FIELDS or not all(field.isdigit() and len(field) <= MOST_DIGITS for field in fields):
         raise ParseError("/proc/<pid>/task/<tid>/schedstat", data)
     return Schedstat(*map(int, fields))
 

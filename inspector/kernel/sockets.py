@@ -89,12 +89,12 @@ def parse_udp(data: bytes) -> Mapping[str, int]:
 
 
 def read_tcp(host: Host, pid: int, version: str = "") -> Mapping[str, int]:
-    """Count a network namespace's TCP sockets by state, seen through one process in it; `version` "6" is IPv6."""
+    """Count a network namespace's TCP sockets by state (/proc/<pid>/net/tcp, or tcp6 with the `version` "6")."""
     return parse_tcp(host.read(f"/proc/{pid}/net/tcp{version}"))
 
 
 def read_udp(host: Host, pid: int, version: str = "") -> Mapping[str, int]:
-    """Sum up a network namespace's UDP sockets, seen through one process in it; `version` "6" is IPv6."""
+    """Sum up a network namespace's UDP sockets (/proc/<pid>/net/udp, or udp6 with the `version` "6"); bytes queued."""
     return parse_udp(host.read(f"/proc/{pid}/net/udp{version}"))
 
 
@@ -117,7 +117,7 @@ def parse_tcp_counters(data: bytes) -> dict[str, int]:
 
 
 def read_tcp_counters(host: Host, pid: int) -> dict[str, int]:
-    """Read a network namespace's counters of TCP by the kernel's names, seen through one process in it."""
+    """Read a network namespace's counters of TCP by the kernel's names (/proc/<pid>/net/snmp and netstat)."""
     files = (host.read(f"/proc/{pid}/net/{name}") for name in ("snmp", "netstat"))
     return {name: value for data in files for name, value in parse_tcp_counters(data).items()}
 
@@ -150,7 +150,7 @@ def _address(text: bytes) -> str:
 
 
 def read_listeners(host: Host, pid: int) -> tuple[Listener, ...]:
-    """Read what listens in a network namespace, seen through one process in it; a protocol not there has none."""
+    """Read what listens in a network namespace (/proc/<pid>/net/{tcp,tcp6,...}); a protocol not there has none."""
     found: list[Listener] = []
     for protocol in LISTENS:
         try:
