@@ -12,6 +12,7 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from sandbox import terminal
+from sandbox.commands.output import warn
 from sandbox.errors import NoSuchContainer, SandboxError
 from sandbox.journal import whole_lines
 from sandbox.liveness import has_monitor
@@ -40,7 +41,10 @@ class Shown(Value):
         """Tell whether a record is of that time."""
         if not self.since and self.until is None:
             return True
-        said = seconds_of(record["time"])
+        try:
+            said = seconds_of(record["time"])
+        except ValueError:
+            return False
         return self.since <= said and (self.until is None or said <= self.until)
 
     @property
@@ -85,6 +89,7 @@ class _Reader:
         self._path = path
         self._file: BinaryIO | None = None
         self._older = files(path)[:-1]
+        self._told = False
 
     def records(self) -> Iterator[Document]:
         """Yield the records that are there and were not yielded yet."""
@@ -118,10 +123,25 @@ class _Reader:
         except FileNotFoundError:
             return False
 
-    @staticmethod
-    def _whole(file: BinaryIO) -> Iterator[Document]:
-        """Yield the whole records from where the file is."""
-        return map(json.loads, whole_lines(file))
+    def _whole(self, file: BinaryIO) -> Iterator[Document]:
+        """Yield the whole records from where the file is; of a line that is none it is told once."""
+        for line in whole_lines(file):
+            record = _record(line)
+            if record is not None:
+                yield record
+            elif not self._told:
+                self._told = True
+                warn(f"{file.name}: a line that is no record is left out")
+
+
+def _record(line: bytes) -> Document | None:
+    """Return the record of a line; what a machine that lost its power left before it in zeros is none of it."""
+    try:
+        found = json.loads(line.lstrip(b"\0"))
+        texts = (found["log"], found["stream"], found["time"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if all(type(text) is str for text in texts) else None
 
 
 def _details(text: Document) -> str:

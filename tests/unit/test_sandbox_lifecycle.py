@@ -357,6 +357,25 @@ def test_what_is_being_started_is_killed_when_its_program_is_known(tmp_path: os.
     assert [event["Action"] for event in journal.follow(str(tmp_path), 0, time.time())] == ["kill"]
 
 
+def test_a_damaged_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What a power cut left of a log, zeros and half a line among records, is passed over, and told once."""
+    path, now = tmp_path / "log.jsonl", "2026-01-02T03:04:05.5Z"
+    good = [
+        json.dumps({"log": f"{text}\n", "stream": "stdout", "time": now}).encode() for text in ("one", "two", "three")
+    ]
+    odd = [b'{"log": "half', b"\0\0\0", b"[]", b"5", b'{"log": 5, "stream": "stdout", "time": ""}', b"[" * 9999]
+    path.write_bytes(b"\n".join([good[0], *odd, bytes(99) + good[1], good[2], b"half a record"]))
+    store = Store(str(tmp_path / "state"))
+    text = {"Id": "a" * 64, "Name": "one", "Created": "", "LogPath": str(path), "State": {"Running": False},
+            "HostConfig": {"AutoRemove": False}}  # fmt: skip
+    store.add(text, str)
+    for options in (logs.Shown(), logs.Shown(since=1.0), logs.Shown(tail=3)):
+        assert logs.show(store, "one", options) == 0
+        said = capfd.readouterr()
+        assert said.out == "one\ntwo\nthree\n"
+        assert said.err == f"sandbox: warning: {path}: a line that is no record is left out\n"
+
+
 def test_events_are_kept_and_found(tmp_path: os.PathLike[str]) -> None:
     """What is appended is followed, by time and by filter; a line that is no event is left out."""
     root = str(tmp_path)
