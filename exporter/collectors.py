@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from exporter.families.about import ABOUT, HEALTH, NAMESPACES
 from exporter.families.cpu import CPU
-from exporter.families.disk import DISK, FILESYSTEM
+from exporter.families.disk import DISK
+from exporter.families.filesystem import FILESYSTEM
 from exporter.families.findings import FINDINGS
 from exporter.families.hugetlb import HUGETLB
 from exporter.families.layer import LAYER

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from exporter.blocks import Block, Page
 from exporter.collectors import COLLECTORS, OWN, Selection, headers
-from exporter.families.disk import places
+from exporter.families.filesystem import places
 from exporter.families.machine import MACHINE
 from exporter.shared import Shared
 from exporter.sight import Sight

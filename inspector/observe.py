@@ -132,8 +132,7 @@ class Observer:
 
     def _observe(self, *, counters: bool = False) -> Observation:
         self._absence.begin()
-        begun = time.time(), time.monotonic()
-        is_ahead = self._in_full and not counters and self._meter.read_ahead()
+        begun = self._read_ahead(counters=counters)
         system, refresh = self._collector.begin()
         census = self._collector.census()
         located = self._collector.located
@@ -144,7 +143,7 @@ class Observer:
         shown = self._containers(census, found, leaders, refresh=refresh)
         # While files are being opened the clock goes on: the last figures would be later than taken_at, rates too low.
         self._meter.open(self._wanted, counters=counters)
-        taken_at, monotonic = begun if is_ahead else (time.time(), time.monotonic())
+        taken_at, monotonic = begun or (time.time(), time.monotonic())
         # Interfaces take as long as a third of all figures: meanwhile those that are read ahead come.
         interfaces = self._interfaces(shown, census)
         readings, inodes = self._meter.figures(self._wanted, counters=counters, seen=self._seen_paths(shown))
@@ -172,6 +171,11 @@ class Observer:
         self._collector.end(leaders)
         self.host.end_tick()
         return observation
+
+    def _read_ahead(self, *, counters: bool) -> tuple[float, float] | None:
+        """Begin to read the figures on another CPU, and return when; None where that is not done."""
+        begun = time.time(), time.monotonic()
+        return begun if self._in_full and not counters and self._meter.read_ahead() else None
 
     def _seen_paths(self, shown: Iterable[Container]) -> set[str] | None:
         """Return the cgroups of those in sight or in focus; None when all are in sight."""

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from exporter.families.disk import USAGE, Place
+from exporter.families.filesystem import USAGE, Place
 from exporter.families.readings import at, prepared
 from exporter.sight import Sight
 from exporter.table import Collector, Group, Row
