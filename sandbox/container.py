@@ -156,10 +156,8 @@ def _run_in_foreground(prepared: Prepared, store: Store, establish: Callable[[],
     streams = Streams(stdin=0 if prepared.spec.interactive else NULL)
     try:
         running = launch.start(prepared, store, streams, lambda: None, _load_the_rest, once=True)
-    except BaseException as error:
+    except BaseException:
         undo()
-        if isinstance(error, channel.Closed):
-            raise SandboxError("the container's first process was killed during its set-up") from None
         raise
     from sandbox.foreground import attend  # noqa: PLC0415
     from sandbox.teardown import finish  # noqa: PLC0415

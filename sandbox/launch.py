@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from sandbox import control, document, events, init, names
+from sandbox.channel import Closed
 from sandbox.contexts import suppress
 from sandbox.conversation import Outside, Running, launch
 from sandbox.drafting import Draft
@@ -86,8 +87,10 @@ def start(
             tty=plan.program.tty,
             straight=init.straight(plan),
         )
-    except BaseException:
+    except BaseException as error:
         network.close()
+        if isinstance(error, Closed):
+            raise SandboxError("the container's first process was killed during its set-up") from None
         raise
     network.started()
     return replace(running, network=network)

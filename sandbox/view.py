@@ -8,6 +8,7 @@ sight beside it. Paths are resolved in the descriptor that is given, by in_root_
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 
@@ -41,15 +42,23 @@ def container_root(store: Store, name: str, *, volumes: bool = True) -> Iterator
             finally:
                 _close(opened)
             return
+        from sandbox.reconcile import reconcile  # noqa: PLC0415  rare
+
+        reconcile(store)  # its monitor was killed, or the machine restarted, since somebody last looked
+        text = store.find(name)
     with store.locked(text["Id"]) as text:  # nobody starts it meanwhile: a layer is not mounted twice
         if text["State"]["Running"]:
-            raise SandboxError(f"container {name} is being started: try again", 1)
+            raise _busy(name)
         target = _mount(store, text, volumes=volumes)
         fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             yield fd, -1
         finally:
             os.close(fd)
+
+
+def _busy(name: str) -> SandboxError:
+    return SandboxError(f"container {name} is being started or removed: try again", 1)
 
 
 def _root_of_process(text: Document) -> tuple[int, int] | None:
@@ -92,7 +101,13 @@ def _mount(store: Store, text: Document, *, volumes: bool) -> str:
     wanted = sorted(spec.volumes if volumes else (), key=lambda volume: volume.target.count("/"))
     steps: list[Step] = [*pieces, *map(_bound, wanted)]
     _be_alone()
-    mounting.apply(root, steps)
+    try:
+        mounting.apply(root, steps)
+    except OSError as error:
+        # The layer of one with --rm is mounted once, before it is said to run (overlayfs's `volatile`).
+        if error.errno == errno.EINVAL and text["HostConfig"]["AutoRemove"]:
+            raise _busy(text["Name"]) from None
+        raise
     return layout.merged
 
 

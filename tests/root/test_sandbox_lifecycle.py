@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox import liveness
 from tests.root import sandboxing
 from tests.testbed.cgroups import favoured, path_of
 from tests.testbed.commands import BUSY_LOOP, REPOSITORY, SANDBOX, Sandbox
@@ -386,6 +387,28 @@ def test_a_killed_monitor_takes_its_container_along(sandbox: Sandbox) -> None:
     os.kill(sandbox.inspect("orphan")["Cgscope"]["Monitor"]["Pid"], signal.SIGKILL)
     assert sandboxing.wait_for(lambda: "Exited (137)" in sandbox("ps", "-a").stdout)
     assert "monitor" in sandbox.inspect("orphan")["State"]["Error"]
+
+
+def kill_monitor(sandbox: Sandbox, name: str) -> None:
+    """Kill a container's monitor; nobody has looked at the container since its program has died of that."""
+    found = sandbox.inspect(name)
+    os.kill(found["Cgscope"]["Monitor"]["Pid"], signal.SIGKILL)
+    assert sandboxing.wait_for(lambda: liveness.start_time(found["State"]["Pid"]) is None)
+
+
+def test_what_is_there_after_a_killed_monitor(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Files are copied, and there are no processes to be shown, whichever verb is the first to come by."""
+    start(sandbox, "one", "sh", "-c", "echo x > /made; sleep 3600")
+    assert sandboxing.wait_for(lambda: "A /made" in sandbox("diff", "one").stdout)
+    kill_monitor(sandbox, "one")
+    sandbox("cp", "one:/made", str(tmp_path))
+    assert (tmp_path / "made").read_text() == "x\n"
+    sandbox("start", "one")
+    kill_monitor(sandbox, "one")
+    assert sandbox("top", "one", check=False).stderr == "sandbox: container one is not running\n"
+    start(sandbox, "gone", "--rm", "sleep", "3600")
+    kill_monitor(sandbox, "gone")
+    assert sandbox("cp", "gone:/etc", str(tmp_path), check=False).stderr == "sandbox: no such container: gone\n"
 
 
 def test_a_reused_pid_is_not_touched(sandbox: Sandbox) -> None:
