@@ -236,7 +236,8 @@ def can_enter(path: str) -> bool:
 
 def find_program(name: str, search: str) -> str:
     """Return the path to execute: 127 when there is none, 126 when it cannot be executed."""
-    candidates = [name] if "/" in name else [f"{folder or '.'}/{name}" for folder in search.split(":")]
+    folders = search.split(":") if name else ()  # an empty one would be each directory itself
+    candidates = [name] if "/" in name else [f"{folder or '.'}/{name}" for folder in folders]
     refused: CommandNotExecutable | None = None
     for path in candidates:
         try:

@@ -74,7 +74,7 @@ class Spec(Value):
             check_name(self.name)
         if len(self.hostname) > LONGEST_HOSTNAME or not HOSTNAME.issuperset(self.hostname):
             raise SandboxError(f"invalid hostname: {self.hostname!r}")
-        if not self.argv or not self.argv[0]:
+        if not self.argv:
             raise SandboxError("no command: give the program to start after the options")
         if not self.workdir.startswith("/"):
             raise SandboxError(f"the working directory {self.workdir!r} is not an absolute path")

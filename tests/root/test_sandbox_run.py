@@ -89,6 +89,7 @@ def test_exit_codes(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
         (("-it", "--", "true"), 1, "the input device is not a TTY"),
         (("--no-such-flag", "--", "true"), 125, "unrecognized arguments: --no-such-flag"),
         ((), 125, "no command"),
+        (("--", ""), 127, 'exec: "": executable file not found in $PATH'),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
