@@ -219,9 +219,11 @@ def _dispatch(words: list[str]) -> int:
     root = ""
     while words and words[0].startswith("--root"):
         option, equals, value = words.pop(0).partition("=")
-        if option != "--root" or not (equals or words):
+        if option == "--root" and not equals and words:
+            value = words.pop(0)
+        if option != "--root" or not value:  # an empty one, as of a variable that is not set, would be where we are
             raise SandboxError("--root needs a directory")
-        root = os.path.abspath(value if equals else words.pop(0))
+        root = os.path.abspath(value)
     if not words or words[0] in ("-h", "--help", "help"):
         _say_line(USAGE.rstrip("\n"))
         return 0 if words else SandboxError.exit_code

@@ -10,6 +10,7 @@ from sandbox.commands.lifecycle_options import add_lifecycle_options, environmen
 from sandbox.commands.limit_options import add_changeable, add_fixed, limit_values
 from sandbox.commands.network_options import add_network_options, network_of
 from sandbox.commands.sharing_options import add_sharing_options, sharing_of
+from sandbox.document import CGROUP_PARENT
 from sandbox.errors import SandboxError
 from sandbox.parsing import Arguments, Parser, boolean, new_parser, parse_up_to_program
 
@@ -65,7 +66,7 @@ def add_container_options(parser: Parser) -> None:
     add_changeable(parser)
     add_fixed(parser)
     add("--limits-best-effort", action="store_true", help="warn of a limit that cannot be set, and go on")
-    add("--cgroup-parent", default="/cgscope", metavar="PATH", help="the cgroup that its cgroup is made in")
+    add("--cgroup-parent", default=CGROUP_PARENT, metavar="PATH", help="the cgroup that its cgroup is made in")
     add_lifecycle_options(parser)
     add("--init", action="store_true", help="a small PID 1 that reaps orphans and passes signals on")
     add("--dry-run", action="store_true", help="print what would be done, and do nothing")
@@ -169,7 +170,7 @@ def _usual(arguments: Arguments, parser: Parser, store: Store) -> Spec:
         attributes=attributes_of(arguments),
         limits=Limits(**limit_values(arguments)),
         best_effort_limits=arguments.limits_best_effort,
-        cgroup_parent=os.path.join("/", arguments.cgroup_parent),
+        cgroup_parent=os.path.join("/", arguments.cgroup_parent or CGROUP_PARENT),
         lifecycle=with_image(lifecycle_of(arguments), source.defaults),
         init=arguments.init,
         read_only=arguments.read_only,

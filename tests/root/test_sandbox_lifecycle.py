@@ -432,7 +432,9 @@ def test_a_reused_pid_is_not_touched(sandbox: Sandbox) -> None:
 
 @pytest.mark.vm
 def test_cgroup_parent(sandbox: Sandbox) -> None:
-    """--cgroup-parent puts the container elsewhere; what was made for it goes with it."""
+    """--cgroup-parent puts the container elsewhere; what was made for it goes with it. An empty one is none."""
+    sandbox("create", "--cgroup-parent", "", "--name", "usual", "--rootfs", "/", "true")
+    assert sandbox.inspect("usual")["HostConfig"]["CgroupParent"] == "/cgscope"
     container = start(sandbox, "elsewhere", "--cgroup-parent", "/cgscope-test/inner", "sleep", "600")
     places = [f"{mount}/cgscope-test/inner/{container}" for mount in cgroup_mounts()]
     assert all(map(os.path.isdir, places))

@@ -90,6 +90,16 @@ def test_what_the_kernel_refuses(tmp_path: Path, words: list[str], code: int) ->
     assert (done.returncode, done.stderr.count("\n"), f"sandbox: {tmp_path}/file" in done.stderr) == (code, 1, True)
 
 
+@pytest.mark.parametrize("words", [["--root", "", "ps"], ["--root=", "ps"], ["--root"], ["--rooted", "x", "ps"]])
+def test_a_state_directory_without_a_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """What a script has not set is not where it happens to be."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(words) == 125
+    assert (capsys.readouterr().err, os.listdir(tmp_path)) == ("sandbox: --root needs a directory\n", [])
+
+
 def test_a_wrong_template_is_told_before_any_event(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where nothing has happened yet, `events` would wait, and be silent about it."""
     words = ["events", "--since", "1s", "--until", "0s", "--format", "{{.Action"]
