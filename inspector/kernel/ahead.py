@@ -1,14 +1,12 @@
 """Kept files that are read on another CPU while Python does something else, and handed out when they are asked for.
 
-As many as are read by the time that they are asked for, going by the last time: for the others nobody waits, they are
-read then.
+All of them, however late they come: what one says belongs to the same moment as what another does.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
@@ -29,9 +27,6 @@ __all__ = ["ReadAhead"]
 
 WORTH_IT = 500  # files: of fewer, waking a thread and sharing out what it has read takes as long as reading them
 SPARE = 16  # bytes more than a file said last, and an eighth: counters grow
-LEAST = 64  # files
-SHORTEST = 1e-6  # seconds
-GROWTH = 0.5, 1.25  # of how many are read, from one time to the next, at most
 # With which a read is refused before Linux 5.10, which cannot read control files so, and by a seccomp filter.
 UNFIT = -errno.EINVAL, -errno.EPERM, -errno.ENOSYS
 MOST = 4096  # bytes: where a file says more, others of its name would be given as much room in vain
@@ -70,8 +65,6 @@ class ReadAhead:
         self._is_unfit = False
         self._is_tight = False  # some had more to say than there was room for
         self._reading: Future[array[int]] | None = None
-        self._count = 0  # so many are read
-        self._begun = self._asked = self._ended = 0.0  # when, in seconds of the monotonic clock
 
     def begin(self, wanted: Sequence[Wanted]) -> bool:
         """Begin to read; False when that are too few."""
@@ -81,17 +74,11 @@ class ReadAhead:
             self._arrange(wanted)
         if self._reads is None or self._is_unfit:
             return False
-        self._begun, self._asked = time.perf_counter(), 0.0
         try:
-            self._reading = self._thread.submit(self._read, self._reads)
+            self._reading = self._thread.submit(self._context.read, self._reads, len(self._reads))
         except RuntimeError:  # no thread can be started
             self._is_unfit = True
         return not self._is_unfit
-
-    def _read(self, reads: Reads) -> array[int]:
-        results = self._context.read(reads, self._count)
-        self._ended = time.perf_counter()
-        return results
 
     def _arrange(self, wanted: Sequence[Wanted]) -> None:
         self._wanted, self._places, self._reads = [descriptors for descriptors, _ in wanted], {}, None
@@ -114,16 +101,14 @@ class ReadAhead:
             start += room.end
         self._reads = Reads(numbers, sizes)
         self._is_unfit = self._is_unfit or self._context.read(self._reads, 1)[0] in UNFIT
-        self._count = min(self._count, len(numbers)) or len(numbers)
 
     def texts(self, descriptors: list[int]) -> list[bytes] | None:
         """Return what these have said; None where they were not read, or one refuses or has more to say."""
         place, reading, reads = self._places.get(id(descriptors)), self._reading, self._reads
         if place is None or reading is None or reads is None:
             return None
-        self._asked = self._asked or time.perf_counter()
         first, start, room = place
-        if first + len(room.sizes) > self._count or reading.exception() is not None:
+        if reading.exception() is not None:
             return None
         lengths = reading.result()[first : first + len(room.sizes)]
         if min(lengths) < 0:
@@ -142,11 +127,6 @@ class ReadAhead:
     def end(self) -> None:
         """Forget what was read."""
         self.wait()
-        if self._reading is not None and self._asked:
-            least, most = GROWTH
-            took = max(self._ended - self._begun, SHORTEST)
-            grown = int(self._count * min(most, max(least, (self._asked - self._begun) / took)))
-            self._count = min(max(LEAST, grown), len(self._reads or ()))
         self._reading = None
 
     def close(self) -> None:

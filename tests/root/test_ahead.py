@@ -31,7 +31,6 @@ def groups() -> Iterator[list[CpuGroup]]:
 def test_figures_are_of_this_moment(groups: list[CpuGroup], monkeypatch: pytest.MonkeyPatch) -> None:
     """A quota is told at the look after its change, and a cgroup that goes during a look is not missed."""
     monkeypatch.setattr(ahead, "WORTH_IT", 1)
-    monkeypatch.setattr(ahead, "GROWTH", (1.0, 1.25))  # however busy the machine is
     one, other = groups
     given: list[list[bytes]] = []
     truly = ahead.ReadAhead.texts

@@ -30,7 +30,6 @@ SAID = st.lists(st.lists(st.binary(max_size=80), min_size=7, max_size=7), min_si
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have few files be worth it, in more system calls than one, on a machine of whatever many CPUs."""
     monkeypatch.setattr(ahead, "WORTH_IT", 1)
-    monkeypatch.setattr(ahead, "LEAST", 1)
     monkeypatch.setattr(aio, "AT_ONCE", 3)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
 
@@ -89,8 +88,6 @@ def test_texts_are_those_that_reading_gives(said: list[list[bytes]]) -> None:
         for texts in said:
             shelf.write(texts)
             for is_again in (False, True):
-                reader.end()
-                reader._count = 7  # noqa: SLF001  all of them, however busy the machine is
                 reader.begin(list(zip(shelf.bundles, before, strict=True)))
                 for bundle, truly in zip(shelf.bundles, shelf.said(), strict=True):
                     told = reader.texts(bundle)
@@ -107,8 +104,6 @@ def test_a_file_that_has_grown_has_more_room_the_next_time(reader: ReadAhead, sh
     assert [reader.texts(bundle) for bundle in shelf.bundles] == shelf.said()
     shelf.write([b"x" * 300] * 7)
     for expected in (None, shelf.said()[1]):
-        reader.end()
-        reader._count = 7  # noqa: SLF001
         reader.begin(list(zip(shelf.bundles, shelf.said(), strict=True)))
         assert reader.texts(shelf.bundles[1]) == expected
 
@@ -134,20 +129,6 @@ def test_what_was_not_asked_for_is_not_told(reader: ReadAhead, shelf: Shelf) -> 
     assert reader.texts(shelf.bundles[0]) is None
     assert not reader.begin([])
     assert not reader.begin([(shelf.bundles[0], [b"x" * (ahead.MOST + 1)] * 4)])
-
-
-def test_nobody_waits_for_long(reader: ReadAhead, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was not read when it was asked for is not read ahead the next time; with time enough, all of it is."""
-    monkeypatch.setattr(ahead, "LEAST", 4)
-    counts = []
-    for spare, took in ((1.0, 9.0), (9.0, 1.0), (9.0, 0.0), (9.0, 1.0), (1.0, 1.0)):
-        reader.begin(list(zip(shelf.bundles, shelf.said(), strict=True)))
-        told = [reader.texts(bundle) for bundle in shelf.bundles]
-        reader.wait()
-        counts.append(reader._count)  # noqa: SLF001
-        assert [one is not None for one in told] == [counts[-1] >= 4, counts[-1] >= 7]
-        reader._begun, reader._asked, reader._ended = 10.0, 10.0 + spare, 10.0 + took  # noqa: SLF001
-    assert counts == [7, 4, 5, 6, 7]
 
 
 def test_it_ends_with_its_thread(shelf: Shelf) -> None:
