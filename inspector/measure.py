@@ -22,7 +22,7 @@ from inspector.plan import COUNTERS, SETTINGS, Plan
 from inspector.sheet import Sheet
 from inspector.turns import Turns
 
-__all__ = ["FILES", "UNSHOWN", "Meter"]
+__all__ = ["FILES", "UNSHOWN", "Figures", "Meter"]
 
 FILES = {1: cgroup_v1.FILES, 2: cgroup_v2.FILES}
 SPARE = 1.2
@@ -106,12 +106,9 @@ class Meter:
             except OSError:  # what cannot be read is told of by figures
                 sheet.close()
 
-    def read_ahead(self) -> bool:
-        """Begin to read what is open, for figures(), while the caller looks who is there; False where that cannot be.
-
-        What has come by then is read there and then.
-        """
-        return self.host.read_ahead([one for sheet in self._sheets.values() if (one := sheet.ahead())])
+    def read_ahead(self) -> None:
+        """Begin to read what is open, for figures(), while the caller looks who is there; what is not is read there."""
+        self.host.read_ahead([one for sheet in self._sheets.values() if (one := sheet.ahead())])
 
     def figures(
         self, wanted: Mapping[Key, bool], *, counters: bool = False, seen: Container[str] | None = None

@@ -176,7 +176,8 @@ class ProcessDetail(NamedTuple):
 class Observation(NamedTuple):
     """One tick: the containers, and what the kernel said of each at that moment.
 
-    `taken_at` is Unix time; `monotonic` is what rates are taken over.
+    `taken_at` is Unix time; `monotonic` is what rates are taken over. That is when the cgroups were read; what is told
+    of processes and interfaces was so many seconds later.
     `readings` and `inodes` are keyed by resource and cgroup path (the kills in a container's memory are also those in
     cgroups within its own, on v1 as on v2: inspector.inner_kills); `hollow` says
     by container id why its application is gone, `health` what its health check said last, `unended` by cgroup path the
@@ -201,3 +202,4 @@ class Observation(NamedTuple):
     health: Mapping[str, str] = MappingProxyType({})
     denied_files: int = 0
     unended: Mapping[str, float] = MappingProxyType({})
+    later_seconds: float = 0.0

@@ -22,7 +22,7 @@ from inspector.kernel.controllers import Reading
 from inspector.kernel.host import Host
 from inspector.kernel.network import Interface
 from inspector.kernel.system import System
-from inspector.measure import UNSHOWN, Meter
+from inspector.measure import UNSHOWN, Figures, Meter
 from inspector.metadata import Metadata
 from inspector.model import Census, Container, Identity, Key, Leader, Observation, Own, Process, ProcessDetail, Tally
 from inspector.periods import Periods
@@ -132,7 +132,8 @@ class Observer:
 
     def _observe(self, *, counters: bool = False) -> Observation:
         self._absence.begin()
-        begun = self._read_ahead(counters=counters)
+        if self._in_full:
+            self._meter.read_ahead()
         system, refresh = self._collector.begin()
         census = self._collector.census()
         located = self._collector.located
@@ -141,16 +142,12 @@ class Observer:
         found, leaders = self._look_at(census)
         # The figures come last and together, or all first, so that they belong to one moment.
         shown = self._containers(census, found, leaders, refresh=refresh)
-        # While files are being opened the clock goes on: the last figures would be later than taken_at, rates too low.
-        self._meter.open(self._wanted, counters=counters)
-        taken_at, monotonic = begun or (time.time(), time.monotonic())
-        # Interfaces take as long as a third of all figures: meanwhile those that are read ahead come.
-        interfaces = self._interfaces(shown, census)
-        readings, inodes = self._meter.figures(self._wanted, counters=counters, seen=self._seen_paths(shown))
+        (readings, inodes), interfaces, (taken_at, monotonic), later = self._measure(shown, census, counters=counters)
         shown = self._owners(shown, readings, COUNTED if counters else WATCHED)
         observation = Observation(
             taken_at=taken_at,
             monotonic=monotonic,
+            later_seconds=later - monotonic,
             system=system,
             own=census.own,
             hierarchies=census.hierarchies,
@@ -172,10 +169,17 @@ class Observer:
         self.host.end_tick()
         return observation
 
-    def _read_ahead(self, *, counters: bool) -> tuple[float, float] | None:
-        """Begin to read the figures on another CPU, and return when; None where that is not done."""
-        begun = time.time(), time.monotonic()
-        return begun if self._in_full and not counters and self._meter.read_ahead() else None
+    def _measure(
+        self, shown: tuple[Container, ...], census: Census, *, counters: bool
+    ) -> tuple[Figures, dict[int, tuple[Interface, ...]], tuple[float, float], float]:
+        """Read the figures of cgroups, and of interfaces; return when the ones were read, and when the others."""
+        # While files are being opened the clock goes on: the last figures would be later than taken_at, rates too low.
+        self._meter.open(self._wanted, counters=counters)
+        now = time.time(), time.monotonic()
+        # Interfaces take as long as a third of all figures: meanwhile those that are read ahead come.
+        interfaces = self._interfaces(shown, census)
+        figures = self._meter.figures(self._wanted, counters=counters, seen=self._seen_paths(shown))
+        return figures, interfaces, self.host.read_at() or now, now[1]
 
     def _seen_paths(self, shown: Iterable[Container]) -> set[str] | None:
         """Return the cgroups of those in sight or in focus; None when all are in sight."""

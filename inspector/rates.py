@@ -25,16 +25,18 @@ __all__ = ["Interval"]
 class Interval:
     """Two observations of one machine; without a `before` every rate is None.
 
-    `seconds` is the time between the two, None when there is no time to divide by.
+    `seconds` is the time between the two, None when there is no time to divide by; it is another one for processes and
+    interfaces, which are read later than cgroups.
     """
 
-    __slots__ = ("_below", "_sides", "after", "before", "seconds")
+    __slots__ = ("_below", "_later", "_sides", "after", "before", "seconds")
 
     def __init__(self, before: Observation | None, after: Observation) -> None:
         self.before = before
         self.after = after
         seconds = after.monotonic - before.monotonic if before is not None else 0.0
         self.seconds = seconds if seconds > 0 else None
+        self._later = seconds + after.later_seconds - before.later_seconds if before is not None else 0.0
         self._sides: dict[Key, tuple[Reading | None, Reading | None]] = {}
         self._below: dict[str, float] | None = None
 
@@ -58,7 +60,7 @@ class Interval:
         return sides
 
     def rates(self, resource: str, path: str | None, *names: str) -> list[float | None]:
-        """Return some counters' growths a second: over_time() of each delta(), in one go."""
+        """Return some counters' growths a second: of each delta(), in one go."""
         seconds = self.seconds
         if self.before is None or path is None or seconds is None:
             return [None] * len(names)
@@ -70,8 +72,8 @@ class Interval:
         return [None if old is None or new is None or new < old else (new - old) / seconds for old, new in pairs]
 
     def over_time(self, grown_by: float | None) -> float | None:
-        """Divide a growth by the time between the two observations."""
-        return None if grown_by is None or self.seconds is None else grown_by / self.seconds
+        """Divide a growth in what processes or interfaces count by the time between the two observations."""
+        return None if grown_by is None or self._later <= 0 else grown_by / self._later
 
     def throttled(self, path: str) -> float | None:
         """Return the share of periods in which the quota of a cgroup throttled; 0 where it ran in none.
@@ -116,7 +118,7 @@ class Interval:
         A process that is new counts whole: it started within the interval. One
         that has ended is missing from both sides, as nobody keeps its total.
         """
-        if self.before is None or self.seconds is None:
+        if self.before is None or self._later <= 0:
             return None
         old, new = self.before.tallies.get(container), self.after.tallies.get(container)
         if old is None or new is None:
@@ -127,7 +129,7 @@ class Interval:
             if identity in old.ticks or identity[1] > _ticks_at(self.before):
                 user += max(0, utime - utime_before)
                 system += max(0, stime - stime_before)
-        unit = CLOCK_TICKS * self.seconds
+        unit = CLOCK_TICKS * self._later
         return user / unit, system / unit
 
     def traffic(self, netns: int | None) -> tuple[float | None, float | None]:

@@ -109,8 +109,9 @@ class Sheet:
             account(name, failure)
 
     def ahead(self) -> tuple[Bundle, list[bytes]] | None:
-        """Return what can be read of it before it is asked for, and what that said last; None when nothing is open."""
-        return (self._bundle, self._texts) if self._bundle and self._is_whole and self._texts else None
+        """Return what can be read of it before it is asked for, and what that said last; None when that is unknown."""
+        bundle, texts = self._bundle, self._texts
+        return (bundle, texts) if bundle and self._is_whole and 0 < len(bundle.descriptors) <= len(texts) else None
 
     def close(self) -> None:
         """Close the files and forget what they said."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
@@ -29,7 +30,7 @@ WORTH_IT = 500  # files: of fewer, waking a thread and sharing out what it has r
 SPARE = 16  # bytes more than a file said last, and an eighth: counters grow
 # With which a read is refused before Linux 5.10, which cannot read control files so, and by a seccomp filter.
 UNFIT = -errno.EINVAL, -errno.EPERM, -errno.ENOSYS
-MOST = 4096  # bytes: where a file says more, others of its name would be given as much room in vain
+LONG = 4096  # bytes: where one says more, those that do not are given no room for as much
 
 
 class Room(NamedTuple):
@@ -65,6 +66,7 @@ class ReadAhead:
         self._is_unfit = False
         self._is_tight = False  # some had more to say than there was room for
         self._reading: Future[array[int]] | None = None
+        self._begun = 0.0, 0.0  # when that thread began to read: of Unix, and of the monotonic clock
 
     def begin(self, wanted: Sequence[Wanted]) -> bool:
         """Begin to read; False when that are too few."""
@@ -75,41 +77,43 @@ class ReadAhead:
         if self._reads is None or self._is_unfit:
             return False
         try:
-            self._reading = self._thread.submit(self._context.read, self._reads, len(self._reads))
+            self._reading = self._thread.submit(self._read, self._reads)
         except RuntimeError:  # no thread can be started
             self._is_unfit = True
         return not self._is_unfit
 
+    def _read(self, reads: Reads) -> array[int]:
+        self._begun = time.time(), time.monotonic()
+        return self._context.read(reads)
+
     def _arrange(self, wanted: Sequence[Wanted]) -> None:
         self._wanted, self._places, self._reads = [descriptors for descriptors, _ in wanted], {}, None
         self._is_tight = False
-        # Of a cgroup of which nothing can be kept open (RLIMIT_NOFILE) there is nothing to read ahead.
-        fit = [one for one in wanted if one[0] and len(one[1]) >= len(one[0]) and max(map(len, one[1])) <= MOST]
-        numbers = [number for descriptors, _ in fit for number in descriptors]
+        numbers = [number for descriptors in self._wanted for number in descriptors]
         if len(numbers) < WORTH_IT:
             return
-        alike: dict[int, list[Sequence[bytes]]] = {}  # by the number of files
-        for descriptors, texts in fit:
-            alike.setdefault(len(descriptors), []).append(texts)
-        rooms = {count: _room(count, texts) for count, texts in alike.items()}
+        # By the number of files, and how long the longest is.
+        kinds = [(len(descriptors), max(map(len, texts)) // LONG) for descriptors, texts in wanted]
+        alike: dict[tuple[int, int], list[Sequence[bytes]]] = {}
+        for kind, (_, texts) in zip(kinds, wanted, strict=True):
+            alike.setdefault(kind, []).append(texts)
+        rooms = {kind: _room(kind[0], texts) for kind, texts in alike.items()}
         sizes: list[int] = []
         start = 0
-        for descriptors, _ in fit:
-            room = rooms[len(descriptors)]
+        for kind, descriptors in zip(kinds, self._wanted, strict=True):
+            room = rooms[kind]
             self._places[id(descriptors)] = Place(len(sizes), start, room)
             sizes += room.sizes
             start += room.end
         self._reads = Reads(numbers, sizes)
-        self._is_unfit = self._is_unfit or self._context.read(self._reads, 1)[0] in UNFIT
+        self._is_unfit = self._is_unfit or self._context.read(Reads(numbers[:1], sizes[:1]))[0] in UNFIT
 
     def texts(self, descriptors: list[int]) -> list[bytes] | None:
         """Return what these have said; None where they were not read, or one refuses or has more to say."""
         place, reading, reads = self._places.get(id(descriptors)), self._reading, self._reads
-        if place is None or reading is None or reads is None:
+        if place is None or reading is None or reads is None or reading.exception() is not None:
             return None
         first, start, room = place
-        if reading.exception() is not None:
-            return None
         lengths = reading.result()[first : first + len(room.sizes)]
         if min(lengths) < 0:
             return None
@@ -118,6 +122,10 @@ class ReadAhead:
             return None
         said = bytes(memoryview(reads.buffer)[start : start + room.end])
         return [said[at : at + length] for at, length in zip(room.starts, lengths, strict=True)]
+
+    def read_at(self) -> tuple[float, float] | None:
+        """Return when all this was read, by the clocks of Unix and of monotonic time; None where nothing was."""
+        return self._begun if self._reading is not None and self._reading.exception() is None else None
 
     def wait(self) -> None:
         """Wait until nothing is being read: before a descriptor is closed."""
@@ -131,8 +139,7 @@ class ReadAhead:
 
     def close(self) -> None:
         """End for good."""
-        self.end()
-        self._thread.shutdown()
+        self._thread.shutdown()  # when it has read what it reads
         self._context.close()
 
 

@@ -75,13 +75,13 @@ class Context:
             raise OSError(number, os.strerror(number))
         return done
 
-    def read(self, reads: Reads, count: int) -> array[int]:
-        """Read the first ones; return how many bytes each has said, or the negative errno with which it refuses."""
+    def read(self, reads: Reads) -> array[int]:
+        """Read all; return how many bytes each has said, or the negative errno with which it refuses."""
         results = array("q")
-        while len(results) < count:
-            most = min(AT_ONCE, count - len(results))
+        while len(results) < len(reads):
+            asked = min(AT_ONCE, len(reads) - len(results))
             try:
-                taken = self._call(self._submit, self._context, most, reads.pointer(len(results)))
+                taken = self._call(self._submit, self._context, asked, reads.pointer(len(results)))
             except OSError as error:  # of the first of them
                 results.append(-(error.errno or errno.EIO))
             else:

@@ -173,7 +173,8 @@ class Host(Reader):
     def read_ahead(self, wanted: Sequence[tuple[Bundle, Sequence[bytes]]]) -> bool:
         """Begin to read bundles of this tick by another thread; False when they have to be read one by one.
 
-        Each comes with what it said last. What it says now its read() returns, until end_tick().
+        As where not all files are kept open: those that are would be of another moment than the others. Each comes with
+        what it said last. What it says now its read() returns, until end_tick().
         """
         if self._ahead is None and self._can_read_ahead:
             try:
@@ -183,11 +184,17 @@ class Host(Reader):
             # Another architecture, a seccomp filter, too many such contexts on this machine; a Python without ctypes.
             except (OSError, ImportError):
                 self._can_read_ahead = False
-        return self._ahead is not None and self._ahead.begin([(one.descriptors, texts) for one, texts in wanted])
+        is_kept = all(bundle.is_kept for bundle in self._bundles)
+        ready = [(one.descriptors, texts) for one, texts in wanted] if is_kept else []
+        return self._ahead is not None and self._ahead.begin(ready)
 
     def read_before(self, descriptors: list[int]) -> list[bytes] | None:
         """Return what was read ahead of a bundle with these descriptors; None where it is to be read now."""
         return self._ahead.texts(descriptors) if self._ahead is not None else None
+
+    def read_at(self) -> tuple[float, float] | None:
+        """Return when what was read ahead was read, as ReadAhead does; None where all is read when it is asked for."""
+        return self._ahead.read_at() if self._ahead is not None else None
 
     def released(self, bundle: Bundle) -> None:
         """Take note that a bundle is about to be closed."""

@@ -189,3 +189,23 @@ def test_traffic_without_a_side() -> None:
     assert traffic([interface("eth0", 1, 1)], None) == (None, None)
     assert traffic([interface("lo", 1, 1)], [interface("lo", 5, 5)]) == (0, 0)
     assert Interval(observation(1), observation(2)).traffic(None) == (None, None)
+
+
+@pytest.mark.parametrize(("later", "seconds"), [((0.5, 2.5), 4), ((2.5, 0.5), None)])
+def test_processes_and_interfaces_are_read_later_than_cgroups(
+    later: tuple[float, float], seconds: float | None
+) -> None:
+    """What they count is divided by the time between the two moments at which they were read."""
+    sides = [
+        observation(
+            1000 + 2 * side,
+            readings={KEY: CpuUsage(4 * side)},
+            tallies={"c": Tally({(1, 1): (8 * CLOCK_TICKS * side, 0)}, None, 1)},
+            interfaces={NET: (interface("eth0", 8 * side, 12 * side),)},
+        )._replace(later_seconds=later[side])
+        for side in (0, 1)
+    ]
+    interval = Interval(*sides)
+    assert interval.rates(*KEY, "usage_us") == [2]
+    assert interval.member_cores("c") == (None if seconds is None else (8 / seconds, 0))
+    assert interval.traffic(NET) == ((None, None) if seconds is None else (8 / seconds, 12 / seconds))
