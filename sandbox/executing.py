@@ -55,9 +55,9 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
                 steps,
                 tty=program.tty,
             )
-        except channel.Closed:
-            raise SandboxError(f"container {name} ended while it was entered", 1) from None
         except SandboxError as error:
+            if isinstance(error, channel.Closed) or (error.exit_code == SandboxError.exit_code and _has_ended(pidfd)):
+                raise SandboxError(f"container {name} ended while it was entered", 1) from None
             raise _explained(error, text) from None
         one = os.urandom(32).hex()
         if not options.quiet:
@@ -87,6 +87,12 @@ def _program(text: Document, root: str, options: ExecOptions, host_environment: 
         die_with_parent=not options.detach,
         attributes=decode(Attributes, text["Cgscope"]["Spec"].get("attributes", {})),
     )
+
+
+def _has_ended(pidfd: int) -> bool:
+    from sandbox.subject import has_ended  # noqa: PLC0415  rare
+
+    return has_ended(pidfd)
 
 
 def _explained(error: SandboxError, text: Document) -> SandboxError:

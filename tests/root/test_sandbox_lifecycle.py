@@ -396,6 +396,24 @@ def kill_monitor(sandbox: Sandbox, name: str) -> None:
     assert sandboxing.wait_for(lambda: liveness.start_time(found["State"]["Pid"]) is None)
 
 
+def test_a_container_that_ends_while_it_is_entered(sandbox: Sandbox) -> None:
+    """`exec` says that it has ended, and not which call found no process."""
+    start(sandbox, "short", "sleep", "3600")
+    found = sandbox.inspect("short")
+    pid, monitor = found["State"]["Pid"], found["Cgscope"]["Monitor"]["Pid"]
+    os.kill(monitor, signal.SIGSTOP)  # it would end whoever has joined the cgroup
+    try:
+        late = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=setns:delay_enter=2000000", *SANDBOX]
+        with subprocess.Popen([*late, "exec", "short", "true"], env=sandbox.env, stderr=subprocess.PIPE) as entering:
+            members = Path(found["Cgscope"]["Cgroups"][0]["Directory"], "cgroup.procs")
+            assert sandboxing.wait_for(lambda: len(members.read_text().split()) > 1)
+            os.kill(pid, signal.SIGKILL)
+            said = entering.communicate(timeout=120)[1]
+    finally:
+        os.kill(monitor, signal.SIGCONT)
+    assert (entering.returncode, said) == (1, b"sandbox: container short ended while it was entered\n")
+
+
 def test_what_is_there_after_a_killed_monitor(sandbox: Sandbox, tmp_path: Path) -> None:
     """Files are copied, and there are no processes to be shown, whichever verb is the first to come by."""
     start(sandbox, "one", "sh", "-c", "echo x > /made; sleep 3600")
