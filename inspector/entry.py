@@ -19,6 +19,7 @@ __all__ = ["Sharers", "entry_of", "rootfs_of"]
 
 R = TypeVar("R", Cpu, CpuUsage, Freezer, Io, Memory, Pids, Pressure)
 Sharers = Mapping[int, list[tuple[str, str]]]
+BOOT_SECONDS = 1.0  # within which a machine has started: btime of /proc/stat is cut to whole seconds
 STALLS = ("cpu_some_us", "memory_some_us", "memory_full_us", "io_some_us")
 MOST_SHARERS = 20  # names of a network namespace: each of a thousand in one would tell of all the others
 
@@ -65,6 +66,7 @@ class _Writer:
     def container(self) -> schema.Container:
         one, leader = self.one, self.one.leader
         frozen = self.read("freezer", Freezer)
+        created, started = self.times()
         document: schema.Container = {
             "id": one.id,
             "name": one.name,
@@ -74,8 +76,8 @@ class _Writer:
             "labels": dict(one.labels),
             "parent": one.parent,
             "pod": one.pod,
-            "created_at": self.created_at(),
-            "started_at": self.started_at(leader.process) if leader else None,
+            "created_at": created,
+            "started_at": started,
             "state": "paused" if frozen.frozen else "hollow" if one.id in self.after.hollow else "running",
             "pid": leader.process.pid if leader else None,
             "members": len(one.members),
@@ -107,11 +109,16 @@ class _Writer:
         reading = self.after.readings.get((resource, self.path(resource) or ""))
         return reading if isinstance(reading, kind) else kind()
 
-    def created_at(self) -> float | None:
+    def times(self) -> tuple[float | None, float | None]:
+        """Return when it was created and when it was started."""
         started = self.started_at(self.one.leader.process) if self.one.leader else None
         told = self.one.created_at
+        if told is None or started is None:
+            return started if told is None else told, started
+        if started < told < started + BOOT_SECONDS:
+            return told, told
         # A file may say anything, but nothing runs before it was created.
-        return started if told is None else told if started is None else min(told, started)
+        return min(told, started), started
 
     def started_at(self, process: Process) -> float | None:
         boot = self.after.system.boot_time
