@@ -95,42 +95,16 @@ def declare(add: Callable[..., object]) -> None:
     """Add the collectors' options: --collector.NAME and --no-collector.NAME, and how much some of them tell."""
     for name, one in COLLECTORS.items():
         default = "" if one.default else "; off unless asked for"
-        add(
-            f"--collector.{name}",
-            dest=f"collector_{name}",
-            action="store_true",
-            default=None,
-            help=f"{one.help}{default}",
-        )
-        add(
-            f"--no-collector.{name}",
-            dest=f"collector_{name}",
-            action="store_false",
-            default=None,
-            help=argparse.SUPPRESS,
-        )
-    add(
-        "--collector.disable-defaults",
-        dest="collector_disable_defaults",
-        action="store_true",
-        help="run only the collectors that are asked for by name",
-    )
-    add(
-        "--collector.labels",
-        dest="collector_labels",
-        type=_labels,
-        default=(),
-        metavar="NAME,...",
-        help="labels of the runtime that become container_label_NAME: com.docker.compose.service,... (default: none)",
-    )
-    add(
-        "--collector.top.processes",
-        dest="collector_top_processes",
-        type=_count,
-        default=5,
-        metavar="N",
-        help=f"how many processes of each container the collector top shows (default: 5, at most {MOST_TOP})",
-    )
+        add(f"--collector.{name}", dest=f"collector_{name}", action="store_true", default=None,
+            help=f"{one.help}{default}")
+        add(f"--no-collector.{name}", dest=f"collector_{name}", action="store_false", default=None,
+            help=argparse.SUPPRESS)
+    add("--collector.disable-defaults", dest="collector_disable_defaults", action="store_true",
+        help="run only the collectors that are asked for by name")
+    add("--collector.labels", dest="collector_labels", type=_labels, default=(), metavar="NAME,...",
+        help="labels of the runtime that become container_label_NAME: com.docker.compose.service,... (default: none)")
+    add("--collector.top.processes", dest="collector_top_processes", type=_count, default=5, metavar="N",
+        help=f"how many processes of each container the collector top shows (default: 5, at most {MOST_TOP})")
 
 
 def selected(arguments: argparse.Namespace) -> Selection:

@@ -94,7 +94,9 @@ class Scraper:
         self._earlier: list[Observation] = []
         self._everything = Shared(lambda: self._samples(self.selection, frozenset()))
 
-    def page(self, *, openmetrics: bool = False, names: Collection[str] = (), collect: Collection[str] = ()) -> Page:
+    def page(
+        self, *, openmetrics: bool = False, names: Collection[str] = (), collect: Collection[str] = ()
+    ) -> Page:
         """Look and write; `names` picks metrics, `collect` collectors. ValueError for a collector that does not run."""
         chosen = frozenset(names)
         asked = self.selection.asked(collect)

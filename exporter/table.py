@@ -176,7 +176,9 @@ class _Columns:
                 for more, part in self._parts(source)
             ]
             for (head, tail), get, column in rows:
-                column += [f"{head}{label}{tail}{value}\n" for label, part in parts if (value := get(part)) is not None]
+                column += [
+                    f"{head}{label}{tail}{value}\n" for label, part in parts if (value := get(part)) is not None
+                ]
                 column.trim()
         blocks = (column.block() for column in columns)
         return list(blocks) if self._labels else [block.settle() for block in blocks]

@@ -202,7 +202,9 @@ def volumes(mounts: Sequence[Mount], host_mounts: Sequence[Mount]) -> tuple[Volu
     return tuple(volume for volume in found if volume is not None)
 
 
-def _volume(mount: Mount, own: set[tuple[int, int]], host_mounts: Sequence[Mount], *, shared: bool) -> Volume | None:
+def _volume(
+    mount: Mount, own: set[tuple[int, int]], host_mounts: Sequence[Mount], *, shared: bool
+) -> Volume | None:
     place = mount.mountpoint
     standard = any(under(place, top) for top in STANDARD)
     if _device(mount) in own or (standard and mount.fstype in KERNEL):

@@ -177,7 +177,6 @@ def swap_limit(chain: Iterable[tuple[str, Mapping[str, float | None]]], *, hidde
 
     v1 without a limit of memory counts swap within the one sum: all of it may be swap.
     """
-
     def own(values: Mapping[str, float | None]) -> float | None:
         if values.get("memory_and_swap") is not None:
             return max(0.0, (values["memory_and_swap"] or 0) - (values.get("limit") or 0))

@@ -79,7 +79,9 @@ class Metadata:
         if container.runtime is None or container.kind != "container":
             return container
         known = self._known.get(container.id)
-        if known is None or not (known.leader is container.leader or (known.facts.name and _is_of(known, container))):
+        if known is None or not (
+            known.leader is container.leader or (known.facts.name and _is_of(known, container))
+        ):
             known = self._known[container.id] = self._look(container, container.runtime, known)
         facts = known.facts
         if not any(facts):

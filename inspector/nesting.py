@@ -39,7 +39,9 @@ def _begun(container: Container) -> int:
     return container.leader.process.starttime_ticks if container.leader else 0
 
 
-def _parent(container: Container, census: Census, held: Mapping[int, str], claimed: Mapping[str, str]) -> str | None:
+def _parent(
+    container: Container, census: Census, held: Mapping[int, str], claimed: Mapping[str, str]
+) -> str | None:
     """Find the container around this one: by its first process's ancestors, or by the cgroups above its own.
 
     A control group's first process is often a container's that lies below it, so there the cgroups alone tell.

@@ -28,7 +28,9 @@ ROLES: dict[str, Role] = {"volume": "volume", "runtime": "state"}
 OWN = ("upper", "merged")
 
 
-def owners(host: Host, path: str, containers: Iterable[Container], absence: Absence | None = None) -> tuple[Claim, ...]:
+def owners(
+    host: Host, path: str, containers: Iterable[Container], absence: Absence | None = None
+) -> tuple[Claim, ...]:
     """Return who an absolute path belongs to, of each container the nearest claim, the nearest of all first.
 
     Behind them, where the path is a store or lies in one, come those others of

@@ -39,20 +39,8 @@ from sandbox.errors import SandboxError, describe, not_executed
 from sandbox.quick import dumps, loads, receive, send, socket
 from sandbox.value import Value
 
-__all__ = [
-    "Born",
-    "Channel",
-    "Closed",
-    "Console",
-    "Failed",
-    "Go",
-    "Listens",
-    "Message",
-    "Proceed",
-    "Ready",
-    "Socket",
-    "pair",
-]
+__all__ = ["Born", "Channel", "Closed", "Console", "Failed", "Go", "Listens",
+           "Message", "Proceed", "Ready", "Socket", "pair"]
 
 LARGEST_MESSAGE = 65536
 ERROR_BYTES = 4  # the whole of a NotExecuted

@@ -245,5 +245,7 @@ def _dispatch(words: list[str]) -> int:
     return int(verb(words[1:], Store(root or default_root())))
 
 
+
+
 if __name__ == "__main__":
     command()

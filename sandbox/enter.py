@@ -74,7 +74,9 @@ def differing(asked: Collection[str], theirs: Mapping[str, int], ours: Mapping[s
     return tuple(kind for kind in NAMESPACES if theirs.get(kind) != ours.get(kind) and kind in (asked or theirs))
 
 
-def joins(hierarchies: Sequence[Hierarchy], theirs: Membership, ours: Membership) -> tuple[control.Step, ...]:
+def joins(
+    hierarchies: Sequence[Hierarchy], theirs: Membership, ours: Membership
+) -> tuple[control.Step, ...]:
     """Return what moves the calling process into another's cgroups, in every hierarchy where it is not yet; pure."""
     steps = []
     for hierarchy in hierarchies:

@@ -24,19 +24,8 @@ if TYPE_CHECKING:
     # A module's name, is it a package, the time and size of its source, and its code.
     Record = tuple[str, bool, int, int, CodeType]
 
-__all__ = [
-    "GROUPS",
-    "LENGTH_BYTES",
-    "MARK",
-    "PATH",
-    "begin",
-    "header",
-    "install",
-    "install_others",
-    "keep",
-    "leave",
-    "read_group",
-]
+__all__ = ["GROUPS", "LENGTH_BYTES", "MARK", "PATH", "begin", "header", "install", "install_others", "keep", "leave",
+           "read_group"]
 
 PLACE = os.path.dirname(os.path.dirname(__file__))
 PACKAGES = ("sandbox.", "inspector")

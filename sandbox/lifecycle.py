@@ -112,7 +112,9 @@ def nanoseconds(text: str, option: str) -> int:
     return value
 
 
-def healthcheck(command: str, durations: dict[str, str], retries: int, *, none: bool) -> Healthcheck | None:
+def healthcheck(
+    command: str, durations: dict[str, str], retries: int, *, none: bool
+) -> Healthcheck | None:
     """Return what the --health-* options mean; None when none was given."""
     values = {name: nanoseconds(text, f"--health-{name.replace('_', '-')}") for name, text in durations.items()}
     if retries < 0:
@@ -132,10 +134,8 @@ def from_image(given: Healthcheck | None, image: dict[str, Any] | None) -> Healt
     test = image.get("Test") or []
     keys = ("Interval", "Timeout", "StartPeriod", "StartInterval", "Retries")
     numbers = [image.get(key) or 0 for key in keys]
-    if (
-        not isinstance(test, list)
-        or not all(isinstance(each, str) for each in test)
-        or any(not isinstance(number, int) or number < 0 for number in numbers)
+    if not isinstance(test, list) or not all(isinstance(each, str) for each in test) or any(
+        not isinstance(number, int) or number < 0 for number in numbers
     ):
         raise SandboxError("the image's configuration is malformed: its Healthcheck")
     its = Healthcheck(tuple(test), *numbers)

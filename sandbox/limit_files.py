@@ -9,17 +9,8 @@ from collections.abc import Callable, Iterator
 
 from sandbox.limits import DEFAULT_PERIOD_US, SHARES_RANGE, UNLIMITED, WEIGHT, Limits
 
-__all__ = [
-    "CONTROLLERS",
-    "OOM_CONTROL",
-    "Setting",
-    "controllers",
-    "ignored",
-    "is_weight_of_a_disk",
-    "lifted",
-    "settings",
-    "weight_of_shares",
-]
+__all__ = ["CONTROLLERS", "OOM_CONTROL", "Setting", "controllers", "ignored", "is_weight_of_a_disk", "lifted",
+           "settings", "weight_of_shares"]
 
 # A file below the cgroup, its value, and whether a kernel without that file is fine: or where it has another, named.
 Setting = tuple[str, str, bool | str]

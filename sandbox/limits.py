@@ -140,7 +140,9 @@ def host_config(limits: Limits) -> dict[str, Any]:
         "OomKillDisable": limits.oom_kill_disable,
         "PidsLimit": limits.pids,
         "BlkioWeight": limits.blkio_weight or 0,
-        "BlkioWeightDevice": [{"Path": one.path, "Weight": one.rate} for one in limits.throttles if one.kind == WEIGHT],
+        "BlkioWeightDevice": [
+            {"Path": one.path, "Weight": one.rate} for one in limits.throttles if one.kind == WEIGHT
+        ],
         **{
             THROTTLE_KEYS[kind]: [{"Path": one.path, "Rate": one.rate} for one in found]
             for kind, found in devices.items()

@@ -100,3 +100,4 @@ def _idmapped(path: str, own: int) -> int:
             raise
         raise SandboxError(f"--userns: {path}: {NO_IDMAP}") from None
     return tree
+

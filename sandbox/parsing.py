@@ -104,7 +104,9 @@ def new_parser(name: str, usage: str, text: str) -> Parser:
     return parser
 
 
-def parse_up_to_program(parser: Parser, words: list[str], rest: str, known: Arguments | None = None) -> Arguments:
+def parse_up_to_program(
+    parser: Parser, words: list[str], rest: str, known: Arguments | None = None
+) -> Arguments:
     """Parse options up to the first word that is none; what follows belongs to the program in the container."""
     parser.add_argument(rest, nargs=REMAINDER)
     arguments = parser.parse_args(words, known)

@@ -165,12 +165,9 @@ def _has_mount(value: str, _: Sequence[Document]) -> Wanted:
 
 
 def _on_network(value: str, _: Sequence[Document]) -> Wanted:
-    return lambda document: (
-        value
-        in (
-            *document["NetworkSettings"]["Networks"],
-            document["HostConfig"]["NetworkMode"],
-        )
+    return lambda document: value in (
+        *document["NetworkSettings"]["Networks"],
+        document["HostConfig"]["NetworkMode"],
     )
 
 
@@ -195,7 +192,9 @@ FILTERS: dict[str, Callable[[str, Sequence[Document]], Wanted]] = {
     "label": _label,
     "exited": _exited,
     "status": _one_of("status", STATUSES, lambda document: document["State"]["Status"]),
-    "health": _one_of("health", HEALTHS, lambda document: document["State"].get("Health", {}).get("Status", "none")),
+    "health": _one_of(
+        "health", HEALTHS, lambda document: document["State"].get("Health", {}).get("Status", "none")
+    ),
     "ancestor": lambda value, _: lambda document: value in (document["Config"]["Image"], document["Image"]),
     "before": lambda value, documents: _beside(value, documents, before=True),
     "since": lambda value, documents: _beside(value, documents, before=False),

@@ -91,10 +91,8 @@ class Spec(Value):
 def _is_cgroup_path(path: str) -> bool:
     """Tell whether cgroups can have a path: what is too long could be neither made nor removed."""
     parts = [os.fsencode(part) for part in path.split("/")]
-    return (
-        path.startswith("/")
-        and len(os.fsencode(path)) <= LONGEST_PATH
-        and all(part != b".." and len(part) <= LONGEST_NAME for part in parts)
+    return path.startswith("/") and len(os.fsencode(path)) <= LONGEST_PATH and all(
+        part != b".." and len(part) <= LONGEST_NAME for part in parts
     )
 
 

@@ -102,14 +102,11 @@ def _changes(
     if controller == "memory" and after.memory_bytes is not None:
         asked = adjust.Asked(after.memory_bytes)
         adjust.check_memory(group, ceilings.read("memory", group), asked, force=False)
-    yield (
-        group,
-        [
-            (file, value)
-            for file, value, optional in changed
-            if ceilings.has(group, file) or not _may_lack(group, optional)
-        ],
-    )
+    yield group, [
+        (file, value)
+        for file, value, optional in changed
+        if ceilings.has(group, file) or not _may_lack(group, optional)
+    ]
 
 
 def _may_lack(group: Group, optional: bool | str) -> bool:

@@ -95,9 +95,8 @@ def _placed(rows: Iterable[tuple[str, Sequence[Json]]]) -> Iterable[Json]:
 
 # The containers a dashboard can be narrowed to.
 IMAGE = variable(
-    "image",
-    f"label_values(container_last_seen{{{TARGET}}}, image)",
-    description="Image, or runtime where there is none.",
+    "image", f"label_values(container_last_seen{{{TARGET}}}, image)", description="Image, or runtime where there is "
+    "none."
 )
 NAME = variable(
     "name",

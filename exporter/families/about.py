@@ -97,12 +97,8 @@ ABOUT = Collector(
         Group(
             (
                 Row("container_start_time_seconds", "gauge", "When its first process started.", at("started")),
-                Row(
-                    "container_creation_time_seconds",
-                    "gauge",
-                    "When its runtime made it, or else when its first process started.",
-                    at("created"),
-                ),
+                Row("container_creation_time_seconds", "gauge",
+                    "When its runtime made it, or else when its first process started.", at("created")),
             ),
             _since,
         ),
@@ -152,9 +148,7 @@ NAMESPACES = Collector(
 
 def _health(sight: Sight) -> Sequence[Any]:
     health = sight.observation.health
-    return sight.subjects.each(
-        "health", health, lambda one: (health.get(one.container.id, ""),) if one.container else None
-    )
+    return sight.subjects.each("health", health, lambda one: (health.get(one.container.id, ""),) if one.container else None)
 
 
 HEALTH = Collector(

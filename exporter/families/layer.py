@@ -147,9 +147,7 @@ class Layers:
                 self.queue.append(key)
         self._go_on(sight.host, now)
         return {
-            labels[key]: walk.size.told(walk.place.device, now)
-            for key, walk in self.walks.items()
-            if walk.size is not None
+            labels[key]: walk.size.told(walk.place.device, now) for key, walk in self.walks.items() if walk.size is not None
         }
 
     def _present(self, sight: Sight) -> dict[str, str]:
@@ -209,21 +207,9 @@ LAYER = Collector(
         Group((USAGE._replace(value=at("all_bytes")),), prepared("layer"), _on_device),
         Group(
             (
-                Row(
-                    "container_layer_bytes", "gauge", "What the container's own layer takes on disk.", at("used_bytes")
-                ),
-                Row(
-                    "container_layer_inodes",
-                    "gauge",
-                    "Files and directories in the container's own layer.",
-                    at("inodes"),
-                ),
-                Row(
-                    "container_layer_age_seconds",
-                    "gauge",
-                    "How old these figures are: taken anew after 300 seconds.",
-                    at("age"),
-                ),
+                Row("container_layer_bytes", "gauge", "What the container's own layer takes on disk.", at("used_bytes")),
+                Row("container_layer_inodes", "gauge", "Files and directories in the container's own layer.", at("inodes")),
+                Row("container_layer_age_seconds", "gauge", "How old these figures are: taken anew after 300 seconds.", at("age")),
             ),
             prepared("layer"),
         ),

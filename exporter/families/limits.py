@@ -94,11 +94,7 @@ def _effective(sight: Sight) -> Any:  # noqa: ANN401
         before = chains.known.get(subject.labels)
         if before is None or before[0] != rests_on:
             found = limits_of(
-                observation.readings,
-                one.cgroups,
-                observation.located,
-                observation.own.true_roots,
-                observation.system.cpus,
+                observation.readings, one.cgroups, observation.located, observation.own.true_roots, observation.system.cpus
             )
             before = rests_on, _Limited(found["cpu"], found["memory"], found["pids"])
         known[subject.labels] = before

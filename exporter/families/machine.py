@@ -53,9 +53,7 @@ def _facts(sight: Sight) -> _Facts:
         directories = (f"/sys/devices/system/cpu/{name}/topology" for name in names if re.fullmatch("cpu[0-9]+", name))
         places = {(_read(host, f"{one}/physical_package_id"), _read(host, f"{one}/core_id")) for one in directories}
         places.discard(("", ""))
-        told = {
-            label: next(filter(None, (_read(host, path) for path in files)), "") for label, files in IDENTITY.items()
-        }
+        told = {label: next(filter(None, (_read(host, path) for path in files)), "") for label, files in IDENTITY.items()}
         sockets = {package for package, _ in places}
         sight.kept["machine"] = _Facts(name[1] if name else "", len(places), len(sockets), labels(**told))
     facts: _Facts = sight.kept["machine"]
@@ -74,33 +72,21 @@ def _families(sight: Sight) -> Iterator[Family]:
         ("machine_cpu_physical_cores", "Cores of the machine, each with one CPU or more.", facts.cores or None),
         ("machine_cpu_sockets", "Sockets of the machine.", facts.sockets or None),
         ("machine_memory_bytes", "Memory of the machine.", system.memory_bytes),
-        (
-            "machine_memory_available_bytes",
-            "Memory that could be used without swapping.",
-            system.memory_available_bytes,
-        ),
+        ("machine_memory_available_bytes", "Memory that could be used without swapping.", system.memory_available_bytes),
         ("machine_swap_bytes", "Swap of the machine.", system.swap_bytes),
     ):
         yield _gauge(name, help_, value, facts.identity)
     text = labels(
-        kernelVersion=system.kernel,
-        osVersion=facts.system,
-        dockerVersion="",
-        cadvisorVersion=f"cgscope-{version()}",
+        kernelVersion=system.kernel, osVersion=facts.system, dockerVersion="", cadvisorVersion=f"cgscope-{version()}",
         cadvisorRevision="",
     )
-    yield Family(
-        "cadvisor_version_info", "info", "Always 1: kernel, system, and cgscope in cAdvisor's place.", [(text, 1)]
-    )
+    yield Family("cadvisor_version_info", "info", "Always 1: kernel, system, and cgscope in cAdvisor's place.", [(text, 1)])
     yield _gauge("cgscope_denied_reads", "Reads refused for lack of a capability.", after.denied)
     yield _gauge("cgscope_problems", "Kernel files that could not be understood.", len(after.problems))
     kills = sight.extra.get("oom")
     if isinstance(kills, Kills):
-        yield _gauge(
-            "cgscope_kernel_log_readable",
-            "1 when the kernel's log can be read: without it, kills of containers that are gone are not seen.",
-            int(kills.readable),
-        )
+        yield _gauge("cgscope_kernel_log_readable", "1 when the kernel's log can be read: without it, kills of "
+                     "containers that are gone are not seen.", int(kills.readable))
 
 
 MACHINE = Collector("machine", "the machine's totals, and how well it could be read", families=_families)

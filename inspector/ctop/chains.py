@@ -52,7 +52,9 @@ class Chains:
         self._meter.begin(seen.located)
         self._roots = frozenset(name for name in paths if seen.located[name][1] in seen.own.true_roots)
         wanted = {
-            (name, above): True for name, path in paths.items() for above in ancestors(path, seen.located[name][0].root)
+            (name, above): True
+            for name, path in paths.items()
+            for above in ancestors(path, seen.located[name][0].root)
         }
         readings, _ = self._meter.figures(wanted)
         now = time.monotonic()
@@ -113,7 +115,9 @@ class Chains:
 
         return lambda path: self._rate(readings, old, ("io", path), moved)
 
-    def _rate(self, readings: Readings, old: Readings, key: Key, get: Callable[[Reading], int | None]) -> float | None:
+    def _rate(
+        self, readings: Readings, old: Readings, key: Key, get: Callable[[Reading], int | None]
+    ) -> float | None:
         """Return a counter's growth a second; None where a side is missing or it fell."""
         if key not in readings or key not in old or self._seconds is None:
             return None
@@ -121,7 +125,9 @@ class Chains:
         return None if moved is None else moved / self._seconds
 
 
-def _chain(name: str, unit: Unit, limit: Limit, used: Used, machine: Level | None, *, is_root: bool = True) -> Chain:
+def _chain(
+    name: str, unit: Unit, limit: Limit, used: Used, machine: Level | None, *, is_root: bool = True
+) -> Chain:
     """Make a chain; `is_root` says whether "/" is the root cgroup, and not that of our cgroup namespace."""
     levels = [Level(path, value, used(path)) for path, value in limit.chain]
     if machine is not None and not limit.hidden_ancestors:

@@ -82,7 +82,9 @@ def record(source: Source, options: Options) -> None:
             return
 
 
-def _documents(source: Source, options: Options, wait: Callable[[float], object] = time.sleep) -> Iterator[Document]:
+def _documents(
+    source: Source, options: Options, wait: Callable[[float], object] = time.sleep
+) -> Iterator[Document]:
     """Yield a document an interval, on the beat: what a sample costs does not add to the delay.
 
     Of what was, all is there: it is not waited for.

@@ -182,31 +182,14 @@ def _declare_view(made: argparse.ArgumentParser) -> None:
     """Declare what is shown, and what its figures mean."""
     made.add_argument("-a", dest="every", action="store_true", help="also services and plain control groups")
     made.add_argument("-f", dest="words", metavar="FILTER", type=_filter, default="", help="only these (see below)")
-    made.add_argument(
-        "-s",
-        dest="sort",
-        metavar="FIELD",
-        type=_sort,
-        default="cpu",
-        help=f"sort by one of {' '.join(SORTS).replace('%', '%%')}, or a field of the document",
-    )
+    made.add_argument("-s", dest="sort", metavar="FIELD", type=_sort, default="cpu",
+                        help=f"sort by one of {' '.join(SORTS).replace('%', '%%')}, or a field of the document")
     made.add_argument("-r", dest="reverse", action="store_true", help="reverse the order")
-    made.add_argument(
-        "-o",
-        dest="columns",
-        metavar="COLS",
-        type=_columns,
-        default=(),
-        help="columns to show instead of those that fit (see below)",
-    )
+    made.add_argument("-o", dest="columns", metavar="COLS", type=_columns, default=(),
+                        help="columns to show instead of those that fit (see below)")
     made.add_argument("--cpu", choices=("core", "limit", "host"), default="core", help="what CPU%% is a share of")
-    made.add_argument(
-        "--mem",
-        dest="memory",
-        choices=("working-set", "usage", "anon", "fixed"),
-        default="working-set",
-        help="what MEM is",
-    )
+    made.add_argument("--mem", dest="memory", choices=("working-set", "usage", "anon", "fixed"),
+                        default="working-set", help="what MEM is")
     made.add_argument("--tree", action="store_true", help="pods, containers in containers; with -a cgroups by path")
     made.add_argument("--processes", action="store_true", help="with the processes of each container")
 
@@ -214,13 +197,11 @@ def _declare_view(made: argparse.ArgumentParser) -> None:
 def _declare_screen(made: argparse.ArgumentParser) -> None:
     """Declare how it looks, and what its keys may do."""
     made.add_argument("--no-color", "--no-colour", dest="colour", action="store_false", help="also by $NO_COLOR")
-    made.add_argument(
-        "--no-unicode", dest="unicode", action="store_false", help="draw in ASCII, as where the locale is not UTF-8"
-    )
+    made.add_argument("--no-unicode", dest="unicode", action="store_false",
+                        help="draw in ASCII, as where the locale is not UTF-8")
     made.add_argument("--readonly", action="store_true", help="the keys that act on containers do nothing")
-    made.add_argument(
-        "--no-config", dest="config", action="store_false", help="leave out what the key S of the live view has saved"
-    )
+    made.add_argument("--no-config", dest="config", action="store_false",
+                        help="leave out what the key S of the live view has saved")
     made.add_argument("--version", action=Version, nargs=0, help="show program's version number and exit")
 
 

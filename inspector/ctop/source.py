@@ -244,3 +244,5 @@ class KernelSource:
         if self._victims is not None:
             self._victims.close()
         self._host.close()
+
+

@@ -151,7 +151,9 @@ def walk(
         queue.extend((*one, room) for one in below)
 
 
-def _below(host: Host, path: str, directory: str, names: list[str], *, leaves: bool) -> Iterator[tuple[str, str, int]]:
+def _below(
+    host: Host, path: str, directory: str, names: list[str], *, leaves: bool
+) -> Iterator[tuple[str, str, int]]:
     """Yield the paths of a cgroup's children, with the directories and their link counts; `leaves`: that is known."""
     alike: list[int | None] = [LEAF_LINKS] * len(names)
     prefix = "" if path == "/" else path

@@ -52,7 +52,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--owner", metavar="PATH", help="instead say which container a file or directory belongs to")
     parser.add_argument("--json", action="store_true", help="print a JSON document")
     add_socket(parser)
-    parser.add_argument("--no-color", "--no-colour", dest="colour", action="store_false", help="also by $NO_COLOR")
+    parser.add_argument(
+        "--no-color", "--no-colour", dest="colour", action="store_false", help="also by $NO_COLOR"
+    )
     parser.add_argument("--version", action=Version, nargs=0, help="show program's version number and exit")
     return parser
 

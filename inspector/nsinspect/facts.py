@@ -65,7 +65,9 @@ def hosts_namespaces(everyone: Mapping[int, Mapping[str, int]], *, on_host: bool
     On the host they are PID 1's, or where we may not look into it kthreadd's,
     which is always PID 2. Elsewhere whatever has a number that the kernel fixes.
     """
-    fixed = {kind: inode for its in everyone.values() for kind, inode in its.items() if is_initial(kind, inode) is True}
+    fixed = {
+        kind: inode for its in everyone.values() for kind, inode in its.items() if is_initial(kind, inode) is True
+    }
     return {**fixed, **(everyone.get(1) or everyone.get(2) or {})} if on_host else fixed
 
 

@@ -57,7 +57,9 @@ def read_neighbours(host: Host, pid: int, seen: Observation, attempt: Attempt) -
     for kind, inode in sorted(mine.items(), key=lambda item: NAMESPACES.index(item[0])):
         members = [pid for pid, namespaces in everyone.items() if namespaces.get(kind) == inode]
         # Elsewhere the links lead nowhere: only on the machine itself is there a namespace behind them.
-        related = attempt(f"owner of the {kind} namespace", read_relatives, host, pid, kind) if host.is_live else None
+        related = (
+            attempt(f"owner of the {kind} namespace", read_relatives, host, pid, kind) if host.is_live else None
+        )
         owner, parent = related or (None, None)
         found[kind] = {
             "inode": inode,

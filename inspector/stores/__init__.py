@@ -103,7 +103,10 @@ def _containerd(clues: Clues) -> list[Source]:
     state = state if task else "/run/containerd"
     roots = dict.fromkeys((*clues.before("/io.containerd.snapshotter"), "/var/lib/containerd"))
     bundle = Source(f"{state}{TASKS}{namespace}", f"{clues.id}/config.json", parse_bundle)
-    databases = [Source(root, "io.containerd.metadata.v1.bolt/meta.db", _in_namespace(namespace)) for root in roots]
+    databases = [
+        Source(root, "io.containerd.metadata.v1.bolt/meta.db", _in_namespace(namespace))
+        for root in roots
+    ]
     # `nerdctl rename` changes the label in the database alone; Kubernetes renames nothing, and its bundle tells all.
     return [bundle, *databases] if namespace == "k8s.io" else [*databases, bundle]
 

@@ -133,7 +133,9 @@ def _create(arguments: Arguments, store: Store) -> int:
 def _list(arguments: Arguments, store: Store) -> int:
     from sandbox.network import manage  # noqa: PLC0415
 
-    text = manage.listing(store, arguments.filter, arguments.format, quiet=arguments.quiet, whole=arguments.no_trunc)
+    text = manage.listing(
+        store, arguments.filter, arguments.format, quiet=arguments.quiet, whole=arguments.no_trunc
+    )
     if text:
         say_line(text)
     return 0

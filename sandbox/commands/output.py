@@ -56,7 +56,9 @@ def say_line(text: str) -> None:
         raise SandboxError(f"standard output: {error.strerror}", 1) from None
 
 
-def say_rows(rows: Sequence[Mapping[str, Any]], template: str, titles: Mapping[str, str], usual: str = "") -> None:
+def say_rows(
+    rows: Sequence[Mapping[str, Any]], template: str, titles: Mapping[str, str], usual: str = ""
+) -> None:
     """Print a line a row by a template, or `usual`; with titles before them where it begins with `table`."""
     from sandbox.template import listing  # noqa: PLC0415
 

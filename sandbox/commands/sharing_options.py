@@ -19,12 +19,8 @@ def add_sharing_options(parser: Parser) -> None:
     add("--ipc", default="", metavar="MODE", help="host or container:ID: share its IPC and /dev/shm; none: no /dev/shm")
     add("--uts", default="", metavar="MODE", help="host: share its host name")
     add("--cgroupns", default="", metavar="MODE", help="host: see its cgroups as they are called there")
-    add(
-        "--userns",
-        default="",
-        metavar="MODE",
-        help="auto: a range of ids of its own, its root is nobody outside; container:ID: that one's; host (default)",
-    )
+    add("--userns", default="", metavar="MODE",
+        help="auto: a range of ids of its own, its root is nobody outside; container:ID: that one's; host (default)")
     add("--time-offset", action="append", default=[], metavar="CLOCK=SECONDS",
         help="a clock of its own that is ahead: monotonic or boottime")  # fmt: skip
 

@@ -65,7 +65,9 @@ def _load_one(images: Images, archive: Archive, found: Found, session: str) -> s
     return hashlib.sha256(found.config).hexdigest()
 
 
-def import_rootfs(images: Images, path: str, name: str, changes: Sequence[str], created: str, message: str = "") -> str:
+def import_rootfs(
+    images: Images, path: str, name: str, changes: Sequence[str], created: str, message: str = ""
+) -> str:
     """Make an image of a root filesystem's archive, and return its id.
 
     `created` is the time as images have it, `message` what its history says.

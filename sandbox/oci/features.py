@@ -26,20 +26,8 @@ def features() -> dict[str, Any]:
             "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": False},
             "seccomp": {
                 "enabled": True,
-                "actions": [
-                    f"SCMP_ACT_{name}"
-                    for name in (
-                        "ALLOW",
-                        "ERRNO",
-                        "KILL",
-                        "KILL_PROCESS",
-                        "KILL_THREAD",
-                        "LOG",
-                        "NOTIFY",
-                        "TRACE",
-                        "TRAP",
-                    )
-                ],
+                "actions": [f"SCMP_ACT_{name}" for name in ("ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD",
+                                                            "LOG", "NOTIFY", "TRACE", "TRAP")],
                 "operators": [f"SCMP_CMP_{name}" for name in ("EQ", "GE", "GT", "LE", "LT", "MASKED_EQ", "NE")],
                 "archs": ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64"],
             },

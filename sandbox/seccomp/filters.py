@@ -47,7 +47,9 @@ def builtin_profile() -> str:
         return file.read()
 
 
-def filter_of(profile: str, capabilities: Collection[str], root: str, *, supervised: bool = False) -> Filter | None:
+def filter_of(
+    profile: str, capabilities: Collection[str], root: str, *, supervised: bool = False
+) -> Filter | None:
     """Return the filter of a profile (JSON) for capabilities (without CAP_); None when it restricts nothing.
 
     `root` is the state directory, where it is kept once there is one. Raises SandboxError for a bad profile, and for

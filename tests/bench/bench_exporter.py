@@ -161,13 +161,8 @@ def measure(root: str) -> dict[str, float]:
     least = {name: min(took[name] for took in rounds) for name in rounds[0]}
     ratios = {
         f"{name}/{other}": median(took[name] / took[other] for took in rounds)
-        for name, other in (
-            ("scrape", "client"),
-            ("scrape", "floor"),
-            ("scrape", "served"),
-            ("floor", "client"),
-            ("minute", "page"),
-        )
+        for name, other in (("scrape", "client"), ("scrape", "floor"), ("scrape", "served"), ("floor", "client"),
+                            ("minute", "page"))
     }
     return {"series": series_of(page), "memory": memory, **two, **least, **ratios}
 

@@ -244,25 +244,12 @@ def test_filters_mean_what_they_mean_in_ctop(page: Page) -> None:
     """Words and keys choose the same containers as `ctop -f`; alternatives, patterns and findings besides."""
     shown = {
         words: [one["name"] for one in select(machine(9)["containers"], Selection(words=words), Scene())]
-        for words in (
-            "",
-            "A",
-            "alp",
-            "runtime:podman",
-            "nginx:1.25",
-            "name:beta redis",
-            "kind:container state:paused",
-            "label:team=shop",
-            "LABEL:script",
-        )
+        for words in ("", "A", "alp", "runtime:podman", "nginx:1.25", "name:beta redis", "kind:container state:paused",
+                      "label:team=shop", "LABEL:script")
     }
-    shown |= {
-        "alpha|beta": ["alpha", "beta"],
-        "name:alpha|name:beta": ["alpha", "beta"],
-        "name:alpha|finding:throttled": ["alpha", "gamma"],
-        "/^(alpha|gamma)$/": ["alpha", "gamma"],
-        "finding:throttled": ["gamma"],
-    }
+    shown |= {"alpha|beta": ["alpha", "beta"], "name:alpha|name:beta": ["alpha", "beta"],
+              "name:alpha|finding:throttled": ["alpha", "gamma"], "/^(alpha|gamma)$/": ["alpha", "gamma"],
+              "finding:throttled": ["gamma"]}
     for words, names in shown.items():
         escaped = sorted(map(text.safe, names))
         page.run(f"(i => {{ i.value = {json.dumps(words)}; i.dispatchEvent(new Event('input')) }})(filter)")

@@ -102,7 +102,9 @@ def told_fixture(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (here / "check" / "subject").symlink_to("/usr/bin/sleep")  # which gives the container a name of its own
     (here / "check" / "check.py").write_text(textwrap.dedent(CHECK))
     program = here / "cgscope-exporter"
-    program.write_text(f'#!/bin/sh\nPYTHONDONTWRITEBYTECODE=1 PYTHONPATH={SOURCE} exec {PYTHON} -m exporter.cli "$@"\n')
+    program.write_text(
+        f'#!/bin/sh\nPYTHONDONTWRITEBYTECODE=1 PYTHONPATH={SOURCE} exec {PYTHON} -m exporter.cli "$@"\n'
+    )
     program.chmod(0o755)
     for name, text in FILES.items():
         (here / name).write_text(textwrap.dedent(text))

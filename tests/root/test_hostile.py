@@ -25,7 +25,7 @@ from tests.testbed.tools import need
 pytestmark = pytest.mark.root
 
 # The kernel takes a newline in all of these but in the name of a cgroup.
-EVIL = '\x1b[2J\x1b]0;x\x07 \udcff\udcfe\u202e\t\\ ) R 1 \'a\' "b" {c="d"}'
+EVIL = "\x1b[2J\x1b]0;x\x07 \udcff\udcfe\u202e\t\\ ) R 1 'a' \"b\" {c=\"d\"}"
 COMM = b")\n\x1b[2J\xff R 1\\"
 LONG = "x" * 200
 # As the first process of new namespaces: a name, mounts below a tmpfs of its own, the last of them 5,000 bytes down.

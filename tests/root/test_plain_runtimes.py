@@ -42,7 +42,6 @@ def test_it_is_named(told: dict[str, tuple[Told, Told, int, str]], runtime: str)
 
 def test_crun_is_told_of_as_runc_is(told: dict[str, tuple[Told, Told, int, str]]) -> None:
     """Runtime, kind and evidence are the same but for their numbers."""
-
     def of(runtime: str) -> list[Any]:
         listed = told[runtime][0]
         evidence = [re.sub(r"\d{6,}", "N", text) for text in listed["evidence"]]

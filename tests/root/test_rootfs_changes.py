@@ -318,3 +318,4 @@ def test_it_can_be_interrupted(tmp_path: Path) -> None:
         holder.kill()
         holder.wait()
         run(["umount", merged])
+

@@ -93,9 +93,8 @@ def document(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             sandbox.start(name, "--cgroup-parent", path, *OWN, "--", *LOOP)
         stack.enter_context(runtimes.podman("three-podman", "--cgroup-parent", MID, *OWN, command=LOOP))
         stack.enter_context(
-            runtimes.containerd(
-                "three-ctr", "--cgroup", f"{MID}/three-ctr", "--memory-limit", str(128 * MIB), command=LOOP
-            )
+            runtimes.containerd("three-ctr", "--cgroup", f"{MID}/three-ctr", "--memory-limit", str(128 * MIB),
+                                command=LOOP)
         )
         stack.enter_context(runtimes.nspawn("three-nspawn", command=LOOP, within=joining(MID)))
         yield throttled()

@@ -153,7 +153,7 @@ def test_a_cgroup_shared_with_the_caller(sandbox: Sandbox) -> None:
     leave = f"echo 0 > {cgroups.hierarchy('pids')[0]}/cgroup.procs; exec"
     script = f"echo $$ > {directory}/cgroup.procs; sleep 1000 & pid=$!; "
     # The command itself stays in the cgroup, or leaves it before it begins: what started it stays.
-    script += 'sh -c "$0 "\'"$@"\' sh "$@" $pid; code=$?; kill $pid; exit $code'
+    script += "sh -c \"$0 \"'\"$@\"' sh \"$@\" $pid; code=$?; kill $pid; exit $code"
     limit = [*SANDBOX, "limit", "--pids", "99"]
     try:
         for first, text in (("exec", "is the cgroup that this command runs in"), (leave, "that runs this command")):

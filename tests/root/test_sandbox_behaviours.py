@@ -46,10 +46,7 @@ def test_who_a_program_is(sandbox: Sandbox, image: str) -> None:
         return sandbox("exec", *options, "one", "sh", "-c", script).stdout.strip()
 
     assert [told("-u", user) for user in ("daemon", "1", "0", "1042:1043")] == [
-        "1 1 /usr/sbin",
-        "1 1 /usr/sbin",
-        "0 0 10 /root",
-        "1042 1043 /",
+        "1 1 /usr/sbin", "1 1 /usr/sbin", "0 0 10 /root", "1042 1043 /",
     ]
     script = "echo $HOME $CGSCOPE_ROOT ${NO_SUCH-none}"
     assert told("-e", "HOME=", "-e", "CGSCOPE_ROOT", "-e", "NO_SUCH", script=script) == f"/root {sandbox.root} none"
@@ -72,16 +69,7 @@ def test_what_is_around_it(sandbox: Sandbox, image: str) -> None:
     """B044, B063, B072, B074, B075, T16: devices, umask, names, its own cgroup, no other's processes, its mounts."""
     done = sandbox("run", "--rm", "-h", "h.example", image, "sh", "-c", DEVICES)
     assert done.stdout.split() == [
-        "crw-rw-rw-",
-        "1,3",
-        "link",
-        "none",
-        "0022",
-        "h.example",
-        "h.example",
-        "h.example",
-        "/",
-        "1",
+        "crw-rw-rw-", "1,3", "link", "none", "0022", "h.example", "h.example", "h.example", "/", "1",
     ]
     sandbox("run", "-d", "--name", "one", image, "sleep", "1000")
     assert sandbox("exec", "one", "busybox", "grep", "PPid", "/proc/self/status").stdout == "PPid:\t0\n"

@@ -112,7 +112,6 @@ def test_exec_joins_everything(sandbox: Sandbox) -> None:
     pid = sandbox.pid("target")
     with subprocess.Popen([*SANDBOX, "exec", "target", "sleep", "30"], env=sandbox.env) as running:
         try:
-
             def found() -> list[int]:
                 pids = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != pid]
                 joined = []
@@ -245,7 +244,7 @@ def test_ps_and_inspect(sandbox: Sandbox) -> None:
     header, *rows = sandbox("ps").stdout.splitlines()
     assert header.split() == ["CONTAINER", "ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]
     assert [row.split()[0] for row in rows] == [container[:12]]
-    assert '"sh -c \'while :; do …"' in rows[0]
+    assert "\"sh -c 'while :; do …\"" in rows[0]
     assert " Up " in rows[0]
     everything = sandbox("ps", "-a").stdout.splitlines()
     assert "Exited (3)" in everything[1]

@@ -381,10 +381,7 @@ def test_rename_prune_and_filters(sandbox: Sandbox) -> None:
     assert sandbox("ps", "--filter", "label=tier=db", "--filter", "status=exited", "-q").stdout != ""
     assert "sleep 600" in sandbox("top", "renamed").stdout
     assert sandbox("top", "renamed", "-eo", "pid,comm").stdout.split() == [
-        "PID",
-        "COMMAND",
-        str(sandbox.pid("renamed")),
-        "sleep",
+        "PID", "COMMAND", str(sandbox.pid("renamed")), "sleep",
     ]
     assert "Are you sure" in sandbox("prune", text="n\n").stdout
     assert state(sandbox, "ended") == "exited"

@@ -60,8 +60,7 @@ def test_cve_2021_30465(runtime: Runtime, rootfs: Path) -> None:
     outside.mkdir()
     swapped.mkdir()
     runtime.config["mounts"].append(
-        {"destination": "/swapped/target/made/here", "type": "tmpfs", "source": "tmpfs", "options": ["size=4k"]}
-    )
+        {"destination": "/swapped/target/made/here", "type": "tmpfs", "source": "tmpfs", "options": ["size=4k"]})
     runtime.set("process", "args", value=["grep", "-c", "made/here", "/proc/self/mountinfo"])
     before = sandboxing.mounts()
     swapper = subprocess.Popen(["python3", "-c", EXCHANGE.replace("/v/", f"{swapped}/"), str(outside)])

@@ -44,11 +44,9 @@ def test_what_is_mounted_in_a_shared_mount(runtime: Runtime, shared: Path) -> No
     """With rshared, what either side mounts there the other has; with rslave only the container; by default neither."""
     kinds = {"both": "rshared", "hears": "rslave", "alone": "rprivate"}
     runtime.config["mounts"] += [
-        {"destination": f"/{name}", "source": str(shared), "options": ["rbind", kind]} for name, kind in kinds.items()
-    ]
-    runtime.set(
-        "process", "capabilities", value={key: ["CAP_SYS_ADMIN"] for key in ("bounding", "effective", "permitted")}
-    )
+        {"destination": f"/{name}", "source": str(shared), "options": ["rbind", kind]} for name, kind in kinds.items()]
+    runtime.set("process", "capabilities", value={
+        key: ["CAP_SYS_ADMIN"] for key in ("bounding", "effective", "permitted")})
     create(runtime, "told")
     runtime("start", "told")
     pid = runtime.state("told")["pid"]
@@ -122,8 +120,7 @@ def test_what_a_bind_keeps_of_its_source(runtime: Runtime) -> None:
         every = ["rbind", "rw", "exec", "suid", "dev"]
         kinds = {"plain": ["rbind"], "cleared": every, "last": ["bind", "exec", "noexec"]}
         runtime.config["mounts"] += [
-            {"destination": f"/{name}", "source": str(path), "options": words} for name, words in kinds.items()
-        ]
+            {"destination": f"/{name}", "source": str(path), "options": words} for name, words in kinds.items()]
         create(runtime, "told")
         lines = Path(f"/proc/{runtime.state('told')['pid']}/mountinfo").read_text().splitlines()
         found = {words[4]: {*words[5].split(",")} & {*strict.split(",")} for words in map(str.split, lines)}

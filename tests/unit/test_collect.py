@@ -171,7 +171,9 @@ def test_namespaces_entered_late_are_seen_at_the_refresh(tmp_path: Path, monkeyp
         assert there.tick()[0].processes[100][-2:] == tuple(own(1).values())
 
 
-def test_a_pid_that_is_anothers_by_now_has_its_pid_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pid_that_is_anothers_by_now_has_its_pid_namespace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The PID namespace of a process is for ever, but not that of a PID: another process is asked for its own."""
     fake = FakeHost(tmp_path).process(100, namespaces=own(1))
     with rounds(fake) as (there, _):

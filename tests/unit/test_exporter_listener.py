@@ -130,7 +130,6 @@ def run(scenario: Callable[[Connect], Awaitable[None]], application: ASGIApp = a
 
 def test_slow_headers_are_answered_408(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A sender of one byte now and then, at first or after a whole request, is told and let go, with one line."""
-
     async def drip(writer: asyncio.StreamWriter) -> None:
         for number in range(len(REQUEST) - 1):
             writer.write(REQUEST[number : number + 1])

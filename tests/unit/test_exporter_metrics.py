@@ -75,7 +75,6 @@ EXPECTED = {
     "container_health_state": 1,
 }
 
-
 def scraped(root: Path, layout: str = "v2", *names: str, **options: object) -> Series:
     """Return the series of a machine with one container."""
     with machine(root, layout).open() as host:
@@ -125,14 +124,10 @@ def test_what_a_child_did_stays_counted(tmp_path: Path) -> None:
     with fake.open() as host:
         scrape = scraper(host)
         for written, writes in ((8192, 2), (2048, 1), (2048, 1), (4096, 3)):
-            fake.cgroup(
-                "blkio",
-                PATH,
-                {
-                    "blkio.throttle.io_service_bytes_recursive": f"254:0 Read 4096\n254:0 Write {written}\n",
-                    "blkio.throttle.io_serviced_recursive": f"254:0 Read 1\n254:0 Write {writes}\n",
-                },
-            )
+            fake.cgroup("blkio", PATH, {
+                "blkio.throttle.io_service_bytes_recursive": f"254:0 Read 4096\n254:0 Write {written}\n",
+                "blkio.throttle.io_serviced_recursive": f"254:0 Read 1\n254:0 Write {writes}\n",
+            })
             series = parsed(text_of(scrape.page()))
             names = "writes_bytes", "writes", "reads_bytes"
             found.append([series_of(series, f"container_fs_{name}_total", **WEB) for name in names])

@@ -15,13 +15,8 @@ from tests.unit.documents import container
 OWN = dict(INITIAL)
 GROUPS = ("cpu", "memory", "pids", "io", "network")
 QUIET: dict[str, dict[str, object]] = {
-    "cpu": {
-        "throttled_ratio": 0.0,
-        "throttled_by": None,
-        "inherited_throttled_ratio": None,
-        "pressure_full_avg10": 0.0,
-        "pressure_full_avg60": 0.0,
-    },
+    "cpu": {"throttled_ratio": 0.0, "throttled_by": None, "inherited_throttled_ratio": None,
+            "pressure_full_avg10": 0.0, "pressure_full_avg60": 0.0},
     "memory": {"limit_bytes": 1000, "unreclaimable_bytes": 0, "oom_kills": 0},
     "pids": {"current": 1, "limit": 1000},
     "io": {},
@@ -31,6 +26,7 @@ QUIET: dict[str, dict[str, object]] = {
 def stalled(late: float | None, lately: float | None = 1.0, **more: object) -> dict[str, object]:
     """Return a resource's part of which the kernel says that all waited: of the last 10 s, of the last minute."""
     return {"pressure_full_avg10": late, "pressure_full_avg60": lately, **more}
+
 
 
 def found(**changes: object) -> list[Finding]:

@@ -28,7 +28,9 @@ def member(
     return Member(pid, start, ppid if pid != 1 else 0, comm, argv or (comm,), state, session, tty, dead_ticks)
 
 
-def container(*members: Member, now: int = 100_000, script: str = "", changed: int | None = None) -> Structure:
+def container(
+    *members: Member, now: int = 100_000, script: str = "", changed: int | None = None
+) -> Structure:
     """Return a container of these processes."""
     return Structure(members[0], members, now, 2, script, changed)
 

@@ -45,10 +45,8 @@ PARSERS: dict[str, tuple[Parser, bytes]] = {
     "stat": (process.parse_stat, b"410 (cat) R 408 408 30705 0 -1 4194304 1 0 0 0 31 42 0 0 20 0 3 0 90588 3 418 1\n"),
     "status": (
         process.parse_status,
-        (
-            b"Name:\ta\\n\nTgid:\t4\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nNSpid:\t4\t1\nRssAnon:\t 1 kB\nThreads:\t1\n"
-            b"CapEff:\t00000000a80425fb\nNoNewPrivs:\t0\nSeccomp:\t0\n"
-        ),
+        (b"Name:\ta\\n\nTgid:\t4\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nNSpid:\t4\t1\nRssAnon:\t 1 kB\nThreads:\t1\n"
+        b"CapEff:\t00000000a80425fb\nNoNewPrivs:\t0\nSeccomp:\t0\n"),
     ),
     "cmdline": (process.parse_cmdline, b"a\0b\0"),
     "uid_map": (process.parse_id_map, b"         0     100000      65536\n"),

@@ -113,7 +113,9 @@ STALLS = st.fixed_dictionaries({"pressure_full_avg10": SHARES, "pressure_full_av
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), STALLS, STALLS, STALLS), min_size=1, max_size=8))
-def test_stalls_and_their_findings_come_back(tmp_path: Path, moments: list[tuple[Any, ...]]) -> None:
+def test_stalls_and_their_findings_come_back(
+    tmp_path: Path, moments: list[tuple[Any, ...]]
+) -> None:
     """The kernel's averages are recorded in whole percents, the findings that rest on them and on cgroups below whole.
 
     In which of these a finding is does not depend on what was left out.
@@ -361,7 +363,9 @@ def a_view(path: Path) -> None:
         (lambda path: path.symlink_to("/dev/null"), "is no regular file: no recording"),
     ],
 )
-def test_what_is_no_recording_is_left_alone(tmp_path: Path, make: Callable[[Path], object], complaint: str) -> None:
+def test_what_is_no_recording_is_left_alone(
+    tmp_path: Path, make: Callable[[Path], object], complaint: str
+) -> None:
     """To write to and to read from something else is refused in one line; not a byte of it changes."""
     path = tmp_path / "file"
     make(path)

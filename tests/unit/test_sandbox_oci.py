@@ -231,10 +231,8 @@ def test_devices_in_their_order() -> None:
         ({"linux": {"memoryPolicy": {}}}, "linux.memoryPolicy.mode '' is none of"),
         ({"linux": {"memoryPolicy": {"mode": "MPOL_DEFAULT", "nodes": "0-7"}}}, "requires 0 nodes but got 8"),
         ({"linux": {"memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0-9876543210"}}}, "memoryPolicy.nodes '0-98765"),
-        (
-            {"linux": {"namespaces": [{"type": "mount"}], "timeOffsets": {"boottime": {"secs": 1}}}},
-            "timeOffsets need a new time namespace",
-        ),
+        ({"linux": {"namespaces": [{"type": "mount"}], "timeOffsets": {"boottime": {"secs": 1}}}},
+         "timeOffsets need a new time namespace"),
     ],
 )
 def test_what_is_refused(changed: dict[str, object], text: str) -> None:

@@ -214,7 +214,9 @@ def apart(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(action=st.sampled_from(ACTIONS), default=st.sampled_from(["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"]), data=st.data())
+@given(
+    action=st.sampled_from(ACTIONS), default=st.sampled_from(["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"]), data=st.data()
+)
 def test_libseccomp_makes_the_same_of_it(action: str, default: str, data: st.DataObject) -> None:
     """Where the rules agree on the action, so that their order means nothing, libseccomp's filter answers the same."""
     rules = apart(data.draw(rules_of(st.just(action))))

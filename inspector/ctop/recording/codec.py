@@ -194,3 +194,5 @@ def _places(runs: Sequence[Sequence[int] | None], known: int) -> list[int | None
         else:
             raise ValueError("a container that was not there")
     return places
+
+

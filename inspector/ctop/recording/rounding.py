@@ -18,7 +18,8 @@ from typing import Any
 from inspector.ctop.recording.columns import MICRO
 from inspector.fields import FIELDS
 
-__all__ = ["DIGITS", "ROUGH", "SHARES", "finest", "rounded", "rounded_rest", "rounded_top", "whole_percents"]
+__all__ = ["DIGITS", "ROUGH", "SHARES", "finest", "rounded", "rounded_rest", "rounded_top",
+           "whole_percents"]
 
 DIGITS = 7
 CLOCK_DIGITS, TIME_DIGITS, CORES_DIGITS = 3, 4, 4

@@ -30,7 +30,9 @@ class Exporter(Secondhand):
 
     through = "an exporter"
 
-    def __init__(self, where: Address, delay: float, *, authority: str | None = None, insecure: bool = False) -> None:
+    def __init__(
+        self, where: Address, delay: float, *, authority: str | None = None, insecure: bool = False
+    ) -> None:
         self.focus: str | None = None
         self._where = where
         self._interval = min(max(round(delay * 2) / 2, LEAST), MOST)
