@@ -238,11 +238,16 @@ def test_links_are_followed_inside_only(tmp_path: Path) -> None:
     assert (tmp_path / "root/outside/two").read_bytes() == b"2"
 
 
+def announced(name: str, size: int) -> io.BytesIO:
+    """Return an archive of one member that says it is larger than the block that follows."""
+    member = tarfile.TarInfo(name)
+    member.size = size
+    return io.BytesIO(member.tobuf(tarfile.GNU_FORMAT) + b"x" * 512)
+
+
 def test_sizes_are_bounded_by_the_free_space(tmp_path: Path) -> None:
     """A member that says it is larger than the disk is refused before anything of it is written."""
-    member = tarfile.TarInfo("huge")
-    member.size = 1 << 60
-    stream = io.BytesIO(member.tobuf(tarfile.GNU_FORMAT) + b"x" * 512)
+    stream = announced("huge", 1 << 60)
     with (
         root_directory(str(tmp_path)) as root,
         pytest.raises(SandboxError, match=r"'huge': no space: \d+ bytes more are needed, and \d+ are free"),
@@ -260,9 +265,7 @@ def test_half_a_file_is_not_kept(tmp_path: Path) -> None:
 
 def test_what_is_passed_over_is_bounded_by_the_archive(tmp_path: Path) -> None:
     """A whiteout that says it has 2**70 bytes ends the archive; tarfile counted to that."""
-    member = tarfile.TarInfo(".wh.gone")
-    member.size = 1 << 70
-    stream = io.BytesIO(member.tobuf(tarfile.GNU_FORMAT) + b"x" * 512)
+    stream = announced(".wh.gone", 1 << 70)
     with (
         root_directory(str(tmp_path)) as root,
         archive_errors("archive"),
