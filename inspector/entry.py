@@ -12,14 +12,14 @@ from inspector.kernel.controllers import Cpu, Cpuset, CpuUsage, Freezer, Io, Mem
 from inspector.kernel.mounts import Mount, overlay_layers
 from inspector.kernel.process import CLOCK_TICKS
 from inspector.limits import Lines, limits_of
-from inspector.model import Container, Process, ProcessDetail
+from inspector.model import Container, ProcessDetail
 from inspector.rates import Interval, grown
+from inspector.since import since, started_at
 
 __all__ = ["Sharers", "entry_of", "rootfs_of"]
 
 R = TypeVar("R", Cpu, CpuUsage, Freezer, Io, Memory, Pids, Pressure)
 Sharers = Mapping[int, list[tuple[str, str]]]
-BOOT_SECONDS = 1.0  # within which a machine has started: btime of /proc/stat is cut to whole seconds
 STALLS = ("cpu_some_us", "memory_some_us", "memory_full_us", "io_some_us")
 MOST_SHARERS = 20  # names of a network namespace: each of a thousand in one would tell of all the others
 
@@ -66,7 +66,7 @@ class _Writer:
     def container(self) -> schema.Container:
         one, leader = self.one, self.one.leader
         frozen = self.read("freezer", Freezer)
-        created, started = self.times()
+        started, created = since(one, self.after.system.boot_time)
         document: schema.Container = {
             "id": one.id,
             "name": one.name,
@@ -108,21 +108,6 @@ class _Writer:
         """Return the container's own reading of a resource: all None where it has none."""
         reading = self.after.readings.get((resource, self.path(resource) or ""))
         return reading if isinstance(reading, kind) else kind()
-
-    def times(self) -> tuple[float | None, float | None]:
-        """Return when it was created and when it was started."""
-        started = self.started_at(self.one.leader.process) if self.one.leader else None
-        told = self.one.created_at
-        if told is None or started is None:
-            return started if told is None else told, started
-        if started < told < started + BOOT_SECONDS:
-            return told, told
-        # A file may say anything, but nothing runs before it was created.
-        return min(told, started), started
-
-    def started_at(self, process: Process) -> float | None:
-        boot = self.after.system.boot_time
-        return boot + process.starttime_ticks / CLOCK_TICKS if boot is not None else None
 
     def cpu(self) -> schema.Cpu:
         usage, cpu, limit = self.read("cpuacct", CpuUsage), self.read("cpu", Cpu), self.limits["cpu"]
@@ -286,7 +271,7 @@ class _Writer:
             "cpu_seconds": detail.ticks / CLOCK_TICKS,
             "threads": detail.threads,
             "uid": detail.uid,
-            "started_at": self.started_at(detail.process),
+            "started_at": started_at(detail.process, self.after.system.boot_time),
         }
 
 

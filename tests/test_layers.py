@@ -55,6 +55,7 @@ PURE = (
     "inspector.fields",
     "inspector.document",
     "inspector.entry",
+    "inspector.since",
     "inspector.still",
     "inspector.runtimes",
     "inspector.security",

@@ -11,8 +11,8 @@ from exporter.subjects import Subject
 from exporter.table import Collector, Group, Row
 from exporter.text import pairs
 from inspector.kernel.controllers import Freezer
-from inspector.kernel.process import CLOCK_TICKS
 from inspector.model import Container, Leader
+from inspector.since import Since, since
 
 __all__ = ["ABOUT", "HEALTH", "NAMESPACES"]
 
@@ -64,23 +64,11 @@ def _now(sight: Sight) -> Sequence[Any]:
     return [sight.observation.taken_at] * len(sight.subjects)
 
 
-class _Since(NamedTuple):
-    """Since when it runs, and since when it is there."""
-
-    started: float | None
-    created: float | None
-
-
 def _since(sight: Sight) -> Sequence[Any]:
     boot = sight.observation.system.boot_time
 
-    def find(subject: Subject) -> _Since:
-        one = subject.container
-        if boot is None or one is None:
-            return _Since(boot, boot)
-        started = boot + one.leader.process.starttime_ticks / CLOCK_TICKS if one.leader else None
-        # A runtime's file may say anything, but nothing runs before it was created.
-        return _Since(started, min(filter(None, (started, one.created_at)), default=None))
+    def find(subject: Subject) -> Since:
+        return Since(boot, boot) if subject.container is None else since(subject.container, boot)
 
     return sight.subjects.each("since", boot, find)
 

@@ -1,0 +1,41 @@
+"""Since when a container, or a process, is there: Unix time, from clock ticks after boot (proc_pid_stat(5)).
+
+The kernel tells its boot in whole seconds (btime of /proc/stat), cut, so that
+a start can be told up to one second too early.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from inspector.kernel.process import CLOCK_TICKS
+from inspector.model import Container, Process
+
+__all__ = ["Since", "since", "started_at"]
+
+BOOT_SECONDS = 1.0
+
+
+class Since(NamedTuple):
+    """When a container's first process was started, and when it was created, as its runtime has it."""
+
+    started: float | None
+    created: float | None
+
+
+def since(one: Container, boot: float | None) -> Since:
+    """Return since when a container is there.
+
+    A runtime's file may say anything, but nothing runs before it was created. The start stays the kernel's, although
+    a creation that is known better may then be a moment later: by it a process is known again.
+    """
+    started = started_at(one.leader.process, boot) if one.leader else None
+    told = one.created_at
+    if told is None or (started is not None and told >= started + BOOT_SECONDS):
+        return Since(started, started)
+    return Since(started, told)
+
+
+def started_at(process: Process, boot: float | None) -> float | None:
+    """Return when a process was started, `boot` being when the kernel was."""
+    return None if boot is None else boot + process.starttime_ticks / CLOCK_TICKS
