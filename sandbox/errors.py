@@ -2,6 +2,7 @@
 
 SandboxError (125)          the sandbox itself failed, or was asked for something impossible
 ├── BadValue                a value of an option that is none; 125 of every verb, as the client of Docker sees it
+├── NobodyReads (141)       as by SIGPIPE: what was said has no reader any more; nothing is said of that
 ├── CommandNotFound (127)   the program does not exist in the container
 ├── CommandNotExecutable (126)  it exists, and cannot be executed
 └── NotFound (1)            nothing has that id or name
@@ -19,6 +20,7 @@ __all__ = [
     "CommandNotFound",
     "Damaged",
     "NoSuchContainer",
+    "NobodyReads",
     "NotFound",
     "SandboxError",
     "describe",
@@ -41,6 +43,15 @@ class SandboxError(Exception):
 
 class BadValue(SandboxError):
     """What was given makes no sense by itself, whatever there is here."""
+
+
+class NobodyReads(SandboxError):
+    """Who read our output has what it wants, as `head` has: we end as Docker's client does, by SIGPIPE."""
+
+    exit_code = 128 + 13  # SIGPIPE: a start that goes well has no need of the module signal
+
+    def __init__(self) -> None:
+        super().__init__("nobody reads what is said")
 
 
 class CommandNotFound(SandboxError):

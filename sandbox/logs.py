@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from sandbox import terminal
 from sandbox.commands.output import warn
-from sandbox.errors import NoSuchContainer, SandboxError
+from sandbox.errors import NobodyReads, NoSuchContainer, SandboxError
 from sandbox.journal import whole_lines
 from sandbox.liveness import has_monitor
 from sandbox.log_file import files
@@ -157,8 +157,11 @@ def _write(record: Document, details: str, *, timestamps: bool) -> None:
     data = (details + record["log"]).encode(errors="surrogateescape")
     if timestamps:
         data = record["time"].encode() + b" " + data
-    sys.stdout.flush()
-    terminal.write_all(STREAMS.get(record["stream"], 1), data)
+    try:
+        sys.stdout.flush()
+        terminal.write_whole(STREAMS.get(record["stream"], 1), data)
+    except BrokenPipeError:
+        raise NobodyReads from None
 
 
 def _ended(store: Store, name: str) -> bool:

@@ -16,7 +16,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from sandbox.errors import SandboxError
+from sandbox.errors import NobodyReads
 from sandbox.inroot import host_path, in_root_open
 from sandbox.lowers import is_opaque
 from sandbox.metadata import is_whiteout, read_attributes
@@ -230,9 +230,9 @@ class Stream(io.RawIOBase):
 
 
 def write_to(fd: int, pieces: Iterator[bytes]) -> None:
-    """Write an archive to a descriptor; SandboxError when nobody reads it."""
+    """Write an archive to a descriptor; NobodyReads when its reader has gone."""
     try:
         for piece in pieces:
             write_whole(fd, memoryview(piece))
     except BrokenPipeError:
-        raise SandboxError("standard output: Broken pipe", 1) from None
+        raise NobodyReads from None

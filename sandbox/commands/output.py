@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sandbox.contexts import contextmanager, suppress
-from sandbox.errors import BadValue, SandboxError, describe
+from sandbox.errors import BadValue, NobodyReads, SandboxError, describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ __all__ = [
 
 def complain(error: BaseException) -> None:
     """Say in one line what went wrong."""
-    if sys.stderr is None:
+    if sys.stderr is None or isinstance(error, NobodyReads):
         return
     try:
         sys.stderr.write(f"sandbox: {describe(error)}\n")
@@ -48,10 +48,12 @@ def warn(text: str) -> None:
 
 
 def say_line(text: str) -> None:
-    """Print a line; SandboxError when nobody reads it."""
+    """Print a line; NobodyReads when its reader has gone, SandboxError when it cannot be written."""
     try:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
+    except BrokenPipeError:
+        raise NobodyReads from None
     except OSError as error:
         raise SandboxError(f"standard output: {error.strerror}", 1) from None
 
@@ -98,7 +100,7 @@ def ending_with_one() -> Iterator[None]:
     """Let what goes wrong end with 1, as with Docker's verbs that run no program; not a value that is none."""
     try:
         yield
-    except BadValue:
+    except (BadValue, NobodyReads):
         raise
     except (SandboxError, OSError) as error:
         raise SandboxError(describe(error), 1) from None

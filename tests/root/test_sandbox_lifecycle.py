@@ -278,6 +278,19 @@ def test_logs(sandbox: Sandbox) -> None:
     assert sandbox("logs", "--tail", "x", "talks", check=False).returncode == 125
 
 
+def test_logs_end_with_their_reader(sandbox: Sandbox) -> None:
+    """`sandbox logs -f | head -1` ends at the next line, without a word, as by SIGPIPE."""
+    start(sandbox, "goes-on", "sh", "-c", "while :; do echo on; sleep 0.2; done")
+    with subprocess.Popen(
+        [*SANDBOX, "logs", "-f", "goes-on"], env=sandbox.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as follower:
+        assert follower.stdout
+        assert follower.stderr
+        assert follower.stdout.readline() == b"on\n"
+        follower.stdout.close()
+        assert (follower.wait(120), follower.stderr.read()) == (128 + signal.SIGPIPE, b"")
+
+
 def test_logs_of_a_terminal_and_of_much(sandbox: Sandbox) -> None:
     """With -dt the terminal's output is kept; a long line and much output lose nothing (B101, T27)."""
     start(sandbox, "tty", "-t", "sh", "-c", "tty")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -27,6 +28,19 @@ def test_a_full_standard_output_is_one_line_and_an_error(words: list[str], unbuf
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     done = run([*SHELL, "/dev/full", *SANDBOX, *words], check=False, env=environment)
     assert (done.returncode, done.stderr) == (1, "sandbox: standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["ps", "--help"], ["info"], ["--version"], ["oci", "--help"]])
+def test_a_reader_that_has_gone_is_told_nothing(words: list[str], tmp_path: Path) -> None:
+    """`sandbox info | head -1`: we end as by SIGPIPE, as Docker's client does, without a word."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [*SANDBOX, "--root", str(tmp_path), *words]
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False, cwd=REPOSITORY, text=True)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
 MANY = "9" * 5000  # digits, of which Python makes no number
