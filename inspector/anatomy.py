@@ -8,6 +8,7 @@ rest no more is read than shows that one lives.
 from __future__ import annotations
 
 import stat as modes
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import lru_cache
@@ -32,6 +33,7 @@ from inspector.members import (
     is_wrapper,
 )
 from inspector.model import Container, Process
+from inspector.since import booted
 
 __all__ = ["Anatomy"]
 
@@ -70,7 +72,7 @@ class Anatomy:
     def begin(self, system: System) -> None:
         """Start a tick."""
         self._now = int(system.uptime_seconds * CLOCK_TICKS)
-        self._booted = system.boot_time
+        self._booted = booted(system, time.time())
 
     def end(self) -> None:
         """End a tick: forget the processes it did not look at."""

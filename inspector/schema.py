@@ -190,7 +190,8 @@ class OfMany(TypedDict, total=False):
 class Container(OfMany):
     """One container, service or control group.
 
-    `started_at` is when its first process started, `created_at` what its runtime wrote down, or else the same.
+    `started_at` is when its first process started, `created_at` what its runtime wrote down, or else the same. The
+    kernel's boot is known in whole seconds, so that the former can be told up to a second too early.
     """
 
     id: str

@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from inspector.kernel.process import CLOCK_TICKS
+from inspector.kernel.system import System
 from inspector.model import Container, Process
 
-__all__ = ["Since", "since", "started_at"]
+__all__ = ["BOOT_SECONDS", "Since", "booted", "since", "started_at"]
 
 BOOT_SECONDS = 1.0
+READ_SECONDS = 0.5  # at most, between the kernel's totals and what is compared with them
 
 
 class Since(NamedTuple):
@@ -39,3 +41,12 @@ def since(one: Container, boot: float | None) -> Since:
 def started_at(process: Process, boot: float | None) -> float | None:
     """Return when a process was started, `boot` being when the kernel was."""
     return None if boot is None else boot + process.starttime_ticks / CLOCK_TICKS
+
+
+def booted(system: System, now: float) -> float | None:
+    """Return when the kernel was started, to a few hundredths: `now` is when its totals were read, or a moment later.
+
+    It is not the same at each look, so nothing is known again by it.
+    """
+    exact, told = now - system.uptime_seconds, system.boot_time
+    return exact if told is not None and told <= exact < told + BOOT_SECONDS + READ_SECONDS else told

@@ -4,7 +4,8 @@ Between the end of a program and its next start there is nothing to see either,
 so it takes two looks and one of these:
 
 - the supervisor has written nothing down for longer than it waits before a start: it has given up;
-- it wrote something down between two looks that saw nothing: what it started is gone already;
+- it wrote something down between two looks that saw nothing, and not just after the first, as that will have been the
+  end of what was there before: what it started is gone already;
 - nothing was there for that long, as far as we looked;
 - programs were there, and for a good while none of them has stayed.
 """
@@ -21,6 +22,7 @@ __all__ = ["Bare", "bare_of", "bare_verdict"]
 # Longer than any supervisor waits before it starts a program again (supervisord: 3 s, runit and s6: 1 s).
 STAYS_TICKS = 500
 LOOP_TICKS = 1500  # a program that needs its second or third start to succeed has done so, and stayed, by then
+NOTED_TICKS = 50  # by when a supervisor has written down, also on a busy machine, that a program of it has ended
 MOST_COMMANDS = 16
 
 
@@ -69,7 +71,7 @@ def bare_verdict(now: Structure, holder: Member, earlier: Bare | None) -> Eviden
         text = f"{holder.program} is alive and runs none of its programs" + (f" ({names})" if names else "")
         if bare.changed is not None and now.now_ticks - bare.changed >= STAYS_TICKS:
             return Evidence("supervisor", f"{text}: it has given up, or was told to stop them")
-        if None not in (bare.changed, earlier.changed) and bare.changed != earlier.changed:
+        if _has_started_some(bare, earlier):
             return Evidence("supervisor", f"{text}: what it starts ends at once")
         if now.now_ticks - bare.none_since >= STAYS_TICKS:
             return Evidence("supervisor", text)
@@ -77,3 +79,9 @@ def bare_verdict(now: Structure, holder: Member, earlier: Bare | None) -> Eviden
         names = ", ".join(f"`{one}`" for one in sorted(bare.commands)[:3])
         return Evidence("restarts", f"{holder.program} starts {names} again and again: it does not stay")
     return None
+
+
+def _has_started_some(bare: Bare, earlier: Bare) -> bool:
+    if bare.changed is None or earlier.changed in (None, bare.changed) or bare.none_since is None:
+        return False
+    return bare.changed - bare.none_since >= NOTED_TICKS

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Sequence
 
-from sandbox.errors import BadValue, SandboxError
+from sandbox.errors import BadValue, SandboxError, code_of
 from sandbox.quick import fullmatch
 from sandbox.users import User, group_id
 from sandbox.value import Value, replace
@@ -172,7 +172,7 @@ def set_sysctls(given: Attributes) -> None:
             with open(f"/proc/sys/{name.replace('.', '/')}", "wb") as file:
                 file.write(value.encode())
         except OSError as error:
-            raise SandboxError(f"sysctl {name}={value}: {error.strerror}") from None
+            raise SandboxError(f"sysctl {name}={value}: {error.strerror}", code_of(error)) from None
 
 
 def set_limits(given: Attributes) -> None:

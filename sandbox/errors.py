@@ -23,6 +23,7 @@ __all__ = [
     "NobodyReads",
     "NotFound",
     "SandboxError",
+    "code_of",
     "describe",
     "not_executed",
     "printable",
@@ -93,6 +94,11 @@ def not_executed(path: str, number: int) -> SandboxError:
     if number == errno.ENOENT:
         return CommandNotFound(f"{text} (the interpreter of the program is missing)")
     return CommandNotExecutable(text)
+
+
+def code_of(error: OSError) -> int:
+    """Return the exit code that `docker run` has for what the kernel refused: it goes by the words of the error."""
+    return {errno.ENOENT: 127, errno.EACCES: 126, errno.EISDIR: 126}.get(error.errno or 0, 125)
 
 
 def describe(error: BaseException) -> str:

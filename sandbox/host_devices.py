@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from sandbox.device_options import Device
 from sandbox.devices import Rule, parse_rule
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, code_of
 from sandbox.rootfs import Node
 from sandbox.value import Value, replace
 
@@ -53,7 +53,7 @@ def _found(device: Device, *, bound: bool) -> Iterator[Given]:
     try:
         found = os.stat(source)
     except OSError as error:
-        raise SandboxError(f"{what}: {(error.strerror or '').lower()}") from None
+        raise SandboxError(f"{what}: {(error.strerror or '').lower()}", code_of(error)) from None
     nodes = list(_below(source, device.target) if stat.S_ISDIR(found.st_mode) else _single(source, device.target))
     if not nodes:
         raise SandboxError(f"{what}: not a device node")

@@ -103,7 +103,10 @@ TABLE = (
     Row(("inspector.kernel",), may=("inspector.kernel", "inspector.errors")),
     Row(("inspector.model",), may=("inspector.kernel", *TYPES), never=IO),
     Row(COLLECT, may=("inspector.kernel", "inspector.model", "inspector.runtimes", *COLLECT, *TYPES)),
-    Row(("inspector.anatomy",), may=("inspector.kernel", "inspector.model", "inspector.members", *TYPES)),
+    Row(
+        ("inspector.anatomy",),
+        may=("inspector.kernel", "inspector.model", "inspector.members", "inspector.since", *TYPES),
+    ),
     Row(ROOTS, may=("inspector.kernel", "inspector.model", "inspector.stores", "inspector.layers", *ROOTS, *TYPES)),
     Row(("inspector.victims",), may=("inspector.kernel", *TYPES)),
     Row(("inspector.namespace_census",), may=("inspector.kernel", "inspector.model", *TABLES, *TYPES)),

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from sandbox.contexts import contextmanager
-from sandbox.errors import BadValue, SandboxError, describe
+from sandbox.errors import BadValue, SandboxError, code_of, describe
 from sandbox.parsing import Arguments, Parser
 
 TYPE_CHECKING = False
@@ -85,7 +85,7 @@ def write_id(path: str, container: str) -> Iterator[None]:
             f"container ID file found, make sure the other container isn't running or delete {path}"
         ) from None
     except OSError as error:
-        raise SandboxError(f"failed to create the container ID file: {describe(error)}") from None
+        raise SandboxError(f"failed to create the container ID file: {describe(error)}", code_of(error)) from None
     try:
         yield
     except BaseException:

@@ -38,6 +38,12 @@ FLAGS = {
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
 }
+# Of these only the machine's own family comes to anything here (libseccomp, seccomp.h); crun takes the short ones too.
+ARCHITECTURE = re.compile(
+    "(?:SCMP_ARCH_)?(?:NATIVE|X86|X86_64|AMD64|X32|ARM|ARM64|AARCH64|MIPS(?:EL)?(?:64(?:N32)?)?|PPC(?:64(?:LE)?)?"
+    "|S390X?|PARISC(?:64)?|RISCV64|LOONGARCH64|M68K|SH|SHEB)",
+    re.IGNORECASE,
+)
 TSYNC = 1  # of one thread it means nothing, and the kernel does not take it together with a listener
 SPEC_ALLOW = 4  # what runc sets when a profile names no flags: before Linux 5.16 a filter slowed the program down
 ARGUMENTS = 6
@@ -97,6 +103,9 @@ def parse(text: str, machine: Machine) -> Profile | None:
     for entry in maps:
         if _is_own(entry.text("architecture"), machine):
             architectures.update(entry.texts("subArchitectures"))
+    for name in sorted(architectures):
+        if not ARCHITECTURE.fullmatch(name):
+            raise SandboxError(f"seccomp profile: {name!r} is not an architecture: SCMP_ARCH_X86_64 is one")
     rules = [rule for entry in top.objects("syscalls") if (rule := _rule(entry, machine))]
     flags = _flags(top)
     if any(rule.action == NOTIFY for rule in rules):

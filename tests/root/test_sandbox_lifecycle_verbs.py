@@ -408,6 +408,7 @@ def test_files_of_options(sandbox: Sandbox, tmp_path: os.PathLike[str]) -> None:
     os.unlink(files["id"])
     complaint(sandbox, "run", "--cidfile", files["id"], "--rootfs", "/", "no-such-program", code=127)
     assert not os.path.exists(files["id"])
+    complaint(sandbox, "run", "--cidfile", os.path.join(tmp_path, "no", "id"), "--rootfs", "/", "true", code=127)
 
 
 def test_logs_by_time_and_size(sandbox: Sandbox) -> None:

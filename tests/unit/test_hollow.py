@@ -170,6 +170,8 @@ def test_no_more_than_three_are_named() -> None:
         # Between the end of a program and its next start, however often one looks.
         [supervised(now=now, changed=4990) for now in range(5000, 5300, 50)],
         [supervised(now=now) for now in range(5000, 5300, 50)],
+        # One look came before it had written down that the program had ended.
+        [supervised(now=4990, changed=900), supervised(now=5000, changed=4993), supervised(now=5080, changed=4993)],
         # What has ended waits to be noticed.
         [supervised(now=now, start=1000, state="Z", changed=900) for now in (5000, 5050, 5100)],
         # The second or third start succeeds.

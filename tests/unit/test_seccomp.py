@@ -277,6 +277,7 @@ def test_a_long_filter_jumps_as_far_as_it_must() -> None:
         ('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [7]}', r"syscalls\[0\]: not a JSON object"),
         ('{"defaultAction": "SCMP_ACT_ALLOW", "flags": ["X"]}', "unknown flag 'X'"),
         ('{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["A"], "archMap": [{}]}', "use either"),
+        ('{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_FOO"]}', "'SCMP_ARCH_FOO' is not an arch"),
         ('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": [1], "action": "SCMP_ACT_ALLOW"}]}', "of strings"),
         ('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"name": "a", "names": ["b"]}]}', "use either"),
         ('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"]}]}', "unknown action ''"),
