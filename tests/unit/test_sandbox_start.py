@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import shutil
 import subprocess
 import sys
 import venv
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -164,7 +166,7 @@ def test_a_word_that_is_no_utf8_arrives_as_it_is(tmp_path: Path) -> None:
     for name, expected in (("sandbox", "1\n"), ("sandbox-oci", "1\n"), ("ctop", "0\n")):
         script = (commands / name).read_text()
         (commands / name).write_text(script.replace("\nimport sys\n", "\nimport sys\nprint(sys.flags.utf8_mode)\n", 1))
-        assert said(commands / name, "--version", LC_ALL="C.UTF-8").startswith(expected)
+        assert said(commands / name, "--version", LC_ALL="C.UTF-8", PYTHONPATH="/none").startswith(expected)
     place = os.fsencode(tmp_path) + b"/caf\xe9"
     subprocess.run([commands / "sandbox", "--root", place, "volume", "create", "one"], check=True, capture_output=True)
     assert os.path.isdir(place + b"/volumes/one")
@@ -192,6 +194,55 @@ def test_ctop_starts_without_site(tmp_path: Path) -> None:
         done = subprocess.run([commands / "ctop", *words], capture_output=True, text=True, check=False, env=env)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1), done.stderr
         assert done.stderr.startswith("ctop: ")
+
+
+def byte_code(commands: Path) -> Path:
+    """Give an environment a copy of our packages, with the byte code that starts the commands, and return that."""
+    packages = commands.parent / "lib" / VERSION / "site-packages"
+    for name in ("sandbox", "inspector"):
+        (packages / name).unlink()
+        shutil.copytree(Path(REPOSITORY, name), packages / name, ignore=shutil.ignore_patterns("__pycache__"))
+    assert said(commands / "sandbox", "--help", PYTHONDONTWRITEBYTECODE="").startswith(USAGE)
+    return Path(cache_from_source(str(packages / "sandbox" / "finding.py")))
+
+
+def replace_code(place: Path, text: str) -> None:
+    """Have other byte code in the place of what is there, for the same source."""
+    code = marshal.dumps(compile(text, "", "exec"))
+    place.write_bytes(place.read_bytes()[:16] + code)
+
+
+def test_byte_code_starts_the_commands(tmp_path: Path) -> None:
+    """Where it is there Python compiles nothing; all arrives as it was, also variables that have the names of ours."""
+    commands = environment(tmp_path / "env")
+    place = byte_code(commands)
+    for name, begin in (("sandbox", USAGE), ("sandbox-oci", "usage: sandbox oci"), ("ctop", "usage: ctop")):
+        assert begin in said(commands / name, "--help")
+    exported = {name: f"{name} of ours" for name in ("here", "line", "python", "code", "place", "version", "library")}
+    replace_code(place, f"import os, sys; print(sys.argv[1:], [os.environ[name] for name in {[*exported]}])")
+    command = commands / "sandbox"
+    assert said(command, "a b", "", **exported) == f"{[str(command), 'a b', '']} {[*exported.values()]}\n"
+
+
+def test_byte_code_of_another_source(tmp_path: Path) -> None:
+    """What was compiled of another text, or for another Python, starts nothing, and is compiled anew."""
+    commands = environment(tmp_path / "env")
+    place = byte_code(commands)
+    source = place.parent.parent / "finding.py"
+    truly = place.read_bytes()
+    source.write_text(source.read_text() + "\n")
+    replace_code(place, "raise SystemExit('the old one')")
+    os.utime(source, (place.stat().st_mtime + 1,) * 2)
+    assert said(commands / "sandbox", "--help", PYTHONDONTWRITEBYTECODE="").startswith(USAGE)  # sh sees that
+    place.write_bytes(truly)  # which looks newer than what it was compiled of
+    assert said(commands / "sandbox", "--help", PYTHONDONTWRITEBYTECODE="").startswith(USAGE)
+    assert place.read_bytes()[8:16] != truly[8:16]
+    other = commands.parent / "lib" / "python3.1" / "site-packages" / "sandbox" / "__pycache__"
+    other.mkdir(parents=True)
+    (other.parent / "finding.py").touch()
+    os.utime(other.parent / "finding.py", (0, 0))
+    (other / "finding.cpython-31.pyc").write_bytes(b"of another Python")
+    assert said(commands / "sandbox", "--help").startswith(USAGE)
 
 
 def test_an_installation_of_another_layout(tmp_path: Path) -> None:
