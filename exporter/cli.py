@@ -27,7 +27,6 @@ from exporter.privileges import NEEDED, missing_here, own_status, sees_a_contain
 from exporter.scrape import Scraper, version
 from exporter.shared import Shared
 from inspector.command import ended, require_output
-from inspector.document import document
 from inspector.errors import ParseError
 from inspector.kernel.cgroups import read_hierarchies
 from inspector.kernel.host import Host
@@ -181,11 +180,13 @@ def _run(
     observe: Callable[[], Observation],
 ) -> None:
     # Half a second of imports that --help, --once and a wrong option do without.
-    from exporter.live import Look  # noqa: PLC0415
+    from exporter.live import Look, with_victims  # noqa: PLC0415
     from exporter.server import serve  # noqa: PLC0415
     from exporter.stream import Streams  # noqa: PLC0415
     from exporter.web import Endpoints, application  # noqa: PLC0415
+    from inspector.victims import Victims  # noqa: PLC0415
 
+    document = with_victims(Victims(observer.host))
     endpoints = Endpoints(
         scraper,
         observe,
@@ -195,7 +196,7 @@ def _run(
         external=arguments.web_external_url,
         max_requests=arguments.web_max_requests,
     )
-    look = partial(Look, lacks=tuple(missing_here()))
+    look = partial(Look, make=document, lacks=tuple(missing_here()))
     streams = Streams(observe, look, focus=partial(setattr, observer, "focused"))
     serve(application(endpoints, streams), sockets, web_config, streams.close)
 

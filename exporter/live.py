@@ -22,8 +22,9 @@ from inspector.document import document
 from inspector.limits import Limit, limits_of
 from inspector.model import Observation
 from inspector.schema import Container, Document
+from inspector.victims import Victims
 
-__all__ = ["Look", "View", "brief", "detail"]
+__all__ = ["Look", "View", "brief", "detail", "with_victims"]
 
 TOP = ("id", "name", "kind", "runtime", "image", "state", "pod", "parent", "started_at", "pid", "members", "findings")
 GROUPS = {
@@ -90,6 +91,18 @@ class Look:
         if view.detail is not None:
             content["detail"] = detail(self._after, self._document, view.detail)
         return content
+
+
+def with_victims(victims: Victims) -> Callable[[Observation | None, Observation], Document]:
+    """Return what makes documents whose findings on OOM kills name the last victim, as ctop's do; for any thread."""
+    lock = Lock()
+
+    def make(before: Observation | None, after: Observation) -> Document:
+        made = document(before, after)
+        with lock:
+            return victims.named(made)
+
+    return make
 
 
 def brief(made: Document, *, labels: bool = False, lacks: Collection[str] = ()) -> dict[str, Any]:

@@ -12,7 +12,7 @@ ADVICE: Mapping[str, str] = {
     "cpu-throttled": "Raise its quota, or give it fewer threads than the quota has cores. If only its latency suffers in bursts, allow cpu.max.burst, or take a longer period with the same share.",
     "cpu-throttled-by-ancestor": "Raise the quota of the cgroup that is named: a quota of its own would not help. All the containers below that cgroup share it.",
     "memory-near-limit": "Raise the limit, or make the application smaller (a heap limit, fewer workers): page cache is not counted here, so nothing is left to reclaim.",
-    "oom-killed": "Raise the limit or find what grew: its history in ctop shows whether it grew steadily (a leak) or at once. The kernel's log (dmesg) names each process that was killed, and its size.",
+    "oom-killed": "Raise the limit (of the cgroup above, where one is named) or find what grew: its history in ctop shows whether it grew steadily (a leak) or at once. The kernel's log (dmesg) names each process that was killed, and its size.",
     "cpu-stalled": "Others have the CPUs: sort by CPU to see who. Give it a larger weight (cpu.weight, --cpu-shares) or CPUs of its own (--cpuset-cpus), or limit the others. If nobody else is busy, a quota stops it that cannot be seen from here: one further up, or in it.",
     "memory-stalled": "Its working set does not fit: raise its limit, memory.high too (which slows it down and never kills), or give it less to do. If it has neither, or is far from both, the machine is short of memory.",
     "io-stalled": "See by what it reads and writes whether it fills the disk itself: who only copies files waits like this by nature. If not, a neighbour fills the disk, or its io.max is low.",

@@ -14,7 +14,7 @@ from inspector.kernel.host import Host
 from inspector.kernel.kmsg import KernelLog, Kill
 from inspector.schema import Container, Document, Finding
 
-__all__ = ["Victims"]
+__all__ = ["Victims", "for_what"]
 
 FINDING = "oom-killed"
 SLACK = 10.0  # seconds: the log's clock is no other's (local_clock() of kernel/printk), and nobody sets it right
@@ -78,8 +78,19 @@ def _with(one: Container, victims: Mapping[str, Kill]) -> Container:
     kill = victims.get(one["id"])
     if kill is None:
         return one
-    more = f"; the last {kill.task} (PID {kill.pid}) at {_at(kill)} (kernel's log)"
+    why = for_what(kill, one["cgroups"]["memory"])
+    more = f"; the last {kill.task} (PID {kill.pid}) at {_at(kill)}{why} (kernel's log)"
     return {**one, "findings": [_longer(found, more) for found in one["findings"]]}
+
+
+def for_what(kill: Kill, cgroup: str) -> str:
+    """Say what was short of memory when that was not a container's own limit; `cgroup` is the container's."""
+    if kill.limit == cgroup:
+        return ""
+    if not kill.limit:
+        return ", as the machine had no memory left"
+    inner = kill.limit.startswith(f"{cgroup}/")
+    return f", at the limit of {kill.limit.removeprefix(cgroup)} in it" if inner else f", at the limit of {kill.limit}"
 
 
 def _longer(found: Finding, more: str) -> Finding:

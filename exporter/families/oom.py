@@ -211,7 +211,8 @@ def _source(sight: Sight) -> Sequence[Any]:
 
 def _victim(told: Told) -> Iterator[tuple[str, int]]:
     if told.last is not None:
-        yield "," + pairs({"task": told.last.task, "pid": str(told.last.pid), "cgroup": told.last.cgroup}), 1
+        last = told.last
+        yield "," + pairs({"task": last.task, "pid": str(last.pid), "cgroup": last.cgroup, "set_by": last.limit}), 1
 
 
 OOM = Collector(
@@ -228,7 +229,8 @@ OOM = Collector(
             gone=True,
         ),
         Group(
-            (Row("container_oom_last_victim_info", "info", "The last process that was killed."),),
+            (Row("container_oom_last_victim_info", "info",
+                 "The last process that was killed; set_by is the cgroup whose limit it was, empty for the machine's."),),
             _source,
             _victim,
             gone=True,

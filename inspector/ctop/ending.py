@@ -25,6 +25,7 @@ from inspector.kernel.process import read_stat
 from inspector.metadata import clues_of
 from inspector.model import Container, Identity, Observation
 from inspector.stores.endings import Ending, EndSource, endings
+from inspector.victims import for_what
 
 __all__ = ["Ends", "told_of"]
 
@@ -40,7 +41,8 @@ class Found(NamedTuple):
     """What tells of an end: of the kernel the wait status of the first process and an OOM kill, and the runtime's file.
 
     `log_is_read`: without a kill there was none, as far as the kernel's log reaches back. `before` is what the
-    cgroups last counted. `process` and `path` say where status and ending are from.
+    cgroups last counted. `process` and `path` say where status and ending are from; `at` what had no memory left for
+    the kill, if not its own cgroup.
     """
 
     status: int | None = None
@@ -50,6 +52,7 @@ class Found(NamedTuple):
     before: tuple[str, ...] = ()
     process: int | None = None
     path: str = ""
+    at: str = ""
 
 
 class Ends:
@@ -99,9 +102,9 @@ class Ends:
         kills = memory.oom_kills if isinstance(memory, Memory) else None
         hits = pids.limit_hits if isinstance(pids, Pids) else None
         told = [
-            f"{file}: {now - self._counted[file]} {what} while it was watched"
-            for file, now, what in (("memory.events", kills, "OOM kills"), ("pids.events", hits, "forks refused"))
-            if now is not None and now > self._counted.setdefault(file, now)
+            f"{what}: {now - self._counted[what]} while it was watched"
+            for what, now in (("OOM kills", kills), ("forks refused", hits))
+            if now is not None and now > self._counted.setdefault(what, now)
         ]
         if isinstance(pids, Pids) and pids.limit is not None and (pids.current or 0) >= pids.limit:
             told.append(f"at its limit of {pids.limit} tasks in the last sample")
@@ -126,7 +129,8 @@ class Ends:
         self._ending = self._ending or self._written()
         ending, path = self._ending or (None, "")
         pid = self._process[0] if self._process else None
-        found = Found(status, kill, ending, log_is_read, self._before, pid, path)
+        at = for_what(kill, ask.cgroup) if kill and ask.cgroup else ""
+        found = Found(status, kill, ending, log_is_read, self._before, pid, path, at)
         waits = (self._descriptor is not None and status is None) or bool(self._sources)
         is_last = ending is not None or now - since > PATIENCE or not waits
         why, evidence = told_of(found, is_last=is_last)
@@ -164,7 +168,7 @@ def told_of(found: Found, *, is_last: bool) -> tuple[str | None, tuple[str, ...]
     # Somebody had it stopped: that another of its processes was killed shortly before is not why.
     beside = kill is not None and ending is not None and ending.ordered and kill.pid != found.process
     if kill is not None:
-        why += [] if beside else [_by_kill(kill)]
+        why += [] if beside else [_by_kill(kill, found.at)]
         evidence.append("the kernel's log names it")
     elif ending is not None and ending.out_of_memory:
         why.append("killed for lack of memory (OOM)")
@@ -176,7 +180,7 @@ def told_of(found: Found, *, is_last: bool) -> tuple[str | None, tuple[str, ...]
     if ending is not None:
         why += ["on order to its runtime"] if ending.ordered else []
         why += [ending.error] if ending.error else []
-        why += [f"shortly before {_by_kill(kill)}"] if kill is not None and beside else []
+        why += [f"shortly before {_by_kill(kill, found.at)}"] if kill is not None and beside else []
         evidence.append(found.path)
     if kill is None:
         evidence.append("no OOM kill of it in the kernel's log" if found.log_is_read else "no look at the kernel's log")
@@ -189,8 +193,8 @@ def told_of(found: Found, *, is_last: bool) -> tuple[str | None, tuple[str, ...]
     return ", ".join(why) or "why is not known", (*evidence, *found.before)
 
 
-def _by_kill(kill: Kill) -> str:
-    return f"{kill.task} (pid {kill.pid}) was killed for lack of memory (OOM)"
+def _by_kill(kill: Kill, at: str) -> str:
+    return f"{kill.task} (pid {kill.pid}) was killed for lack of memory (OOM){at}"
 
 
 def _by_status(status: int) -> str:

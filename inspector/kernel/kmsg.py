@@ -25,9 +25,10 @@ MOST_RECORDS = 20_000  # of one look: a log of 1 MiB holds fewer
 FACILITY = 8  # a priority is a level of 0 to 7 and a facility of 8 each; the kernel's own is 0
 ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 
-# Since Linux 5.0 (ef8444ea01d7) one line has it all. A path may hold ",task=" too: the last one counts.
+# Since Linux 5.0 (ef8444ea01d7) one line has it all: whose limit it was, or "global_oom" for the machine's own memory.
+# A path may hold ",task=" too: the last one counts.
 ONE_LINE = re.compile(
-    r"oom-kill:constraint=(?P<constraint>[A-Z_]+),.*?task_memcg=(?P<cgroup>/.*),task=(?P<task>.*),"
+    r"oom-kill:constraint=(?P<constraint>[A-Z_]+),.*?(?:oom_memcg=(?P<limit>/.*?),)?task_memcg=(?P<cgroup>/.*),task=(?P<task>.*),"
     r"pid=(?P<pid>\d{1,10}),uid=\d{1,10}",
     re.ASCII | re.DOTALL,
 )
@@ -52,12 +53,16 @@ class Record(NamedTuple):
 
 
 class Kill(NamedTuple):
-    """One process killed for lack of memory: its cgroup as seen from the root, its name (at most 15 bytes), its PID."""
+    """One process killed for lack of memory: its cgroup as seen from the root, its name (at most 15 bytes), its PID.
+
+    `limit` is the cgroup whose limit was reached, that one or one above it; "" where the machine itself had no memory.
+    """
 
     monotonic_us: int
     cgroup: str
     task: str
     pid: int
+    limit: str = ""
 
 
 # 6,339,5140900,-;NET: Registered protocol family 10
@@ -77,6 +82,7 @@ class KillReader:
 
     def __init__(self) -> None:
         self._cgroup: str | None = None  # where a victim that is still to be named was, or the group that is killed
+        self._limit = ""  # the limit for which they are killed
         self._told: int | None = None  # the victim that a line with everything has named
 
     def read(self, record: Record) -> Kill | None:
@@ -85,12 +91,14 @@ class KillReader:
         if not record.by_kernel or not any(words in text for words in ("oom-kill:", "Task in", "Tasks in", "Killed")):
             return None
         if found := ONE_LINE.fullmatch(text):
-            self._cgroup, self._told = None, int(found["pid"])
-            return Kill(record.monotonic_us, found["cgroup"], found["task"], int(found["pid"]))
-        if found := OLD_CGROUP.fullmatch(text) or GROUP.fullmatch(text):
+            self._cgroup, self._limit, self._told = None, found["limit"] or "", int(found["pid"])
+            return Kill(record.monotonic_us, found["cgroup"], found["task"], int(found["pid"]), self._limit)
+        if found := OLD_CGROUP.fullmatch(text):
+            self._cgroup, self._limit = found["cgroup"], found["limit"]
+        elif found := GROUP.fullmatch(text):
             self._cgroup = found["cgroup"]
         elif (found := VICTIM.fullmatch(text)) and self._cgroup is not None and int(found["pid"]) != self._told:
-            return Kill(record.monotonic_us, self._cgroup, found["task"], int(found["pid"]))
+            return Kill(record.monotonic_us, self._cgroup, found["task"], int(found["pid"]), self._limit)
         return None
 
 

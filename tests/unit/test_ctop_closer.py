@@ -37,6 +37,7 @@ TCP6 = """\
    0: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 00000000:00000000 00:0 0 0 0 52399
 """
 UNKNOWN = "why is not known"
+OOM = "web (pid 4242) was killed for lack of memory (OOM)"
 KILL = (
     "4,900,999000000,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=x,mems_allowed=0,"
     "oom_memcg={path},task_memcg={path},task=web,pid=4242,uid=0\n"
@@ -280,9 +281,10 @@ def test_a_container_that_is_not_in_the_sample(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "told"), [(PATH, True), (f"{PATH}/inner", True), ("/docker", False), (PATH + "x", False)]
+    ("path", "said"),
+    [(PATH, OOM), (f"{PATH}/inner", f"{OOM}, at the limit of /inner in it"), ("/docker", None), (PATH + "x", None)],
 )
-def test_why_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, *, told: bool) -> None:
+def test_why_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, said: str | None) -> None:
     """A kill in its cgroup or below it, shortly before, is the reason; one of a neighbour or long ago is not."""
     monkeypatch.setattr("time.monotonic", lambda: 1000.0)
     monkeypatch.setattr("time.time", lambda: 5000.0)
@@ -292,7 +294,7 @@ def test_why_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
         found = look(Closer(host), seen, "end", cgroup=PATH, since=4999.5)
         late = look(Closer(host), seen, "end", cgroup=PATH, since=5500.0)
         assert look(Closer(host), seen, "end", since=4999.5).ended == UNKNOWN
-    assert found.ended == ("web (pid 4242) was killed for lack of memory (OOM)" if told else UNKNOWN)
+    assert found.ended == (said or UNKNOWN)
     assert late.ended == UNKNOWN
 
 

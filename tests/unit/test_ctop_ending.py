@@ -158,6 +158,8 @@ KILL = Kill(1, PATH, "web", 7)
         (Found(status=9, ending=Ending(137, out_of_memory=True)),
          "killed for lack of memory (OOM), killed by SIGKILL"),
         (Found(status=9, kill=KILL), "web (pid 7) was killed for lack of memory (OOM), killed by SIGKILL"),
+        (Found(status=9, kill=KILL, at=", at the limit of /a"),
+         "web (pid 7) was killed for lack of memory (OOM), at the limit of /a, killed by SIGKILL"),
         (Found(status=9, ending=Ending(137, ordered=True), kill=KILL, process=6),
          "killed by SIGKILL, on order to its runtime, shortly before web (pid 7) was killed for lack of memory (OOM)"),
         (Found(status=9, ending=Ending(137, ordered=True), kill=KILL, process=7),
@@ -232,7 +234,7 @@ def test_what_its_cgroups_counted_last(tmp_path: Path) -> None:
         closer.look(Ask(ID, frozenset()), None, seen)
         told = closer.look(Ask(ID, END, PATH, 1.0), None, seen)
     assert told.ended_by[-3:] == (
-        "memory.events: 2 OOM kills while it was watched", "pids.events: 4 forks refused while it was watched",
+        "OOM kills: 2 while it was watched", "forks refused: 4 while it was watched",
         "at its limit of 50 tasks in the last sample",
     )  # fmt: skip
 

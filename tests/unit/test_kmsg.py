@@ -56,17 +56,20 @@ def kills(*lines: str, by_kernel: bool = True) -> list[Kill]:
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        (V1, [Kill(1, "/docker/ab/sub", "stress", 4243)]),
+        (V1, [Kill(1, "/docker/ab/sub", "stress", 4243, "/docker/ab")]),
         (GLOBAL, [Kill(0, "/system.slice/docker-ab.scope", "java", 99)]),
-        (GROUP, [Kill(1, "/g", "stress", 4243), Kill(5, "/g", "helper", 4250)]),
-        (OLD, [Kill(3, "/docker/ab", "sh", 7)]),
-        (OLDER, [Kill(1, "/docker/ab", "sh", 8)]),
+        (GROUP, [Kill(1, "/g", "stress", 4243, "/docker/ab"), Kill(5, "/g", "helper", 4250, "/docker/ab")]),
+        (OLD, [Kill(3, "/docker/ab", "sh", 7, "/docker/ab")]),
+        (OLDER, [Kill(1, "/docker/ab", "sh", 8, "/docker/ab")]),
         ([V1[2]], []),
-        ([*OLD, *V1, V1[2]], [Kill(3, "/docker/ab", "sh", 7), Kill(5, "/docker/ab/sub", "stress", 4243)]),
+        (
+            [*OLD, *V1, V1[2]],
+            [Kill(3, "/docker/ab", "sh", 7, "/docker/ab"), Kill(5, "/docker/ab/sub", "stress", 4243, "/docker/ab")],
+        ),
     ],
 )
 def test_each_victim_is_told_once(lines: list[str], expected: list[Kill]) -> None:
-    """The cgroup, name and PID of a victim are the same whichever lines a kernel spreads them over."""
+    """Its cgroup, name, PID and the limit that was reached are the same whichever lines a kernel spreads them over."""
     assert kills(*lines) == expected
 
 
@@ -74,7 +77,9 @@ def test_a_victim_may_have_any_name() -> None:
     """A name or a path with commas, brackets and what looks like another field is taken whole."""
     line = "oom-kill:constraint=CONSTRAINT_MEMCG,x,task_memcg=/a,task=b,c,task=x) (y,pid=1,pid=7,uid=0"
     assert kills(line) == [Kill(0, "/a,task=b,c", "x) (y,pid=1", 7)]
-    assert kills(OLD[0], "Killed process 7 (a) (b) total-vm:1kB") == [Kill(1, "/docker/ab", "a) (b", 7)]
+    assert kills(OLD[0], "Killed process 7 (a) (b) total-vm:1kB") == [Kill(1, "/docker/ab", "a) (b", 7, "/docker/ab")]
+    line = line.replace("x,task_memcg", "oom_memcg=/a,b,task_memcg")
+    assert kills(line) == [Kill(0, "/a,task=b,c", "x) (y,pid=1", 7, "/a,b")]
 
 
 def test_a_process_cannot_make_one_up() -> None:

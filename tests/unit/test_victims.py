@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from exporter.live import with_victims
 from inspector.ctop.source import KernelSource
 from inspector.document import document
 from inspector.observe import Observer
@@ -71,9 +73,35 @@ def test_the_last_victim_is_named(tmp_path: Path) -> None:
     at = {time.strftime("%H:%M:%S", time.localtime(time.time() - ago)) for ago in (59, 60, 61)}
     said = "3 processes killed for lack of memory; the last java (PID 4002) at "
     assert named[0].startswith(said)
-    assert named[0].removeprefix(said).removesuffix(" (kernel's log)") in at
+    whose = ", at the limit of /system.slice/a.service in it"
+    assert named[0].removeprefix(said).removesuffix(f"{whose} (kernel's log)") in at
     assert named[1] == "1 process killed for lack of memory"
     assert told["containers"] == before  # what others hold is left as it is
+
+
+@pytest.mark.parametrize(
+    ("short", "said"),
+    [
+        (f"oom_memcg=/docker/{ID}", ""),
+        ("oom_memcg=/docker", ", at the limit of /docker"),
+        (f"oom_memcg=/docker/{ID}x", f", at the limit of /docker/{ID}x"),
+        ("global_oom", ", as the machine had no memory left"),
+    ],
+)
+def test_what_had_no_memory_left_is_said(tmp_path: Path, short: str, said: str) -> None:
+    """At the container's own limit nothing more; else whose limit it was, or that there was none but the machine's."""
+    record = line(1, f"/docker/{ID}", "dd").replace(f"oom_memcg=/docker/{ID}", short)[:RECORD_BYTES].ljust(RECORD_BYTES)
+    with machine(tmp_path, 1).file("/dev/kmsg", record).open() as host:
+        (text,) = texts(Victims(host).named(look(machine(tmp_path, 1))))
+    assert re.fullmatch(rf".*; the last dd \(PID 4001\) at [\d:]+{said} \(kernel's log\)", text)
+
+
+def test_the_exporter_says_the_same(tmp_path: Path) -> None:
+    """Its documents, and so its page and `ctop --connect`, name the victim too."""
+    fake = machine(tmp_path, 1).file("/dev/kmsg", line(1, f"/docker/{ID}", "dd"))
+    with fake.open() as host:
+        told = with_victims(Victims(host))(None, Observer(host).tick())
+    assert "; the last dd (PID 4001) at " in texts(told)[0]
 
 
 def test_an_old_kill_has_its_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
