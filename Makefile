@@ -7,6 +7,8 @@ PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# What an installation has a copy of: with an older one the commands would not start.
+COPIED := pyproject.toml docs/hatch_build.py sandbox/scripts/start
 # pip does so with a package that it copies. Without byte code each start of a command takes twice as long, and where
 # PYTHONDONTWRITEBYTECODE is set, or the checkout cannot be written to, a start leaves none for the next.
 COMPILE := $(BIN)/python -m compileall -q inspector exporter sandbox tests
@@ -78,13 +80,13 @@ $(BIN)/pip:
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: $(BIN)/pip pyproject.toml
+$(VENV)/.installed: $(BIN)/pip $(COPIED)
 	@echo "installing cgscope into $(VENV)"
 	@$(PIP) install --editable .
 	@$(COMPILE)
 	@touch $@
 
-$(VENV)/.installed-dev: $(BIN)/pip pyproject.toml
+$(VENV)/.installed-dev: $(BIN)/pip $(COPIED)
 	@echo "installing cgscope and what its tests need into $(VENV)"
 	@$(PIP) install --editable '.[dev]'
 	@$(COMPILE)

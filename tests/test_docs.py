@@ -126,6 +126,12 @@ def test_make_targets_exist() -> None:
     assert {target for target in named if f"make {target} " not in listed} == set()
 
 
+@pytest.mark.parametrize("copied", ["pyproject.toml", "docs/hatch_build.py", "sandbox/scripts/start"])
+def test_make_installs_anew_what_an_installation_has_a_copy_of(copied: str) -> None:
+    """After a pull that changed the script that commands start with, `make install` does not leave the old one."""
+    assert "install --editable" in run(["make", "-n", "-W", copied, "install"]).stdout
+
+
 def test_the_changelog_has_this_version() -> None:
     """The version of pyproject.toml has its section in the changelog."""
     version = tomllib.loads(read("pyproject.toml"))["project"]["version"]
