@@ -13,7 +13,8 @@ application that was there.
 - spent: children that have ended used more CPU time than there was before the `tail` began to wait.
 
 A shell that runs one command after another, with a `sleep` between, is an
-application: what it waits for is gone only when it ran *beside* the waiting.
+application: what it waits for is gone only when it ran *beside* the waiting. What comes to an end by its nature
+(`chown -R`, `tar`) is none.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from inspector.kernel.named import NamedTuple
 from inspector.kernel.process import CLOCK_TICKS
 from inspector.members import (
     FILLERS,
+    PASSING,
     SHELLS,
     SUPERVISORS,
     Evidence,
@@ -111,10 +113,11 @@ def remember(now: Structure, earlier: Memory | None = None) -> Memory:
         for one in alive
         if one.ppid == holder.pid and one.program not in FILLERS and not _is_starting(one, holder, now)
     ]
-    beside = {one.identity: one.program for one in others if _runs_beside(one, holder, alive)}
+    lasting = [one for one in others if one.program not in PASSING]
+    beside = {one.identity: one.program for one in lasting if _runs_beside(one, holder, alive)}
     before = {
         one.identity: one.program
-        for one in others
+        for one in lasting
         if holder.program in SHELLS and now.now_ticks - one.starttime_ticks >= SERVES_TICKS
     }
     waits = frozenset(one.identity for one in (holder, *alive) if one.program in FILLERS and one.endless)
@@ -160,7 +163,7 @@ def _zombie(now: Structure, holder: Member, below: Iterable[Member]) -> str:
     names = [
         f"{one.comm} (PID {one.pid})"
         for one in below
-        if one.dead and one.ppid == holder.pid and holder.program in FILLERS and one.comm not in FILLERS
+        if one.dead and one.ppid == holder.pid and holder.program in FILLERS and one.comm not in FILLERS | PASSING
         if one.session == holder.session or one.starttime_ticks <= early
     ]
     return f"its child {', '.join(names[:3])} has ended and is still a zombie" if names else ""
@@ -170,13 +173,16 @@ def _named(now: Structure, waiting: Member, below: Iterable[Member]) -> str:
     """Find a program that the script has left in the background before it began to wait, and that is not there."""
     there = {base(word) for one in below if not one.dead for word in (one.comm, *one.argv[:3])}
     started = background(until(now.script, waiting.words))
-    missing = [name for name in started if name not in there and name not in FILLERS]
+    missing = [name for name in started if name not in there and name not in FILLERS | PASSING]
     return f"its script starts {', '.join(missing[:3])} in the background, and it is not there" if missing else ""
 
 
 def _spent(now: Structure, holder: Member, waiting: Member) -> str:
     """Compare the CPU time of the children that have ended with all there was before the shell began to wait."""
     if holder is waiting or waiting.ppid != holder.pid or not waiting.endless:
+        return ""
+    started = background(until(now.script, waiting.words))
+    if started and PASSING.issuperset(started):
         return ""
     room = max(0, waiting.starttime_ticks - holder.starttime_ticks) * now.cpus
     if holder.dead_ticks < room + SPENT_TICKS:

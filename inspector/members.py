@@ -22,6 +22,13 @@ SUPERVISORS = frozenset(("supervisord", "s6-svscan", "runsvdir"))
 HELPERS = ("runsv", "svlogd", "supervise")
 NAMING = frozenset(("s6-supervise", "runsv", "supervise"))  # each stands for one program, and is told its name
 FILLERS = frozenset(("sleep", "tail", "cat", "inotifywait", "pause"))
+# What comes to an end by its nature, however long it takes: preparations, and never the application that is gone.
+PASSING = frozenset((
+    "chgrp", "chmod", "chown", "cp", "curl", "date", "echo", "find", "git", "grep", "gunzip", "gzip", "install",
+    "ip", "iptables", "ldconfig", "ln", "mkdir", "mkfifo", "mknod", "mount", "mv", "printf", "rm", "rmdir",
+    "sed", "setfacl", "sort", "sync", "sysctl", "tar", "test", "touch", "true", "umount", "unzip",
+    "update-ca-certificates", "wget", "xargs", "zcat"
+))  # fmt: skip
 # Busybox runs its programs as itself: "busybox" or, as a shell does, "exe".
 MULTICALL = frozenset(("busybox", "exe"))
 WRAPPERS = SHELLS | INITS | SUPERVISORS | FILLERS | MULTICALL

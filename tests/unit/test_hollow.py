@@ -106,6 +106,7 @@ def test_idle_or_by_design_is_never_hollow(look: Structure) -> None:
         ([container(SHELL, member(2, "server", state="Z"), SLEEP, script="server & sleep 1")], "named", "server"),
         ([container(member(1, "tini"), member(3, "sh", start=1), member(9, "sleep", ppid=3), script="srv & sleep 1")],
          "named", "srv"),
+        ([container(SHELL, SLEEP, script="chown web /data & server & sleep 1")], "named", "starts server in"),
         ([container(SHELL, SLEEP, script="sleep 2; server & while sleep  1; do :; done")], "named", "server"),
         ([container(SHELL, member(8, "sleep", "sleep", "9"), script="server & sleep $N")], "named", "server"),
         ([container(SHELL, member(8, "busybox", "busybox", "sleep", "1"), script="srv & sleep 1")], "named", "srv"),
@@ -185,6 +186,12 @@ def test_no_more_than_three_are_named() -> None:
          for now in (5000, 5100, 5200)],
         # Preparations, and then `tail` by design.
         [container(SHELL, member(2, "migrate", start=99_000)), container(SHELL, ENDLESS)],
+        # Preparations that end by their nature, in the background or for long: the loop or the `tail` is all there is.
+        [container(SHELL, SLEEP, script="chown -R web /data & while :; do sleep 1; job; done")],
+        [container(SHELL, member(2, "tar"), SLEEP), container(SHELL, SLEEP)],
+        [container(SHELL, member(2, "cp", start=90_000)), container(SHELL, ENDLESS)],
+        [container(member(1, *TAIL), member(2, "date", state="Z"))],
+        [container(member(1, "bash", "bash", "x", dead_ticks=60), ENDLESS, script="gzip x & tail -f /dev/null")],
         # A copy of the shell that stays, or one that came while nothing was missing.
         [container(SHELL, SERVER, SLEEP), container(SHELL, SLEEP), container(SHELL, FORKED, now=101_000)],
         [container(SHELL, SLEEP), container(SHELL, FORKED)],
