@@ -23,7 +23,7 @@ SCALE = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 def options(given: dict[str, str]) -> tuple[int, int]:
-    """Return the bytes of one file (0: any number) and how many files `--log-opt` means."""
+    """Return the bytes of one file (0: any number, of which there is one) and how many files `--log-opt` means."""
     text = given.get("max-size", "-1").lower()
     if text == "-1":
         size = 0
@@ -36,8 +36,6 @@ def options(given: dict[str, str]) -> tuple[int, int]:
     count = given.get("max-file", "1")
     if not _is_number(count) or not int(count):
         raise SandboxError(f"invalid value for 'max-file': {count!r}: at least 1")
-    if int(count) > 1 and not size:
-        raise SandboxError("max-file cannot be set to more than 1 without max-size")
     return size, int(count)
 
 

@@ -509,6 +509,15 @@ def test_logs_are_rotated(tmp_path: os.PathLike[str]) -> None:
     assert len(kept) > 20
 
 
+def test_a_number_of_logs_without_a_size_has_no_effect(tmp_path: os.PathLike[str]) -> None:
+    """As Docker has it: there is one, of any size."""
+    log_file.check_options("json-file", {"max-file": "2"})
+    log = log_file.Log(f"{tmp_path}/log", *log_file.options({"max-file": "2"}))
+    for _ in range(3):
+        log.write("stdout", b"x" * 4000 + b"\n")
+    assert log_file.files(f"{tmp_path}/log") == [f"{tmp_path}/log"]
+
+
 @pytest.mark.parametrize(
     ("driver", "given_options"),
     [
@@ -516,7 +525,7 @@ def test_logs_are_rotated(tmp_path: os.PathLike[str]) -> None:
         ("none", {"max-size": "1k"}),
         ("json-file", {"max-size": "0"}),
         ("json-file", {"max-size": "x"}),
-        ("json-file", {"max-file": "2"}),
+        ("json-file", {"max-file": "x"}),
         ("json-file", {"max-size": "1k", "max-file": "0"}),
         ("json-file", {"colour": "red"}),
     ],
