@@ -11,7 +11,7 @@ from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Cpu, Cpuset, CpuUsage, Freezer, Io, Memory, Pids, Pressure
 from inspector.kernel.mounts import Mount, overlay_layers
 from inspector.kernel.process import CLOCK_TICKS
-from inspector.limits import Lines, limits_of
+from inspector.limits import Above, Lines, fullest, limits_of
 from inspector.model import Container, ProcessDetail
 from inspector.rates import Interval, grown
 from inspector.since import since, started_at
@@ -97,8 +97,15 @@ class _Writer:
         matters = may_be_short_of_cpus(stalls.cpu_full_avg10, stalls.cpu_full_avg60)
         below = self.interval.stopped_below(one.cgroups.get("cpu")) if matters else 0.0
         hollow = self.after.hollow.get(one.id)
-        document["findings"] = findings(document, self.after.own.namespaces, hollow, below)
+        document["findings"] = findings(document, self.after.own.namespaces, hollow, below, self.above())
         return document
+
+    def above(self) -> Above:
+        """Return who above it has nearly used what it may."""
+        places = ([path for path, limit in self.limits[resource].chain if limit and path != self.path(resource)]
+                  for resource in Above._fields)  # fmt: skip
+        found = zip(Above._fields, places, strict=True)
+        return Above(*(fullest(resource, paths, self.after.readings) for resource, paths in found))
 
     def path(self, resource: str) -> str | None:
         """Return the container's own cgroup for a resource, None where it shares one."""

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from inspector.figures import byte_size
+from inspector.limits import NEARLY, Above, Full
 from inspector.schema import Container, Finding
 
-__all__ = ["CODES", "DRAWN_FROM", "WHETHER_KNOWN", "findings", "may_be_short_of_cpus"]
+__all__ = ["ALONE", "CODES", "DRAWN_FROM", "WHETHER_KNOWN", "findings", "may_be_short_of_cpus"]
 
 CODES = {
     "hollow": "its first process is alive, but the application it was started for is gone",
@@ -40,11 +41,10 @@ WHETHER_KNOWN = "cpu.usage_cores"
 With these, and what findings() is told beside them, the same as before the findings are the same.
 """
 
+ALONE = Above()  # nobody above it has used nearly all
 THROTTLED_WARNING = 0.05
 THROTTLED_CRITICAL = 0.5
-MEMORY_WARNING = 0.9
 MEMORY_CRITICAL = 0.97
-PIDS_WARNING = 0.9
 # Of time in which all of it stood still ("full" of accounting/psi.rst), of the last 10 s and of the last 60 s: one busy
 # second is no finding, and what has passed is none for longer than a few. Memory is critical where systemd-oomd (the
 # default of oomd.conf(5)) and oomd's etc/desktop.json would kill, 60 %. For a warning there is no such authority:
@@ -59,14 +59,19 @@ STALLED = (
 
 
 def findings(
-    container: Container, own: Mapping[str, int], hollow: str | None = None, below: float = 0.0
+    container: Container,
+    own: Mapping[str, int],
+    hollow: str | None = None,
+    below: float = 0.0,
+    above: Above = ALONE,
 ) -> list[Finding]:
     """List the findings of one container.
 
     `own` are the reader's namespaces, the host's when it is on the host;
     `hollow` the evidence that its application is gone (inspector.hollow);
     `below` the share of periods throttled by the worst quota of the cgroups in it, 1 where no quota's period has ended
-    yet (inspector.rates).
+    yet (inspector.rates); `above` the cgroups above it that have nearly used what they may (inspector.limits): what it
+    needs more of is not there then, however little it has itself.
     """
     gone: list[Finding] = [{"code": "hollow", "severity": "critical", "text": hollow}] if hollow else []
     throttled = list(_throttling(container))
@@ -74,7 +79,8 @@ def findings(
     # whether one stopped it is known from two looks.
     stopped = throttled or below >= THROTTLED_WARNING
     stalled = _stalls(container, of_cpu=not stopped and container["cpu"]["usage_cores"] is not None)
-    return [*gone, *throttled, *_memory(container), *stalled, *_pids(container), *_namespaces(container, own)]
+    of_memory, of_pids = _memory(container, above.memory), _pids(container, above.pids)
+    return [*gone, *throttled, *of_memory, *stalled, *of_pids, *_namespaces(container, own)]
 
 
 def _throttling(container: Container) -> Iterator[Finding]:
@@ -95,15 +101,18 @@ def _throttling(container: Container) -> Iterator[Finding]:
         }
 
 
-def _memory(container: Container) -> Iterator[Finding]:
+def _memory(container: Container, above: Full | None) -> Iterator[Finding]:
     memory = container["memory"]
     limit, fixed, kills = memory["limit_bytes"], memory["unreclaimable_bytes"], memory["oom_kills"] or 0
-    if limit and fixed is not None and fixed / limit >= MEMORY_WARNING:
+    whose = "its memory limit"
+    if above and not (limit and fixed is not None and fixed / limit >= above.used / above.limit):
+        fixed, limit, whose = above.used, above.limit, f"the memory limit of {above.path}, above it,"
+    if limit and fixed is not None and fixed / limit >= NEARLY:
         left = byte_size(max(0, limit - fixed))
         yield {
             "code": "memory-near-limit",
             "severity": "critical" if fixed / limit >= MEMORY_CRITICAL else "warning",
-            "text": f"{fixed / limit:.0%} of its memory limit cannot be reclaimed: {left} to an OOM kill",
+            "text": f"{fixed / limit:.0%} of {whose} cannot be reclaimed: {left} to an OOM kill",
         }
     if kills:
         yield {
@@ -136,13 +145,15 @@ def _percent(share: float) -> str:
     return f"{round(share * 1e4) // 100}%"
 
 
-def _pids(container: Container) -> Iterator[Finding]:
-    current, limit = container["pids"]["current"], container["pids"]["limit"]
-    if current is not None and limit and current / limit >= PIDS_WARNING:
+def _pids(container: Container, above: Full | None) -> Iterator[Finding]:
+    current, limit, whose = container["pids"]["current"], container["pids"]["limit"], ""
+    if above and not (limit and current is not None and current / limit >= above.used / above.limit):
+        current, limit, whose = above.used, above.limit, f" of {above.path}, above it"
+    if current is not None and limit and current / limit >= NEARLY:
         yield {
             "code": "pids-near-limit",
             "severity": "warning",
-            "text": f"{current} of {limit} tasks: fork will fail at the limit",
+            "text": f"{current} of {limit} tasks{whose}: fork will fail at the limit",
         }
 
 

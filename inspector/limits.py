@@ -16,9 +16,15 @@ from inspector.kernel.controllers import Cpu, Cpuset, Memory, Pids, Reading
 from inspector.kernel.named import NamedTuple
 from inspector.kernel.system import parse_cpu_list
 
-__all__ = ["Limit", "Lines", "effective", "guarantee", "limits_of", "quota_cores", "swap_limit"]
+__all__ = [
+    "NEARLY", "Above", "Full", "Limit", "Lines", "effective", "fill", "fullest", "guarantee", "limits_of",
+    "quota_cores", "swap_limit",
+]  # fmt: skip
 
 Readings = Mapping[tuple[str, str], Reading]
+
+NEARLY = 0.9
+"""Share of a limit from which on somebody should know: of memory what cannot be reclaimed, of tasks all."""
 
 
 class Limit(NamedTuple):
@@ -31,6 +37,21 @@ class Limit(NamedTuple):
     set_by: str | None
     chain: tuple[tuple[str, float | None], ...]
     hidden_ancestors: bool = False
+
+
+class Full(NamedTuple):
+    """A cgroup that has used nearly all that it may have, with all that is below it."""
+
+    path: str
+    used: int
+    limit: int
+
+
+class Above(NamedTuple):
+    """Of the cgroups above a container's own, the one that is fullest; None where none nearly is."""
+
+    memory: Full | None = None
+    pids: Full | None = None
 
 
 Lines = dict[tuple[str, str], Limit]  # by resource and cgroup: what was worked out, for cgroups that have one above
@@ -156,6 +177,26 @@ def limits_of(
     if cpuset.value is not None and (quota.value is None or cpuset.value < quota.value):
         found["cpu"] = Limit(cpuset.value, cpuset.set_by, quota.chain, quota.hidden_ancestors)
     return found
+
+
+def fill(reading: Reading | None) -> tuple[int, int] | None:
+    """Return what a cgroup has used of its limit of memory or tasks, and the limit, where that is nearly all.
+
+    Below that nobody need know how much it is.
+    """
+    if isinstance(reading, Memory):
+        used, limit = reading.unreclaimable_bytes, reading.limit_bytes
+    elif isinstance(reading, Pids):
+        used, limit = reading.current, reading.limit
+    else:
+        return None
+    return (used, limit) if limit and used is not None and used >= NEARLY * limit else None
+
+
+def fullest(resource: str, paths: Iterable[str], readings: Readings) -> Full | None:
+    """Return which of these cgroups has used most of its limit, where that is nearly all of it."""
+    found = (Full(path, *full) for path in paths if (full := fill(readings.get((resource, path)))))
+    return max(found, key=lambda full: full.used / full.limit, default=None)
 
 
 def guarantee(values: Iterable[tuple[str, float | None]], *, hidden: bool = False) -> Limit:

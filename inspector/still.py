@@ -12,6 +12,7 @@ from inspector.document import document, network_sharers
 from inspector.kernel.cgroups import Hierarchy, ancestors
 from inspector.kernel.controllers import Cpu, Memory, Pids
 from inspector.kernel.named import NamedTuple
+from inspector.limits import fill
 from inspector.model import Container, Key, Observation, Own
 
 __all__ = ["Documents"]
@@ -129,13 +130,13 @@ def _moved(before: Mapping[Key, object], after: Mapping[Key, object]) -> set[Key
 
 
 def _limit(seen: Observation, key: Key) -> object:
-    """Return what a cgroup's reading means for those below it: its limits, and whom its quota stops."""
+    """Return what a cgroup's reading means for those below it: its limits, whom its quota stops, whether it is full."""
     reading = seen.readings.get(key)
     if isinstance(reading, Cpu):
         return reading.quota_us, reading.period_us, reading.periods, reading.throttled_periods
     if isinstance(reading, Memory):
-        return reading.limit_bytes, reading.hierarchical_limit_bytes
-    return reading.limit if isinstance(reading, Pids) else reading
+        return reading.limit_bytes, reading.hierarchical_limit_bytes, fill(reading)
+    return (reading.limit, fill(reading)) if isinstance(reading, Pids) else reading
 
 
 def _keys_of(one: Container) -> Keys:

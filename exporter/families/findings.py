@@ -10,9 +10,10 @@ from exporter.sight import Sight
 from exporter.subjects import Roll, Subject
 from exporter.table import Collector, Group, Row
 from exporter.text import pairs
-from inspector.findings import findings, may_be_short_of_cpus
+from inspector.findings import ALONE, findings, may_be_short_of_cpus
 from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Cpu, Memory, Pids, Pressure
+from inspector.limits import Above, fullest
 from inspector.model import Container, Key, Own, Tally
 from inspector.rates import Interval
 from inspector.schema import Container as Document
@@ -43,6 +44,7 @@ class Basis(NamedTuple):
     is_timed: bool
     below: float
     hollow: str | None
+    above: Above = ALONE
 
 
 def _judge(sight: Sight) -> Any:  # noqa: ANN401
@@ -56,7 +58,7 @@ def _judge(sight: Sight) -> Any:  # noqa: ANN401
         one = roll[place].container
         if one is not None and basis != found[place][0]:
             known = Basis._make(basis)
-            what = findings(evidence(one, known, own), own.namespaces, known.hollow, known.below)
+            what = findings(evidence(one, known, own), own.namespaces, known.hollow, known.below, known.above)
             found[place] = basis, tuple((each["code"], each["severity"]) for each in what) or None
     return [one for _, one in found]
 
@@ -72,7 +74,25 @@ def bases(interval: Interval, roll: Roll, limits: Sequence[Any]) -> Iterator[tup
              for path, averages in zip(paths, stalls, strict=True)]  # fmt: skip
     timed = [interval.seconds is not None] * len(roll)
     tallies, hollow = map(after.tallies.get, roll.ids), map(after.hollow.get, roll.ids)
-    return zip(*readings, stalls, tallies, limits, _throttled(interval, roll), timed, below, hollow, strict=True)
+    throttled, above = _throttled(interval, roll), _above(interval, roll, limits)
+    return zip(*readings, stalls, tallies, limits, throttled, timed, below, hollow, above, strict=True)
+
+
+def _above(interval: Interval, roll: Roll, limits: Sequence[Any]) -> Iterator[Above]:
+    """Yield for each who above it has nearly used what it may."""
+    readings = interval.after.readings
+    places = roll.once("limits above", limits, lambda: [*map(_places_above, roll, limits)])
+    return (Above(*(fullest(*place, readings) for place in one)) if one else ALONE for one in places)
+
+
+def _places_above(subject: Subject, limited: Any) -> list[tuple[str, list[str]]]:  # noqa: ANN401
+    """List for memory and tasks the cgroups above one that have a limit of it; nothing where none has."""
+    if limited is None:
+        return []
+    own = {name: subject.paths.get(name) if name in subject.owned else None for name in Above._fields}
+    chains = {name: getattr(limited, name).chain for name in own}
+    found = [(name, [path for path, limit in chains[name] if limit and path != own[name]]) for name in own]
+    return found if any(paths for _, paths in found) else []
 
 
 def evidence(one: Container, basis: Basis, own: Own) -> Document:

@@ -9,10 +9,12 @@ import pytest
 
 from exporter.collectors import Selection
 from exporter.families.findings import Basis, bases, evidence
+from exporter.scrape import Scraper
 from exporter.subjects import Subjects
 from inspector.document import document
 from inspector.findings import findings
 from inspector.kernel.controllers import Cpu
+from inspector.observe import Observer
 from inspector.rates import Interval
 from tests.unit import parts
 from tests.unit.exporting import PATH, WEB, machine, made, observed, parsed, scraper, series_of, text_of
@@ -59,6 +61,36 @@ def test_a_finding_is_a_series_while_it_is_so(tmp_path: Path) -> None:
         assert series_of(first, "container_finding", **WEB, code="pids-near-limit", severity="warning") == [1]
         fake.cgroup("", PATH, {"pids.current": "9\n"})
         assert not series_of(parsed(text_of(scrape.page())), "container_finding", **WEB, code="pids-near-limit")
+
+
+@pytest.mark.parametrize("layout", ["v1", "v2"])
+def test_what_a_cgroup_above_has_used_is_a_finding(tmp_path: Path, layout: str) -> None:
+    """A neighbour has all tasks and memory of what both are in: told of each, as in the document, while it is so."""
+    above = PATH.rpartition("/")[0]
+    memory, pids = ("memory", "pids") if layout == "v1" else ("", "")
+    limit, total = ("memory.limit_in_bytes", "total_") if layout == "v1" else ("memory.max", "")
+    stat = f"{total}inactive_anon {{}}\n{total}active_anon 0\n{total}unevictable 0\n"
+    fake = machine(tmp_path, layout)
+    fake.cgroup(memory, above, {limit: f"{100 << 20}\n", "memory.stat": stat.format(95 << 20)})
+    fake.cgroup(pids, above, {"pids.current": "50\n", "pids.max": "50\n"})
+    codes = {"memory-near-limit", "pids-near-limit"}
+
+    def told(scrape: Scraper) -> set[str]:
+        series = parsed(text_of(scrape.page()))
+        of_web = (dict(labels) for name, labels in series if name == "container_finding" and ("name", "web") in labels)
+        return {labels["code"] for labels in of_web}
+
+    with fake.open() as host:
+        scrape = scraper(host)
+        assert told(scrape) >= codes
+        texts = [one["text"] for one in document(None, Observer(host).tick())["containers"][0]["findings"]]
+        assert f"50 of 50 tasks of {above}, above it: fork will fail at the limit" in texts
+        left = "cannot be reclaimed: 5MiB to an OOM kill"
+        assert f"95% of the memory limit of {above}, above it, {left}" in texts
+        fake.cgroup(pids, above, {"pids.current": "44\n"})
+        fake.cgroup(memory, above, {"memory.stat": stat.format(89 << 20)})
+        assert not told(scrape) & codes
+        assert document(None, Observer(host).tick())["containers"][0]["pids"]["limit"] == 50
 
 
 STALLS = ("cpu", "memory", "io")

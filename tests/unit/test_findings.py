@@ -9,6 +9,7 @@ import pytest
 
 from inspector.findings import CODES, DRAWN_FROM, WHETHER_KNOWN, findings, may_be_short_of_cpus
 from inspector.kernel.namespaces import INITIAL
+from inspector.limits import Above, Full
 from inspector.schema import Finding
 from tests.unit.documents import container
 
@@ -156,6 +157,29 @@ def test_of_own_and_ancestors_throttling_the_worse_is_told() -> None:
     assert codes(cpu=own) == [("cpu-throttled", "critical")]
     both = {"throttled_ratio": 0.1, "inherited_throttled_ratio": 0.6}
     assert codes(cpu=both) == [("cpu-throttled", "warning"), ("cpu-throttled-by-ancestor", "critical")]
+
+
+@pytest.mark.parametrize(
+    ("above", "changes", "expected"),
+    [
+        (Above(), {}, []),
+        (Above(pids=Full("/pod", 19, 20)), {}, [("warning", "19 of 20 tasks of /pod, above it: fork will fail")]),
+        (Above(pids=Full("/pod", 19, 20)), {"pids": {"limit": None}}, [("warning", "19 of 20 tasks of /pod, above")]),
+        (Above(pids=Full("/pod", 19, 20)), {"pids": {"current": 960}}, [("warning", "960 of 1000 tasks: fork")]),
+        (Above(memory=Full("/pod", 90 << 20, 100 << 20)), {},
+         [("warning", "90% of the memory limit of /pod, above it, cannot be reclaimed: 10MiB to an OOM kill")]),
+        (Above(memory=Full("/pod", 99, 100)), {"memory": {"limit_bytes": None}}, [("critical", "99% of the memory ")]),
+        (Above(memory=Full("/pod", 90, 100)), {"memory": {"unreclaimable_bytes": 980}}, [("critical", "98% of its ")]),
+    ],
+)  # fmt: skip
+def test_what_others_have_used_of_a_limit_above(
+    above: Above, changes: dict[str, dict[str, object]], expected: list[tuple[str, str]]
+) -> None:
+    """That a cgroup above has nearly used what it may is told, unless the container is nearer to its own limit."""
+    parts = {name: {**QUIET[name], **changes.get(name, {})} for name in QUIET}
+    told = findings(container("web", **parts), OWN, above=above)
+    assert [one["severity"] for one in told] == [severity for severity, _ in expected]
+    assert all(one["text"].startswith(text) for one, (_, text) in zip(told, expected, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def looks(draw: st.DrawFn) -> list[Observation]:
     for at in range(draw(st.integers(1, 8))):
         readings: dict[Key, Reading] = {
             ("cpu", "/docker"): Cpu(10000 << draw(FEW), 100000, periods=draw(FEW), throttled_periods=0),
-            ("memory", "/docker"): Memory(usage_bytes=draw(FEW), limit_bytes=4 << draw(FEW)),
+            ("memory", "/docker"): Memory(draw(FEW), limit_bytes=4 << draw(FEW), locked_and_anon_bytes=4 * draw(FEW)),
             ("pids", "/docker"): Pids(draw(FEW), limit=1 + draw(FEW)),
             ("cpuset", "/docker"): Cpuset(f"0-{draw(FEW)}"),
         }
@@ -82,3 +82,16 @@ def test_what_stands_still_is_not_written_anew() -> None:
     # Whoever leaves out a look has all of it written.
     others = observation(1000.0), observation(1009.0)
     assert documents.document(*others) == document(*others)
+
+
+def test_a_neighbour_that_takes_what_is_left_is_told_of_who_stands_still() -> None:
+    """When the cgroup above gets full, or has room again, the finding comes and goes though nothing else moves."""
+    documents = Documents()
+    before, told = None, []
+    for at, tasks in enumerate((5, 5, 10, 10, 5)):
+        readings: dict[Key, Reading] = {("pids", "/docker/web"): Pids(1), ("pids", "/docker"): Pids(tasks, limit=10)}
+        after = observation(1000.0 + at, containers=[container("web")], readings=readings)
+        (one,) = documents.document(before, after)["containers"]
+        told.append([each["code"] for each in one["findings"] if each["code"] == "pids-near-limit"])
+        before = after
+    assert told == [[], [], ["pids-near-limit"], ["pids-near-limit"], []]
