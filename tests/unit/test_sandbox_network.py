@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sandbox.codec import decode, encode
 from sandbox.commands.network_options import add_network_options, network_of
 from sandbox.errors import SandboxError
-from sandbox.network import addresses, document, manage, names, nft, ports
+from sandbox.network import addresses, document, manage, names, nft, ports, registry
 from sandbox.network.plan import links_of, plans
 from sandbox.network.ports import Port, can_be_published, parse_exposed, parse_ports
 from sandbox.network.registry import Lease, Member, Networks, Record
@@ -457,9 +457,23 @@ def test_a_resolver_with_ipv6_alone() -> None:
     assert found == "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"
 
 
+@pytest.fixture
+def routed(tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have one route, to 10.98.0.0/24, whatever this machine's are."""
+    path = os.path.join(tmp_path, "route")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n")
+        file.write("eth7\t0000620A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n")
+    monkeypatch.setattr(registry, "ROUTES", path)
+    monkeypatch.setattr(registry, "IPV6_ROUTES", os.path.join(tmp_path, "none"))
+
+
+@pytest.mark.usefixtures("routed")
 def test_networks_are_recorded(tmp_path: os.PathLike[str]) -> None:
     """A network is made, found by name and by the beginning of its id, listed, shown, and removed when it is empty."""
     store = Store(str(tmp_path))
+    with pytest.raises(SandboxError, match=r"Pool overlaps.*10\.98\.0\.0/24 .the route of eth7"):
+        manage.create(store, "mine", subnets=["10.98.0.0/16"])
     identity = manage.create(store, "mine", subnets=["10.99.0.0/24"], gateways=["10.99.0.254"])
     networks = Networks(store.root)
     assert networks.find("mine") == networks.find(identity[:12])
