@@ -50,7 +50,7 @@ def _print_table(document: Document, options: Options, file: TextIO) -> None:
 def print_document(source: Source, options: Options, file: TextIO) -> None:
     """Print one JSON document."""
     document = next(_documents(source, options))
-    file.write(to_lines(_selected(document, options), "containers") + "\n")
+    file.writelines(to_lines(_selected(document, options), "containers"))
 
 
 def print_documents(source: Source, options: Options, file: TextIO) -> None:

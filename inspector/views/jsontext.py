@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from inspector.views.text import safe
 
@@ -28,19 +28,22 @@ def to_json(document: object, indent: int | None = None) -> str:
     return json.dumps(_clean(document), indent=indent) if "\\ud" in text else text
 
 
-def to_lines(document: Mapping[str, object], rows: str) -> str:
-    """Return the same with a line for each key, and for each entry of the list under the key `rows`.
+def to_lines(document: Mapping[str, object], rows: str) -> Iterator[str]:
+    """Yield, piece by piece, the same with a line for each key, and for each entry of the list under the key `rows`.
 
     People and grep can read that, and it is written four times faster than with an indent, which json does in Python.
+    In pieces, as each copy of a long text is memory that the kernel has to clear first.
     """
-    lines = []
+    before = "{"
     for key, value in document.items():
+        head, before = f"{before}{to_json(key)}: ", ",\n"
         if key == rows and isinstance(value, list) and value:
-            text = "[\n" + ",\n".join(map(to_json, value)) + "\n]"
+            yield f"{head}[\n{to_json(value[0])}"
+            yield from (f",\n{to_json(row)}" for row in value[1:])
+            yield "\n]"
         else:
-            text = to_json(value)
-        lines.append(f"{to_json(key)}: {text}")
-    return "{" + ",\n".join(lines) + "}"
+            yield head + to_json(value)
+    yield "}\n"
 
 
 def _clean(value: object) -> object:
