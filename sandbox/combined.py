@@ -1,4 +1,4 @@
-"""Writes the one file of byte code that finding.py reads: behind this module's own the groups, then their index.
+"""Writes the one file of byte code that finding.py reads: behind one module's own the groups, then their index.
 
 What a group is, a start tells: a module that was looked for while another was being imported was imported by it.
 Each page of memory that is used for the first time takes the kernel 1 to 2 us: docstrings and the types of
@@ -94,8 +94,9 @@ def _pieces(group: list[Record]) -> list[bytes]:
 
 def _write(groups: list[list[Record]]) -> None:
     """Write the file whole, or not at all: SourceFileLoader.set_data() keeps what a full disk has cut off."""
-    own = cast("SourceFileLoader", __spec__.loader)
-    parts = [finding.header() + marshal.dumps(own.get_code(__name__))]
+    own = finding.ORIGIN
+    with open(own, "rb") as source:
+        parts = [finding.header() + marshal.dumps(_compile(source.read(), own))]
     places: list[list[tuple[int, int]]] = []
     for group in groups:
         places.append([])
@@ -106,7 +107,7 @@ def _write(groups: list[list[Record]]) -> None:
     index = marshal.dumps((finding.header(), known, places))
     parts += [index, len(index).to_bytes(finding.LENGTH_BYTES, "little"), finding.MARK]
     new = f"{finding.PATH}.{os.getpid()}"
-    mode = os.stat(own.path).st_mode & 0o644  # whatever the umask: who could write it would decide what root executes
+    mode = os.stat(own).st_mode & 0o644  # whatever the umask: who could write it would decide what root executes
     with open(new, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
         try:
             file.write(b"".join(parts))

@@ -2,8 +2,9 @@
 
 A group is what the import of one module brings, which is the last in it: all is
 read at once and executed in order, since Python takes longer to find a module
-than to execute most of ours. combined.py writes the file, whose own byte code
-has that of all others behind it: it is where Python keeps it, written by who
+than to execute most of ours. combined.py writes the file. It is the byte code
+of one module, its own or for ctop that of inspector/ctop/kept.py, which has
+that of all others behind it: it is where Python keeps it, written by who
 may write there, gone with the next installation. Each module in it goes by the
 time and size of its source, as Python has it.
 
@@ -35,7 +36,9 @@ __all__ = ["GROUPS", "LENGTH_BYTES", "MARK", "PATH", "header", "install", "keep"
 IS_PROGRAM = __name__ == "__main__"  # then this file is the byte code, a directory further down
 PLACE = os.path.dirname(os.path.dirname(os.path.dirname(__file__) if IS_PROGRAM else __file__))
 PACKAGES = ("sandbox.", "inspector")
-ORIGIN = f"{PLACE}/sandbox/combined.py"
+WRITER = f"{PLACE}/sandbox/combined.py"
+# Whose byte code has the others behind it, and where that is: another one where install() is told so.
+ORIGIN = WRITER
 PATH: str = cache_from_source(ORIGIN)
 # The end of the file, of which so much is read at first: an index, how long that is, and this.
 INDEX_BYTES = 1 << 15
@@ -148,9 +151,9 @@ def _spec(record: "Record") -> ModuleSpec | None:
     return spec
 
 
-def header(source: str = ORIGIN) -> bytes:
-    """Return how the byte code of a source begins: valid as long as that has this time and size, no flags."""
-    found = os.stat(source)
+def header(source: str = "") -> bytes:
+    """Return how the byte code of a source, ORIGIN, begins: valid as long as that has this time and size, no flags."""
+    found = os.stat(source or ORIGIN)
     numbers = (0, int(found.st_mtime), found.st_size)
     begin: bytes = MAGIC_NUMBER + b"".join((number & 0xFFFFFFFF).to_bytes(4, "little") for number in numbers)
     return begin
@@ -200,7 +203,7 @@ def run(script: str) -> "NoReturn":
     """Be the command that the start script has the name of."""
     name = _begin(script)
     if name == "ctop":
-        install_others()
+        install("inspector/ctop/kept.py")
         from inspector.ctop import command  # noqa: PLC0415
     else:
         install()
@@ -225,17 +228,18 @@ def _begin(script: str) -> str:
     return name
 
 
-def install() -> None:
-    """Find modules so from now on."""
+def install(origin: str = "sandbox/combined.py") -> None:
+    """Find modules so from now on, in the byte code of that one: a command that imports others has a file of its own.
+
+    A group is read whole, and ctop has no use for most of what the sandbox imports.
+    """
+    global ORIGIN, PATH  # noqa: PLW0603  once, before anybody asks
+    ORIGIN = f"{PLACE}/{origin}"
+    PATH = cache_from_source(ORIGIN)
     if "collections" not in sys.modules:  # it would be imported first, 1.5 ms, and has nothing but the same names
         sys.modules["collections.abc"] = _collections_abc
     _read_index()
     sys.meta_path.insert(0, _Ours)
-    install_others()
-
-
-def install_others() -> None:
-    """Find those of others from now on: all that ctop needs of this, which starts alike and imports other modules."""
     if sys.flags.no_site:
         sys.meta_path.append(_Others)
 
@@ -254,8 +258,8 @@ def keep() -> None:
     try:
         try:
             from sandbox import combined  # noqa: PLC0415
-        except UNREADABLE:  # its own byte code, with which the file begins, is cut off: what it is made of is not
-            os.unlink(PATH)
+        except UNREADABLE:  # its own byte code, with which a file begins, is cut off: what it is made of is not
+            os.unlink(cache_from_source(WRITER))
             from sandbox import combined  # noqa: PLC0415
         combined.add(loaded)
     except Exception:  # noqa: BLE001, S110  no room, or another version was installed meanwhile: the command is done

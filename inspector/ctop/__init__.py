@@ -25,6 +25,8 @@ def command() -> NoReturn:
     """
     code = main()
     if "textual" not in sys.modules:
+        if finding := sys.modules.get("sandbox.finding"):  # which has found our modules, if the script started us
+            finding.keep()
         os._exit(code)  # stdout is flushed: main() tells of a full one
     sys.exit(code)
 
@@ -48,6 +50,8 @@ def _run(argv: Sequence[str] | None) -> int:
         asked = options.parse(argv, terminal=_is_terminal())
         if asked.output == "live" and asked.config:
             asked = _with_saved(argv)
+        if (asked.output == "live" or asked.where.is_threaded) and (finding := sys.modules.get("sandbox.finding")):
+            finding.leave()
         # A name may hold what the terminal's encoding cannot say.
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         stack = ExitStack()

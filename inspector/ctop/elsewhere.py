@@ -34,6 +34,11 @@ class Where(NamedTuple):
     uid: int | None = None
     match: tuple[str, ...] = ()
 
+    @property
+    def is_threaded(self) -> bool:
+        """Whether what there is read or recorded is so by threads."""
+        return (self.record, self.replay, self.connect, self.prometheus) != (None,) * 4
+
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""

@@ -245,6 +245,26 @@ def test_byte_code_of_another_source(tmp_path: Path) -> None:
     assert said(commands / "sandbox", "--help").startswith(USAGE)
 
 
+def test_ctop_has_a_file_of_its_own(tmp_path: Path) -> None:
+    """What ctop imports is in another file than what the sandbox does, which the next start has no need to change."""
+    commands = environment(tmp_path / "env", editable=True)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    env["PYTHONPYCACHEPREFIX"] = str(tmp_path / "cache")
+    directory, tag = tmp_path / "cache" / REPOSITORY.lstrip("/"), sys.implementation.cache_tag
+    kept, other = directory / f"inspector/ctop/kept.{tag}.pyc", directory / f"sandbox/combined.{tag}.pyc"
+
+    def start() -> tuple[int, int]:
+        subprocess.run([commands / "ctop", "--once", "--replay", "none"], capture_output=True, check=False, env=env)
+        assert b"inspector.ctop.options" in kept.read_bytes()
+        assert b"inspector.ctop.options" not in other.read_bytes()
+        return kept.stat().st_ino, kept.stat().st_mtime_ns
+
+    assert start() == start()
+    for broken in other, kept:
+        broken.write_bytes(bytes(64))
+    start()
+
+
 def test_an_installation_of_another_layout(tmp_path: Path) -> None:
     """Where we are not beside the command, Python's site says where."""
     commands = environment(tmp_path / "env")
