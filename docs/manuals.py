@@ -22,7 +22,7 @@ from argparse_manpage.manpage import Manpage
 
 from exporter import options as exporter_options
 from inspector import nsinspect
-from inspector.ctop import options as ctop_options
+from inspector.ctop import usage as ctop_usage
 from inspector.ctop.keys import KEYS, PANEL_KEYS
 from sandbox import cli
 from sandbox.full_parsing import full
@@ -108,7 +108,7 @@ def sandbox_parser() -> argparse.ArgumentParser:
 def parsers() -> dict[str, argparse.ArgumentParser]:
     """Return the parser of each command."""
     return {
-        "ctop": ctop_options.parser(),
+        "ctop": ctop_usage.parser(),
         "nsinspect": nsinspect.parser(),
         "sandbox": sandbox_parser(),
         "cgscope-exporter": exporter_options.parser(),

@@ -11,7 +11,7 @@ from exporter.address import parse_address
 from exporter.collectors import declare
 from exporter.logs import FORMATS, LEVELS
 from exporter.version import version
-from inspector.command import Parser
+from inspector.arguments import Parser
 
 __all__ = ["parser", "route_prefix"]
 

@@ -12,21 +12,24 @@
 from __future__ import annotations
 
 import errno
-import re
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
 
 from inspector.errors import SHORTAGE, ParseError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
 __all__ = ["Absence", "Strict"]
 
-P = ParamSpec("P")
-T = TypeVar("T")
 DENIED = (errno.EACCES, errno.EPERM)
 ABSENT = (errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EOPNOTSUPP, errno.ENOTDIR, errno.EINVAL)
 MOST_PROBLEMS = 100
 LONGEST_PROBLEM = 500  # characters; a path alone can have 4,096
-UNPRINTABLE = r"[^ -~]"  # not compiled before it is used: most starts have no problem to tell of
+UNPRINTABLE = r"[^ -~]"
 
 
 class Absence:
@@ -67,6 +70,8 @@ class Absence:
         """Keep what has to be told of this tick."""
         # A file and the path to it can be hostile text: what is kept is printable ASCII.
         if len(self.problems) < MOST_PROBLEMS:
+            import re  # noqa: PLC0415  most looks have no problem to tell of
+
             shown = re.sub(UNPRINTABLE, lambda found: ascii(found[0])[1:-1], text)
             shown = shown if len(shown) <= LONGEST_PROBLEM else f"{shown[: LONGEST_PROBLEM - 3]}..."
             if shown not in self.problems:  # one file may be asked for many

@@ -10,14 +10,13 @@ from __future__ import annotations
 import stat as modes
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
-from functools import lru_cache
 
 from inspector.absence import Absence
 from inspector.kernel.cgroups import parse_pids
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount, may_hang, read_mountinfo
 from inspector.kernel.process import CLOCK_TICKS, read_stat, read_stat_kept
+from inspector.kernel.remembered import remembered
 from inspector.kernel.system import System
 from inspector.members import (
     FILLERS,
@@ -48,7 +47,7 @@ SCRIPT_DESCRIPTORS = (255, 10, 11)
 Known = tuple[int, int, str]
 
 
-@lru_cache(maxsize=512)  # many containers run the same: their command lines are kept once
+@remembered(512)  # many containers run the same: their command lines are kept once
 def _words(cmdline: bytes) -> tuple[str, ...]:
     return tuple(cmdline.decode(errors="surrogateescape").rstrip("\0").split("\0")) if cmdline else ()
 
@@ -272,6 +271,8 @@ class Anatomy:
 
     def _status_time(self, service: str) -> int:
         """Return when supervise/status below a directory was written (ns since the epoch), 0 for never."""
+        from contextlib import closing  # noqa: PLC0415  few containers have a runit in them
+
         with closing(self.host.directory(service)) as directory:
             inside = directory.entry("supervise")
             if inside is None or not modes.S_ISDIR(inside.mode):  # a link could lead anywhere on this machine

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
 from inspector.kernel.cgroups import ancestors
 from inspector.kernel.named import NamedTuple
@@ -11,10 +10,15 @@ from inspector.kernel.namespaces import INITIAL
 from inspector.model import Census, Own, Process
 from inspector.runtimes import Match, match
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Kind = Literal["runtime", "self", "pid", "mnt", "group"]
+
 __all__ = ["Candidate", "GroupKey", "candidates"]
 
-Kind = Literal["runtime", "self", "pid", "mnt", "group"]
-GroupKey = tuple[Kind, str | int]
+GroupKey = tuple["Kind", str | int]
 Ranks = Mapping[int, tuple[bool, int, int]]
 
 

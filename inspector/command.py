@@ -1,18 +1,22 @@
-"""What the commands share: how they end, and what `--help` and `--version` say."""
+"""What the commands share: how they end, and an option."""
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
 
 from inspector.errors import InspectorError
 from inspector.garbage import uncollected_at_exit
 
-__all__ = ["Parser", "Version", "add_socket", "ended", "require_output"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+    from inspector.plain import Plain
+
+__all__ = ["add_socket", "ended", "require_output", "wrong"]
 
 INTERRUPTED = 130
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -71,7 +75,14 @@ def _complain(name: str, text: str) -> int:
     return 1
 
 
-def add_socket(parser: argparse.ArgumentParser) -> None:
+def wrong(text: str) -> argparse.ArgumentTypeError:
+    """Return what an argument's type raises: argparse tells of it in these words."""
+    import argparse  # noqa: PLC0415  with what it imports it takes as long as a look at twenty containers
+
+    return argparse.ArgumentTypeError(text)
+
+
+def add_socket(parser: argparse.ArgumentParser | Plain) -> None:
     """Declare --socket: None without it, "" without PATH."""
     parser.add_argument(
         "--socket",
@@ -86,38 +97,5 @@ def add_socket(parser: argparse.ArgumentParser) -> None:
 def _socket(text: str) -> str:
     path = text.removeprefix("unix://")
     if path and not path.startswith("/"):
-        raise argparse.ArgumentTypeError(f"must be the path of a socket such as /run/docker.sock, not {text!r}")
+        raise wrong(f"must be the path of a socket such as /run/docker.sock, not {text!r}")
     return path
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse's, but for what is wrong and for what cannot be written."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong; argparse would print its usage too."""
-        self.exit(2, f"{self.prog}: {message} ({self.prog} --help)\n")
-
-    def _print_message(self, message: str, file: Any = None) -> None:  # noqa: ANN401  what argparse takes
-        if file is not None and file is sys.stdout:
-            file.write(message)  # argparse would not tell that the disk is full, from Python 3.12 on
-        else:
-            super()._print_message(message, file)
-
-
-class Version(argparse.Action):
-    """Print the command's name and the installed version, and exit.
-
-    The version is looked up only when asked for, as that takes longer than a sample.
-    """
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        """Do it (argparse.Action)."""
-        require_output()
-        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
-
-        try:
-            found = version("cgscope")
-        except PackageNotFoundError:
-            found = "not installed"
-        sys.stdout.write(f"{parser.prog} {found}\n")
-        parser.exit()

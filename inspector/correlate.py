@@ -14,12 +14,12 @@ Every other cgroup is a plain *control group*: limits, no namespaces.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import lru_cache
 
 from inspector.candidates import Candidate, GroupKey
 from inspector.identity import Naming, name_of
 from inspector.kernel.cgroups import Hierarchy, ancestors, path_in
 from inspector.kernel.named import NamedTuple
+from inspector.kernel.remembered import remembered
 from inspector.model import Census, Container, Group, Identity, Leader, Own
 from inspector.nesting import parents_of
 from inspector.runtimes import Match, match
@@ -238,13 +238,13 @@ def _may_share_unseen(own: Own, leader: Leader, located: Located) -> bool:
     )
 
 
-@lru_cache(maxsize=8192)  # the same path in every hierarchy
+@remembered(8192)  # the same path in every hierarchy
 def _innermost(path: str) -> Match | None:
     """Return the innermost cgroup of a runtime that a path is in."""
     return next(filter(None, map(match, ancestors(path))), None)
 
 
-@lru_cache(maxsize=8192)
+@remembered(8192)
 def _tree_of(container: str, path: str) -> str | None:
     """Return the cgroup of a runtime's container: its first process may sit in a child (systemd's /init.scope)."""
     ids = ((above, match(above)) for above in ancestors(path))

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from inspector import schema
 from inspector.entry import Sharers, entry_of
+from inspector.figures import SCHEMA
 from inspector.limits import Lines
 from inspector.model import Observation
 from inspector.rates import Interval
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from inspector import schema
 
 __all__ = ["document", "network_sharers"]
 
@@ -35,7 +39,7 @@ def document(
     sharers = network_sharers(after) if sharers is None else sharers
     lines: Lines = {}
     return {
-        "schema": schema.SCHEMA,
+        "schema": SCHEMA,
         "taken_at": after.taken_at,
         "interval_seconds": interval.seconds,
         "host": _machine(interval),

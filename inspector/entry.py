@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
 
-from inspector import schema
 from inspector.findings import findings, may_be_short_of_cpus
 from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Cpu, Cpuset, CpuUsage, Freezer, Io, Memory, Pids, Pressure
@@ -16,9 +14,16 @@ from inspector.model import Container, ProcessDetail
 from inspector.rates import Interval, grown
 from inspector.since import since, started_at
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    from inspector import schema
+
+    R = TypeVar("R", Cpu, CpuUsage, Freezer, Io, Memory, Pids, Pressure)
+
 __all__ = ["Sharers", "entry_of", "rootfs_of"]
 
-R = TypeVar("R", Cpu, CpuUsage, Freezer, Io, Memory, Pids, Pressure)
 Sharers = Mapping[int, list[tuple[str, str]]]
 STALLS = ("cpu_some_us", "memory_some_us", "memory_full_us", "io_some_us")
 MOST_SHARERS = 20  # names of a network namespace: each of a thousand in one would tell of all the others

@@ -7,16 +7,21 @@ document (inspector.schema), so a column and a JSON key can never disagree.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
 
 from inspector.kernel.named import NamedTuple
-from inspector.schema import Container
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    from inspector.schema import Container
+
+    Unit = Literal[
+        "cores", "seconds", "bytes", "bytes_per_second", "ratio", "share", "microseconds", "count", "text", "timestamp"
+    ]
 
 __all__ = ["BY_NAME", "FIELDS", "GETTERS", "Field"]
 
-Unit = Literal[
-    "cores", "seconds", "bytes", "bytes_per_second", "ratio", "share", "microseconds", "count", "text", "timestamp"
-]
 """A ratio is of the time between two samples or of two other fields, a share is the kernel's own."""
 Value = float | int | str | None
 

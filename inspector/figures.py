@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["UNKNOWN", "byte_size", "three_digits"]
+__all__ = ["SCHEMA", "UNKNOWN", "byte_size", "three_digits"]
 
+SCHEMA = 1  # of the document (inspector.schema, whose types take as long to import as all that writes it)
 UNKNOWN = "-"
 BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 

@@ -7,11 +7,15 @@ see why it is there. Codes are stable; the README lists them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from inspector.figures import byte_size
 from inspector.limits import NEARLY, Above, Full
-from inspector.schema import Container, Finding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from inspector.schema import Container, Finding
 
 __all__ = ["ALONE", "CODES", "DRAWN_FROM", "WHETHER_KNOWN", "findings", "may_be_short_of_cpus"]
 

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import atexit
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 __all__ = ["uncollected", "uncollected_at_exit"]
 
 
-@contextmanager
-def uncollected(*, lasting: bool = False) -> Iterator[None]:
+class uncollected:  # noqa: N801  in a with statement; contextlib takes longer to import than a look at ten containers
     """Let Python look for no garbage meanwhile; `lasting`: nor later among what there is by then.
 
     It does so each time the objects have grown in number, and looks at all of
     them: 10 % of a first look at 1,000 containers, and most of a scrape's writing.
     """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if lasting:
+
+    def __init__(self, *, lasting: bool = False) -> None:
+        self._lasting = lasting
+        self._enabled = False
+
+    def __enter__(self) -> None:
+        self._enabled = gc.isenabled()
+        gc.disable()
+
+    def __exit__(self, *_: object) -> None:
+        if self._lasting:
             gc.freeze()
-        if enabled:
+        if self._enabled:
             gc.enable()
 
 

@@ -7,9 +7,7 @@ in files come on top (inspector.metadata).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Literal
 
 from inspector.kernel.cgroups import Membership
 from inspector.kernel.mounts import Mount, overlay_layers, root_identity
@@ -17,12 +15,15 @@ from inspector.kernel.named import NamedTuple
 from inspector.model import Leader, Own, Told
 from inspector.runtimes import Match, by_command, by_directory, by_layer, pod_uid
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
 __all__ = ["Naming", "by_pattern", "name_of"]
 
 SHORT_ID = 12
 LONG_ID = 64  # digits
 DOCKERS_NAMESPACE = "moby"  # moby: daemon/config, DefaultContainersNamespace, in which dockerd uses containerd
-HEX_ID = r"[0-9a-f]{12}(?:[0-9a-f]{52})?"
 MACHINE = r"(?:-M ?|--machine[= ])(\S+)"
 JAIL = r"--name=(\S+)"
 DIRECTORY = r"(?:-D ?|--directory[= ])(\S+)"
@@ -96,6 +97,10 @@ def by_pattern(matched: Match, evidence: tuple[str, ...] = (), told: Told | None
     )
 
 
+def _is_hex_id(text: str) -> bool:
+    return len(text) in (SHORT_ID, LONG_ID) and not text.strip("0123456789abcdef")
+
+
 def _is_long_id(text: str) -> bool:
     return len(text) == LONG_ID and not text.strip("0123456789abcdef")
 
@@ -135,7 +140,7 @@ def _self(own: Own, leader: Leader, evidence: tuple[str, ...]) -> Naming:
     told = own.told if own.told is not None and seen[0] in (None, own.told.runtime) else None
     # Docker's directory for a container is called by its full id, wherever Docker keeps its data.
     candidates = own.kept_in.rpartition("/")[2], told.id if told else "", own.hostname
-    identifier = seen[1] or next((text for text in candidates if re.fullmatch(HEX_ID, text)), None)
+    identifier = seen[1] or next(filter(_is_hex_id, candidates), None)
     evidence = (f"we run inside it, PID namespace {own.namespaces.get('pid')}", *evidence)
     if overlay:
         evidence = (*evidence, "overlay root")
@@ -218,6 +223,8 @@ def _told(runtime: str | None, words: list[str], leader: Leader) -> str | None:
         return _after(words, "-c")
     if runtime == "lxc":
         return _lxc_name(words)
+    import re  # noqa: PLC0415  most groups are no runtime's
+
     if runtime == "nspawn":
         machine = re.search(MACHINE, leader.parent_cmdline) or re.search(DIRECTORY, leader.parent_cmdline)
         return machine[1].rstrip("/").rpartition("/")[2] or None if machine else None

@@ -7,14 +7,17 @@ Inside a cgroup namespace the ancestors above its root cannot be seen:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
-from typing import Any
 
 from inspector.errors import ParseError
 from inspector.kernel.cgroups import Hierarchy, ancestors
 from inspector.kernel.controllers import Cpu, Cpuset, Memory, Pids, Reading
 from inspector.kernel.named import NamedTuple
+from inspector.kernel.remembered import remembered
 from inspector.kernel.system import parse_cpu_list
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "NEARLY", "Above", "Full", "Limit", "Lines", "effective", "fill", "fullest", "guarantee", "limits_of",
@@ -72,7 +75,7 @@ def quota_cores(cpu: Cpu) -> float | None:
     return cpu.quota_us / cpu.period_us if cpu.quota_us is not None and cpu.period_us else None
 
 
-@lru_cache(maxsize=256)  # many cgroups have the same CPUs
+@remembered(256)  # many cgroups have the same CPUs
 def _count(cpus: str | None) -> float | None:
     try:
         return float(len(parse_cpu_list(cpus))) if cpus else None

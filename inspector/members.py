@@ -5,7 +5,6 @@ Programs go by their names, which anyone may choose: nothing here is proof of an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from inspector.kernel.named import NamedTuple
@@ -84,6 +83,8 @@ class Member(NamedTuple):
         words = self.argv[1:]
         if self.program == "sleep":
             return any(word in ("infinity", "inf") or (word.isdigit() and len(word) > 5) for word in words)  # noqa: PLR2004  days
+        import re  # noqa: PLC0415  few start with it
+
         return self.program != "tail" or any(re.match(r"-[a-zA-Z]*[fF]|--follow", word) for word in words)
 
 

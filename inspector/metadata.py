@@ -15,7 +15,6 @@ tick could make as many containers, and what did not change is not parsed again.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from inspector.absence import Absence
 from inspector.errors import ParseError
@@ -24,6 +23,7 @@ from inspector.kernel.mounts import overlay_layers
 from inspector.kernel.named import NamedTuple
 from inspector.model import Container, Leader
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:  # and else in what needs it: on a machine without runtimes nothing does
     from inspector.stores import Clues, Facts, Source
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
 
 from inspector.kernel.cgroups import Hierarchy, Membership
 from inspector.kernel.controllers import Reading
@@ -17,6 +16,10 @@ from inspector.kernel.mounts import Mount
 from inspector.kernel.named import NamedTuple
 from inspector.kernel.network import Interface
 from inspector.kernel.system import System
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
 
 __all__ = [
     "Census",

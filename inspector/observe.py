@@ -7,9 +7,7 @@ frozen and may go anywhere.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
 
 from inspector.absence import Absence, Strict
 from inspector.anatomy import Anatomy
@@ -27,6 +25,7 @@ from inspector.metadata import Metadata
 from inspector.model import Census, Container, Identity, Key, Leader, Observation, Own, Process, ProcessDetail, Tally
 from inspector.periods import Periods
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from inspector.hollow import Memory
 
@@ -80,7 +79,8 @@ class Observer:
         self.sight: frozenset[str] | None = None
         self._most_processes = most_processes
         self._absence = Absence()
-        self._collecting = partial(Collector, host, Strict(self._absence), refresh_seconds=refresh_seconds)
+        strict = Strict(self._absence)
+        self._collecting: Callable[[], Collector] = lambda: Collector(host, strict, refresh_seconds=refresh_seconds)
         self._collector = self._collecting()
         self._meter = _meter_in_full(host, self._absence) if in_full else Meter(host, self._absence, omit=UNSHOWN)
         self._in_full = in_full

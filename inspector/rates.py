@@ -9,15 +9,18 @@ counter that fell gives None, never zero.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from itertools import islice
 from operator import attrgetter
-from typing import Any
 
 from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Reading
 from inspector.kernel.process import CLOCK_TICKS
+from inspector.kernel.remembered import remembered
 from inspector.model import Key, Observation
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Interval"]
 
@@ -146,7 +149,7 @@ class Interval:
         return self.over_time(_sum(received)), self.over_time(_sum(sent))
 
 
-@lru_cache
+@remembered(128)
 def _taker(names: tuple[str, ...]) -> Callable[[object], tuple[Any, ...]]:
     """Return what takes these counters out of a reading."""
     take = attrgetter(*names)

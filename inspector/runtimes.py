@@ -6,10 +6,12 @@ files it leaves (name, image) are read by inspector.metadata.
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
-
 from inspector.kernel.named import NamedTuple
+from inspector.kernel.remembered import remembered
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
 
 __all__ = ["Match", "by_command", "by_directory", "by_layer", "match", "pod_uid"]
 
@@ -88,25 +90,33 @@ IN_UNITS = ("nspawn", "flatpak", "snap")
 ESCAPE = rb"\\x([0-9a-f]{2})"
 
 
-@lru_cache(maxsize=8192)  # every cgroup is asked about at every tick
+@remembered(8192)  # every cgroup is asked about at every tick
 def match(path: str) -> Match | None:
     """Tell which runtime made the cgroup `path` itself (not one above or below it)."""
     for runtime, word, pattern in PATTERNS:
-        if word in path and (found := re.search(pattern, path)):
+        if word in path and (found := _search(pattern, path)):
             return Match(runtime, _unescape(found["id"]) if runtime in IN_UNITS else found["id"], path)
     return None
+
+
+def _search(pattern: str, text: str) -> re.Match[str] | None:
+    import re  # noqa: PLC0415  where there is no runtime nothing is sought
+
+    return re.search(pattern, text)
 
 
 def _unescape(text: str) -> str:
     """Undo systemd's escaping of names of units (systemd-escape(1))."""
     data = text.encode(errors="surrogateescape")
+    import re  # noqa: PLC0415  as below
+
     return re.sub(ESCAPE, lambda found: bytes.fromhex(found[1].decode()), data).decode(errors="surrogateescape")
 
 
 def by_layer(upper: str) -> tuple[str, str | None] | None:
     """Tell the runtime, and the id where the path holds it, from an overlay's upper directory."""
     for runtime, pattern in LAYERS:
-        found = re.search(pattern, upper)
+        found = _search(pattern, upper)
         if found:
             return runtime, found.groupdict().get("id")
     return None
@@ -115,7 +125,7 @@ def by_layer(upper: str) -> tuple[str, str | None] | None:
 def by_directory(directory: str) -> tuple[str, str] | None:
     """Tell the runtime and the id from the directory that the container's /etc/hostname comes from."""
     for runtime, pattern in DIRECTORIES if directory else ():
-        found = re.search(pattern, directory)
+        found = _search(pattern, directory)
         if found:
             return runtime, found["id"]
     return None
@@ -128,5 +138,5 @@ def by_command(*names: str) -> str | None:
 
 def pod_uid(path: str) -> str | None:
     """Return the uid of the Kubernetes pod a cgroup is in; the systemd driver writes "_" for its "-"."""
-    found = re.search(POD, path) if "pod" in path else None
+    found = _search(POD, path) if "pod" in path else None
     return found["uid"].replace("_", "-") if found else None

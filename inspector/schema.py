@@ -10,6 +10,8 @@ may be added, none is renamed or dropped.
 # Annotations are not postponed here: typing would compile the text of each of so many fields at every start.
 from typing import Literal, TypedDict
 
+from inspector.figures import SCHEMA
+
 __all__ = [
     "SCHEMA",
     "Container",
@@ -27,7 +29,6 @@ __all__ = [
     "Viewpoint",
 ]
 
-SCHEMA = 1
 
 
 class Machine(TypedDict):

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from itertools import compress
 from operator import ne
-from typing import TypeVar
 
 from inspector.errors import ParseError
 from inspector.kernel.cgroup_v1 import has_limit
 from inspector.kernel.controllers import RESOURCES, Reading, Values
 from inspector.kernel.host import Bundle, Host
+from inspector.kernel.remembered import remembered
 from inspector.model import Key
 from inspector.plan import Parse, Plan
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
 __all__ = ["Sheet"]
 
-T = TypeVar("T")
 SHORT = 80  # bytes
 NOTHING: Values = {}
 UNREAD = b"\0"  # in the place of a file's text, or before what it said some time ago: no control file says that
@@ -25,7 +29,7 @@ UNKNOWN: Values = {}  # and of its values
 AVERAGES = "_avg10", "_avg60"
 
 
-@lru_cache(1024)
+@remembered(1024)
 def _parsed(parse: Parse, text: bytes) -> Values:
     """Parse a short text; many cgroups say the same there: "max", "100000", that nothing was throttled or killed."""
     return parse(text) if text[:1] != UNREAD else _lasting(parse, text)

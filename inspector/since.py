@@ -6,8 +6,7 @@ a start can be told up to one second too early.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from inspector.kernel.named import NamedTuple
 from inspector.kernel.process import CLOCK_TICKS
 from inspector.kernel.system import System
 from inspector.model import Container, Process

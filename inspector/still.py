@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from inspector import schema
 from inspector.document import document, network_sharers
 from inspector.kernel.cgroups import Hierarchy, ancestors
 from inspector.kernel.controllers import Cpu, Memory, Pids
 from inspector.kernel.named import NamedTuple
 from inspector.limits import fill
 from inspector.model import Container, Key, Observation, Own
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from inspector import schema
 
 __all__ = ["Documents"]
 

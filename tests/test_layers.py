@@ -117,8 +117,10 @@ TABLE = (
         may=("inspector.kernel", "inspector.model", "inspector.anatomy", *COLLECT, *PURE, *TYPES),
     ),
     Row(("inspector.views",), may=("inspector.views", "inspector.model", *TABLES, *TYPES)),
+    Row(("inspector.plain",), may=(), never=IO),
     Row(
-        ("inspector.ctop", "inspector.nsinspect", "inspector.command", "inspector.api", "inspector"),
+        ("inspector.ctop", "inspector.nsinspect", "inspector.command", "inspector.arguments", "inspector.api",
+         "inspector"),
         may=("inspector",),
     ),
     Row(("exporter",), may=("exporter", "inspector"), never=TERMINAL),
@@ -317,9 +319,24 @@ def test_a_start_imports_nothing_slow() -> None:
     """What `sandbox run` and `exec` import for a plain start is without the libraries that took most of its time."""
     names = ("cli", "commands.running", "container", "commands.executing", "executing")
     code = f"import sys, {', '.join(f'sandbox.{name}' for name in names)}; print(*sys.modules)"
-    environment = {**os.environ, "PYTHONPATH": REPOSITORY}
-    command = [sys.executable, "-S", "-c", code]
-    loaded = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()
+    loaded = _said(code).split()
     slow = {"argparse", "asyncio", "dataclasses", "datetime", "decimal", "inspect", "subprocess", "tempfile", "typing"}
     assert "sandbox.prepare" in loaded
     assert slow.isdisjoint(loaded)
+
+
+def test_one_look_imports_nothing_slow() -> None:
+    """Nor is that in what `ctop --once --json` imports without a runtime: it takes as long as 100 containers."""
+    names = ("ctop.elsewhere", "ctop.once", "ctop.options", "ctop.source", "observe", "still")
+    code = f"import sys, {', '.join(f'inspector.{name}' for name in names)}"
+    code += "; inspector.ctop.options.parse(['--once', '--json', '-d', '0.2'], terminal=False); print(*sys.modules)"
+    loaded = _said(code).split()
+    assert "inspector.collect" in loaded
+    assert {"argparse", "contextlib", "datetime", "inspector.schema", "json", "re", "typing"}.isdisjoint(loaded)
+
+
+def _said(code: str) -> str:
+    """Return what code prints, in a Python without site."""
+    environment = {**os.environ, "PYTHONPATH": REPOSITORY}
+    command = [sys.executable, "-S", "-c", code]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout

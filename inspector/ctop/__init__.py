@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, NoReturn
 
 from inspector.command import ended, require_output
 from inspector.garbage import uncollected
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from inspector.ctop import options
-    from inspector.ctop.source import Source
+    from inspector.ctop.sources import Source
 
 __all__ = ["command", "main"]
 
@@ -54,9 +55,8 @@ def _run(argv: Sequence[str] | None) -> int:
             finding.leave()
         # A name may hold what the terminal's encoding cannot say.
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        stack = ExitStack()
-        source = stack.enter_context(elsewhere.opened(asked))
-    with stack:
+        opening = elsewhere.opened(asked)
+    with opening as source:
         if asked.output == "jsonl":
             once.print_documents(source, asked, sys.stdout)
         elif asked.output == "record":

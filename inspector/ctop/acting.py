@@ -18,7 +18,7 @@ from inspector.ctop.options import Options
 from inspector.ctop.panel import Panel
 from inspector.ctop.runner import Done, Runner, SandboxRunner
 from inspector.ctop.sampler import Sampler
-from inspector.ctop.source import Source, Stored
+from inspector.ctop.sources import Source, Stored
 from inspector.ctop.state import State
 from inspector.ctop.tags import Tags
 from inspector.kernel.host import Host

@@ -22,7 +22,7 @@ from inspector.ctop.menus import Menu
 from inspector.ctop.options import Options
 from inspector.ctop.runner import Runner
 from inspector.ctop.sampler import Moved, Sampler
-from inspector.ctop.source import Source
+from inspector.ctop.sources import Source
 from inspector.ctop.state import State
 from inspector.ctop.terminal import Terminal
 from inspector.schema import Document

@@ -9,7 +9,7 @@ from inspector.closeup import Closeup
 from inspector.ctop.lines import Bar, Lines
 from inspector.ctop.panel import Panel
 from inspector.ctop.sampler import Sampler
-from inspector.ctop.source import CloseSource, Source
+from inspector.ctop.sources import CloseSource, Source
 from inspector.ctop.state import State
 from inspector.ctop.tags import Tags, key_of
 from inspector.ctop.walk import Walk, unknown

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
-
+from inspector.command import wrong
 from inspector.kernel.named import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from typing import Any, NoReturn
+
     from inspector.ctop.options import Options
     from inspector.ctop.remote.http import Address
-    from inspector.ctop.source import Source
+    from inspector.ctop.sources import Source
+    from inspector.plain import Plain
 
 __all__ = ["EXPORTER_PORT", "PROMETHEUS_PORT", "Where", "declare", "opened", "where_of"]
 
@@ -40,7 +43,7 @@ class Where(NamedTuple):
         return (self.record, self.replay, self.connect, self.prometheus) != (None,) * 4
 
 
-def declare(parser: argparse.ArgumentParser) -> None:
+def declare(parser: argparse.ArgumentParser | Plain) -> None:
     """Declare the options."""
     parser.add_argument(
         "-p", dest="pids", metavar="PID[,PID]", type=_pids, default=(), help="only the containers of these processes"
@@ -92,7 +95,7 @@ def _declare_others(add: Callable[..., object]) -> None:
 def _pids(text: str) -> tuple[int, ...]:
     parts = text.split(",")
     if not all(part.isascii() and part.isdigit() and 0 < int(part[:12]) < 1 << 22 for part in parts[:MOST_PIDS]):
-        raise argparse.ArgumentTypeError(f"must be process IDs such as 1234,5678, not {text[:40]!r}")
+        raise wrong(f"must be process IDs such as 1234,5678, not {text[:40]!r}")
     return tuple(map(int, parts[:MOST_PIDS]))
 
 
@@ -104,7 +107,7 @@ def _user(text: str) -> int:
     try:
         return pwd.getpwnam(text).pw_uid
     except (KeyError, ValueError):
-        raise argparse.ArgumentTypeError(f"there is no user {text[:40]!r}") from None
+        raise wrong(f"there is no user {text[:40]!r}") from None
 
 
 def _url(port: int) -> Callable[[str], Address]:
@@ -114,7 +117,7 @@ def _url(port: int) -> Callable[[str], Address]:
         try:
             return address(text, port)
         except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+            raise wrong(str(error)) from None
 
     return parse
 
@@ -125,45 +128,49 @@ def _matchers(text: str) -> tuple[str, ...]:
     try:
         return matchers(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        raise wrong(str(error)) from None
 
 
-def where_of(parser: argparse.ArgumentParser, given: Any) -> Where:  # noqa: ANN401  argparse.Namespace
-    """Return where to look; exits with 2 and one line when that makes no sense."""
+def where_of(error: Callable[[str], NoReturn], given: Any) -> Where:  # noqa: ANN401  of any type, by name
+    """Return where to look; `error` exits with 2 and one line when that makes no sense."""
     chosen = [name for name in ("replay", "connect", "prometheus") if getattr(given, name) is not None]
     if len(chosen) > 1:
-        parser.error(f"--{chosen[0]} and --{chosen[1]} do not go together")
+        error(f"--{chosen[0]} and --{chosen[1]} do not go together")
     if given.at is not None and given.replay is None:
-        parser.error("--at needs --replay")
+        error("--at needs --replay")
     if given.match is not None and given.prometheus is None:
-        parser.error("--prometheus-match needs --prometheus")
+        error("--prometheus-match needs --prometheus")
     if given.record is not None and given.replay is not None:
-        parser.error("--record and --replay do not go together")
+        error("--record and --replay do not go together")
     for name, option in (("pids", "-p"), ("uid", "-u"), ("socket", "--socket")):
         if chosen and getattr(given, name) not in (None, ()):
-            parser.error(f"{option} is for this machine: it does not go with --{chosen[0]}")
+            error(f"{option} is for this machine: it does not go with --{chosen[0]}")
     where = given.connect or given.prometheus
     if (given.authority or given.insecure) and (where is None or where.scheme != "https"):
-        parser.error(f"{'--ca' if given.authority else '--insecure'} needs an https URL")
+        error(f"{'--ca' if given.authority else '--insecure'} needs an https URL")
     return Where(given.record, given.replay, given.at, given.connect, given.prometheus, given.authority, given.insecure,
                  given.pids, given.uid, given.match or ())  # fmt: skip
 
 
-@contextmanager
-def opened(asked: Options) -> Iterator[Source]:
+def opened(asked: Options) -> AbstractContextManager[Source]:
     """Give the source of what was asked for; when it is recorded, one that records."""
-    with ExitStack() as stack:
-        source: Source = stack.enter_context(_source(asked))
-        if asked.where.record is not None:
-            from inspector.ctop.recording.writer import Recorder, Writer  # noqa: PLC0415  only who records
+    source: AbstractContextManager[Source] = _source(asked)
+    return source if asked.where.record is None else _recorded(source, asked.where.record)
 
-            recorder = Recorder(source, Writer(asked.where.record))
-            stack.callback(recorder.close)
+
+def _recorded(opening: AbstractContextManager[Source], path: str) -> AbstractContextManager[Source]:
+    from contextlib import closing, contextmanager  # noqa: PLC0415  each only where it is asked for
+
+    from inspector.ctop.recording.writer import Recorder, Writer  # noqa: PLC0415
+
+    @contextmanager
+    def recorded() -> Iterator[Source]:
+        with opening as source, closing(Recorder(source, Writer(path))) as recorder:
             yield recorder
             if recorder.failure is not None:
                 raise recorder.failure
-        else:
-            yield source
+
+    return recorded()
 
 
 def _source(asked: Options) -> Any:  # noqa: ANN401  a Source that is a context manager too

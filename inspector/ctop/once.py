@@ -5,14 +5,18 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from typing import TextIO
 
 from inspector.ctop.options import Options
-from inspector.ctop.source import Source, Stored
-from inspector.schema import Document
 from inspector.views.header import scene_of
 from inspector.views.jsontext import to_json, to_lines
 from inspector.views.selection import select
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from inspector.ctop.sources import Source
+    from inspector.schema import Document
 
 __all__ = ["print_document", "print_documents", "print_table", "record"]
 
@@ -91,12 +95,11 @@ def _documents(
     """
     source.begin()
     due = time.monotonic()
-    stored = source if isinstance(source, Stored) else None
     for number in itertools.count() if options.lines is None else range(options.lines):
-        if stored is None:
+        if not hasattr(source, "ended"):
             due = max(due + options.delay, time.monotonic())
             wait(max(due - time.monotonic(), 0))
-        elif number and stored.ended:
+        elif number and source.ended:  # a Stored one
             return
         yield source()
 

@@ -2,55 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from inspector.command import Parser, Version, add_socket
+from inspector.command import add_socket, wrong
 from inspector.ctop.elsewhere import Where, declare, where_of
-from inspector.fields import FIELDS
 from inspector.kernel.named import NamedTuple
-from inspector.views.filters import FILTER_KEYS, FILTER_SYNTAX, filter_of
-from inspector.views.scene import CpuMode, MemoryMode
+from inspector.plain import Plain
+from inspector.views.filters import filter_of
 from inspector.views.selection import SORTS, Selection, sort_key
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from inspector.views.columns import Column
+    from argparse import ArgumentParser
+    from collections.abc import Mapping
+    from typing import Any, NoReturn
 
-__all__ = ["Options", "parse", "parser"]
+    from inspector.views.columns import Column
+    from inspector.views.scene import CpuMode, MemoryMode
+
+__all__ = ["Options", "declare_all", "parse"]
 
 SHORTEST, LONGEST = 0.1, 86400.0
-COLUMNS_OF_HELP = 80
 SELDOM = 5.0  # for a Prometheus, which itself looks every some seconds
-
-HELP = """\
-What the figures mean:
-  CPU%       CPU time used between two samples, as a share of one core (--cpu
-             core, the default and what docker and top say: 200% is two cores
-             busy), of the effective limit (--cpu limit) or of all the host's
-             CPUs (--cpu host).
-  LIMIT      effective CPU limit in cores: the least of quota and cpuset, the
-             container's own and all its ancestors'. ^ marks a limit that an
-             ancestor sets. "none": no limit; "-": not known.
-  THROTTLED  share of the quota's periods in which it was made to wait; ^ by an
-             ancestor's quota.
-  MEM        working set: memory used less inactive page cache (docker,
-             kubelet), beside the effective limit, the least of the container's
-             own and its ancestors'. --mem usage is with all page cache, anon
-             heaps and stacks alone, fixed what cannot be reclaimed: the
-             distance to an OOM kill.
-  PIDS       tasks: processes and their threads.
-
-COLS are names separated by commas (* always shown, + where there is room), or
-any of the {fields} fields of the document, such as memory.usage_bytes:
-{columns}
-
-"""
-
 
 class Options(NamedTuple):
     """A command line that makes sense.
@@ -77,33 +53,19 @@ class Options(NamedTuple):
     readonly: bool = False
 
 
-class _Parser(Parser):
-    @property
-    def epilog(self) -> str:
-        """What --help ends with: made for who asks, as it takes all columns."""
-        from inspector.views.columns import COLUMNS  # noqa: PLC0415
-
-        meaning = HELP.format(fields=len(FIELDS), columns="\n".join(map(_explained, COLUMNS)))
-        return meaning + "\n" + FILTER_SYNTAX.format(keys=", ".join(FILTER_KEYS))
-
-    @epilog.setter
-    def epilog(self, _: str | None) -> None:  # argparse sets it when it begins
-        pass
-
-
 def _delay(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not SHORTEST <= value <= LONGEST:
-        raise argparse.ArgumentTypeError(f"must be {SHORTEST:g} to {LONGEST:g} seconds, not {text!r}")
+        raise wrong(f"must be {SHORTEST:g} to {LONGEST:g} seconds, not {text!r}")
     return value
 
 
 def _positive(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text[:20]) < 2**63):
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not {text!r}")
+        raise wrong(f"must be a whole number from 1, not {text!r}")
     return int(text)
 
 
@@ -111,7 +73,7 @@ def _sort(text: str) -> str:
     try:
         sort_key(text)
     except KeyError:
-        raise argparse.ArgumentTypeError(
+        raise wrong(
             f"unknown field {text!r}; one of {' '.join(SORTS)}, or a field of the document such as memory.usage_bytes"
         ) from None
     return text
@@ -119,7 +81,7 @@ def _sort(text: str) -> str:
 
 def _filter(text: str) -> str:
     if filter_of(text).problem is not None:
-        raise argparse.ArgumentTypeError(f"bad pattern {filter_of(text).problem}")
+        raise wrong(f"bad pattern {filter_of(text).problem}")
     return text
 
 
@@ -131,40 +93,25 @@ def _columns(text: str) -> tuple[Column, ...]:
         try:
             chosen.append(column(name))
         except KeyError:
-            raise argparse.ArgumentTypeError(
+            raise wrong(
                 f"unknown column {name!r}; some of {','.join(row.name for row in COLUMNS)},"
                 " or fields of the document such as memory.usage_bytes"
             ) from None
     if not chosen:
-        raise argparse.ArgumentTypeError("names no column")
+        raise wrong("names no column")
     return tuple(dict.fromkeys(chosen))
 
 
-def _explained(row: Column) -> str:
-    mark = " " if row.level is None else "+" if row.level else "*"
-    return f"  {row.name:<9}{mark} {row.help}"
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    made = _Parser(
-        prog="ctop",
-        description="Containers: what they use and what they may use, from the kernel's own files.\n"
-        "Without --once, --json or --jsonl a live view; ? there lists its keys.",
-        # Each argument makes one, which would ask for the terminal's width; --help is by the one below.
-        formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=COLUMNS_OF_HELP),
-        allow_abbrev=False,
-    )
+def declare_all(made: ArgumentParser | Plain) -> None:
+    """Declare all options but those that end ctop at once."""
     _declare_output(made)
     _declare_view(made)
     add_socket(made)
     declare(made)
     _declare_screen(made)
-    made.formatter_class = argparse.RawDescriptionHelpFormatter
-    return made
 
 
-def _declare_output(made: argparse.ArgumentParser) -> None:
+def _declare_output(made: ArgumentParser | Plain) -> None:
     """Declare what is printed, and when."""
     made.add_argument("--once", action="store_true", help="print one table and exit")
     made.add_argument("-b", dest="batch", action="store_true", help="print table after table, as top does")
@@ -178,7 +125,7 @@ def _declare_output(made: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _declare_view(made: argparse.ArgumentParser) -> None:
+def _declare_view(made: ArgumentParser | Plain) -> None:
     """Declare what is shown, and what its figures mean."""
     made.add_argument("-a", dest="every", action="store_true", help="also services and plain control groups")
     made.add_argument("-f", dest="words", metavar="FILTER", type=_filter, default="", help="only these (see below)")
@@ -194,7 +141,7 @@ def _declare_view(made: argparse.ArgumentParser) -> None:
     made.add_argument("--processes", action="store_true", help="with the processes of each container")
 
 
-def _declare_screen(made: argparse.ArgumentParser) -> None:
+def _declare_screen(made: ArgumentParser | Plain) -> None:
     """Declare how it looks, and what its keys may do."""
     made.add_argument("--no-color", "--no-colour", dest="colour", action="store_false", help="also by $NO_COLOR")
     made.add_argument("--no-unicode", dest="unicode", action="store_false",
@@ -202,7 +149,6 @@ def _declare_screen(made: argparse.ArgumentParser) -> None:
     made.add_argument("--readonly", action="store_true", help="the keys that act on containers do nothing")
     made.add_argument("--no-config", dest="config", action="store_false",
                         help="leave out what the key S of the live view has saved")
-    made.add_argument("--version", action=Version, nargs=0, help="show program's version number and exit")
 
 
 def parse(argv: Sequence[str] | None, *, terminal: bool, saved: Mapping[str, object] | None = None) -> Options:
@@ -211,17 +157,15 @@ def parse(argv: Sequence[str] | None, *, terminal: bool, saved: Mapping[str, obj
     `saved` are settings (inspector.ctop.config) that stand where the command line says nothing.
     Exits with 2 and one line on stderr when the command line makes no sense.
     """
-    command = parser()
-    command.set_defaults(**{"header": True, **(saved or {})})
-    given = command.parse_args(_with_times(sys.argv[1:] if argv is None else argv))
+    given = _given(_with_times(sys.argv[1:] if argv is None else argv), saved or {})
     if given.once and given.output == "jsonl":
-        command.error("argument --jsonl: not allowed with argument --once")
+        _refuse("argument --jsonl: not allowed with argument --once")
     if given.batch and (given.once or given.output):
-        command.error("argument -b: not allowed with argument --once, --json or --jsonl")
+        _refuse("argument -b: not allowed with argument --once, --json or --jsonl")
     output = _output(given, terminal=terminal)
     if given.lines is not None and output == "json":
-        command.error("-n: --json prints one document, --jsonl one a line")
-    where = where_of(command, given)
+        _refuse("-n: --json prints one document, --jsonl one a line")
+    where = where_of(_refuse, given)
     return Options(
         output=output,
         delay=given.delay or (SELDOM if where.prometheus else 1.0),
@@ -234,12 +178,31 @@ def parse(argv: Sequence[str] | None, *, terminal: bool, saved: Mapping[str, obj
         socket=given.socket,
         memory=given.memory,
         tree=given.tree,
-        header=given.header,
+        header=getattr(given, "header", True),
         unicode=given.unicode and output not in ("json", "jsonl") and _is_for_unicode(),
         config=given.config,
         where=where,
         readonly=given.readonly,
     )
+
+
+def _given(words: list[str], saved: Mapping[str, object]) -> Any:  # noqa: ANN401  argparse's, or the like
+    plain = Plain()
+    declare_all(plain)
+    found = None if saved else plain.read(words)
+    if found is None:
+        from inspector.ctop.usage import parser  # noqa: PLC0415
+
+        command = parser()
+        command.set_defaults(**saved)
+        return command.parse_args(words)
+    return found
+
+
+def _refuse(message: str) -> NoReturn:
+    from inspector.ctop.usage import parser  # noqa: PLC0415  as above
+
+    parser().error(message)
 
 
 def _with_times(argv: Sequence[str]) -> list[str]:
@@ -253,7 +216,7 @@ def _with_times(argv: Sequence[str]) -> list[str]:
     return words
 
 
-def _output(given: argparse.Namespace, *, terminal: bool) -> str:
+def _output(given: Any, *, terminal: bool) -> str:  # noqa: ANN401  as above
     if given.output:
         return str(given.output)
     if given.once or given.batch:

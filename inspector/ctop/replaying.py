@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from inspector.ctop.acting import Acting
 from inspector.ctop.asking import Asking, Prompt
 from inspector.ctop.sampler import Moved
-from inspector.ctop.source import Source, Stored
+from inspector.ctop.sources import Source, Stored
 from inspector.schema import Document
 
 __all__ = ["Replaying"]

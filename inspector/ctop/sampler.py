@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from inspector.closeup import Ask, Closeup, unknown
-from inspector.ctop.source import CloseSource, Source, SparingSource, Stored
+from inspector.ctop.sources import CloseSource, Source, SparingSource, Stored
 from inspector.errors import InspectorError
 from inspector.schema import Document
 

@@ -2,96 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
-
-from inspector.schema import Document
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from typing import Self
+
     from inspector.closeup import Ask, Closeup
     from inspector.ctop.closer import Closer
     from inspector.ctop.walk import Walk
     from inspector.daemons import Names
     from inspector.model import Observation
+    from inspector.schema import Document
     from inspector.victims import Victims
 
-__all__ = ["CloseSource", "KernelSource", "Secondhand", "Source", "SparingSource", "Stored"]
-
-
-class Source(Protocol):
-    """Each call takes a sample: rates cover the time since the call before. Not for two threads at once.
-
-    `focus` asks for the processes of the container with that id, from the next sample on.
-    """
-
-    focus: str | None
-
-    def begin(self) -> None:
-        """Take a sample of which nothing will be shown, only what comes of it since."""
-
-    def __call__(self) -> Document:
-        """Take a sample."""
-
-
-@runtime_checkable
-class CloseSource(Source, Protocol):
-    """A source that can look closely at one container; one that wraps another passes these on.
-
-    One that cannot answers "not known through ...": inspector.closeup.unknown, inspector.ctop.walk.unknown.
-    """
-
-    def closeup(self, ask: Ask) -> Closeup:
-        """Look closely at one container; as a sample not for two threads at once."""
-
-    def changes(self, container: str) -> Walk:
-        """Start to walk what a container changed of its image, in a thread of its own; from any thread."""
-
-
-@runtime_checkable
-class SparingSource(Source, Protocol):
-    """A source that reads less of containers out of `sight`, from the next sample on; None: all are in sight."""
-
-    sight: frozenset[str] | None
-
-
-@runtime_checkable
-class Stored(Source, Protocol):
-    """A source of what was, which ends: each call is the next document, `pace` seconds after the one before.
-
-    While it is `held` a call is the same one again.
-    """
-
-    held: bool
-
-    @property
-    def pace(self) -> float:
-        """Seconds until the next document is due, as it was then."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether the last document was the last one."""
-
-    def position(self, document: Document) -> str:
-        """Return the moment of a document, and where in the whole that is."""
-
-    def moment(self, text: str) -> float:
-        """Return the moment that a person means, from the document shown; ValueError when it is none.
-
-        This, `held`, `ended` and `position` are for any thread, and answer at once; the rest may take a while.
-        """
-
-    def step(self, ticks: int) -> Document:
-        """Go some documents forwards or backwards."""
-
-    def pass_time(self, seconds: float) -> Document:
-        """Go some seconds forwards or backwards."""
-
-    def edge(self, side: int) -> Document:
-        """Go to the first document or the last."""
-
-    def go_to(self, moment: float) -> Document:
-        """Go to the last document at or before a moment, or the first."""
+__all__ = ["KernelSource", "Secondhand"]
 
 
 class Secondhand:
@@ -126,6 +50,18 @@ class Secondhand:
         self.close()
 
 
+class _Reading:
+    """Entered while a thread reads."""
+
+    goes_on = False
+
+    def __enter__(self) -> None:
+        self.goes_on = True
+
+    def __exit__(self, *_: object) -> None:
+        self.goes_on = False
+
+
 class KernelSource:
     """Samples this machine; with `processes` those of every container, else those of the one in focus.
 
@@ -155,7 +91,7 @@ class KernelSource:
         self._before: Observation | None = None
         self._earlier: Observation | None = None
         self._closer: Closer | None = None
-        self._is_reading = False
+        self._reading = _Reading()
         self._names: Names | None = None
         self._victims: Victims | None = None
         self._pids, self._uid = pids, uid
@@ -185,12 +121,12 @@ class KernelSource:
 
     def begin(self) -> None:
         """Take the first sample: what is counted alone."""
-        with self._reading():
+        with self._reading:
             self._before = self._observer.begin(once=self._once)
 
     def __call__(self) -> Document:
         """Take one sample and return the document of the time since the one before."""
-        with self._reading():
+        with self._reading:
             after = self._observer.tick()
             if self._names is not None:
                 after = self._names.named(after)
@@ -213,7 +149,7 @@ class KernelSource:
         """Look closely at one container of the last sample."""
         from inspector.ctop.closer import Closer  # noqa: PLC0415  only the live view's page of a container needs it
 
-        with self._reading():
+        with self._reading:
             self._closer = self._closer or Closer(self._host)
             if self._before is None:
                 self._before = self._observer.tick()
@@ -228,16 +164,8 @@ class KernelSource:
     def __enter__(self) -> Self:
         return self
 
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
-        self._is_reading = True
-        try:
-            yield
-        finally:
-            self._is_reading = False
-
     def __exit__(self, *_: object) -> None:
-        if self._is_reading:  # another thread, which the sampler has waited for in vain: the process's end closes all
+        if self._reading.goes_on:  # another thread, which the sampler has waited for in vain: the end closes all
             return
         if self._closer is not None:
             self._closer.close()

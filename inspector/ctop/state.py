@@ -14,11 +14,15 @@ from inspector.views.columns import COLUMNS, Column, column, of_detail
 from inspector.views.filters import filter_of
 from inspector.views.header import SEPARATOR, header, scene_of
 from inspector.views.layout import Line, Placed, place, row, titles
-from inspector.views.scene import CpuMode, MemoryMode, Scene
+from inspector.views.scene import Scene
 from inspector.views.selection import figure_of, select
 from inspector.views.table import finding_lines, hint, limits_line
 from inspector.views.text import safe
 from inspector.views.tree import is_group, tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from inspector.views.scene import CpuMode, MemoryMode
 
 __all__ = ["State"]
 

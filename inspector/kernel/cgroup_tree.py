@@ -13,7 +13,6 @@ at, the upper ones first, and it is known that there are more.
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator
 
 from inspector.errors import SHORTAGE, ParseError
@@ -125,12 +124,12 @@ def walk(
     """
     no_room: Room | None = None
     try:
-        queue = deque([(hierarchy.root, hierarchy.mountpoint, host.links(hierarchy.mountpoint), no_room)])
+        queue = [(hierarchy.root, hierarchy.mountpoint, host.links(hierarchy.mountpoint), no_room)]
     except OSError:
         return
     found = 1 + queue[0][2] - LEAF_LINKS
-    while queue:
-        path, directory, linked, room = queue.popleft()
+    for path, directory, linked, above in queue:  # to which is added meanwhile
+        room = above
         try:
             names: list[str] = []
             if linked != LEAF_LINKS:

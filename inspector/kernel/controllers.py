@@ -9,9 +9,12 @@ hold them in that version.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 from inspector.kernel.named import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "RESOURCES",
@@ -236,7 +239,7 @@ RESOURCES: Mapping[str, type[Reading]] = {
     "hugetlb": Hugetlb,
 }
 # Any: each parser gives the types of the fields of its resource.
-Values = Mapping[str, Any]
+Values = Mapping[str, "Any"]
 
 
 class ControlFile(NamedTuple):

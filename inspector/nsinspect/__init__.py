@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from inspector.command import Parser, Version, add_socket, ended, require_output
+from inspector.arguments import Parser, Version
+from inspector.command import add_socket, ended, require_output
 
 if TYPE_CHECKING:
     from inspector.daemons import Names

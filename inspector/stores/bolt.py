@@ -18,15 +18,18 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TypeVar
 
 from inspector.errors import ParseError
 from inspector.kernel.named import NamedTuple
 from inspector.stores.facts import MOST_LABELS, MOST_TEXT, Facts
 
-__all__ = ["META_BYTES", "Database", "Entries", "answer", "parse_containerd", "parse_podman", "torn"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
 
-T = TypeVar("T")
+    T = TypeVar("T")
+
+__all__ = ["META_BYTES", "Database", "Entries", "answer", "parse_containerd", "parse_podman", "torn"]
 
 MAGIC = 0xED0CDAED
 PAGE_HEADER = struct.Struct("<QHHI")  # id, flags, count, overflow

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from inspector.fields import BY_NAME
-from inspector.schema import Container, Finding, Network
 from inspector.views import text
 from inspector.views.scene import Scene, cpu_ratio, fixed_ratio, memory_ratio, memory_used
 from inspector.views.sparkline import condensed, sparkline
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from inspector.schema import Container, Finding, Network
 
 Cell = tuple[str, str]
 """Text and the meaning of its colour."""
@@ -70,8 +73,8 @@ COLOUR_OF_STATE = {"running": "", "paused": "warn", "hollow": "bad"}
 COLOUR_OF_SEVERITY = {"critical": "bad", "warning": "warn", "info": "dim"}
 
 
-Show = Callable[[Container, Scene], Cell]
-Figure = Callable[[Container, Scene], float | None]
+Show = Callable[["Container", Scene], Cell]
+Figure = Callable[["Container", Scene], float | None]
 Form = Callable[[float | None], str]
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 
-from inspector.schema import Container
+from inspector.kernel.remembered import remembered
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+
+    from inspector.schema import Container
 
 __all__ = ["FILTER_KEYS", "FILTER_SYNTAX", "Filter", "filter_of"]
 
@@ -35,7 +38,7 @@ FILTER_KEYS: Mapping[str, Callable[[Container], str]] = {
 ANYWHERE = ("name", "id", "image", "runtime")
 LONGEST_PATTERN, LONGEST_TEXT = 200, 1000
 """Characters of a pattern, and of a text that is searched for one."""
-Test = Callable[[Container], bool]
+Test = Callable[["Container"], bool]
 Match = Callable[[str], object]
 
 
@@ -49,7 +52,7 @@ class Filter:
         for word in words.split():
             try:
                 self._tests.append(self._test(word))
-            except (ValueError, re.error, OverflowError, RecursionError) as error:
+            except (ValueError, OverflowError, RecursionError) as error:
                 self.problem = f"{word}: {error}"
 
     def matches(self, container: Container) -> bool:
@@ -98,12 +101,18 @@ def _is_pattern(text: str) -> bool:
 def _pattern(text: str) -> re.Pattern[str]:
     if len(text) > LONGEST_PATTERN:
         raise ValueError(f"a pattern has at most {LONGEST_PATTERN} characters")
+    import re  # noqa: PLC0415  most filters are words
+    import warnings  # noqa: PLC0415
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a FutureWarning about "[[" would be written over the screen
-        return re.compile(text, re.IGNORECASE)
+        try:
+            return re.compile(text, re.IGNORECASE)
+        except re.error as error:
+            raise ValueError(str(error)) from None
 
 
-@functools.lru_cache(maxsize=8)
+@remembered(8)
 def filter_of(words: str) -> Filter:
     """Return the filter of these words; compiled when they are new."""
     return Filter(words)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from inspector.schema import Container, Document
 from inspector.views.layout import Line
-from inspector.views.scene import MemoryMode, Scene
+from inspector.views.scene import Scene
 from inspector.views.text import byte_size, cores, cores_of, duration, in_units, percent, safe
 from inspector.views.tree import is_group
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from inspector.schema import Container, Document
+    from inspector.views.scene import MemoryMode
 
 __all__ = ["header", "own", "scene_of"]
 

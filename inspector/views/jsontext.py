@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
+from _json import encode_basestring_ascii, make_encoder
 from collections.abc import Iterator, Mapping
 
 from inspector.views.text import safe
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 __all__ = ["to_json", "to_lines"]
 
-COMPACT = json.JSONEncoder(allow_nan=False)  # json.dumps makes one for each call that asks for anything
 SURROGATE = "[\ud800-\udfff]"  # not compiled before there is one
+
+
+def _refuse(value: object) -> NoReturn:
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+# As json.dumps(value, allow_nan=False) has it; the other half of json imports re, and takes as long as 200 containers.
+_pieces = make_encoder(None, _refuse, encode_basestring_ascii, None, ": ", ", ", False, False, False)  # noqa: FBT003
 
 
 def to_json(document: object, indent: int | None = None) -> str:
@@ -22,10 +32,16 @@ def to_json(document: object, indent: int | None = None) -> str:
     surrogate, as which Python keeps it, is not valid in JSON for most readers.
     """
     try:
-        text = COMPACT.encode(document) if indent is None else json.dumps(document, indent=indent, allow_nan=False)
+        text = "".join(_pieces(document, 0)) if indent is None else _indented(document, indent)
     except ValueError:
-        text = json.dumps(_clean(document), indent=indent, allow_nan=False)
-    return json.dumps(_clean(document), indent=indent) if "\\ud" in text else text
+        text = _indented(_clean(document), indent)
+    return _indented(_clean(document), indent) if "\\ud" in text else text
+
+
+def _indented(document: object, indent: int | None) -> str:
+    import json  # noqa: PLC0415  ctop needs it only where there is something to clean
+
+    return json.dumps(document, indent=indent, allow_nan=False)
 
 
 def to_lines(document: Mapping[str, object], rows: str) -> Iterator[str]:
@@ -48,6 +64,8 @@ def to_lines(document: Mapping[str, object], rows: str) -> Iterator[str]:
 
 def _clean(value: object) -> object:
     if isinstance(value, str):
+        import re  # noqa: PLC0415  as above
+
         return re.sub(SURROGATE, lambda found: safe(found[0]), value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None

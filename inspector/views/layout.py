@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from inspector.kernel.named import NamedTuple
-from inspector.schema import Container
 from inspector.views.cells import Cell
 from inspector.views.columns import COLUMNS, Column
 from inspector.views.scene import Scene
 from inspector.views.text import fit, fit_path, width_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from inspector.schema import Container
 
 __all__ = ["Line", "Placed", "in_parts", "place", "row", "title", "titles"]
 

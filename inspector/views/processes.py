@@ -9,7 +9,12 @@ from inspector.closeup import Thread
 from inspector.schema import ProcessRow
 from inspector.views.cells import Cell
 from inspector.views.layout import Line
-from inspector.views.text import UNKNOWN, Align, byte_size, count, duration, fit, percent, safe, width_of
+from inspector.views.text import UNKNOWN, byte_size, count, duration, fit, percent, safe, width_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from inspector.views.text import Align
+
 
 __all__ = ["SORTS", "Entry", "arrange", "entry_line", "sort_at", "titles", "widest"]
 

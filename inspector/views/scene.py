@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal
 
 from inspector.kernel.named import NamedTuple
-from inspector.schema import Container
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from inspector.schema import Container
+
+    CpuMode = Literal["core", "limit", "host"]
+    MemoryMode = Literal["working-set", "usage", "anon", "fixed"]
 
 __all__ = [
     "CpuMode", "MemoryMode", "Past", "Scene", "Stem", "cpu_ratio", "fixed_ratio", "memory_ratio", "memory_used",
 ]  # fmt: skip
 
-CpuMode = Literal["core", "limit", "host"]
-MemoryMode = Literal["working-set", "usage", "anon", "fixed"]
 Past = Callable[[str, str, int], Sequence[float | None]]
 """The last values, at most so many, of a container's series (inspector.ctop.history): (id, series, count)."""
 

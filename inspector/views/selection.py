@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterable, Mapping
 
 from inspector.fields import BY_NAME
 from inspector.kernel.named import NamedTuple
-from inspector.schema import Container
 from inspector.views.cells import rating, started_at
 from inspector.views.filters import filter_of
 from inspector.views.scene import Scene, cpu_ratio, fixed_ratio, memory_ratio, memory_used
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from inspector.schema import Container
+
 __all__ = ["SORTS", "Selection", "figure_of", "ordered", "select", "sort_key"]
 
 Value = float | int | str | None
-Key = Callable[[Container, Scene], Value]
+Key = Callable[["Container", Scene], Value]
 
 
 class Selection(NamedTuple):

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Literal
 
 from inspector.figures import UNKNOWN, byte_size, three_digits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Align = Literal["left", "right"]
 
 __all__ = [
     "UNKNOWN", "Align", "byte_size", "cores", "cores_of", "count", "duration", "fit", "fit_path", "in_units", "percent",
@@ -17,7 +22,6 @@ __all__ = [
 ]  # fmt: skip
 
 FULL_ID, SHORT_ID = 64, 12  # digits
-Align = Literal["left", "right"]
 # os.fsdecode() turns an undecodable byte 0xNN into the lone surrogate U+DCNN.
 SURROGATE_BYTES = range(0xDC80, 0xDD00)
 

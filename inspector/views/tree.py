@@ -7,13 +7,17 @@ own, made here: a `Container` whose figures are the sums of what is below it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, cast
 
 from inspector.kernel.named import NamedTuple
-from inspector.schema import Container
 from inspector.views.filters import filter_of
 from inspector.views.scene import Scene, Stem
 from inspector.views.selection import Selection, ordered
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from inspector.schema import Container
 
 __all__ = ["POD", "SLICE", "Tree", "is_group", "tree"]
 
@@ -26,7 +30,7 @@ SUMS: Mapping[str, tuple[str, ...]] = {
     "io": ("read_bytes_per_second", "write_bytes_per_second"),
     "network": ("receive_bytes_per_second", "transmit_bytes_per_second"),
 }
-Children = dict[str, list[Container]]
+Children = dict[str, list["Container"]]
 ROOT = ""
 
 
@@ -123,7 +127,7 @@ def _slices(children: Children) -> None:
     children[ROOT] = alone
 
 
-def _group(key: str, rows: Iterable[Container], name: str) -> Container:
+def _group(key: str, rows: Iterable[Any], name: str) -> Any:  # noqa: ANN401  mypy allows only literal keys
     """Return a row for a pod or a directory of cgroups, with the sums of `rows`."""
     rows = list(rows)
     blank: dict[str, Any] = {
@@ -131,14 +135,14 @@ def _group(key: str, rows: Iterable[Container], name: str) -> Container:
     }
     for part, names in SUMS.items():
         for field in names:
-            values = [value for one in rows if (value := cast("Any", one)[part][field]) is not None]
+            values = [value for one in rows if (value := one[part][field]) is not None]
             blank[part][field] = sum(values) if values else None
     blank["cpu"]["source"] = blank["memory"]["source"] = "cgroup"
     blank["rootfs"]["lower"], blank["network"]["shared_with"] = [], []
     blank |= {"id": key, "name": name, "kind": "cgroup", "runtime": key.partition(" ")[0], "image": "", "labels": {}}
     blank |= {"state": "", "members": sum(one["members"] for one in rows), "evidence": [], "cgroups": {}}
     blank |= {"namespaces": {}, "findings": []}
-    return cast("Container", blank)
+    return blank
 
 
 def _with_ancestors(children: Children, matched: Collection[str]) -> set[str]:

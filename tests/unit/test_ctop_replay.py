@@ -21,7 +21,7 @@ from inspector.ctop.options import parse
 from inspector.ctop.recording.file import RecordingError
 from inspector.ctop.recording.replay import Replay
 from inspector.ctop.recording.writer import Recorder, Writer
-from inspector.ctop.source import Source
+from inspector.ctop.sources import Source
 from inspector.schema import Document
 from tests.unit.documents import container, document, process
 from tests.unit.liveview import screen

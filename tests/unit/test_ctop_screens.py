@@ -21,8 +21,9 @@ from rich.style import Style
 from inspector.ctop.app import Ctop
 from inspector.ctop.keys import help_lines
 from inspector.ctop.menus import ColumnMenu, SortMenu
-from inspector.ctop.options import parse, parser
+from inspector.ctop.options import parse
 from inspector.ctop.state import State
+from inspector.ctop.usage import parser
 from inspector.schema import Container, Document
 from inspector.views.columns import COLUMNS
 from inspector.views.text import width_of

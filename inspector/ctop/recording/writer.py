@@ -10,7 +10,7 @@ from typing import Self
 
 from inspector.ctop.recording.codec import Encoder
 from inspector.ctop.recording.file import RecordingError, locked, open_writer, said
-from inspector.ctop.source import Source
+from inspector.ctop.sources import Source
 from inspector.garbage import uncollected
 from inspector.schema import Document
 
