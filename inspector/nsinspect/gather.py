@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import ParamSpec, TypeVar
 
 from inspector.absence import Absence
@@ -31,10 +32,11 @@ from inspector.measure import Meter
 from inspector.model import Container, Observation
 from inspector.nsinspect import facts
 from inspector.nsinspect.ceilings import read_ceilings, read_devices, read_pressure
+from inspector.nsinspect.grouped import groups_of, of_groups
 from inspector.nsinspect.neighbours import read_clock_ahead, read_neighbours, read_zombies
 from inspector.nsinspect.truth import above_of, proc_says, really_has
 from inspector.report import Cgroup, Limits, Namespace, Report, Resources, Security, Unreadable
-from inspector.schema import SCHEMA, Rootfs
+from inspector.schema import SCHEMA, Document, Finding, Rootfs
 from inspector.schema import Container as Entry
 from inspector.security import Situation, findings
 from inspector.unions import layers_at, view_of
@@ -59,6 +61,7 @@ class Gatherer:
         self.host = host
         self.before = before
         self.own_entry: Entry | None = None
+        self._of_groups: list[Finding] = []
         self._pressure: dict[str, float | None] = {}
         self.seen = observation
         self.pid = pid
@@ -80,7 +83,7 @@ class Gatherer:
         if self._identify().starttime_ticks != stat.starttime_ticks:
             raise NoSuchProcess(self.pid)
         entry, situation = self.own_entry, self._situation(report, mounts, hosts, devices)
-        of_container = [*entry["findings"], *facts.findings_since_start(entry)] if entry else []
+        of_container = [*entry["findings"], *facts.findings_since_start(entry)] if entry else self._of_groups
         pid_ns = report["namespaces"].get("pid")
         if entry and pid_ns and pid_ns["same_as_host"] is not True:
             of_container += facts.zombies(*read_zombies(self.host, pid_ns["inode"]))
@@ -94,7 +97,7 @@ class Gatherer:
         namespaces = read_neighbours(host, pid, self.seen, self._try)
         process = status.tgid if status else pid  # cgroups count threads as their process
         own = next((one for one in containers if one.kind == "container" and process in one.members), None)
-        self.own_entry = self._entry_of(own)
+        self._find_entry(own, process, membership)
         limits, memories = self._limits(membership)
         is_hosts = "mnt" in namespaces and namespaces["mnt"]["same_as_host"]
         ahead = self._try("time offsets", read_clock_ahead, host, pid, mounts) or 0.0
@@ -143,15 +146,18 @@ class Gatherer:
         layers = self._try("layers", layers_at, self.host, root, tuple(hosts), view, own) if root else None
         return {**told, "lower": list(layers.lower), "upper": layers.upper, "work": layers.work} if layers else told
 
-    def _entry_of(self, own: Container | None) -> Entry | None:
-        """Return the container as ctop tells it, with rates when there are two samples."""
-        if own is None:
-            return None
-        told, victims = document(self.before, self.seen), Victims(self.host)
-        try:
-            return next(one for one in victims.named(told)["containers"] if one["id"] == own.id)
-        finally:
-            victims.close()
+    def _find_entry(self, own: Container | None, process: int, membership: Membership) -> None:
+        """Find the container as ctop tells it, with rates when there are two samples; or else what its groups have."""
+        if own is not None:
+            self.own_entry = next(one for one in self._document()["containers"] if one["id"] == own.id)
+            return
+        paths = {name: path for name, (place, _) in self.seen.located.items() if (path := path_in(place, membership))}
+        groups = groups_of(process, paths, self.seen.containers)
+        self._of_groups = [*of_groups(groups, self._document())] if groups else []
+
+    def _document(self) -> Document:
+        with closing(Victims(self.host)) as victims:
+            return victims.named(document(self.before, self.seen))
 
     def _identify(self) -> Stat:
         try:

@@ -142,6 +142,24 @@ def test_a_process_of_the_host_itself(tmp_path: Path) -> None:
     assert report["really_has"]["cpus"] == 4
 
 
+def test_a_process_in_control_groups_alone(tmp_path: Path) -> None:
+    """In no container, it has what its own cgroup of each resource is told of, and nothing of those beside or above."""
+    own = {"cpu": "/jobs/one", "memory": "/mem", "pids": "/jobs"}
+    fake = container(tmp_path).process(70, "job", cgroups=own).process(71, "job", cgroups={**own, "cpu": "/jobs"})
+    fake.cgroup("cpu", "/jobs", {**CPU, "cpu.stat": "nr_periods 9\nnr_throttled 9\nthrottled_time 5\n"})
+    fake.cgroup("cpu", "/jobs/one", {**CPU, "cpu.stat": "nr_periods 8\nnr_throttled 8\nthrottled_time 5\n"})
+    fake.cgroup("memory", "/mem", {"memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"})
+    fake.cgroup("pids", "/jobs", {"pids.max": "10\n", "pids.current": "10\n"})
+    report = report_on(fake, 70)
+    assert report["container"] is None
+    assert [(one["code"], one["text"]) for one in report["findings"]][:3] == [
+        ("cpu-was-throttled", "throttled in 8 of 8 periods since it started"),
+        ("oom-killed", "2 processes killed for lack of memory"),
+        ("pids-near-limit", "10 of 10 tasks: fork will fail at the limit"),
+    ]
+    assert "throttled in 9 of 9 periods since it started" in text_of(report_on(fake, 71))
+
+
 def test_all_capabilities_in_a_container_are_a_finding(tmp_path: Path) -> None:
     """All capabilities in the host's user namespace are named, without seccomp as privileged; Docker's set is not."""
     fake = container(tmp_path)
