@@ -45,6 +45,10 @@ def page(report: Report, width: int = 100) -> list[Line]:
 def _who(report: Report, width: int) -> Iterator[Line]:
     name, identifier = report["container_name"], report["container"]
     where: Cell = ("in no container", "dim")
+    if not report["namespaces"] and not report["kernel_thread"]:
+        # How many PID namespaces it is in is told to anybody.
+        below = "in a PID namespace below ours: in which container" if len(report["pids"]) > 1 else "in which container"
+        where = (f"{below}, if in any, cannot be told without its namespaces", "warn")
     if name is not None and identifier is not None:
         known_as = f" ({short_id(identifier)})" if short_id(identifier) != name else ""
         inside = "".join(f", inside {safe(one)}" for one in report["container_parents"])

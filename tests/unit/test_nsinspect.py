@@ -142,6 +142,17 @@ def test_a_process_of_the_host_itself(tmp_path: Path) -> None:
     assert report["really_has"]["cpus"] == 4
 
 
+def test_a_process_whose_namespaces_are_hidden(tmp_path: Path) -> None:
+    """To an ordinary user it is not said to be in no container, also where its PIDs tell of another namespace."""
+    report = report_on(container(tmp_path), 1)
+    assert text_of(report).startswith("PID 1  init  in no container\n")
+    report["namespaces"] = {}
+    hidden = "in which container, if in any, cannot be told without its namespaces\n"
+    assert text_of(report).startswith(f"PID 1  init  {hidden}")
+    report["pids"] = [1, 1]
+    assert text_of(report).startswith(f"PID 1  init  in a PID namespace below ours: {hidden}")
+
+
 def test_a_process_in_control_groups_alone(tmp_path: Path) -> None:
     """In no container, it has what its own cgroup of each resource is told of, and nothing of those beside or above."""
     own = {"cpu": "/jobs/one", "memory": "/mem", "pids": "/jobs"}
