@@ -136,10 +136,13 @@ class Plan:
         rest: list[int] = []
         for place, planned_file in enumerate(self.files):
             (seldom if unkept(planned_file.name) else counters if planned_file.name in COUNTERS else rest).append(place)
-        self.seldom, self.counters = tuple(seldom), tuple(counters)
-        self.teller = next((place for place in rest if self.files[place].name == TELLER), None)
+        self.counters = tuple(counters)
+        self.teller = next((place for place in rest + seldom if self.files[place].name == TELLER), None)
         limits = [place for place in rest if self.teller is not None and self.files[place].name in LIMITS]
-        self.limits = tuple(limits)
+        # Those of which a teller tells that is not kept open either.
+        told = [place for place in seldom if self.teller in seldom and self.files[place].name in LIMITS]
+        self.limits, self.told = tuple(limits), tuple(told)
+        self.seldom = tuple([place for place in seldom if place not in told])
         self.others = tuple([place for place in rest if place not in limits])
         self.sizes: list[int] = []  # what all the bundles of such files learn: see Bundle
         self._shared: dict[tuple[int, ...], tuple[int, ...]] = {}
@@ -174,7 +177,7 @@ class Plan:
         """Return the places of those that should be open as well, all but the limits."""
         known = self._missing.get(opened)
         if known is None:
-            there = {*opened, *self.limits}
+            there = {*opened, *self.limits, *self.told}
             known = self._missing[opened] = tuple(place for place in range(len(self.files)) if place not in there)
         return known
 

@@ -174,7 +174,17 @@ class Sheet:
         return True
 
     def _read_settings(self, places: tuple[int, ...]) -> None:
-        """Read the files that are not kept open."""
+        """Read the files that are not kept open, the limits where their teller does not tell that there are none."""
+        plan = self._plan
+        read, there = self._read_once(places)
+        if plan.told and (plan.teller not in there or has_limit(read[there.index(plan.teller)])):
+            more, limits = self._read_once(plan.told)
+            read, there = read + more, there + limits
+        self._settings = read
+        self._opened = plan.share(self._opened + there)
+
+    def _read_once(self, places: tuple[int, ...]) -> tuple[list[bytes], tuple[int, ...]]:
+        """Return what some files say, and which of them could be read."""
         host, plan = self._host, self._plan
         texts: list[bytes | OSError] = []
         for directory, names in plan.files_of(self._path, places):
@@ -184,8 +194,7 @@ class Sheet:
             found = dict(zip(plan.paths(self._path, places).items(), texts, strict=True))
             self._fail({path: error for (_, path), error in found.items() if isinstance(error, OSError)})
             places = tuple(place for (place, _), text in found.items() if isinstance(text, bytes))
-        self._settings = read
-        self._opened = plan.share(self._opened + places)
+        return read, places
 
     def _fail(self, failed: dict[str, OSError]) -> None:
         if failed:

@@ -127,6 +127,29 @@ def test_a_limit_of_memory_is_read_where_there_may_be_one(tmp_path: Path, layout
     desk.host.close()
 
 
+@pytest.mark.parametrize("layout", ["v1", "hybrid"])
+def test_a_limit_of_memory_is_read_once_where_there_may_be_one(tmp_path: Path, layout: str) -> None:
+    """As well by who looks but twice; where memory.stat is not there to tell, the limit is read."""
+    desk = Desk(limited(tmp_path, layout, "/x"))
+
+    def limit(stat: str | None, text: str) -> int | None:
+        desk.change("memory", "memory.limit_in_bytes", text)
+        desk.change("memory", "memory.stat", stat)
+        desk.meter = Meter(desk.host, desk.absence)
+        desk.meter.lasting = False
+        desk.tick()
+        memory = desk.meter.figures({("memory", "/x"): True})[0]["memory", "/x"]
+        assert isinstance(memory, Memory)
+        return memory.limit_bytes
+
+    told = "hierarchical_memory_limit {}\n".format
+    assert limit(told(UNLIMITED), "not read\n") is None
+    assert desk.absence.problems == []
+    assert limit(told(4096), "8192\n") == 8192
+    assert limit(None, "16384\n") == 16384
+    desk.host.close()
+
+
 def test_a_file_this_kernel_lacks_is_asked_for_again_at_a_refresh(desk: Desk) -> None:
     """A file that was not there is not tried at every tick, only at the next refresh; then its figures are there."""
     assert isinstance(desk.read("pids"), Pids)
