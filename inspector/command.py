@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from inspector.plain import Plain
 
-__all__ = ["add_socket", "ended", "require_output", "wrong"]
+__all__ = ["INTERRUPTED", "add_socket", "ended", "require_output", "wrong"]
 
 INTERRUPTED = 130
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

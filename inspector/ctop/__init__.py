@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from inspector.command import ended, require_output
+from inspector.command import INTERRUPTED, ended, require_output
 from inspector.garbage import uncollected
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ def command() -> NoReturn:
     """
     code = main()
     if "textual" not in sys.modules:
-        if finding := sys.modules.get("sandbox.finding"):  # which has found our modules, if the script started us
+        if code != INTERRUPTED and (finding := sys.modules.get("sandbox.finding")):  # the script has started us
             finding.keep()
         os._exit(code)  # stdout is flushed: main() tells of a full one
     sys.exit(code)
