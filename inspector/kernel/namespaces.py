@@ -12,6 +12,10 @@ from inspector.kernel.host import Host
 from inspector.kernel.named import NamedTuple
 from inspector.kernel.remembered import remembered
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 __all__ = [
     "INITIAL",
     "NAMESPACES",
@@ -78,10 +82,11 @@ def read_namespaces(
     process, ENOENT when the process is gone.
     """
     directory = f"/proc/{pid}/ns"
-    read: dict[str, int | None] = dict.fromkeys(types)
+    read: dict[str, Any] = dict.fromkeys(types)
+    unknown = types
     if known:
         read |= known
-    unknown = [kind for kind, inode in read.items() if inode is None]
+        unknown = [kind for kind, inode in read.items() if inode is None]
     missing: OSError | None = None
     for kind, text in zip(unknown, host.readlinks(directory, unknown), strict=True):
         if isinstance(text, str):
@@ -92,7 +97,7 @@ def read_namespaces(
             raise text
     if missing is not None and not host.access(directory):
         raise missing
-    return {kind: inode for kind, inode in read.items() if inode is not None}
+    return {kind: inode for kind, inode in read.items() if inode is not None} if None in read.values() else read
 
 
 def read_relatives(host: Host, pid: int | str, kind: str) -> tuple[int | None, int | None]:
