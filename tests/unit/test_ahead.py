@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,9 @@ SAID = st.lists(st.lists(st.binary(max_size=80), min_size=7, max_size=7), min_si
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have few files be worth it, in more system calls than one, on a machine of whatever many CPUs."""
+    """Have few files be worth it, in parts and in more system calls than one, on a machine of whatever many CPUs."""
     monkeypatch.setattr(ahead, "WORTH_IT", 1)
+    monkeypatch.setattr(ahead, "AT_ONCE", 4)
     monkeypatch.setattr(aio, "AT_ONCE", 3)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
 
@@ -125,7 +127,7 @@ def test_a_file_that_has_grown_has_more_room_the_next_time(
         shelf.write([b"x" * length] * 7)
         reader.begin(shelf.wanted())
         assert reader.texts(shelf.bundles[1]) == (shelf.said()[1] if is_told else None)
-    assert len(made) == 2
+    assert len(made) == 2 * len(shelf.bundles)  # of each part two
 
 
 def test_where_one_is_long_the_others_have_no_such_room(reader: ReadAhead, shelf: Shelf) -> None:
@@ -136,7 +138,7 @@ def test_where_one_is_long_the_others_have_no_such_room(reader: ReadAhead, shelf
     reader.begin([(four[0], texts[:4]), (four[1], [b"b"] * 4)])
     assert reader.texts(four[0]) == texts[:4]
     assert reader.texts(four[1]) == [b"b"] * 4
-    assert len(reader._reads.buffer) < 2 * ahead.LONG  # type: ignore[union-attr]  # noqa: SLF001
+    assert sum(len(part.buffer) for part in reader._parts) < 2 * ahead.LONG  # noqa: SLF001
     os.close(four[1][3])
 
 
@@ -199,6 +201,30 @@ def test_results_come_in_pieces_and_in_any_order(
     assert ended == []
 
 
+def test_what_is_read_is_told_while_the_rest_is_being_read(
+    reader: ReadAhead, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part by itself, when it is there; of one that fails nothing is told, and of all no moment."""
+    shelf.write([b"x" * length for length in range(7)])
+    goes_on, truly, parts = threading.Event(), reader._context.read, list[aio.Reads]()  # noqa: SLF001
+
+    def read(part: aio.Reads) -> array[int]:
+        parts.append(part)
+        if len(parts) == len(shelf.bundles) + 1:  # after a single one, for a try, the last one
+            assert goes_on.wait(60)
+            raise OSError
+        return truly(part)
+
+    monkeypatch.setattr(reader._context, "read", read)  # noqa: SLF001
+    try:
+        reader.begin(shelf.wanted())
+        assert [reader.texts(bundle) for bundle in shelf.bundles[:-1]] == shelf.said()[:-1]
+    finally:
+        goes_on.set()
+    assert reader.texts(shelf.bundles[-1]) is None
+    assert reader.read_at() is None
+
+
 def test_a_read_that_fails_as_a_whole_is_none(reader: ReadAhead, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where what was read is not told, all is read one by one, and ahead the next time."""
     reader.begin(shelf.wanted())
@@ -245,11 +271,10 @@ def test_it_ends_with_its_thread(shelf: Shelf) -> None:
     threads = threading.active_count()
     reader = ReadAhead()
     reader.begin(shelf.wanted())
-    reads = reader._reads  # noqa: SLF001
+    part = reader._parts[0]  # noqa: SLF001
     reader.close()
     assert threading.active_count() == threads
-    assert reads is not None
-    assert set(reader._context.read(reads)) == {-errno.EINVAL}  # noqa: SLF001  there is no such context any more
+    assert set(reader._context.read(part)) == {-errno.EINVAL}  # noqa: SLF001  there is no such context any more
 
 
 @pytest.mark.parametrize("why", [None, errno.EINVAL, errno.EPERM, errno.ENOSYS])
