@@ -1,12 +1,10 @@
 """How the commands find modules: ours in groups, out of one file, and those of others where site says, when asked.
 
-A group is what the import of one module brings, which is the last in it: all is
-read at once and executed in order, since Python takes longer to find a module
-than to execute most of ours. combined.py writes the file. It is the byte code
-of one module, its own or for ctop that of inspector/ctop/kept.py, which has
-that of all others behind it: it is where Python keeps it, written by who
-may write there, gone with the next installation. Each module in it goes by the
-time and size of its source, as Python has it.
+A group is what the import of one module brings, which is the last in it: all is read at once and executed in order,
+since Python takes longer to find a module than to execute most of ours. combined.py writes the file. It is the byte
+code of one module, its own or for some commands another's, with that of all others behind it: it is where Python keeps
+it, written by who may write there, gone with the next installation. Each module in it goes by the time and size of its
+source.
 
 This module starts the commands, too. Where its own byte code is there the start
 script has Python execute that, as a program: from a text, which Python compiles
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
     # A module's name, is it a package, the time and size of its source, and its code.
     Record = tuple[str, bool, int, int, CodeType]
 
-__all__ = ["GROUPS", "LENGTH_BYTES", "MARK", "PATH", "header", "install", "keep", "leave", "read_group", "run"]
+__all__ = ["GROUPS", "LENGTH_BYTES", "MARK", "OWN", "PATH", "header", "install", "keep", "leave", "read_group", "run"]
 
 IS_PROGRAM = __name__ == "__main__"  # then this file is the byte code, a directory further down
 PLACE = os.path.dirname(os.path.dirname(os.path.dirname(__file__) if IS_PROGRAM else __file__))
@@ -40,6 +38,8 @@ WRITER = f"{PLACE}/sandbox/combined.py"
 # Whose byte code has the others behind it, and where that is: another one where install() is told so.
 ORIGIN = WRITER
 PATH: str = cache_from_source(ORIGIN)
+# Files of their own for what is started most: in the one of all, which modules are a group the first verb has decided.
+OWN = {"run": "sandbox/commands/running.py", "exec": "sandbox/commands/executing.py"}
 # The end of the file, of which so much is read at first: an index, how long that is, and this.
 INDEX_BYTES = 1 << 15
 LENGTH_BYTES = 4
@@ -205,12 +205,12 @@ def run(script: str) -> "NoReturn":
     if name == "ctop":
         install("inspector/ctop/kept.py")
         from inspector.ctop import command  # noqa: PLC0415
-    else:
+    elif name.endswith("-oci"):
         install()
-        if name.endswith("-oci"):
-            from sandbox.commands.oci import command  # noqa: PLC0415
-        else:
-            from sandbox.cli import command  # noqa: PLC0415
+        from sandbox.commands.oci import command  # noqa: PLC0415
+    else:
+        install(*[OWN[verb] for verb in sys.argv[1:2] if verb in OWN])
+        from sandbox.cli import command  # noqa: PLC0415
     command()
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.combined import grouped
+from sandbox.finding import MARK, OWN
 from tests.testbed.commands import REPOSITORY
 
 SCRIPT = Path(REPOSITORY, "sandbox/scripts/start").read_text()
@@ -263,6 +264,22 @@ def test_ctop_has_a_file_of_its_own(tmp_path: Path) -> None:
     for broken in other, kept:
         broken.write_bytes(bytes(64))
     start()
+
+
+def test_what_is_started_most_has_a_file_of_its_own(tmp_path: Path) -> None:
+    """Which modules of a `run` are read together, no other verb has decided that was there before."""
+    commands = environment(tmp_path / "env")
+    packages = byte_code(commands).parent.parent
+    files = {verb: Path(cache_from_source(str(packages.parent / place))) for verb, place in OWN.items()}
+    files["ps"] = Path(cache_from_source(str(packages / "combined.py")))
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    env["CGSCOPE_ROOT"] = str(tmp_path / "state")
+    for words in (["ps"], ["run", "--dry-run", "--rootfs", "/", "true"], ["exec", "nobody", "true"]):
+        subprocess.run([commands / "sandbox", *words], env=env, capture_output=True, check=False)
+        assert files[words[0]].read_bytes().endswith(MARK)
+    before = {verb: files[verb].read_bytes() for verb in OWN}
+    subprocess.run([commands / "sandbox", "images"], env=env, capture_output=True, check=True)
+    assert {verb: files[verb].read_bytes() for verb in OWN} == before
 
 
 def test_an_installation_of_another_layout(tmp_path: Path) -> None:
