@@ -39,7 +39,7 @@ WRITER = f"{PLACE}/sandbox/combined.py"
 ORIGIN = WRITER
 PATH: str = cache_from_source(ORIGIN)
 # Files of their own for what is started most: in the one of all, which modules are a group the first verb has decided.
-OWN = {"run": "sandbox/commands/running.py", "exec": "sandbox/commands/executing.py"}
+OWN = {"run": "sandbox/kept_run.py", "exec": "sandbox/kept_exec.py"}
 # The end of the file, of which so much is read at first: an index, how long that is, and this.
 INDEX_BYTES = 1 << 15
 LENGTH_BYTES = 4

@@ -33,7 +33,9 @@ class Installed(Sandbox):
             (self.packages / name).unlink()
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(f"{REPOSITORY}/{name}", self.packages / name, ignore=ignored)
-        self.kept = self.packages / "sandbox/__pycache__" / f"combined.{sys.implementation.cache_tag}.pyc"
+        place, tag = self.packages / "sandbox/__pycache__", sys.implementation.cache_tag
+        self.files = [place / f"{name}.{tag}.pyc" for name in ("combined", "kept_run", "kept_exec")]
+        self.kept = self.files[1]
         self.env = {name: value for name, value in self.env.items() if not name.startswith("PYTHON")}
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
@@ -49,10 +51,9 @@ class Installed(Sandbox):
         assert not check or (begun.returncode, err) == (0, ""), (words, begun.returncode, err)
         return Completed(words, begun.returncode, out, err)
 
-    def identity(self) -> tuple[int, int]:
-        """Tell which file it is that is kept."""
-        found = self.kept.stat()
-        return found.st_ino, found.st_mtime_ns
+    def identity(self) -> list[tuple[int, int]]:
+        """Tell which files are kept."""
+        return [(found.st_ino, found.st_mtime_ns) for found in map(Path.stat, self.files)]
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def life(sandbox: Installed) -> None:
 
 
 def test_a_life(installed: Installed) -> None:
-    """The first time from the modules' own files, the second time from the one that was kept, which has them all."""
+    """The first time from the modules' own files, the second time from those that were kept, which have them all."""
     life(installed)
     first = installed.identity()
     life(installed)
@@ -94,7 +95,7 @@ def test_what_is_kept_fails_nobody(installed: Installed) -> None:
         before = installed.kept.read_bytes()
         assert installed(*RUN, "echo", done.__name__).stdout == f"{done.__name__}\n"
         assert installed.kept.read_bytes() != before, done  # made anew
-    assert [path.name for path in installed.kept.parent.glob("combined*")] == [installed.kept.name]
+    assert [path.name for path in installed.kept.parent.glob("kept_run*")] == [installed.kept.name]
     installed.kept.unlink()
     installed.kept.mkdir()
     assert installed(*RUN, "echo", "said").stdout == "said\n"
