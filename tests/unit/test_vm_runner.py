@@ -55,6 +55,29 @@ def test_a_guest_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run.boot(hangs).code is None
 
 
+def test_a_guest_that_stands_still_is_told_from_one_that_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of which nothing is heard is ended; each line gives it as long again."""
+    monkeypatch.setattr(run, "SILENT_SECONDS", 2)
+    program = "import sys, time; print('cgscope-vm: up', flush=True)\n"
+    program += "for second in sys.argv[1:]: time.sleep(float(second)); print('.', flush=True)"
+    slow, still = ([sys.executable, "-c", program, *seconds] for seconds in (["1"] * 3, ["1", "600"]))
+    assert (run.boot(slow).stands_still, run.boot(still).stands_still) == (False, True)
+
+
+def test_a_guest_that_stood_still_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, and the second one's word is taken."""
+    program = "import os, sys, time; print('cgscope-vm: up', flush=True)\n"
+    program += "os.path.exists(sys.argv[1]) or (open(sys.argv[1], 'w').close(), time.sleep(600))\n"
+    program += "print('cgscope-vm: pytest exited with 5', flush=True)"
+    for name, value in (("PATH", os.environ["PATH"]), ("TMPDIR", str(tmp_path))):
+        monkeypatch.setenv(name, value)  # which main() changes for its children
+    for name, function in (("missing", list), ("newest_kernel", lambda: "/boot/vmlinuz"), ("pack", lambda _: None)):
+        monkeypatch.setattr(run, name, function)
+    monkeypatch.setattr(run, "command", lambda *_, **__: [sys.executable, "-c", program, str(tmp_path / "mark")])
+    monkeypatch.setattr(run, "SILENT_SECONDS", 1)
+    assert run.main([]) == 5
+
+
 def test_a_guest_that_does_not_come_up_in_time_is_ended() -> None:
     """Where KVM boots nothing, not the time of all tests is waited before it is done without."""
     silent = [sys.executable, "-c", "import time; time.sleep(600)"]

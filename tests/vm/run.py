@@ -35,6 +35,7 @@ GUEST = os.path.join(REPOSITORY, "tests", "vm", "guest.sh")
 UP = "cgscope-vm: up"
 DONE = "cgscope-vm: pytest exited with "
 TIMEOUT_SECONDS = 2700  # emulated, beside the tests on this kernel
+SILENT_SECONDS = 600  # far longer than the tests of any file take: an emulated machine has been seen to stand still
 KVM_SECONDS = 60  # to come up with KVM, which takes ten; where KVM is offered and does nothing, it never does
 MEMORY = "2G"
 UNUSED = {"mypy", "mypyc", "pip", "setuptools", "test", "idlelib", "tkinter", "lib2to3", "ensurepip", "bench"}
@@ -42,10 +43,14 @@ UNUSED = {"mypy", "mypyc", "pip", "setuptools", "test", "idlelib", "tkinter", "l
 
 @dataclass
 class Result:
-    """What the guest said of itself: whether it came up, and how pytest ended (None: it never said)."""
+    """What the guest said of itself: whether it came up, and how pytest ended (None: it never said).
+
+    `stands_still`: it was up, and then nothing was heard of it any more.
+    """
 
     up: bool = False
     code: int | None = None
+    stands_still: bool = False
 
     def take(self, line: str) -> bool:
         """Read one line of the guest's output; True when it is one of ours, and not for the screen."""
@@ -116,12 +121,21 @@ def boot(line: list[str], up_within: float = TIMEOUT_SECONDS) -> Result:
         start_new_session=True,
     ) as machine:
         timers = [threading.Timer(seconds, end, [machine]) for seconds in (TIMEOUT_SECONDS, up_within)]
+
+        def give_up() -> None:
+            result.stands_still = True
+            end(machine)
+
         try:
             for timer in timers:
                 timer.start()
             for output in machine.stdout or ():
-                if result.take(output):
-                    timers[-1].cancel()  # it is up
+                is_its_own = result.take(output)
+                if result.up:
+                    timers[-1].cancel()  # it is up, or goes on
+                    timers[-1] = threading.Timer(SILENT_SECONDS, give_up)
+                    timers[-1].start()
+                if is_its_own:
                     continue
                 if not result.up:
                     boot_messages.append(output)
@@ -169,7 +183,7 @@ def main(arguments: list[str]) -> int:
     assert kernel is not None
     # A machine may offer /dev/kvm and yet boot no guest with it (nested virtualization), so a failure to come up
     # with it is no failure yet.
-    attempts = [True, False] if os.access("/dev/kvm", os.R_OK | os.W_OK) else [False]
+    attempts = [True, False, False] if os.access("/dev/kvm", os.R_OK | os.W_OK) else [False, False]
     result = Result()
     with ended_by_signals(), tempfile.TemporaryDirectory(prefix="cgscope-vm-") as directory:
         os.environ["TMPDIR"] = directory  # of virtme-run too, which leaves its file there when it is ended
@@ -178,8 +192,10 @@ def main(arguments: list[str]) -> int:
         for kvm in attempts:
             print(f"== {os.path.basename(kernel)} in a virtual machine{'' if kvm else ', emulated'} ==", flush=True)
             result = boot(command(kernel, archive, arguments, kvm=kvm), KVM_SECONDS if kvm else TIMEOUT_SECONDS)
-            if result.up:
+            if result.up and not result.stands_still:
                 break
+            if result.stands_still:
+                print(f"Nothing was heard of it for {SILENT_SECONDS} s: once more.", flush=True)
     if result.code is None:
         how = "ended before its tests did" if result.up else "did not come up"
         print(f"The virtual machine {how} (at most {TIMEOUT_SECONDS} s).", file=sys.stderr)
