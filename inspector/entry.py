@@ -9,7 +9,7 @@ from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Cpu, Cpuset, CpuUsage, Freezer, Io, Memory, Pids, Pressure
 from inspector.kernel.mounts import Mount, overlay_layers
 from inspector.kernel.process import CLOCK_TICKS
-from inspector.limits import Above, Lines, fullest, limits_of
+from inspector.limits import Above, Lines, fullest, limited_above, limits_of
 from inspector.model import Container, ProcessDetail
 from inspector.rates import Interval, grown
 from inspector.since import since, started_at
@@ -107,10 +107,8 @@ class _Writer:
 
     def above(self) -> Above:
         """Return who above it has nearly used what it may."""
-        places = ([path for path, limit in self.limits[resource].chain if limit and path != self.path(resource)]
-                  for resource in Above._fields)  # fmt: skip
-        found = zip(Above._fields, places, strict=True)
-        return Above(*(fullest(resource, paths, self.after.readings) for resource, paths in found))
+        places = ((name, limited_above(self.limits[name], self.path(name))) for name in Above._fields)
+        return Above(*(fullest(name, paths, self.after.readings) for name, paths in places))
 
     def path(self, resource: str) -> str | None:
         """Return the container's own cgroup for a resource, None where it shares one."""

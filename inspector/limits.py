@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
-    "NEARLY", "Above", "Full", "Limit", "Lines", "effective", "fill", "fullest", "guarantee", "limits_of",
-    "quota_cores", "swap_limit",
+    "NEARLY", "Above", "Full", "Limit", "Lines", "effective", "fill", "fullest", "guarantee", "limited_above",
+    "limits_of", "quota_cores", "swap_limit",
 ]  # fmt: skip
 
 Readings = Mapping[tuple[str, str], Reading]
@@ -194,6 +194,11 @@ def fill(reading: Reading | None) -> tuple[int, int] | None:
     else:
         return None
     return (used, limit) if limit and used is not None and used >= NEARLY * limit else None
+
+
+def limited_above(limit: Limit, own: str | None) -> list[str]:
+    """List the cgroups that have a limit of their own and are not one's own: those above it."""
+    return [path for path, value in limit.chain if value and path != own]
 
 
 def fullest(resource: str, paths: Iterable[str], readings: Readings) -> Full | None:

@@ -30,7 +30,6 @@ __all__ = [
 ]
 
 
-
 class Machine(TypedDict):
     """The machine's own totals: what plain /proc says to everyone."""
 

@@ -3,8 +3,7 @@
 A group is what the import of one module brings, which is the last in it: all is read at once and executed in order,
 since Python takes longer to find a module than to execute most of ours. combined.py writes the file. It is the byte
 code of one module, its own or for some commands another's, with that of all others behind it: it is where Python keeps
-it, written by who may write there, gone with the next installation. Each module in it goes by the time and size of its
-source.
+it, written by who may write there, gone with the next installation. Each module goes by its source's time and size.
 
 This module starts the commands, too. Where its own byte code is there the start
 script has Python execute that, as a program: from a text, which Python compiles
@@ -34,7 +33,8 @@ __all__ = ["GROUPS", "LENGTH_BYTES", "MARK", "OWN", "PATH", "header", "install",
 IS_PROGRAM = __name__ == "__main__"  # then this file is the byte code, a directory further down
 PLACE = os.path.dirname(os.path.dirname(os.path.dirname(__file__) if IS_PROGRAM else __file__))
 PACKAGES = ("sandbox.", "inspector")
-WRITER = f"{PLACE}/sandbox/combined.py"
+SHARED = "sandbox/combined.py"
+WRITER = f"{PLACE}/{SHARED}"
 # Whose byte code has the others behind it, and where that is: another one where install() is told so.
 ORIGIN = WRITER
 PATH: str = cache_from_source(ORIGIN)
@@ -209,7 +209,7 @@ def run(script: str) -> "NoReturn":
         install()
         from sandbox.commands.oci import command  # noqa: PLC0415
     else:
-        install(*[OWN[verb] for verb in sys.argv[1:2] if verb in OWN])
+        install(OWN.get("".join(sys.argv[1:2]), SHARED))
         from sandbox.cli import command  # noqa: PLC0415
     command()
 
@@ -228,7 +228,7 @@ def _begin(script: str) -> str:
     return name
 
 
-def install(origin: str = "sandbox/combined.py") -> None:
+def install(origin: str = SHARED) -> None:
     """Find modules so from now on, in the byte code of that one: a command that imports others has a file of its own.
 
     A group is read whole, and ctop has no use for most of what the sandbox imports.

@@ -13,7 +13,7 @@ from exporter.text import pairs
 from inspector.findings import ALONE, findings, may_be_short_of_cpus
 from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Cpu, Memory, Pids, Pressure
-from inspector.limits import Above, fullest
+from inspector.limits import Above, fullest, limited_above
 from inspector.model import Container, Key, Own, Tally
 from inspector.rates import Interval
 from inspector.schema import Container as Document
@@ -90,8 +90,7 @@ def _places_above(subject: Subject, limited: Any) -> list[tuple[str, list[str]]]
     if limited is None:
         return []
     own = {name: subject.paths.get(name) if name in subject.owned else None for name in Above._fields}
-    chains = {name: getattr(limited, name).chain for name in own}
-    found = [(name, [path for path, limit in chains[name] if limit and path != own[name]]) for name in own]
+    found = [(name, limited_above(getattr(limited, name), path)) for name, path in own.items()]
     return found if any(paths for _, paths in found) else []
 
 

@@ -28,6 +28,7 @@ __all__ = ["Options", "declare_all", "parse"]
 SHORTEST, LONGEST = 0.1, 86400.0
 SELDOM = 5.0  # for a Prometheus, which itself looks every some seconds
 
+
 class Options(NamedTuple):
     """A command line that makes sense.
 

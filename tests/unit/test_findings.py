@@ -29,7 +29,6 @@ def stalled(late: float | None, lately: float | None = 1.0, **more: object) -> d
     return {"pressure_full_avg10": late, "pressure_full_avg60": lately, **more}
 
 
-
 def found(**changes: object) -> list[Finding]:
     """Return the findings of a container that is quiet but for these changes."""
     parts = {

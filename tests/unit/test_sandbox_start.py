@@ -112,10 +112,14 @@ def environment(directory: Path, head: str = HEADS[0], *, editable: bool = False
     return commands
 
 
+def without_python(**variables: str) -> dict[str, str]:
+    """Return our environment without Python's variables but these."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | variables
+
+
 def said(*words: str | Path, cwd: Path | str = "/", **variables: str) -> str:
     """Return what a command prints, in an environment without Python's variables but these."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    env = {**kept, "PYTHONDONTWRITEBYTECODE": "1", **variables}
+    env = without_python(**{"PYTHONDONTWRITEBYTECODE": "1", **variables})
     done = subprocess.run(
         words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=cwd, env=env
     )
@@ -272,8 +276,7 @@ def test_what_is_started_most_has_a_file_of_its_own(tmp_path: Path) -> None:
     packages = byte_code(commands).parent.parent
     files = {verb: Path(cache_from_source(str(packages.parent / place))) for verb, place in OWN.items()}
     files["ps"] = Path(cache_from_source(str(packages / "combined.py")))
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    env["CGSCOPE_ROOT"] = str(tmp_path / "state")
+    env = without_python(CGSCOPE_ROOT=str(tmp_path / "state"))
     for words in (["ps"], ["run", "--dry-run", "--rootfs", "/", "true"], ["exec", "nobody", "true"]):
         subprocess.run([commands / "sandbox", *words], env=env, capture_output=True, check=False)
         assert files[words[0]].read_bytes().endswith(MARK)

@@ -195,7 +195,7 @@ def main(arguments: list[str]) -> int:
             if result.up and not result.stands_still:
                 break
             if result.stands_still:
-                print(f"Nothing was heard of it for {SILENT_SECONDS} s: once more.", flush=True)
+                print(f"Nothing was heard of it for {SILENT_SECONDS} s.", flush=True)
     if result.code is None:
         how = "ended before its tests did" if result.up else "did not come up"
         print(f"The virtual machine {how} (at most {TIMEOUT_SECONDS} s).", file=sys.stderr)
