@@ -36,8 +36,8 @@ demo: $(VENV)/.installed ## install into .venv, then show one limited container 
 # The virtual machine is slow, and many tests on this kernel wait more than they work: side by side, its output last.
 test: packages check ## install what the tests need, then run all of them: here, and in a VM with cgroup v2
 	@$(BIN)/python -m tests.vm.run $(ARGS) > $(VENV)/.vm-output 2>&1 & guest=$$!; trap 'kill $$guest; exit 130' INT TERM; \
-	$(PYTEST) $(UNIT) $(ARGS) $(CHOSEN) || { code=$$?; kill $$guest; exit $$code; }; \
-	$(PYTEST) $(REST) $(ARGS) $(CHOSEN) || { code=$$?; kill $$guest; exit $$code; }; \
+	$(PYTEST) $(UNIT) $(ARGS) $(CHOSEN) || { code=$$?; kill $$guest 2> /dev/null; exit $$code; }; \
+	$(PYTEST) $(REST) $(ARGS) $(CHOSEN) || { code=$$?; kill $$guest 2> /dev/null; exit $$code; }; \
 	wait $$guest $(CHOSEN); code=$$?; cat $(VENV)/.vm-output; exit $$code
 
 test-unit: $(VENV)/.installed-dev ## the tests that need neither root nor a particular kernel

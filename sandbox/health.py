@@ -13,18 +13,28 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Checks", "enabled", "timed_out"]
+__all__ = ["Checks", "enabled", "timed_out", "unchecked"]
 
 DEFAULTS = {"Interval": 30.0, "Timeout": 30.0, "StartPeriod": 0.0, "StartInterval": 5.0}
 RETRIES = 3
 KEPT = 5
 LONGEST_OUTPUT = 4096
 NANOSECONDS = 1e9
+STARTING = "starting"
 
 
 def enabled(config: dict[str, Any] | None) -> bool:
     """Tell whether a container's Config.Healthcheck asks for probes."""
     return bool(config and config.get("Test") and config["Test"][0] != "NONE")
+
+
+def unchecked() -> dict[str, Any]:
+    """Return State.Health of a container that just starts."""
+    return _document(STARTING, 0, [])
+
+
+def _document(status: str, streak: int, log: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"Status": status, "FailingStreak": streak, "Log": list(log)}
 
 
 def timed_out(seconds: float, output: str) -> tuple[int, str]:
@@ -42,7 +52,7 @@ class Checks:
         self._retries = config.get("Retries") or RETRIES
         self.command = self._command(config["Test"])
         self.timeout = self._seconds["Timeout"]
-        self.status = "starting"
+        self.status = STARTING
         self.streak = 0
         self._log: list[dict[str, Any]] = []
 
@@ -53,7 +63,7 @@ class Checks:
 
     def pause(self, now: float) -> float:
         """Return the seconds until the next probe."""
-        starting = self.status == "starting" and now - self._started < self._seconds["StartPeriod"]
+        starting = self.status == STARTING and now - self._started < self._seconds["StartPeriod"]
         return self._seconds["StartInterval" if starting else "Interval"]
 
     def record(self, begun: float, ended: float, code: int, output: str) -> bool:
@@ -63,7 +73,7 @@ class Checks:
         before = self.status
         if code == 0:
             self.status, self.streak = "healthy", 0
-        elif not (self.status == "starting" and begun - self._started < self._seconds["StartPeriod"]):
+        elif not (self.status == STARTING and begun - self._started < self._seconds["StartPeriod"]):
             self.streak += 1
             if self.streak >= self._retries:
                 self.status = "unhealthy"
@@ -71,4 +81,4 @@ class Checks:
 
     def document(self) -> dict[str, Any]:
         """Return State.Health."""
-        return {"Status": self.status, "FailingStreak": self.streak, "Log": list(self._log)}
+        return _document(self.status, self.streak, self._log)

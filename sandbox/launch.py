@@ -194,6 +194,12 @@ class _Start:
     def _set(self, text: Document, state: Document) -> None:
         own = self._prepared.document
         text["State"].update(state, Pid=self._pid)
+        if state and "Healthcheck" in text["Config"]:
+            from sandbox import health  # noqa: PLC0415  rare
+
+            # With the rest, as who started it may ask at once, and its monitor has modules to load first.
+            if health.enabled(text["Config"]["Healthcheck"]):
+                text["State"]["Health"] = health.unchecked()
         text["Cgscope"].update(StartTime=start_time(self._pid), Cgroups=own["Cgscope"]["Cgroups"])
         if self._foretold:
             from sandbox import above  # noqa: PLC0415  rare

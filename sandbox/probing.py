@@ -44,8 +44,7 @@ class Checker:
         return 0 if self._probe is None else self._probe.pid
 
     def begin(self) -> None:
-        """Say that the container is starting, and check it from now on."""
-        self._record()
+        """Check the container from now on."""
         self._wait()
 
     def end(self) -> None:

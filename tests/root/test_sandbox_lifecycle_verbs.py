@@ -7,13 +7,14 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 
 from tests.root import sandboxing
 from tests.root.test_sandbox_lifecycle import start
-from tests.testbed.commands import SANDBOX, Sandbox
+from tests.testbed.commands import SANDBOX, Sandbox, run
 from tests.testbed.docker import IMAGE, Docker
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left_of_it")]
@@ -338,8 +339,7 @@ def test_health(sandbox: Sandbox) -> None:
     start(sandbox, "patient", *options, "sleep", "600")
 
     def health() -> str:
-        # It is there from the monitor's first moment on, which may be after `run` has come back.
-        return str(sandbox.inspect("patient")["State"].get("Health", {}).get("Status"))
+        return str(sandbox.inspect("patient")["State"]["Health"]["Status"])
 
     assert sandboxing.wait_for(lambda: health() == "unhealthy")
     assert "(unhealthy)" in sandbox("ps").stdout
@@ -354,6 +354,15 @@ def test_health(sandbox: Sandbox) -> None:
     assert sandboxing.is_small(sandbox.inspect("patient")["Cgscope"]["Monitor"]["Pid"])
     sandbox("stop", "-t", "0", "patient")
     assert {"health_status: healthy", "health_status: unhealthy"} <= set(events(sandbox))
+
+
+def test_health_before_any_check(sandbox: Sandbox) -> None:
+    """A container is `starting` from the moment on that it runs, also while its monitor has not come to checking."""
+    late = "import sandbox.cli as c, sandbox.monitor as m; m.SMALL = 'import time; time.sleep(3);' + m.SMALL; c.main()"
+    words = ("run", "-d", "--name", "patient", "--health-cmd", "true", "--rootfs", "/", "sleep", "600")
+    run([sys.executable, "-c", late, *words], env=sandbox.env)
+    assert sandbox.inspect("patient")["State"]["Health"] == {"Status": "starting", "FailingStreak": 0, "Log": []}
+    assert "(health: starting)" in sandbox("ps").stdout
 
 
 def test_a_monitor_is_small(sandbox: Sandbox) -> None:
