@@ -33,9 +33,11 @@ help: ## print this help
 demo: $(VENV)/.installed ## install into .venv, then show one limited container from outside and from inside
 	@bash tests/demo/demo.sh
 
-# The virtual machine is slow, and many tests on this kernel wait more than they work: side by side, its output last.
-test: packages check ## install what the tests need, then run all of them: here, and in a VM with cgroup v2
-	@$(BIN)/python -m tests.vm.run $(ARGS) > $(VENV)/.vm-output 2>&1 & guest=$$!; trap 'kill $$guest; exit 130' INT TERM; \
+# The virtual machine is slow, and many tests on this kernel wait more than they work: side by side, its output last. It
+# has what the others leave of the CPUs.
+test: ## install what the tests need, then run all of them: here, and in a VM with cgroup v2
+	@$(MAKE) --no-print-directory -j 2 packages check
+	@nice $(BIN)/python -m tests.vm.run $(ARGS) > $(VENV)/.vm-output 2>&1 & guest=$$!; trap 'kill $$guest; exit 130' INT TERM; \
 	$(PYTEST) $(UNIT) $(ARGS) $(CHOSEN) || { code=$$?; kill $$guest 2> /dev/null; exit $$code; }; \
 	$(PYTEST) $(REST) $(ARGS) $(CHOSEN) || { code=$$?; kill $$guest 2> /dev/null; exit $$code; }; \
 	wait $$guest $(CHOSEN); code=$$?; cat $(VENV)/.vm-output; exit $$code

@@ -20,7 +20,7 @@ from inspector.kernel.stat_brief import is_thread
 
 BORN_PER_SECOND = 200
 SHORTENED = 10  # so many ticks without a list are waited for, or for one of them, where a tick takes long
-SECONDS, MOST_SECONDS = 20.0, 300.0
+SECONDS, MOST_SECONDS = 12.0, 300.0
 # Processes and threads that live for up to a third of a second; every seventh process is a zombie for as long again.
 FORKER = f"""
 import os, threading, time

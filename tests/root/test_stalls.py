@@ -25,6 +25,7 @@ PATIENCE_SECONDS = 600.0
 ENOUGH = {"cpu": 0.62, "memory": 0.12, "io": 0.32}  # a little more than is told, for what passes until we look
 QUOTA, NO_QUOTA = {1: "10000", 2: "10000 100000"}, {1: "-1", 2: "max 100000"}
 OF_QUOTA = {1: "cpu.cfs_quota_us", 2: "cpu.max"}
+OF_DISK = {1: ("blkio.throttle.write_bps_device", "0"), 2: ("io.max", "wbps=max")}
 OF_WEIGHT = {1: ("cpu.shares", "10240"), 2: ("cpu.weight", "1000")}  # ten times what a cgroup has by itself
 
 
@@ -50,6 +51,44 @@ def look(name: str) -> Container:
     return find(ctop_document("-d", "0.5"), name)
 
 
+@pytest.fixture(scope="module")
+def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[str], str]]:
+    """Give a block device, the options with which a container may write to it, and where."""
+    directory = tmp_path_factory.mktemp("disk")
+    number = os.stat(directory).st_dev
+    found = f"/sys/dev/block/{os.major(number)}:{os.minor(number)}"
+    file = directory / "file"
+    file.write_bytes(bytes(1 << 20))
+    if os.path.exists(f"{found}/queue"):  # a whole disk: the kernel throttles no partition
+        yield f"/dev/{os.path.basename(os.path.realpath(found))}", ["-v", f"{file}:{file}"], str(file)
+        return
+    run(["modprobe", "loop"], check=False)
+    loop = run(["losetup", "--show", "-f", str(file)]).stdout.strip()
+    try:
+        yield loop, ["--device", loop], loop
+    finally:
+        run(["losetup", "-d", loop])
+
+
+@pytest.fixture(scope="module")
+def slow(device: tuple[str, list[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Run a container that writes to a disk on which it is allowed 16 KiB a second; gives its PID."""
+    disk, may_write, path = device
+    sandbox = Sandbox(str(tmp_path_factory.mktemp("cgscope")))
+    write = ["dd", "if=/dev/zero", f"of={path}", "bs=4096", "count=256", "oflag=direct", "conv=notrunc"]
+    again = ["sh", "-c", 'while "$@"; do :; done', "-", *write]
+    try:
+        sandbox.start("slow", "--device-write-bps", f"{disk}:16kb", *may_write, "--", *again)
+        yield (pid := sandbox.pid("slow"))
+        name, no_limit = OF_DISK[cgroups.hierarchy("blkio")[1]]
+        file = f"{cgroups.path_of(pid, 'blkio')}/{name}"
+        # Otherwise what it has begun to write, for which its end waits, is written at that speed.
+        cgroups.write(file, f"{cgroups.read(file).split()[0]} {no_limit}")
+    finally:
+        sandbox.close()
+
+
+@pytest.mark.usefixtures("slow")  # which takes its time to be so, and here some passes
 def test_a_quota_and_a_neighbour_are_told_apart(sandbox: Sandbox) -> None:
     """Under a quota a loop is throttled and not short of CPUs; beside a heavier neighbour it is, until that ends."""
     version = cgroups.hierarchy("cpu")[1]
@@ -88,32 +127,9 @@ def codes_of(told: Container) -> dict[str, str]:
     return {one["code"]: one["text"] for one in told["findings"]}
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[tuple[str, list[str], str]]:
-    """Give a block device, the options with which a container may write to it, and where."""
-    number = os.stat(tmp_path).st_dev
-    device = f"/sys/dev/block/{os.major(number)}:{os.minor(number)}"
-    file = tmp_path / "file"
-    file.write_bytes(bytes(1 << 20))
-    if os.path.exists(f"{device}/queue"):  # a whole disk: the kernel throttles no partition
-        yield f"/dev/{os.path.basename(os.path.realpath(device))}", ["-v", f"{file}:{file}"], str(file)
-        return
-    run(["modprobe", "loop"], check=False)
-    loop = run(["losetup", "--show", "-f", str(file)]).stdout.strip()
-    try:
-        yield loop, ["--device", loop], loop
-    finally:
-        run(["losetup", "-d", loop])
-
-
-def test_a_slow_disk_is_found(sandbox: Sandbox, disk: tuple[str, list[str], str]) -> None:
+def test_a_slow_disk_is_found(slow: int) -> None:
     """What writes to a disk on which it is allowed 16 KiB a second does nothing but wait for it."""
-    device, may_write, path = disk
-    write = ["dd", "if=/dev/zero", f"of={path}", "bs=4096", "count=256", "oflag=direct", "conv=notrunc"]
-    again = ["sh", "-c", 'while "$@"; do :; done', "-", *write]
-    sandbox.start("slow", "--device-write-bps", f"{device}:16kb", *may_write, "--", *again)
-    pid = sandbox.pid("slow")
-    until(stalled(pid, "io"), "the kernel to say that it waits for the disk", PATIENCE_SECONDS)
+    until(stalled(slow, "io"), "the kernel to say that it waits for the disk", PATIENCE_SECONDS)
     told = look("slow")
     assert "of the last minute" in codes_of(told)["io-stalled"]
     assert told["io"]["pressure_full_avg60"] is not None
