@@ -9,7 +9,7 @@ from inspector.kernel.process import CAPABILITIES
 from inspector.nsinspect.facts import overmounted
 from inspector.report import LimitLine, Limits, Namespace, Report
 from inspector.views.abridge import abridged
-from inspector.views.cells import COLOUR_OF_SEVERITY, SEVERITY, Cell
+from inspector.views.cells import COLOUR_OF_SEVERITY, OUT_OF_SIGHT, SEVERITY, Cell
 from inspector.views.diagnosis import finding_lines
 from inspector.views.facts import LABEL, fact, not_readable, wrapped
 from inspector.views.layout import Line
@@ -64,8 +64,10 @@ def _who(report: Report, width: int) -> Iterator[Line]:
     numbers = " > ".join(map(str, report["pids"]))
     depth = len(report["pids"]) - 1
     said = "the same number everywhere" if not depth else f"{report['pids'][-1]} to itself, {report['pid']} to us"
-    own = report["namespaces"].get("pid", {"same_as_host": None})["same_as_host"] is False
-    if own and not depth:
+    of_pids = report["namespaces"].get("pid")
+    if of_pids is None and not depth:
+        said = "to itself and to us"  # in our PID namespace, but whether that is the host's is not known
+    elif of_pids and of_pids["same_as_host"] is False and not depth:
         said = "in our PID namespace; its number outside cannot be seen from here"
     said += f"; a thread of process {report['thread_of']}" if report["thread_of"] else ""
     yield fact("PIDs", numbers, (f"   {said}", "dim"))
@@ -149,7 +151,7 @@ def _more_limits(limits: Limits) -> Iterator[Line]:
 
 def _setter(limit: LimitLine) -> str:
     if limit["set_by"] is None:
-        return "a cgroup above that we cannot see"
+        return OUT_OF_SIGHT
     if limit["chain"] and limit["set_by"] == limit["chain"][0]["path"]:
         return "its own cgroup"
     return f"the ancestor {safe(limit['set_by'])}"

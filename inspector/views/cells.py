@@ -27,6 +27,7 @@ __all__ = [
     "GRAPH",
     "MARKS",
     "NEAR",
+    "OUT_OF_SIGHT",
     "SEVERITY",
     "WAITING",
     "WARNING",
@@ -40,6 +41,7 @@ __all__ = [
     "mark",
     "memory",
     "memory_graph",
+    "memory_is_set_above",
     "name",
     "node",
     "note",
@@ -65,6 +67,7 @@ THROTTLED, BADLY_THROTTLED = 0.01, 0.25
 WAITING, BADLY_WAITING = 0.1, 0.4
 SEVERITY = {"critical": 2, "warning": 1, "info": 0}
 PAUSED = "="
+OUT_OF_SIGHT = "a cgroup above that we cannot see"
 WORSE = 1000
 WARNING = SEVERITY["warning"] * WORSE
 """The rating of a container with a warning, at least."""
@@ -81,6 +84,14 @@ Form = Callable[[float | None], str]
 def set_elsewhere(container: Container, set_by: str | None) -> bool:
     """Tell whether a limit comes from a cgroup that is not the container's own: an ancestor."""
     return set_by is not None and set_by.startswith("/") and set_by not in container["cgroups"].values()
+
+
+def memory_is_set_above(container: Container) -> bool:
+    """Tell whether the memory limit is that of a cgroup above: also of one out of sight, which v1 tells of."""
+    memory = container["memory"]
+    if memory["limit_set_by"] is None:
+        return memory["limit_bytes"] not in (None, memory["own_limit_bytes"])
+    return set_elsewhere(container, memory["limit_set_by"])
 
 
 def sharers(network: Network) -> str:
@@ -177,7 +188,7 @@ def memory(container: Container, scene: Scene) -> Cell:
     if usage["limit_bytes"] is None:
         limit = _no_limit(container, "memory", used, scene)
     else:
-        limit = _elsewhere(container, usage["limit_set_by"]) + text.byte_size(usage["limit_bytes"])
+        limit = "^" * memory_is_set_above(container) + text.byte_size(usage["limit_bytes"])
     return f"{text.byte_size(used):>7} / {limit:>8}", "" if share is None else _level(share, NEAR, FULL)
 
 

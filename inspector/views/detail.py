@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from inspector.schema import Container, ProcessRow
-from inspector.views.cells import COLOUR_OF_STATE, Cell, set_elsewhere, sharers, started_at
+from inspector.views.cells import (
+    COLOUR_OF_STATE,
+    OUT_OF_SIGHT,
+    Cell,
+    memory_is_set_above,
+    set_elsewhere,
+    sharers,
+    started_at,
+)
 from inspector.views.layout import Line
 from inspector.views.scene import Scene
 from inspector.views.text import (
@@ -100,6 +108,10 @@ def _limit(container: Container, limit: str, set_by: str | None) -> Cell:
     return f"limit {limit}" + (f", set by {safe(set_by)}" if set_by else ""), ""
 
 
+def _unseen(container: Container) -> str | None:
+    return OUT_OF_SIGHT if memory_is_set_above(container) else None
+
+
 def _of_limit(ratio: float | None) -> str:
     """Say a share of the limit, where there is one."""
     return f" ({percent(ratio)} of its limit)" if ratio is not None else ""
@@ -143,7 +155,7 @@ def _memory(container: Container) -> Facts:
     memory = container["memory"]
     return [
         (f"working set {byte_size(memory['working_set_bytes'])}{_of_limit(memory['limit_ratio'])}", ""),
-        _limit(container, byte_size(memory["limit_bytes"]), memory["limit_set_by"]),
+        _limit(container, byte_size(memory["limit_bytes"]), memory["limit_set_by"] or _unseen(container)),
         (f"with page cache {byte_size(memory['usage_bytes'])}", ""),
         (f"anonymous {byte_size(memory['anon_bytes'])}", ""),
         (f"file {byte_size(memory['file_bytes'])}", ""),

@@ -7,7 +7,7 @@ from typing import TextIO
 
 from inspector.schema import Container, Document
 from inspector.views.ascii import drawn_in_ascii, to_ascii
-from inspector.views.cells import COLOUR_OF_SEVERITY, SEVERITY, set_elsewhere
+from inspector.views.cells import COLOUR_OF_SEVERITY, OUT_OF_SIGHT, SEVERITY, memory_is_set_above, set_elsewhere
 from inspector.views.columns import Column
 from inspector.views.detail import process_lines
 from inspector.views.header import header
@@ -87,12 +87,17 @@ def _set_by_lines(containers: Iterable[Container]) -> list[Line]:
     lines: list[Line] = []
     for container in containers:
         cpu, memory = container["cpu"], container["memory"]
-        for what, set_by in (
-            (in_units(cores(cpu["limit_cores"]), "core"), cpu["limit_set_by"]),
-            (f"{byte_size(memory['limit_bytes'])} of memory", memory["limit_set_by"]),
+        for what, set_by, above in (
+            (
+                in_units(cores(cpu["limit_cores"]), "core"),
+                cpu["limit_set_by"],
+                set_elsewhere(container, cpu["limit_set_by"]),
+            ),
+            (f"{byte_size(memory['limit_bytes'])} of memory", memory["limit_set_by"], memory_is_set_above(container)),
         ):
-            if set_by is not None and set_elsewhere(container, set_by):
-                lines.append([("^        ", "dim"), (f"{safe(container['name'])}: {what} set by {safe(set_by)}", "")])
+            if above:
+                who = f"{safe(container['name'])}: {what} set by {safe(set_by or OUT_OF_SIGHT)}"
+                lines.append([("^        ", "dim"), (who, "")])
     return lines
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from inspector.schema import Container, Document, ProcessRow
 
-__all__ = ["container", "document", "process"]
+__all__ = ["MIB", "container", "document", "process"]
 
 MIB = 2**20
 

@@ -149,6 +149,7 @@ def test_a_process_whose_namespaces_are_hidden(tmp_path: Path) -> None:
     report["namespaces"] = {}
     hidden = "in which container, if in any, cannot be told without its namespaces\n"
     assert text_of(report).startswith(f"PID 1  init  {hidden}")
+    assert "\n  PIDs        1   to itself and to us\n" in text_of(report)  # who knows whether there is an outside
     report["pids"] = [1, 1]
     assert text_of(report).startswith(f"PID 1  init  in a PID namespace below ours: {hidden}")
 

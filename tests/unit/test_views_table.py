@@ -17,7 +17,7 @@ from inspector.views.layout import Line, in_parts, place, row
 from inspector.views.scene import Scene
 from inspector.views.table import limits_line, print_lines, table
 from inspector.views.text import fit, width_of
-from tests.unit.documents import container, document, process
+from tests.unit.documents import MIB, container, document, process
 
 HOSTILE = "evil\x1b[31m\u202ename\udc9b"
 ESCAPED = "evil\\x1b[31m\\u202ename\\x9b"
@@ -125,6 +125,18 @@ def test_inside_a_container_its_own_totals_stand_beside_what_proc_claims() -> No
     assert "memory 12MiB of 64MiB (/proc claims 8GiB)" in shown
     assert "unknown, not unlimited" in shown
     assert all(sum(width_of(text) for text, _ in line) <= 80 for line in lines)
+
+
+def test_a_memory_limit_of_a_cgroup_out_of_sight_is_marked() -> None:
+    """Inside a container v1 tells of a limit above, not whose it is: it is not the container's own."""
+    above = {"limit_bytes": 32 * MIB, "limit_set_by": None}
+    me = container("me", memory=above)
+    shown = page(document(me))
+    assert "12MiB /   ^32MiB" in shown
+    assert "^        me: 32MiB of memory set by a cgroup above that we cannot see\n" in shown + "\n"
+    assert "limit 32MiB, set by a cgroup above that we cannot see" in plain(usage_lines(me, 200))
+    own = container("me", memory={**above, "own_limit_bytes": 32 * MIB})
+    assert "^" not in page(document(own))
 
 
 def test_one_core_is_no_cores() -> None:
