@@ -19,12 +19,28 @@ EVENTS = "Events of the memory controller: how often each happened."
 
 
 def _memory(sight: Sight) -> Sequence[Any]:
-    """Find the readings; v2's root has parts of memory but no sum of them, which is made here as cAdvisor does."""
+    """Find the readings; v2's root has no sum of its parts of memory and no swap, which are told as cAdvisor does."""
     found = reading("memory")(sight)
-    first = found[0] if found and sight.subjects[0].container is None else None
+    first = _of_machine(sight, found)
     if first is None or first.usage_bytes is not None:
         return found
-    return [first._replace(usage_bytes=(first.anon_bytes or 0) + (first.file_bytes or 0)), *found[1:]]
+    system = sight.observation.system
+    swap = system.swap_bytes - system.swap_free_bytes
+    return [first._replace(usage_bytes=(first.anon_bytes or 0) + (first.file_bytes or 0), swap_bytes=swap), *found[1:]]
+
+
+def _limits(sight: Sight) -> Sequence[Any]:
+    """Find the readings; the root cgroup's limits are the machine's memory and swap, as in cAdvisor (raw/handler.go)."""
+    found = reading("memory")(sight)
+    first = _of_machine(sight, found)
+    if first is None:
+        return found
+    system = sight.observation.system
+    return [first._replace(limit_bytes=system.memory_bytes, swap_limit_bytes=system.swap_bytes), *found[1:]]
+
+
+def _of_machine(sight: Sight, found: Sequence[Any]) -> Memory | None:
+    return found[0] if found and sight.subjects[0].container is None else None
 
 
 def _own(name: str) -> Callable[[Memory], float | None]:
@@ -87,10 +103,11 @@ COUNTERS = (
     _counted("container_oom_events_total", "Processes of the cgroup killed for lack of memory.", "oom_kills"),
 )  # fmt: skip
 LIMITS = (
-    Row("container_spec_memory_limit_bytes", "gauge", "The cgroup's own memory limit; 0 when it has none.",
+    Row("container_spec_memory_limit_bytes", "gauge",
+        "The cgroup's own memory limit, of the machine its memory; 0 when it has none.",
         lambda memory: no(memory.limit_bytes)),
     Row("container_spec_memory_swap_limit_bytes", "gauge",
-        "The cgroup's own swap limit, on v1 of memory and swap together; 0 when it has none.",
+        "The cgroup's own swap limit, on v1 of memory and swap together, of the machine its swap; 0 when it has none.",
         lambda memory: no(memory.swap_limit_bytes)),
     Row("container_spec_memory_reservation_limit_bytes", "gauge",
         "Memory never reclaimed, v1's soft limit; 0 when there is none.", _reservation),
@@ -106,7 +123,7 @@ MEMORY = Collector(
     (
         Group(GAUGES, _memory),
         Group(COUNTERS, reading("memory")),
-        Group(LIMITS, reading("memory")),
+        Group(LIMITS, _limits),
         Group(
             (
                 GAUGES[1]._replace(value=at("anon_bytes")),

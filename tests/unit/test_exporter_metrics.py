@@ -332,6 +332,19 @@ def test_the_machines_root_cgroup(tmp_path: Path) -> None:
     assert series_of(series, "container_cpu_usage_seconds_total", **root, cpu="total") == [5]
     assert series_of(series, "container_memory_usage_bytes", **root) == [150]
     assert series_of(series, "container_memory_working_set_bytes", **root) == [130]
+    assert series_of(series, "container_memory_swap", **root) == [100000 * 1024]
+
+
+@pytest.mark.parametrize("layout", ["v1", "v2"])
+def test_the_machines_limits_are_its_memory_and_its_swap(tmp_path: Path, layout: str) -> None:
+    """As in cAdvisor: a dashboard divides the use of `id="/"` by them, and the root cgroup itself has none."""
+    fake = machine(tmp_path, layout)
+    fake.cgroup("memory", "/", {"memory.limit_in_bytes": "9223372036854771712\n", "memory.stat": "anon 1\nfile 5\n"})
+    with fake.open() as host:
+        series = parsed(text_of(scraper(host).page()))
+    assert series_of(series, "container_spec_memory_limit_bytes", id="/") == [8000000 * 1024]
+    assert series_of(series, "container_spec_memory_swap_limit_bytes", id="/") == [1000000 * 1024]
+    assert series_of(series, "container_spec_memory_limit_bytes", **WEB) == [64 * MIB]
 
 
 def test_labels_of_the_runtime_are_told_when_asked_for(tmp_path: Path) -> None:
