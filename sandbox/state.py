@@ -37,6 +37,14 @@ else:
     Document = dict
 ID_LENGTH = 64
 SHORT_ID = 12  # as much of one as is shown, and as a container is called by itself
+KINDS: dict[type, str] = {str: "string", dict: "object", list: "array", int: "number"}  # in terms of JSON
+# The parts of a document, and what they are made of.
+PARTS: dict[str, type] = {
+    **dict.fromkeys(("Created", "Path", "LogPath", "Name"), str),
+    **dict.fromkeys(("State", "Config", "HostConfig", "GraphDriver", "NetworkSettings", "Cgscope"), dict),
+    **dict.fromkeys(("Args", "Mounts"), list),
+    "RestartCount": int,
+}
 # What a document may grow by while its container runs: five results of health checks of 4,096 characters.
 GROWTH_BYTES = 24 << 10
 
@@ -196,6 +204,9 @@ class Store:
             raise Damaged(path, container, f"not a container's document: {error}") from None
         if not isinstance(document, dict) or document.get("Id") != container:
             raise Damaged(path, container, f"not the document of container {container}")
+        for part, kind in PARTS.items():
+            if type(document.get(part)) is not kind:
+                raise Damaged(path, container, f"not a container's document: {part} is no {KINDS[kind]}")
         return document
 
     def ids(self) -> list[str]:

@@ -9,21 +9,20 @@ import pytest
 from sandbox import drafting
 from sandbox.drafting import Draft, keep
 from sandbox.state import Document, Store
-
-ONE = "ab" * 32
+from tests.unit.test_sandbox_state import ONE, document
 
 
 @pytest.fixture
 def store(tmp_path: os.PathLike[str]) -> Store:
     """Make a store with one container."""
     made = Store(os.path.join(tmp_path, "state"))
-    made.add({"Id": ONE, "Name": "one", "Created": "2026-01-01T00:00:00Z"}, str)
+    made.add(document(ONE, "one"), str)
     return made
 
 
 def run(text: Document) -> None:
     """Change a document."""
-    text["State"] = "running"
+    text["State"] = {"Status": "running"}
 
 
 def files(store: Store) -> list[str]:
@@ -34,9 +33,9 @@ def files(store: Store) -> list[str]:
 def test_a_draft_is_seen_when_it_is_saved(store: Store) -> None:
     """Until then the document is what it was; afterwards the draft is the document, and no other file is left."""
     draft = Draft(store, ONE, run)
-    assert "State" not in store.load(ONE)
+    assert store.load(ONE)["State"] == {}
     assert draft.save()
-    assert store.load(ONE)["State"] == "running"
+    assert store.load(ONE)["State"] == {"Status": "running"}
     assert files(store) == ["state.json"]
 
 
@@ -54,7 +53,7 @@ def test_a_filesystem_that_exchanges_no_names(store: Store, monkeypatch: pytest.
     monkeypatch.setattr(drafting, "exchange", lambda *_: False)
     assert Draft(store, ONE, run).save()
     assert len(replaced) == 1
-    assert store.load(ONE)["State"] == "running"
+    assert store.load(ONE)["State"] == {"Status": "running"}
     assert files(store) == ["state.json"]
 
 
@@ -78,7 +77,7 @@ def test_what_others_have_changed_stays(store: Store, times: int) -> None:
         with store.changing(ONE) as text:
             text["Name"] = "two"
     assert not draft.save()
-    assert (store.load(ONE)["Name"], "State" in store.load(ONE)) == ("two", False)
+    assert (store.load(ONE)["Name"], store.load(ONE)["State"]) == ("two", {})
     assert files(store) == ["state.json"]
 
 

@@ -43,6 +43,7 @@ from sandbox.outlet import LIMIT, Outlet
 from sandbox.spec import Spec
 from sandbox.state import Store
 from sandbox.volumes.wanted import Volume
+from tests.unit.test_sandbox_state import document
 
 SECOND = 10**9
 
@@ -294,8 +295,8 @@ def test_ps_filters_that_do_not_exist(text: str) -> None:
 def test_ps_status_and_formats() -> None:
     """The status says paused, restarting and the health; templates have columns, tabs and labels."""
     for health_status, text in (("starting", "health: starting"), ("unhealthy", "unhealthy")):
-        document = container("a1", state={"Health": {"Status": health_status}})
-        assert ps.status(document, 100) == f"Up 10 seconds ({text})"
+        text_of = container("a1", state={"Health": {"Status": health_status}})
+        assert ps.status(text_of, 100) == f"Up 10 seconds ({text})"
     assert ps.status(container("a1", state={"Paused": True}), 100) == "Up 10 seconds (Paused)"
     assert ps.status(container("a1", "restarting", code=2), 100) == "Restarting (2) 5 seconds ago"
     assert ps.status(container("a1", "exited", code=137), 100) == "Exited (137) 5 seconds ago"
@@ -333,9 +334,8 @@ def test_what_is_being_started_is_killed_when_its_program_is_known(tmp_path: os.
     mine = {"Pid": os.getpid(), "StartTime": liveness.start_time(os.getpid())}
     private: dict[str, Any] = {"Monitor": mine, "BootId": liveness.boot_id(), "StartTime": None, "Cgroups": []}
     state = {"Status": "created", "Running": False, "Paused": False, "Pid": 0}
-    document = {"Id": identity, "Name": "one", "Created": "", "State": state, "Cgscope": private,
-                "Config": {"Labels": {}, "Image": "img"}}  # fmt: skip
-    store.add(document, str)
+    config = {"Labels": {}, "Image": "img"}
+    store.add(document(identity, "one", State=state, Cgscope=private, Config=config), str)
     codes = []
 
     def start() -> None:
@@ -366,8 +366,8 @@ def test_a_damaged_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Non
     odd = [b'{"log": "half', b"\0\0\0", b"[]", b"5", b'{"log": 5, "stream": "stdout", "time": ""}', b"[" * 9999]
     path.write_bytes(b"\n".join([good[0], *odd, bytes(99) + good[1], good[2], b"half a record"]))
     store = Store(str(tmp_path / "state"))
-    text = {"Id": "a" * 64, "Name": "one", "Created": "", "LogPath": str(path), "State": {"Running": False},
-            "HostConfig": {"AutoRemove": False}}  # fmt: skip
+    host_config = {"AutoRemove": False}
+    text = document("a" * 64, "one", LogPath=str(path), State={"Running": False}, HostConfig=host_config)
     store.add(text, str)
     for options in (logs.Shown(), logs.Shown(since=1.0), logs.Shown(tail=3)):
         assert logs.show(store, "one", options) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -21,14 +22,15 @@ from sandbox.launch import ourselves
 from sandbox.liveness import boot_id
 from sandbox.parsing import parse_up_to_program
 from sandbox.remains import remove_remains
-from sandbox.state import Document, Store, owner_of
+from sandbox.state import PARTS, Document, Store, owner_of
 
 ONE, TWO = "ab" * 32, "ac" * 32
 
 
-def document(container: str, name: str = "") -> Document:
-    """Return the least document that a store keeps."""
-    return {"Id": container, "Name": name, "Created": "2026-01-01T00:00:00Z"}
+def document(container: str, name: str = "", **parts: object) -> Document:
+    """Return the least document that a store keeps, and these parts."""
+    bare: Document = {part: kind() for part, kind in PARTS.items()}
+    return {**bare, "Id": container, "Name": name, "Created": "2026-01-01T00:00:00Z", **parts}
 
 
 @pytest.fixture
@@ -121,7 +123,10 @@ def test_what_a_power_loss_left_is_removed(store: Store, spared: bytes, capsys: 
     )
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"Id": "another"}'])
+LACKING = json.dumps({**document(ONE, "one"), "State": []})
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"Id": "another"}', json.dumps({"Id": ONE}), LACKING])
 def test_what_is_damaged_is_removed_by_force_alone(store: Store, text: str) -> None:
     """Its name, or the beginning of its id, is enough; the error names the command."""
     Path(store.directory(ONE), "state.json").write_text(text)
