@@ -52,7 +52,7 @@ class Passwords:
         """Tell whether the user has that password. Busy when there are too many to check."""
         # An unknown user takes as long as a known one, or names could be found by the time it takes.
         hashed = users.get(user) or max(users.values(), key=_cost)
-        key = hmac.digest(self._secret, repr((user, hashed, password)).encode(), "sha256")
+        key = hmac.digest(self._secret, repr((user, user in users, hashed, password)).encode(), "sha256")
         answer = self._remembered(key)
         if answer is not None:
             return answer

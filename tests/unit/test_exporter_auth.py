@@ -114,6 +114,21 @@ def test_each_password_is_checked_once(checks: list[tuple[str, bytes]]) -> None:
     asyncio.run(ask())
 
 
+def test_a_user_who_goes_or_comes_is_no_longer_what_was_remembered() -> None:
+    """Whose name was taken out is not let in although another has the same hash, and whose was put in is."""
+    users = {"alice": hashed(b"secret")}
+    renamed = {"alicia": users["alice"]}
+
+    async def ask() -> None:
+        passwords = Passwords()
+        assert await passwords.right(users, "alice", b"secret")
+        assert not await passwords.right(users, "alicia", b"secret")
+        assert not await passwords.right(renamed, "alice", b"secret")
+        assert await passwords.right(renamed, "alicia", b"secret")
+
+    asyncio.run(ask())
+
+
 def test_guesses_do_not_push_out_what_is_right(checks: list[tuple[str, bytes]]) -> None:
     """After any number of wrong passwords the right one still costs nothing, and what is remembered is bounded."""
 
