@@ -14,7 +14,7 @@ from inspector.kernel.host import Host
 from inspector.kernel.kmsg import KernelLog, Kill
 from inspector.schema import Container, Document, Finding
 
-__all__ = ["Victims", "for_what"]
+__all__ = ["SLACK", "Victims", "for_what"]
 
 FINDING = "oom-killed"
 SLACK = 10.0  # seconds: the log's clock is no other's (local_clock() of kernel/printk), and nobody sets it right

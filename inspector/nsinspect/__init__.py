@@ -27,6 +27,7 @@ BETWEEN_SAMPLES = 0.3
 HELP = """\
 PID is a process of this machine (as `ps` shows it here); CONTAINER the name, the id or
 the beginning of the id of a container that ctop shows; `self` is nsinspect itself.
+Of one that has ended it says how, where Docker or our sandbox still has it, and exits with 1.
 
 Some facts need rights over the process (root, or CAP_SYS_PTRACE): what could not be read
 is listed at the end, and null in the JSON.

@@ -56,6 +56,10 @@ def resolve(target: str, observation: Observation, host: Host) -> int:
             raise Ambiguous(target, found)
         if found and found[0].leader:
             return found[0].leader.process.pid
+    from inspector.nsinspect.stopped import stopped  # noqa: PLC0415  only who asks in vain
+
+    if ended := stopped(target, observation, host):
+        raise ended
     unread = observation.denied_files
     raise NoSuchContainer(target, "; names may not be read: root may, or --socket asks for them" if unread else "")
 

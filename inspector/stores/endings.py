@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from inspector.errors import ParseError
 from inspector.stores import Clues, sources
-from inspector.stores.facts import mapping, object_of, text
+from inspector.stores.facts import mapping, moment, object_of, text
 
 __all__ = ["EndSource", "Ending", "endings", "parse_cri", "parse_exit", "parse_state"]
 
@@ -23,13 +23,15 @@ class Ending(NamedTuple):
     """How a container ended, as its runtime has it.
 
     `code` is 128 and the number of the signal where one ended it. `out_of_memory`: some process of it was killed for
-    that; `ordered`: somebody asked the runtime to end it; `error` is what the runtime has to say, hostile text.
+    that; `ordered`: somebody asked the runtime to end it; `error` is what the runtime has to say, hostile text;
+    `finished` in seconds since the epoch.
     """
 
     code: int | None = None
     out_of_memory: bool = False
     ordered: bool = False
     error: str = ""
+    finished: float | None = None
 
 
 class EndSource(NamedTuple):
@@ -83,6 +85,7 @@ def parse_state(data: bytes) -> Ending | None:
         out_of_memory=state.get("OOMKilled") is True,
         ordered=document.get("HasBeenManuallyStopped") is True,
         error=text(state.get("Error")),
+        finished=moment(state.get("FinishedAt")),
     )
 
 
@@ -105,4 +108,5 @@ def parse_cri(data: bytes) -> Ending | None:
     reason = text(status.get("Reason"))
     words = ": ".join(filter(None, (reason, text(status.get("Message")))))
     plain = reason in ("Completed", "Error", "OOMKilled") and not text(status.get("Message"))
-    return Ending(_code(status.get("ExitCode")), reason == "OOMKilled", error="" if plain else words)
+    code, error = _code(status.get("ExitCode")), "" if plain else words
+    return Ending(code, reason == "OOMKilled", error=error, finished=finished / 1e9)

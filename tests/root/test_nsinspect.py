@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
 import time
 from typing import Any
 
@@ -159,3 +161,19 @@ def test_a_process_with_escape_sequences_in_its_name(sandbox: Sandbox) -> None:
     shown = run([*NSINSPECT, "ns-evil"]).stdout
     assert "\x1b" not in shown
     assert "\\x1b[31mred" in shown
+
+
+def test_a_container_that_does_not_run_any_more(sandbox: Sandbox) -> None:
+    """Its name leads to how it ended, and who was killed, as the state file and the kernel's log have it."""
+    sandbox.start("here", *SLEEP)  # which leads to where all of them are kept
+    id_ = sandbox.start("hungry", "-m", "16m", "--", sys.executable, "-c", "kept = bytearray(64 << 20)")
+    assert sandbox("wait", "hungry").stdout == "137\n"
+    said = run([*NSINSPECT, "hungry"], check=False)
+    assert (said.returncode, said.stdout) == (1, "")
+    told = re.fullmatch(
+        r"nsinspect: container hungry \(sandbox\) does not run: it ended \S+ ago, "
+        r"python\S* \(pid \d+\) was killed for lack of memory \(OOM\), exit code 137 \(SIGKILL\?\) \((.*)\)\n",
+        said.stderr,
+    )
+    assert told, said.stderr
+    assert told[1] == f"{sandbox.root}/containers/{id_}/state.json"

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from inspector.closeup import Ask, Part
 from inspector.ctop.closer import Closer
-from inspector.ctop.ending import Ends, Found, told_of
+from inspector.ctop.ending import Ends
+from inspector.demise import Found, told_of
 from inspector.errors import ParseError
 from inspector.kernel.host import Host
 from inspector.kernel.kmsg import Kill
@@ -32,6 +33,7 @@ from tests.unit.test_ctop_closer import ID, PATH, machine
 
 STATE = f"/var/lib/docker/containers/{ID}/config.v2.json"
 FINISHED = "2026-11-28T18:00:00.123456789Z"
+AT = 1795888800.123456
 NEVER = "0001-01-01T00:00:00Z"
 END: frozenset[Part] = frozenset({"end"})
 
@@ -45,16 +47,16 @@ def state(**changes: Any) -> str:  # noqa: ANN401  whatever may be in a file
 
 def test_dockers_state() -> None:
     """An end is told once there is one: code, lack of memory, an order to stop, what Docker says."""
-    assert parse_state(state().encode()) == Ending(3)
+    assert parse_state(state().encode()) == Ending(3, finished=AT)
     assert parse_state(state(Running=True).encode()) is None
     assert parse_state(state(FinishedAt=NEVER).encode()) is None
-    assert parse_state(state(Running=True, Restarting=True).encode()) == Ending(3)
+    assert parse_state(state(Running=True, Restarting=True).encode()) == Ending(3, finished=AT)
     assert parse_state(state(OOMKilled=True, ExitCode=137, Error="no such file").encode()) == Ending(
-        137, out_of_memory=True, error="no such file"
+        137, out_of_memory=True, error="no such file", finished=AT
     )
     stopped = {**json.loads(state()), "HasBeenManuallyStopped": True}
-    assert parse_state(json.dumps(stopped).encode()) == Ending(3, ordered=True)
-    assert parse_state(state(ExitCode="\x1b", Error=7).encode()) == Ending(None)
+    assert parse_state(json.dumps(stopped).encode()) == Ending(3, ordered=True, finished=AT)
+    assert parse_state(state(ExitCode="\x1b", Error=7).encode()) == Ending(finished=AT)
 
 
 def test_conmons_exit_code() -> None:
@@ -68,11 +70,12 @@ def test_conmons_exit_code() -> None:
 def test_the_status_of_containerds_cri() -> None:
     """A container of Kubernetes that has ended has a code and a reason; its own words are kept."""
     status = {"Version": "v1", "FinishedAt": 1764350000000000000, "ExitCode": 137, "Reason": "OOMKilled", "Message": ""}
-    assert parse_cri(json.dumps(status).encode()) == Ending(137, out_of_memory=True)
+    assert parse_cri(json.dumps(status).encode()) == Ending(137, out_of_memory=True, finished=1764350000)
     assert parse_cri(json.dumps({**status, "FinishedAt": 0}).encode()) is None
     told = {**status, "Reason": "StartError", "Message": "no such file"}
-    assert parse_cri(json.dumps(told).encode()) == Ending(137, error="StartError: no such file")
-    assert parse_cri(json.dumps({**status, "Reason": "Error", "ExitCode": 1}).encode()) == Ending(1)
+    assert parse_cri(json.dumps(told).encode()) == Ending(137, error="StartError: no such file", finished=1764350000)
+    plain = {**status, "Reason": "Error", "ExitCode": 1}
+    assert parse_cri(json.dumps(plain).encode()) == Ending(1, finished=1764350000)
 
 
 @given(st.binary(max_size=200) | st.text(max_size=60).map(lambda text: json.dumps({"State": text}).encode()))
