@@ -248,6 +248,8 @@ def leave() -> None:
     """Find no more modules so: threads need importlib's locks, which what comes in a group is executed without."""
     if _Ours in sys.meta_path:
         sys.meta_path.remove(_Ours)
+        if "collections" not in sys.modules:  # who imports it from here on, we do not see
+            sys.modules.pop("collections.abc", None)
 
 
 def keep() -> None:

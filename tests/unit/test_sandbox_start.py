@@ -195,7 +195,8 @@ def test_ctop_starts_without_site(tmp_path: Path) -> None:
     commands = environment(tmp_path / "env")
     (tmp_path / "sitecustomize.py").write_text("print('site')")
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    for words, code in (("-d", "0"), 2), (("--once", "--replay", "none", "--at", "x"), 1):
+    replays = [((*words, "--replay", "none"), 1) for words in (("--once", "--at", "x"), ("--json",), ("--jsonl",))]
+    for words, code in (("-d", "0"), 2), *replays:
         done = subprocess.run([commands / "ctop", *words], capture_output=True, text=True, check=False, env=env)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1), done.stderr
         assert done.stderr.startswith("ctop: ")
