@@ -17,12 +17,12 @@ import os
 import sys
 from _frozen_importlib import ModuleSpec, _find_spec  # type: ignore[attr-defined]  # importlib brings warnings
 from _frozen_importlib import _load as _load_module  # type: ignore[attr-defined]
-from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader, cache_from_source
+from _frozen_importlib_external import MAGIC_NUMBER, PathFinder, SourceFileLoader, cache_from_source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import CodeType
+    from types import CodeType, ModuleType
     from typing import NoReturn
 
     # A module's name, is it a package, the time and size of its source, and its code.
@@ -64,6 +64,23 @@ class _Loader(SourceFileLoader):
         return _at_hand.pop(fullname)[-1] if fullname in _at_hand else super().get_code(fullname)
 
 
+class _Collections(SourceFileLoader):
+    """Loads collections with their abc, which is at hand already, as an attribute: as it is from Python 3.13 on."""
+
+    @classmethod
+    def spec(cls) -> ModuleSpec | None:
+        """Return how collections are loaded."""
+        spec = PathFinder.find_spec("collections")
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = cls(spec.loader.name, spec.loader.path)
+        return spec
+
+    def exec_module(self, module: "ModuleType") -> None:
+        """Execute them."""
+        super().exec_module(module)
+        vars(module)["abc"] = _collections_abc
+
+
 class _Ours:
     """Finds the modules whose code is at hand, when their sources are what they were."""
 
@@ -76,8 +93,8 @@ class _Ours:
             spec = _spec(_at_hand[name]) if name in _at_hand else None
             if spec is not None:
                 return spec
-        if name == "collections":  # from here on its own module is the one
-            sys.modules.pop("collections.abc", None)
+        if name == "collections":
+            return _Collections.spec()
         if name.startswith(PACKAGES):
             _missed.append(name)
         return None

@@ -16,6 +16,8 @@ import pytest
 from sandbox.combined import grouped
 from sandbox.finding import MARK, OWN
 from tests.testbed.commands import REPOSITORY
+from tests.unit.documents import container, document
+from tests.unit.test_recording import record
 
 SCRIPT = Path(REPOSITORY, "sandbox/scripts/start").read_text()
 VERSION = f"python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -454,6 +456,23 @@ def test_a_copy_of_its_own_says_what_it_lacks(tmp_path: Path) -> None:
     (tmp_path / "sandbox").unlink()
     (tmp_path / "sandbox").symlink_to(commands / "sandbox")
     assert said(tmp_path / "sandbox", "--help").startswith(USAGE)
+
+
+@pytest.mark.parametrize("then", ["finding.leave()", "pass"])
+@pytest.mark.parametrize("before", ["pass", "import collections"])
+def test_collections_have_their_abc(before: str, then: str) -> None:
+    """It is there before collections are; whoever asks for them finds it in them, threads too."""
+    code = f"import sys; sys.path.append({REPOSITORY!r}); from sandbox import finding; finding.install()"
+    code += f"; {before}; {then}; from collections.abc import Set"
+    code += "; import collections.abc; print(collections.abc.Set is Set)"
+    assert said(sys.executable, "-S", "-c", code) == "True\n"
+
+
+@pytest.mark.parametrize("words", [("--json",), ("--once",), ("-b", "-n", "1")])
+def test_ctop_replays(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """As it is installed, and as people start it: a recording needs libraries of Python that nothing else does."""
+    recording = record(tmp_path / "one.rec", [document(container("half"))])
+    assert "half" in said(environment(tmp_path / "env") / "ctop", "--replay", recording, *words)
 
 
 def test_threads_wait_for_a_module(tmp_path: Path) -> None:
