@@ -11,9 +11,10 @@ from inspector.kernel.process import CLOCK_TICKS
 from inspector.kernel.system import System
 from inspector.model import Container, Process
 
-__all__ = ["BOOT_SECONDS", "Since", "booted", "since", "started_at"]
+__all__ = ["BOOT_SECONDS", "Since", "booted", "since", "started_at", "was_started_again"]
 
 BOOT_SECONDS = 1.0
+AGAIN_SECONDS = 5.0  # from its creation: by then a container has been started for the first time
 READ_SECONDS = 0.5  # at most, between the kernel's totals and what is compared with them
 
 
@@ -35,6 +36,11 @@ def since(one: Container, boot: float | None) -> Since:
     if told is None or (started is not None and told >= started + BOOT_SECONDS):
         return Since(started, started)
     return Since(started, told)
+
+
+def was_started_again(created: float | None, started: float | None) -> bool:
+    """Tell whether a container may have run before: its first process is younger than itself."""
+    return created is not None and started is not None and started - created > AGAIN_SECONDS
 
 
 def started_at(process: Process, boot: float | None) -> float | None:

@@ -3,6 +3,9 @@
 The log is read only once a container has such a finding, and on from where it
 was left when there is a new kill: all of a log of 2,400 records takes 2 ms.
 In a container nothing is said: the log names cgroups from the machine's root.
+
+A container that was started again counts from nothing, as its cgroup is a new
+one. Who was killed in it before is told from the log alone, for an hour.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from collections.abc import Mapping
 from inspector.kernel.host import Host
 from inspector.kernel.kmsg import KernelLog, Kill
 from inspector.schema import Container, Document, Finding
+from inspector.since import was_started_again
 
 __all__ = ["SLACK", "Victims", "for_what"]
 
@@ -20,6 +24,7 @@ FINDING = "oom-killed"
 SLACK = 10.0  # seconds: the log's clock is no other's (local_clock() of kernel/printk), and nobody sets it right
 MOST_KEPT = 1000  # cgroups with a kill
 DAY = 86_400.0
+KEPT = 3600.0
 
 
 class Victims:
@@ -36,7 +41,7 @@ class Victims:
         """Return the document with the victims' names in its findings; as it is where there are none."""
         if document["viewpoint"]["inside_container"]:
             return document
-        killed = {one["id"]: one for one in document["containers"] if one["memory"]["oom_kills"] and one["findings"]}
+        killed = {one["id"]: one for one in document["containers"] if _may_have_victims(one)}
         counted = {name: (one["memory"]["oom_kills"], one["started_at"]) for name, one in killed.items()}
         if counted != self._counted:
             self._counted = counted
@@ -66,7 +71,8 @@ class Victims:
         kills = (kill for cgroup, kill in reversed(self._last.items()) if cgroup == path or cgroup.startswith(below))
         # The kernel leaves some kills out of its log (ten in five seconds have their line). In a control group the
         # oldest process may be younger than the cgroup.
-        born = one["started_at"] if one["kind"] == "container" else None
+        began = one["started_at"] if one["memory"]["oom_kills"] else one["created_at"]
+        born = began if one["kind"] == "container" else None
         return next((kill for kill in kills if born is None or time.time() - _ago(kill) > born - SLACK), None)
 
     def close(self) -> None:
@@ -74,13 +80,32 @@ class Victims:
         self._log.close()
 
 
+def _may_have_victims(one: Container) -> bool:
+    """Tell whether the log may name a victim: the container has counted kills, or was started again after others."""
+    if one["memory"]["oom_kills"] == 0:
+        return one["kind"] == "container" and was_started_again(one["created_at"], one["started_at"])
+    return bool(one["memory"]["oom_kills"] and one["findings"])
+
+
 def _with(one: Container, victims: Mapping[str, Kill]) -> Container:
     kill = victims.get(one["id"])
     if kill is None:
         return one
     why = for_what(kill, one["cgroups"]["memory"])
+    if not one["memory"]["oom_kills"]:
+        return _with_earlier(one, kill, why)
     more = f"; the last {kill.task} (PID {kill.pid}) at {_at(kill)}{why} (kernel's log)"
     return {**one, "findings": [_longer(found, more) for found in one["findings"]]}
+
+
+def _with_earlier(one: Container, kill: Kill, why: str) -> Container:
+    ago = _ago(kill)
+    if ago > KEPT:
+        return one
+    text = f"{kill.task} (PID {kill.pid}) was killed for lack of memory at {_at(kill)}{why} (kernel's log)"
+    text += ", before the container was started again"
+    found: Finding = {"code": FINDING, "severity": "critical", "text": text}
+    return {**one, "findings": [*one["findings"], found]}
 
 
 def for_what(kill: Kill, cgroup: str) -> str:

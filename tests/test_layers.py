@@ -108,7 +108,7 @@ TABLE = (
         may=("inspector.kernel", "inspector.model", "inspector.members", "inspector.since", *TYPES),
     ),
     Row(ROOTS, may=("inspector.kernel", "inspector.model", "inspector.stores", "inspector.layers", *ROOTS, *TYPES)),
-    Row(("inspector.victims",), may=("inspector.kernel", *TYPES)),
+    Row(("inspector.victims",), may=("inspector.kernel", "inspector.since", *TYPES)),
     Row(("inspector.demise",), may=("inspector.kernel", "inspector.stores", *TYPES), never=IO),
     Row(("inspector.namespace_census",), may=("inspector.kernel", "inspector.model", *TABLES, *TYPES)),
     # The kernel modules' types and pure functions, never their readers: see `reads`.

@@ -139,7 +139,12 @@ class KernelSource:
             return self._with_victims(result)
 
     def _with_victims(self, document: Document) -> Document:
-        if self._victims is None and any(one["memory"]["oom_kills"] for one in document["containers"]):
+        from inspector.since import was_started_again  # noqa: PLC0415  the document has imported it
+
+        if self._victims is None and any(
+            one["memory"]["oom_kills"] or was_started_again(one["created_at"], one["started_at"])
+            for one in document["containers"]
+        ):
             from inspector.victims import Victims  # noqa: PLC0415  where nobody was killed nothing needs it
 
             self._victims = Victims(self._host)

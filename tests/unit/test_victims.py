@@ -201,3 +201,42 @@ def test_the_live_view_opens_the_log_once_somebody_was_killed(tmp_path: Path, mo
             assert "; the last java (PID 4001) at " in texts(source())[0]
             assert opened() == 1
     assert opened() == 0
+
+
+def restarted(tmp_path: Path, *kills: int, created: float) -> FakeHost:
+    """Make a machine as above whose first container's runtime has it created so many seconds ago."""
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - created))
+    store = f"/var/lib/docker/containers/{ID}/config.v2.json"
+    return machine(tmp_path, *kills, age=60).file(store, f'{{"ID": "{ID}", "Name": "/web", "Created": "{moment}"}}')
+
+
+def test_who_was_killed_before_a_container_was_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cgroup is a new one, which has counted nobody: the log names the last one, for an hour."""
+    fake = restarted(tmp_path, 0, created=1000).file("/dev/kmsg", line(1, f"/docker/{ID}", "java", ago=90))
+    now = time.monotonic()
+    with fake.open() as host:
+        victims = Victims(host)
+        (text,) = texts(victims.named(look(fake)))
+        said = r"java \(PID 4001\) was killed for lack of memory at [\d:]+ \(kernel's log\)"
+        assert re.fullmatch(f"{said}, before the container was started again", text)
+        monkeypatch.setattr(time, "monotonic", lambda: now + 3600)
+        assert texts(victims.named(look(fake))) == []
+
+
+def test_who_was_killed_before_a_container_was_created(tmp_path: Path) -> None:
+    """It was in another one, whose cgroup was called so; a container that was never started again is asked nothing."""
+    fake = restarted(tmp_path, 0, created=100).file("/dev/kmsg", line(1, f"/docker/{ID}", "java", ago=200))
+    with fake.open() as host:
+        assert texts(Victims(host).named(look(fake))) == []
+    fake = restarted(tmp_path / "first", 0, created=61).file("/dev/kmsg", line(1, f"/docker/{ID}", "java", ago=65))
+    with fake.open() as host:
+        assert texts(Victims(host).named(look(fake))) == []
+
+
+def test_the_live_view_tells_of_who_was_killed_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any kill that is counted, a container that was started again is reason enough to look at the log."""
+    fake = restarted(tmp_path, 0, created=1000).file("/dev/kmsg", line(1, f"/docker/{ID}", "java", ago=90))
+    monkeypatch.setattr("inspector.kernel.host.Host", fake.open)
+    with KernelSource() as source:
+        source.begin()
+        assert "java (PID 4001) was killed" in texts(source())[0]
