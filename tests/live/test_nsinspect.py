@@ -176,7 +176,12 @@ def test_no_colour_off_a_terminal() -> None:
 
 TELLING = [[*NSINSPECT, "self"], [*CTOP, "--once", "-d", "0.1"], [*EXPORTER, "--once", "--log.level=error"]]
 HELPING = [[*command, word] for command in (NSINSPECT, CTOP, EXPORTER) for word in ("--help", "--version")]
-NAMES = {"inspector.nsinspect": "nsinspect", "inspector.ctop": "ctop", "exporter.cli": "cgscope-exporter"}
+NAMES = {"inspector.nsinspect": "nsinspect", "exporter.cli": "cgscope-exporter"}
+
+
+def name_of(command: list[str]) -> str:
+    """Return what a command calls itself: a script, or a module after `python -m`."""
+    return NAMES[command[2]] if command[1] == "-m" else os.path.basename(command[0])
 
 
 @pytest.mark.parametrize("command", [*TELLING, [*CTOP, "--json"], *HELPING])
@@ -185,18 +190,19 @@ def test_a_full_standard_output_is_named(command: list[str], unbuffered: str) ->
     """On a full disk one line says what is full, whenever Python writes, and the exit code is 1."""
     shell = ["sh", "-c", 'exec "$@" >/dev/full', "sh", *command]
     done = run(shell, check=False, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
-    assert (done.returncode, done.stderr) == (1, f"{NAMES[command[2]]}: standard output: No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, f"{name_of(command)}: standard output: No space left on device\n")
 
 
 @pytest.mark.parametrize("command", [*TELLING, [*NSINSPECT, "--version"], [*CTOP, "--version"], [*CTOP, "--help"]])
 def test_a_closed_standard_output_is_named(command: list[str]) -> None:
     """Without one there is nothing to say it to, which is one line and exit code 1."""
     done = run(["sh", "-c", 'exec "$@" >&-', "sh", *command], check=False)
-    assert (done.returncode, done.stderr) == (1, f"{NAMES[command[2]]}: standard output is closed\n")
+    assert (done.returncode, done.stderr) == (1, f"{name_of(command)}: standard output is closed\n")
 
 
 @pytest.mark.parametrize("command", [NSINSPECT, CTOP])
 def test_the_version_is_on_standard_output(command: list[str]) -> None:
     """--version says name and version where a script reads them."""
-    done = run([*command, "--version"])
-    assert (done.stdout.startswith(f"{NAMES[command[2]]} "), done.stderr) == (True, "")
+    command = [*command, "--version"]
+    done = run(command)
+    assert (done.stdout.startswith(f"{name_of(command)} "), done.stderr) == (True, "")
