@@ -86,7 +86,9 @@ class Closer:
         problems: list[str] = []
         if "limits" in ask.parts:
             chains, problems = self._chains.read(one, earlier, seen)
-            told = told._replace(chains=chains)
+            # Where it has ended since that sample so have its cgroups: what was read of them before stays on the page.
+            if not one.members or any(self._host.access(f"/proc/{member}") for member in one.members):
+                told = told._replace(chains=chains)
         if "threads" in ask.parts:
             told = told._replace(threads=self._threads(one.members))
         if pid is not None and "report" in ask.parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,18 @@ def test_limits_along_the_cgroups_with_what_is_used_of_each(tmp_path: Path) -> N
     assert [(one.value, one.used) for one in pids.levels][:1] == [(50, 2)]
     assert found.users == {0: "root", 33: "www-data"}
     assert found.problems == ()
+
+
+def test_limits_of_what_has_just_ended(tmp_path: Path) -> None:
+    """Its cgroups are gone, which does not mean that it had no limits: what was known of them is not overwritten."""
+    fake = machine(tmp_path)
+    with fake.open() as host:
+        seen, closer = Observer(host).tick(), Closer(host)
+        for pid in (4242, 4243):
+            shutil.rmtree(f"{fake.root}/proc/{pid}")
+        shutil.rmtree(f"{fake.root}/sys/fs/cgroup{PATH}")
+        found = look(closer, seen, "limits")
+    assert (found.chains, found.problems) == (None, ())
 
 
 def test_limits_of_version_1(tmp_path: Path) -> None:
