@@ -64,6 +64,8 @@ def name_of(
         return Naming("cgroup", path, path, None, "", (f"cgroup {path}",))
     evidence = _common_evidence(leader, own)
     if matched is not None:
+        if matched.runtime == "containerd" and _is_dockers(leader):
+            matched = matched._replace(runtime="docker")
         return by_pattern(matched, evidence, own.told if ours else None, leader.parent_cmdline)
     if kind == "self":
         return _self(own, leader, evidence)
@@ -94,6 +96,14 @@ def by_pattern(matched: Match, evidence: tuple[str, ...] = (), told: Told | None
         evidence=(f"cgroup pattern {matched.runtime}", *evidence),
         runtime_id=matched.id,
         pod=pod_uid(matched.path),
+    )
+
+
+def _is_dockers(leader: Leader) -> bool:
+    """Tell whether containerd has started it for Docker: the kubelet's cgroups are called the same (cri-dockerd)."""
+    layer = _layer(leader.root)
+    return _after(leader.parent_cmdline.split(" "), "-namespace") == DOCKERS_NAMESPACE or bool(
+        layer and layer[0] == "docker"
     )
 
 

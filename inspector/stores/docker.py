@@ -16,7 +16,8 @@ def config_facts(document: dict[str, object]) -> Facts:
     # cri-dockerd and the old dockershim name Kubernetes' containers by labels.
     pod, namespace = labels.get("io.kubernetes.pod.name", ""), labels.get("io.kubernetes.pod.namespace", "")
     return Facts(
-        name=text(document.get("Name")).removeprefix("/"),
+        name=(labels.get("io.kubernetes.container.name", "") if pod else "")
+        or text(document.get("Name")).removeprefix("/"),
         image=text(config.get("Image")),
         pod=f"{namespace}/{pod}" if pod else "",
         labels=labels,

@@ -151,6 +151,28 @@ def test_cri_o_names_its_container_by_annotations(tmp_path: Path) -> None:
     assert found["pod"] == "shop/web-0"
 
 
+@pytest.mark.parametrize(
+    ("cgroup", "parent", "upper"),
+    [
+        (f"/kubepods/burstable/pod{UID}/{ID}", "/usr/bin/containerd-shim-runc-v2\0-namespace\0moby", ""),
+        (f"/kubepods/burstable/pod{UID}/{ID}", "/usr/bin/containerd-shim-runc-v2", "/data/overlay2/layer/diff"),
+        (f"/kubepods.slice/kubepods-pod{UNIT_UID}.slice/docker-{ID}.scope", "/usr/bin/containerd-shim-runc-v2", ""),
+    ],
+)
+def test_a_kubernetes_container_of_docker(tmp_path: Path, cgroup: str, parent: str, upper: str) -> None:
+    """Through cri-dockerd, whose cgroups are called as containerd's where the kubelet makes them."""
+    fake = FakeHost(tmp_path, "v1")
+    add(fake, cgroup, parent=parent, upper=upper or "/x/diff")
+    labels = {f"io.kubernetes.{key}": value for key, value in (
+        ("container.name", "app"), ("pod.name", "app-6f9c"), ("pod.namespace", "shop"))}  # fmt: skip
+    config = {"Name": "/k8s_app_app-6f9c_shop_1_0", "Config": {"Image": "app:2.1", "Labels": labels}}
+    root = "/data" if upper else "/var/lib/docker"
+    fake.file(f"{root}/containers/{ID}/config.v2.json", json.dumps(config))
+    found = only(fake)
+    assert (found["runtime"], found["name"], found["image"]) == ("docker", "app", "app:2.1")
+    assert found["pod"] == "shop/app-6f9c"
+
+
 def test_rootless_docker_is_named_from_the_users_own_store(tmp_path: Path) -> None:
     """A daemon in a home directory keeps its containers' names there, where the writable layer lies as well."""
     fake = FakeHost(tmp_path, "v2")
