@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["CGROUP_PARENT", "NEVER", "ended", "places_of", "private", "running", "table", "timestamp"]
+__all__ = ["CGROUP_PARENT", "NEVER", "end", "places_of", "private", "running", "table", "timestamp"]
 
 CGROUP_PARENT = "/cgscope"  # unless another is asked for
 NEVER = "0001-01-01T00:00:00Z"
@@ -43,19 +43,21 @@ def running(now: float) -> dict[str, Any]:
     }
 
 
-def ended(code: int, now: float, error: str = "", *, out_of_memory: bool = False) -> dict[str, Any]:
-    """Return what changes in the state of a container whose program has ended."""
-    return {
-        "Status": "exited",
-        "Running": False,
-        "Paused": False,
-        "Restarting": False,
-        "OOMKilled": out_of_memory,
-        "Pid": 0,
-        "ExitCode": code,
-        "Error": error,
-        "FinishedAt": timestamp(now),
-    }
+def end(state: dict[str, Any], code: int, now: float, error: str = "", *, out_of_memory: bool = False) -> None:
+    """Change the state of a container whose program has ended."""
+    state.update(
+        Status="exited",
+        Running=False,
+        Paused=False,
+        Restarting=False,
+        OOMKilled=out_of_memory,
+        Pid=0,
+        ExitCode=code,
+        Error=error,
+        FinishedAt=timestamp(now),
+    )
+    if "Health" in state:  # Docker's word too: nobody who waits for "healthy" shall find it in what has ended
+        state["Health"]["Status"] = "unhealthy"
 
 
 def _place(place: Place) -> dict[str, Any]:

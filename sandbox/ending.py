@@ -15,7 +15,7 @@ from collections.abc import Callable
 from sandbox import attach, document, events, freezer, journal
 from sandbox.commands.output import warn
 from sandbox.errors import Damaged, NoSuchContainer, SandboxError
-from sandbox.liveness import has_monitor, is_running
+from sandbox.liveness import has_monitor, is_running, not_running
 from sandbox.reconcile import reconcile
 from sandbox.remains import remove_remains
 from sandbox.signals import number_of
@@ -65,7 +65,7 @@ def _open_program(text: Document) -> int:
     if pidfd < 0 or not is_running(text):
         if pidfd >= 0:
             os.close(pidfd)
-        raise SandboxError(f"container {text['Name']} is not running", 1)
+        raise not_running(text, text["Name"])
     return pidfd
 
 
@@ -95,15 +95,23 @@ def _stop_signal(text: Document) -> int:
 def kill(store: Store, name: str, number: int) -> None:
     """Send a signal to a container's first process; what ends it by Docker's book is not restarted."""
     text = store.find(name)
-    if text["State"]["Status"] not in ("running", "paused"):
-        raise SandboxError(f"container {name} is not running", 1)
     ends = number in (signal.SIGKILL, _stop_signal(text))
+    if text["State"]["Status"] not in ("running", "paused") and not (ends and _awaits_restart(text)):
+        raise not_running(text, name)
     if ends:
         _do_not_restart(store, text)
+    if _awaits_restart(text):
+        attach.nudge(store, text)
+        _await_settled(store, text)
+        return
     _signal(store, text, number)
     if number == signal.SIGKILL:
         _let_go(store, text)
         _await(lambda: _settled(store, text["Id"]), FINISH_SECONDS)
+
+
+def _awaits_restart(text: Document) -> bool:
+    return bool(text["State"]["Status"] == "restarting")
 
 
 def _do_not_restart(store: Store, text: Document) -> None:
@@ -117,7 +125,7 @@ def stop(store: Store, name: str, seconds: int | None = None, number: int | None
     if text["State"]["Status"] not in ("running", "paused", "restarting"):
         return
     _do_not_restart(store, text)
-    if text["State"]["Status"] == "restarting":
+    if _awaits_restart(text):
         attach.nudge(store, text)
     else:
         with contextlib.suppress(SandboxError):  # it has ended meanwhile
@@ -186,7 +194,7 @@ def _end(store: Store, text: Document) -> None:
             if has_monitor(now) and stage not in seen:
                 seen.add(stage)
                 _do_not_restart(store, now)
-                if now["State"]["Status"] == "restarting":
+                if _awaits_restart(now):
                     attach.nudge(store, now)
                 _signal(store, now, signal.SIGKILL)
                 _let_go(store, now)

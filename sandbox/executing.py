@@ -12,7 +12,7 @@ from sandbox.conversation import launch
 from sandbox.environment import environment
 from sandbox.errors import CommandNotExecutable, SandboxError
 from sandbox.foreground import attend
-from sandbox.liveness import is_stopped, open_running
+from sandbox.liveness import is_stopped, not_running, open_running
 from sandbox.program import NULL, Program, Streams
 from sandbox.signals import blocked_signals
 from sandbox.state import Document, Store
@@ -44,7 +44,7 @@ def execute(store: Store, name: str, options: ExecOptions, host_environment: Map
         raise SandboxError(f"container {name} is paused, unpause the container before exec", 1)
     pid, pidfd = text["State"]["Pid"], open_running(text)
     if pidfd is None:
-        raise SandboxError(f"container {name} is not running", 1)
+        raise not_running(text, name)
     program = _program(text, store.root, options, host_environment)
     steps = tuple(control.join(each["Version"], each["Directory"]) for each in text["Cgscope"]["Cgroups"])
     plan = joined.Joining(program, steps, pid, pidfd)

@@ -7,9 +7,10 @@ import time
 
 from sandbox.contexts import suppress
 from sandbox.control import read
+from sandbox.errors import SandboxError
 from sandbox.state import Document
 
-__all__ = ["age", "boot_id", "has_monitor", "is_running", "is_stopped", "open_running", "start_time"]
+__all__ = ["age", "boot_id", "has_monitor", "is_running", "is_stopped", "not_running", "open_running", "start_time"]
 
 
 # Where this field is behind the name (proc_pid_stat(5): 22, the name is 2).
@@ -61,6 +62,13 @@ def open_running(text: Document) -> int | None:
         os.close(pidfd)
         return None
     return pidfd
+
+
+def not_running(text: Document, name: str) -> SandboxError:
+    """Return the error for what only a container that runs can do, which `name` does not."""
+    waits = text["State"]["Status"] == "restarting"
+    what = "is restarting, wait until it is running" if waits else "is not running"
+    return SandboxError(f"container {name} {what}", 1)
 
 
 def is_stopped(text: Document) -> bool:

@@ -85,7 +85,9 @@ def be_monitor(
 def start_again(store: Store, container: str, again: Handed) -> NoReturn:
     """Start a container once more after its pause, and watch it; one that does not start has ended for good."""
     try:
-        prepared = prepare_again(store.load(container), store)
+        with store.changing(container) as text:  # from now on nobody else may mount its files
+            text["Cgscope"]["StartsAgain"] = True
+        prepared = prepare_again(text, store)
         handed = _start(prepared, store, again["listener"], lambda: None)
         handed["restarts"] = again["restarts"]
     except BaseException as error:  # noqa: BLE001  nobody but the document can be told

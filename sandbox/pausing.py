@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandbox import document, events, freezer
 from sandbox.errors import SandboxError
-from sandbox.liveness import is_running, is_stopped
+from sandbox.liveness import is_running, is_stopped, not_running
 from sandbox.state import Store
 
 __all__ = ["pause", "unpause"]
@@ -17,7 +17,7 @@ def pause(store: Store, name: str) -> None:
         if state["Paused"]:
             raise SandboxError(f"container {name} is already paused", 1)
         if state["Status"] != "running" or not is_running(text):
-            raise SandboxError(f"container {name} is not running", 1)
+            raise not_running(text, name)
         # First: who dies between the two leaves one that `unpause` knows, and not one that stands still and is "Up".
         state.update(Paused=True, Status="paused")
         store.save(text)

@@ -84,10 +84,10 @@ def _clean_up(store: Store, container: str) -> None:
         if status in ("created", "exited"):
             text["State"].update(Pid=0, Error="its start was interrupted")
         elif text["Cgscope"]["BootId"] != boot_id():
-            text["State"].update(document.ended(REBOOTED, time.time(), "the machine was restarted"))
+            document.end(text["State"], REBOOTED, time.time(), "the machine was restarted")
         else:
             why = "the monitor of this container was killed"
-            text["State"].update(document.ended(KILLED, time.time(), why, out_of_memory=out_of_memory))
+            document.end(text["State"], KILLED, time.time(), why, out_of_memory=out_of_memory)
         store.save(text)
     if doomed:
         destroy(store, text, volumes=True)

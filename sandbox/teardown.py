@@ -90,10 +90,11 @@ def finish(store: Store, container: str, code: int, error: str = "", restart: in
         (_forget if is_down else destroy)(store, text)
         return
     with suppress(NoSuchContainer), store.changing(container, durable=restart is None) as text:
-        text["State"].update(document.ended(code, time.time(), error, out_of_memory=out_of_memory))
+        document.end(text["State"], code, time.time(), error, out_of_memory=out_of_memory)
         text["NetworkSettings"] = disconnected(text["NetworkSettings"])
         if restart is None:
             text["Cgscope"]["Monitor"] = None
         else:
             text["State"].update(Status="restarting", Running=True, Restarting=True)
+            text["Cgscope"]["StartsAgain"] = False
             text["RestartCount"] = restart

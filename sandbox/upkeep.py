@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from sandbox import culling, document, events, ps
 from sandbox.errors import NoSuchContainer, SandboxError, printable
 from sandbox.images.listing import human_size
-from sandbox.liveness import is_running
+from sandbox.liveness import is_running, not_running
 from sandbox.network import connection
 from sandbox.reconcile import reconcile
 from sandbox.sizes import tree_size
@@ -78,7 +78,7 @@ def top(store: Store, name: str, options: Sequence[str]) -> str:
     """Return what `ps` says of a container's processes, with ps's own options (default -ef)."""
     text = store.find(name)
     if text["State"]["Status"] not in ("running", "paused") or not is_running(text):
-        raise SandboxError(f"container {name} is not running", 1)
+        raise not_running(text, name)
     pids = culling.pids(document.places_of(text)) | {text["State"]["Pid"]}
     command = ["ps", *(options or ("-ef",))]
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Iterator
 
 from inspector.kernel.host import Host
@@ -17,7 +18,7 @@ from sandbox import mounting, namespaces, syscalls
 from sandbox.changes import Change, changes
 from sandbox.codec import decode
 from sandbox.errors import SandboxError
-from sandbox.liveness import is_running
+from sandbox.liveness import has_monitor, is_running
 from sandbox.prepare import root_of
 from sandbox.rootfs import Bind, Step
 from sandbox.spec import Spec
@@ -26,35 +27,49 @@ from sandbox.volumes.wanted import Volume
 
 __all__ = ["changes_of", "container_root"]
 
+PATIENCE_SECONDS = 5.0
+POLL_SECONDS = 0.01
+
 
 @contextlib.contextmanager
 def container_root(store: Store, name: str, *, volumes: bool = True) -> Iterator[tuple[int, int]]:
     """Open a container's root, with its `volumes`, and the user namespace that its files are seen in; -1 for our own.
 
-    One that runs has mounted all that it has.
+    One that runs has mounted all that it has; one that is being started is waited for.
     """
-    text = store.find(name)
-    if text["State"]["Running"]:
-        opened = _root_of_process(text)
-        if opened is not None:
-            try:
-                yield opened
-            finally:
-                _close(opened)
-            return
-        from sandbox.reconcile import reconcile  # noqa: PLC0415  rare
-
-        reconcile(store)  # its monitor was killed, or the machine restarted, since somebody last looked
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
         text = store.find(name)
-    with store.locked(text["Id"]) as text:  # nobody starts it meanwhile: a layer is not mounted twice
         if text["State"]["Running"]:
+            opened = _root_of_process(text)
+            if opened is not None:
+                try:
+                    yield opened
+                finally:
+                    _close(opened)
+                return
+            from sandbox.reconcile import reconcile  # noqa: PLC0415  rare
+
+            reconcile(store)  # its monitor was killed, or the machine restarted, since somebody last looked
+        with store.locked(text["Id"]) as now:  # nobody starts it meanwhile: a layer is not mounted twice
+            if _is_at_rest(now):
+                target = _mount(store, now, volumes=volumes)
+                fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    yield fd, -1
+                finally:
+                    os.close(fd)
+                return
+        if time.monotonic() > deadline:
             raise _busy(name)
-        target = _mount(store, text, volumes=volumes)
-        fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            yield fd, -1
-        finally:
-            os.close(fd)
+        time.sleep(POLL_SECONDS)
+
+
+def _is_at_rest(text: Document) -> bool:
+    """Tell whether nobody has a container's layer mounted, or mounts it under our lock: also between two runs."""
+    if has_monitor(text):
+        return text["State"]["Status"] == "restarting" and not text["Cgscope"].get("StartsAgain")
+    return not text["State"]["Running"]
 
 
 def _busy(name: str) -> SandboxError:

@@ -286,6 +286,49 @@ def test_restart_policies(sandbox: Sandbox) -> None:
     )
 
 
+def between_restarts(sandbox: Sandbox, name: str, *command: str) -> None:
+    """Start a container that ends at once, again and again, and return when there is time before its next start."""
+    start(sandbox, name, "--restart", "always", *command)
+
+    def pauses() -> bool:
+        seen = sandbox.inspect(name)
+        return bool(seen["RestartCount"] >= 5 and seen["State"]["Status"] == "restarting")  # for 3.2 s and more
+
+    assert sandboxing.wait_for(pauses)
+
+
+def test_files_between_restarts(sandbox: Sandbox) -> None:
+    """What is in a container that fails again and again can be had, and mended, while it waits for its next start."""
+    between_restarts(sandbox, "failing", "sh", "-c", "[ -e /mended ] && sleep 600; echo why > /log; exit 1")
+    assert "why\n" in sandbox("cp", "failing:/log", "-").stdout
+    assert sandbox("diff", "failing").stdout == "A /log\n"
+    assert sandbox.inspect("failing")["State"]["Status"] == "restarting"
+    sandbox("cp", "/etc/hostname", "failing:/mended")
+    wait_for_state(sandbox, "failing", "running")
+
+
+def test_what_waits_for_its_restart(sandbox: Sandbox) -> None:
+    """Verbs that need a program say that it is awaited; a signal that would end it ends the restarts, as Docker's."""
+    between_restarts(sandbox, "failing", "false")
+    for verb, *more in (("exec", "true"), ("pause",), ("top",)):
+        assert "failing is restarting, wait until it is running" in complaint(sandbox, verb, "failing", *more)
+    assert "failing is restarting" in complaint(sandbox, "kill", "-s", "HUP", "failing")
+    assert sandbox("kill", "failing").stdout == "failing\n"
+    state = sandbox.inspect("failing")["State"]
+    assert (state["Status"], state["ExitCode"]) == ("exited", 1)
+
+
+def test_several_starts_at_once(sandbox: Sandbox) -> None:
+    """Who starts a container that another command is starting has it running, as with Docker."""
+    sandbox("create", "--name", "wanted", "--rootfs", "/", "sleep", "600")
+    words = [*SANDBOX, "start", "wanted"]
+    starting = [subprocess.Popen(words, env=sandbox.env, stdout=subprocess.DEVNULL) for _ in range(4)]
+    assert [each.wait() for each in starting] == [0] * 4
+    assert sandbox.inspect("wanted")["State"]["Running"]
+    starts = sandbox("events", "--since", "1h", "--until", "0s", "--filter", "event=start").stdout
+    assert len(starts.splitlines()) == 1
+
+
 def test_another_policy_of_restarts(sandbox: Sandbox) -> None:
     """`update --restart` holds at the next end, in a monitor that runs already, and is shown; --rm has no restarts."""
     start(sandbox, "one", "sh", "-c", "cat /flag || sleep 600")
@@ -352,7 +395,12 @@ def test_health(sandbox: Sandbox) -> None:
     assert found[-1]["Output"] == "Health check exceeded timeout (2s): "[:-2]
     assert {"probed\n"} == {entry["Output"] for entry in found if entry["ExitCode"] == 0}
     assert sandboxing.is_small(sandbox.inspect("patient")["Cgscope"]["Monitor"]["Pid"])
+    sandbox("exec", "patient", "rm", "/slow")
+    assert sandboxing.wait_for(lambda: sandbox.inspect("patient")["State"]["Health"]["Log"][-1]["ExitCode"] == 0)
+    assert health() == "healthy"
     sandbox("stop", "-t", "0", "patient")
+    assert health() == "unhealthy"  # as with Docker
+    assert sandbox("ps", "-a", "-q", "--filter", "health=healthy").stdout == ""
     assert {"health_status: healthy", "health_status: unhealthy"} <= set(events(sandbox))
 
 
