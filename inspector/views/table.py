@@ -13,7 +13,7 @@ from inspector.views.detail import process_lines
 from inspector.views.header import header
 from inspector.views.layout import Line, place, row, titles
 from inspector.views.scene import Scene
-from inspector.views.text import byte_size, cores, count, in_units, safe
+from inspector.views.text import byte_size, cores, count, in_units, moment, safe
 
 __all__ = ["PALETTE", "finding_lines", "hint", "limits_line", "print_lines", "table"]
 
@@ -41,7 +41,8 @@ def table(
 
     `width` None cuts nothing (the output is not a terminal).
     """
-    lines = [*header(document, scene, shown), []]
+    # When that was: of a recording, of one table among many, and where it is read later.
+    lines = [*header(document, scene, shown, [(f" · {moment(document['taken_at'])}", "dim")]), []]
     if not shown:
         if any(container["kind"] == "container" for container in document["containers"]):
             return [*lines, [("nothing matches the filter", "warn")]]

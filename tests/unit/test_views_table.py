@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from typing import Any
 
 import pytest
@@ -90,6 +91,15 @@ def test_cpu_percent_has_three_meanings_and_says_which() -> None:
         shown = page(one, cpu=cpu)
         assert f"CPU%{cpu}" in shown
         assert figure in shown.splitlines()[-1]
+
+
+def test_a_table_says_when_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be of a recording, one of many in a file, or read later."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    assert "1 of 1 shown · CPU% is of one core · 2023-11-15 23:59:59\n" in page(
+        document(container(), taken_at=1_700_092_799.5)
+    )
 
 
 def test_findings_are_listed_the_worst_first() -> None:
