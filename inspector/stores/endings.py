@@ -17,6 +17,7 @@ __all__ = ["EndSource", "Ending", "endings", "parse_cri", "parse_exit", "parse_s
 
 NEVER = "0001-01-01T00:00:00"
 MOST_CODE = 1 << 31
+LATEST = (1 << 63) - 1  # nanoseconds: time.Time.UnixNano() of Go
 
 
 class Ending(NamedTuple):
@@ -103,7 +104,7 @@ def parse_cri(data: bytes) -> Ending | None:
     """Parse the status that containerd keeps of a container of Kubernetes."""
     status = object_of("status", data)
     finished = status.get("FinishedAt")
-    if not isinstance(finished, int) or finished <= 0:
+    if not isinstance(finished, int) or not 0 < finished <= LATEST:
         return None
     reason = text(status.get("Reason"))
     words = ": ".join(filter(None, (reason, text(status.get("Message")))))

@@ -71,7 +71,8 @@ def test_the_status_of_containerds_cri() -> None:
     """A container of Kubernetes that has ended has a code and a reason; its own words are kept."""
     status = {"Version": "v1", "FinishedAt": 1764350000000000000, "ExitCode": 137, "Reason": "OOMKilled", "Message": ""}
     assert parse_cri(json.dumps(status).encode()) == Ending(137, out_of_memory=True, finished=1764350000)
-    assert parse_cri(json.dumps({**status, "FinishedAt": 0}).encode()) is None
+    for never in (0, -1, 10**400, "5"):
+        assert parse_cri(json.dumps({**status, "FinishedAt": never}).encode()) is None
     told = {**status, "Reason": "StartError", "Message": "no such file"}
     assert parse_cri(json.dumps(told).encode()) == Ending(137, error="StartError: no such file", finished=1764350000)
     plain = {**status, "Reason": "Error", "ExitCode": 1}
