@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from inspector.arguments import Parser, Version
 from inspector.command import add_socket, ended, require_output
+from inspector.errors import NoSuchProcess
 
 if TYPE_CHECKING:
     from inspector.daemons import Names
@@ -129,6 +130,16 @@ def write(
 
 def examine(host: Host, target: str, names: Names | None = None) -> Report:
     """Gather the report on a PID, "self" or a container; NoSuchProcess and NoSuchContainer where there is none."""
+    try:
+        return _examined(host, target, names)
+    except NoSuchProcess as error:
+        if target == str(error.pid):
+            raise
+    # The container has ended meanwhile: it was started again, or how it ended is told.
+    return _examined(host, target, names)
+
+
+def _examined(host: Host, target: str, names: Names | None) -> Report:
     from inspector.kernel.process import process_of  # noqa: PLC0415
     from inspector.nsinspect.gather import Gatherer  # noqa: PLC0415
     from inspector.nsinspect.listing import look, resolve  # noqa: PLC0415

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -152,6 +154,32 @@ def test_a_process_whose_namespaces_are_hidden(tmp_path: Path) -> None:
     assert "\n  PIDs        1   to itself and to us\n" in text_of(report)  # who knows whether there is an outside
     report["pids"] = [1, 1]
     assert text_of(report).startswith(f"PID 1  init  in a PID namespace below ours: {hidden}")
+
+
+def test_a_container_that_ends_between_the_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asked by its name is not told of a PID; where it was started again that is what is told of."""
+    fake = container(tmp_path)
+
+    def end(_: float) -> None:
+        for pid in (4242, 4243):
+            shutil.rmtree(f"{fake.root}/proc/{pid}", ignore_errors=True)
+
+    monkeypatch.setattr(time, "sleep", end)
+    with fake.open() as host:
+        with pytest.raises(NoSuchContainer, match=f"no container with the id or name '{ID[:12]}'"):
+            nsinspect.examine(host, ID[:12])
+        fake = container(tmp_path)
+        with pytest.raises(NoSuchProcess, match="no process with PID 4242"):
+            nsinspect.examine(host, "4242")
+        fake = container(tmp_path)
+
+        def again(seconds: float) -> None:
+            end(seconds)
+            fake.process(4300, "anew", cgroups=f"/docker/{ID}", namespaces=OWN, ns_pids=(4300, 1), mountinfo=MOUNTS)
+            monkeypatch.setattr(time, "sleep", lambda _: None)
+
+        monkeypatch.setattr(time, "sleep", again)
+        assert nsinspect.examine(host, ID[:12])["comm"] == "anew"
 
 
 def test_a_process_in_control_groups_alone(tmp_path: Path) -> None:
