@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from exporter.families.readings import at, prepared
 from exporter.sight import Sight
@@ -22,6 +22,7 @@ from inspector.kernel.sockets import TCP_STATES, UDP_STATES, read_tcp, read_tcp_
 
 __all__ = ["ADVTCP", "NETWORK", "TCP", "UDP"]
 
+T = TypeVar("T")
 # As in cAdvisor: the host's ends of its containers' links, and bridges, whose traffic the containers show.
 LEFT_OUT = ("veth", "docker", "nerdctl")
 MOST_INTERFACES = 64  # of one namespace: who may make interfaces may make many
@@ -60,19 +61,30 @@ def _interfaces(sight: Sight) -> Any:  # noqa: ANN401
         return [owners.get(labels, 0) for labels in roll.labels]
 
     found = [*map(known.get, roll.once("network", own.namespaces, make))]
-    if roll and roll[0].container is None and (not own.inside_container or not sight.host.is_live):
-        found[0] = _of_machine(sight)
+    if _shows_machine(sight):
+        found[0] = _of_machine(sight, _read_interfaces) or ()
     return found
 
 
-def _of_machine(sight: Sight) -> tuple[Interface, ...]:
-    """Read the host's interfaces through its first process, which an ordinary user may not be allowed to."""
+def _shows_machine(sight: Sight) -> bool:
+    """Tell whether the first subject is the machine, whose network can be seen from here."""
+    if not sight.subjects or sight.subjects[0].container is not None:
+        return False
+    return not sight.observation.own.inside_container or not sight.host.is_live
+
+
+def _of_machine(sight: Sight, read: Callable[[Host, int | str], T]) -> T | None:
+    """Read something of the host's network through its first process, which an ordinary user may not be allowed to."""
     for pid in (1, "self"):
         try:
-            return parse_net_dev(sight.host.read(f"/proc/{pid}/net/dev"))
+            return read(sight.host, pid)
         except OSError:
             continue
-    return ()
+    return None
+
+
+def _read_interfaces(host: Host, pid: int | str) -> tuple[Interface, ...]:
+    return parse_net_dev(host.read(f"/proc/{pid}/net/dev"))
 
 
 def _source(sight: Sight) -> Sequence[Any]:
@@ -104,15 +116,25 @@ NETWORK = Collector(
 )
 
 
-def _sockets(read: Callable[[Host, int, str], Mapping[str, int]], sight: Sight) -> Any:  # noqa: ANN401
-    """Read a table of sockets of each network namespace, of IPv4 and IPv6; no IPv6, no table."""
-    return _each_namespace(sight, lambda host, pid: tuple(read(host, pid, version) for version in ("", "6")))
+def _sockets(read: Callable[[Host, int | str, str], Mapping[str, int]], sight: Sight) -> Any:  # noqa: ANN401
+    """Read the tables of sockets of each network namespace, of IPv4 and IPv6; no IPv6, no table of it."""
+
+    def both(host: Host, pid: int | str) -> tuple[Mapping[str, int], Mapping[str, int] | None]:
+        table = read(host, pid, "")
+        try:
+            return table, read(host, pid, "6")
+        except FileNotFoundError:  # ipv6.disable=1
+            return table, None
+
+    return _each_namespace(sight, both)
 
 
-def _each_namespace(sight: Sight, read: Callable[[Host, int], Any]) -> dict[str, Any]:
-    """Read something of each network namespace that is shown, through a process in it."""
+def _each_namespace(sight: Sight, read: Callable[[Host, int | str], T]) -> dict[str, T]:
+    """Read something of each network namespace that is shown, through a process in it, and of the machine's."""
     shown = {subject.labels: subject.container for subject in sight.subjects}
     found = {}
+    if _shows_machine(sight) and (told := _of_machine(sight, read)) is not None:
+        found[sight.subjects[0].labels] = told
     for labels in _owners(sight):
         container = shown[labels]
         if container is None or container.leader is None:

@@ -88,12 +88,12 @@ def parse_udp(data: bytes) -> Mapping[str, int]:
     return found
 
 
-def read_tcp(host: Host, pid: int, version: str = "") -> Mapping[str, int]:
+def read_tcp(host: Host, pid: int | str, version: str = "") -> Mapping[str, int]:
     """Count a network namespace's TCP sockets by state (/proc/<pid>/net/tcp, or tcp6 with the `version` "6")."""
     return parse_tcp(host.read(f"/proc/{pid}/net/tcp{version}"))
 
 
-def read_udp(host: Host, pid: int, version: str = "") -> Mapping[str, int]:
+def read_udp(host: Host, pid: int | str, version: str = "") -> Mapping[str, int]:
     """Sum up a network namespace's UDP sockets (/proc/<pid>/net/udp, or udp6 with the `version` "6"); bytes queued."""
     return parse_udp(host.read(f"/proc/{pid}/net/udp{version}"))
 
@@ -116,7 +116,7 @@ def parse_tcp_counters(data: bytes) -> dict[str, int]:
     return found
 
 
-def read_tcp_counters(host: Host, pid: int) -> dict[str, int]:
+def read_tcp_counters(host: Host, pid: int | str) -> dict[str, int]:
     """Read a network namespace's counters of TCP by the kernel's names (/proc/<pid>/net/snmp and netstat)."""
     files = (host.read(f"/proc/{pid}/net/{name}") for name in ("snmp", "netstat"))
     return {name: value for data in files for name, value in parse_tcp_counters(data).items()}

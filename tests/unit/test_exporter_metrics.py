@@ -390,6 +390,23 @@ def test_collectors_that_are_off_unless_asked_for(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_sockets_of_a_machine_without_ipv6_and_of_the_machine_itself(tmp_path: Path) -> None:
+    """Without IPv6 (ipv6.disable=1) there are those of IPv4; the host's own, and its counters, are the machine's."""
+    fake = machine(tmp_path)
+    more(fake)
+    for name in ("tcp", "udp", "snmp", "netstat"):
+        fake.file(f"/proc/1/net/{name}", Path(f"{fake.root}/proc/4242/net/{name}").read_text())
+    for name in ("tcp6", "udp6"):
+        Path(f"{fake.root}/proc/4242/net/{name}").unlink()
+    with fake.open() as host:
+        series = parsed(text_of(scraper(host, "tcp", "udp", "advtcp").page()))
+    for who in (WEB, {"id": "/"}):
+        assert series_of(series, "container_network_tcp_usage_total", **who, tcp_state="listen") == [1]
+        assert series_of(series, "container_network_udp_usage_total", **who, udp_state="dropped") == [1]
+        assert series_of(series, "container_network_advance_tcp_stats_total", **who, tcp_state="tw") == [6]
+    assert not {name for name in names_of(series) if "6_usage" in name}
+
+
 @pytest.mark.parametrize("layout", ["hybrid", "v2"])
 def test_memory_by_node_is_in_pages(tmp_path: Path, layout: str) -> None:
     """v1 tells pages without and with the cgroups below, v2 bytes with them alone; memory_migrate is v1's."""
