@@ -26,7 +26,7 @@ from inspector.schema import Document
 from tests.unit.documents import container, document, process
 from tests.unit.liveview import screen
 from tests.unit.liveview import until as looked_for
-from tests.unit.test_recording import START, day, hours, record
+from tests.unit.recordings import START, day, hours, record
 
 until = partial(looked_for, looks=5000)
 

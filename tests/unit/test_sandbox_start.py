@@ -17,7 +17,7 @@ from sandbox.combined import grouped
 from sandbox.finding import MARK, OWN
 from tests.testbed.commands import REPOSITORY
 from tests.unit.documents import container, document
-from tests.unit.test_recording import record
+from tests.unit.recordings import record
 
 SCRIPT = Path(REPOSITORY, "sandbox/scripts/start").read_text()
 VERSION = f"python{sys.version_info[0]}.{sys.version_info[1]}"
