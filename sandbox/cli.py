@@ -245,7 +245,5 @@ def _dispatch(words: list[str]) -> int:
     return int(verb(words[1:], Store(root or default_root())))
 
 
-
-
 if __name__ == "__main__":
     command()

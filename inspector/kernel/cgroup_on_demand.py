@@ -52,6 +52,8 @@ def parse_devices(data: bytes) -> tuple[str, ...]:
 
 
 DEVICE_RULE = rb"[abc] (?:\d+|\*):(?:\d+|\*) [rwm]+"  # compiled for who asks
+
+
 # 8:16 rbps=2097152 wbps=max riops=max wiops=120
 def parse_io_max(data: bytes) -> Values:
     """Parse io.max: limits a second, by device; "max" for none."""

@@ -21,7 +21,6 @@ from sandbox.value import Value, replace
 __all__ = ["Guest", "join", "known_to", "leave", "members_of", "place", "rename", "tell"]
 
 
-
 class Guest(Value):
     """A container that comes onto a network: what it is called, and by itself."""
 

@@ -153,8 +153,6 @@ def test_abstract_sockets_of_the_host(sandbox: Sandbox) -> None:
         assert sandbox(*run, "--net", "host", "python3", "-c", program).stdout == "0\n"
 
 
-
-
 def test_typing_on_our_terminal(sandbox: Sandbox) -> None:
     """A program whose output is our terminal can neither type on it nor take it over."""
     take = "import fcntl, termios; fcntl.ioctl(1, termios.TIOCSCTTY, {force})"

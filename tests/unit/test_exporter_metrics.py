@@ -75,6 +75,7 @@ EXPECTED = {
     "container_health_state": 1,
 }
 
+
 def scraped(root: Path, layout: str = "v2", *names: str, **options: object) -> Series:
     """Return the series of a machine with one container."""
     with machine(root, layout).open() as host:

@@ -68,7 +68,6 @@ def test_a_path_is_cut_at_its_beginning(path: str, width: int) -> None:
         assert path.endswith((shown[1:].rstrip(" "), " "))
 
 
-
 @given(st.floats(min_value=0, max_value=2.0**63))
 def test_bytes_never_outgrow_their_column(value: float) -> None:
     """Any number of bytes fits seven columns."""
