@@ -136,7 +136,14 @@ NAMESPACES = Collector(
 
 def _health(sight: Sight) -> Sequence[Any]:
     health = sight.observation.health
-    return sight.subjects.each("health", health, lambda one: (health.get(one.container.id, ""),) if one.container else None)
+    return sight.subjects.each("health", health, lambda subject: _checked(subject.container, health))
+
+
+def _checked(one: Container | None, health: Mapping[str, str]) -> tuple[str] | None:
+    """Return what the check of a container said; None where Docker's file could not be read: there may be one."""
+    if one is None or (one.runtime == "docker" and one.created_at is None):
+        return None
+    return (health.get(one.id, ""),)
 
 
 HEALTH = Collector(

@@ -474,6 +474,17 @@ def test_health_is_read_at_every_scrape(tmp_path: Path) -> None:
         assert series_of(parsed(text_of(scrape.page())), "container_health_state", id="/ex1") == [-1]
 
 
+def test_a_health_check_that_may_not_be_read_is_not_said_to_be_none(tmp_path: Path) -> None:
+    """Without Docker's file of a container, as for an ordinary user, its health has no series."""
+    fake = machine(tmp_path)
+    Path(f"{fake.root}/var/lib/docker/containers/{ID}/config.v2.json").unlink()
+    with fake.open() as host:
+        series = parsed(text_of(scraper(host).page()))
+    assert series_of(series, "container_info", id=PATH, runtime="docker") == [1]
+    assert not series_of(series, "container_health_state", id=PATH)
+    assert series_of(series, "container_health_state", id="/ex1") == [-1]
+
+
 def test_a_collector_that_fails_costs_only_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """With a /proc/diskstats of nonsense the disk collector says 0 and why; the others are as they were."""
     fake = machine(tmp_path)
