@@ -54,9 +54,22 @@ def _source(place: Place, *, follow_link: bool) -> Iterator[int]:
     except FileNotFoundError:
         raise place.missing(place.path) from None
     try:
+        if place.container:
+            _refuse_kernels(place, fd)
         yield fd
     finally:
         os.close(fd)
+
+
+def _refuse_kernels(place: Place, fd: int) -> None:
+    """Refuse what lies on /proc or /sys, as Docker does: such files have no size, and copies of them would be empty."""
+    own = os.stat(place.root).st_dev
+    for top in ("proc", "sys"):
+        with contextlib.suppress(OSError):
+            device = os.stat(top, dir_fd=place.root, follow_symlinks=False).st_dev
+            if own != device == os.fstat(fd).st_dev:
+                how = f"`sandbox exec {place.container} cat`"
+                raise SandboxError(f"{place.path} is the kernel's, and has no content to copy: try {how}", 1)
 
 
 def _has_only_content(path: str) -> bool:

@@ -27,6 +27,7 @@ __all__ = [
     "describe",
     "not_executed",
     "printable",
+    "quoted",
 ]
 
 
@@ -110,6 +111,12 @@ def describe(error: BaseException) -> str:
     else:
         text = str(error) or type(error).__name__
     return printable(" ".join(text.split()))
+
+
+def quoted(text: str) -> str:
+    """Write a text between quotes as Docker does: quotes in it are escaped, and what a terminal would obey."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{printable(escaped)}"'
 
 
 def printable(text: str) -> str:

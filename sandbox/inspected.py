@@ -29,7 +29,9 @@ NETWORK = {
 
 def inspected(document: Document) -> Document:
     """Return the document with what follows from it, or is the same for all containers of the sandbox."""
-    config = {"ExposedPorts": {}, "Volumes": _anonymous(document), "OnBuild": None, **document["Config"]}
+    config = {"Volumes": _anonymous(document), "OnBuild": None, **document["Config"]}
+    ports = {*(config.get("ExposedPorts") or {}), *(document["HostConfig"].get("PortBindings") or {})}
+    config["ExposedPorts"] = {port: {} for port in sorted(ports)}
     host = {"NanoCpus": _nano_cpus(document["HostConfig"]), **HOST}
     profile = _apparmor(document["HostConfig"])
     extra = {"AppArmorProfile": profile, "MountLabel": "", "ProcessLabel": "", "ExecIDs": None}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from sandbox.errors import BadValue, SandboxError, printable
+from sandbox.errors import BadValue, SandboxError, printable, quoted
 from sandbox.filters import has_label, split_filter
 from sandbox.network.ports import column, parse_exposed
 from sandbox.state import SHORT_ID, Document
@@ -61,7 +61,7 @@ def fields(document: Document, now: float, *, whole: bool) -> dict[str, Any]:
     """Return the columns of a container by Docker's names; `whole` cuts nothing."""
     config = document["Config"]
     words = (f"'{word}'" if " " in word else word for word in document["Args"])
-    command = printable(" ".join([document["Path"], *words]))
+    command = " ".join([document["Path"], *words])
     if not whole and len(command) > COMMAND_WIDTH:
         command = command[: COMMAND_WIDTH - 1] + "…"
     mounts = [each.get("Name") or each["Source"] for each in document["Mounts"] if each["Type"] != "tmpfs"]
@@ -70,7 +70,7 @@ def fields(document: Document, now: float, *, whole: bool) -> dict[str, Any]:
     return {
         "ID": document["Id"] if whole else document["Id"][:SHORT_ID],
         "Image": printable(config["Image"]),
-        "Command": f'"{command}"',
+        "Command": quoted(command),
         "CreatedAt": made,
         "RunningFor": f"{_since(document['Created'], now)} ago",
         "Ports": column(document["NetworkSettings"]["Ports"]) if document["State"]["Running"] else "",
@@ -172,7 +172,10 @@ def _on_network(value: str, _: Sequence[Document]) -> Wanted:
 
 
 def _has_port(value: str, *, published: bool) -> Wanted:
-    """Return what tells of a container with one of these ports (`80`, `8000-8080/udp`), as they are inside it."""
+    """Return what tells of a container with one of these ports (`80`, `8000-8080/udp`): inside it, or of the host.
+
+    Docker finds what is published by the host's port, its manual says by the container's: here both do.
+    """
     try:
         wanted = set(parse_exposed([value]))
     except BadValue:
@@ -180,8 +183,14 @@ def _has_port(value: str, *, published: bool) -> Wanted:
         raise SandboxError(f"invalid filter '{key}={value}': the form is 80, 53/udp or 8000-8080", 1) from None
 
     def want(document: Document) -> bool:
-        ports = document["NetworkSettings"]["Ports"] if published else document["Config"].get("ExposedPorts")
-        return any(name in wanted and (bound or not published) for name, bound in (ports or {}).items())
+        ports = document["NetworkSettings"]["Ports"]
+        if not published:
+            return not wanted.isdisjoint({*ports, *(document["Config"].get("ExposedPorts") or {})})
+        return any(
+            name in wanted or f"{each['HostPort']}/{name.partition('/')[2]}" in wanted
+            for name, bound in ports.items()
+            for each in bound or ()
+        )
 
     return want
 

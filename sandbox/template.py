@@ -13,14 +13,20 @@ from typing import Any, NamedTuple
 
 from sandbox.document import table
 from sandbox.errors import SandboxError
-from sandbox.template_functions import FUNCTIONS, json_of, text_of
+from sandbox.template_functions import FUNCTIONS, NilList, NilMap, json_of, text_of
 
 __all__ = ["check", "listing", "render"]
 
 ACTION = re.compile(r"\{\{(-(?=\s))?(.*?)(?<=\s)?(-)?\}\}", re.DOTALL)
 TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|`[^`]*`|:=|[()|,]|\$\w*|(?:\.\w+)+|\.|-?\d+|\w+|\S')
 LONGEST = 60
-OMITTED = ("Health", "Healthcheck", "StopSignal", "StopTimeout")  # documents have them only where there is one
+OMITTED = {"Health": None, "Healthcheck": None, "StopSignal": "", "StopTimeout": None}  # there only where there is one
+# What is null in a document and a list or a map to Docker, whose templates know types: `join` and `len` take it.
+LISTS = (
+    "Cmd", "DeviceCgroupRules", "DeviceRequests", "Entrypoint", "Env", "ExecIDs", "ExtraHosts", "Links", "OnBuild",
+    "SecondaryIPAddresses", "SecondaryIPv6Addresses", "SecurityOpt", "VolumesFrom",
+)  # fmt: skip
+MAPS = ("DriverOpts", "ExposedPorts", "Labels", "Options", "Volumes")
 NAMED_BY_PEOPLE = ("Labels", "Attributes")  # in these, what is not there is no mistake of the template
 
 
@@ -271,7 +277,9 @@ def _field(value: Any, path: str) -> Any:  # noqa: ANN401  whatever JSON holds
     before = ""
     for key in filter(None, path.split(".")):
         if isinstance(value, dict) and (key in value or key in OMITTED):
-            value, before = value.get(key), key
+            value, before = value.get(key, OMITTED.get(key)), key
+            if value is None and key in (*LISTS, *MAPS):
+                value = NilList() if key in LISTS else NilMap()
         elif before in NAMED_BY_PEOPLE and (value is None or isinstance(value, dict)):
             return _NoValue("<no value>")
         else:

@@ -8,13 +8,23 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["FUNCTIONS", "json_of", "text_of"]
+__all__ = ["FUNCTIONS", "NilList", "NilMap", "json_of", "text_of"]
 
 VERB = re.compile(r"%(-?\d*)([svdqt%])")
 
 
+class NilList(list[Any]):
+    """A list that nobody has given: it is shown as an empty one, and in JSON as null."""
+
+
+class NilMap(dict[str, Any]):
+    """The same of names and their values."""
+
+
 def json_of(value: Any) -> str:  # noqa: ANN401  whatever JSON holds
     """Write a value as Go does, without blanks: scripts look for `"Status":"running"`."""
+    if isinstance(value, NilList | NilMap):
+        return "null"
     return json.dumps(value, separators=(",", ":"))
 
 

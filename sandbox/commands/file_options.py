@@ -83,7 +83,7 @@ def mounts_of(arguments: Arguments, source: Source, store: Store) -> tuple[tuple
     from sandbox.volumes.wanted import Tmpfs  # noqa: PLC0415
 
     path_of = Volumes(store.root).path
-    volumes = [options.parse_volume(text, os.path.abspath, path_of) for text in arguments.volume]
+    volumes = [options.parse_volume(text, os.path.abspath, path_of) for text in dict.fromkeys(arguments.volume)]
     tmpfs = [options.parse_tmpfs(text) for text in arguments.tmpfs]
     for text in arguments.mount:
         from sandbox.volumes.mount_option import parse_mount  # noqa: PLC0415

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.commands.output import complain, each, ending_with_one, say_documents, say_line, say_rows
+from sandbox.commands.output import complain, each, ending_with_one, say_each, say_line, say_rows
 from sandbox.errors import NotFound
 from sandbox.parsing import Arguments, Parser, new_parser
 
@@ -154,7 +154,7 @@ def history_parser() -> Parser:
 def _add_history(parser: AnyParser) -> AnyParser:
     parser.add_argument("--no-trunc", action="store_true", help="whole ids and commands")
     parser.add_argument("-q", "--quiet", action="store_true", help="only ids")
-    parser.add_argument("-H", "--human", action="store_true", help="sizes for people, as always")
+    parser.add_argument("-H", "--human", action="store_true", default=True, help="sizes for people, not in bytes")
     parser.add_argument("--format", default="", metavar="TEMPLATE", help="such as '{{.ID}} {{.CreatedBy}}', json")
     parser.refuse({"--platform": ONE_PLATFORM})
     parser.add_argument("image", metavar="IMAGE")
@@ -176,7 +176,7 @@ def _history(arguments: Arguments, store: Store) -> int:
         kept = open_images(store)
         found = kept.find(arguments.image)
         sizes = [kept.layer(layer).size for layer in found.layers]
-        rows = history_rows(found, sizes, time.time(), whole=arguments.no_trunc)
+        rows = history_rows(found, sizes, time.time(), whole=arguments.no_trunc, human=arguments.human)
         template = arguments.format or ("{{.ID}}" if arguments.quiet else "")
         say_rows(rows, template, HISTORY_TITLES, HISTORY_FORMAT)
     return 0
@@ -219,8 +219,7 @@ def image(words: list[str], store: Store) -> int:
 
 def _inspect(arguments: Arguments, store: Store) -> int:
     with ending_with_one():
-        say_documents([document_of(store, name) for name in arguments.images], arguments.format)
-    return 0
+        return say_each(arguments.images, lambda name: document_of(store, name), arguments.format)
 
 
 def document_of(store: Store, name: str) -> dict[str, Any]:

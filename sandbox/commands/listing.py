@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox.commands.output import say_each, say_line
-from sandbox.errors import NotFound
+from sandbox.contexts import suppress
+from sandbox.errors import NotFound, SandboxError
 from sandbox.parsing import Parser, new_parser
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def ps(words: list[str], store: Store) -> int:
     from sandbox.reconcile import reconcile  # noqa: PLC0415
 
     last = 1 if arguments.latest else arguments.last
-    shown = ps.choose(reconcile(store), arguments.filter)
+    shown = ps.choose(reconcile(store), [_by_id(store, text) for text in arguments.filter])
     everything = last >= 0 or any(text.startswith(("status=", "exited=")) for text in arguments.filter)
     if not (arguments.all or everything):
         shown = [text for text in shown if text["State"]["Running"]]
@@ -58,6 +59,18 @@ def ps(words: list[str], store: Store) -> int:
     if text := ps.listing(shown, template, time.time(), whole=arguments.no_trunc, size=size):
         say_line(text)
     return 0
+
+
+def _by_id(store: Store, wanted: str) -> str:
+    """Return a filter by the image with its id, whichever name or beginning of the id was given."""
+    key, _, image = wanted.partition("=")
+    if key != "ancestor":
+        return wanted
+    from sandbox.images.usage import open_images  # noqa: PLC0415  rare
+
+    with suppress(SandboxError):
+        return f"ancestor=sha256:{open_images(store).find(image).id}"
+    return wanted  # it has lost its name since
 
 
 def logs_parser() -> Parser:

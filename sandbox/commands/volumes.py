@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.commands.output import each, ending_with_one, say_documents, say_line, say_rows
+from sandbox.commands.output import each, ending_with_one, say_each, say_line, say_rows
 from sandbox.errors import SandboxError
 from sandbox.parsing import Arguments
 
@@ -108,8 +108,7 @@ def _inspect(arguments: Arguments, store: Store) -> int:
     from sandbox.volumes.store import Volumes  # noqa: PLC0415
 
     with ending_with_one():
-        say_documents([Volumes(store.root).document(name) for name in arguments.volumes], arguments.format)
-    return 0
+        return say_each(arguments.volumes, Volumes(store.root).document, arguments.format)
 
 
 def _remove(arguments: Arguments, store: Store) -> int:

@@ -183,23 +183,32 @@ def _labels(image: Image) -> dict[str, str]:
     return labels if isinstance(labels, dict) else {}
 
 
-def history_rows(image: Image, sizes: Sequence[int], now: float, *, whole: bool) -> list[dict[str, str]]:
-    """Return the columns of `sandbox history`, the last step first; `sizes` are those of the layers."""
+def _steps(image: Image) -> list[dict[str, Any]]:
+    steps = image.config.get("history")
+    return [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+
+
+def history_rows(
+    image: Image, sizes: Sequence[int], now: float, *, whole: bool, human: bool = True
+) -> list[dict[str, str]]:
+    """Return the columns of `sandbox history`, the last step first; `sizes` are those of the layers.
+
+    Not `human`: sizes in bytes, and times instead of how long ago that was.
+    """
     rows = []
     layers = iter(sizes)
-    steps = image.config.get("history")
-    for step in steps if isinstance(steps, list) else []:
-        if not isinstance(step, dict):
-            continue
+    for step in _steps(image):
+        created = step.get("created")
+        made = f"{created[:19]}Z" if isinstance(created, str) and TIME.match(created) else "N/A"
         text = printable(" ".join(str(step.get("created_by", "")).split()))
         size = 0 if step.get("empty_layer") else next(layers, 0)
         rows.append(
             {
                 "ID": "<missing>",
-                "CreatedSince": _ago(step.get("created"), now),
-                "CreatedAt": _at(step.get("created")),
+                "CreatedSince": _ago(created, now) if human else made,
+                "CreatedAt": made,
                 "CreatedBy": text if whole or len(text) <= WIDTH else f"{text[: WIDTH - 1]}…",
-                "Size": human_size(size),
+                "Size": human_size(size) if human else str(size),
                 "Comment": printable(str(step.get("comment", ""))),
             }
         )
@@ -211,11 +220,12 @@ def history_rows(image: Image, sizes: Sequence[int], now: float, *, whole: bool)
 def image_document(image: Image, size: int, paths: Sequence[str]) -> dict[str, Any]:
     """Return what `docker image inspect` says of an image; `paths` are its layers' directories, the highest first."""
     config = image.config
+    comment = config.get("comment") or next((step.get("comment") for step in reversed(_steps(image))), "")
     return {
         "Id": f"sha256:{image.id}",
         "RepoTags": list(image.names),
         "RepoDigests": [],
-        "Comment": str(config.get("comment", "")),
+        "Comment": str(comment or ""),
         "Created": config.get("created", ""),
         "Author": str(config.get("author", "")),
         "Config": {**UNSAID, **(config.get("config") or {})},

@@ -134,11 +134,12 @@ def test_ipc_that_may_be_shared(sandbox: Sandbox, image: str) -> None:
 
 def test_what_docker_users_ask_inspect(sandbox: Sandbox, image: str) -> None:
     """Keys that follow from others are there for templates; a name may have Docker's slash."""
-    options = ("--cpus", "0.5", "-v", "/anonymous", "-v", "kept:/kept", "--shm-size", "0")
+    options = ("--cpus", "0.5", "-v", "/anonymous", "--shm-size", "0", *("-v", "kept:/kept") * 2)
+    options += ("-p", "127.0.0.1:40999:80", "--expose", "53/udp")
     sandbox("create", "--name", "one", *options, image, "true")
     form = "{{.HostConfig.NanoCpus}} {{json .Config.Volumes}} {{.Config.ExposedPorts}} {{.HostConfig.ShmSize}}"
     told = sandbox("inspect", "-f", form, "/one").stdout
-    assert told == '500000000 {"/anonymous":{}} map[] 67108864\n'
+    assert told == '500000000 {"/anonymous":{}} map[53/udp:map[] 80/tcp:map[]] 67108864\n'
     assert sandbox("rm", "-v", "/one").stdout == "/one\n"
     sandbox("volume", "rm", "kept")
 

@@ -325,6 +325,11 @@ def test_cp_of_archives_and_of_a_stopped_container(sandbox: Sandbox, image: str,
     assert (done.returncode, done.stderr.count("\n"), "not a sound archive" in done.stderr) == (1, 1, True)
     sandbox("start", "stopped")
     sandbox("run", "--name", "closed", "--read-only", "-d", image, "sleep", "100")
+    for path in ("/proc/version", "/proc", "/sys/kernel/notes"):  # what has no size would be copied as an empty file
+        for target in ("-", str(tmp_path / "kernels")):
+            done = sandbox("cp", f"closed:{path}", target, check=False)
+            assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert not (tmp_path / "kernels").exists()
     done = sandbox("cp", str(tmp_path / "in"), "closed:/x", check=False)
     assert (done.returncode, done.stderr) == (1, "sandbox: cannot copy to 'closed:/x': Read-only file system\n")
 

@@ -132,6 +132,14 @@ def test_lists_are_filtered_as_docker_does(sandbox: Sandbox, docker: Docker, sav
         words = ["images", "--format", "{{.Repository}}:{{.Tag}}", *(f"--filter={each}" for each in filters)]
         theirs = set(docker(*words).stdout.split()) & names
         assert set(sandbox(*words).stdout.split()) == theirs, filters
+    identifier = sandbox("images", "-q", "oracle:1").stdout.strip()
+    sandbox("tag", "oracle:1", "second")
+    sandbox("create", "--name", "child", "second", "true")
+    for image in ("second", "second:latest", "oracle:1", identifier, identifier[:6], "told:1", "nothing"):
+        found = sandbox("ps", "-aq", "--filter", f"ancestor={image}").stdout
+        assert bool(found) == (image not in ("told:1", "nothing")), image
+    sandbox("rm", "child")
+    sandbox("rmi", "second")
     script = ("oracle:1", "sh", "-c", "head -c 5000 /dev/zero > /new; ln /new /again; ln -s /new /short")
     for call in (docker, sandbox):
         call("run", "--name", "sized", "--network", "none", *script)

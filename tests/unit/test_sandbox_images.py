@@ -235,6 +235,9 @@ def test_import(call: Call, tmp_path: Path, root: str) -> None:
     assert call("image", "inspect", "-f", config, "mine")[:2] == (0, "null null |\n")
     assert call("history", "--format", "{{.ID}} {{.Size}} {{.Comment}}|", "mine")[1].startswith(found.id[:12])
     assert call("history", "-q", "mine")[1] == f"{found.id[:12]}\n"
+    bare = call("history", "-H=false", "--format", "{{.Size}} {{.CreatedSince}} {{.CreatedAt}}", "mine")[1].split()
+    assert bare == ["2", (made := found.config["created"][:19] + "Z"), made]
+    assert call("image", "inspect", "-f", "{{.Comment}}", "mine")[1] == f"Imported from {archive}\n"
     code, out, _ = call("history", "mine")
     assert (code, [line.split()[0] for line in out.splitlines()]) == (0, ["IMAGE", found.id[:12]])
     for words in (("-c", "RUN x", archive), (archive, "BAD"), ("/no/such/file",), (str(tmp_path),)):
@@ -303,8 +306,9 @@ def test_tags_and_removal(call: Call, tmp_path: Path, root: str) -> None:
     assert call("rmi", "-f", "nothing")[::2] == (0, "sandbox: no such image: nothing\n")
     assert call("rmi", "base:1", "nothing")[::2] == (1, "sandbox: no such image: nothing\n")
     assert kept(root) == []
-    for words in (("tag", "none", "x"), ("history", "none"), ("image", "inspect", "none")):
-        assert call(*words)[::2] == (1, "sandbox: no such image: none\n")
+    for words in (("tag", "none", "x"), ("history", "none")):
+        assert call(*words) == (1, "", "sandbox: no such image: none\n")
+    assert call("image", "inspect", "none") == (1, "[]\n", "sandbox: no such image: none\n")
 
 
 def damaged(**files: bytes | None) -> bytes:
@@ -442,6 +446,9 @@ def test_what_has_a_name_is_inspected(call: Call, tmp_path: Path) -> None:
     assert call("inspect", "--type", "container", "kept") == (1, "[]\n", "sandbox: no such container: kept\n")
     assert json.loads(call("inspect", "-f", "json", "made:1", "kept")[1])[1]["Name"] == "kept"
     assert call("inspect", "nothing") == (1, "[]\n", "sandbox: no such object: nothing\n")
+    for kind, there in (("image", "made:1"), ("volume", "kept"), ("network", "none")):
+        code, out, err = call(kind, "inspect", "nothing", there)
+        assert (code, len(json.loads(out)), err.count("\n")) == (1, 1, 1)
     assert call("images", "--format", "{{.Repository}}:{{.Tag}}")[1] == "made:1\n"
     assert call("images", "--format", "table {{.Tag}}\\t{{.Size}}")[1].split() == ["TAG", "SIZE", "1", "2B"]
     assert json.loads(call("volume", "ls", "--format", "json")[1])["Name"] == "kept"

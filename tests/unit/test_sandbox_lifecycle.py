@@ -238,7 +238,7 @@ def container(name: str, status: str = "running", **more: Any) -> dict[str, Any]
         "Args": [],
         "Image": "img",
         "State": state,
-        "Config": {"Image": "img", "Labels": more.get("labels", {}), "ExposedPorts": dict.fromkeys(ports)},
+        "Config": {"Image": "img", "Labels": more.get("labels", {}), "ExposedPorts": more.get("exposed", {})},
         "HostConfig": {"NetworkMode": "none"},
         "Mounts": [],
         "NetworkSettings": {"Networks": {}, "Ports": ports},
@@ -273,7 +273,10 @@ FLEET = [
         (["network=none"], "alpha beta gamma"),
         (["publish=80"], "alpha"),
         (["publish=79-81/tcp"], "alpha"),
+        (["publish=4000"], "alpha"),
+        (["publish=4000/udp"], ""),
         (["publish=53/udp"], ""),
+        (["expose=80"], "alpha"),
         (["expose=53/udp"], "alpha"),
         (["expose=53"], ""),
     ],
@@ -290,6 +293,13 @@ def test_ps_filters_that_do_not_exist(text: str) -> None:
     """A filter that means nothing is an error, not an empty list."""
     with pytest.raises(SandboxError):
         ps.choose(FLEET, [text])
+
+
+def test_ps_command() -> None:
+    """A command is between quotes, as Docker's `ps` has it: twenty letters of it, and no quote of its own ends it."""
+    text = {**container("alpha"), "Args": ["-c", 'echo "a\\b"\n']}
+    assert ps.fields(text, 100, whole=True)["Command"] == r'''"sh -c 'echo \"a\\b\"\n'"'''
+    assert ps.fields({**text, "Args": ["-c", "x" * 30]}, 100, whole=False)["Command"] == f'"sh -c {"x" * 13}…"'
 
 
 def test_ps_status_and_formats() -> None:

@@ -11,13 +11,14 @@ TOLD = {
     "Id": "x",
     "Name": "web",
     "State": {"Pid": 7, "Running": True, "Health": None},
-    "Config": {"Cmd": ["sh", "-c", "echo a b"], "Labels": {"b": "2", "a": "1"}, "Env": []},
+    "Config": {"Cmd": ["sh", "-c", "echo a b"], "Labels": {"b": "2", "a": "1"}, "Env": [],
+               "Entrypoint": None, "Volumes": None},
     "NetworkSettings": {
         "Networks": {"one": {"IPAddress": "172.17.0.2"}},
         "Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "4000"}], "90/tcp": None},  # noqa: S104
     },
     "Label": lambda key: f"<{key}>",
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,10 @@ TOLD = {
          "00007 [-c echo a b] we  x  |"),
         ("{{if .Config.Healthcheck}}y{{else}}n{{end}} {{json .Config.Healthcheck}}", "n null"),
         ('{{print 1 2 "a" "b" 3}}', "1 2ab3"),
+        ("{{.Config.Entrypoint}} {{json .Config.Entrypoint}} {{len .Config.Entrypoint}}", "[] null 0"),
+        ("{{join .Config.Entrypoint `,`}}{{range .Config.Entrypoint}}x{{else}}none{{end}}", "none"),
+        ("{{.Config.Volumes}} {{if .Config.Volumes}}y{{else}}n{{end}} {{json .Config.Volumes}}", "map[] n null"),
+        ("{{.Config.StopSignal}}{{.Config.StopTimeout}}", "<nil>"),
         ("no actions }}", "no actions }}"),
     ],
 )  # fmt: skip
