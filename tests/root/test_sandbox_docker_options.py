@@ -135,8 +135,8 @@ def test_ipc_that_may_be_shared(sandbox: Sandbox, image: str) -> None:
 def test_what_docker_users_ask_inspect(sandbox: Sandbox, image: str) -> None:
     """Keys that follow from others are there for templates; a name may have Docker's slash."""
     options = ("--cpus", "0.5", "-v", "/anonymous", "--shm-size", "0", *("-v", "kept:/kept") * 2)
-    options += ("-p", "127.0.0.1:40999:80", "--expose", "53/udp")
-    sandbox("create", "--name", "one", *options, image, "true")
+    ports = ("-p", "127.0.0.1:40999:80", "--expose", "53/udp")
+    sandbox("create", "--name", "one", *options, *ports, image, "true")
     form = "{{.HostConfig.NanoCpus}} {{json .Config.Volumes}} {{.Config.ExposedPorts}} {{.HostConfig.ShmSize}}"
     told = sandbox("inspect", "-f", form, "/one").stdout
     assert told == '500000000 {"/anonymous":{}} map[53/udp:map[] 80/tcp:map[]] 67108864\n'
