@@ -24,7 +24,7 @@ export function parseFilter(text) {
 }
 
 /** Whether a filter looks at labels, which come only when they are asked for. */
-export const asksForLabels = (text) => /(^|\s)label:\S/i.test(text);
+export const asksForLabels = (text) => /(^|[\s|])label:\S/i.test(text);
 
 const isPattern = (text) => text.length > 2 && text.startsWith("/") && text.endsWith("/");
 
