@@ -97,7 +97,7 @@ def start(store: Store, name: str, how: Attaching | None = None) -> int:
             before = now["State"]["Status"]
             now["RestartCount"] = 0
             cgroups = prepared.document["Cgscope"]["Cgroups"]
-            now["Cgscope"].update(launch.ourselves(), Stopped=False, Cgroups=cgroups)
+            now["Cgscope"].update(launch.ourselves(), Stopped=False, Kept=False, Cgroups=cgroups)
         return lambda: _quietly(lambda: _give_up(store, container, before))
 
     with blocked_signals():

@@ -86,7 +86,7 @@ def finish(store: Store, container: str, code: int, error: str = "", restart: in
     if out_of_memory:
         events.of_container(store.root, text, "oom")
     events.of_container(store.root, text, "die", exitCode=str(code), execDuration=str(int(age(text))))
-    if text["HostConfig"]["AutoRemove"]:
+    if text["HostConfig"]["AutoRemove"] and not text["Cgscope"].get("Kept"):
         (_forget if is_down else destroy)(store, text)
         return
     with suppress(NoSuchContainer), store.changing(container, durable=restart is None) as text:

@@ -115,7 +115,7 @@ def restart(words: list[str], store: Store) -> int:
     """Stop containers and start them again."""
     parser = restart_parser()
     arguments = parser.parse_args(words)
-    from sandbox import ending, events  # noqa: PLC0415
+    from sandbox import restarting  # noqa: PLC0415
     from sandbox.reconcile import reconcile  # noqa: PLC0415
     from sandbox.signals import number_of  # noqa: PLC0415
 
@@ -123,9 +123,8 @@ def restart(words: list[str], store: Store) -> int:
     reconcile(store)
 
     def action(name: str) -> None:
-        ending.stop(store, name, arguments.time, number)
-        _start_one(store, name)
-        events.of_container(store.root, store.find(name), "restart")
+        with ending_with_one():
+            restarting.restart(store, name, arguments.time, number)
 
     return each(arguments.containers, action)
 

@@ -206,6 +206,22 @@ def test_wait_and_restart(sandbox: Sandbox) -> None:
     assert sandbox("wait", "kept").stdout == "7\n"
 
 
+@pytest.mark.parametrize("how", [("-d",), ()], ids=["background", "foreground"])
+def test_restart_of_one_that_is_removed_at_its_end(sandbox: Sandbox, how: tuple[str, ...]) -> None:
+    """`restart` is no end that --rm means, as with Docker: what was written is there; the next end is one."""
+    command = ("--rootfs", "/", "sh", "-c", "echo run >> /runs; sleep 600")
+    words = [*SANDBOX, "run", "--rm", "--name", "brief", *how, *command]
+    with subprocess.Popen(words, env=sandbox.env, stdout=subprocess.DEVNULL) as running:
+        assert sandboxing.wait_for(lambda: sandbox("exec", "brief", "test", "-e", "/runs", check=False).returncode == 0)
+        for count in (2, 3):
+            assert sandbox("restart", "-t", "0", "brief").stdout == "brief\n"
+            lines = "run\n" * count
+            assert sandboxing.wait_for(lambda lines=lines: sandbox("exec", "brief", "cat", "/runs").stdout == lines)  # type: ignore[misc]
+        assert running.wait() == (0 if how else 137)
+    sandbox("kill", "brief")
+    assert sandboxing.wait_for(lambda: sandbox("ps", "-aq").stdout == "")
+
+
 def test_stop_signals_and_patience(sandbox: Sandbox) -> None:
     """B094, B096, T28: the stop signal is the container's or the command's; another command is served meanwhile."""
     script = "trap 'exit 1' TERM; trap 'exit 2' USR1; trap 'exit 3' HUP; echo ready; while :; do sleep 0.02; done"
