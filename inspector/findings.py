@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from inspector.figures import byte_size
+from inspector.kernel.namespaces import is_initial
 from inspector.limits import NEARLY, Above, Full
 
 TYPE_CHECKING = False
@@ -162,10 +163,12 @@ def _pids(container: Container, above: Full | None) -> Iterator[Finding]:
 
 
 def _namespaces(container: Container, own: Mapping[str, int]) -> Iterator[Finding]:
-    # From inside a container the reader's namespaces are not the host's: nothing can be said.
-    if container["kind"] != "container" or container["network"]["shared_with_host"] is None:
+    if container["kind"] != "container":
         return
-    if container["network"]["shared_with_host"]:
+    on_host = container["network"]["shared_with_host"]
+    if on_host:
         yield {"code": "host-network", "severity": "warning", "text": "shares the host's network namespace"}
-    if container["namespaces"].get("pid") == own.get("pid"):
+    # From inside a container the reader's namespaces are not the host's, but for those that are known by number.
+    pid = container["namespaces"].get("pid")
+    if pid == own.get("pid") and (on_host is not None or is_initial("pid", pid or 0)):
         yield {"code": "host-pid", "severity": "warning", "text": "shares the host's PID namespace"}

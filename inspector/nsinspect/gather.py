@@ -292,7 +292,9 @@ class Gatherer:
         told = report["security"]
         capabilities = told["capabilities"]["effective"] if told["capabilities"] else []
         same = {kind: one["same_as_host"] for kind, one in report["namespaces"].items()}
-        if self.seen.own.own_pid_namespace and same.get("mnt") is None:
+        own = self.seen.own
+        inside = own.own_pid_namespace or (own.inside_container and report["container"] is not None)
+        if inside and same.get("mnt") is None:
             same["mnt"] = False  # in a container: which mounts are the host's is hidden, the rest can be judged
         return Situation(
             same, told["uid"], frozenset(capabilities), told["seccomp"], told["no_new_privs"], mounts, hosts, devices

@@ -102,7 +102,7 @@ def test_a_quiet_container_has_no_findings() -> None:
         ({"network": {"shared_with_host": None}}, None),
         ({"namespaces": {"pid": INITIAL["pid"]}}, ("host-pid", "warning")),
         ({"namespaces": {"pid": INITIAL["pid"]}, "kind": "cgroup"}, None),
-        ({"namespaces": {"pid": INITIAL["pid"]}, "network": {"shared_with_host": None}}, None),
+        ({"namespaces": {"pid": INITIAL["pid"]}, "network": {"shared_with_host": None}}, ("host-pid", "warning")),
     ],
 )  # fmt: skip
 def test_just_below_and_at_each_threshold(changes: dict[str, object], expected: tuple[str, str] | None) -> None:
@@ -110,6 +110,12 @@ def test_just_below_and_at_each_threshold(changes: dict[str, object], expected: 
     got = codes(**changes)
     assert got == ([] if expected is None else [expected])
     assert {code for code, _ in got} <= CODES.keys()
+
+
+def test_the_namespace_of_who_looks_from_inside_is_not_the_hosts() -> None:
+    """That both are in the same one says nothing there; by its number the host's is known."""
+    inside = container("web", **{**QUIET, "namespaces": {"pid": 4026532002}, "network": {"shared_with_host": None}})
+    assert findings(inside, {"pid": 4026532002}) == []
 
 
 @pytest.mark.parametrize("whose", ["throttled_ratio", "inherited_throttled_ratio"])

@@ -270,6 +270,18 @@ def test_from_inside_a_container_what_is_hidden_is_unknown(tmp_path: Path) -> No
     assert "PIDs        1   in our PID namespace; its number outside cannot be seen from here" in shown
 
 
+def test_from_inside_a_container_on_the_hosts_pids_its_walls_are_judged(tmp_path: Path) -> None:
+    """Where the host's processes are seen and may not be looked into, which mounts are theirs is not known either."""
+    inside = {"cgroup": 4026532006, "mnt": 4026532001, "net": 4026532003}
+    fake = FakeHost(tmp_path, "v1").process(1, "systemd", ppid=0).process(70, "cron")
+    for pid in (1, 70):
+        shutil.rmtree(f"{fake.root}/proc/{pid}/ns")
+    fake.process(4242, "web", namespaces=inside, mountinfo=MOUNTS, cgroups=f"/docker/{ID}").viewer(4242)
+    found = [one["code"] for one in report_on(fake, 4242)["findings"]]
+    assert {"host-pid", "privileged", "proc-sys-writable"} <= set(found)
+    assert report_on(fake, 70)["findings"] == []
+
+
 def test_from_inside_a_container_its_own_walls_are_judged(tmp_path: Path) -> None:
     """What needs no sight of the host is found from inside as well: every capability, no seccomp, writable settings."""
     inside = {**OWN, "cgroup": 4026532006}
