@@ -15,7 +15,7 @@ from sandbox.errors import SandboxError
 from sandbox.quick import dumps
 from sandbox.times import timestamp
 
-__all__ = ["LONGEST_LINE", "Log", "check_options", "files", "options"]
+__all__ = ["LONGEST_LINE", "Log", "check_options", "options"]
 
 LONGEST_LINE = 16384
 DIGITS = 19  # no file is larger
@@ -51,16 +51,6 @@ def check_options(driver: str, given: dict[str, str]) -> None:
     if unknown:
         raise SandboxError(f"unknown log opt {unknown[0]!r} for {driver} log driver")
     options(given)
-
-
-def files(path: str) -> list[str]:
-    """Return the files of a log that are there, the oldest first."""
-    found = []
-    number = 1
-    while os.path.exists(f"{path}.{number}"):
-        found.append(f"{path}.{number}")
-        number += 1
-    return [*reversed(found), path]
 
 
 class Log:

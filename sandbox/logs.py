@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -16,7 +17,6 @@ from sandbox.commands.output import warn
 from sandbox.errors import NobodyReads, NoSuchContainer, SandboxError
 from sandbox.journal import whole_lines
 from sandbox.liveness import has_monitor
-from sandbox.log_file import files
 from sandbox.state import Document, Store
 from sandbox.times import seconds_of
 from sandbox.value import Value
@@ -83,45 +83,48 @@ def show(store: Store, name: str, shown: Shown) -> int:
 
 
 class _Reader:
-    """Reads a log that is being written, and goes on in the next file when it has been rotated."""
+    """Reads a log that is being written, and goes on in the next files when it has been rotated, however often."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._file: BinaryIO | None = None
-        self._older = files(path)[:-1]
+        self._files: list[BinaryIO] = []  # the oldest first
         self._told = False
 
     def records(self) -> Iterator[Document]:
         """Yield the records that are there and were not yielded yet."""
-        while self._older:
-            with open(self._older.pop(0), "rb") as older:
-                yield from self._whole(older)
-        while (file := self._open()) is not None:
-            yield from self._whole(file)
-            if not self._is_rotated(file):
-                return
-            yield from self._whole(file)  # what came between the two looks
-            self.close()
+        self._files = self._files or self._after(None)
+        while self._files:
+            yield from self._whole(self._files[0])
+            if len(self._files) == 1:
+                self._files += self._after(self._files[0])
+                if len(self._files) == 1:
+                    return
+            yield from self._whole(self._files[0])  # what came between the two looks
+            self._files.pop(0).close()
 
     def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Close the files."""
+        for file in self._files:
+            file.close()
 
-    def _open(self) -> BinaryIO | None:
-        if self._file is None:
+    def _after(self, last: BinaryIO | None) -> list[BinaryIO]:
+        """Open what was begun after a file, or all there is; the newest first, as a rotation renames the other way."""
+        found: list[BinaryIO] = []
+        for number in itertools.count():
             try:
-                self._file = open(self._path, "rb")  # noqa: SIM115  close() does
+                file = open(f"{self._path}.{number}" if number else self._path, "rb")  # noqa: SIM115  close() does
             except FileNotFoundError:
-                return None
-        return self._file
-
-    def _is_rotated(self, file: BinaryIO) -> bool:
-        try:
-            return os.stat(self._path).st_ino != os.fstat(file.fileno()).st_ino
-        except FileNotFoundError:
-            return False
+                if number:
+                    break
+                continue  # it is just being rotated
+            if last is not None and _is_same(file, last):
+                file.close()
+                break
+            if found and _is_same(file, found[-1]):
+                file.close()
+            else:
+                found.append(file)
+        return found[::-1]
 
     def _whole(self, file: BinaryIO) -> Iterator[Document]:
         """Yield the whole records from where the file is; of a line that is none it is told once."""
@@ -132,6 +135,10 @@ class _Reader:
             elif not self._told:
                 self._told = True
                 warn(f"{file.name}: a line that is no record is left out")
+
+
+def _is_same(one: BinaryIO, other: BinaryIO) -> bool:
+    return os.path.samestat(os.fstat(one.fileno()), os.fstat(other.fileno()))
 
 
 def _record(line: bytes) -> Document | None:
