@@ -32,13 +32,14 @@ def volume_parser() -> FullParser:
     create.add_argument("--label", action="append", default=[], metavar="K[=V]", help="a label")
     create.add_argument("-d", "--driver", default="local", metavar="KIND", help="the kind (local)")
     create.refuse({"--opt": DIRECTORY, "-o": DIRECTORY, **dict.fromkeys(OF_A_CLUSTER, CLUSTER)})
+    create.add_argument("--name", default="", dest="named", metavar="NAME", help="the same as NAME, as it was once")
     create.add_argument("name", nargs="?", default="", metavar="NAME")
     listing = commands.add_parser("ls", help="list volumes")
     listing.refuse({"--cluster": CLUSTER})
     listing.add_argument("-q", "--quiet", action="store_true", help="only their names")
     template = "such as '{{.Name}} {{.Mountpoint}}', json"
     listing.add_argument("--format", default="", metavar="TEMPLATE", help=template)
-    filters = "dangling=true|false, name=TEXT, label=K[=V]"
+    filters = "dangling=true|false, driver=local, name=TEXT, label=K[=V]"
     listing.add_argument("-f", "--filter", action="append", default=[], metavar="K=V", help=filters)
     inspect = commands.add_parser("inspect", help="show all that is known of volumes, as JSON")
     inspect.add_argument("-f", "--format", default="", metavar="TEXT", help="such as '{{.Mountpoint}}'")
@@ -68,11 +69,14 @@ def _create(arguments: Arguments, store: Store) -> int:
     from sandbox.volumes.store import Volumes  # noqa: PLC0415
 
     with ending_with_one():
+        name = arguments.named or arguments.name
+        if arguments.named and arguments.name:
+            raise SandboxError("conflicting options: a name by --name, and another one")
         if arguments.driver != "local":
-            raise SandboxError(f"create {arguments.name}: plugin {arguments.driver!r} not found: there is local alone")
+            raise SandboxError(f"create {name}: plugin {arguments.driver!r} not found: there is local alone")
         labels = dict(pairs(arguments.label, "label"))
         created = timestamp(time.time())
-        say_line(Volumes(store.root).create(arguments.name, created, labels, anonymous=not arguments.name))
+        say_line(Volumes(store.root).create(name, created, labels, anonymous=not name))
     return 0
 
 
@@ -85,9 +89,11 @@ def _list(arguments: Arguments, store: Store) -> int:
         used = users_of(store)
         names = kept.names()
         for wanted in arguments.filter:
-            key, value = split_filter(wanted, ("dangling", "name", "label"))
+            key, value = split_filter(wanted, ("dangling", "driver", "name", "label"))
             if key == "dangling" and value in ("true", "false", "1", "0"):
                 names = [name for name in names if (name not in used) == (value in ("true", "1"))]
+            elif key == "driver":
+                names = names if value == "local" else []
             elif key == "name":
                 names = [name for name in names if value in name]
             elif key == "label":

@@ -437,10 +437,19 @@ cli.main(["--root", sys.argv[1], "load", "-i", sys.argv[2]])
 """
 
 
+def test_what_is_measured_where_nothing_runs(call: Call) -> None:
+    """`stats` by a template has no rows then, which is no error, as with Docker; a table of ctop's would be none."""
+    assert call("stats", "--no-stream", "--format", "{{.Name}}") == (0, "", "")
+    assert call("stats", "--no-stream", "--format", "table {{.Name}}") == (0, "NAME\n", "")
+    assert call("stats", "--no-stream") == (1, "", "sandbox: no container is running\n")
+
+
 def test_what_has_a_name_is_inspected(call: Call, tmp_path: Path) -> None:
     """`inspect` finds images, networks and volumes too, by --type one kind alone; listings have formats."""
     call("load", "-i", write(tmp_path, docker_archive([ONE])))
-    call("volume", "create", "kept")
+    call("volume", "create", "--name", "kept")
+    assert call("volume", "create", "--name", "kept", "other")[0] == 1
+    assert [call("volume", "ls", "-q", "-f", f"driver={kind}")[1] for kind in ("local", "nfs")] == ["kept\n", ""]
     assert call("inspect", "-f", "{{index .RepoTags 0}}", "made:1")[:2] == (0, "made:1\n")
     assert call("inspect", "-f", "{{.Name}}{{.Driver}}", "kept", "none")[:2] == (0, "keptlocal\nnonenull\n")
     assert call("inspect", "--type", "container", "kept") == (1, "[]\n", "sandbox: no such container: kept\n")
