@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from inspector.errors import ParseError
 from inspector.kernel.cgroup_on_demand import ON_DEMAND, parse_devices, parse_recent_pressure
-from inspector.kernel.cgroups import Hierarchy, ancestors
+from inspector.kernel.cgroups import Hierarchy, Membership, ancestors, directory_of, locate, path_in
 from inspector.kernel.host import Host
 from inspector.limits import Limit, effective, guarantee, swap_limit
 
@@ -89,12 +90,21 @@ def read_devices(host: Host, located: tuple[Hierarchy, str] | None) -> tuple[str
     return parse_devices(host.read(f"{directory}/devices.list")) if directory else None
 
 
-def read_pressure(host: Host, directory: str | None) -> dict[str, float | None]:
-    """Read the share of the last 10 s in which a task of the cgroup waited for each resource; None: not told."""
+def read_pressure(
+    host: Host, hierarchies: Sequence[Hierarchy], membership: Membership, paths: Mapping[str, str]
+) -> dict[str, float | None]:
+    """Read the share of the last 10 s in which a task of the cgroup waited for each resource; None: not told.
+
+    `paths` are its cgroups by controller: where it has one of its own on v1 and is left at v2's root, the stalls that
+    are counted there are everybody's.
+    """
+    place = locate(hierarchies, "pressure")
+    directory = directory_of(hierarchies, "pressure", membership)
+    at_root = place is not None and path_in(place, membership) == "/"
     found: dict[str, float | None] = {}
     for kind in ("cpu", "memory", "io"):
-        try:
-            found[kind] = parse_recent_pressure(host.read(f"{directory}/{kind}.pressure"))
-        except (OSError, ParseError):
-            found[kind] = None
+        found[kind] = None
+        if not (at_root and paths.get(kind, "/") != "/"):
+            with contextlib.suppress(OSError, ParseError):
+                found[kind] = parse_recent_pressure(host.read(f"{directory}/{kind}.pressure"))
     return found

@@ -10,7 +10,7 @@ from inspector.absence import Absence
 from inspector.document import document
 from inspector.errors import NoSuchProcess, ParseError
 from inspector.exposure import guarded
-from inspector.kernel.cgroups import Membership, ancestors, directory_of, locate, path_in, read_cgroup
+from inspector.kernel.cgroups import Membership, ancestors, locate, path_in, read_cgroup
 from inspector.kernel.controllers import Memory
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount, read_mountinfo, root_mount
@@ -220,7 +220,7 @@ class Gatherer:
         others = read_ceilings(self.host, seen.located, paths, seen.own.true_roots)
         self.unreadable += [{"what": "limits", "error": text, "needs": None} for text in others.problems]
         cpu, cpuset = readings.get(("cpu", paths.get("cpu", ""))), readings.get(("cpuset", paths.get("cpuset", "")))
-        self._pressure = read_pressure(self.host, directory_of(seen.hierarchies, "pressure", membership))
+        self._pressure = read_pressure(self.host, seen.hierarchies, membership, paths)
         report: Limits = {
             "cpu": facts.limit_line(limits["cpu"], whole=False),
             "memory": facts.limit_line(limits["memory"]),

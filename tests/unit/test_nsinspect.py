@@ -156,6 +156,19 @@ def test_a_process_whose_namespaces_are_hidden(tmp_path: Path) -> None:
     assert text_of(report).startswith(f"PID 1  init  in a PID namespace below ours: {hidden}")
 
 
+def test_stalls_of_everybody_are_not_those_of_a_group_on_version_1(tmp_path: Path) -> None:
+    """Who has cgroups of its own on v1 alone is at v2's root, where all stalls of the machine are counted."""
+    some = "some avg10={} avg60=0.00 avg300=0.00 total=5\n"
+    fake = FakeHost(tmp_path, "hybrid").process(70, "job", cgroups={"cpu": "/jobs", "": "/"})
+    fake.process(71, cgroups="/one")
+    for path, value in (("/", "54.00"), ("/one", "7.00")):
+        fake.cgroup("", path, {f"{kind}.pressure": some.format(value) for kind in ("cpu", "memory", "io")})
+    for pid, expected in ((70, (None, 0.54)), (71, (0.07, 0.07)), (1, (0.54, 0.54))):
+        told = report_on(fake, pid)["really_has"]["pressure"]
+        assert told is not None
+        assert (told["cpu"], told["memory"]) == expected, pid
+
+
 def test_a_container_that_ends_between_the_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asked by its name is not told of a PID; where it was started again that is what is told of."""
     fake = container(tmp_path)
