@@ -17,7 +17,7 @@ from inspector.kernel.kmsg import KernelLog, Kill
 from inspector.metadata import MOST_BYTES, clues_of
 from inspector.model import Observation
 from inspector.stores import Clues, Source, sources
-from inspector.stores.endings import Ending, parse_state
+from inspector.stores.endings import Ending, parse_state, parse_unstarted
 from inspector.victims import SLACK, for_what
 from inspector.views.text import duration, safe
 
@@ -29,7 +29,7 @@ ID_LENGTH = 64
 
 
 class Stopped(NoSuchContainer):
-    """A container of that name or id was there, and has ended."""
+    """A container of that name or id is there, and has ended or was never started."""
 
     def __init__(self, name: str, text: str) -> None:
         super().__init__(name)
@@ -37,13 +37,14 @@ class Stopped(NoSuchContainer):
 
 
 class _Ended(NamedTuple):
-    """One that has ended, and the file that says so."""
+    """One that has ended, or never began, and the file that says so."""
 
     runtime: str
     id: str
     name: str
     path: str
     ending: Ending
+    ran: bool
 
 
 def stopped(target: str, observation: Observation, host: Host) -> Stopped | None:
@@ -62,9 +63,10 @@ def _ended(observation: Observation, host: Host) -> Iterator[_Ended]:
             for source in _files(runtime, store, host):
                 with contextlib.suppress(OSError, ParseError):
                     data = host.read_inside(store, source.relative, MOST_BYTES)
-                    if ending := parse_state(data):
-                        id_ = source.relative.split("/")[1]
-                        yield _Ended(runtime, id_, source.parse(data, "").name or id_, source.path, ending)
+                    ended = parse_state(data)
+                    if ending := ended or parse_unstarted(data):
+                        id_, name = source.relative.split("/")[1], source.parse(data, "").name
+                        yield _Ended(runtime, id_, name or id_, source.path, ending, ended is not None)
 
 
 def _stores(runtime: str, observation: Observation) -> list[str]:
@@ -99,6 +101,9 @@ def _killed(one: _Ended, host: Host) -> tuple[Kill | None, str]:
 
 
 def _text(one: _Ended, host: Host) -> str:
+    if not one.ran:
+        error = f": {one.ending.error}" if one.ending.error else ""
+        return f"container {safe(one.name)} ({one.runtime}) was never started{safe(error)} ({safe(one.path)})"
     kill, at = _killed(one, host)
     why, _ = told_of(Found(kill=kill, ending=one.ending, path=one.path, at=at), is_last=True)
     finished = one.ending.finished

@@ -13,7 +13,7 @@ from inspector.errors import ParseError
 from inspector.stores import Clues, sources
 from inspector.stores.facts import mapping, moment, object_of, text
 
-__all__ = ["EndSource", "Ending", "endings", "parse_cri", "parse_exit", "parse_state"]
+__all__ = ["EndSource", "Ending", "endings", "parse_cri", "parse_exit", "parse_state", "parse_unstarted"]
 
 NEVER = "0001-01-01T00:00:00"
 MOST_CODE = 1 << 31
@@ -88,6 +88,15 @@ def parse_state(data: bytes) -> Ending | None:
         error=text(state.get("Error")),
         finished=moment(state.get("FinishedAt")),
     )
+
+
+def parse_unstarted(data: bytes) -> Ending | None:
+    """Parse the same of a container that was never started, or could not be; None for another."""
+    state = mapping(object_of("the container's state", data).get("State"))
+    ran = any(text(state.get(moment))[: len(NEVER)] not in ("", NEVER) for moment in ("StartedAt", "FinishedAt"))
+    if ran or state.get("Running") is not False:
+        return None
+    return Ending(_code(state.get("ExitCode")), error=text(state.get("Error")))
 
 
 # 137

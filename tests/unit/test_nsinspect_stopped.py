@@ -16,6 +16,7 @@ from tests.unit.test_nsinspect import container
 GONE, OTHER = "cd" * 32, "ce" * 32
 DOCKER, SANDBOX = "/var/lib/docker", "/var/lib/cgscope"
 OOM = "web (pid 4711) was killed for lack of memory (OOM)"
+NEVER = "0001-01-01T00:00:00Z"
 NOW = 1795888800.0  # 2026-11-28T18:00:00Z
 KILL = (
     "4,900,{micros},-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=x,mems_allowed=0,"
@@ -73,12 +74,21 @@ def test_who_was_killed_by_whose_limit(
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", '{"State": 5}', state(GONE, FinishedAt="0001-01-01T00:00:00Z"), state(GONE, "another")],
+    ["", "{", "[]", '{"State": 5}', state(GONE, FinishedAt=NEVER, Running=True), state(GONE, "another")],
 )
 def test_what_tells_of_no_end_is_no_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """A file that makes no sense, one that never ran, and another one: nobody is called so."""
+    """A file that makes no sense, one of who runs, and another one: nobody is called so."""
     fake = container(tmp_path).file(f"{DOCKER}/containers/{GONE}/config.v2.json", text)
     assert "no container with the id or name 'gone'" in asked(fake, "gone", monkeypatch)
+
+
+@pytest.mark.parametrize("error", ["", 'exec: "web": not found in $PATH'])
+def test_one_that_never_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str) -> None:
+    """Made and not started, or what could not be started: with what its runtime has to say of that."""
+    path = f"{DOCKER}/containers/{GONE}/config.v2.json"
+    fake = container(tmp_path).file(path, state(GONE, FinishedAt=NEVER, StartedAt=NEVER, Error=error, ExitCode=127))
+    said = f": {error}" if error else ""
+    assert asked(fake, "gone", monkeypatch) == f"container gone (docker) was never started{said} ({path})"
 
 
 def test_a_hostile_name_and_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
