@@ -10,12 +10,12 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from sandbox import attach, document, events, freezer, journal
 from sandbox.commands.output import warn
 from sandbox.errors import Damaged, NoSuchContainer, SandboxError
-from sandbox.liveness import has_monitor, is_running, not_running
+from sandbox.liveness import has_monitor, is_running, not_running, open_running
 from sandbox.reconcile import reconcile
 from sandbox.remains import remove_remains
 from sandbox.signals import number_of
@@ -26,6 +26,7 @@ __all__ = ["DEFAULT_SECONDS", "kill", "remove", "stop", "wait"]
 
 POLL_SECONDS = 0.005
 FINISH_SECONDS = 15.0
+RECORD_SECONDS = 0.1
 DEFAULT_SECONDS = 10
 LONGEST_WAIT_MS = 2**31 - 1
 
@@ -154,10 +155,10 @@ def _ask_and_make(store: Store, text: Document, seconds: int | None, number: int
         os.close(pidfd)
 
 
-def _ends_within(pidfd: int, seconds: int) -> bool:
+def _ends_within(pidfd: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(None if seconds < 0 else min(seconds * 1000, LONGEST_WAIT_MS)))
+    return bool(poll.poll(None if seconds < 0 else min(int(seconds * 1000), LONGEST_WAIT_MS)))
 
 
 def remove(store: Store, name: str, *, force: bool, volumes: bool = False) -> None:
@@ -205,32 +206,45 @@ def _end(store: Store, text: Document) -> None:
 
 
 def wait(store: Store, name: str) -> int:
-    """Wait until a container does not run, and return its exit code."""
+    """Wait until a container's program has ended, also if it is restarted then, and return its exit code."""
     begun = time.time()
     text = store.find(name)
+    seen = _run_of(text)
     while text["State"]["Running"] or text["State"]["Status"] == "creating":
-        monitor = text["Cgscope"]["Monitor"] or {}
-        try:
-            pidfd = os.pidfd_open(monitor.get("Pid", 0)) if has_monitor(text) else -1
-        except (OSError, ValueError):
-            pidfd = -1
-        if pidfd < 0:
-            reconcile(store)
-        else:
-            # Its monitor stays while it is restarted; one that lingers for a reader has recorded the end already.
-            _ends_within(pidfd, 1)
-            os.close(pidfd)
+        _watch(store, text)
         try:
             text = store.load(text["Id"])
         except NoSuchContainer:  # --rm: only the journal knows
-            return _code_in_journal(store, text["Id"], begun)
+            return next(_codes_in_journal(store, text["Id"], begun), 0)
+        if _run_of(text) != seen:  # ended, unless it was to be started when we came
+            for code in _codes_in_journal(store, text["Id"], begun):
+                return code
     return int(text["State"]["ExitCode"])
 
 
-def _code_in_journal(store: Store, container: str, since: float) -> int:
-    codes = [
-        event["Actor"]["Attributes"].get("exitCode", "")
-        for event in journal.follow(store.root, since, time.time())
-        if event["Action"] == "die" and event["Actor"]["ID"] == container
-    ]
-    return int(codes[-1]) if codes and codes[-1].isdecimal() else 0
+def _run_of(text: Document) -> tuple[int, str]:
+    """Return what differs between two runs of a container."""
+    return text["RestartCount"], text["State"]["StartedAt"]
+
+
+def _watch(store: Store, text: Document) -> None:
+    """Wait a second, or until a container's program or its monitor ends; clean up after a monitor that was killed."""
+    pidfd, seconds = open_running(text), 1.0
+    if pidfd is None and has_monitor(text):  # it ends, or is to be started
+        monitor, seconds = text["Cgscope"]["Monitor"], RECORD_SECONDS
+        with contextlib.suppress(OSError, ValueError):
+            pidfd = os.pidfd_open(monitor["Pid"])
+    if pidfd is None:
+        reconcile(store)
+        return
+    # A monitor stays while its container is restarted; one that lingers for a reader has recorded the end already.
+    _ends_within(pidfd, seconds)
+    os.close(pidfd)
+
+
+def _codes_in_journal(store: Store, container: str, since: float) -> Iterator[int]:
+    """Yield the exit codes of a container since a time, the first one first."""
+    for event in journal.follow(store.root, since, time.time()):
+        if event["Action"] == "die" and event["Actor"]["ID"] == container:
+            code = event["Actor"]["Attributes"].get("exitCode", "")
+            yield int(code) if code.isdecimal() else 0

@@ -334,6 +334,30 @@ def test_what_waits_for_its_restart(sandbox: Sandbox) -> None:
     assert (state["Status"], state["ExitCode"]) == ("exited", 1)
 
 
+def looks_at_a_process(pid: int) -> bool:
+    """Tell whether a process has a descriptor of a process."""
+    with contextlib.suppress(FileNotFoundError):
+        return any(os.readlink(f"/proc/{pid}/fd/{fd}").endswith("[pidfd]") for fd in os.listdir(f"/proc/{pid}/fd"))
+    return False
+
+
+def test_wait_for_one_that_is_restarted(sandbox: Sandbox) -> None:
+    """`wait` ends with the program, as Docker's does, also if that is started again at once, or about to be."""
+    command = ("sh", "-c", "while [ ! -e /go ]; do sleep 0.05; done; rm /go; echo >> /runs; exit $(wc -l < /runs)")
+    start(sandbox, "again", "--restart", "always", *command)
+    for code in ("1\n", "2\n"):
+        words = [*SANDBOX, "wait", "again"]
+        with subprocess.Popen(words, env=sandbox.env, stdout=subprocess.PIPE, text=True) as waiting:
+            assert sandboxing.wait_for(lambda pid=waiting.pid: looks_at_a_process(pid))  # type: ignore[misc]
+            sandbox("exec", "again", "touch", "/go")
+            assert waiting.communicate()[0] == code
+        wait_for_state(sandbox, "again", "running")
+    between_restarts(sandbox, "failing", "sh", "-c", "exit 4")
+    assert sandbox("wait", "failing").stdout == "4\n"
+    assert sandbox.inspect("failing")["RestartCount"] == 6
+    sandbox("rm", "-f", "failing")
+
+
 def test_a_start_beside_another(sandbox: Sandbox) -> None:
     """Who starts a container that another command is just starting has it running, as with Docker."""
     sandbox("create", "--name", "wanted", "--rootfs", "/", "sleep", "600")
