@@ -29,7 +29,7 @@ NETWORK = {
 
 def inspected(document: Document) -> Document:
     """Return the document with what follows from it, or is the same for all containers of the sandbox."""
-    config = {"Volumes": _anonymous(document), "OnBuild": None, **document["Config"]}
+    config = {**_attached(document), "Volumes": _anonymous(document), "OnBuild": None, **document["Config"]}
     ports = {*(config.get("ExposedPorts") or {}), *(document["HostConfig"].get("PortBindings") or {})}
     config["ExposedPorts"] = {port: {} for port in sorted(ports)}
     host = {"NanoCpus": _nano_cpus(document["HostConfig"]), **HOST}
@@ -41,6 +41,13 @@ def inspected(document: Document) -> Document:
     }
     parts = {"Config": config, "HostConfig": {**document["HostConfig"], **host}, "NetworkSettings": network}
     return {**document, **extra, **parts}
+
+
+def _attached(document: Document) -> dict[str, bool]:
+    """Return which streams its launcher had, unless it was told otherwise (`run -a`)."""
+    seen = not document["Cgscope"]["Spec"].get("detach", False)
+    stdin = seen and document["Config"].get("OpenStdin", False)
+    return {"AttachStdin": stdin, "AttachStdout": seen, "AttachStderr": seen}
 
 
 def _apparmor(host_config: Document) -> str:

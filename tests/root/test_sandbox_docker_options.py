@@ -140,6 +140,8 @@ def test_what_docker_users_ask_inspect(sandbox: Sandbox, image: str) -> None:
     form = "{{.HostConfig.NanoCpus}} {{json .Config.Volumes}} {{.Config.ExposedPorts}} {{.HostConfig.ShmSize}}"
     told = sandbox("inspect", "-f", form, "/one").stdout
     assert told == '500000000 {"/anonymous":{}} map[53/udp:map[] 80/tcp:map[]] 67108864\n'
+    form = "{{.Config.AttachStdin}} {{.Config.AttachStdout}} {{.Config.AttachStderr}}"
+    assert sandbox("inspect", "-f", form, "one").stdout == "false true true\n"
     assert sandbox("rm", "-v", "/one").stdout == "/one\n"
     sandbox("volume", "rm", "kept")
 
