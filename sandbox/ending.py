@@ -50,7 +50,18 @@ def _settled(store: Store, container: str) -> bool:
 
 
 def _await_settled(store: Store, text: Document) -> None:
-    if not _await(lambda: _settled(store, text["Id"]), FINISH_SECONDS):
+    """Wait for the end of a container that shall not be started again, and tell one that waits for its restart."""
+    nudged = False
+
+    def ended() -> bool:
+        nonlocal nudged
+        with contextlib.suppress(NoSuchContainer):
+            if not nudged and _awaits_restart(store.load(text["Id"])):
+                attach.nudge(store, text)
+                nudged = True
+        return _settled(store, text["Id"])
+
+    if not _await(ended, FINISH_SECONDS):
         raise _stuck(text)
 
 
@@ -100,9 +111,8 @@ def kill(store: Store, name: str, number: int) -> None:
     if text["State"]["Status"] not in ("running", "paused") and not (ends and _awaits_restart(text)):
         raise not_running(text, name)
     if ends:
-        _do_not_restart(store, text)
+        text = _do_not_restart(store, text)
     if _awaits_restart(text):
-        attach.nudge(store, text)
         _await_settled(store, text)
         return
     _signal(store, text, number)
@@ -115,9 +125,21 @@ def _awaits_restart(text: Document) -> bool:
     return bool(text["State"]["Status"] == "restarting")
 
 
-def _do_not_restart(store: Store, text: Document) -> None:
+def _do_not_restart(store: Store, text: Document) -> Document:
+    """Have a container not be started again, and return it as it is then: after a start that was under way."""
     with store.changing(text["Id"]) as now:
         now["Cgscope"]["Stopped"] = True
+
+    def started() -> bool:
+        nonlocal now
+        try:
+            now = store.load(text["Id"])
+        except NoSuchContainer:  # --rm
+            return True
+        return not (_awaits_restart(now) and now["Cgscope"].get("StartsAgain"))
+
+    _await(started, FINISH_SECONDS)
+    return now
 
 
 def stop(store: Store, name: str, seconds: int | None = None, number: int | None = None) -> None:
@@ -125,10 +147,8 @@ def stop(store: Store, name: str, seconds: int | None = None, number: int | None
     text = store.find(name)
     if text["State"]["Status"] not in ("running", "paused", "restarting"):
         return
-    _do_not_restart(store, text)
-    if _awaits_restart(text):
-        attach.nudge(store, text)
-    else:
+    text = _do_not_restart(store, text)
+    if not _awaits_restart(text):
         with contextlib.suppress(SandboxError):  # it has ended meanwhile
             _ask_and_make(store, text, seconds, number)
     _await_settled(store, text)

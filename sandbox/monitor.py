@@ -86,7 +86,11 @@ def start_again(store: Store, container: str, again: Handed) -> NoReturn:
     """Start a container once more after its pause, and watch it; one that does not start has ended for good."""
     try:
         with store.changing(container) as text:  # from now on nobody else may mount its files
-            text["Cgscope"]["StartsAgain"] = True
+            stopped = text["Cgscope"].get("Stopped", False)
+            text["Cgscope"]["StartsAgain"] = not stopped
+        if stopped:  # just now
+            settle(store, container, "exited")
+            os._exit(0)
         prepared = prepare_again(text, store)
         handed = _start(prepared, store, again["listener"], lambda: None)
         handed["restarts"] = again["restarts"]

@@ -334,6 +334,18 @@ def test_what_waits_for_its_restart(sandbox: Sandbox) -> None:
     assert (state["Status"], state["ExitCode"]) == ("exited", 1)
 
 
+@pytest.mark.parametrize("verb", ["kill", "stop"])
+def test_one_that_ends_while_it_is_told_to(sandbox: Sandbox, verb: str) -> None:
+    """A container whose program has ended since it was looked at, and waits for its restart, is not started again."""
+    between_restarts(sandbox, "failing", "false")
+    late = "import sandbox.cli as c, sandbox.state as s; find = s.Store.find;"
+    late += "seen = lambda text: (text['State'].update(Status='running'), text)[1];"
+    late += "s.Store.find = lambda store, name: seen(find(store, name)); c.main()"
+    begun = time.monotonic()
+    assert run([sys.executable, "-c", late, verb, "failing"], env=sandbox.env).stdout == "failing\n"
+    assert (state(sandbox, "failing"), time.monotonic() - begun < 2) == ("exited", True)
+
+
 def looks_at_a_process(pid: int) -> bool:
     """Tell whether a process has a descriptor of a process."""
     with contextlib.suppress(FileNotFoundError):
