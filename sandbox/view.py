@@ -51,6 +51,7 @@ def container_root(store: Store, name: str, *, volumes: bool = True) -> Iterator
             from sandbox.reconcile import reconcile  # noqa: PLC0415  rare
 
             reconcile(store)  # its monitor was killed, or the machine restarted, since somebody last looked
+            text = store.find(name)
         with store.locked(text["Id"]) as now:  # nobody starts it meanwhile: a layer is not mounted twice
             if _is_at_rest(now):
                 target = _mount(store, now, volumes=volumes)

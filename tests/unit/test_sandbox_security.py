@@ -111,6 +111,7 @@ def test_the_profile_is_told(options: list[str] | None, expected: str) -> None:
     """`inspect` has the profile that holds, in whichever form it was given."""
     host = {"SecurityOpt": options, "CpuQuota": 0, "CpuPeriod": 0}
     document = {"Config": {}, "HostConfig": host, "NetworkSettings": {"Networks": {}}, "Mounts": []}
+    document["Cgscope"] = {"Spec": {}}
     assert inspected(document)["AppArmorProfile"] == expected
 
 
