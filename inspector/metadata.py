@@ -27,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # and else in what needs it: on a machine without runtimes nothing does
     from inspector.stores import Clues, Facts, Source
 
-__all__ = ["Metadata", "clues_of"]
+__all__ = ["MOST_BYTES", "Metadata", "clues_of"]
 
 SHORT_ID = 12
 MOST_BYTES = 16 << 20  # containerd's database and Podman's list hold all containers

@@ -21,7 +21,7 @@ from inspector.kernel.host import Host
 from inspector.kernel.kmsg import KernelLog, Kill
 from inspector.kernel.pidfd import open_process, read_end
 from inspector.kernel.process import read_stat
-from inspector.metadata import clues_of
+from inspector.metadata import MOST_BYTES, clues_of
 from inspector.model import Container, Identity, Observation
 from inspector.stores.endings import Ending, EndSource, endings
 from inspector.victims import for_what
@@ -30,7 +30,6 @@ __all__ = ["Ends"]
 
 PATIENCE = 5.0
 """Seconds after its end for which its runtime may still be about to write it down."""
-MOST_BYTES = 16 << 20
 
 
 class Ends:

@@ -58,30 +58,31 @@ def stopped(target: str, observation: Observation, host: Host) -> Stopped | None
 
 
 def _ended(observation: Observation, host: Host) -> Iterator[_Ended]:
+    for runtime, id_, source in _files(observation, host):
+        with contextlib.suppress(OSError, ParseError):
+            data = host.read_inside(source.store, source.relative, MOST_BYTES)
+            ended = parse_state(data)
+            if ending := ended or parse_unstarted(data):
+                name = source.parse(data, "").name
+                yield _Ended(runtime, id_, name or id_, source.path, ending, ended is not None)
+
+
+def _files(observation: Observation, host: Host) -> Iterator[tuple[str, str, Source]]:
+    """Yield the runtime, the id and the file of each container that is kept, running or not."""
     for runtime in RUNTIMES:
         for store in _stores(runtime, observation):
-            for source in _files(runtime, store, host):
-                with contextlib.suppress(OSError, ParseError):
-                    data = host.read_inside(store, source.relative, MOST_BYTES)
-                    ended = parse_state(data)
-                    if ending := ended or parse_unstarted(data):
-                        id_, name = source.relative.split("/")[1], source.parse(data, "").name
-                        yield _Ended(runtime, id_, name or id_, source.path, ending, ended is not None)
+            try:
+                ids = [name for name in host.listdir(f"{store}/containers") if len(name) == ID_LENGTH]
+            except OSError:
+                continue
+            for id_ in ids[:MOST_CONTAINERS]:
+                yield runtime, id_, sources(runtime, Clues(id_))[0]._replace(store=store)
 
 
 def _stores(runtime: str, observation: Observation) -> list[str]:
     """Return where a runtime keeps its containers: as usual, and where those that run lead to."""
     clues = [clues_of(one) for one in observation.containers if one.runtime == runtime]
     return list(dict.fromkeys(one.store for each in (*clues, Clues("-")) for one in sources(runtime, each)))
-
-
-def _files(runtime: str, store: str, host: Host) -> list[Source]:
-    try:
-        ids = [name for name in host.listdir(f"{store}/containers") if len(name) == ID_LENGTH]
-    except OSError:
-        return []
-    found = (sources(runtime, Clues(id_))[0] for id_ in ids[:MOST_CONTAINERS])
-    return [one._replace(store=store) for one in found]
 
 
 def _killed(one: _Ended, host: Host) -> tuple[Kill | None, str]:

@@ -6,7 +6,7 @@ leave nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from inspector.errors import ParseError
@@ -68,6 +68,11 @@ def endings(runtime: str, clues: Clues) -> list[EndSource]:
     return []
 
 
+def _was(state: Mapping[str, object], key: str) -> bool:
+    """Tell whether a time of a state is one: Go writes the year 1 for never."""
+    return text(state.get(key))[: len(NEVER)] not in ("", NEVER)
+
+
 def _code(value: object) -> int | None:
     return value if type(value) is int and abs(value) < MOST_CODE else None
 
@@ -79,7 +84,7 @@ def parse_state(data: bytes) -> Ending | None:
     document = object_of("the container's state", data)
     state = mapping(document.get("State"))
     runs = state.get("Running") is True and state.get("Restarting") is not True
-    if runs or text(state.get("FinishedAt"))[: len(NEVER)] in ("", NEVER):
+    if runs or not _was(state, "FinishedAt"):
         return None
     return Ending(
         code=_code(state.get("ExitCode")),
@@ -93,8 +98,7 @@ def parse_state(data: bytes) -> Ending | None:
 def parse_unstarted(data: bytes) -> Ending | None:
     """Parse the same of a container that was never started, or could not be; None for another."""
     state = mapping(object_of("the container's state", data).get("State"))
-    ran = any(text(state.get(moment))[: len(NEVER)] not in ("", NEVER) for moment in ("StartedAt", "FinishedAt"))
-    if ran or state.get("Running") is not False:
+    if _was(state, "StartedAt") or _was(state, "FinishedAt") or state.get("Running") is not False:
         return None
     return Ending(_code(state.get("ExitCode")), error=text(state.get("Error")))
 
