@@ -7,6 +7,7 @@ does not say it. It is told where the machine's /proc is, so another root works 
 from __future__ import annotations
 
 import math
+import time
 import warnings
 
 from inspector.errors import ParseError
@@ -201,11 +202,21 @@ def read_system(host: Host) -> System:
         swap_free_bytes=swap_free,
         boot_time=totals.boot_time,
         load=(one, five, fifteen),
-        uptime_seconds=parse_floats("/proc/uptime", host.read("/proc/uptime"), 1)[0],
+        uptime_seconds=_uptime(host),
         cpu_busy_seconds=totals.busy_seconds,
         forks=totals.forks,
         last_pid=int(last_pid) if last_pid.isdigit() and len(last_pid) < LONGEST_PID else None,
     )
+
+
+def _uptime(host: Host) -> float:
+    """Return the seconds since boot, of the clock that processes' start times are on.
+
+    Of the machine we run on the clock itself: lxcfs has put the container's age in place of /proc/uptime.
+    """
+    if host.is_live:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return parse_floats("/proc/uptime", host.read("/proc/uptime"), 1)[0]
 
 
 def _line(data: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
@@ -194,8 +195,12 @@ def own_findings(report: Report) -> list[Finding]:
         text = "only chroot: the host's mount namespace, which root can walk back into"
         found.append({"code": "chroot-only", "severity": "warning", "text": text})
     told, has = report["proc_says"], report["really_has"]
-    if any(_more(told[key], has[key]) for key in ("cpus", "memory_bytes")):
-        text = "/proc tells it of the host's CPUs and memory, not of what it may use"
+    # Whole CPUs are all that /proc could tell, and what lxcfs makes of a quota.
+    cpus = None if has["cpus"] is None else math.ceil(has["cpus"])
+    more = {"CPUs": _more(told["cpus"], cpus), "memory": _more(told["memory_bytes"], has["memory_bytes"])}
+    if any(more.values()):
+        what = " and ".join(name for name, is_more in more.items() if is_more)
+        text = f"/proc tells it of the host's {what}, not of what it may use"
         found.append({"code": "proc-misleads", "severity": "info", "text": text})
     return found
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -57,6 +58,13 @@ def busy_by_psutil() -> float:
     """Return the seconds that all CPUs together were busy."""
     times = psutil.cpu_times()
     return float(times.user + times.nice + times.system + times.irq + times.softirq)
+
+
+def test_the_uptime_is_that_of_the_clock_of_start_times(host: Host) -> None:
+    """/proc/uptime tells a container's age where lxcfs is mounted, and its hundredths are too coarse for 0.1 s."""
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    uptime = read_system(host).uptime_seconds
+    assert before < uptime < time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def test_every_process_as_psutil_reads_it(host: Host) -> None:

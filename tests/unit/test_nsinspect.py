@@ -131,7 +131,23 @@ def test_what_proc_says_and_what_there_is(tmp_path: Path) -> None:
     assert (report["really_has"]["cpus"], report["really_has"]["memory_bytes"]) == (0.1, 67108864)
     assert report["proc_says"]["load"] == [0.5, 0.25, 0.1]
     assert report["really_has"]["uptime_seconds"] == pytest.approx(500)
-    assert "proc-misleads" in [finding["code"] for finding in report["findings"]]
+    misleads = {one["code"]: one["text"] for one in report["findings"]}["proc-misleads"]
+    assert misleads == "/proc tells it of the host's CPUs and memory, not of what it may use"
+
+
+def test_what_lxcfs_says_does_not_mislead(tmp_path: Path) -> None:
+    """Whole CPUs and the limit of memory are what lxcfs tells: a finding is there for what is the host's alone."""
+    fake = container(tmp_path / "host").link("/proc/4242/root", str(tmp_path / "inside"))
+    (tmp_path / "inside/proc").mkdir(parents=True)
+    for stat, meminfo, misleads in (
+        ("cpu  1 0 1 8 0 0 0\ncpu0 1 0 1 8 0 0 0\n", "MemTotal: 65536 kB\n", None),
+        ("cpu  1 0 1 8 0 0 0\ncpu0 1 0 1 8 0 0 0\n", "MemTotal: 8000000 kB\n", "memory"),
+        ("cpu  1 0 1 8 0 0 0\ncpu0 1 0 1 8 0 0 0\ncpu1 1 0 1 8 0 0 0\n", "MemTotal: 65536 kB\n", "CPUs"),
+    ):
+        (tmp_path / "inside/proc/stat").write_text(stat)
+        (tmp_path / "inside/proc/meminfo").write_text(meminfo)
+        texts = [one["text"] for one in report_on(fake, 4242)["findings"] if one["code"] == "proc-misleads"]
+        assert texts == ([f"/proc tells it of the host's {misleads}, not of what it may use"] if misleads else [])
 
 
 def test_a_process_of_the_host_itself(tmp_path: Path) -> None:
