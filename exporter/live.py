@@ -136,7 +136,10 @@ def detail(after: Observation, made: Document, id_: str) -> dict[str, Any] | Non
     one = next((container for container in after.containers if container.id == id_), None)
     if whole is None or one is None:
         return None
-    limits = limits_of(after.readings, one.cgroups, after.located, after.own.true_roots, after.system.cpus)
+    own = after.own
+    limits = limits_of(
+        after.readings, one.cgroups, after.located, own.true_roots, after.system.cpus, whole=not own.hidden_ancestors
+    )
     return {
         "container": whole,
         "owned": sorted({one.cgroups[resource] for resource in one.owned}),

@@ -158,17 +158,20 @@ def limits_of(
     true_roots: frozenset[int],
     cpus: int,
     lines: Lines | None = None,
+    *,
+    whole: bool = False,
 ) -> dict[str, Limit]:
     """Return the effective limits ("cpu" in cores, "memory" in bytes, "pids", "cpuset" in CPUs) of one container.
 
-    `lines`, empty at first, is for who asks about many containers of the same readings.
+    `lines`, empty at first, is for who asks about many containers of the same readings. `whole`: no cgroup is hidden,
+    so that what no hierarchy carries (a kernel started with cgroup_disable=memory) limits nobody.
     """
     lines = {} if lines is None else lines
     found: dict[str, Limit] = {}
     for resource in VALUES:
         path, place = cgroups.get(resource), located.get(resource)
         if path is None or place is None:
-            found[resource] = NOWHERE
+            found[resource] = NO_LIMIT if whole and place is None else NOWHERE
             continue
         line, hidden = ancestors(path, place[0].root), place[1] not in true_roots
         limit = _line(readings, resource, line, lines, hidden=hidden)

@@ -23,6 +23,7 @@ __all__ = ["Viewpoint"]
 
 LOOKS = 3  # in a row
 MOST_ABOVE = 50_000  # cgroups of the whole machine: 10 us each
+LIMITING = frozenset(("cpu", "cpuset", "memory", "pids"))
 KTHREADD = 2  # the parent of all kernel threads, in the machine's first namespaces
 
 
@@ -79,7 +80,9 @@ class Viewpoint:
         root, kept_in = self._attempt("self", parse_root_mount, mountinfo) or (None, "")
         paths = ((h, path_in(h, membership)) for h in self.hierarchies)
         outside = any(path is not None and h.directory(path) is None for h, path in paths)
-        unmounted = not tops and bool(membership.paths)  # bwrap and `ctr run` show no /sys/fs/cgroup
+        # bwrap and `ctr run` show no /sys/fs/cgroup, and who binds v1's one by one may leave some out.
+        carried = {name for h in self.hierarchies for name in h.controllers}
+        unmounted = (not tops and bool(membership.paths)) or not carried.issuperset(LIMITING & membership.paths.keys())
         isolated = initial.get("pid") is False
         inside = isolated or initial.get("cgroup") is False or self._is_elsewhere(root)
         return Own(

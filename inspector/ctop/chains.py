@@ -61,7 +61,8 @@ class Chains:
         self._seconds = now - self._before[0] if self._before and now > self._before[0] else None
         old = self._before[1] if self._before else {}
         self._before = now, readings
-        limits = limits_of(readings, paths, seen.located, seen.own.true_roots, seen.system.cpus)
+        whole = not seen.own.hidden_ancestors
+        limits = limits_of(readings, paths, seen.located, seen.own.true_roots, seen.system.cpus, whole=whole)
         others = read_ceilings(self._host, seen.located, paths, seen.own.true_roots)
         owned = one.owned | ({"swap"} if "memory" in one.owned else set())
         machine = _machine(earlier.system if earlier else None, seen.system)

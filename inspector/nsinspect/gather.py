@@ -216,7 +216,8 @@ class Gatherer:
                 wanted.update(((name, above), True) for above in ancestors(path, hierarchy.root))
         readings, _ = self._meter.figures(wanted)
         self._meter.figures({})  # closes what it keeps open for another look
-        limits = limits_of(readings, paths, seen.located, seen.own.true_roots, seen.system.cpus)
+        whole = not seen.own.hidden_ancestors
+        limits = limits_of(readings, paths, seen.located, seen.own.true_roots, seen.system.cpus, whole=whole)
         others = read_ceilings(self.host, seen.located, paths, seen.own.true_roots)
         self.unreadable += [{"what": "limits", "error": text, "needs": None} for text in others.problems]
         cpu, cpuset = readings.get(("cpu", paths.get("cpu", ""))), readings.get(("cpuset", paths.get("cpuset", "")))

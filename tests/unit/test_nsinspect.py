@@ -135,6 +135,29 @@ def test_what_proc_says_and_what_there_is(tmp_path: Path) -> None:
     assert misleads == "/proc tells it of the host's CPUs and memory, not of what it may use"
 
 
+@pytest.mark.parametrize("layout", ["v1", "v2"])
+def test_without_a_controller_nothing_is_hidden(tmp_path: Path, layout: str) -> None:
+    """Where the kernel was started with cgroup_disable=memory (the Raspberry Pi) nothing limits memory: all is seen."""
+    fake = FakeHost(tmp_path, layout).process(4242, "web", cgroups="/a")
+    if layout == "v2":
+        fake.file("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io pids\n")
+    else:
+        shutil.rmtree(f"{tmp_path}/sys/fs/cgroup/memory")
+        for pid in ("1", "4242"):
+            for name, mark in (("mountinfo", "/memory "), ("cgroup", ":memory:")):
+                file = tmp_path / "proc" / pid / name
+                lines = file.read_text().splitlines(keepends=True)
+                file.write_text("".join(line for line in lines if mark not in line))
+        for controller in ("cpu", "cpuset", "pids", "blkio", "freezer", "devices", "name=systemd"):
+            fake.cgroup(controller, "/", {"release_agent": ""})
+    report = report_on(fake, 4242)
+    assert (report["limits"]["memory"]["value"], report["limits"]["memory"]["hidden_ancestors"]) == (None, False)
+    assert report["really_has"]["memory_bytes"] == 8000000 * 1024
+    if layout == "v1":  # it is there, and not shown to us
+        fake.file("/proc/1/cgroup", (tmp_path / "proc/1/cgroup").read_text() + "12:memory:/\n")
+        assert report_on(fake, 4242)["limits"]["memory"]["hidden_ancestors"]
+
+
 def test_what_lxcfs_says_does_not_mislead(tmp_path: Path) -> None:
     """Whole CPUs and the limit of memory are what lxcfs tells: a finding is there for what is the host's alone."""
     fake = container(tmp_path / "host").link("/proc/4242/root", str(tmp_path / "inside"))
