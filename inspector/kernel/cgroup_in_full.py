@@ -68,7 +68,7 @@ def parse_v1_kernel(data: bytes) -> Values:
 def parse_v1_swap_limit(data: bytes) -> Values:
     """Parse memory.memsw.limit_in_bytes: memory and swap together."""
     value = number("memory.memsw.limit_in_bytes", data)
-    return {"swap_limit_bytes": None if value >= cgroup_v1.UNLIMITED_FROM else value}
+    return {"swap_limit_bytes": None if cgroup_v1.is_unlimited(value) else value}
 
 
 # 1024

@@ -15,10 +15,12 @@ from inspector.kernel.controllers import ControlFile, Values
 from inspector.kernel.figures import MOST_DIGITS, Keyed, number
 from inspector.kernel.process import CLOCK_TICKS
 
-__all__ = ["FILES", "has_limit"]
+__all__ = ["FILES", "has_limit", "is_unlimited"]
 
 # The page counter's maximum is 2^63 less a page, whose size varies; no machine has 2^62 bytes.
 UNLIMITED_FROM = 1 << 62
+# Of a kernel of 32 bits it is 2^31 - 1 pages, for huge pages whole ones (of 4 MiB at most): a little below 8 TiB.
+UNLIMITED_32 = range((1 << 43) - (1 << 22), 1 << 43)
 
 
 # -1
@@ -121,12 +123,17 @@ def _list(what: str, data: bytes) -> str | None:
     return text or None
 
 
+def is_unlimited(value: int) -> bool:
+    """Tell whether a number of bytes is the page counter's maximum, which v1 shows where no limit is set."""
+    return value >= UNLIMITED_FROM or value in UNLIMITED_32
+
+
 def bytes_file(name: str, file: str) -> ControlFile:
     """Describe a file of a single number of bytes, where the page counter's maximum means "no limit"."""
 
     def parse(data: bytes) -> Values:
         value = number(file, data)
-        return {name: None if value >= UNLIMITED_FROM else value}
+        return {name: None if is_unlimited(value) else value}
 
     return ControlFile(file, parse)
 
@@ -159,7 +166,7 @@ def memory_of(values: dict[str, int]) -> dict[str, int | None]:
     lists = [result.pop(name) or 0 for name in ("inactive_anon", "active_anon", "unevictable") if name in values]
     if lists:
         result["locked_and_anon_bytes"] = sum(lists)
-    if values.get("hierarchical_limit_bytes", 0) >= UNLIMITED_FROM:
+    if is_unlimited(values.get("hierarchical_limit_bytes", 0)):
         result["hierarchical_limit_bytes"] = None
     return result
 

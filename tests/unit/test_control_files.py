@@ -156,6 +156,18 @@ def test_v1_tells_the_least_limit_of_all_ancestors() -> None:
     assert values == {"hierarchical_limit_bytes": None}
 
 
+# Pages of 4 and 64 KiB; a kernel of 32 bits.
+@pytest.mark.parametrize("most", [2**63 - 4096, 2**63 - 65536, (2**31 - 1) * 4096])
+def test_no_limit_on_other_machines(most: int) -> None:
+    """v1 shows the page counter's maximum for no limit: it depends on the size of a page, and of a word."""
+    for file, name in (("limit_in_bytes", "limit_bytes"), ("stat", "hierarchical_limit_bytes")):
+        text = f"{most}\n" if file != "stat" else f"{LEAST} {most}\ntotal_rss 5\n"
+        assert getattr(read(1, "memory", {f"memory.{file}": text}), name) is None
+    large = read(1, "memory", {"memory.limit_in_bytes": f"{7 << 40}\n"})
+    assert isinstance(large, Memory)
+    assert large.limit_bytes == 7 << 40
+
+
 @pytest.mark.parametrize(
     ("version", "contents"), [(1, {"memory.limit_in_bytes": V1_UNLIMITED}), (2, {"memory.max": "max\n"})]
 )
