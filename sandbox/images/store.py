@@ -193,9 +193,14 @@ class Images:
         return Layer(int(found["Size"]), bool(found["Root"]))
 
     def directories(self, layers: Sequence[str]) -> tuple[tuple[str, ...], str]:
-        """Return the directories of layers, the highest first, and the one that says how the root looks ("": none)."""
-        paths = tuple(self.layer_path(layer) for layer in reversed(layers))
-        known = [self.layer(layer) for layer in reversed(layers)]
+        """Return the directories of layers, the highest first, and the one that says how the root looks ("": none).
+
+        One that is there more than once, as BuildKit's empty ones are, is mounted where it is highest: overlayfs takes
+        a directory once (ELOOP), and of the same layer further down nothing is seen.
+        """
+        order = tuple(dict.fromkeys(reversed(layers)))
+        paths = tuple(self.layer_path(layer) for layer in order)
+        known = [self.layer(layer) for layer in order]
         return paths, next((path for path, layer in zip(paths, known, strict=True) if layer.root), "")
 
     def register(self, config: bytes, names: Collection[str], session: str) -> list[str]:

@@ -270,6 +270,16 @@ def test_a_hundred_and_twenty_layers(sandbox: Sandbox, tmp_path: Path) -> None:
     assert done.stdout.split() == ["555", "117", *(f"/n{n}" for n in range(100, 118))]
 
 
+def test_a_layer_that_is_there_twice(sandbox: Sandbox, tmp_path: Path) -> None:
+    """BuildKit's empty ones are; of any, what the higher one has is seen, and what those between them have besides."""
+    first, empty = busybox_layer(entry("data/a"), entry("data/b")), tar([])
+    layer, between = tar([entry("data/a", b"new"), entry("data/c")]), tar([entry("data/.wh.c"), entry("data/d")])
+    load(sandbox, tmp_path, first, empty, layer, empty, between, layer, empty)
+    done = sandbox("run", "--name", "twice", "made:1", "sh", "-c", "ls /data; cat /data/a; rm /data/c")
+    assert done.stdout == "a\nb\nc\nd\nnew"
+    assert sandbox("diff", "twice").stdout == "C /data\nD /data/c\n"
+
+
 def test_hostile_images(sandbox: Sandbox, tmp_path: Path) -> None:
     """Links of an image lead inside it: those of /etc, of its passwd, its working directory and its resolv.conf.
 
