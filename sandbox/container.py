@@ -14,7 +14,7 @@ from collections.abc import Callable
 from sandbox import channel, events, launch
 from sandbox.contexts import suppress
 from sandbox.drafting import KEEP_SECONDS, keep
-from sandbox.errors import SandboxError
+from sandbox.errors import NoSuchContainer, SandboxError
 from sandbox.liveness import has_monitor
 from sandbox.prepare import Prepared, prepare_again
 from sandbox.program import NULL, Streams
@@ -85,6 +85,15 @@ def start(store: Store, name: str, how: Attaching | None = None) -> int:
         raise SandboxError(f"cannot start a paused container, try unpause instead: {name}", 1)
     if text["State"]["Running"]:
         return 0
+    try:
+        return _start_again(store, name, text, how)
+    except (SandboxError, OSError):
+        if not os.path.isdir(store.directory(text["Id"])):  # removed meanwhile: nothing else it lacks is of interest
+            raise NoSuchContainer(name) from None
+        raise
+
+
+def _start_again(store: Store, name: str, text: Document, how: Attaching | None) -> int:
     container = text["Id"]
     other = f"container {name} is being started by another command"
     prepared = prepare_again(text, store)

@@ -50,13 +50,19 @@ def _settled(store: Store, container: str) -> bool:
 
 
 def _await_settled(store: Store, text: Document) -> None:
-    """Wait for the end of a container that shall not be started again, and tell one that waits for its restart."""
+    """Wait for the end of a container that was killed or waits for its restart: that one is told.
+
+    One that was paused meanwhile goes on: on v1 not even SIGKILL ends what is frozen.
+    """
     nudged = False
 
     def ended() -> bool:
         nonlocal nudged
         with contextlib.suppress(NoSuchContainer):
-            if not nudged and _awaits_restart(store.load(text["Id"])):
+            now = store.load(text["Id"])
+            if now["State"]["Paused"]:
+                _let_go(store, now)
+            if not nudged and _awaits_restart(now):
                 attach.nudge(store, text)
                 nudged = True
         return _settled(store, text["Id"])

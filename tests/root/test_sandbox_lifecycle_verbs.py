@@ -248,6 +248,42 @@ def test_stop_signals_and_patience(sandbox: Sandbox) -> None:
     complaint(sandbox, "run", "--stop-signal", "NOSUCH", "--rootfs", "/", "true", code=125)
 
 
+def test_a_pause_while_it_is_stopped(sandbox: Sandbox) -> None:
+    """What is paused by another command just then ends all the same: on v1 what is frozen cannot even be killed."""
+    start(sandbox, "deaf", "sleep", "600")
+    with subprocess.Popen([*SANDBOX, "stop", "-t", "3", "deaf"], env=sandbox.env, stdout=subprocess.PIPE) as stopping:
+        assert sandboxing.wait_for(lambda: "kill" in events(sandbox, "--filter", "container=deaf"))
+        sandbox("pause", "deaf")
+        assert stopping.communicate(timeout=60)[0] == b"deaf\n"
+    found = sandbox.inspect("deaf")["State"]
+    assert (found["Status"], found["ExitCode"], found["Paused"]) == ("exited", 128 + signal.SIGKILL, False)
+
+
+# Has another command remove a container as soon as its start has looked it up.
+REMOVED_MEANWHILE = """
+import sys
+from sandbox import container, ending
+from sandbox.errors import NoSuchContainer
+from sandbox.state import Store
+class Shared(Store):
+    def find(self, name):
+        found = super().find(name)
+        ending.remove(Store(self.root), name, force=True)
+        return found
+try:
+    container.start(Shared(sys.argv[1]), "made")
+except NoSuchContainer as error:
+    print(error)
+"""
+
+
+def test_start_of_what_is_removed_meanwhile(sandbox: Sandbox) -> None:
+    """It is no such container, by the name that was given: not a file of it that is missing, nor a long id."""
+    sandbox("create", "--name", "made", "--rootfs", "/", "true")
+    done = run([sys.executable, "-c", REMOVED_MEANWHILE, sandbox.root], env=sandbox.env)
+    assert (done.stdout, done.stderr) == ("no such container: made\n", "")
+
+
 def test_warnings_that_nobody_hears(sandbox: Sandbox) -> None:
     """Where standard error is full a container that one is due of is started and stopped all the same."""
     with open("/dev/full", "wb") as full:
