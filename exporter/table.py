@@ -173,7 +173,7 @@ class _Columns:
                 (label + more, part)
                 for label, source in zip(labels[some], sources[some], strict=True)
                 if source is not None
-                for more, part in self._parts(source)
+                for more, part in dict(self._parts(source)).items()  # cleaning may have made two names alike
             ]
             for (head, tail), get, column in rows:
                 column += [

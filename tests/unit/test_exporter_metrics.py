@@ -292,6 +292,20 @@ def test_interfaces_are_bounded(tmp_path: Path) -> None:
     assert sorted(told) == sorted(names[3:67])
 
 
+def test_interfaces_that_cannot_be_told_apart(tmp_path: Path) -> None:
+    """Interfaces may be called by control characters: of those that look alike one is told, not a series twice.
+
+    Prometheus warns at each scrape of a series that is there twice.
+    """
+    fake = machine(tmp_path)
+    lines = "".join(f"e{character}: {' '.join(['1'] * 16)}\n" for character in "\1\2x")
+    fake.file("/proc/4242/net/dev", f"a|b\n a|b\n{lines}")
+    with fake.open() as host:
+        told = text_of(scraper(host).page()).splitlines()
+    ours = [line for line in told if line.startswith("container_network_receive_bytes_total{") and WEB["id"] in line]
+    assert [line.partition("interface=")[2] for line in ours] == ['"e\ufffd"} 1', '"ex"} 1']
+
+
 def test_throttling_by_an_ancestor(tmp_path: Path) -> None:
     """A quota above is told on the child, whose own counters stay 0, with the cgroup that has it."""
     fake = FakeHost(tmp_path, "v2")
