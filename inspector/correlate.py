@@ -26,6 +26,7 @@ from inspector.runtimes import Match, match
 
 __all__ = ["Verdicts", "containers"]
 
+OUTSIDER = 0  # who is in a cgroup, and in no PID namespace that we see
 Located = Mapping[str, tuple[Hierarchy, int]]
 Cohabitants = Mapping[Identity, Mapping[str, frozenset[int]]]
 
@@ -159,8 +160,10 @@ def _of_the_same_id(
 
 
 def _is_alone(census: Census, candidate: Candidate) -> bool:
+    """Tell whether nobody else is in the cgroups to be seen; in our PID namespace there is nobody but what we hold."""
     seen = frozenset(pid for group in census.groups.values() for pid in group.members)
-    return candidate.leader.pid in seen and seen.issubset(candidate.members)
+    others = seen.difference(candidate.members)
+    return candidate.leader.pid in seen and (OUTSIDER not in others if census.own.own_pid_namespace else not others)
 
 
 def _verdict(grounds: Grounds, *, doubted: bool = False) -> Container | None:

@@ -280,6 +280,34 @@ def test_from_inside_a_container_of_systemd(tmp_path: Path, layout: str) -> None
     assert {"cpu", "memory", "pids"} <= found.owned
 
 
+@pytest.mark.parametrize("outsider", [False, True])
+@pytest.mark.parametrize("layout", ["v1", "v2"])
+def test_from_inside_a_container_with_containers_in_it(tmp_path: Path, layout: str, *, outsider: bool) -> None:
+    """Docker in Docker, or a node of kind: the tree with all in it is ours, as it is seen from outside.
+
+    Not where somebody of no PID namespace below ours is in it, whom the kernel lists as 0.
+    """
+    fake = inside(tmp_path, layout, true_root=False)
+    for hierarchy in fake.hierarchies:
+        fake.file(f"{hierarchy.mountpoint}/cgroup.procs", "")
+    for pid, name in ((1, "dockerd"), (7, "ctop")):
+        namespaces = own(1, cgroup=4026530001)
+        fake.process(pid, name, ppid=0, namespaces=namespaces, cgroups="/init", mountinfo=fake.mounts())
+    for place in ("/init", f"/docker/{ID}"):
+        for controller, files in LIMITED[layout].items():
+            fake.cgroup(controller, place, files)
+    fake.process(30, cgroups=f"/docker/{ID}", namespaces=own(2))
+    if outsider:
+        for hierarchy in fake.hierarchies:
+            (tmp_path / f"{hierarchy.mountpoint[1:]}/others").mkdir()
+            fake.file(f"{hierarchy.mountpoint}/others/cgroup.procs", "0\n")
+    observation = look(fake)
+    outer, inner = one(observation, "fake"), one(observation, ID)
+    assert {outer.cgroups[resource] for resource in outer.owned} == {"/init" if outsider else "/"}
+    assert {inner.cgroups[resource] for resource in inner.owned} == {f"/docker/{ID}"}
+    assert inner.parent == outer.id
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_from_inside_with_the_machines_own_root_cgroup(tmp_path: Path, layout: str) -> None:
     """A container that sits in the true root cgroup does not take the machine's figures for its own."""
