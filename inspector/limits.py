@@ -123,19 +123,19 @@ NOWHERE = Limit(None, None, (), hidden_ancestors=True)
 def _cpuset_limit(sets: Limit, cpus: int) -> Limit:
     """Return how many CPUs the cpuset leaves, where that is fewer than the machine has.
 
-    The kernel has already cut each group's set down to its ancestors', so the
+    The kernel has already cut each group's set down to its ancestors', hidden ones included, so the
     innermost value is the effective one; the outermost group with it set it.
     """
     counts = sets.chain
     value = counts[0][1] if counts else None
     if value is None or value >= cpus:
-        return Limit(None, None, counts, sets.hidden_ancestors)
+        return Limit(None, None, counts, sets.hidden_ancestors and value is None)
     setter = counts[0][0]
     for path, count in counts:
         if count != value:
             break
         setter = path
-    return Limit(value, setter, counts, sets.hidden_ancestors)
+    return Limit(value, setter, counts)
 
 
 def _memory_limit(limit: Limit, readings: Readings, version: int) -> Limit:

@@ -85,7 +85,8 @@ def parse_recent_pressure(data: bytes) -> float:
 
 RECENT = rb"some avg10=(\d{1,3}\.\d{2}) "  # compiled for who asks
 
-HUGE_PAGES = ("64KB", "2MB", "32MB", "512MB", "1GB", "16GB")
+# Of x86, of aarch64 with pages of 4 to 64 KiB, of s390x and of POWER.
+HUGE_PAGES = ("64KB", "1MB", "2MB", "16MB", "32MB", "512MB", "1GB", "2GB", "16GB")
 
 # By cgroup version, then by resource.
 ON_DEMAND: dict[int, dict[str, tuple[ControlFile, ...]]] = {

@@ -65,6 +65,14 @@ def test_of_quota_and_cpuset_the_tighter_binds() -> None:
         assert (found.set_by, found.chain) == (setter, (("/a", quota_cores(Cpu(quota, 100_000))),))
 
 
+@pytest.mark.parametrize(("text", "value"), [("0-7", None), ("0-1", 2.0)])
+def test_hidden_cgroups_leave_no_other_cpuset(text: str, value: float | None) -> None:
+    """The kernel has cut a cpuset down to those of hidden ancestors: what it leaves is known, the quota is not."""
+    found = limits(("/a/b", Cpuset(text)), ("/a/b", Cpu(None, 100_000)), root=False)
+    assert (found["cpuset"].value, found["cpuset"].hidden_ancestors) == (value, False)
+    assert (found["cpu"].value, found["cpu"].hidden_ancestors) == (value, True)
+
+
 @pytest.mark.parametrize("text", ["0-7", "", "rubbish", None])
 def test_a_cpuset_that_limits_nothing(text: str | None) -> None:
     """A cpuset of all CPUs, an empty one and one that makes no sense limit nothing."""

@@ -135,6 +135,14 @@ def test_what_proc_says_and_what_there_is(tmp_path: Path) -> None:
     assert misleads == "/proc tells it of the host's CPUs and memory, not of what it may use"
 
 
+@pytest.mark.parametrize("size", ["2MB", "512MB", "1MB", "2GB", "16MB"])
+def test_huge_pages_of_other_machines(tmp_path: Path, size: str) -> None:
+    """aarch64 with pages of 64 KiB has huge ones of 512 MiB, s390x of 1 MiB and 2 GiB, POWER of 16 MiB."""
+    fake = FakeHost(tmp_path, "v2").process(4242, "web", cgroups="/a")
+    report = report_on(fake.cgroup("", "/a", {f"hugetlb.{size}.max": f"{1 << 34}\n"}), 4242)
+    assert report["limits"]["hugetlb"][size]["value"] == 1 << 34
+
+
 @pytest.mark.parametrize("layout", ["v1", "v2"])
 def test_without_a_controller_nothing_is_hidden(tmp_path: Path, layout: str) -> None:
     """Where the kernel was started with cgroup_disable=memory (the Raspberry Pi) nothing limits memory: all is seen."""
