@@ -15,7 +15,7 @@ from typing import IO, cast
 from sandbox.commands.output import warn
 from sandbox.errors import SandboxError
 from sandbox.images.archive import Archive, Found, architecture
-from sandbox.images.changes import apply_change
+from sandbox.images.changes import apply_changes
 from sandbox.images.layers import unpack_layer
 from sandbox.images.reference import normalise
 from sandbox.images.store import Images, diff_ids
@@ -73,8 +73,7 @@ def import_rootfs(
     `created` is the time as images have it, `message` what its history says.
     """
     config: dict[str, object] = {}
-    for change in changes:
-        apply_change(config, change)
+    apply_changes(config, changes)
     names = [normalise(name)] if name else []
     what = _name(path)
     with archive_errors(what), images.session() as session, _opened(path) as source:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from sandbox import cli
 from sandbox.errors import SandboxError
-from sandbox.images.changes import apply_change
+from sandbox.images.changes import apply_changes
 from sandbox.images.listing import human_size
 from sandbox.images.reference import normalise, split
 from sandbox.images.store import Image, Images, NoSuchImage
@@ -130,7 +130,7 @@ def test_any_text_is_a_name_or_refused(text: str) -> None:
 def test_changes() -> None:
     """Each instruction of `import -c` changes what it does in a Dockerfile."""
     config: dict[str, Any] = {}
-    for text in (
+    changes = (
         "ENV A=1 B='two words'",
         "env C three words",
         "ENV A=2",
@@ -146,8 +146,8 @@ def test_changes() -> None:
         "LABEL k=v",
         "STOPSIGNAL SIGINT",
         "HEALTHCHECK --interval=1m30s --retries=2 CMD test -e /ok",
-    ):
-        apply_change(config, text)
+    )
+    apply_changes(config, changes)
     assert config == {
         "Env": ["A=2", "B=two words", "C=three words"],
         "Entrypoint": ["/bin/sh", "-c", "exec a b"],
@@ -162,11 +162,35 @@ def test_changes() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (("ENV A=1", "ENV B=$A C=${A}x D=$NO E='$A' F=\\$A G=\"$A b\\\"\" H=$"),
+         {"Env": ["A=1", "B=1", "C=1x", "D=", "E=$A", "F=$A", 'G=1 b"', "H=$"]}),
+        (("ENV A=1", "ENV A=2 B=$A"), {"Env": ["A=2", "B=1"]}),
+        (("ENV A 'x' y",), {"Env": ["A=x y"]}),
+        (("ENV A= B=b", "ENV C=${N:-x${B}} D=${A:-x} E=${A-x} F=${B:+x} G=${A:+x} H=${N+x} I=${A+x}"),
+         {"Env": ["A=", "B=b", "C=xb", "D=x", "E=", "F=x", "G=", "H=", "I=x"]}),
+        (("ENV D=/d", "WORKDIR $D/e", "WORKDIR ../f"), {"Env": ["D=/d"], "WorkingDir": "/d/f"}),
+        (("WORKDIR a", "WORKDIR b"), {"WorkingDir": "/a/b"}),
+        (("ENV U=me P='80 81'", "USER $U:x", "EXPOSE $P", "VOLUME /$U /b", "LABEL who=$U"),
+         {"Env": ["U=me", "P=80 81"], "User": "me:x", "ExposedPorts": {"80/tcp": {}, "81/tcp": {}},
+          "Volumes": {"/me": {}, "/b": {}}, "Labels": {"who": "me"}}),
+        (('CMD ["$A"]', 'ENTRYPOINT ["a"]'), {"Cmd": ["$A"], "Entrypoint": ["a"]}),
+    ],
+)  # fmt: skip
+def test_changes_read_as_a_dockerfile_is(changes: tuple[str, ...], expected: dict[str, Any]) -> None:
+    """With variables, quotes and escapes; a command that is told keeps to the entrypoint told after it."""
+    config: dict[str, Any] = {}
+    apply_changes(config, changes)
+    assert config == expected
+
+
 def test_changes_of_the_health_check() -> None:
     """It may be none, or a program without a shell, and takes the place of the one before."""
     config: dict[str, Any] = {}
     for text, health in (("NONE", {"Test": ["NONE"]}), ('CMD ["a", "b c"]', {"Test": ["CMD", "a", "b c"]})):
-        apply_change(config, f"HEALTHCHECK {text}")
+        apply_changes(config, [f"HEALTHCHECK {text}"])
         assert config["Healthcheck"] == health
 
 
@@ -175,9 +199,10 @@ def test_changes_that_are_none() -> None:
     malformed = ("x", "CMD", "--interval=5 CMD x", "--retries=x CMD y", "--a=b CMD c")
     unhealthy = [f"HEALTHCHECK {text}" for text in malformed]
     for text in ("", "ENV", "RUN true", "ENV ==", "ENV 'open", "FROM x", "LABEL a=1 b", "EXPOSE x", "EXPOSE 80/foo",
-                 "EXPOSE 0", "STOPSIGNAL x", *unhealthy):  # fmt: skip
+                 "EXPOSE 0", "STOPSIGNAL x", 'CMD ["a", 1]', "USER ${A", "USER ${A?b}", 'WORKDIR "a',
+                 f"USER {'${A:-' * 9999}", *unhealthy):  # fmt: skip
         with pytest.raises(SandboxError, match="--change"):
-            apply_change({}, text)
+            apply_changes({}, [text])
 
 
 @pytest.mark.parametrize(
