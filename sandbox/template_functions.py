@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["FUNCTIONS", "NilList", "NilMap", "json_of", "text_of"]
 
-VERB = re.compile(r"%(-?\d*)([svdqt%])")
+VERB = re.compile(r"%(-?\d*)(?:\.(\d*))?([svdqt%])")
 
 
 class NilList(list[Any]):
@@ -43,12 +43,13 @@ def _printf(form: str, *values: Any) -> str:  # noqa: ANN401  whatever JSON hold
     rest = iter(values)
 
     def verb(match: re.Match[str]) -> str:
-        if match[2] == "%":
+        if match[3] == "%":
             return "%"
         value = next(rest, "%!(MISSING)")
-        if match[2] == "d" and isinstance(value, int):
+        if match[3] == "d" and isinstance(value, int):
             return f"%{match[1]}d" % value
-        return f"%{match[1]}s" % (json.dumps(value) if match[2] == "q" else text_of(value))
+        text = json.dumps(value) if match[3] == "q" else text_of(value)
+        return f"%{match[1]}s" % (text if match[2] is None else text[: int(match[2] or "0")])
 
     return VERB.sub(verb, form)
 

@@ -39,6 +39,7 @@ TOLD = {
         ("{{if and .State.Running (not .Config.Env)}}yes{{end}}", "yes"),
         ("{{with .State}}{{.Pid}} {{$.Name}}{{end}}", "7 web"),
         ('{{$n := .Name}}{{printf "%s-%d-%q-%4s%%" $n .State.Pid .Id .Id}}', 'web-7-"x"-   x%'),
+        ('{{printf "%.2s|%-4.1s|%.s|%.9s" .Name .Name .Name .Name}}', "we|w   ||web"),
         ('{{len .Config.Cmd}} {{index .Config.Cmd 0}} {{join .Config.Cmd ","}}', "3 sh sh,-c,echo a b"),
         ("{{.Name | upper | printf `%s!`}} {{title .Name}} {{println .Id 1}}", "WEB! Web x 1\n"),
         ("a {{- .Id -}} b {{/* nothing */}}c", "axb c"),
