@@ -99,7 +99,7 @@ def mounts_of(arguments: Arguments, source: Source, store: Store) -> tuple[tuple
         volumes += others
         taken |= {each.target for each in others}
     for path in source.defaults.volumes:
-        target = options.target_of(path, "the image's VOLUME")
+        target = options.target_of(path if path[:1] in ("", "/") else f"/{path}", "the image's VOLUME")
         if target not in taken:
             taken.add(target)
             volumes.append(options.parse_volume(target, os.path.abspath, path_of))

@@ -64,8 +64,9 @@ def defaults(config: object) -> Defaults:
     health = config.get("Healthcheck")
     if health is not None and not isinstance(health, dict):
         raise SandboxError("the image's configuration is malformed: Healthcheck is not an object")
+    entrypoint = _words(config, "Entrypoint")
     return Defaults(
-        entrypoint=_words(config, "Entrypoint"),
+        entrypoint=() if entrypoint == ("",) else entrypoint,  # ENTRYPOINT [""]: without that of the image below
         command=_words(config, "Cmd"),
         env=tuple(item for item in _words(config, "Env") if item.find("=") > 0),
         workdir=_text(config, "WorkingDir"),

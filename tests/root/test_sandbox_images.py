@@ -199,10 +199,21 @@ MALFORMED: tuple[tuple[dict[str, Any], str], ...] = (
 SENSELESS: tuple[tuple[dict[str, Any], str], ...] = (
     ({"Cmd": ["true"], "StopSignal": "SIGNOPE"}, "invalid signal"),
     ({"Cmd": ["true"], "Volumes": {"/proc": {}}}, "the container's own"),
-    ({"Cmd": ["true"], "Volumes": {"relative": {}}}, "must be absolute"),
+    ({"Cmd": ["true"], "Volumes": {"": {}}}, "must be absolute"),
     ({"Cmd": ["true"], "Healthcheck": {"Test": "true"}}, "its Healthcheck"),
     ({"Cmd": ["tr\0ue"]}, "NUL byte"),
 )
+
+
+def test_what_an_image_says_in_other_forms(sandbox: Sandbox, tmp_path: Path) -> None:
+    """`ENTRYPOINT [""]`, which takes away that of an image below, is none; a relative VOLUME is one of the root."""
+    load(sandbox, tmp_path, busybox_layer(entry("data/a")), Entrypoint=[""], Cmd=["ls", "/data"], Volumes={"data": {}})
+    assert sandbox("run", "--name", "other", "made:1").stdout == "a\n"
+    assert sandbox("run", "--rm", "made:1", "cat", "/data/a").stdout == ""
+    found = sandbox.inspect("other")
+    assert (found["Path"], found["Config"]["Entrypoint"]) == ("ls", None)
+    assert [mount["Destination"] for mount in found["Mounts"]] == ["/data"]
+    sandbox("rm", "-v", "other")
 
 
 def test_images_that_are_refused(sandbox: Sandbox, tmp_path: Path) -> None:
