@@ -107,7 +107,7 @@ def _start_again(store: Store, name: str, text: Document, how: Attaching | None)
             now["RestartCount"] = 0
             cgroups = prepared.document["Cgscope"]["Cgroups"]
             now["Cgscope"].update(launch.ourselves(), Stopped=False, Kept=False, Cgroups=cgroups)
-        return lambda: _quietly(lambda: _give_up(store, container, before))
+        return lambda: _quietly(lambda: _give_up(store, prepared.document, before))
 
     with blocked_signals():
         try:
@@ -157,10 +157,13 @@ def _destroy(store: Store, container: str) -> None:
     destroy(store, store.load(container))
 
 
-def _give_up(store: Store, container: str, before: str) -> None:
+def _give_up(store: Store, document: Document, before: str) -> None:
     from sandbox.teardown import settle, take_down  # noqa: PLC0415
 
-    take_down(store, store.load(container))
+    container = document["Id"]
+    with suppress(NoSuchContainer):  # removed meanwhile: what was made for this start is nobody's but ours
+        document = store.load(container)
+    take_down(store, document)
     settle(store, container, before)
 
 
