@@ -6,6 +6,7 @@ Nobody holds a lock while it waits: other commands see the container as it is.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -98,9 +99,20 @@ def _signal(store: Store, text: Document, number: int) -> None:
     events.of_container(store.root, text, "kill", signal=str(number))
 
 
+@contextlib.contextmanager
+def _changing(store: Store, container: str) -> Iterator[Document]:
+    """Change a document where it can be: what runs on a disk that has failed, and is read-only since, can be ended."""
+    try:
+        with store.changing(container) as now:
+            yield now
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+
+
 def _let_go(store: Store, text: Document) -> None:
     """Let a paused container go on, or one that somebody else has frozen: a signal that is to end it must reach it."""
-    with store.changing(text["Id"]) as now:
+    with _changing(store, text["Id"]) as now:
         freezer.let_go(document.places_of(now))
         if now["State"]["Paused"]:
             now["State"].update(Paused=False, Status="running")
@@ -133,7 +145,7 @@ def _awaits_restart(text: Document) -> bool:
 
 def _do_not_restart(store: Store, text: Document) -> Document:
     """Have a container not be started again, and return it as it is then: after a start that was under way."""
-    with store.changing(text["Id"]) as now:
+    with _changing(store, text["Id"]) as now:
         now["Cgscope"]["Stopped"] = True
 
     def started() -> bool:

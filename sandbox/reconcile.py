@@ -41,7 +41,8 @@ def reconcile(store: Store) -> list[Document]:
     except OSError as error:
         if error.errno != errno.EROFS:
             raise
-        return store.all()  # as it is: who looks at what is on a disk that has failed can do without
+        # Who looks at what is on a disk that has failed can do without.
+        return [_as_ended(text) for text in store.all()]
     found = store.all(lambda error: warn(describe(error)))
     orphans = [text for text in found if _is_orphan(text)]
     for text in orphans:
@@ -68,6 +69,13 @@ def _sweep_images(store: Store) -> None:
 def _is_orphan(text: Document) -> bool:
     """Tell whether somebody looked after a container and was killed."""
     return text["Cgscope"]["Monitor"] is not None and not has_monitor(text)
+
+
+def _as_ended(text: Document) -> Document:
+    """Return a document that cannot be written any more as one that has ended, where nobody looks after it."""
+    if _is_orphan(text) and text["State"]["Running"]:
+        document.end(text["State"], KILLED, time.time(), "its end could not be recorded")
+    return text
 
 
 def _clean_up(store: Store, container: str) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.root import sandboxing
 from tests.root.test_sandbox_lifecycle import start
 from tests.testbed.commands import SANDBOX, Sandbox, run
 from tests.testbed.docker import IMAGE, Docker
+from tests.testbed.tools import need
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_left_of_it")]
 
@@ -282,6 +284,70 @@ def test_start_of_what_is_removed_meanwhile(sandbox: Sandbox) -> None:
     sandbox("create", "--name", "made", "--rootfs", "/", "true")
     done = run([sys.executable, "-c", REMOVED_MEANWHILE, sandbox.root], env=sandbox.env)
     assert (done.stdout, done.stderr) == ("no such container: made\n", "")
+
+
+# Has a command that looked before this start began remove the container when all but its program is there.
+REMOVED_LATER = """
+import sys
+from sandbox import container
+from sandbox.errors import NoSuchContainer
+from sandbox.state import Store
+class Shared(Store):
+    times = 0
+    def changing(self, container, **how):
+        self.times += 1
+        if self.times == 2:
+            Store(self.root).remove(container, "made")
+        return super().changing(container, **how)
+try:
+    container.start(Shared(sys.argv[1]), "made")
+except NoSuchContainer as error:
+    print(error)
+"""
+
+
+def test_nothing_stays_of_a_start_whose_container_is_removed(sandbox: Sandbox) -> None:
+    """Its cgroups, which only this start knows of, go with it."""
+    before = sandboxing.cgroup_directories()
+    container = sandbox("create", "--name", "made", "--rootfs", "/", "true").stdout.strip()
+    done = run([sys.executable, "-c", REMOVED_LATER, sandbox.root], env=sandbox.env)
+    assert (done.stdout, done.stderr) == ("no such container: made\n", "")
+    left = [path for path in sandboxing.cgroup_directories() - before if container in path]
+    for path in left:
+        os.rmdir(path)
+    assert left == []
+
+
+# One container runs on a disk that fails, as the kernel has it (ext4's errors=remount-ro), and is stopped there.
+FAILED_DISK = """
+mount -o loop,errors=remount-ro $D/disk $D/place || { echo none; exit; }
+export CGSCOPE_ROOT=$D/place/state
+for name in deaf idle; do $SANDBOX run -d --name $name --rootfs / sleep 600 > /dev/null; done
+pids=$($SANDBOX inspect -f '{{.State.Pid}}' deaf idle)
+echo 1 > /sys/fs/ext4/$(basename $(findmnt -no SOURCE $D/place))/trigger_fs_error
+touch $D/place/x 2> /dev/null && echo none
+$SANDBOX pause idle 2> /dev/null && echo paused
+$SANDBOX stop -t 0 deaf
+$SANDBOX ps -a --format '{{.Names}} {{.State}}'
+$SANDBOX kill idle
+$SANDBOX ps -a --format '{{.Names}} {{.State}}'
+kill -9 $pids 2> /dev/null
+for try in $(seq 50); do umount $D/place 2> /dev/null && break; sleep 0.1; done
+"""
+
+
+def test_what_runs_on_a_disk_that_has_failed_is_ended(sandbox: Sandbox, tmp_path: Path) -> None:
+    """That cannot be recorded, and is done all the same; `ps` tells it."""
+    need("mkfs.ext4")
+    (tmp_path / "place").mkdir()
+    with open(tmp_path / "disk", "wb") as disk:
+        disk.truncate(64 << 20)
+    run(["mkfs.ext4", "-q", "-F", str(tmp_path / "disk")])
+    env = {**sandbox.env, "D": str(tmp_path), "SANDBOX": " ".join(SANDBOX)}
+    done = run(["sh", "-c", FAILED_DISK], env=env)
+    if "none" in done.stdout.split():
+        pytest.skip("no filesystem in a file can be made to fail here")
+    assert done.stdout.splitlines() == ["deaf", "idle running", "deaf exited", "idle", "idle exited", "deaf exited"]
 
 
 def test_warnings_that_nobody_hears(sandbox: Sandbox) -> None:
