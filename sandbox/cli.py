@@ -138,14 +138,18 @@ def command(argv: Sequence[str] | None = None) -> NoReturn:
     Python would first take apart all that it holds, a sixth of a start's CPU time; the kernel takes it whole.
     """
     code = main(argv)
-    for name, stream in (("standard output", sys.stdout), ("standard error", sys.stderr)):
-        try:
-            if stream is not None:
-                stream.flush()
-        except OSError as error:
-            if code == 0:  # otherwise it was said already
-                _complain(SandboxError(f"{name}: {error.strerror}"))
-                code = 1
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        if code == 0:  # otherwise it was said already
+            _complain(SandboxError(f"standard output: {error.strerror}"))
+            code = 1
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:  # what was to be said there nobody hears: it was no more than a warning
+        pass
     if finding := sys.modules.get("sandbox.finding"):
         finding.keep()
     os._exit(code)

@@ -28,7 +28,22 @@ if TYPE_CHECKING:
     # A module's name, is it a package, the time and size of its source, and its code.
     Record = tuple[str, bool, int, int, CodeType]
 
-__all__ = ["GROUPS", "LENGTH_BYTES", "MARK", "OWN", "PATH", "header", "install", "keep", "leave", "read_group", "run"]
+__all__ = [
+    "GROUPS",
+    "LENGTH_BYTES",
+    "MARK",
+    "OWN",
+    "PATH",
+    "PLACE",
+    "complete",
+    "forget",
+    "header",
+    "install",
+    "keep",
+    "leave",
+    "read_group",
+    "run",
+]
 
 IS_PROGRAM = __name__ == "__main__"  # then this file is the byte code, a directory further down
 PLACE = os.path.dirname(os.path.dirname(os.path.dirname(__file__) if IS_PROGRAM else __file__))
@@ -51,6 +66,8 @@ UNREADABLE = (OSError, EOFError, ValueError, TypeError)
 GROUPS: dict[str, int] = {}
 _places: list[list[tuple[int, int]]] = []
 _identity = (0, 0, 0)
+# Of a process out of a file (snapshot.py), which has all of them: nothing is to be read for these.
+complete: set[str] = set()
 # What is read and not executed yet, and what was looked for in vain.
 _at_hand: "dict[str, Record]" = {}
 _missed: list[str] = []
@@ -255,10 +272,20 @@ def install(origin: str = SHARED) -> None:
     PATH = cache_from_source(ORIGIN)
     if "collections" not in sys.modules:  # it would be imported first, 1.5 ms, and has nothing but the same names
         sys.modules["collections.abc"] = _collections_abc
-    _read_index()
-    sys.meta_path.insert(0, _Ours)
-    if sys.flags.no_site:
-        sys.meta_path.append(_Others)
+    forget()
+    if origin not in complete:
+        _read_index()
+    if _Ours not in sys.meta_path:
+        sys.meta_path.insert(0, _Ours)
+        if sys.flags.no_site:
+            sys.meta_path.append(_Others)
+
+
+def forget() -> None:
+    """Know of no file, and of nothing that was looked for."""
+    GROUPS.clear()
+    for each in (_places, _at_hand, _missed):
+        each.clear()
 
 
 def leave() -> None:
@@ -270,19 +297,34 @@ def leave() -> None:
 
 
 def keep() -> None:
-    """Have the modules in the one file that were loaded without it, for the next start; nothing where we may not."""
+    """Have the modules in the one file that were loaded without it, for the next start; nothing where we may not.
+
+    Where all came out of it, the next start may do without any of that (snapshot.py).
+    """
     loaded = [name for name in _missed if type(getattr(sys.modules.get(name), "__loader__", None)) is SourceFileLoader]
-    if not loaded or sys.dont_write_bytecode or not os.access(os.path.dirname(PATH), os.W_OK):
+    usual = IS_PROGRAM and bool(GROUPS) and ORIGIN != WRITER and sys.pycache_prefix is None
+    if not (loaded or usual) or sys.dont_write_bytecode or not os.access(os.path.dirname(PATH), os.W_OK):
         return
     try:
-        try:
-            from sandbox import combined  # noqa: PLC0415
-        except UNREADABLE:  # its own byte code, with which a file begins, is cut off: what it is made of is not
-            os.unlink(cache_from_source(WRITER))
-            from sandbox import combined  # noqa: PLC0415
-        combined.add(loaded)
-    except Exception:  # noqa: BLE001, S110  no room, or another version was installed meanwhile: the command is done
+        if loaded:
+            _add(loaded)
+        else:
+            from sandbox import snapshot  # noqa: PLC0415
+
+            snapshot.renew()
+    except (Exception, KeyboardInterrupt):  # noqa: BLE001, S110  no room, another version: all is done
         pass
+
+
+def _add(loaded: list[str]) -> None:
+    if complete:
+        _read_index()
+    try:
+        from sandbox import combined  # noqa: PLC0415
+    except UNREADABLE:  # its own byte code, with which a file begins, is cut off: what it is made of is not
+        os.unlink(cache_from_source(WRITER))
+        from sandbox import combined  # noqa: PLC0415
+    combined.add(loaded)
 
 
 def _run_as_program() -> "NoReturn":

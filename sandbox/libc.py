@@ -20,7 +20,9 @@ from _ctypes import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from ctypes import Array, c_char, c_char_p, c_int, c_long, c_uint32, c_ulong
+    from mmap import mmap
 else:
     from _ctypes import _SimpleCData
 
@@ -51,20 +53,27 @@ __all__ = [
     "ULONG",
     "Function",
     "address",
+    "array_in",
     "buffer",
+    "call",
     "check",
     "failed_with",
     "fork_by",
+    "in_a_thread",
     "libc",
+    "symbol",
     "syscall",
+    "text_at",
     "uints",
     "ulongs",
+    "word_at",
 ]
 
 # Of x86_64 and aarch64 (asm/unistd_64.h, asm-generic/unistd.h).
 _NUMBERS = {
     "x86_64": {"pivot_root": 155, "capset": 126, "keyctl": 250, "bpf": 321, "rt_sigaction": 13, "seccomp": 317,
-               "sched_setattr": 314, "ioprio_set": 251, "personality": 135, "set_mempolicy": 238, "renameat2": 316},
+               "sched_setattr": 314, "ioprio_set": 251, "personality": 135, "set_mempolicy": 238, "renameat2": 316,
+               "arch_prctl": 158, "rseq": 334},
     "aarch64": {"pivot_root": 41, "capset": 91, "keyctl": 219, "bpf": 280, "rt_sigaction": 134, "seccomp": 277,
                 "sched_setattr": 274, "ioprio_set": 30, "personality": 92, "set_mempolicy": 237, "renameat2": 276},
 }  # fmt: skip
@@ -93,7 +102,16 @@ class _Kept(CFuncPtr):
     _restype_ = c_long
 
 
+class _Body(CFuncPtr):
+    """A function of Python's as one of C."""
+
+    _flags_ = FUNCFLAG_CDECL
+    _restype_ = None
+    _argtypes_ = ()
+
+
 _handle = dlopen(None, 0)  # type: ignore[arg-type]  # the program itself, with all that it has loaded
+ATTRIBUTES_BYTES = 64  # more than a pthread_attr_t is
 AROUND_A_FORK = ("BeforeFork", "AfterFork_Child", "AfterFork_Parent")
 INT, LONG, UINT, ULONG, TEXT = c_int, c_long, c_uint32, c_ulong, c_char_p
 
@@ -173,3 +191,40 @@ def uints(*values: int) -> Array[c_uint32]:
 def ulongs(*values: int) -> Array[c_ulong]:
     """Return an array of unsigned numbers of eight bytes."""
     return (c_ulong * len(values))(*values)
+
+
+def symbol(name: str) -> int:
+    """Return where something of libc is, by its name; OSError when there is none."""
+    return int(dlsym(_handle, name))
+
+
+def call(place: int, *arguments: int) -> int:
+    """Call a function at an address, with these in whole registers; the GIL stays ours."""
+    return int(_Kept(place)(*(c_long(each) for each in arguments)))
+
+
+def word_at(place: int) -> int:
+    """Return the eight bytes at an address, as a number."""
+    return c_ulong.from_address(place).value
+
+
+def text_at(place: int) -> bytes | None:
+    """Return the text that the pointer at an address points at; None when it points nowhere."""
+    return c_char_p.from_address(place).value
+
+
+def array_in(thing: mmap) -> Array[c_char]:
+    """Return what is mapped as an array, which keeps it."""
+    return (c_char * len(thing)).from_buffer(thing)
+
+
+def in_a_thread(body: Callable[[], object], stack_bytes: int) -> None:
+    """Run something in a thread of libc's, which Python's count of threads does not know, and wait until it ends."""
+    attributes, thread = (c_char * ATTRIBUTES_BYTES)(), (c_ulong * 1)()
+    check(libc("pthread_attr_init", c_ulong)(addressof(attributes)), "pthread_attr_init")
+    libc("pthread_attr_setstacksize", c_ulong, c_ulong)(addressof(attributes), stack_bytes)
+    start = _Body(body)
+    create = libc("pthread_create", c_ulong, c_ulong, _Body, c_ulong)
+    if code := create(addressof(thread), addressof(attributes), start, 0):
+        raise OSError(code, f"pthread_create: {os.strerror(code)}")
+    libc("pthread_join", c_ulong, c_ulong)(thread[0], 0)

@@ -4,7 +4,7 @@
 # a policy-rc.d of our own, for as long as it takes, for systemd.
 set -eu
 
-PACKAGES="apparmor bubblewrap busybox-static chromium conmon containerd crun curl docker.io e2fsprogs firejail fish fuse-overlayfs glances htop iproute2 linux-image-amd64 lxc lxcfs
+PACKAGES="apparmor binutils bubblewrap busybox-static chromium conmon containerd crun curl docker.io e2fsprogs firejail fish fuse-overlayfs glances htop iproute2 linux-image-amd64 lxc lxcfs
 nftables nginx-light openssl podman prometheus prometheus-node-exporter prometheus-process-exporter qemu-system-x86
 runc s6 strace supervisor systemd-container tini tmux util-linux zsh zstd"
 POLICY=/usr/sbin/policy-rc.d

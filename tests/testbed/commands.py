@@ -73,6 +73,7 @@ class Sandbox:
     def __init__(self, root: str) -> None:
         self.root = root
         self.env = {**os.environ, "CGSCOPE_ROOT": root}
+        self.env.pop("PYTHONUNBUFFERED", None)  # nearly nobody has it, and what is written late fails late
 
     def __call__(self, *arguments: str, check: bool = True, timeout: float = 180, text: str | None = None) -> Completed:
         """Run `sandbox ARGUMENTS`."""

@@ -10,6 +10,7 @@ import pytest
 IN_CI = bool(os.environ.get("CI"))
 PACKAGES = {
     "apparmor_parser": "apparmor",
+    "as": "binutils",
     "bwrap": "bubblewrap",
     "busybox": "busybox-static",
     "chromium": "chromium",
@@ -21,6 +22,7 @@ PACKAGES = {
     "lxcfs": "lxcfs",
     "nft": "nftables",
     "nginx": "nginx-light",
+    "objcopy": "binutils",
     "ctr": "containerd",
     "promtool": "prometheus",
     "runc": "runc",

@@ -91,7 +91,9 @@ def pack(archive: str) -> None:
         """Leave out the bulk of what no test in the guest imports, and the base Python's own site-packages."""
         name = os.path.basename(member.name)
         foreign = f"/{member.name}" in (f"{stdlib}/site-packages", f"{stdlib}/dist-packages")
-        return None if foreign or name in UNUSED or "__mypyc" in name or name.startswith("config-3") else member
+        # A process that was kept on this kernel is for this kernel (sandbox/snapshot.py).
+        unused = name in UNUSED or "__mypyc" in name or name.startswith(("config-3", "kept_start.cpython"))
+        return None if foreign or unused else member
 
     with tarfile.open(archive, "w") as tar:
         for path in sorted(paths):

@@ -1,0 +1,161 @@
+"""A start that goes on where another process was: one that has imported all that `run` and `exec` need.
+
+Python takes longer to start, and to import that, than the kernel to make a
+container. So one process does it, and forks in machine code: the child's
+memory becomes an ELF file (snapshot_file.py), and whoever executes that is
+the child, which returns from fork(). Android's zygote forks applications from
+a process that has loaded all; this is one that nobody has to keep waiting.
+
+    renew()  starts Python with                     the start script
+      take()  imports all, its thread forks            |
+        _forked()  calls fork_later  <- - - - - - - executes the file:
+          in the parent _write()s the child             _go_on(), in the child
+
+Both are in snapshot_process.py. What a process has of its surroundings is made
+anew: arguments, variables, streams, signals. Where anything that went into
+the file is not what it was, kernel, processor, Python, a library, one of our
+modules, sh starts Python as usual, and at the end of that command the file is
+renewed.
+
+The addresses of such processes, which are random, the C library's canaries and
+the seed of Python's hashes are the file's: of one installation, and as secret
+as that is (0700).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from _frozen_importlib_external import cache_from_source
+
+from sandbox import finding, snapshot_code, snapshot_file
+from sandbox.contexts import suppress
+from sandbox.libc import syscall
+from sandbox.quick import dumps, loads, signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    # Of each path what stat() says of it.
+    Found = dict[str, list[int] | None]
+
+__all__ = ["PROVEN", "record", "renew", "sources", "stat", "stats"]
+
+PLACE = f"{finding.PLACE}/sandbox"
+PROGRAM = "import sys; sys.path[:] = {!r}; from sandbox import snapshot_process; snapshot_process.take({!r}, {!r})"
+OPTIONS = ("-X", "utf8", "-SP")  # the start script's
+# personality(2): libraries below the program, far from where the kernel will put stack and vDSO; and what it is.
+ADDR_COMPAT_LAYOUT, NOT_CHANGED = 0x0200000, 0xFFFFFFFF
+PROVEN = 71  # the exit code of one that was tried
+LENGTH_BYTES = 8
+CPUINFO_BYTES = 4096  # the first processor
+
+
+def renew() -> None:
+    """Write the file where there is none that is right, and try it; where it does not work here, that is kept."""
+    path = cache_from_source(f"{PLACE}/kept_start.py")
+    if os.uname().machine not in snapshot_code.CODE or _is_right(path):
+        return
+    _remove_rests(path)
+    new = f"{path}.{os.getpid()}"
+    try:
+        program = PROGRAM.format(sys.path, new, sys.argv[0])
+        usual = syscall("personality", NOT_CHANGED)
+        made = _spawn(usual | ADDR_COMPAT_LAYOUT, sys.executable, *OPTIONS, "-c", program) == 0
+        if not made or _spawn(usual, new, "") != PROVEN:
+            _give_up(new)
+        os.replace(new, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(new)
+        raise
+
+
+def _remove_rests(path: str) -> None:
+    """Remove what was being written by who was killed meanwhile."""
+    folder, name = os.path.split(path)
+    for each in os.listdir(folder):
+        if each.startswith(f"{name}.") and not os.path.exists(f"/proc/{each[len(name) + 1 :]}"):
+            with suppress(OSError):
+                os.unlink(f"{folder}/{each}")
+
+
+def _spawn(personality: int, *words: str) -> int:
+    """Run a program in an environment of nothing, and return its exit code."""
+    syscall("personality", personality)  # its own is ours
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    streams = [(os.POSIX_SPAWN_DUP2, null, number) for number in range(3)]
+    pid = os.posix_spawn(words[0], words, {}, file_actions=streams, setsigdef=range(1, 32), setsigmask=())
+    os.close(null)
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+
+
+def _give_up(path: str) -> None:
+    """Leave a file that nobody can execute, so that this is not tried at each start."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(record(stats(sources())))
+
+
+# What the file ends with: what went into it.
+
+
+def record(files: Found) -> bytes:
+    """Return these files, and what the process is bound to besides, as text, its length, and a mark."""
+    text = dumps([_machine(), files]).encode()
+    return text + len(text).to_bytes(LENGTH_BYTES, "little") + finding.MARK
+
+
+def _is_right(path: str) -> bool:
+    """Tell whether a file is there that was made of what is here now."""
+    behind = LENGTH_BYTES + len(finding.MARK)
+    try:
+        with open(path, "rb") as file:
+            file.seek(-behind, os.SEEK_END)
+            length, mark = int.from_bytes(file.read(LENGTH_BYTES), "little"), file.read()
+            if mark != finding.MARK:
+                return False
+            file.seek(-behind - length, os.SEEK_END)
+            machine, files = loads(file.read(length))
+        return bool(machine == _machine() and stats(files) == files)
+    except (OSError, ValueError, TypeError):  # damaged, or another version's
+        return False
+
+
+def _machine() -> str:
+    """Return kernel and processor: what differs from machine to machine with the same files (/proc/cpuinfo)."""
+    with open("/proc/cpuinfo", "rb") as file:
+        first = file.read(CPUINFO_BYTES).decode(errors="replace").split("\n\n", 1)[0]
+    told = (line for line in first.splitlines() if line.startswith(("model", "stepping", "flags")))
+    return "\n".join((*os.uname()[2:], *told))
+
+
+def stats(paths: Iterable[str]) -> Found:
+    """Return what is at these paths."""
+    return {path: stat(path) for path in paths}
+
+
+def stat(path: str) -> list[int] | None:
+    """Return what changes with a file; of a directory, with what is in it. None where nothing is."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return [found.st_ino, found.st_mtime_ns, found.st_size]
+
+
+def sources() -> list[str]:
+    """Return the files that went into this process: Python, its libraries, our modules, and what we found them by."""
+    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
+        mapped = {each.name for each in snapshot_file.parse_maps(file.read()) if each.name.startswith("/")}
+    files = {str(getattr(each, "__file__", "")) for each in sys.modules.values()}
+    ours = {path for path in files if path.startswith(f"{finding.PLACE}/") and path.endswith(".py")}
+    kept = {cache_from_source(f"{finding.PLACE}/{origin}") for origin in finding.OWN.values()}
+    return sorted({*mapped, *ours, *kept, f"{PLACE}/snapshot_process.py", PLACE, "/etc/localtime"})

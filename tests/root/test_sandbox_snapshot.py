@@ -1,0 +1,235 @@
+"""A start out of a file that holds a process: as any other, and not out of it where that does not fit (snapshot.py)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox import snapshot_code
+from sandbox.finding import MARK
+from sandbox.snapshot_code import CODE, FEATURES, PAGE, TABLE
+from tests.root.sandboxing import wait_for
+from tests.root.test_sandbox_installed import RUN, Installed, change
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(platform.machine() not in CODE, reason="not written for this machine"),
+]
+
+STARTS = 3  # its byte code is kept, then the process; the third one is out of the file
+PLAIN = dict([snapshot_code.PLAIN.split("=")])
+
+
+class Kept(Installed):
+    """An installed `sandbox` and the file that its third start is out of."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        self.file = self.kept.with_name(self.kept.name.replace("kept_run", "kept_start"))
+        self.again()
+
+    def again(self) -> None:
+        """Start it until the file is there, or is another one."""
+        for _ in range(STARTS - 1):
+            self(*RUN, "true")
+
+    def runs_from(self, **variables: str) -> str:
+        """Return what a start executes: the file's name, or Python's."""
+        words = (self.command, "run", "-i", *RUN[1:], "sh", "-c", "read line")
+        env = self.env | variables
+        with subprocess.Popen(words, stdin=subprocess.PIPE, env=env, cwd="/") as begun:
+            children = Path(f"/proc/{begun.pid}/task/{begun.pid}/children")
+            assert wait_for(lambda: children.read_text() != "")
+            found = os.path.basename(os.readlink(f"/proc/{begun.pid}/exe"))
+        assert begun.returncode == 1, begun.returncode  # of `read` at the end of its input
+        return found.partition(".")[0]
+
+    def damage(self, at: int, new: bytes) -> None:
+        """Change bytes of the words that the machine code reads."""
+        data = bytearray(self.file.read_bytes())
+        words = struct.unpack_from("<Q", data, 24)[0] - snapshot_code.START + PAGE  # the entry is in the machine code
+        count = struct.unpack_from("<H", data, 56)[0]
+        segments = [struct.unpack_from("<IIQQ", data, 64 + 56 * number) for number in range(count)]
+        begin = next(offset for _, _, offset, address in segments if address == words) + at
+        data[begin : begin + len(new)] = new
+        other = self.file.with_suffix(".new")
+        other.write_bytes(data)
+        other.chmod(0o700)
+        other.rename(self.file)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    """Give an installation whose starts are out of the file; it stays as it is."""
+    installed = Kept(tmp_path_factory.mktemp("kept"))
+    yield installed
+    installed.close()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Kept]:
+    """Give one that a test may change."""
+    installed = Kept(tmp_path)
+    yield installed
+    installed.close()
+
+
+@pytest.mark.vm
+def test_the_third_start_goes_on(made: Kept) -> None:
+    """What it executes is the file, which nobody but its owner can read; nothing else is left beside it."""
+    assert made.runs_from() == "kept_start"
+    assert made.file.stat().st_mode & 0o777 == 0o700
+    assert list(made.file.parent.glob("kept_start*")) == [made.file]
+    before = made.file.stat()
+    made(*RUN, "true")
+    assert (made.file.stat().st_ino, made.file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+SCRIPTS = {
+    "arguments": "{run} printf '%s|' '' 'a b' \"$(printf '\\377')\" '*'",
+    "variables": "{run} -e KNOWN -e EMPTY -e ODD -e MISSING -e NEW=1 env | grep -v HOSTNAME | sort",
+    "streams": "printf 'a\\nb' | {run} -i sh -c 'cat; echo error >&2; exit 3'; echo $?",
+    "nobody_reads": "{run} sh -c 'while echo y; do :; done' | head -n 2",
+    "closed_input": "{run} cat <&-; echo $?",
+    "closed_output": "{run} true >&-; echo $?",
+    "closed_errors": "{run} no-such-program 2>&-; echo $?",
+    "no_program": "{run} no-such-program; echo $?",
+    "bad_option": "{sandbox} run --no-such-option; echo $?",
+    "killed": "{run} sh -c 'kill -TERM $$; sleep 9'; echo $?",
+    "ignored": "trap '' HUP INT USR1; {run} grep -E 'Sig(Ign|Cgt|Blk)' /proc/self/status",
+    "directory": "cd /usr/lib && {run} -w /usr pwd",
+    "limits": "ulimit -n 77; {run} sh -c 'ulimit -n'; umask 077; {run} sh -c umask",
+    "local_time": "TZ=XYZ-5 {sandbox} events --since 1h --until 0s | grep -c '+05:00'",
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_it_is_the_same_start(made: Kept, name: str) -> None:
+    """What comes of a start is the same as of Python's own."""
+    script = SCRIPTS[name].format(sandbox=made.command, run=" ".join(map(str, (made.command, *RUN[:-1]))))
+    env = made.env | {"KNOWN": "a=b", "EMPTY": "", "LC_ALL": "C"}
+
+    def said(**variables: str) -> tuple[bytes, bytes, int]:
+        words = ["sh", "-c", f"ODD=$(printf '\\377x'); export ODD; {script}"]
+        done = subprocess.run(words, capture_output=True, check=False, env=env | variables, cwd="/", timeout=180,
+                              stdin=subprocess.DEVNULL)  # fmt: skip
+        return done.stdout, done.stderr, done.returncode
+
+    usual = said(**PLAIN)
+    assert said() == usual
+    assert b"Traceback" not in usual[1]
+    assert usual[0], "a comparison of nothing"
+
+
+@pytest.mark.parametrize(("before", "code"), [("", 130), ("trap '' INT; ", -signal.SIGTERM)])
+def test_an_interrupt_is_as_with_python(made: Kept, before: str, code: int) -> None:
+    """SIGINT ends a command with 130, where whoever started it does not ignore it."""
+    made(*RUN, "true")
+    words = ["sh", "-c", f"{before}exec {made.command} events --since 1h"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, env=made.env, cwd="/", stdout=pipe, stderr=pipe) as begun:
+        assert begun.stdout is not None
+        assert begun.stderr is not None
+        begun.stdout.readline()
+        assert os.readlink(f"/proc/{begun.pid}/exe") == str(made.file)
+        begun.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            begun.wait(1 if before else 60)
+        begun.terminate()
+        assert begun.wait(60) == code
+        assert begun.stderr.read() == b""
+
+
+def test_another_machine_starts_as_usual(own: Kept) -> None:
+    """Where kernel, processor or addresses are others than they were, Python is started, and all goes well."""
+    for at, new in (
+        (FEATURES, b"\xff" * 4),
+        (TABLE, struct.pack("<Q", 0) + struct.pack("<3Q", 1, 0x1000_0000_0000_0000, PAGE)),
+    ):
+        own.damage(at, new)
+        assert own.runs_from() == "python3"
+        assert own(*RUN, "echo", "said").stdout == "said\n"
+
+
+def test_another_version_starts_as_usual(own: Kept) -> None:
+    """A module that is not what it was: Python is started, and the file becomes another one, which has it."""
+    change(own, "errors", "# another\n")
+    before = own.file.stat().st_ino
+    assert own.runs_from().startswith("python")
+    own.again()
+    assert own.file.stat().st_ino != before
+    assert own.runs_from() == "kept_start"
+
+
+@pytest.mark.parametrize("end", [b"", b"[1, 2]" + (6).to_bytes(8, "little") + MARK, bytes(99) + MARK])
+def test_what_is_no_such_file_becomes_one(own: Kept, end: bytes) -> None:
+    """Byte code as Python writes it, or what another version has left."""
+    own.file.unlink()
+    own.file.write_bytes(end)
+    own.again()
+    assert own.runs_from() == "kept_start"
+
+
+def test_another_command_starts_as_usual(own: Kept, tmp_path: Path) -> None:
+    """A second environment with the same modules has libraries of its own: it does not start as the first one."""
+    other = tmp_path / "other"
+    shutil.copytree(tmp_path / "env", other, symlinks=True)
+    shutil.rmtree(other / own.packages.relative_to(tmp_path / "env") / "sandbox")
+    (other / own.packages.relative_to(tmp_path / "env") / "sandbox").symlink_to(own.packages / "sandbox")
+    first, own.command = own.command, other / "bin/sandbox"
+    assert own.runs_from().startswith("python")
+    own.command = first
+    assert own.runs_from() == "kept_start"
+
+
+@pytest.mark.parametrize("variable", ["PYTHONPATH", "PYTHONHOME", "PYTHONIOENCODING", "PYTHONPYCACHEPREFIX"])
+def test_who_tells_python_something_has_python(made: Kept, variable: str, tmp_path: Path) -> None:
+    """What only a start of Python's heeds is heeded."""
+    value = {"PYTHONHOME": sys.base_prefix, "PYTHONIOENCODING": "utf-8"}.get(variable, str(tmp_path))
+    assert made.runs_from(**{variable: value}).startswith("python")
+
+
+def test_nothing_is_tried_again_that_does_not_work(own: Kept) -> None:
+    """Where a process cannot be kept, a file that nobody can execute says so, until something is another one."""
+    own.file.unlink()
+    change(own, "snapshot_process", "def take(path: str, script: str) -> NoReturn:\n    os._exit(1)\n")
+    own.again()
+    own.again()
+    assert own.file.stat().st_mode & 0o777 == 0o600
+    before = own.file.stat().st_ino
+    assert own.runs_from().startswith("python")
+    assert own.file.stat().st_ino == before
+    shutil.copy(Path(snapshot_code.__file__).with_name("snapshot_process.py"), own.packages / "sandbox")
+    own.again()
+    own.again()
+    assert own.runs_from() == "kept_start"
+
+
+def test_without_a_place_nothing_is_kept(own: Kept) -> None:
+    """Where the directory is not to be written to, or byte code is not wanted, none is made, and nothing is said."""
+    own.file.unlink()
+    own.env["PYTHONDONTWRITEBYTECODE"] = "1"
+    own.again()
+    assert not own.file.exists()
+    del own.env["PYTHONDONTWRITEBYTECODE"]
+    own.again()
+    assert own.file.exists()
+
+
+def test_two_at_once(own: Kept) -> None:
+    """Starts that meet while there is none leave one file, and no process."""
+    own.file.unlink()
+    begun = [own.begin(*RUN, "echo", "said") for _ in range(3)]
+    assert [(*each.communicate(timeout=180), each.returncode) for each in begun] == [("said\n", "", 0)] * 3
+    assert list(own.file.parent.glob("kept_start*")) == [own.file]
+    assert own.runs_from() == "kept_start"
