@@ -324,6 +324,7 @@ mount -o loop,errors=remount-ro $D/disk $D/place || { echo none; exit; }
 export CGSCOPE_ROOT=$D/place/state
 for name in deaf idle; do $SANDBOX run -d --name $name --rootfs / sleep 600 > /dev/null; done
 pids=$($SANDBOX inspect -f '{{.State.Pid}}' deaf idle)
+groups=$($SANDBOX inspect -f '{{range .Cgscope.Cgroups}}{{.Directory}} {{end}}' deaf idle)
 echo 1 > /sys/fs/ext4/$(basename $(findmnt -no SOURCE $D/place))/trigger_fs_error
 touch $D/place/x 2> /dev/null && echo none
 $SANDBOX pause idle 2> /dev/null && echo paused
@@ -333,6 +334,7 @@ $SANDBOX kill idle
 $SANDBOX ps -a --format '{{.Names}} {{.State}}'
 kill -9 $pids 2> /dev/null
 for try in $(seq 50); do umount $D/place 2> /dev/null && break; sleep 0.1; done
+rmdir $groups 2> /dev/null  # nobody can know any more that they were its
 """
 
 
