@@ -167,6 +167,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code if isinstance(error, SandboxError) else _code(words)
     except KeyboardInterrupt:
         return 130
+    except SystemExit as end:  # argparse's, when it has shown its help
+        return int(end.code or 0)
 
 
 def _code(words: Sequence[str]) -> int:

@@ -104,6 +104,8 @@ SCRIPTS = {
     "closed_output": "{run} true >&-; echo $?",
     "closed_errors": "{run} no-such-program 2>&-; echo $?",
     "no_program": "{run} no-such-program; echo $?",
+    "help": "{sandbox} run --help && {sandbox} --help && {sandbox} ps --help && {sandbox} oci --help; echo $?",
+    "help_on_a_full_disk": "{sandbox} run --help > /dev/full; echo $?",
     "bad_option": "{sandbox} run --no-such-option; echo $?",
     "killed": "{run} sh -c 'kill -TERM $$; sleep 9'; echo $?",
     "ignored": "trap '' HUP INT USR1; {run} grep -E 'Sig(Ign|Cgt|Blk)' /proc/self/status",
