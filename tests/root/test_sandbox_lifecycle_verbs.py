@@ -334,7 +334,7 @@ $SANDBOX kill idle
 $SANDBOX ps -a --format '{{.Names}} {{.State}}'
 kill -9 $pids 2> /dev/null
 for try in $(seq 50); do umount $D/place 2> /dev/null && break; sleep 0.1; done
-rmdir $groups 2> /dev/null  # nobody can know any more that they were its
+rmdir $groups 2> /dev/null || true  # nobody can know any more that they were its
 """
 
 
