@@ -80,7 +80,7 @@ WHOLE = {b"anon": "anon_bytes", b"file": "file_bytes", b"inactive_file": "inacti
 PARTS = {
     name.encode(): name
     for name in ("kernel", "slab_reclaimable", "slab_unreclaimable", "kernel_stack", "pagetables", "percpu", "sock",
-                 "inactive_anon", "active_anon", "unevictable")
+                 "inactive_anon", "active_anon", "unevictable", "hugetlb")
 }  # fmt: skip
 MEMORY = {**WHOLE, **PARTS}
 MEMORY_STAT = Keyed("memory.stat", MEMORY)
@@ -103,7 +103,8 @@ def memory_of(values: Mapping[str, int]) -> dict[str, int]:
     else:  # before Linux 5.18: the parts that cannot be reclaimed, summed
         kernel = sum(part(name, 0) for name in ("kernel_stack", "pagetables", "percpu", "slab_unreclaimable"))
     found = {name: values[name] for name in WHOLE.values() if name in values}
-    found["locked_and_anon_bytes"] = part("inactive_anon", 0) + part("active_anon", 0) + part("unevictable", 0)
+    locked = part("unevictable", 0) + part("hugetlb", 0)  # memory_hugetlb_accounting, since Linux 6.13 told
+    found["locked_and_anon_bytes"] = part("inactive_anon", 0) + part("active_anon", 0) + locked
     found["kernel_bytes"] = max(0, kernel) + part("sock", 0)
     return found
 

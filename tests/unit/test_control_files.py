@@ -182,6 +182,14 @@ def test_memory_stat_before_linux_5_18() -> None:
     assert values["kernel_bytes"] == 100
 
 
+def test_huge_pages_are_not_reclaimed() -> None:
+    """Where huge pages are charged to memory (memory_hugetlb_accounting) they stay when all else has been dropped."""
+    told = "inactive_anon 10\nactive_anon 20\nunevictable 30\nhugetlb 4194304\nkernel 0\n"
+    memory = read(2, "memory", {"memory.stat": told})
+    assert isinstance(memory, Memory)
+    assert memory.unreclaimable_bytes == 60 + 4194304
+
+
 LEAST = "hierarchical_memory_limit"
 
 
