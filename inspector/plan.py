@@ -12,6 +12,9 @@ from inspector.kernel.named import NamedTuple
 __all__ = ["COUNTERS", "SETTINGS", "Parse", "Plan"]
 
 Parse = Callable[[bytes], Values]
+# What is taken out of a file: where that is kept, for which resource, by which parser. No class of its own: tens of
+# thousands are unpacked at a first look, and Python has a faster way for plain tuples.
+Use = tuple[int, str, Parse]
 # What changes only when somebody writes it. On a machine with more cgroups than we may keep files open of, these are
 # read anew when it is the cgroup's turn, not at every tick: to open them again would cost more than all the others.
 SETTINGS = frozenset(
@@ -77,14 +80,6 @@ LIMITS = frozenset({"memory.limit_in_bytes", "memory.memsw.limit_in_bytes"})
 TELLER = "memory.stat"
 
 
-class Use(NamedTuple):
-    """What is taken out of a file: where that is kept, for which resource, by which parser."""
-
-    slot: int
-    resource: str
-    parse: Parse
-
-
 class Brief(NamedTuple):
     """Which of some files are read of a cgroup out of sight, by their numbers among them.
 
@@ -125,7 +120,7 @@ class Plan:
                 tree = self.tree_of[resource] = trees.setdefault(hierarchy, len(trees))
                 self.slots[resource] = []
             self.slots[resource].append(slot)
-            planned.setdefault((tree, file.name), []).append(Use(slot, resource, file.parse))
+            planned.setdefault((tree, file.name), []).append((slot, resource, file.parse))
         self._trees = tuple(trees)
         self.size = slot + 1
         self.files = tuple([Planned(*place, tuple(uses)) for place, uses in planned.items()])
