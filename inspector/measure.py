@@ -6,7 +6,7 @@ holds a resource in which version is looked up in one table.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from inspector import model
 from inspector.absence import Absence
@@ -16,7 +16,7 @@ from inspector.kernel.cgroups import Hierarchy
 from inspector.kernel.controllers import ControlFile, Reading
 from inspector.kernel.host import Host
 from inspector.kernel.network import Interface, parse_net_dev
-from inspector.kernel.process import PAGE_SIZE, Stat, read_cmdline, read_stat_kept, read_status
+from inspector.kernel.process import PAGE_SIZE, Stat, parse_stat, read_cmdline, read_stat_kept, read_status
 from inspector.model import Key, Process, ProcessDetail, Tally
 from inspector.plan import COUNTERS, SETTINGS, Plan
 from inspector.sheet import Sheet
@@ -80,6 +80,9 @@ class Meter:
         self._located: Mapping[str, tuple[Hierarchy, int]] = {}
         self._wanted: Mapping[Key, bool] = {}
         self._interfaces: dict[int, tuple[bytes, tuple[Interface, ...]]] = {}
+        # By PID, of whom tally() was asked at this tick and at the last one: what stat said.
+        self._stats: dict[int, tuple[bytes, Stat]] = {}
+        self._stats_before: dict[int, tuple[bytes, Stat]] = {}
         self._sheets: dict[tuple[str, Plan], Sheet] = {}
         self._plans: dict[tuple[tuple[str, bool], ...], Plan] = {}
         self._thrifty = False
@@ -88,6 +91,7 @@ class Meter:
 
     def begin(self, located: Mapping[str, tuple[Hierarchy, int]], turns: Turns | None = None) -> None:
         """Start a tick; files that did not exist are looked for again in the cgroups whose turn it is."""
+        self._stats_before, self._stats = self._stats, {}
         if located != self._located:  # the same paths are other files now
             self._located, self._wanted = located, {}
             self._plans.clear()
@@ -176,12 +180,11 @@ class Meter:
     def _is_unkept(self, name: str) -> bool:
         return name not in COUNTERS if not self.lasting else self._thrifty and name in SETTINGS
 
-    def tally(self, pids: Iterable[int], processes: Mapping[int, Process], *, memory: bool) -> Tally:
+    def tally(self, pids: Sequence[int], processes: Mapping[int, Process], *, memory: bool) -> Tally:
         """Sum what processes used that have no cgroup of their own."""
         ticks = {}
         anon = threads = 0
-        for pid in pids:
-            stat = self._kept_stat(pid)
+        for pid, stat in zip(pids, self._each_stat(pids), strict=True):
             known = processes.get(pid)
             if stat is None or known is None or stat.starttime_ticks != known.starttime_ticks:
                 continue
@@ -190,6 +193,20 @@ class Meter:
             status = self._attempt(f"process {pid}", read_status, self.host, pid) if memory else None
             anon += (status.rss_anon_bytes or 0) if status else 0
         return Tally(ticks, anon if memory else None, threads)
+
+    def _each_stat(self, pids: Sequence[int]) -> Iterator[Stat | None]:
+        """Read what changes of some processes, None of one that is gone; what says the same again is not parsed."""
+        texts = self.host.read_each_kept([f"/proc/{pid}/stat" for pid in pids])
+        for pid, text in zip(pids, texts, strict=True):
+            if isinstance(text, OSError):
+                self._account(f"process {pid}", text)
+                yield None
+                continue
+            before = self._stats_before.get(pid)
+            stat = before[1] if before and before[0] == text else self._attempt(f"process {pid}", parse_stat, text)
+            if stat is not None:
+                self._stats[pid] = text, stat
+            yield stat
 
     def with_inner_kills(
         self, figures: Figures, shown: Sequence[model.Container], groups: Mapping[str, model.Group]

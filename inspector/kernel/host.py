@@ -98,7 +98,9 @@ class Host(Reader):
         """Return what read_kept() does of each, or why there is nothing: cheaper than one by one."""
         this_tick, kept = self._read_this_tick, self._kept
         if not this_tick.keys().isdisjoint(paths):
-            return list(map(self._try_kept, paths))
+            unread = [path for path in paths if path not in this_tick]
+            read = dict(zip(unread, self.read_each_kept(unread), strict=True))
+            return [read[path] if path in read else this_tick[path] for path in paths]
         new = [path for path in paths if path not in kept]
         if new and self.can_keep(self._bundled + len(new)):
             self._keep(new)

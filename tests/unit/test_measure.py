@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -234,6 +235,26 @@ def test_a_sum_over_the_members(machine: FakeHost) -> None:
         assert tally.ticks == {(100, 5000): (10, 1), (101, 5000): (20, 0)}
         assert (tally.anon_bytes, tally.threads) == (12 << 10, 3)
         assert meter.tally((100,), there, memory=False).anon_bytes is None
+
+
+def test_a_sum_at_the_next_tick(machine: FakeHost) -> None:
+    """What a member has used since is seen, of one that says the same again the same holds, who is gone is left out."""
+    for pid in (100, 101, 102):
+        machine.process(pid, utime=10)
+    there = {pid: process(pid) for pid in (100, 101, 102)}
+    with machine.open() as host:
+        meter = Meter(host, Absence())
+        meter.begin({})
+        assert meter.tally((100, 101, 102), there, memory=False).ticks == dict.fromkeys(
+            [(100, 5000), (101, 5000), (102, 5000)], (10, 0)
+        )
+        host.end_tick()
+        machine.process(100, utime=25, stime=3, threads=4)
+        host.forget("/proc/102/stat")
+        shutil.rmtree(f"{machine.root}/proc/102")
+        meter.begin({})
+        tally = meter.tally((100, 101, 102), there, memory=False)
+        assert (tally.ticks, tally.threads) == ({(100, 5000): (25, 3), (101, 5000): (10, 0)}, 5)
 
 
 def test_memory_of_members_is_read_only_where_needed(machine: FakeHost) -> None:
