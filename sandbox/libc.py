@@ -61,6 +61,7 @@ __all__ = [
     "fork_by",
     "in_a_thread",
     "libc",
+    "overwrite",
     "symbol",
     "syscall",
     "text_at",
@@ -216,6 +217,11 @@ def text_at(place: int) -> bytes | None:
 def array_in(thing: mmap) -> Array[c_char]:
     """Return what is mapped as an array, which keeps it."""
     return (c_char * len(thing)).from_buffer(thing)
+
+
+def overwrite(place: int, count: int, data: bytes) -> None:
+    """Put these bytes at an address, and zeros behind them up to `count`."""
+    (c_char * count).from_address(place).raw = data[: count - 1].ljust(count, b"\0")
 
 
 def in_a_thread(body: Callable[[], object], stack_bytes: int) -> None:

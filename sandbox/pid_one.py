@@ -9,6 +9,7 @@ from collections.abc import Callable
 from sandbox import syscalls
 from sandbox.channel import Channel
 from sandbox.descent import run_child
+from sandbox.libc import overwrite
 from sandbox.quick import signal
 
 TYPE_CHECKING = False
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 __all__ = ["serve_as_init"]
+
+NAME = "sandbox-init"
 
 
 def serve_as_init(program: Callable[[], NoReturn], channel: Channel) -> NoReturn:
@@ -29,7 +32,8 @@ def serve_as_init(program: Callable[[], NoReturn], channel: Channel) -> NoReturn
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         run_child(program, channel)
     os.closerange(3, 1 << 20)
-    syscalls.set_process_name("sandbox-init")
+    syscalls.set_process_name(NAME)
+    hide_command_line()
     while True:
         number = signal.sigwait(everything)
         if number != signal.SIGCHLD:
@@ -44,6 +48,18 @@ def serve_as_init(program: Callable[[], NoReturn], channel: Channel) -> NoReturn
                 if pid == child:
                     code = os.waitstatus_to_exitcode(status)
                     os._exit(128 - code if code < 0 else code)
+
+
+def hide_command_line() -> None:
+    """Have `ps` inside show a name, not the launcher's command line: that has paths of the host, and what -e gave.
+
+    Where it is tell fields 48 and 49 of /proc/self/stat (proc_pid_stat(5)); nothing is done where there is no /proc.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        with open("/proc/self/stat", "rb") as file:
+            begin, end = map(int, file.read().rpartition(b")")[2].split()[45:47])
+        if 0 < begin < end:
+            overwrite(begin, end - begin, NAME.encode())
 
 
 def take_foreground() -> None:

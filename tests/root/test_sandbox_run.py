@@ -292,6 +292,12 @@ def test_init_reaps_and_passes_the_code(sandbox: Sandbox) -> None:
     assert sandbox(*RUN, "--init", "--", "sh", "-c", "kill -KILL $$", check=False).returncode == 137
 
 
+def test_init_tells_nothing_of_its_launcher(sandbox: Sandbox) -> None:
+    """What `ps` inside shows of --init's PID 1 is its name: the command line has paths of the host and variables."""
+    words = ("--init", "-e", "SECRET=word", "--", "sh", "-c", "tr '\\0' '\n' < /proc/1/cmdline; cat /proc/1/comm")
+    assert sandbox(*RUN, *words).stdout.split() == ["sandbox-init", "sandbox-init"]
+
+
 def test_environment_user_and_directory(sandbox: Sandbox) -> None:
     """The environment is Docker's defaults and -e; -u and -w are the container's user and directory.
 
