@@ -225,7 +225,10 @@ def overwrite(place: int, count: int, data: bytes) -> None:
 
 
 def in_a_thread(body: Callable[[], object], stack_bytes: int) -> None:
-    """Run something in a thread of libc's, which Python's count of threads does not know, and wait until it ends."""
+    """Run something in a thread of libc's, which Python's count of threads does not know, and wait until it ends.
+
+    Not out of a snapshot's file, where code that libffi writes is not executed.
+    """
     attributes, thread = (c_char * ATTRIBUTES_BYTES)(), (c_ulong * 1)()
     check(libc("pthread_attr_init", c_ulong)(addressof(attributes)), "pthread_attr_init")
     libc("pthread_attr_setstacksize", c_ulong, c_ulong)(addressof(attributes), stack_bytes)

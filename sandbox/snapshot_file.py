@@ -67,7 +67,8 @@ def compose(maps: Sequence[Mapping], read: Callable[[int, int], bytes], place: i
         if each.begin <= place < each.end or each.name.startswith("[v") or each is first_stack or not each.rights:
             continue
         data = read(each.begin, each.end - each.begin)
-        rights = each.rights
+        # libffi writes code of its own, which has been executed; the kernel may not map a file so (PR_SET_MDWE).
+        rights = each.rights & ~EXECUTE if each.rights & WRITE else each.rights
         if not rights & EXECUTE:
             functions = list(_pointers(each.begin, data, vdso))
             state.functions += functions

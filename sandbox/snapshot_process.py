@@ -7,6 +7,7 @@ the kernel puts it, another place each time.
 
 from __future__ import annotations
 
+import _thread
 import gc
 import mmap
 import os
@@ -216,7 +217,10 @@ def _prove() -> NoReturn:
     if (pid := os.fork()) == 0:
         os._exit(len(pieces) % 2)
     os.waitpid(pid, 0)
-    in_a_thread(time.monotonic, STACK_BYTES)
+    done = _thread.allocate_lock()
+    done.acquire()
+    _thread.start_new_thread(done.release, ())
+    done.acquire()
     with suppress(ImportError):
         import _queue  # noqa: F401, PLC0415
     _take_streams()

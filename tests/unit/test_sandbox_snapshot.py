@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import snapshot_code
+from sandbox import snapshot, snapshot_code
 from sandbox.errors import SandboxError
 from sandbox.snapshot_code import CODE, PAGE, State
 from sandbox.snapshot_file import EMPTY_PAGES, Mapping, compose, parse_maps
@@ -162,6 +163,15 @@ def test_the_machine_code_has_what_it_needs() -> None:
     assert not any(address in found for address in (VDSO, STACK))
 
 
+def test_nothing_is_both_written_and_executed() -> None:
+    """Who must not have such memory (PR_SET_MDWE, systemd's MemoryDenyWriteExecute) is killed if a file has it."""
+    process = Process()
+    process.add(HEAP, "rwx", page(1))
+    process.add(HEAP + PAGE, "rw-", struct.pack("<Q", VDSO).ljust(PAGE, b"x"))
+    process.add(HEAP + 2 * PAGE, "r-x", page(2))
+    assert all(rights & RIGHTS["rwx"] in (4, 5, 6) for _, rights in loads(process.compose()[0]).values())
+
+
 def test_a_pointer_is_found_only_where_one_can_be() -> None:
     """A word of that value: not half of two, and not past the end of the vDSO, which may cross a boundary of 64 KiB."""
     process = Process()
@@ -194,3 +204,18 @@ def test_a_process_without_a_vdso_is_refused() -> None:
     process.maps = [each for each in process.maps if each.name != "[vdso]"]
     with pytest.raises(SandboxError, match="0 mappings \\[vdso\\]"):
         process.compose()
+
+
+def test_another_users_file_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two who may write there, each would make it anew at each start, as the other one's is not to be read."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    made: list[object] = []
+    monkeypatch.setattr(snapshot, "open", refuse, raising=False)
+    monkeypatch.setattr(snapshot, "_spawn", lambda *_: made.append(1))
+    monkeypatch.setattr(snapshot, "_give_up", made.append)
+    with contextlib.suppress(FileNotFoundError):
+        snapshot.renew()
+    assert not made
