@@ -25,7 +25,9 @@ as that is (0700).
 from __future__ import annotations
 
 import os
+import select
 import sys
+import time
 from _frozen_importlib_external import cache_from_source
 
 from sandbox import finding, snapshot_code, snapshot_file
@@ -47,8 +49,13 @@ PROGRAM = "import sys; sys.path[:] = {!r}; from sandbox import snapshot_process;
 OPTIONS = ("-X", "utf8", "-SP")  # the start script's
 # personality(2): libraries below the program, far from where the kernel will put stack and vDSO; and what it is.
 ADDR_COMPAT_LAYOUT, NOT_CHANGED = 0x0200000, 0xFFFFFFFF
+# What each process has of this machine: its time zone, and libraries that are loaded into all (ld.so(8)).
+OTHERS = ("/etc/localtime", "/etc/ld.so.preload")
 PROVEN = 71  # the exit code of one that was tried
 LENGTH_BYTES = 8
+TRY_AGAIN_SECONDS = 86400  # a disk may have been full
+# Making one takes half a second, trying it a hundredth: who hangs is ended.
+MAKING_SECONDS, TRIAL_SECONDS = 60, 5
 CPUINFO_BYTES = 4096  # the first processor
 
 
@@ -60,10 +67,10 @@ def renew() -> None:
     _remove_rests(path)
     new = f"{path}.{os.getpid()}"
     try:
-        program = PROGRAM.format(sys.path, new, sys.argv[0])
+        program = PROGRAM.format([os.path.abspath(each) for each in sys.path], new, sys.argv[0])
         usual = syscall("personality", NOT_CHANGED)
-        made = _spawn(usual | ADDR_COMPAT_LAYOUT, sys.executable, *OPTIONS, "-c", program) == 0
-        if not made or _spawn(usual, new, "") != PROVEN:
+        made = _spawn(MAKING_SECONDS, ADDR_COMPAT_LAYOUT, sys.executable, *OPTIONS, "-c", program) == 0
+        if not made or _spawn(TRIAL_SECONDS, usual, new, "") != PROVEN:
             _give_up(new)
         os.replace(new, path)
     except BaseException:
@@ -76,19 +83,24 @@ def _remove_rests(path: str) -> None:
     """Remove what was being written by who was killed meanwhile."""
     folder, name = os.path.split(path)
     for each in os.listdir(folder):
-        if each.startswith(f"{name}.") and not os.path.exists(f"/proc/{each[len(name) + 1 :]}"):
+        writer = each[len(name) + 1 :]  # who has our number was in another container, or before the machine started
+        if each.startswith(f"{name}.") and (writer == str(os.getpid()) or not os.path.exists(f"/proc/{writer}")):
             with suppress(OSError):
                 os.unlink(f"{folder}/{each}")
 
 
-def _spawn(personality: int, *words: str) -> int:
-    """Run a program in an environment of nothing, and return its exit code."""
+def _spawn(seconds: float, personality: int, *words: str) -> int:
+    """Run a program in an environment of nothing, for so long at most, and return its exit code."""
     syscall("personality", personality)  # its own is ours
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     streams = [(os.POSIX_SPAWN_DUP2, null, number) for number in range(3)]
     pid = os.posix_spawn(words[0], words, {}, file_actions=streams, setsigdef=range(1, 32), setsigmask=())
     os.close(null)
     try:
+        ended = os.pidfd_open(pid)
+        if not select.select([ended], [], [], seconds)[0]:
+            os.kill(pid, signal.SIGKILL)
+        os.close(ended)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     except BaseException:
         os.kill(pid, signal.SIGKILL)
@@ -114,10 +126,13 @@ def record(files: Found) -> bytes:
 
 
 def _is_right(path: str) -> bool:
-    """Tell whether a file is there that was made of what is here now."""
+    """Tell whether a file is there that was made of what is here now; that none can be made is true for a day."""
     behind = LENGTH_BYTES + len(finding.MARK)
     try:
         with open(path, "rb") as file:
+            made = os.fstat(file.fileno())
+            if not made.st_mode & 0o100 and abs(time.time() - made.st_mtime) > TRY_AGAIN_SECONDS:
+                return False
             file.seek(-behind, os.SEEK_END)
             length, mark = int.from_bytes(file.read(LENGTH_BYTES), "little"), file.read()
             if mark != finding.MARK:
@@ -125,6 +140,8 @@ def _is_right(path: str) -> bool:
             file.seek(-behind - length, os.SEEK_END)
             machine, files = loads(file.read(length))
         return bool(machine == _machine() and stats(files) == files)
+    except PermissionError:  # another user's, who would make it anew in turn
+        return True
     except (OSError, ValueError, TypeError):  # damaged, or another version's
         return False
 
@@ -158,4 +175,4 @@ def sources() -> list[str]:
     files = {str(getattr(each, "__file__", "")) for each in sys.modules.values()}
     ours = {path for path in files if path.startswith(f"{finding.PLACE}/") and path.endswith(".py")}
     kept = {cache_from_source(f"{finding.PLACE}/{origin}") for origin in finding.OWN.values()}
-    return sorted({*mapped, *ours, *kept, f"{PLACE}/snapshot_process.py", PLACE, "/etc/localtime"})
+    return sorted({*mapped, *ours, *kept, f"{PLACE}/snapshot_process.py", PLACE, *OTHERS})

@@ -27,6 +27,7 @@ pytestmark = [
 ]
 
 STARTS = 3  # its byte code is kept, then the process; the third one is out of the file
+TOLD = {"PYTHONHOME": sys.base_prefix, "PYTHONIOENCODING": "utf-8", "LD_PRELOAD": "libc.so.6", "cgscope_plain": ""}
 PLAIN = dict([snapshot_code.PLAIN.split("=")])
 
 
@@ -194,11 +195,55 @@ def test_another_command_starts_as_usual(own: Kept, tmp_path: Path) -> None:
     assert own.runs_from() == "kept_start"
 
 
-@pytest.mark.parametrize("variable", ["PYTHONPATH", "PYTHONHOME", "PYTHONIOENCODING", "PYTHONPYCACHEPREFIX"])
+@pytest.mark.parametrize("variable", ["PYTHONPATH", *TOLD, "PYTHONPYCACHEPREFIX"])
 def test_who_tells_python_something_has_python(made: Kept, variable: str, tmp_path: Path) -> None:
     """What only a start of Python's heeds is heeded."""
-    value = {"PYTHONHOME": sys.base_prefix, "PYTHONIOENCODING": "utf-8"}.get(variable, str(tmp_path))
+    value = TOLD.get(variable, str(tmp_path))
     assert made.runs_from(**{variable: value}).startswith("python")
+
+
+def test_without_memory_that_is_written_and_executed(made: Kept) -> None:
+    """It starts where systemd's MemoryDenyWriteExecute forbids that."""
+    program = "import ctypes, os, sys; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    words = (sys.executable, "-c", program, made.command, *RUN, "grep", "-c", "Name", "/proc/self/status")
+    done = subprocess.run(words, env=made.env, cwd="/", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
+
+
+def test_nothing_is_relative_to_where_it_was_made(own: Kept, tmp_path: Path) -> None:
+    """Made by a command that was called ./sandbox, of an installation to be edited: modules are found there later."""
+    edited = tmp_path / "edited"
+    edited.mkdir()
+    for name in ("sandbox", "inspector"):
+        (own.packages / name).rename(edited / name)
+    (own.packages / "_editable_impl_cgscope.pth").write_text(f"{edited}\n")
+    file = edited / "sandbox/__pycache__" / own.file.name
+    file.unlink()
+    for _ in range(STARTS):
+        subprocess.run(["./sandbox", *RUN, "true"], env=own.env, cwd=own.command.parent, check=True)
+    assert file.stat().st_mode & 0o777 == 0o700
+    relative = f"./../lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages\0"
+    assert relative.encode() not in file.read_bytes()
+
+
+def test_addresses_are_random_where_its_maker_had_none(own: Kept) -> None:
+    """As a debugger's programs: it has that of no more than one."""
+    found = []
+    for _ in range(2):
+        own.file.unlink()
+        subprocess.run(["setarch", "-R", own.command, *RUN, "true"], env=own.env, cwd="/", check=True)
+        found.append(struct.unpack_from("<Q", own.file.read_bytes(), 24)[0])
+    assert found[0] != found[1]
+
+
+def test_what_hangs_is_ended(own: Kept) -> None:
+    """A trial that does not end does not keep the command that it is at the end of."""
+    own.file.unlink()
+    path = own.packages / "sandbox/snapshot_process.py"
+    path.write_text(path.read_text().replace("    time.time()\n", "    time.sleep(1000)\n"))
+    own.again()
+    own.again()
+    assert own.file.stat().st_mode & 0o777 == 0o600
 
 
 def test_nothing_is_tried_again_that_does_not_work(own: Kept) -> None:
@@ -211,6 +256,9 @@ def test_nothing_is_tried_again_that_does_not_work(own: Kept) -> None:
     before = own.file.stat().st_ino
     assert own.runs_from().startswith("python")
     assert own.file.stat().st_ino == before
+    os.utime(own.file, (0, 0))
+    own.again()
+    assert own.file.stat().st_ino != before, "a day later it is tried again"
     shutil.copy(Path(snapshot_code.__file__).with_name("snapshot_process.py"), own.packages / "sandbox")
     own.again()
     own.again()
@@ -226,6 +274,15 @@ def test_without_a_place_nothing_is_kept(own: Kept) -> None:
     del own.env["PYTHONDONTWRITEBYTECODE"]
     own.again()
     assert own.file.exists()
+
+
+def test_what_was_not_finished_is_removed(own: Kept) -> None:
+    """Whoever left it had a number that is somebody's: the next one to have it makes the file, and says so to none."""
+    own.file.unlink()
+    words = ["sh", "-c", f'touch {own.file}.$$ {own.file}.99999999; exec "$@"', "sh", str(own.command), *RUN, "true"]
+    subprocess.run(words, env=own.env, cwd="/", check=True)
+    assert list(own.file.parent.glob("kept_start*")) == [own.file]
+    assert own.file.stat().st_mode & 0o777 == 0o700
 
 
 def test_two_at_once(own: Kept) -> None:
