@@ -50,9 +50,13 @@ WORD = 8
 # What libc registers for each thread (rseq(2)).
 RSEQ_BYTES, RSEQ_UNREGISTER, RSEQ_SIGNATURE = 32, 1, 0x53053053
 
+# Memory that a fork's child has empty: libc's random numbers come out of such (getrandom(3), from glibc 2.41 on).
+WIPED, MAP_FIXED, MADV_WIPEONFORK = "wf", 0x10, 18
+
 # What went into the file, once it is taken; the start scripts that may start from it.
 _files: snapshot.Found = {}
 _scripts: list[list[int]] = []
+_wiped: list[tuple[int, int]] = []  # where, and how many bytes
 _code: object = None  # as long as this is, the machine code is
 
 
@@ -129,6 +133,20 @@ def _leave_surroundings(state: State) -> None:
     libc("clearenv")()
     os.environ._data.clear()  # type: ignore[attr-defined]  # noqa: SLF001  a change by its methods is one of libc's
     finding.forget()
+    _wiped.extend(_wiped_by_forks())
+
+
+def _wiped_by_forks() -> list[tuple[int, int]]:
+    """Return what of our memory a child has empty: where, and how many bytes."""
+    found = []
+    with open("/proc/self/smaps", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            first, *words = line.split()
+            if not first.endswith(":"):
+                begin, end = (int(address, 16) for address in first.split("-"))
+            elif first == "VmFlags:" and WIPED in words:
+                found.append((begin, end - begin))
+    return found
 
 
 def _write(path: str, pid: int, place: int, state: State) -> None:
@@ -156,6 +174,10 @@ def _write(path: str, pid: int, place: int, state: State) -> None:
 
 def _go_on(state: int) -> NoReturn:
     """Be the command that the file was executed for, with the start script's path as the first argument."""
+    for place, size in _wiped:  # otherwise our children would have the same random numbers as we
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED
+        call(symbol("mmap"), place, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
+        call(symbol("madvise"), place, size, MADV_WIPEONFORK)
     begin = word_at(state + snapshot_code.BEGIN)
     words = _texts(begin + 2 * WORD)  # behind their number, and how the file was called
     for entry in _texts(begin + (word_at(begin) + 2) * WORD):

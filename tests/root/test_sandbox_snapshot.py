@@ -226,6 +226,20 @@ def test_nothing_is_relative_to_where_it_was_made(own: Kept, tmp_path: Path) -> 
     assert relative.encode() not in file.read_bytes()
 
 
+def test_what_a_fork_wipes_is_wiped(own: Kept) -> None:
+    """Memory that a child has empty is so out of the file: the C library has its random numbers in such."""
+    text = "import mmap\nWIPED = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\nWIPED.madvise(18)\n"
+    change(own, "errors", text + "WIPED[:4] = b'seed'\n")
+    for _ in range(STARTS):
+        own(*RUN, "true")
+    words = (own.command, "run", "-i", *RUN[1:], "sh", "-c", "read line")
+    with subprocess.Popen(words, stdin=subprocess.PIPE, env=own.env, cwd="/") as begun:
+        assert wait_for(lambda: Path(f"/proc/{begun.pid}/task/{begun.pid}/children").read_text() != "")
+        assert os.readlink(f"/proc/{begun.pid}/exe") == str(own.file)
+        lines = Path(f"/proc/{begun.pid}/smaps").read_text().splitlines()
+    assert [line for line in lines if line.startswith("VmFlags:") and "wf" in line.split()]
+
+
 def test_addresses_are_random_where_its_maker_had_none(own: Kept) -> None:
     """As a debugger's programs: it has that of no more than one."""
     found = []
