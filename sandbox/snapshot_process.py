@@ -91,6 +91,11 @@ def _fork(path: str) -> None:
         _forked(path)
     except BaseException as error:  # noqa: BLE001  nobody above us would tell
         sys.excepthook(type(error), error, error.__traceback__)
+        with suppress(OSError, ValueError, AttributeError):  # closed, or none
+            sys.stdout.flush()
+        if isinstance(error, KeyboardInterrupt):  # as Python ends: a shell's loop ends, too
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
     finally:
         os._exit(1)
 
