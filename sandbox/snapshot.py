@@ -139,7 +139,8 @@ def _is_right(path: str) -> bool:
                 return False
             file.seek(-behind - length, os.SEEK_END)
             machine, files = loads(file.read(length))
-        return bool(machine == _machine() and stats(files) == files)
+        ours = stat(f"{PLACE}/snapshot_process.py") in files.values()  # not of what this one is a copy of
+        return bool(ours and machine == _machine() and stats(files) == files)
     except PermissionError:  # another user's, who would make it anew in turn
         return True
     except (OSError, ValueError, TypeError):  # damaged, or another version's

@@ -226,6 +226,33 @@ def test_nothing_is_relative_to_where_it_was_made(own: Kept, tmp_path: Path) -> 
     assert relative.encode() not in file.read_bytes()
 
 
+@pytest.mark.parametrize("error", ["ValueError", "KeyboardInterrupt"])
+def test_what_nobody_catches_ends_it_as_with_python(own: Kept, error: str) -> None:
+    """What was said is not lost, and an interrupt is told to who waits."""
+    path = own.packages / "sandbox/cli.py"
+    told = f'    if "FAIL" in os.environ:\n        sys.stdout.write("said")\n        raise {error}\n'
+    path.write_text(path.read_text().replace("    code = main(argv)\n", f"{told}    code = main(argv)\n"))
+    for _ in range(STARTS):
+        own(*RUN, "true")
+    done = [
+        subprocess.run([own.command, "ps"], env=own.env | {"FAIL": "1"} | more, cwd="/", check=False,
+                       capture_output=True)
+        for more in ({}, PLAIN)
+    ]  # fmt: skip
+    assert (done[0].returncode, done[0].stdout) == (done[1].returncode, b"said")
+    assert done[0].stderr.endswith(f"{error}\n".encode())
+
+
+def test_a_copy_has_a_file_of_its_own(own: Kept, tmp_path: Path) -> None:
+    """That which was copied with it is another installation's, which is still there, and is of no use."""
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "env", copy, symlinks=True)
+    own.command, own.file = copy / "bin/sandbox", copy / own.file.relative_to(tmp_path / "env")
+    for _ in range(STARTS):
+        own(*RUN, "true")
+    assert own.runs_from() == "kept_start"
+
+
 def test_what_a_fork_wipes_is_wiped(own: Kept) -> None:
     """Memory that a child has empty is so out of the file: the C library has its random numbers in such."""
     text = "import mmap\nWIPED = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\nWIPED.madvise(18)\n"
