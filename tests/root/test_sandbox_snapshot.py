@@ -134,6 +134,20 @@ def test_it_is_the_same_start(made: Kept, name: str) -> None:
     assert usual[0], "a comparison of nothing"
 
 
+def test_signals_are_as_with_python(made: Kept) -> None:
+    """Which are ignored, blocked and taken: a reader that is gone, or a limit of size, is an error and no death."""
+
+    def signals(**variables: str) -> list[str]:
+        words = (made.command, "run", "-i", *RUN[1:], "sh", "-c", "read line")
+        with subprocess.Popen(words, stdin=subprocess.PIPE, env=made.env | variables, cwd="/") as begun:
+            children = Path(f"/proc/{begun.pid}/task/{begun.pid}/children")
+            assert wait_for(lambda: children.read_text() != "")
+            lines = Path(f"/proc/{begun.pid}/status").read_text().splitlines()
+        return [line for line in lines if line.startswith("Sig") and "SigQ" not in line]
+
+    assert signals() == signals(**PLAIN)
+
+
 @pytest.mark.parametrize(("before", "code"), [("", 130), ("trap '' INT; ", -signal.SIGTERM)])
 def test_an_interrupt_is_as_with_python(made: Kept, before: str, code: int) -> None:
     """SIGINT ends a command with 130, where whoever started it does not ignore it."""
