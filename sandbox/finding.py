@@ -302,7 +302,7 @@ def keep() -> None:
     Where all came out of it, the next start may do without any of that (snapshot.py).
     """
     loaded = [name for name in _missed if type(getattr(sys.modules.get(name), "__loader__", None)) is SourceFileLoader]
-    usual = IS_PROGRAM and bool(GROUPS) and ORIGIN != WRITER and sys.pycache_prefix is None
+    usual = IS_PROGRAM and bool(GROUPS) and sys.pycache_prefix is None and (_makes() or _may_be_stale())
     if not (loaded or usual) or sys.dont_write_bytecode or not os.access(os.path.dirname(PATH), os.W_OK):
         return
     try:
@@ -311,9 +311,19 @@ def keep() -> None:
         else:
             from sandbox import snapshot  # noqa: PLC0415
 
-            snapshot.renew()
+            snapshot.renew(make=_makes())
     except (Exception, KeyboardInterrupt):  # noqa: BLE001, S110  no room, another version: all is done
         pass
+
+
+def _makes() -> bool:
+    """Tell whether we are one of those that such a process imports all of."""
+    return ORIGIN in [f"{PLACE}/{origin}" for origin in OWN.values()]
+
+
+def _may_be_stale() -> bool:
+    """Tell whether there is such a process, and we have not started out of it though we do otherwise."""
+    return ORIGIN == WRITER and os.access(cache_from_source(f"{PLACE}/sandbox/kept_start.py"), os.X_OK)
 
 
 def _add(loaded: list[str]) -> None:

@@ -59,12 +59,18 @@ MAKING_SECONDS, TRIAL_SECONDS = 60, 5
 CPUINFO_BYTES = 4096  # the first processor
 
 
-def renew() -> None:
-    """Write the file where there is none that is right, and try it; where it does not work here, that is kept."""
+def renew(*, make: bool = True) -> None:
+    """Write the file where there is none that is right, and try it; where it does not work here, that is kept.
+
+    Not to `make` it, is to remove what is not right: each start would try it in vain.
+    """
     path = cache_from_source(f"{PLACE}/kept_start.py")
     if os.uname().machine not in snapshot_code.CODE or _is_right(path):
         return
     _remove_rests(path)
+    if not make:
+        os.unlink(path)
+        return
     new = f"{path}.{os.getpid()}"
     try:
         program = PROGRAM.format([os.path.abspath(each) for each in sys.path], new, sys.argv[0])

@@ -188,6 +188,24 @@ def test_another_version_starts_as_usual(own: Kept) -> None:
     assert own.runs_from() == "kept_start"
 
 
+def test_who_does_not_make_it_removes_what_is_stale(own: Kept) -> None:
+    """Where only other verbs are used, or Docker, each start would execute it first, in vain."""
+    own("ps")
+    assert own.file.exists()
+    change(own, "errors", "# another\n")
+    for _ in range(STARTS):  # a first one may have byte code to keep
+        own("ps")
+    assert not own.file.exists()
+
+
+def test_ctop_makes_none(own: Kept) -> None:
+    """It does not start out of it."""
+    own.file.unlink()
+    for _ in range(STARTS):
+        subprocess.run([own.command.with_name("ctop"), "--once"], env=own.env, check=True, stdout=subprocess.DEVNULL)
+    assert not own.file.exists()
+
+
 @pytest.mark.parametrize("end", [b"", b"[1, 2]" + (6).to_bytes(8, "little") + MARK, bytes(99) + MARK])
 def test_what_is_no_such_file_becomes_one(own: Kept, end: bytes) -> None:
     """Byte code as Python writes it, or what another version has left."""
