@@ -149,7 +149,7 @@ def _is_right(path: str) -> bool:
         return bool(ours and machine == _machine() and stats(files) == files)
     except PermissionError:  # another user's, who would make it anew in turn
         return True
-    except (OSError, ValueError, TypeError):  # damaged, or another version's
+    except (OSError, ValueError, TypeError, AttributeError):  # damaged, or another version's
         return False
 
 
