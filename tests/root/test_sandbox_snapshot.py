@@ -98,7 +98,7 @@ def test_the_third_start_goes_on(made: Kept) -> None:
 
 SCRIPTS = {
     "arguments": "{run} printf '%s|' '' 'a b' \"$(printf '\\377')\" '*'",
-    "variables": "{run} -e KNOWN -e EMPTY -e ODD -e MISSING -e NEW=1 env | grep -v HOSTNAME | sort",
+    "variables": "{run} -e KNOWN -e EMPTY -e ODD -e MISSING -e LC_CTYPE -e NEW=1 env | grep -v HOSTNAME | sort",
     "streams": "printf 'a\\nb' | {run} -i sh -c 'cat; echo error >&2; exit 3'; echo $?",
     "nobody_reads": "{run} sh -c 'while echo y; do :; done' | head -n 2",
     "closed_input": "{run} cat <&-; echo $?",
@@ -356,6 +356,16 @@ def test_what_was_not_finished_is_removed(own: Kept) -> None:
     subprocess.run(words, env=own.env, cwd="/", check=True)
     assert list(own.file.parent.glob("kept_start*")) == [own.file]
     assert own.file.stat().st_mode & 0o777 == 0o700
+
+
+def test_byte_code_is_not_written_where_it_is_not_wanted(own: Kept) -> None:
+    """Of what a start out of the file imports besides, as of what one of Python's own does."""
+    for path in own.file.parent.glob("about.*"):
+        path.unlink()
+    own.files[0].unlink(missing_ok=True)
+    own.env["PYTHONDONTWRITEBYTECODE"] = "1"
+    own("version")
+    assert not [*own.file.parent.glob("about.*"), *own.file.parent.glob("combined.*")]
 
 
 def test_two_at_once(own: Kept) -> None:
