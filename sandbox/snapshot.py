@@ -76,7 +76,7 @@ def renew(*, make: bool = True) -> None:
         program = PROGRAM.format([os.path.abspath(each) for each in sys.path], new, sys.argv[0])
         usual = syscall("personality", NOT_CHANGED)
         made = _spawn(MAKING_SECONDS, ADDR_COMPAT_LAYOUT, sys.executable, *OPTIONS, "-c", program) == 0
-        if not made or _spawn(TRIAL_SECONDS, usual, new, "") != PROVEN:
+        if not made or not _works(new, usual):
             _give_up(new)
         os.replace(new, path)
     except BaseException:
@@ -112,6 +112,13 @@ def _spawn(seconds: float, personality: int, *words: str) -> int:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         raise
+
+
+def _works(path: str, personality: int) -> bool:
+    """Tell whether the kernel executes the file, which a policy may forbid (IMA, fapolicyd), and all goes well then."""
+    with suppress(OSError):
+        return _spawn(TRIAL_SECONDS, personality, path, "") == PROVEN
+    return False
 
 
 def _give_up(path: str) -> None:

@@ -319,6 +319,19 @@ def test_what_hangs_is_ended(own: Kept) -> None:
     assert own.file.stat().st_mode & 0o777 == 0o600
 
 
+def test_what_may_not_be_executed_is_given_up(own: Kept) -> None:
+    """Where a policy forbids programs that no package has brought, that is found out once."""
+    own.file.unlink()
+    text = "def _write(path: str, *_: object) -> None:\n    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))\n"
+    change(own, "snapshot_process", text)
+    own.again()
+    own.again()
+    before = own.file.stat()
+    assert before.st_mode & 0o777 == 0o600
+    own.again()
+    assert own.file.stat().st_ino == before.st_ino
+
+
 def test_nothing_is_tried_again_that_does_not_work(own: Kept) -> None:
     """Where a process cannot be kept, a file that nobody can execute says so, until something is another one."""
     own.file.unlink()
