@@ -23,6 +23,7 @@ from tests.testbed.cgroups import hierarchy, write
 
 __all__ = ["fake", "join", "real"]
 
+FIRST_PID = 4_000_000  # of a made-up machine: who looks at it, by a real PID (join()), is none of these
 CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "freezer")
 V2_CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io")
 UNIFIED = "/sys/fs/cgroup/unified"
@@ -82,7 +83,7 @@ def fake(root: Path, count: int, each: int) -> Host:
         machine.cgroup("", path, FILES)
         spaces = {kind: 4026540000 + number + 10000 * place for place, kind in enumerate(NEW)}
         for process in range(each):
-            machine.process(1000 + number * each + process, "sleep", cgroups=path, namespaces=spaces)
+            machine.process(FIRST_PID + number * each + process, "sleep", cgroups=path, namespaces=spaces)
     return machine.open()
 
 

@@ -232,6 +232,13 @@ def test_byte_code_starts_the_commands(tmp_path: Path) -> None:
     assert said(command, "a b", "", **exported) == f"{[str(command), 'a b', '']} {[*exported.values()]}\n"
 
 
+def test_byte_code_that_is_empty(tmp_path: Path) -> None:
+    """As after a loss of power: it is no program."""
+    commands = environment(tmp_path / "env")
+    byte_code(commands).write_bytes(b"")
+    assert said(commands / "sandbox", "--help").startswith(USAGE)
+
+
 def test_byte_code_of_another_source(tmp_path: Path) -> None:
     """What was compiled of another text, or for another Python, starts nothing, and is compiled anew."""
     commands = environment(tmp_path / "env")
