@@ -26,7 +26,7 @@ import tarfile
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -38,7 +38,7 @@ TIMEOUT_SECONDS = 2700  # emulated, beside the tests on this kernel
 SILENT_SECONDS = 600  # far longer than the tests of any file take: an emulated machine has been seen to stand still
 KVM_SECONDS = 60  # to come up with KVM, which takes ten; where KVM is offered and does nothing, it never does
 MEMORY = "2G"
-UNUSED = {"mypy", "mypyc", "pip", "setuptools", "test", "idlelib", "tkinter", "lib2to3", "ensurepip", "bench"}
+UNUSED = {"mypy", "mypyc", "pip", "setuptools", "test", "idlelib", "tkinter", "lib2to3", "ensurepip"}
 
 
 @dataclass
@@ -95,9 +95,25 @@ def pack(archive: str) -> None:
         unused = name in UNUSED or "__mypyc" in name or name.startswith(("config-3", "kept_start.cpython"))
         return None if foreign or unused else member
 
-    with tarfile.open(archive, "w") as tar:
+    with Archive.open(archive, "w") as tar:
         for path in sorted(paths):
             tar.add(path, filter=needed)
+
+
+class Archive(tarfile.TarFile):
+    """An archive of what there is: byte code that the tests beside us write has another name before it is whole."""
+
+    def add(
+        self,
+        name: str | os.PathLike[str],
+        arcname: str | os.PathLike[str] | None = None,
+        recursive: bool = True,
+        *,
+        filter: Callable[[tarfile.TarInfo], tarfile.TarInfo | None] | None = None,  # noqa: A002  likewise
+    ) -> None:
+        """Add a file, or a directory with all that is in it; nothing where it is gone by now."""
+        with contextlib.suppress(FileNotFoundError):
+            super().add(name, arcname, recursive, filter=filter)
 
 
 def command(kernel: str, archive: str, arguments: list[str], *, kvm: bool) -> list[str]:
