@@ -40,6 +40,7 @@ __all__ = [
     "header",
     "install",
     "keep",
+    "kept_start",
     "leave",
     "read_group",
     "run",
@@ -323,7 +324,13 @@ def _makes() -> bool:
 
 def _may_be_stale() -> bool:
     """Tell whether there is such a process, and we have not started out of it though we do otherwise."""
-    return ORIGIN == WRITER and os.access(cache_from_source(f"{PLACE}/sandbox/kept_start.py"), os.X_OK)
+    return ORIGIN == WRITER and os.access(kept_start(), os.X_OK)
+
+
+def kept_start() -> str:
+    """Return where such a process is kept, whether there is one or not."""
+    path: str = cache_from_source(f"{PLACE}/sandbox/kept_start.py")
+    return path
 
 
 def _add(loaded: list[str]) -> None:

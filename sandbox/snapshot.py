@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     # Of each path what stat() says of it.
     Found = dict[str, list[int] | None]
 
-__all__ = ["PROVEN", "record", "renew", "sources", "stat", "stats"]
+__all__ = ["MAKING_SECONDS", "PROVEN", "record", "renew", "sources", "stat", "stats"]
 
 PLACE = f"{finding.PLACE}/sandbox"
 PROGRAM = "import sys; sys.path[:] = {!r}; from sandbox import snapshot_process; snapshot_process.take({!r}, {!r})"
@@ -64,7 +64,7 @@ def renew(*, make: bool = True) -> None:
 
     Not to `make` it, is to remove what is not right: each start would try it in vain.
     """
-    path = cache_from_source(f"{PLACE}/kept_start.py")
+    path = finding.kept_start()
     if os.uname().machine not in snapshot_code.CODE or _is_right(path):
         return
     _remove_rests(path)
@@ -184,8 +184,7 @@ def stat(path: str) -> list[int] | None:
 
 def sources() -> list[str]:
     """Return the files that went into this process: Python, its libraries, our modules, and what we found them by."""
-    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
-        mapped = {each.name for each in snapshot_file.parse_maps(file.read()) if each.name.startswith("/")}
+    mapped = {each.name for each in snapshot_file.read_maps("self") if each.name.startswith("/")}
     files = {str(getattr(each, "__file__", "")) for each in sys.modules.values()}
     ours = {path for path in files if path.startswith(f"{finding.PLACE}/") and path.endswith(".py")}
     kept = {cache_from_source(f"{finding.PLACE}/{origin}") for origin in finding.OWN.values()}

@@ -15,7 +15,7 @@ from sandbox.errors import SandboxError
 from sandbox.quick import struct
 from sandbox.snapshot_code import CODE, MOST_PAIRS, PAGE, START, State
 
-__all__ = ["Mapping", "compose", "parse_maps"]
+__all__ = ["Mapping", "compose", "parse_maps", "read_maps"]
 
 READ, WRITE, EXECUTE = 4, 2, 1
 PT_LOAD, PT_GNU_STACK = 1, 0x6474E551
@@ -54,6 +54,12 @@ def parse_maps(text: str) -> list[Mapping]:
         bits = sum(bit for letter, bit in (("r", READ), ("w", WRITE), ("x", EXECUTE)) if letter in rights)
         found.append(Mapping(begin, end, bits, name[0] if name else ""))
     return found
+
+
+def read_maps(process: int | str) -> list[Mapping]:
+    """Return what parse_maps() says of a process, by its PID or as "self"."""
+    with open(f"/proc/{process}/maps", encoding="utf-8", errors="surrogateescape") as file:
+        return parse_maps(file.read())
 
 
 def compose(maps: Sequence[Mapping], read: Callable[[int, int], bytes], place: int, state: State) -> bytes:
@@ -144,25 +150,14 @@ def _own(
 
 def _joined(segments: Sequence[_Segment]) -> list[_Segment]:
     """Return the segments, those in one that follow one another and may be as one: each costs a start 2 us."""
-    joined: list[list[_Segment]] = []
+    joined: list[_Segment] = []
     for each in segments:
-        if joined:
-            last = joined[-1][-1]
-            if last.begin + len(last.data) == each.begin and last.rights & WRITE == each.rights & WRITE:
-                joined[-1].append(each)
-                continue
-        joined.append([each])
-    return [
-        _Segment(group[0].begin, b"".join(each.data for each in group), _all(each.rights for each in group))
-        for group in joined
-    ]
-
-
-def _all(rights: Iterator[int]) -> int:
-    every = 0
-    for each in rights:
-        every |= each
-    return every
+        last = joined[-1] if joined else None
+        if last and last.begin + len(last.data) == each.begin and last.rights & WRITE == each.rights & WRITE:
+            joined[-1] = _Segment(last.begin, last.data + each.data, last.rights | each.rights)
+        else:
+            joined.append(each)
+    return joined
 
 
 def _elf(segments: Sequence[_Segment], entry: int) -> bytes:

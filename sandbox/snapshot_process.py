@@ -44,7 +44,6 @@ ARCH_GET_FS, PR_GET_TID_ADDRESS = 0x1003, 40
 M_ARENA_MAX, ONE = -8, 1  # a thread has an arena of its own otherwise, at 64 MiB of addresses
 STACK_BYTES = 8 << 20  # the kernel's default
 CODE_BYTES = 32 * PAGE
-LONGEST_SECONDS = 60  # as in snapshot.s
 SIGNALS = 64
 WORD = 8
 # What libc registers for each thread (rseq(2)).
@@ -65,7 +64,7 @@ def take(path: str, script: str) -> NoReturn:
 
     The start script's path is known by `script`; 1 where it cannot be done.
     """
-    signal.alarm(LONGEST_SECONDS)
+    signal.alarm(snapshot.MAKING_SECONDS)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     for origin in finding.OWN.values():
         finding.install(origin)
@@ -156,8 +155,6 @@ def _wiped_by_forks() -> list[tuple[int, int]]:
 
 def _write(path: str, pid: int, place: int, state: State) -> None:
     """Write the memory of a process to a file."""
-    with open(f"/proc/{pid}/maps", encoding="utf-8", errors="surrogateescape") as file:
-        maps = snapshot_file.parse_maps(file.read())
     fd = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
 
     def read(begin: int, count: int) -> bytes:
@@ -166,7 +163,7 @@ def _write(path: str, pid: int, place: int, state: State) -> None:
             raise SandboxError("not all of its memory can be read")
         return data
 
-    image = snapshot_file.compose(maps, read, place, state)
+    image = snapshot_file.compose(snapshot_file.read_maps(pid), read, place, state)
     with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o700)) as written:
         written.write(image)
         written.write(snapshot.record(_files))

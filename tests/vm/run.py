@@ -109,7 +109,7 @@ class Archive(tarfile.TarFile):
         arcname: str | os.PathLike[str] | None = None,
         recursive: bool = True,
         *,
-        filter: Callable[[tarfile.TarInfo], tarfile.TarInfo | None] | None = None,  # noqa: A002  likewise
+        filter: Callable[[tarfile.TarInfo], tarfile.TarInfo | None] | None = None,  # noqa: A002  tarfile's
     ) -> None:
         """Add a file, or a directory with all that is in it; nothing where it is gone by now."""
         with contextlib.suppress(FileNotFoundError):
