@@ -35,6 +35,8 @@ __all__ = [
     "OWN",
     "PATH",
     "PLACE",
+    "STARTED",
+    "as_usual",
     "complete",
     "forget",
     "header",
@@ -56,6 +58,9 @@ ORIGIN = WRITER
 PATH: str = cache_from_source(ORIGIN)
 # Files of their own for what is started most: in the one of all, which modules are a group the first verb has decided.
 OWN = {"run": "sandbox/kept_run.py", "exec": "sandbox/kept_exec.py"}
+CTOP = "inspector/ctop/kept.py"
+# What is in these, a process has imported that later starts are out of (snapshot.py).
+STARTED = (*OWN.values(), CTOP)
 # The end of the file, of which so much is read at first: an index, how long that is, and this.
 INDEX_BYTES = 1 << 15
 LENGTH_BYTES = 4
@@ -238,7 +243,7 @@ def run(script: str) -> "NoReturn":
     """Be the command that the start script has the name of."""
     name = _begin(script)
     if name == "ctop":
-        install("inspector/ctop/kept.py")
+        install(CTOP)
         from inspector.ctop import command  # noqa: PLC0415
     elif name.endswith("-oci"):
         install()
@@ -289,8 +294,21 @@ def forget() -> None:
         each.clear()
 
 
+def as_usual() -> "NoReturn":
+    """Start once more, as Python does, where we are out of a file."""
+    from sandbox import snapshot_code  # noqa: PLC0415  which is there then
+
+    plain = dict([snapshot_code.PLAIN.split("=")])
+    os.execve("/bin/sh", ["sh", *sys.argv], os.environ | plain)  # noqa: S606
+
+
 def leave() -> None:
-    """Find no more modules so: threads need importlib's locks, which what comes in a group is executed without."""
+    """Find no more modules so: threads need importlib's locks, which what comes in a group is executed without.
+
+    And none of the others have been asked what they need of a process: one out of a file is not for them.
+    """
+    if complete:
+        as_usual()
     if _Ours in sys.meta_path:
         sys.meta_path.remove(_Ours)
         if "collections" not in sys.modules:  # who imports it from here on, we do not see
@@ -319,7 +337,7 @@ def keep() -> None:
 
 def _makes() -> bool:
     """Tell whether we are one of those that such a process imports all of."""
-    return ORIGIN in [f"{PLACE}/{origin}" for origin in OWN.values()]
+    return ORIGIN in [f"{PLACE}/{origin}" for origin in STARTED]
 
 
 def _may_be_stale() -> bool:

@@ -186,6 +186,6 @@ def sources() -> list[str]:
     """Return the files that went into this process: Python, its libraries, our modules, and what we found them by."""
     mapped = {each.name for each in snapshot_file.read_maps("self") if each.name.startswith("/")}
     files = {str(getattr(each, "__file__", "")) for each in sys.modules.values()}
-    ours = {path for path in files if path.startswith(f"{finding.PLACE}/") and path.endswith(".py")}
-    kept = {cache_from_source(f"{finding.PLACE}/{origin}") for origin in finding.OWN.values()}
+    ours = {path for path in files if path.startswith(f"{finding.PLACE}/") or "-packages/" in path}
+    kept = {cache_from_source(f"{finding.PLACE}/{origin}") for origin in finding.STARTED}
     return sorted({*mapped, *ours, *kept, f"{PLACE}/snapshot_process.py", PLACE, *OTHERS})

@@ -7,6 +7,7 @@ the kernel puts it, another place each time.
 
 from __future__ import annotations
 
+import _locale
 import _thread
 import gc
 import mmap
@@ -39,10 +40,11 @@ if TYPE_CHECKING:
 
 __all__ = ["take"]
 
-COMMANDS = ("sandbox", "sandbox-oci")
+COMMANDS = ("sandbox", "sandbox-oci", "ctop")
 ARCH_GET_FS, PR_GET_TID_ADDRESS = 0x1003, 40
 M_ARENA_MAX, ONE = -8, 1  # a thread has an arena of its own otherwise, at 64 MiB of addresses
 STACK_BYTES = 8 << 20  # the kernel's default
+UNFIT = frozenset({"random", "ssl", "threading"})  # modules that have what is one process's own
 CODE_BYTES = 32 * PAGE
 SIGNALS = 64
 WORD = 8
@@ -66,11 +68,13 @@ def take(path: str, script: str) -> NoReturn:
     """
     signal.alarm(snapshot.MAKING_SECONDS)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-    for origin in finding.OWN.values():
+    for origin in finding.STARTED:
         finding.install(origin)
         for name in list(finding.GROUPS):
             __import__(name)
         finding.complete.add(origin)
+    if unfit := UNFIT.intersection(sys.modules):
+        raise SandboxError(f"these have what is one process's own: {', '.join(unfit)}")
     _files.update(snapshot.stats(snapshot.sources()))
     folder = os.path.dirname(script)
     _scripts.extend(found for name in COMMANDS if (found := snapshot.stat(f"{folder}/{name}")))
@@ -191,13 +195,13 @@ def _go_on(state: int) -> NoReturn:
         _prove()
     is_ours = snapshot.stat(sys.argv[0]) in _scripts
     if not is_ours or any(snapshot.stat(path) != known for path, known in _files.items()):
-        plain = dict([snapshot_code.PLAIN.split("=")])
-        os.execve("/bin/sh", ["sh", *sys.argv], os.environ | plain)  # noqa: S606
+        finding.as_usual()
     _take_signals(word_at(state + snapshot_code.IGNORED))
     _take_streams()
     sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     if "TZ" in os.environ:
         time.tzset()
+    _take_locale()
     finding.run(sys.argv[0])
 
 
@@ -219,6 +223,14 @@ def _take_signals(ignored: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     if not ignored >> signal.SIGINT - 1 & 1:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _take_locale() -> None:
+    """Have the locale's characters, which ctop asks for; without LC_ALL the one that we have, C.UTF-8, is as good."""
+    if os.environ.get("LC_ALL"):
+        _locale.setlocale(_locale.LC_CTYPE, "C")
+        with suppress(_locale.Error):  # type: ignore[attr-defined]  # there is none of that name
+            _locale.setlocale(_locale.LC_CTYPE, "")
 
 
 def _take_streams() -> None:

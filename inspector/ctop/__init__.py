@@ -24,7 +24,10 @@ def command() -> NoReturn:
 
     Python would first take apart all that it holds, an eighth of what `ctop --once` takes to start and to end.
     """
-    code = main()
+    try:
+        code = main()
+    except SystemExit as end:  # argparse's
+        code = int(end.code or 0)
     if "textual" not in sys.modules:
         if code != INTERRUPTED and (finding := sys.modules.get("sandbox.finding")):  # the script has started us
             finding.keep()
@@ -49,10 +52,10 @@ def _run(argv: Sequence[str] | None) -> int:
         from inspector.ctop import elsewhere, once, options  # noqa: PLC0415  an interrupt while importing is one too
 
         asked = options.parse(argv, terminal=_is_terminal())
+        if asked.output == "live" or asked.where.is_threaded:
+            elsewhere.leave()
         if asked.output == "live" and asked.config:
             asked = _with_saved(argv)
-        if (asked.output == "live" or asked.where.is_threaded) and (finding := sys.modules.get("sandbox.finding")):
-            finding.leave()
         # A name may hold what the terminal's encoding cannot say.
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         opening = elsewhere.opened(asked)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from inspector.command import wrong
 from inspector.kernel.named import NamedTuple
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from inspector.ctop.sources import Source
     from inspector.plain import Plain
 
-__all__ = ["EXPORTER_PORT", "PROMETHEUS_PORT", "Where", "declare", "opened", "where_of"]
+__all__ = ["EXPORTER_PORT", "PROMETHEUS_PORT", "Where", "declare", "leave", "opened", "where_of"]
 
 EXPORTER_PORT, PROMETHEUS_PORT = 10071, 9090
 MOST_PIDS = 1000
@@ -41,6 +43,12 @@ class Where(NamedTuple):
     def is_threaded(self) -> bool:
         """Whether what there is read or recorded is so by threads."""
         return (self.record, self.replay, self.connect, self.prometheus) != (None,) * 4
+
+
+def leave() -> None:
+    """Have modules found as usual from now on, where the start script has started us: threads are to come."""
+    if finding := sys.modules.get("sandbox.finding"):
+        finding.leave()
 
 
 def declare(parser: argparse.ArgumentParser | Plain) -> None:
@@ -112,6 +120,7 @@ def _user(text: str) -> int:
 
 def _url(port: int) -> Callable[[str], Address]:
     def parse(text: str) -> Address:
+        leave()
         from inspector.ctop.remote.http import address  # noqa: PLC0415  only who asks for it
 
         try:
@@ -123,6 +132,7 @@ def _url(port: int) -> Callable[[str], Address]:
 
 
 def _matchers(text: str) -> tuple[str, ...]:
+    leave()
     from inspector.ctop.remote.prometheus import matchers  # noqa: PLC0415  only who asks for it
 
     try:

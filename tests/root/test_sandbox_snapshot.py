@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import pty
+import re
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,7 @@ pytestmark = [
 
 STARTS = 3  # its byte code is kept, then the process; the third one is out of the file
 TOLD = {"PYTHONHOME": sys.base_prefix, "PYTHONIOENCODING": "utf-8", "LD_PRELOAD": "libc.so.6", "cgscope_plain": ""}
+FOREVER = ("--jsonl", "-d", "60")
 PLAIN = dict([snapshot_code.PLAIN.split("=")])
 
 
@@ -198,12 +202,101 @@ def test_who_does_not_make_it_removes_what_is_stale(own: Kept) -> None:
     assert not own.file.exists()
 
 
-def test_ctop_makes_none(own: Kept) -> None:
-    """It does not start out of it."""
+@pytest.mark.vm
+def test_ctop_makes_it_too(own: Kept) -> None:
+    """What is no live view goes on out of it, and so does what another command starts then."""
     own.file.unlink()
     for _ in range(STARTS):
         subprocess.run([own.command.with_name("ctop"), "--once"], env=own.env, check=True, stdout=subprocess.DEVNULL)
-    assert not own.file.exists()
+    made = own.file.stat().st_ino
+    assert ctop_runs_from(own, FOREVER, {}) == "kept_start"
+    assert own.runs_from() == "kept_start"
+    assert own.file.stat().st_ino == made
+
+
+@pytest.fixture(scope="module")
+def with_ctop(made: Kept) -> Kept:
+    """Give the installation that has what ctop imports in its file as well."""
+    for _ in range(STARTS):
+        for words in (["--json"], ["--once"], ["--help"]):
+            subprocess.run([made.command.with_name("ctop"), *words], env=made.env, check=True, capture_output=True)
+    return made
+
+
+def ctop_runs_from(made: Kept, words: Sequence[str], more: Mapping[str, str], stdin: int = subprocess.DEVNULL) -> str:
+    """Return what a ctop that goes on until it is ended executes."""
+    stdout = subprocess.PIPE if stdin == subprocess.DEVNULL else stdin
+    env = {**made.env, **more}
+    with subprocess.Popen([made.command.with_name("ctop"), *words], stdin=stdin, stdout=stdout, env=env) as begun:
+        exe = f"/proc/{begun.pid}/exe"
+        comm = Path(f"/proc/{begun.pid}/comm")
+        shells = ("sh", "dash", "bash")
+        assert wait_for(lambda: os.path.basename(os.readlink(exe)) not in shells and comm.read_text() == "ctop\n")
+        try:
+            return os.path.basename(os.readlink(exe)).partition(".")[0]
+        finally:
+            begun.kill()
+
+
+CTOPS = {
+    "table": "ctop --once",
+    "ascii": "LC_ALL=C ctop --once",
+    "no_such_locale": "LC_ALL=xx_YY.UTF-8 ctop --once",
+    "coerced": "LANG=C ctop --once -p $$",
+    "other_locale": "LC_ALL=xx_YY.ISO-8859-1 ctop --once",
+    "narrow": "COLUMNS=40 ctop --once",
+    "help": "ctop --help",
+    "bad_option": "ctop --json --no-such-option",
+    "refused": "ctop --json -n 3",
+    "full_disk": "ctop --json > /dev/full",
+    "closed_output": "ctop --json >&-",
+    "closed_errors": "ctop --json 2>&- <&- | grep -o schema",
+    "two_documents": "ctop --jsonl -n 2 -d 0.1 | grep -o schema",
+    "nobody_reads": "ctop --once | head -n 1",
+    "no_text": "ctop --once \"$(printf 'a\\377')\"",
+    "nobody_answers": "ctop --json --connect 127.0.0.1:1",
+    "no_recording": "ctop --json --replay /none",
+}
+
+
+@pytest.mark.parametrize("name", CTOPS)
+def test_it_is_the_same_ctop(with_ctop: Kept, name: str) -> None:
+    """What it prints is the same but for what was measured, and so are its errors."""
+    script = f"PATH={with_ctop.command.parent}:$PATH; unset LC_ALL; {CTOPS[name]}"
+
+    def said(**variables: str) -> tuple[str, str, int]:
+        words = ["sh", "-c", script]
+        done = subprocess.run(words, capture_output=True, check=False, env=with_ctop.env | variables, timeout=180,
+                              stdin=subprocess.DEVNULL, text=True, errors="surrogateescape")  # fmt: skip
+        told = [line for line in done.stdout.splitlines() if not line.startswith(("!", "i"))]  # findings come and go
+        return re.sub(r"[-\d.]+[kKMGT]?i?B?|  +", "", "\n".join(told)), done.stderr, done.returncode
+
+    usual = said(**PLAIN)
+    assert said() == usual
+    assert "Traceback" not in usual[1]
+    assert usual[0] + usual[1], "a comparison of nothing"
+
+
+def test_what_has_threads_has_python(with_ctop: Kept) -> None:
+    """The live view on a terminal, however it comes to be asked for, and what asks another machine."""
+    controller, terminal = pty.openpty()
+    listening = socket.create_server(("127.0.0.1", 0))
+    try:
+        for words in ((), ("-f", "x--once"), ("-s", "cpu")):
+            assert ctop_runs_from(with_ctop, words, {"TERM": "xterm"}, terminal).startswith("python"), words
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        assert ctop_runs_from(with_ctop, ("--jsonl", "--connect", address), {}).startswith("python")
+    finally:
+        listening.close()
+        os.close(controller)
+        os.close(terminal)
+
+
+def test_what_ctop_heeds_of_python_is_heeded(with_ctop: Kept) -> None:
+    """Another encoding than UTF-8."""
+    for variables in ({"LC_ALL": "xx_YY.ISO-8859-1"}, {"PYTHONUTF8": "0"}, {"PYTHONCOERCECLOCALE": "0"}):
+        assert ctop_runs_from(with_ctop, FOREVER, variables).startswith("python"), variables
+    assert ctop_runs_from(with_ctop, FOREVER, {"LANG": "xx_YY.utf8"}) == "kept_start"
 
 
 @pytest.mark.parametrize("end", [b"", b"[1, 2]" + (6).to_bytes(8, "little") + MARK, bytes(99) + MARK])
