@@ -1,7 +1,7 @@
-"""A start that goes on where another process was: one that has imported all that `run` and `exec` need.
+"""A start that goes on where another process was: one that has imported all that `run`, `exec` and `ctop` need.
 
 Python takes longer to start, and to import that, than the kernel to make a
-container. So one process does it, and forks in machine code: the child's
+container, or to tell of many. So one process does it, and forks in machine code: the child's
 memory becomes an ELF file (snapshot_file.py), and whoever executes that is
 the child, which returns from fork(). Android's zygote forks applications from
 a process that has loaded all; this is one that nobody has to keep waiting.

@@ -276,14 +276,32 @@ def report(title: str, got: dict[str, float]) -> None:
 
 def test_ticks_over_made_up_machines() -> None:
     """A tick over v2 machines in memory, beside its floor; every group is found."""
-    by_size: dict[tuple[int, int], dict[str, float]] = {}
     for count, each in FLEETS:
         with tempfile.TemporaryDirectory(dir=IN_MEMORY if os.path.isdir(IN_MEMORY) else None) as root:
             fleet.fake(Path(root), count, each)
-            got = by_size[count, each] = measured(root)
+            got = measured(root)
         report(f"v2, made up, {count} x {each}", got)
         assert got["containers"] == count
-    growth(by_size)
+
+
+def test_processes_of_a_container() -> None:
+    """A tick over v2 machines in memory with twenty processes a container, beside one with one in each."""
+    with standing(200, 20) as twenty, standing(200, 1) as one:
+        many, few, ratio = in_turns(lambda: cost(twenty), lambda: cost(one))
+    print(f"\nv2, made up, 200 containers of 1 to 20 processes: {few:.2f} to {many:.2f} ms a tick, {ratio - 1:+.0%}")
+
+
+@contextlib.contextmanager
+def standing(count: int, each: int) -> Iterator[Callable[[], object]]:
+    """Give a tick over a made-up machine that was looked at before."""
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY if os.path.isdir(IN_MEMORY) else None) as root:
+        fleet.fake(Path(root), count, each)
+        fleet.join(root)
+        with Host(root) as host:
+            observer = Observer(host)
+            for _ in range(2):
+                assert sum(one.kind == "container" for one in observer.tick().containers) == count
+            yield observer.tick
 
 
 @pytest.mark.root
