@@ -21,7 +21,7 @@ class ManualsHook(BuildHookInterface):
         self._directory = tempfile.mkdtemp()
         for path in manuals.main(self._directory):
             build_data["shared_data"][os.path.join(self._directory, path)] = f"share/{path}"
-        for name in ("ctop", "sandbox", "sandbox-oci"):
+        for name in ("ctop", "nsinspect", "sandbox", "sandbox-oci"):
             path = shutil.copy(os.path.join(self.root, "sandbox/scripts/start"), os.path.join(self._directory, name))
             build_data["shared_scripts"][path] = name
 

@@ -58,9 +58,9 @@ ORIGIN = WRITER
 PATH: str = cache_from_source(ORIGIN)
 # Files of their own for what is started most: in the one of all, which modules are a group the first verb has decided.
 OWN = {"run": "sandbox/kept_run.py", "exec": "sandbox/kept_exec.py"}
-CTOP = "inspector/ctop/kept.py"
+INSPECTING = {"ctop": "inspector/ctop/kept.py", "nsinspect": "inspector/nsinspect/kept.py"}
 # What is in these, a process has imported that later starts are out of (snapshot.py).
-STARTED = (*OWN.values(), CTOP)
+STARTED = (*OWN.values(), *INSPECTING.values())
 # The end of the file, of which so much is read at first: an index, how long that is, and this.
 INDEX_BYTES = 1 << 15
 LENGTH_BYTES = 4
@@ -242,9 +242,12 @@ def _read_index() -> None:
 def run(script: str) -> "NoReturn":
     """Be the command that the start script has the name of."""
     name = _begin(script)
+    if name in INSPECTING:
+        install(INSPECTING[name])
     if name == "ctop":
-        install(CTOP)
         from inspector.ctop import command  # noqa: PLC0415
+    elif name == "nsinspect":
+        from inspector.nsinspect import command  # noqa: PLC0415
     elif name.endswith("-oci"):
         install()
         from sandbox.commands.oci import command  # noqa: PLC0415
@@ -295,7 +298,7 @@ def forget() -> None:
 
 
 def as_usual() -> "NoReturn":
-    """Start once more, as Python does, where we are out of a file."""
+    """Start once more, as Python does: we are out of a file."""
     from sandbox import snapshot_code  # noqa: PLC0415  which is there then
 
     plain = dict([snapshot_code.PLAIN.split("=")])

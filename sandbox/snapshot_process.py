@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["take"]
 
-COMMANDS = ("sandbox", "sandbox-oci", "ctop")
+COMMANDS = ("sandbox", "sandbox-oci", *finding.INSPECTING)
 ARCH_GET_FS, PR_GET_TID_ADDRESS = 0x1003, 40
 M_ARENA_MAX, ONE = -8, 1  # a thread has an arena of its own otherwise, at 64 MiB of addresses
 STACK_BYTES = 8 << 20  # the kernel's default

@@ -125,7 +125,7 @@ TABLE = (
         may=("inspector",),
     ),
     Row(("exporter",), may=("exporter", "inspector"), never=TERMINAL),
-    Row(("sandbox.finding",), may=("sandbox", "inspector.ctop")),  # it starts the commands, ctop as well
+    Row(("sandbox.finding",), may=("sandbox", "inspector.ctop", "inspector.nsinspect")),  # it starts all these
     Row(("sandbox",), may=("sandbox", "inspector.kernel", "inspector.errors")),
 )
 

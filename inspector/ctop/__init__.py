@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from inspector.command import INTERRUPTED, ended, require_output
+from inspector.command import be, ended, leave, require_output
 from inspector.garbage import uncollected
 
 TYPE_CHECKING = False
@@ -20,19 +20,8 @@ __all__ = ["command", "main"]
 
 
 def command() -> NoReturn:
-    """Be the console script: main(), and an end at once where there was no live view, which has threads to wait for.
-
-    Python would first take apart all that it holds, an eighth of what `ctop --once` takes to start and to end.
-    """
-    try:
-        code = main()
-    except SystemExit as end:  # argparse's
-        code = int(end.code or 0)
-    if "textual" not in sys.modules:
-        if code != INTERRUPTED and (finding := sys.modules.get("sandbox.finding")):  # the script has started us
-            finding.keep()
-        os._exit(code)  # stdout is flushed: main() tells of a full one
-    sys.exit(code)
+    """Be the console script."""
+    be(main)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +42,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
         asked = options.parse(argv, terminal=_is_terminal())
         if asked.output == "live" or asked.where.is_threaded:
-            elsewhere.leave()
+            leave()
         if asked.output == "live" and asked.config:
             asked = _with_saved(argv)
         # A name may hold what the terminal's encoding cannot say.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from inspector.command import wrong
+from inspector.command import leave, wrong
 from inspector.kernel.named import NamedTuple
 
 TYPE_CHECKING = False
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from inspector.ctop.sources import Source
     from inspector.plain import Plain
 
-__all__ = ["EXPORTER_PORT", "PROMETHEUS_PORT", "Where", "declare", "leave", "opened", "where_of"]
+__all__ = ["EXPORTER_PORT", "PROMETHEUS_PORT", "Where", "declare", "opened", "where_of"]
 
 EXPORTER_PORT, PROMETHEUS_PORT = 10071, 9090
 MOST_PIDS = 1000
@@ -43,12 +41,6 @@ class Where(NamedTuple):
     def is_threaded(self) -> bool:
         """Whether what there is read or recorded is so by threads."""
         return (self.record, self.replay, self.connect, self.prometheus) != (None,) * 4
-
-
-def leave() -> None:
-    """Have modules found as usual from now on, where the start script has started us: threads are to come."""
-    if finding := sys.modules.get("sandbox.finding"):
-        finding.leave()
 
 
 def declare(parser: argparse.ArgumentParser | Plain) -> None:

@@ -12,16 +12,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from inspector.arguments import Parser, Version
-from inspector.command import add_socket, ended, require_output
+from inspector.command import add_socket, be, ended, leave, require_output
 from inspector.errors import NoSuchProcess
 
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from inspector.daemons import Names
     from inspector.kernel.host import Host
     from inspector.model import Observation
     from inspector.report import Report
 
-__all__ = ["examine", "main"]
+__all__ = ["command", "examine", "main"]
 
 BETWEEN_SAMPLES = 0.3
 
@@ -33,6 +35,11 @@ Of one that has ended it says how, where Docker or our sandbox still has it, and
 Some facts need rights over the process (root, or CAP_SYS_PTRACE): what could not be read
 is listed at the end, and null in the JSON.
 """
+
+
+def command() -> NoReturn:
+    """Be the console script."""
+    be(main)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,6 +77,8 @@ def _run(argv: Sequence[str] | None) -> int:
     if (given.changes and not given.target) or given.owner == "":
         command.error("--changes needs a PID or container" if given.changes else "--owner needs a path")
     require_output()
+    if given.changes:
+        leave()  # a thread shows how far it is
     # A name may hold what the terminal's encoding cannot say.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     from inspector.kernel.host import Host  # noqa: PLC0415  `nsinspect --help` reads no kernel file

@@ -203,11 +203,12 @@ def test_who_does_not_make_it_removes_what_is_stale(own: Kept) -> None:
 
 
 @pytest.mark.vm
-def test_ctop_makes_it_too(own: Kept) -> None:
-    """What is no live view goes on out of it, and so does what another command starts then."""
+@pytest.mark.parametrize("words", [("ctop", "--once"), ("nsinspect", "self")])
+def test_what_inspects_makes_it_too(own: Kept, words: tuple[str, ...]) -> None:
+    """Also ctop without its live view goes on out of it, and so does what another command starts then."""
     own.file.unlink()
     for _ in range(STARTS):
-        subprocess.run([own.command.with_name("ctop"), "--once"], env=own.env, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([own.command.with_name(words[0]), *words[1:]], env=own.env, check=True, capture_output=True)
     made = own.file.stat().st_ino
     assert ctop_runs_from(own, FOREVER, {}) == "kept_start"
     assert own.runs_from() == "kept_start"
@@ -215,11 +216,12 @@ def test_ctop_makes_it_too(own: Kept) -> None:
 
 
 @pytest.fixture(scope="module")
-def with_ctop(made: Kept) -> Kept:
-    """Give the installation that has what ctop imports in its file as well."""
+def complete(made: Kept) -> Kept:
+    """Give the installation that has what ctop and nsinspect import in its file as well."""
+    commands = ("ctop --json", "ctop --once", "ctop --help", "nsinspect self", "nsinspect --json 1", "nsinspect --help")
     for _ in range(STARTS):
-        for words in (["--json"], ["--once"], ["--help"]):
-            subprocess.run([made.command.with_name("ctop"), *words], env=made.env, check=True, capture_output=True)
+        for name, *words in map(str.split, (*commands, "nsinspect --namespaces")):
+            subprocess.run([made.command.with_name(name), *words], env=made.env, check=True, capture_output=True)
     return made
 
 
@@ -238,7 +240,7 @@ def ctop_runs_from(made: Kept, words: Sequence[str], more: Mapping[str, str], st
             begun.kill()
 
 
-CTOPS = {
+INSPECTING = {
     "table": "ctop --once",
     "ascii": "LC_ALL=C ctop --once",
     "no_such_locale": "LC_ALL=xx_YY.UTF-8 ctop --once",
@@ -256,17 +258,25 @@ CTOPS = {
     "no_text": "ctop --once \"$(printf 'a\\377')\"",
     "nobody_answers": "ctop --json --connect 127.0.0.1:1",
     "no_recording": "ctop --json --replay /none",
+    "process": "nsinspect 1",
+    "itself": "nsinspect --json self | grep -o '\"schema\"'",
+    "none": "nsinspect no-such-container",
+    "namespaces": "nsinspect --namespaces | grep -o PROCS",
+    "changes": "nsinspect --changes 1",
+    "owner": "nsinspect --owner /none",
+    "what_it_takes": "nsinspect --help",
+    "nothing": "nsinspect",
 }
 
 
-@pytest.mark.parametrize("name", CTOPS)
-def test_it_is_the_same_ctop(with_ctop: Kept, name: str) -> None:
+@pytest.mark.parametrize("name", INSPECTING)
+def test_it_is_the_same_that_inspects(complete: Kept, name: str) -> None:
     """What it prints is the same but for what was measured, and so are its errors."""
-    script = f"PATH={with_ctop.command.parent}:$PATH; unset LC_ALL; {CTOPS[name]}"
+    script = f"PATH={complete.command.parent}:$PATH; unset LC_ALL; {INSPECTING[name]}"
 
     def said(**variables: str) -> tuple[str, str, int]:
         words = ["sh", "-c", script]
-        done = subprocess.run(words, capture_output=True, check=False, env=with_ctop.env | variables, timeout=180,
+        done = subprocess.run(words, capture_output=True, check=False, env=complete.env | variables, timeout=180,
                               stdin=subprocess.DEVNULL, text=True, errors="surrogateescape")  # fmt: skip
         told = [line for line in done.stdout.splitlines() if not line.startswith(("!", "i"))]  # findings come and go
         return re.sub(r"[-\d.]+[kKMGT]?i?B?|  +", "", "\n".join(told)), done.stderr, done.returncode
@@ -277,26 +287,26 @@ def test_it_is_the_same_ctop(with_ctop: Kept, name: str) -> None:
     assert usual[0] + usual[1], "a comparison of nothing"
 
 
-def test_what_has_threads_has_python(with_ctop: Kept) -> None:
+def test_what_has_threads_has_python(complete: Kept) -> None:
     """The live view on a terminal, however it comes to be asked for, and what asks another machine."""
     controller, terminal = pty.openpty()
     listening = socket.create_server(("127.0.0.1", 0))
     try:
         for words in ((), ("-f", "x--once"), ("-s", "cpu")):
-            assert ctop_runs_from(with_ctop, words, {"TERM": "xterm"}, terminal).startswith("python"), words
+            assert ctop_runs_from(complete, words, {"TERM": "xterm"}, terminal).startswith("python"), words
         address = f"127.0.0.1:{listening.getsockname()[1]}"
-        assert ctop_runs_from(with_ctop, ("--jsonl", "--connect", address), {}).startswith("python")
+        assert ctop_runs_from(complete, ("--jsonl", "--connect", address), {}).startswith("python")
     finally:
         listening.close()
         os.close(controller)
         os.close(terminal)
 
 
-def test_what_ctop_heeds_of_python_is_heeded(with_ctop: Kept) -> None:
+def test_what_ctop_heeds_of_python_is_heeded(complete: Kept) -> None:
     """Another encoding than UTF-8."""
     for variables in ({"LC_ALL": "xx_YY.ISO-8859-1"}, {"PYTHONUTF8": "0"}, {"PYTHONCOERCECLOCALE": "0"}):
-        assert ctop_runs_from(with_ctop, FOREVER, variables).startswith("python"), variables
-    assert ctop_runs_from(with_ctop, FOREVER, {"LANG": "xx_YY.utf8"}) == "kept_start"
+        assert ctop_runs_from(complete, FOREVER, variables).startswith("python"), variables
+    assert ctop_runs_from(complete, FOREVER, {"LANG": "xx_YY.utf8"}) == "kept_start"
 
 
 @pytest.mark.parametrize("end", [b"", b"[1, 2]" + (6).to_bytes(8, "little") + MARK, bytes(99) + MARK])

@@ -22,6 +22,7 @@ from tests.unit.recordings import record
 SCRIPT = Path(REPOSITORY, "sandbox/scripts/start").read_text()
 VERSION = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 USAGE = "Usage: sandbox [--root DIR] COMMAND"
+INSPECTING = (("ctop", "usage: ctop"), ("nsinspect", "usage: nsinspect"))
 # What pip writes as the head of an entry point; where a path has blanks or is long; how others quote it there; what uvx
 # has, whose environments are moved into its cache.
 HEADS = (
@@ -102,7 +103,7 @@ def environment(directory: Path, head: str = HEADS[0], *, editable: bool = False
     venv.create(directory, with_pip=False, symlinks=True)
     commands = directory / "bin"
     (commands / "cgscope-exporter").write_text(head.format(python=commands / "python"))
-    for name in ("ctop", "sandbox", "sandbox-oci"):
+    for name in ("ctop", "nsinspect", "sandbox", "sandbox-oci"):
         (commands / name).write_text(SCRIPT)
         (commands / name).chmod(0o755)
     packages = directory / "lib" / VERSION / "site-packages"
@@ -168,9 +169,9 @@ def test_the_words_arrive_as_they_are(tmp_path: Path) -> None:
 
 
 def test_a_word_that_is_no_utf8_arrives_as_it_is(tmp_path: Path) -> None:
-    """Whatever the locale: the bytes of a path are the file's. ctop, which draws, goes by the locale."""
+    """Whatever the locale: the bytes of a path are the file's. What draws goes by the locale."""
     commands = environment(tmp_path / "env")
-    for name, expected in (("sandbox", "1\n"), ("sandbox-oci", "1\n"), ("ctop", "0\n")):
+    for name, expected in (("sandbox", "1\n"), ("sandbox-oci", "1\n"), ("ctop", "0\n"), ("nsinspect", "0\n")):
         script = (commands / name).read_text()
         (commands / name).write_text(script.replace("\nimport sys\n", "\nimport sys\nprint(sys.flags.utf8_mode)\n", 1))
         assert said(commands / name, "--version", LC_ALL="C.UTF-8", PYTHONPATH="/none").startswith(expected)
@@ -224,7 +225,7 @@ def test_byte_code_starts_the_commands(tmp_path: Path) -> None:
     """Where it is there Python compiles nothing; all arrives as it was, also variables that have the names of ours."""
     commands = environment(tmp_path / "env")
     place = byte_code(commands)
-    for name, begin in (("sandbox", USAGE), ("sandbox-oci", "usage: sandbox oci"), ("ctop", "usage: ctop")):
+    for name, begin in (("sandbox", USAGE), ("sandbox-oci", "usage: sandbox oci"), *INSPECTING):
         assert begin in said(commands / name, "--help")
     exported = {name: f"{name} of ours" for name in ("here", "line", "python", "code", "place", "version", "library")}
     replace_code(place, f"import os, sys; print(sys.argv[1:], [os.environ[name] for name in {[*exported]}])")
@@ -260,18 +261,27 @@ def test_byte_code_of_another_source(tmp_path: Path) -> None:
     assert said(commands / "sandbox", "--help").startswith(USAGE)
 
 
-def test_ctop_has_a_file_of_its_own(tmp_path: Path) -> None:
-    """What ctop imports is in another file than what the sandbox does, which the next start has no need to change."""
+@pytest.mark.parametrize(
+    ("words", "module"),
+    [
+        (("ctop", "--once", "--replay", "none"), b"inspector.ctop.options"),
+        (("nsinspect", "no-such-container"), b"inspector.nsinspect.listing"),
+    ],
+)
+def test_what_inspects_has_a_file_of_its_own(tmp_path: Path, words: tuple[str, ...], module: bytes) -> None:
+    """What it imports is in another file than what the sandbox does, which the next start has no need to change."""
     commands = environment(tmp_path / "env", editable=True)
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     env["PYTHONPYCACHEPREFIX"] = str(tmp_path / "cache")
     directory, tag = tmp_path / "cache" / REPOSITORY.lstrip("/"), sys.implementation.cache_tag
-    kept, other = directory / f"inspector/ctop/kept.{tag}.pyc", directory / f"sandbox/combined.{tag}.pyc"
+    kept = directory / f"inspector/{words[0]}/kept.{tag}.pyc"
+    other = directory / f"sandbox/combined.{tag}.pyc"
 
     def start() -> tuple[int, int]:
-        subprocess.run([commands / "ctop", "--once", "--replay", "none"], capture_output=True, check=False, env=env)
-        assert b"inspector.ctop.options" in kept.read_bytes()
-        assert b"inspector.ctop.options" not in other.read_bytes()
+        done = subprocess.run([commands / words[0], *words[1:]], capture_output=True, check=False, env=env)
+        assert done.returncode == 1, done.stderr
+        assert module in kept.read_bytes()
+        assert module not in other.read_bytes()
         return kept.stat().st_ino, kept.stat().st_mtime_ns
 
     assert start() == start()
