@@ -57,7 +57,7 @@ class Observer:
     only the exporter wants: no more than `most_processes` of a container, the first
     of its list; `in_full` reads more of each control file, and the machine's own
     root cgroups too, on another CPU while it looks who is there; `more` resources; `health` the result of
-    Docker's health checks; once in `refresh_seconds` all that is remembered is read anew.
+    health checks; once in `refresh_seconds` all that is remembered is read anew.
     """
 
     def __init__(

@@ -140,15 +140,15 @@ def _health(sight: Sight) -> Sequence[Any]:
 
 
 def _checked(one: Container | None, health: Mapping[str, str]) -> tuple[str] | None:
-    """Return what the check of a container said; None where Docker's file could not be read: there may be one."""
-    if one is None or (one.runtime == "docker" and one.created_at is None):
+    """Return what the check of a container said; None where its runtime's files could not be read: it may have one."""
+    if one is None or (one.runtime in ("docker", "podman") and one.created_at is None):
         return None
     return (health.get(one.id, ""),)
 
 
 HEALTH = Collector(
     "health",
-    "Docker's health checks",
+    "health checks of Docker, Podman and our sandbox",
     (
         Group(
             (

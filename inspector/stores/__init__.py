@@ -20,13 +20,14 @@ from inspector.stores.lxc import parse_lxc
 from inspector.stores.oci import parse_bundle
 from inspector.stores.sandbox import parse_sandbox
 from inspector.stores.sqlite import parse_podman_sql
-from inspector.stores.storage import parse_containers
+from inspector.stores.storage import parse_check, parse_containers
 
-__all__ = ["Clues", "Facts", "Source", "lead", "sources"]
+__all__ = ["RUN_ROOT", "Clues", "Facts", "Source", "lead", "sources"]
 
 SERVED = ("/incus/containers", "/lxd/containers")  # by servers that use LXC
 LXCPATH = "--lxcpath="
 TASKS = "/io.containerd.runtime.v2.task/"
+RUN_ROOT = "/run/containers/storage"
 STORAGE = r"(?P<root>/.*)/(?P<directory>(?:overlay|vfs|btrfs|zfs)-containers)/"
 
 
@@ -136,6 +137,13 @@ def _storage(clues: Clues) -> list[Source]:
     ]
 
 
+def _podman(clues: Clues) -> list[Source]:
+    # What its checks said is beside what is bound into the container.
+    place = re.match(STORAGE, clues.kept_in)
+    root, directory = (place["root"], place["directory"]) if place else (RUN_ROOT, "overlay-containers")
+    return [Source(root, f"{directory}/{clues.id}/healthcheck.log", parse_check), *_storage(clues)]
+
+
 def _lxc(clues: Clues) -> list[Source]:
     path = _lxcpath(clues)
     roots = dict.fromkeys((*([path] if path.startswith("/") else []), "/var/lib/lxc"))
@@ -162,7 +170,7 @@ FINDERS: dict[str, Callable[[Clues], list[Source]]] = {
     "docker": _docker,
     "sandbox": _sandbox,
     "containerd": _containerd,
-    "podman": _storage,
+    "podman": _podman,
     "cri-o": _storage,
     "lxc": _lxc,
 }

@@ -2,6 +2,8 @@
 
 Since storage 1.45 (Podman 4.4) containers that need not survive a crash, those of `podman run --rm` and so of quadlets,
 are in the second alone (containers.go, newContainerStore).
+
+Podman's health checks: <runroot>/overlay-containers/<id>/healthcheck.log (podman, libpod/healthcheck.go).
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import json
 from inspector.errors import ParseError
 from inspector.stores.facts import Facts, mapping, moment, object_of, text
 
-__all__ = ["parse_containers"]
+__all__ = ["parse_check", "parse_containers"]
 
 
 # a file like [{"id":"4a7f...","names":["web"],"metadata":"{\"image-name\":\"docker.io/nginx\",\"name\":\"web\"}"}]
@@ -32,3 +34,9 @@ def parse_containers(data: bytes, identifier: str) -> Facts:
         image=text(metadata.get("image-name")) or text(entry.get("image")),
         created=moment(entry.get("created")),
     )
+
+
+# a file like {"Status":"unhealthy","FailingStreak":1,"Log":[{"Start":"2026-12-01T16:22:08.1Z","ExitCode":1,...}]}
+def parse_check(data: bytes, _: str) -> Facts:
+    """Parse healthcheck.log, which is there where a container has a check."""
+    return Facts(health=text(object_of("healthcheck.log", data).get("Status")))

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspector.errors import ParseError
-from inspector.stores import Clues, Facts, sources
+from inspector.stores import RUN_ROOT, Clues, Facts, sources
 from inspector.stores.bolt import LEAF, META, PAGE_HEADER, _fnv, answer, parse_containerd, parse_podman, torn
 from inspector.stores.docker import parse_docker
 from inspector.stores.incus import parse_backup
 from inspector.stores.lxc import parse_lxc
 from inspector.stores.oci import parse_bundle
 from inspector.stores.sandbox import parse_sandbox
-from inspector.stores.storage import parse_containers
+from inspector.stores.storage import parse_check, parse_containers
 
 ID = "ab" * 32
 # A containerd 1.6.20 on this project's test machine: `ctr run -d --label x=y localhost/bbp:1 c1 sleep 300`.
@@ -216,13 +216,15 @@ def test_a_database_that_loops_ends() -> None:
 @given(st.one_of(st.binary(), st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(
-        st.sampled_from(["Name", "Config", "Image", "Labels", "annotations", "id", "names", "metadata", "Created"]),
+        st.sampled_from(["Name", "Config", "Image", "Labels", "annotations", "id", "names", "metadata", "Created",
+                         "Status"]),
         inner,
     ),
 ).map(lambda value: json.dumps(value).encode())))  # fmt: skip
 def test_no_file_raises_anything_but_its_parse_error(data: bytes) -> None:
     """Whatever bytes or JSON a file holds, its parser gives facts that are text, or a ParseError."""
-    for parse in (parse_docker, parse_sandbox, parse_bundle, parse_containers, parse_lxc, parse_backup, parse_podman):
+    for parse in (parse_docker, parse_sandbox, parse_bundle, parse_containers, parse_lxc, parse_backup, parse_podman,
+                  parse_check):  # fmt: skip
         try:
             facts = parse(data, ID)
         except ParseError:
@@ -267,7 +269,16 @@ def test_podmans_store_is_found_through_conmon() -> None:
     """The command line of conmon tells the store, rootless too."""
     storage = "/home/u/.local/share/containers/storage"
     parent = ("/usr/bin/conmon", "-c", ID, "-b", f"{storage}/overlay-containers/{ID}/userdata")
-    assert sources("podman", Clues(ID, parent=parent))[0].store == storage
+    assert sources("podman", Clues(ID, parent=parent))[1].store == storage
+
+
+def test_podmans_checks_are_in_its_run_root() -> None:
+    """Where what is bound into the container is; which file there has none is no fault."""
+    kept_in = f"/run/user/1000/containers/overlay-containers/{ID}/userdata"
+    for clues, root in ((Clues(ID, kept_in=kept_in), "/run/user/1000/containers"), (Clues(ID), RUN_ROOT)):
+        found = sources("podman", clues)[0]
+        assert found.path == f"{root}/overlay-containers/{ID}/healthcheck.log"
+        assert found.parse(b'{"Status": "healthy", "Log": null}', ID).health == "healthy"
 
 
 # synthetic: podman, libpod/container_internal.go (bundlePath) and sqlite_state_internal.go (sqliteStatePath);
@@ -276,7 +287,7 @@ def test_podmans_store_is_found_through_conmon() -> None:
 def test_podmans_transient_store_is_in_its_run_root(driver: str) -> None:
     """With --transient-store lists, bundle and database are where what is bound into the container comes from."""
     found = sources("podman", Clues(ID, kept_in=f"/run/containers/storage/{driver}-containers/{ID}/userdata"))
-    assert [one.path.removeprefix("/run/containers/storage/") for one in found[:6]] == [
+    assert [one.path.removeprefix("/run/containers/storage/") for one in found[1:7]] == [
         f"{driver}-containers/{ID}/userdata/config.json",
         f"{driver}-containers/containers.json",
         f"{driver}-containers/volatile-containers.json",
