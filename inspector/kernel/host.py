@@ -33,6 +33,7 @@ __all__ = ["Bundle", "Directory", "Entry", "Host"]
 
 SPARE_DESCRIPTORS = 256  # for all else that the process opens: an exporter has up to 128 connections
 NOT_OPEN = -1
+MANY = 8  # files of one directory: to open that as well takes as long as it takes to go down to four of them
 GONE = (errno.ENODEV, errno.ESRCH, errno.ESTALE)
 
 
@@ -134,7 +135,7 @@ class Host(Reader):
 
     def bundle(
         self,
-        files: Sequence[tuple[str, Iterable[str]]],
+        files: Sequence[tuple[str, Sequence[str]]],
         more: Bundle | None = None,
         sizes: list[int] | None = None,
     ) -> tuple[Bundle, dict[str, OSError]]:
@@ -144,17 +145,8 @@ class Host(Reader):
         """
         opened: list[int] = []
         failed: dict[str, OSError] = {}
-        open_file = os.open
         for directory, names in files:
-            place = self.path(f"{directory}/")
-            top, anchor = self._anchor(place)
-            below = place[len(top) :]
-            for name in names:
-                try:
-                    opened.append(open_file(below + name, OPEN, dir_fd=anchor))
-                except OSError as error:
-                    error.filename = place + name
-                    failed[f"{directory}/{name}"] = error
+            self._open_in(directory, names, opened, failed)
         bundle = more or Bundle(self, sizes)
         before = self._bundles.pop(bundle, 0)
         self._bundled -= before
@@ -167,6 +159,28 @@ class Host(Reader):
         self._bundles[bundle] = count
         self._bundled += count
         return bundle, failed
+
+    def _open_in(
+        self, directory: str, names: Sequence[str], opened: list[int], failed: dict[str, OSError]
+    ) -> None:
+        """Open files of one directory, of many by way of itself: the kernel goes down to it once."""
+        place, open_file = self.path(f"{directory}/"), os.open
+        top, anchor = self._anchor(place)
+        below, way = place[len(top) :], None
+        if len(names) >= MANY:
+            try:
+                way = open_file(below or place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=anchor)
+                below, anchor = "", way
+            except OSError:  # of which each file will tell
+                pass
+        for name in names:
+            try:
+                opened.append(open_file(below + name, OPEN, dir_fd=anchor))
+            except OSError as error:
+                error.filename = place + name
+                failed[f"{directory}/{name}"] = error
+        if way is not None:
+            os.close(way)
 
     def can_keep(self, files: float) -> bool:
         """Tell whether so many files in bundles can be kept open, beside the single ones that are kept now."""
