@@ -291,14 +291,17 @@ def _meter_in_full(host: Host, absence: Absence) -> Meter:
 
 def _wanted(shown: Iterable[Container], watched: Iterable[str]) -> dict[Key, bool]:
     """List what to read: what the containers own in full, and of every cgroup above them the limits."""
-    wanted = {
-        (name, path): False
-        for one in shown
-        for name in ("cpu", "cpuset", "memory", "pids")
-        if name in one.cgroups
-        for path in ancestors(one.cgroups[name])
-    }
-    return wanted | {(name, one.cgroups[name]): True for one in shown for name in watched if name in one.owned}
+    wanted: dict[Key, bool] = {}
+    for one in shown:
+        for name in ("cpu", "cpuset", "memory", "pids"):
+            for path in ancestors(one.cgroups[name]) if name in one.cgroups else ():
+                if (key := (name, path)) in wanted:  # as are those above it
+                    break
+                wanted[key] = False
+    for one in shown:
+        cgroups, owned = one.cgroups, one.owned
+        wanted.update([((name, cgroups[name]), True) for name in watched if name in owned])
+    return wanted
 
 
 def _without_absent(one: Container, readings: Mapping[Key, Reading], read: tuple[str, ...]) -> Container:
