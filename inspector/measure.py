@@ -19,7 +19,7 @@ from inspector.kernel.network import Interface, parse_net_dev
 from inspector.kernel.process import PAGE_SIZE, Stat, parse_stat, read_cmdline, read_stat_kept, read_status
 from inspector.model import Key, Process, ProcessDetail, Tally
 from inspector.plan import COUNTERS, SETTINGS, Plan
-from inspector.sheet import Sheet
+from inspector.sheet import Sheet, parse_first
 from inspector.turns import Turns
 
 __all__ = ["FILES", "UNSHOWN", "Figures", "Meter"]
@@ -124,8 +124,13 @@ class Meter:
         """
         if wanted != self._wanted:
             self._arrange(wanted)
+        new = []
         for (path, _), sheet in self._sheets.items():
-            sheet.read(self._account, counters=counters, brief=seen is not None and path not in seen)
+            brief = seen is not None and path not in seen
+            if (texts := sheet.read(self._account, counters=counters, brief=brief)) is not None:
+                new.append((sheet, texts))
+        if new:
+            parse_first(new, self._account)
         moved = [sheet for sheet in self._sheets.values() if sheet.moved]
         if moved:
             readings, inodes = dict(self._told[0]), dict(self._told[1])

@@ -9,12 +9,13 @@ from inspector.kernel.cgroups import Hierarchy
 from inspector.kernel.controllers import ControlFile, Values
 from inspector.kernel.named import NamedTuple
 
-__all__ = ["COUNTERS", "SETTINGS", "Parse", "Plan"]
+__all__ = ["COUNTERS", "SETTINGS", "Parse", "Plan", "Use"]
 
 Parse = Callable[[bytes], Values]
-# What is taken out of a file: where that is kept, for which resource, by which parser. No class of its own: tens of
-# thousands are unpacked at a first look, and Python has a faster way for plain tuples.
-Use = tuple[int, str, Parse]
+# What is taken out of a file: its number among those that are open, where that is kept, for which resource, by which
+# parser. No class of its own: tens of thousands are unpacked at a first look, and Python has a faster way for plain
+# tuples.
+Use = tuple[int, int, str, Parse]
 # What changes only when somebody writes it. On a machine with more cgroups than we may keep files open of, these are
 # read anew when it is the cgroup's turn, not at every tick: to open them again would cost more than all the others.
 SETTINGS = frozenset(
@@ -97,7 +98,7 @@ class Planned(NamedTuple):
 
     tree: int
     name: str
-    uses: tuple[Use, ...]
+    uses: tuple[tuple[int, str, Parse], ...]
 
 
 class Plan:
@@ -110,7 +111,7 @@ class Plan:
         self, uses: Iterable[tuple[str, Hierarchy, ControlFile]], *, unkept: Callable[[str], bool] = lambda _: False
     ) -> None:
         trees: dict[Hierarchy, int] = {}
-        planned: dict[tuple[int, str], list[Use]] = {}
+        planned: dict[tuple[int, str], list[tuple[int, str, Parse]]] = {}
         self.tree_of: dict[str, int] = {}  # by resource
         self.slots: dict[str, list[int]] = {}
         slot = -1
@@ -144,7 +145,7 @@ class Plan:
         self._firsts: dict[tuple[int, ...], list[tuple[int, int]]] = {}
         self._brief: dict[tuple[int, ...], Brief] = {}
         self._names: dict[tuple[int, ...], list[tuple[int, list[str]]]] = {}
-        self._uses: dict[tuple[int, ...], list[tuple[Use, ...]]] = {}
+        self._uses: dict[tuple[int, ...], list[list[Use]]] = {}
         self._missing: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     def files_of(self, group: str, places: tuple[int, ...]) -> list[tuple[str, list[str]]]:
@@ -181,11 +182,13 @@ class Plan:
         found = tuple(places)
         return self._shared.setdefault(found, found)
 
-    def uses(self, places: tuple[int, ...]) -> list[tuple[Use, ...]]:
+    def uses(self, places: tuple[int, ...]) -> list[list[Use]]:
         """Return what is taken out of each of some files."""
         known = self._uses.get(places)
         if known is None:
-            known = self._uses[places] = [self.files[place].uses for place in places]
+            known = self._uses[places] = [
+                [(number, *use) for use in self.files[place].uses] for number, place in enumerate(places)
+            ]
         return known
 
     def firsts(self, places: tuple[int, ...]) -> list[tuple[int, int]]:

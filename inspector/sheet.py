@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from itertools import compress
+from collections.abc import Callable, Container, Iterable, Mapping
+from itertools import chain, compress
 from operator import ne
 
 from inspector.errors import ParseError
 from inspector.kernel.cgroup_v1 import has_limit
 from inspector.kernel.controllers import RESOURCES, Reading, Values
 from inspector.kernel.host import Bundle, Host
-from inspector.kernel.remembered import remembered
 from inspector.model import Key
-from inspector.plan import Parse, Plan
+from inspector.plan import Plan
+from inspector.texts import NOTHING, UNKNOWN, UNREAD, Row, take_out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,26 +20,9 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["Sheet"]
+__all__ = ["Sheet", "parse_first"]
 
-SHORT = 80  # bytes
-NOTHING: Values = {}
-UNREAD = b"\0"  # in the place of a file's text, or before what it said some time ago: no control file says that
-UNKNOWN: Values = {}  # and of its values
-AVERAGES = "_avg10", "_avg60"
-
-
-@remembered(1024)
-def _parsed(parse: Parse, text: bytes) -> Values:
-    """Parse a short text; many cgroups say the same there: "max", "100000", that nothing was throttled or killed."""
-    return parse(text) if text[:1] != UNREAD else _lasting(parse, text)
-
-
-def _lasting(parse: Parse, text: bytes) -> Values:
-    """Return what holds of a text that was read some time ago: its averages, and no counter."""
-    if text == UNREAD:
-        return UNKNOWN
-    return {name: value for name, value in parse(text[1:]).items() if name.endswith(AVERAGES)} or UNKNOWN
+Account = Callable[[str, OSError | ParseError], None]
 
 
 class Sheet:
@@ -86,13 +69,11 @@ class Sheet:
             self._read_settings(plan.seldom)
         self._is_whole = True
 
-    def read(
-        self, account: Callable[[str, OSError | ParseError], None], *, counters: bool = False, brief: bool = False
-    ) -> None:
+    def read(self, account: Account, *, counters: bool = False, brief: bool = False) -> list[bytes] | None:
         """Bring `readings` and `inodes` up to date; both are empty when the cgroup is gone.
 
-        `brief` leaves out what is of detail, which is unknown then, and the same as ever when it is read again;
-        averages stay what they were when they were last read.
+        What is read for the first time is returned, for parse_first(). `brief` leaves out what is of detail, which is
+        unknown then, and the same as ever when it is read again; averages stay what they were when they were last read.
         """
         try:
             texts = self._read_brief() if brief else self._read(counters)
@@ -103,12 +84,18 @@ class Sheet:
             except OSError as error:
                 self.close()
                 account(f"cgroup {self._path!r}", error)
-                return
+                return None
         if texts != self._texts:
             if self._opens_limits(texts):
-                self.read(account, counters=counters, brief=brief)
-                return
+                return self.read(account, counters=counters, brief=brief)
+            if not self._texts:
+                return texts
             self._parse(texts)
+        self.tell_failures(account)
+        return None
+
+    def tell_failures(self, account: Account) -> None:
+        """Tell of the files that could not be read or parsed."""
         for name, failure in self._failed.items():
             account(name, failure)
 
@@ -154,7 +141,7 @@ class Sheet:
         plan = self._plan
         files = plan.files_of(self._path, places)
         self._bundle, failed = self._host.bundle(files, self._bundle, plan.sizes)
-        if failed or sum(len(names) for _, names in files) < len(places):
+        if failed or sum([len(names) for _, names in files]) < len(places):
             self._fail(failed)
             places = tuple(place for place, path in plan.paths(self._path, places).items() if path not in failed)
         self._opened = plan.share(self._opened + places)
@@ -259,31 +246,34 @@ class Sheet:
         self._opened = self._plan.share([*self._opened, *settings])
         return self._read(counters)
 
+    @property
+    def files(self) -> tuple[Plan, tuple[int, ...]]:
+        """Which files are open, by their places in a plan."""
+        return self._plan, self._opened
+
+    def begin(self, texts: list[bytes]) -> Row:
+        """Keep what was read for the first time; what is taken out of it has to be told."""
+        self._texts += texts
+        return self._texts, self._values, self._refuse
+
+    def _refuse(self, number: int, error: ParseError) -> None:
+        self._failed[self._name(number)] = error
+
     def _parse(self, texts: list[bytes]) -> None:
         """Parse what changed."""
-        changed: set[str] = set()
-        known, values, failed = self._texts, self._values, self._failed
-        uses = self._plan.uses(self._opened)
-        moved = list(compress(range(len(known)), map(ne, known, texts)))
-        moved += range(len(known), len(texts))
+        known, failed = self._texts, self._failed
+        moved = [*compress(range(len(known)), map(ne, known, texts)), *range(len(known), len(texts))]
         known += texts[len(known) :]
+        uses = self._plan.uses(self._opened)
         for number in moved:
-            text = known[number] = texts[number]  # beside those that stay, which lie among others that do
+            known[number] = texts[number]  # beside those that stay, which lie among others that do
             if failed:
                 failed.pop(self._name(number), None)
-            for slot, resource, parse in uses[number]:
-                changed.add(resource)
-                try:
-                    if len(text) < SHORT:
-                        values[slot] = _parsed(parse, text)
-                    else:
-                        values[slot] = parse(text) if text[0] else _lasting(parse, text)
-                except ParseError as error:
-                    values[slot] = NOTHING
-                    failed[self._name(number)] = error
-        self._tell(changed)
+        taken = [use for number in moved for use in uses[number]]
+        take_out(taken, [(known, self._values, self._refuse)])
+        self.tell_of({resource for _, _, resource, _ in taken})
 
-    def _tell(self, changed: set[str]) -> None:
+    def tell_of(self, changed: Container[str]) -> None:
         """Make the readings of some resources anew."""
         self.moved = True
         values, slots, readings = self._values, self._plan.slots, self.readings
@@ -303,6 +293,18 @@ class Sheet:
 
     def _name(self, number: int) -> str:
         return self._plan.paths(self._path)[self._opened[number]]
+
+
+def parse_first(read: Iterable[tuple[Sheet, list[bytes]]], account: Account) -> None:
+    """Parse what was read of some cgroups for the first time, of those together that have the same files."""
+    alike: dict[tuple[Plan, tuple[int, ...]], list[tuple[Sheet, list[bytes]]]] = {}
+    for one in read:
+        alike.setdefault(one[0].files, []).append(one)
+    for (plan, opened), those in alike.items():
+        take_out(chain.from_iterable(plan.uses(opened)), [sheet.begin(texts) for sheet, texts in those])
+        for sheet, _ in those:
+            sheet.tell_of(plan.slots)
+            sheet.tell_failures(account)
 
 
 def _replace(told: dict[Key, T], now: Mapping[Key, T], keys: tuple[Key, ...]) -> None:

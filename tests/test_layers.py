@@ -81,6 +81,7 @@ COLLECT = (
     "inspector.inner_kills",
     "inspector.plan",
     "inspector.sheet",
+    "inspector.texts",
     "inspector.metadata",
     "inspector.daemons",
     "inspector.stores",
