@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from inspector.findings import findings, may_be_short_of_cpus
+from inspector.findings import ALONE, findings, may_be_short_of_cpus
 from inspector.kernel.cgroups import ancestors
 from inspector.kernel.controllers import Cpu, Cpuset, CpuUsage, Freezer, Io, Memory, Pids, Pressure
 from inspector.kernel.mounts import Mount, overlay_layers
@@ -59,13 +59,16 @@ class _Writer:
         self.after = interval.after
         self.one = one
         self.sharers = sharers
+        self.readings = self.after.readings
+        # Its own cgroups by resource: of one that it shares with others there is none.
+        self.own = {resource: one.cgroups[resource] for resource in one.owned}
         self.pressure = self.read("pressure", Pressure)
-        stalls = interval.rates("pressure", self.path("pressure"), *STALLS)
-        shares = (None if us is None else min(1.0, us / 1e6) for us in stalls)
+        stalls = interval.rates("pressure", self.own.get("pressure"), *STALLS)
+        shares = [None if us is None else min(1.0, us / 1e6) for us in stalls]
         self.stalled = dict(zip(STALLS, shares, strict=True))
         after = self.after
         self.limits = limits_of(
-            after.readings, one.cgroups, after.located, after.own.true_roots, after.system.cpus, lines
+            self.readings, one.cgroups, after.located, after.own.true_roots, after.system.cpus, lines
         )
 
     def container(self) -> schema.Container:
@@ -107,24 +110,22 @@ class _Writer:
 
     def above(self) -> Above:
         """Return who above it has nearly used what it may."""
-        places = ((name, limited_above(self.limits[name], self.path(name))) for name in Above._fields)
-        return Above(*(fullest(name, paths, self.after.readings) for name, paths in places))
-
-    def path(self, resource: str) -> str | None:
-        """Return the container's own cgroup for a resource, None where it shares one."""
-        return self.one.cgroups.get(resource) if resource in self.one.owned else None
+        places = [(name, limited_above(self.limits[name], self.own.get(name))) for name in Above._fields]
+        if not any(paths for _, paths in places):  # of most
+            return ALONE
+        return Above(*(fullest(name, paths, self.readings) for name, paths in places))
 
     def read(self, resource: str, kind: type[R]) -> R:
         """Return the container's own reading of a resource: all None where it has none."""
-        reading = self.after.readings.get((resource, self.path(resource) or ""))
+        reading = self.readings.get((resource, self.own.get(resource, "")))
         return reading if isinstance(reading, kind) else kind()
 
     def cpu(self) -> schema.Cpu:
         usage, cpu, limit = self.read("cpuacct", CpuUsage), self.read("cpu", Cpu), self.limits["cpu"]
-        own = self.path("cpuacct")
+        own = self.own.get("cpuacct")
         rates = self.interval.rates("cpuacct", own, "usage_us", "user_us", "system_us")
         cores, user, system = map(_millionth, rates)
-        seconds = [_millionth(value) for value in (usage.usage_us, usage.user_us, usage.system_us)]
+        seconds = [*map(_millionth, (usage.usage_us, usage.user_us, usage.system_us))]
         if own is None:
             seconds = self.member_seconds()
             both = self.interval.member_cores(self.one.id)
@@ -169,23 +170,31 @@ class _Writer:
 
     def cpuset(self) -> str | None:
         """Return the CPUs of the nearest cgroup that says: v2 need not enable the controller all the way down."""
-        above = (self.after.readings.get(("cpuset", path)) for path in ancestors(self.one.cgroups.get("cpuset", "/")))
-        return next((one.cpus for one in above if isinstance(one, Cpuset) and one.cpus), None)
+        for path in ancestors(self.one.cgroups.get("cpuset", "/")):
+            above = self.readings.get(("cpuset", path))
+            if isinstance(above, Cpuset) and above.cpus:
+                return above.cpus
+        return None
 
     def throttling(self) -> tuple[float | None, float | None, str | None]:
         """Return the share of periods throttled by the own quota, by the worst ancestor's, and who throttles most."""
-        path = self.one.cgroups.get("cpu", "")
-        quotas = [place for place, quota in self.limits["cpu"].chain if quota is not None]
-        shares = [(above, self.interval.throttled(above)) for above in quotas]
-        ratios = {above: share for above, share in shares if share is not None}
-        own = ratios.get(path) if "cpu" in self.one.owned else None
-        inherited = max((ratio for above, ratio in ratios.items() if own is None or above != path), default=None)
-        worst = max(ratios, key=lambda above: ratios[above], default=None)
-        return own, inherited, worst if worst is not None and ratios[worst] > 0 else None
+        own = inherited = by = None
+        most = 0.0
+        for path, quota in self.limits["cpu"].chain:
+            share = None if quota is None else self.interval.throttled(path)
+            if share is None:
+                continue
+            if path == self.own.get("cpu"):
+                own = share
+            elif inherited is None or share > inherited:
+                inherited = share
+            if share > most:
+                most, by = share, path
+        return own, inherited, by
 
     def memory(self) -> schema.Memory:
         memory, limit, pressure = self.read("memory", Memory), self.limits["memory"], self.pressure
-        own = self.path("memory") is not None
+        own = "memory" in self.own
         tally = self.after.tallies.get(self.one.id)
         anon = memory.anon_bytes if own else tally.anon_bytes if tally else None
         working_set = memory.working_set_bytes if own else anon
@@ -223,7 +232,7 @@ class _Writer:
 
     def io(self) -> schema.Io:
         io, pressure = self.read("io", Io), self.pressure
-        read, written = self.interval.rates("io", self.path("io"), "read_bytes", "write_bytes")
+        read, written = self.interval.rates("io", self.own.get("io"), "read_bytes", "write_bytes")
         return {
             "read_bytes": io.read_bytes,
             "write_bytes": io.write_bytes,
@@ -239,16 +248,16 @@ class _Writer:
         inode = self.one.leader.namespaces.get("net") if self.one.leader else None
         own = self.after.own
         shared = None if inode is None or own.inside_container else inode == own.namespaces.get("net")
-        interfaces = [one for one in self.after.interfaces.get(inode or 0, ()) if one.name != "lo"]
-        known = inode in self.after.interfaces
+        known = self.after.interfaces.get(inode or 0)
+        interfaces = [one for one in known or () if one.name != "lo"]
         received, sent = self.interval.traffic(inode)
         sharers = self.sharers.get(inode or 0, [])
         return {
             "shared_with_host": shared,
             "shared_with": [name for key, name in sharers[: MOST_SHARERS + 1] if key != self.one.id][:MOST_SHARERS],
             "shared_with_count": max(0, len(sharers) - (self.one.kind == "container")),
-            "receive_bytes": sum(one.receive_bytes for one in interfaces) if known else None,
-            "transmit_bytes": sum(one.transmit_bytes for one in interfaces) if known else None,
+            "receive_bytes": sum([one.receive_bytes for one in interfaces]) if known is not None else None,
+            "transmit_bytes": sum([one.transmit_bytes for one in interfaces]) if known is not None else None,
             "receive_bytes_per_second": received,
             "transmit_bytes_per_second": sent,
         }

@@ -131,7 +131,7 @@ def _stalls(container: Container, *, of_cpu: bool) -> Iterator[Finding]:
     one: Any = container  # mypy allows only literal keys of a TypedDict
     for resource, warning, critical, text in STALLED:
         late, lately = one[resource]["pressure_full_avg10"], one[resource]["pressure_full_avg60"]
-        if late is None or lately is None or min(late, lately) < warning or (resource == "cpu" and not of_cpu):
+        if late is None or lately is None or late < warning or lately < warning or (resource == "cpu" and not of_cpu):
             continue
         yield {
             "code": f"{resource}-stalled",

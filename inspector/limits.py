@@ -57,7 +57,7 @@ class Above(NamedTuple):
     pids: Full | None = None
 
 
-Lines = dict[tuple[str, str], Limit]  # by resource and cgroup: what was worked out, for cgroups that have one above
+Lines = dict[str, dict[str, Limit]]  # by resource and cgroup: what was worked out, for cgroups that have one above
 
 
 def effective(values: Iterable[tuple[str, float | None]], *, hidden: bool = False) -> Limit:
@@ -95,24 +95,23 @@ VALUES: Mapping[str, tuple[type[Reading], Callable[[Any], float | None]]] = {
 def _line(readings: Readings, resource: str, line: tuple[str, ...], lines: Lines, *, hidden: bool) -> Limit:
     """Return effective() of a cgroup and its ancestors; what is above many of them is worked out once."""
     kind, value_of = VALUES[resource]
+    known = lines.setdefault(resource, {})
     found = NOWHERE if hidden else NO_LIMIT
     left = []
     for place in line:
-        known = lines.get((resource, place))
-        if known is not None:
-            found = known
+        if place in known:
+            found = known[place]
             break
         left.append(place)
     for place in reversed(left):
         reading = readings.get((resource, place))
         if isinstance(reading, kind):
             value = value_of(reading)
-            chain = ((place, value), *found.chain)
-            if value is not None and (found.value is None or value <= found.value):
-                found = Limit(value, place, chain, hidden)
-            else:
-                found = Limit(found.value, found.set_by, chain, hidden)
-        lines[resource, place] = found
+            least, setter, chain, _ = found
+            if value is not None and (least is None or value <= least):
+                least, setter = value, place
+            found = Limit(least, setter, ((place, value), *chain), hidden)
+        known[place] = found
     return found
 
 
@@ -173,10 +172,11 @@ def limits_of(
         if path is None or place is None:
             found[resource] = NO_LIMIT if whole and place is None else NOWHERE
             continue
-        line, hidden = ancestors(path, place[0].root), place[1] not in true_roots
-        limit = _line(readings, resource, line, lines, hidden=hidden)
+        hierarchy, index = place
+        line = ancestors(path) if hierarchy.root == "/" else ancestors(path, hierarchy.root)
+        limit = _line(readings, resource, line, lines, hidden=index not in true_roots)
         if resource == "memory":
-            limit = _memory_limit(limit, readings, place[0].version)
+            limit = _memory_limit(limit, readings, hierarchy.version)
         found[resource] = _cpuset_limit(limit, cpus) if resource == "cpuset" else limit
     quota, cpuset = found["cpu"], found["cpuset"]
     # The tighter of quota and cpuset, with the quota's chain.

@@ -13,10 +13,10 @@ from itertools import islice
 from operator import attrgetter
 
 from inspector.kernel.cgroups import ancestors
-from inspector.kernel.controllers import Reading
+from inspector.kernel.controllers import Cpu, Reading
 from inspector.kernel.process import CLOCK_TICKS
 from inspector.kernel.remembered import remembered
-from inspector.model import Key, Observation
+from inspector.model import Observation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Interval:
     interfaces, which are read later than cgroups.
     """
 
-    __slots__ = ("_below", "_later", "_sides", "after", "before", "seconds")
+    __slots__ = ("_below", "_later", "after", "before", "seconds")
 
     def __init__(self, before: Observation | None, after: Observation) -> None:
         self.before = before
@@ -40,7 +40,6 @@ class Interval:
         seconds = after.monotonic - before.monotonic if before is not None else 0.0
         self.seconds = seconds if seconds > 0 else None
         self._later = seconds + after.later_seconds - before.later_seconds if before is not None else 0.0
-        self._sides: dict[Key, tuple[Reading | None, Reading | None]] = {}
         self._below: dict[str, float] | None = None
 
     def delta(self, resource: str, path: str | None, name: str) -> int | None:
@@ -53,14 +52,10 @@ class Interval:
     def _seen(self, resource: str, path: str) -> tuple[Reading | None, Reading | None]:
         """Return what was read of one cgroup at both looks."""
         key = (resource, path)
-        sides = self._sides.get(key)
-        if sides is None:
-            before, after = self.before, self.after
-            sides = None, None
-            if before is not None and before.inodes.get(key) == after.inodes.get(key):
-                sides = before.readings.get(key), after.readings.get(key)
-            self._sides[key] = sides
-        return sides
+        before, after = self.before, self.after
+        if before is None or before.inodes.get(key) != after.inodes.get(key):
+            return None, None
+        return before.readings.get(key), after.readings.get(key)
 
     def rates(self, resource: str, path: str | None, *names: str) -> list[float | None]:
         """Return some counters' growths a second: of each delta(), in one go."""
@@ -84,7 +79,11 @@ class Interval:
         Where none has ended, of a period that takes longer than a look, it is that of the last ones that did
         (inspector.periods).
         """
-        throttled, periods = self.delta("cpu", path, "throttled_periods"), self.delta("cpu", path, "periods")
+        before, after = self._seen("cpu", path)
+        if not isinstance(before, Cpu) or not isinstance(after, Cpu):
+            return None
+        throttled = grown(before.throttled_periods, after.throttled_periods)
+        periods = grown(before.periods, after.periods)
         if throttled is None or periods is None:
             return None
         return min(1.0, throttled / periods) if periods else self.after.unended.get(path, 0.0)
@@ -139,11 +138,11 @@ class Interval:
         """Return bytes received and sent a second by a network namespace, loopback left out."""
         if self.before is None or netns is None:
             return None, None
-        old = {one.name: one for one in self.before.interfaces.get(netns, ())}
-        new = [one for one in self.after.interfaces.get(netns, ()) if one.name != "lo"]
-        if netns not in self.before.interfaces or netns not in self.after.interfaces:
+        before, after = self.before.interfaces.get(netns), self.after.interfaces.get(netns)
+        if before is None or after is None:
             return None, None
-        pairs = [(old[one.name], one) for one in new if one.name in old]
+        old = {one.name: one for one in before if one.name != "lo"}
+        pairs = [(old[one.name], one) for one in after if one.name in old]
         received = [grown(a.receive_bytes, b.receive_bytes) for a, b in pairs]
         sent = [grown(a.transmit_bytes, b.transmit_bytes) for a, b in pairs]
         return self.over_time(_sum(received)), self.over_time(_sum(sent))
@@ -161,8 +160,7 @@ def _ticks_at(observation: Observation) -> float:
 
 
 def _sum(values: list[int | None]) -> int | None:
-    present = [value for value in values if value is not None]
-    return sum(present) if len(present) == len(values) else None
+    return None if None in values else sum(filter(None, values))
 
 
 def grown(before: int | None, after: int | None) -> int | None:
