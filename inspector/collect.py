@@ -8,7 +8,7 @@ processes are roster's, the cgroups those of groups.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from inspector.absence import Absence
@@ -16,7 +16,7 @@ from inspector.groups import Groups
 from inspector.kernel.cgroups import Hierarchy, locate, path_in
 from inspector.kernel.controllers import RESOURCES
 from inspector.kernel.host import Host
-from inspector.kernel.mounts import read_root_mount
+from inspector.kernel.mounts import parse_root_mount
 from inspector.kernel.namespaces import read_namespaces
 from inspector.kernel.process import Stat, parse_stat, read_cmdline
 from inspector.kernel.stat_brief import Brief
@@ -26,8 +26,15 @@ from inspector.roster import Roster
 from inspector.turns import Turns
 from inspector.viewpoint import Viewpoint
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
 __all__ = ["Collector"]
 
+AT_ONCE = 32  # of the groups' first processes: what is read of one is of nearly the same moment
 REFRESH_SECONDS = 10.0  # within which every group's first process is looked at anew
 # And all others, which may be many: that one has moved into other namespaces, or into a container's cgroup in one
 # hierarchy and not in that whose members are read at every tick, is rare.
@@ -153,6 +160,7 @@ class Collector:
         """Look at the groups' first processes in full, or remember them; without those that are gone."""
         known, due, unsettled = self._leaders, self.turns.due, self._roster.unsettled
         found: dict[Identity, Leader] = {}
+        anew: dict[Identity, Process] = {}
         for process in firsts:
             pid = process.pid
             identity = pid, process.starttime_ticks
@@ -161,32 +169,40 @@ class Collector:
             leader = known.get(identity)
             # No call for each: there are thousands, and of most there is nothing to look at.
             if leader is None or leader.process != process or pid in unsettled or (due and pid in self.turns):
-                seen = self.leader(process, processes)
-                if seen != leader:  # else all that rests on it holds, as it is the same one
-                    leader = seen
-            if leader is not None:
+                anew[identity] = process
+            else:
                 found[identity] = leader
+        waiting = list(anew.values())
+        for start in range(0, len(waiting), AT_ONCE):
+            for leader in self._look_at(waiting[start : start + AT_ONCE], processes):
+                identity = leader.process.identity
+                before = known.get(identity)
+                found[identity] = before if before == leader else leader  # all that rests on the same one holds
         return found
 
-    def leader(self, process: Process, processes: Mapping[int, Process]) -> Leader | None:
-        """Look at a group's first process in full."""
-        host, pid, subject = self.host, process.pid, f"process {process.pid}"
-        membership = self._attempt(subject, self._viewpoint.membership, pid)
-        if membership is None:
-            return None
-        parent = processes.get(process.ppid)
-        command, directory = self._started_by(parent.pid) if parent else ("", "")
-        root, kept_in = self._attempt(subject, read_root_mount, host, pid) or (None, "")
-        spaces = {"pid": process.pid_ns, "mnt": process.mnt_ns} if pid in self._roster.looked else {}
-        return Leader(
-            process=process,
-            namespaces=self._attempt(subject, read_namespaces, host, pid, known=spaces) or {},
-            membership=membership,
-            root=root,
-            parent_cmdline=command,
-            kept_in=kept_in,
-            parent_directory=directory,
-        )
+    def _look_at(self, firsts: Sequence[Process], processes: Mapping[int, Process]) -> Iterator[Leader]:
+        """Look at some groups' first processes in full, file by file (as take_out() in inspector.texts)."""
+        host, attempt = self.host, self._attempt
+        tables = list(host.read_each([f"/proc/{one.pid}/mountinfo" for one in firsts], whole=0))
+        looked = self._roster.looked
+        spaces = [
+            attempt(
+                f"process {one.pid}", read_namespaces, host, one.pid,
+                known={"pid": one.pid_ns, "mnt": one.mnt_ns} if one.pid in looked else {},
+            )
+            for one in firsts
+        ]  # fmt: skip
+        # Last: of who is gone by then nothing is told, as it would be the half of it.
+        memberships = list(host.read_each([f"/proc/{one.pid}/cgroup" for one in firsts]))
+        for process, table, namespaces, cgroups in zip(firsts, tables, spaces, memberships, strict=True):
+            subject = f"process {process.pid}"
+            membership = attempt(subject, _parsed, self._viewpoint.membership_in, cgroups)
+            if membership is None:
+                continue
+            parent = processes.get(process.ppid)
+            command, directory = self._started_by(parent.pid) if parent else ("", "")
+            root, kept_in = attempt(subject, _parsed, parse_root_mount, table) or (None, "")
+            yield Leader(process, namespaces or {}, membership, root, command, directory, kept_in)
 
     def _started_by(self, pid: int) -> tuple[str, str]:
         """Return the command line and the directory of a process that started another; it may have started many."""
@@ -233,6 +249,13 @@ class Collector:
             for resource, (hierarchy, index) in self.located.items()
             if (path := path_in(hierarchy, leader.membership)) is not None and not (path == "/" and index in true_roots)
         }
+
+
+def _parsed(parse: Callable[[bytes], T], text: bytes | OSError) -> T:
+    """Parse what a file says; raise why there is nothing."""
+    if isinstance(text, OSError):
+        raise text
+    return parse(text)
 
 
 def _is(process: Process, stat: Stat) -> bool:

@@ -12,7 +12,16 @@ from __future__ import annotations
 from inspector.absence import Absence
 from inspector.errors import ParseError
 from inspector.kernel.cgroup_tree import Limit, hidden_tasks, walk
-from inspector.kernel.cgroups import Hierarchy, Membership, hierarchies_in, locate, parse_pids, path_in, read_cgroup
+from inspector.kernel.cgroups import (
+    Hierarchy,
+    Membership,
+    hierarchies_in,
+    locate,
+    parse_cgroup,
+    parse_pids,
+    path_in,
+    read_cgroup,
+)
 from inspector.kernel.host import Host
 from inspector.kernel.mounts import Mount, parse_root_mount, read_mountinfo, read_root_mount, root_identity
 from inspector.kernel.namespaces import is_initial, read_namespaces
@@ -53,7 +62,11 @@ class Viewpoint:
 
     def membership(self, pid: int | str) -> Membership:
         """Read the cgroups of a process, in the names of `hierarchies`. Raises OSError and ParseError."""
-        membership = read_cgroup(self._host, pid)
+        return self.membership_in(self._host.read(f"/proc/{pid}/cgroup"))
+
+    def membership_in(self, cgroups: bytes) -> Membership:
+        """Parse /proc/<pid>/cgroup, in the names of `hierarchies`."""
+        membership = parse_cgroup(cgroups)
         if not self._above:
             return membership
         paths = dict(membership.paths)

@@ -104,9 +104,10 @@ class Reader(Files):
             error.filename = place
             raise
 
-    def read_each(self, paths: Iterable[str]) -> Iterator[bytes | OSError]:
+    def read_each(self, paths: Iterable[str], whole: int = SURELY_WHOLE) -> Iterator[bytes | OSError]:
         """Yield what read() would return of each, or why there is nothing: cheaper than one by one.
 
+        A read of less than `whole` bytes has met the end; 0: none has, as where lines are long (read_long_lines).
         Where no more may be open at once those that were read are closed, and it is opened again.
         """
         top, anchor = "", None
@@ -127,7 +128,7 @@ class Reader(Files):
                         descriptor = open_file(place[len(top) :], OPEN, dir_fd=anchor)
                     opened.append(descriptor)
                     data = read_file(descriptor, CHUNK)
-                    yield data if len(data) < SURELY_WHOLE else data + drain(descriptor)
+                    yield data if len(data) < whole else data + drain(descriptor)
                 except OSError as error:
                     error.filename = error.filename and place  # read(2) has none
                     yield error

@@ -234,7 +234,7 @@ def test_a_first_process_that_is_gone_before_the_look(tmp_path: Path) -> None:
     fake = FakeHost(tmp_path)
     with rounds(fake) as (there, _):
         there.collector.begin()
-        assert there.collector.leader(process(999), {}) is None
+        assert there.collector.leaders([process(999)], {}) == {}
     assert (there.absence.problems, there.absence.denied) == ([], set())
 
 

@@ -85,7 +85,7 @@ class Kernel(Host):
         assert path == "/proc/self/status"
         return b"Name:\ta\nNSpid:\t%d\n" % os.getpid()
 
-    def read_each(self, paths: Iterable[str]) -> Iterator[bytes | OSError]:
+    def read_each(self, paths: Iterable[str], whole: int = 0) -> Iterator[bytes | OSError]:  # noqa: ARG002  a Reader has it
         """Yield the stat of tasks."""
         for path in paths:
             pid = int(path.split("/")[2])
@@ -378,7 +378,7 @@ def test_where_nothing_tells_who_is_new(kind: type[Kernel]) -> None:
 class Hidden(Kernel):
     """Refuses all but the names of processes, as with hidepid=1; those of threads can be opened, and are not listed."""
 
-    def read_each(self, paths: Iterable[str]) -> Iterator[bytes | OSError]:
+    def read_each(self, paths: Iterable[str], whole: int = 0) -> Iterator[bytes | OSError]:  # noqa: ARG002  a Reader has it
         """Yield refusals."""
         for path in paths:
             there = int(path.split("/")[2]) in self.tasks
