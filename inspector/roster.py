@@ -37,6 +37,7 @@ YOUNG_SECONDS = 2.0  # a runtime has moved its process into cgroups and namespac
 ENDED = (errno.ENOENT, errno.ESRCH)
 # A list costs a quarter of looking at as many PIDs one by one; but of few it is not worth to ask.
 SHARE, FEW = 4, 64
+AT_ONCE = 64  # processes: what is read of one is of nearly the same moment
 
 
 class Roster:
@@ -135,7 +136,15 @@ class Roster:
 
     def _look_at(self, pids: Collection[int], *, listed: bool = False) -> None:
         """Look at processes that are new to us, or young, or may be gone; what /proc has `listed` is no thread."""
-        for pid, data in zip(pids, self._host.read_each(f"/proc/{pid}/stat" for pid in pids), strict=True):
+        waiting = list(pids)
+        for start in range(0, len(waiting), AT_ONCE):
+            self._look_at_few(waiting[start : start + AT_ONCE], listed=listed)
+
+    def _look_at_few(self, pids: Collection[int], *, listed: bool) -> None:
+        """Look at some of them: first at what all say, then at their namespaces (as take_out() in inspector.texts)."""
+        there: list[tuple[int, Brief]] = []
+        texts = list(self._host.read_each([f"/proc/{pid}/stat" for pid in pids]))
+        for pid, data in zip(pids, texts, strict=True):
             self._denied.discard(pid)
             # No attempt() for each: there may be thousands.
             try:
@@ -154,7 +163,9 @@ class Roster:
             elif seen.is_kernel_thread:
                 self._put(pid, None)
             else:
-                self._put(pid, self._looked_at(pid, seen))
+                there.append((pid, seen))
+        for pid, seen in there:
+            self._put(pid, self._looked_at(pid, seen))
 
     def _looked_at(self, pid: int, seen: Brief) -> Process:
         found: dict[str, int] = {}
