@@ -7,15 +7,17 @@ from typing import NamedTuple
 from inspector.errors import ParseError
 from inspector.kernel import cgroup_v1, cgroup_v2
 from inspector.kernel.cgroup_on_demand import ON_DEMAND
-from inspector.kernel.cgroups import ancestors
+from inspector.kernel.cgroups import ancestors, locate, path_in, read_cgroup, read_hierarchies
 from inspector.kernel.controllers import ControlFile, Memory
 from inspector.kernel.host import Host
 from inspector.kernel.namespaces import is_initial, read_namespace
+from inspector.kernel.system import read_memory
+from sandbox.cgroup import Place
 from sandbox.errors import printable
 from sandbox.limit_files import OOM_CONTROL
 from sandbox.subject import Group
 
-__all__ = ["Bounds", "effective", "has", "in_the_way", "raw", "read", "size", "text"]
+__all__ = ["Bounds", "effective", "has", "in_the_way", "raw", "read", "room", "size", "text"]
 
 FILES = {1: cgroup_v1.FILES, 2: cgroup_v2.FILES}
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -134,6 +136,19 @@ def effective(resource: str, group: Group) -> str:
     written = cores(value) if resource == "cpu" else size(value) if resource == "memory" else f"{value:g}"
     own = path == group.place.path
     return f"effective {written}, set by {'itself' if own else f'the cgroup above it {printable(path)}'}"
+
+
+def room() -> int:
+    """Return how many bytes more we may use before the kernel kills something, in our cgroup or at all."""
+    host = Host()
+    available = read_memory(host)[1]
+    hierarchy = locate(read_hierarchies(host), "memory")
+    path = path_in(hierarchy, read_cgroup(host, "self")) if hierarchy else None
+    if hierarchy is None or path is None:
+        return available
+    chain = _chain("memory", Group("memory", Place(hierarchy, path, "")))
+    limits = ((limit, each.unreclaimable or 0) for _, each in chain for limit in (each.limit, each.above))
+    return min((available, *(limit - used for limit, used in limits if limit is not None)))
 
 
 def in_the_way(group: Group) -> str:

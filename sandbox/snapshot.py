@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     # Of each path what stat() says of it.
     Found = dict[str, list[int] | None]
 
-__all__ = ["MAKING_SECONDS", "PROVEN", "record", "renew", "sources", "stat", "stats"]
+__all__ = ["MAKING_BYTES", "MAKING_SECONDS", "PROVEN", "record", "renew", "sources", "stat", "stats"]
 
 PLACE = f"{finding.PLACE}/sandbox"
 PROGRAM = "import sys; sys.path[:] = {!r}; from sandbox import snapshot_process; snapshot_process.take({!r}, {!r})"
@@ -56,20 +56,23 @@ LENGTH_BYTES = 8
 TRY_AGAIN_SECONDS = 86400  # a disk may have been full
 # Making one takes half a second, trying it a hundredth: who hangs is ended.
 MAKING_SECONDS, TRIAL_SECONDS = 60, 5
+MAKING_BYTES = 192 << 20  # 115 MB, and what else is done meanwhile
 CPUINFO_BYTES = 4096  # the first processor
 
 
 def renew(*, make: bool = True) -> None:
     """Write the file where there is none that is right, and try it; where it does not work here, that is kept.
 
-    Not to `make` it, is to remove what is not right: each start would try it in vain.
+    Not to `make` it, is to remove what is not right: each start would try it in vain. So it is where it would not fit
+    into the memory that a container may have: the kernel would kill something, and all of a pod's at once.
     """
     path = finding.kept_start()
     if os.uname().machine not in snapshot_code.CODE or _is_right(path):
         return
     _remove_rests(path)
-    if not make:
-        os.unlink(path)
+    if not (make and _has_room()):
+        with suppress(FileNotFoundError):
+            os.unlink(path)
         return
     new = f"{path}.{os.getpid()}"
     try:
@@ -83,6 +86,12 @@ def renew(*, make: bool = True) -> None:
         with suppress(OSError):
             os.unlink(new)
         raise
+
+
+def _has_room() -> bool:
+    from sandbox import ceilings  # noqa: PLC0415  only who makes it
+
+    return ceilings.room() > MAKING_BYTES
 
 
 def _remove_rests(path: str) -> None:

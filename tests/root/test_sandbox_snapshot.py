@@ -20,9 +20,12 @@ import pytest
 
 from sandbox import snapshot_code
 from sandbox.finding import MARK
+from sandbox.snapshot import MAKING_BYTES
 from sandbox.snapshot_code import CODE, FEATURES, PAGE, TABLE
 from tests.root.sandboxing import wait_for
 from tests.root.test_sandbox_installed import RUN, Installed, change
+from tests.testbed.cgroups import hierarchy
+from tests.testbed.leaks import remove_cgroups
 
 pytestmark = [
     pytest.mark.root,
@@ -452,6 +455,26 @@ def test_nothing_is_tried_again_that_does_not_work(own: Kept) -> None:
     own.again()
     own.again()
     assert own.runs_from() == "kept_start"
+
+
+@pytest.mark.parametrize("bytes_more", [64 << 20, 320 << 20])
+def test_it_is_not_made_where_memory_is_short(own: Kept, bytes_more: int) -> None:
+    """In a small container the kernel would kill for it: the maker, or all that is there (memory.oom.group)."""
+    own.file.unlink()
+    mountpoint, version = hierarchy("memory")
+    group = Path(mountpoint, f"cgscope-kept-{os.getpid()}")
+    group.mkdir()
+    try:
+        (group / ("memory.max" if version == 2 else "memory.limit_in_bytes")).write_text(str(bytes_more))
+        join = ["sh", "-c", 'echo $$ > "$0"/cgroup.procs && exec "$@"', str(group)]
+        words = [*join, str(own.command.with_name("ctop")), "--json"]
+        for _ in range(STARTS):
+            subprocess.run(words, env=own.env, check=True, stdout=subprocess.DEVNULL)
+        killed = (group / ("memory.events" if version == 2 else "memory.oom_control")).read_text().splitlines()
+    finally:
+        remove_cgroups([str(group)])
+    assert "oom_kill 0" in killed
+    assert own.file.exists() == (bytes_more > MAKING_BYTES)
 
 
 def test_without_a_place_nothing_is_kept(own: Kept) -> None:
