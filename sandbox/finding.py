@@ -129,6 +129,8 @@ class _Others:
     @staticmethod
     def find_spec(name: str, path: "Sequence[str] | None" = None, _target: object = None) -> ModuleSpec | None:
         """Have site extend sys.path, and look for a module once more."""
+        if name == "org":  # copy asks for what only Jython has; site executes what others have in their *.pth
+            return None
         sys.meta_path.remove(_Others)
         import site  # noqa: PLC0415
 

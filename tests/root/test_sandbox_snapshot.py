@@ -218,6 +218,17 @@ def test_what_inspects_makes_it_too(own: Kept, words: tuple[str, ...]) -> None:
     assert own.file.stat().st_ino == made
 
 
+def test_what_others_have_executed_does_not_get_into_it(own: Kept) -> None:
+    """A package's *.pth that imports what a process is not kept with: site executes it, which nobody has need of."""
+    own.file.unlink()
+    (own.packages / "other.pth").write_text("import threading; import sys; sys.stderr.write('executed')\n")
+    words = [str(own.command.with_name("nsinspect")), "self"]
+    for _ in range(STARTS):
+        done = subprocess.run(words, env=own.env, check=True, capture_output=True)
+        assert done.stderr == b""
+    assert own.file.stat().st_mode & 0o777 == 0o700
+
+
 @pytest.fixture(scope="module")
 def complete(made: Kept) -> Kept:
     """Give the installation that has what ctop and nsinspect import in its file as well."""
