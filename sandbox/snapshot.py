@@ -143,25 +143,32 @@ def _give_up(path: str) -> None:
 
 def record(files: Found) -> bytes:
     """Return these files, and what the process is bound to besides, as text, its length, and a mark."""
-    text = dumps([_machine(), files]).encode()
+    text = dumps([os.uname().nodename, _machine(), files]).encode()
     return text + len(text).to_bytes(LENGTH_BYTES, "little") + finding.MARK
 
 
 def _is_right(path: str) -> bool:
-    """Tell whether a file is there that was made of what is here now; that none can be made is true for a day."""
+    """Tell whether a file is there that was made of what is here now.
+
+    That none can be made is true for a day, and so is what another machine has made, or a container, where the modules
+    are the same: those who share an installation would make it anew in turn.
+    """
     behind = LENGTH_BYTES + len(finding.MARK)
     try:
         with open(path, "rb") as file:
             made = os.fstat(file.fileno())
-            if not made.st_mode & 0o100 and abs(time.time() - made.st_mtime) > TRY_AGAIN_SECONDS:
+            is_new = abs(time.time() - made.st_mtime) < TRY_AGAIN_SECONDS
+            if not made.st_mode & 0o100 and not is_new:
                 return False
             file.seek(-behind, os.SEEK_END)
             length, mark = int.from_bytes(file.read(LENGTH_BYTES), "little"), file.read()
             if mark != finding.MARK:
                 return False
             file.seek(-behind - length, os.SEEK_END)
-            machine, files = loads(file.read(length))
+            node, machine, files = loads(file.read(length))
         ours = stat(f"{PLACE}/snapshot_process.py") in files.values()  # not of what this one is a copy of
+        if node != os.uname().nodename and is_new:
+            machine, files = _machine(), {path: files[path] for path in files if path.startswith(f"{finding.PLACE}/")}
         return bool(ours and machine == _machine() and stats(files) == files)
     except PermissionError:  # another user's, who would make it anew in turn
         return True

@@ -402,6 +402,26 @@ def test_a_copy_has_a_file_of_its_own(own: Kept, tmp_path: Path) -> None:
     assert own.runs_from() == "kept_start"
 
 
+def test_another_machine_with_the_same_installation_leaves_it(own: Kept, tmp_path: Path) -> None:
+    """In a home directory on NFS, or a container that the installation is mounted in: each would make it in turn."""
+    python = os.path.realpath(sys.executable)
+    shutil.copy(python, tmp_path / "python")
+    script = f'hostname another && mount --bind {tmp_path}/python {python} && exec "$@"'
+    words = ["unshare", "-m", "-u", "sh", "-c", script, "sh", str(own.command.with_name("ctop")), "--json"]
+
+    def started() -> int:
+        for _ in range(STARTS):
+            subprocess.run(words, env=own.env, check=True, stdout=subprocess.DEVNULL)
+        return own.file.stat().st_ino
+
+    subprocess.run(words[-2:], env=own.env, check=True, stdout=subprocess.DEVNULL)  # its byte code
+    own.again()
+    before = own.file.stat().st_ino
+    assert started() == before
+    os.utime(own.file, (0, 0))
+    assert started() != before, "it is no longer in use there"
+
+
 def test_what_a_fork_wipes_is_wiped(own: Kept) -> None:
     """Memory that a child has empty is so out of the file: the C library has its random numbers in such."""
     text = "import mmap\nWIPED = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\nWIPED.madvise(18)\n"
