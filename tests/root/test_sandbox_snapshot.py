@@ -316,6 +316,20 @@ def test_what_has_threads_has_python(complete: Kept) -> None:
         os.close(terminal)
 
 
+def test_what_has_threads_does_not_start_twice(own: Kept) -> None:
+    """The file would find out that it is not for these, and start them once more."""
+
+    def starts_from_it(line: str) -> bool:
+        own.file.write_text("#!/bin/sh\nexit 77\n")  # who does not start from it makes it anew
+        name, *words = line.split()
+        command = [str(own.command.with_name(name)), *words]
+        return subprocess.call(command, env=own.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) == 77
+
+    assert all(map(starts_from_it, ("nsinspect 1", "ctop --once", "sandbox ps")))
+    for line in ("nsinspect --changes 1", "ctop --connect ::", "ctop --json --prometheus ::", "ctop --replay /none"):
+        assert not starts_from_it(line)
+
+
 def test_what_ctop_heeds_of_python_is_heeded(complete: Kept) -> None:
     """Another encoding than UTF-8."""
     for variables in ({"LC_ALL": "xx_YY.ISO-8859-1"}, {"PYTHONUTF8": "0"}, {"PYTHONCOERCECLOCALE": "0"}):
