@@ -352,7 +352,7 @@ def _may_be_stale() -> bool:
 
 def kept_start() -> str:
     """Return where such a process is kept, whether there is one or not."""
-    path: str = cache_from_source(f"{PLACE}/sandbox/kept_start.py")
+    path: str = cache_from_source(f"{PLACE}/sandbox/kept_start.py", optimization="")  # whatever PYTHONOPTIMIZE is
     return path
 
 

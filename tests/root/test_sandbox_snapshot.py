@@ -552,6 +552,16 @@ def test_byte_code_is_not_written_where_it_is_not_wanted(own: Kept) -> None:
     assert not [*own.file.parent.glob("about.*"), *own.file.parent.glob("combined.*")]
 
 
+def test_none_is_made_that_nobody_starts_from(own: Kept) -> None:
+    """With PYTHONOPTIMIZE byte code has other names; the start script knows one."""
+    own.file.unlink()
+    own.env["PYTHONOPTIMIZE"] = "2"
+    own.again()
+    own.again()
+    assert list(own.file.parent.glob("kept_start*")) == [own.file]
+    assert own.runs_from() == "kept_start"
+
+
 def test_two_at_once(own: Kept) -> None:
     """Starts that meet while there is none leave one file, and no process."""
     own.file.unlink()
