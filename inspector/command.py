@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from inspector.plain import Plain
 
-__all__ = ["INTERRUPTED", "add_socket", "be", "ended", "leave", "require_output", "wrong"]
+__all__ = ["INTERRUPTED", "add_socket", "be", "ended", "keep_live", "leave", "require_output", "wrong"]
 
 INTERRUPTED = 130
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -32,17 +32,27 @@ def be(main: Callable[[], int]) -> NoReturn:
         code = main()
     except SystemExit as end:  # argparse's
         code = int(end.code or 0)
+    finding = sys.modules.get("sandbox.finding")  # the script has started us
     if "textual" not in sys.modules:
-        if code != INTERRUPTED and (finding := sys.modules.get("sandbox.finding")):  # the script has started us
+        if finding and code != INTERRUPTED:
             finding.keep()
-        os._exit(code)  # stdout is flushed: main() tells of a full one
-    sys.exit(code)
+    elif finding and finding.out_of:  # above us is nobody who would end Python
+        sys.modules["threading"]._shutdown()  # noqa: SLF001
+    else:
+        sys.exit(code)
+    os._exit(code)  # stdout is flushed: main() tells of a full one
 
 
-def leave() -> None:
+def leave(*, live: bool = False) -> None:
     """Have modules found as usual from now on, where the start script has started us: threads are to come."""
     if finding := sys.modules.get("sandbox.finding"):
-        finding.leave()
+        finding.leave(live=live)
+
+
+def keep_live() -> None:
+    """Have the next live view start sooner."""
+    if finding := sys.modules.get("sandbox.finding"):
+        finding.keep_live()
 
 
 def ended(name: str, run: Callable[[], int]) -> int:

@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 __all__ = [
     "GROUPS",
     "LENGTH_BYTES",
+    "LIVE",
     "MARK",
     "OWN",
     "PATH",
     "PLACE",
+    "START",
     "STARTED",
     "as_usual",
     "complete",
@@ -42,6 +44,7 @@ __all__ = [
     "header",
     "install",
     "keep",
+    "keep_live",
     "kept_start",
     "leave",
     "read_group",
@@ -59,7 +62,8 @@ PATH: str = cache_from_source(ORIGIN)
 # Files of their own for what is started most: in the one of all, which modules are a group the first verb has decided.
 OWN = {"run": "sandbox/kept_run.py", "exec": "sandbox/kept_exec.py"}
 INSPECTING = {"ctop": "inspector/ctop/kept.py", "nsinspect": "inspector/nsinspect/kept.py"}
-# What is in these, a process has imported that later starts are out of (snapshot.py).
+# The processes that later starts are out of (snapshot.py): what is in these files both have imported.
+START, LIVE = "start", "live"
 STARTED = (*OWN.values(), *INSPECTING.values())
 # The end of the file, of which so much is read at first: an index, how long that is, and this.
 INDEX_BYTES = 1 << 15
@@ -72,8 +76,9 @@ UNREADABLE = (OSError, EOFError, ValueError, TypeError)
 GROUPS: dict[str, int] = {}
 _places: list[list[tuple[int, int]]] = []
 _identity = (0, 0, 0)
-# Of a process out of a file (snapshot.py), which has all of them: nothing is to be read for these.
+# Of a process out of a file (snapshot.py): nothing is to be read for these, which it has all of; and which file it is.
 complete: set[str] = set()
+out_of = ""
 # What is read and not executed yet, and what was looked for in vain.
 _at_hand: "dict[str, Record]" = {}
 _missed: list[str] = []
@@ -307,12 +312,12 @@ def as_usual() -> "NoReturn":
     os.execve("/bin/sh", ["sh", *sys.argv], os.environ | plain)  # noqa: S606
 
 
-def leave() -> None:
+def leave(*, live: bool = False) -> None:
     """Find no more modules so: threads need importlib's locks, which what comes in a group is executed without.
 
-    And none of the others have been asked what they need of a process: one out of a file is not for them.
+    Nor is a process out of a file for threads, but the live view's for that.
     """
-    if complete:
+    if out_of and not (live and out_of == LIVE):
         as_usual()
     if _Ours in sys.meta_path:
         sys.meta_path.remove(_Ours)
@@ -326,8 +331,8 @@ def keep() -> None:
     Where all came out of it, the next start may do without any of that (snapshot.py).
     """
     loaded = [name for name in _missed if type(getattr(sys.modules.get(name), "__loader__", None)) is SourceFileLoader]
-    usual = IS_PROGRAM and bool(GROUPS) and sys.pycache_prefix is None and (_makes() or _may_be_stale())
-    if not (loaded or usual) or sys.dont_write_bytecode or not os.access(os.path.dirname(PATH), os.W_OK):
+    usual = bool(GROUPS) and _is_usual() and (_makes() or _may_be_stale())
+    if not (loaded or usual) or not _may_keep():
         return
     try:
         if loaded:
@@ -335,9 +340,26 @@ def keep() -> None:
         else:
             from sandbox import snapshot  # noqa: PLC0415
 
-            snapshot.renew(make=_makes())
+            snapshot.renew(START, make=_makes())
     except (Exception, KeyboardInterrupt):  # noqa: BLE001, S110  no room, another version: all is done
         pass
+
+
+def keep_live() -> None:
+    """Have a process for the next live view, while this one is looked at."""
+    if _is_usual() and _may_keep():
+        from sandbox import snapshot  # noqa: PLC0415
+
+        snapshot.renew_meanwhile(LIVE)
+
+
+def _is_usual() -> bool:
+    """Tell whether a start as this one may be out of a file the next time."""
+    return IS_PROGRAM and sys.pycache_prefix is None
+
+
+def _may_keep() -> bool:
+    return not sys.dont_write_bytecode and os.access(os.path.dirname(PATH), os.W_OK)
 
 
 def _makes() -> bool:
@@ -347,12 +369,13 @@ def _makes() -> bool:
 
 def _may_be_stale() -> bool:
     """Tell whether there is such a process, and we have not started out of it though we do otherwise."""
-    return ORIGIN == WRITER and os.access(kept_start(), os.X_OK)
+    return ORIGIN == WRITER and os.access(kept_start(START), os.X_OK)
 
 
-def kept_start() -> str:
+def kept_start(kind: str) -> str:
     """Return where such a process is kept, whether there is one or not."""
-    path: str = cache_from_source(f"{PLACE}/sandbox/kept_start.py", optimization="")  # whatever PYTHONOPTIMIZE is
+    # Whatever PYTHONOPTIMIZE is.
+    path: str = cache_from_source(f"{PLACE}/sandbox/kept_{kind}.py", optimization="")
     return path
 
 

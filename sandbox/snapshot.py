@@ -1,10 +1,11 @@
 """A start that goes on where another process was: one that has imported all that `run`, `exec` and `ctop` need.
 
 Python takes longer to start, and to import that, than the kernel to make a
-container, or to tell of many. So one process does it, and forks in machine code: the child's
-memory becomes an ELF file (snapshot_file.py), and whoever executes that is
-the child, which returns from fork(). Android's zygote forks applications from
-a process that has loaded all; this is one that nobody has to keep waiting.
+container, or to tell of many. So one process does it, and forks in machine
+code: the child's memory becomes an ELF file (snapshot_file.py), and whoever
+executes that is the child, which returns from fork(). Android's zygote forks
+applications from a process that has loaded all; this is one that nobody has to
+keep waiting.
 
     renew()  starts Python with                     the start script
       take()  imports all, its thread forks            |
@@ -15,7 +16,8 @@ Both are in snapshot_process.py. What a process has of its surroundings is made
 anew: arguments, variables, streams, signals. Where anything that went into
 the file is not what it was, kernel, processor, Python, a library, one of our
 modules, sh starts Python as usual, and at the end of that command the file is
-renewed.
+renewed. The live view of ctop, which imports far more, has a file of its own:
+renew_meanwhile() sees to that while a view without it is looked at.
 
 The addresses of such processes, which are random, the C library's canaries and
 the seed of Python's hashes are the file's: of one installation, and as secret
@@ -42,10 +44,12 @@ if TYPE_CHECKING:
     # Of each path what stat() says of it.
     Found = dict[str, list[int] | None]
 
-__all__ = ["MAKING_BYTES", "MAKING_SECONDS", "PROVEN", "record", "renew", "sources", "stat", "stats"]
+__all__ = [
+    "MAKING_BYTES", "MAKING_SECONDS", "PROVEN", "record", "renew", "renew_meanwhile", "sources", "stat", "stats"
+]  # fmt: skip
 
 PLACE = f"{finding.PLACE}/sandbox"
-PROGRAM = "import sys; sys.path[:] = {!r}; from sandbox import snapshot_process; snapshot_process.take({!r}, {!r})"
+PROGRAM = "import sys; sys.path[:] = {!r}; from sandbox import snapshot_process; snapshot_process.take(*{!r})"
 OPTIONS = ("-X", "utf8", "-SP")  # the start script's
 # personality(2): libraries below the program, far from where the kernel will put stack and vDSO; and what it is.
 ADDR_COMPAT_LAYOUT, NOT_CHANGED = 0x0200000, 0xFFFFFFFF
@@ -57,16 +61,19 @@ TRY_AGAIN_SECONDS = 86400  # a disk may have been full
 # Making one takes half a second, trying it a hundredth: who hangs is ended.
 MAKING_SECONDS, TRIAL_SECONDS = 60, 5
 MAKING_BYTES = 192 << 20  # 115 MB, and what else is done meanwhile
+VIEW = ("inspector.", "textual.", "rich.")  # whatever else others have had site execute
+READY_SECONDS = 2  # the live view has drawn its second screen
 CPUINFO_BYTES = 4096  # the first processor
 
 
-def renew(*, make: bool = True) -> None:
+def renew(kind: str, names: Iterable[str] = (), *, make: bool = True) -> None:
     """Write the file where there is none that is right, and try it; where it does not work here, that is kept.
 
-    Not to `make` it, is to remove what is not right: each start would try it in vain. So it is where it would not fit
-    into the memory that a container may have: the kernel would kill something, and all of a pod's at once.
+    Of the live view it has the modules of these `names`. Not to `make` it, is to remove what is not right: each start
+    would try it in vain. So it is where it would not fit into the memory that a container may have: the kernel would
+    kill something, and all of a pod's at once.
     """
-    path = finding.kept_start()
+    path = finding.kept_start(kind)
     if os.uname().machine not in snapshot_code.CODE or _is_right(path):
         return
     _remove_rests(path)
@@ -76,7 +83,7 @@ def renew(*, make: bool = True) -> None:
         return
     new = f"{path}.{os.getpid()}"
     try:
-        program = PROGRAM.format([os.path.abspath(each) for each in sys.path], new, sys.argv[0])
+        program = PROGRAM.format([os.path.abspath(each) for each in sys.path], (new, sys.argv[0], kind, [*names]))
         usual = syscall("personality", NOT_CHANGED)
         made = _spawn(MAKING_SECONDS, ADDR_COMPAT_LAYOUT, sys.executable, *OPTIONS, "-c", program) == 0
         if not made or not _works(new, usual):
@@ -92,6 +99,18 @@ def _has_room() -> bool:
     from sandbox import ceilings  # noqa: PLC0415  only who makes it
 
     return ceilings.room() > MAKING_BYTES
+
+
+def renew_meanwhile(kind: str) -> None:
+    """Do so in a thread, which ends with this process, with what that has imported when it is ready and waits."""
+    import threading  # noqa: PLC0415  who calls this has it
+
+    def work() -> None:
+        time.sleep(READY_SECONDS)
+        with suppress(Exception):  # no room, another version: all is as it was
+            renew(kind, [name for name in sys.modules if name.startswith(VIEW)])
+
+    threading.Thread(target=work, daemon=True).start()
 
 
 def _remove_rests(path: str) -> None:

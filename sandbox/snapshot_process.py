@@ -44,7 +44,10 @@ COMMANDS = ("sandbox", "sandbox-oci", *finding.INSPECTING)
 ARCH_GET_FS, PR_GET_TID_ADDRESS = 0x1003, 40
 M_ARENA_MAX, ONE = -8, 1  # a thread has an arena of its own otherwise, at 64 MiB of addresses
 STACK_BYTES = 8 << 20  # the kernel's default
-UNFIT = frozenset({"random", "ssl", "threading"})  # modules that have what is one process's own
+# Modules that have what is one process's own: for the live view they are set right (_go_on), TLS it has none.
+UNFIT = frozenset({"random", "ssl", "threading"})
+OF_TEXTUAL = (b"TEXTUAL", b"ESCDELAY")  # variables that it takes when it is imported
+BEHIND = 10
 CODE_BYTES = 32 * PAGE
 SIGNALS = 64
 WORD = 8
@@ -61,10 +64,10 @@ _wiped: list[tuple[int, int]] = []  # where, and how many bytes
 _code: object = None  # as long as this is, the machine code is
 
 
-def take(path: str, script: str) -> NoReturn:
+def take(path: str, script: str, kind: str, names: list[str]) -> NoReturn:
     """Become what is written to a file: import all, and have a thread fork, whose stack is where the kernel's is not.
 
-    The start script's path is known by `script`; 1 where it cannot be done.
+    The start script's path is known by `script`, what is imported besides by `names`; 1 where it cannot be done.
     """
     signal.alarm(snapshot.MAKING_SECONDS)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -73,7 +76,13 @@ def take(path: str, script: str) -> NoReturn:
         for name in list(finding.GROUPS):
             __import__(name)
         finding.complete.add(origin)
-    if unfit := UNFIT.intersection(sys.modules):
+    for name in names:
+        with suppress(ImportError):
+            __import__(name)
+    finding.out_of = kind
+    if kind == finding.LIVE:
+        os.nice(BEHIND)  # what is looked at meanwhile goes before
+    elif unfit := UNFIT.intersection(sys.modules):
         raise SandboxError(f"these have what is one process's own: {', '.join(unfit)}")
     _files.update(snapshot.stats(snapshot.sources()))
     folder = os.path.dirname(script)
@@ -193,7 +202,7 @@ def _go_on(state: int) -> NoReturn:
     sys.argv[:] = map(os.fsdecode, words)
     if not any(words[:1]):
         _prove()
-    is_ours = snapshot.stat(sys.argv[0]) in _scripts
+    is_ours = snapshot.stat(sys.argv[0]) in _scripts and not _is_told()
     if not is_ours or any(snapshot.stat(path) != known for path, known in _files.items()):
         finding.as_usual()
     _take_signals(word_at(state + snapshot_code.IGNORED))
@@ -202,7 +211,15 @@ def _go_on(state: int) -> NoReturn:
     if "TZ" in os.environ:
         time.tzset()
     _take_locale()
+    if random := sys.modules.get("random"):
+        random.seed()
     finding.run(sys.argv[0])
+
+
+def _is_told() -> bool:
+    """Tell whether there are variables that Textual would have heeded."""
+    names = os.environ._data  # type: ignore[attr-defined]  # noqa: SLF001
+    return finding.out_of == finding.LIVE and any(name.startswith(OF_TEXTUAL) for name in names)
 
 
 def _texts(place: int) -> list[bytes]:

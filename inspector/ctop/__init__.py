@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from inspector.command import be, ended, leave, require_output
+from inspector.command import be, ended, keep_live, leave, require_output
 from inspector.garbage import uncollected
 
 TYPE_CHECKING = False
@@ -42,7 +42,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
         asked = options.parse(argv, terminal=_is_terminal())
         if asked.output == "live" or asked.where.is_threaded:
-            leave()
+            leave(live=not asked.where.is_threaded)
         if asked.output == "live" and asked.config:
             asked = _with_saved(argv)
         # A name may hold what the terminal's encoding cannot say.
@@ -87,6 +87,7 @@ def _live(source: Source, asked: options.Options) -> bool:
         sys.stderr.write(f"ctop: the live view needs the package {error.name.split('.')[0]}; this is ctop --once\n")
         return False
     app = Ctop(source, asked)
+    keep_live()
     app.run()
     if app.failure is not None:
         raise app.failure

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import snapshot, snapshot_code
+from sandbox import finding, snapshot, snapshot_code
 from sandbox.errors import SandboxError
 from sandbox.snapshot_code import CODE, PAGE, State
 from sandbox.snapshot_file import EMPTY_PAGES, Mapping, compose, parse_maps
@@ -217,5 +217,5 @@ def test_another_users_file_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "_spawn", lambda *_: made.append(1))
     monkeypatch.setattr(snapshot, "_give_up", made.append)
     with contextlib.suppress(FileNotFoundError):
-        snapshot.renew()
+        snapshot.renew(finding.START)
     assert not made
