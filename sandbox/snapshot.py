@@ -60,7 +60,8 @@ LENGTH_BYTES = 8
 TRY_AGAIN_SECONDS = 86400  # a disk may have been full
 # Making one takes half a second, trying it a hundredth: who hangs is ended.
 MAKING_SECONDS, TRIAL_SECONDS = 60, 5
-MAKING_BYTES = 192 << 20  # 115 MB, and what else is done meanwhile
+# 115 MB and 260, and what else is done meanwhile.
+MAKING_BYTES = {finding.START: 192 << 20, finding.LIVE: 384 << 20}
 VIEW = ("inspector.", "textual.", "rich.")  # whatever else others have had site execute
 READY_SECONDS = 2  # the live view has drawn its second screen
 CPUINFO_BYTES = 4096  # the first processor
@@ -77,7 +78,7 @@ def renew(kind: str, names: Iterable[str] = (), *, make: bool = True) -> None:
     if os.uname().machine not in snapshot_code.CODE or _is_right(path):
         return
     _remove_rests(path)
-    if not (make and _has_room()):
+    if not (make and _has_room(kind)):
         with suppress(FileNotFoundError):
             os.unlink(path)
         return
@@ -95,10 +96,10 @@ def renew(kind: str, names: Iterable[str] = (), *, make: bool = True) -> None:
         raise
 
 
-def _has_room() -> bool:
+def _has_room(kind: str) -> bool:
     from sandbox import ceilings  # noqa: PLC0415  only who makes it
 
-    return ceilings.room() > MAKING_BYTES
+    return ceilings.room() > MAKING_BYTES[kind]
 
 
 def renew_meanwhile(kind: str) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import snapshot_code
-from sandbox.finding import MARK
+from sandbox.finding import MARK, START
 from sandbox.snapshot import MAKING_BYTES
 from sandbox.snapshot_code import CODE, FEATURES, PAGE, TABLE
 from tests.root.sandboxing import wait_for
@@ -519,7 +519,7 @@ def test_it_is_not_made_where_memory_is_short(own: Kept, bytes_more: int) -> Non
     finally:
         remove_cgroups([str(group)])
     assert "oom_kill 0" in killed
-    assert own.file.exists() == (bytes_more > MAKING_BYTES)
+    assert own.file.exists() == (bytes_more > MAKING_BYTES[START])
 
 
 def test_without_a_place_nothing_is_kept(own: Kept) -> None:
