@@ -15,6 +15,7 @@ import os
 import sys
 import time
 
+from inspector.kernel import named
 from sandbox import finding, snapshot, snapshot_code, snapshot_file, syscalls
 from sandbox.contexts import suppress
 from sandbox.errors import SandboxError
@@ -80,6 +81,7 @@ def take(path: str, script: str, kind: str, names: list[str]) -> NoReturn:
         with suppress(ImportError):
             __import__(name)
     finding.out_of = kind
+    named.prepare()
     if kind == finding.LIVE:
         os.nice(BEHIND)  # what is looked at meanwhile goes before
     elif unfit := UNFIT.intersection(sys.modules):

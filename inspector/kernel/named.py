@@ -6,12 +6,16 @@ makes eight functions for each class, where these have theirs in common.
 
 from __future__ import annotations
 
-__all__ = ["NamedTuple"]
+__all__ = ["NamedTuple", "prepare"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any, NamedTuple
+
+    def prepare() -> None:
+        """Make now what each class has of its own, for a process that others go on from."""
+
 else:
     from _collections import _tuplegetter
 
@@ -76,6 +80,11 @@ else:
         made.__defaults__ = tuple(defaults.values())
         made.__name__, made.__qualname__ = "__new__", f"{name}.__new__"
         return staticmethod(made)
+
+    def prepare() -> None:
+        """Do so."""
+        for kind in _Tuple.__subclasses__():
+            kind.__new__ = _own_new(kind.__name__, kind._fields, kind._field_defaults)
 
     class NamedTuple(metaclass=_Kind):
         """A base that no class has: each is a tuple."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from inspector.kernel.named import NamedTuple
+from inspector.kernel.named import NamedTuple, prepare
 from inspector.kernel.remembered import remembered
 from sandbox import contexts
 
@@ -83,8 +83,12 @@ class Point(NamedTuple):
         return self.x + self.y
 
 
-def test_a_named_tuple() -> None:
-    """It is made, shown, changed, taken apart and refused as typing's is."""
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_named_tuple(*, prepared: bool) -> None:
+    """It is made, shown, changed, taken apart and refused as typing's is, also when its function was made before."""
+    if prepared:
+        prepare()
+        assert Point.__new__.__qualname__ == "Point.__new__"
     point = Point(1)
     assert (point, point.y, point.sum(), repr(point)) == ((1, 2), 2, 3, "Point(x=1, y=2)")
     assert (point._replace(x=5), point._asdict(), Point._make((3, 4))) == ((5, 2), {"x": 1, "y": 2}, (3, 4))
