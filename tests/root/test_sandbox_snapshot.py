@@ -206,7 +206,7 @@ def test_who_does_not_make_it_removes_what_is_stale(own: Kept) -> None:
 
 
 @pytest.mark.vm
-@pytest.mark.parametrize("words", [("ctop", "--once"), ("nsinspect", "self")])
+@pytest.mark.parametrize("words", [("ctop", "--once", "-d", "0.1"), ("nsinspect", "self")])
 def test_what_inspects_makes_it_too(own: Kept, words: tuple[str, ...]) -> None:
     """Also ctop without its live view goes on out of it, and so does what another command starts then."""
     own.file.unlink()
@@ -232,9 +232,9 @@ def test_what_others_have_executed_does_not_get_into_it(own: Kept) -> None:
 @pytest.fixture(scope="module")
 def complete(made: Kept) -> Kept:
     """Give the installation that has what ctop and nsinspect import in its file as well."""
-    commands = ("ctop --json", "ctop --once", "ctop --help", "nsinspect self", "nsinspect --json 1", "nsinspect --help")
+    commands = ("ctop --json -d 0.1", "ctop --once -d 0.1", "ctop --help", "nsinspect self", "nsinspect --json 1")
     for _ in range(STARTS):
-        for name, *words in map(str.split, (*commands, "nsinspect --namespaces")):
+        for name, *words in map(str.split, (*commands, "nsinspect --help", "nsinspect --namespaces")):
             subprocess.run([made.command.with_name(name), *words], env=made.env, check=True, capture_output=True)
     return made
 
@@ -255,21 +255,21 @@ def ctop_runs_from(made: Kept, words: Sequence[str], more: Mapping[str, str], st
 
 
 INSPECTING = {
-    "table": "ctop --once",
-    "ascii": "LC_ALL=C ctop --once",
-    "no_such_locale": "LC_ALL=xx_YY.UTF-8 ctop --once",
-    "coerced": "LANG=C ctop --once -p $$",
-    "other_locale": "LC_ALL=xx_YY.ISO-8859-1 ctop --once",
-    "narrow": "COLUMNS=40 ctop --once",
+    "table": "ctop --once -d 0.1",
+    "ascii": "LC_ALL=C ctop --once -d 0.1",
+    "no_such_locale": "LC_ALL=xx_YY.UTF-8 ctop --once -d 0.1",
+    "coerced": "LANG=C ctop --once -d 0.1 -p $$",
+    "other_locale": "LC_ALL=xx_YY.ISO-8859-1 ctop --once -d 0.1",
+    "narrow": "COLUMNS=40 ctop --once -d 0.1",
     "help": "ctop --help",
-    "bad_option": "ctop --json --no-such-option",
-    "refused": "ctop --json -n 3",
-    "full_disk": "ctop --json > /dev/full",
-    "closed_output": "ctop --json >&-",
-    "closed_errors": "ctop --json 2>&- <&- | grep -o schema",
+    "bad_option": "ctop --json -d 0.1 --no-such-option",
+    "refused": "ctop --json -d 0.1 -n 3",
+    "full_disk": "ctop --json -d 0.1 > /dev/full",
+    "closed_output": "ctop --json -d 0.1 >&-",
+    "closed_errors": "ctop --json -d 0.1 2>&- <&- | grep -o schema",
     "two_documents": "ctop --jsonl -n 2 -d 0.1 | grep -o schema",
-    "nobody_reads": "ctop --once | head -n 1",
-    "no_text": "ctop --once \"$(printf 'a\\377')\"",
+    "nobody_reads": "ctop --once -d 0.1 | head -n 1",
+    "no_text": "ctop --once -d 0.1 \"$(printf 'a\\377')\"",
     "nobody_answers": "ctop --json --connect 127.0.0.1:1",
     "no_recording": "ctop --json --replay /none",
     "process": "nsinspect 1",
