@@ -205,7 +205,6 @@ def test_who_does_not_make_it_removes_what_is_stale(own: Kept) -> None:
     assert not own.file.exists()
 
 
-@pytest.mark.vm
 @pytest.mark.parametrize("words", [("ctop", "--once", "-d", "0.1"), ("nsinspect", "self")])
 def test_what_inspects_makes_it_too(own: Kept, words: tuple[str, ...]) -> None:
     """Also ctop without its live view goes on out of it, and so does what another command starts then."""
