@@ -91,7 +91,8 @@ class Sheet:
             if not self._texts:
                 return texts
             self._parse(texts)
-        self.tell_failures(account)
+        if self._failed:
+            self.tell_failures(account)
         return None
 
     def tell_failures(self, account: Account) -> None:
