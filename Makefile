@@ -22,8 +22,9 @@ PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -rs
 UNIT := tests/unit tests/test_*.py -n 2 --dist loadfile -p no:rerunfailures
 # Real daemons and terminals: a second chance, which the summary tells of (CONTRIBUTING.md).
 AGAIN := -p no:xdist --reruns 1 -rsR --rerun-show-tracebacks
-# Two minutes in which the kernel's averages get where they cannot but get, however busy the machine is.
-STALLS := tests/root/test_stalls.py $(AGAIN)
+# Two minutes in which the kernel's averages get where they cannot but get, however busy the machine is; and starts of
+# commands of installations that nobody else uses.
+BESIDE := tests/root/test_stalls.py tests/root/test_sandbox_snapshot.py tests/root/test_ctop_kept.py
 REST := --ignore=tests/unit --ignore-glob='tests/test_*.py' $(AGAIN)
 
 .DEFAULT_GOAL := help
@@ -37,14 +38,14 @@ demo: $(VENV)/.installed ## install into .venv, then show one limited container 
 	@bash tests/demo/demo.sh
 
 # The virtual machine is slow, and many tests on this kernel wait more than they work: side by side, its output last. It
-# has what the others leave of the CPUs; the tests of stalls wait beside those that need nothing of the machine.
+# has what the others leave of the CPUs; some wait beside those that need nothing of the machine.
 test: ## install what the tests need, then run all of them: here, and in a VM with cgroup v2
 	@$(MAKE) --no-print-directory -j 2 packages check
-	@nice $(BIN)/python -m tests.vm.run $(ARGS) > $(VENV)/.vm-output 2>&1 & guest=$$!; trap 'kill $$guest $$stalls; exit 130' INT TERM; \
-	$(PYTEST) $(STALLS) $(ARGS) > $(VENV)/.stalls-output 2>&1 & stalls=$$!; \
-	$(PYTEST) $(UNIT) $(ARGS) $(CHOSEN) || { code=$$?; kill $$guest $$stalls 2> /dev/null; exit $$code; }; \
-	wait $$stalls $(CHOSEN); code=$$?; cat $(VENV)/.stalls-output; [ $$code -eq 0 ] || { kill $$guest; exit $$code; }; \
-	$(PYTEST) --ignore=tests/root/test_stalls.py $(REST) $(ARGS) $(CHOSEN) || { code=$$?; kill $$guest 2> /dev/null; exit $$code; }; \
+	@nice $(BIN)/python -m tests.vm.run $(ARGS) > $(VENV)/.vm-output 2>&1 & guest=$$!; trap 'kill $$guest $$beside; exit 130' INT TERM; \
+	$(PYTEST) $(BESIDE) $(AGAIN) $(ARGS) > $(VENV)/.beside-output 2>&1 & beside=$$!; \
+	$(PYTEST) $(UNIT) $(ARGS) $(CHOSEN) || { code=$$?; kill $$guest $$beside 2> /dev/null; exit $$code; }; \
+	wait $$beside $(CHOSEN); code=$$?; cat $(VENV)/.beside-output; [ $$code -eq 0 ] || { kill $$guest; exit $$code; }; \
+	$(PYTEST) $(BESIDE:%=--ignore=%) $(REST) $(ARGS) $(CHOSEN) || { code=$$?; kill $$guest 2> /dev/null; exit $$code; }; \
 	wait $$guest $(CHOSEN); code=$$?; cat $(VENV)/.vm-output; exit $$code
 
 test-unit: $(VENV)/.installed-dev ## the tests that need neither root nor a particular kernel

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     Found = dict[str, list[int] | None]
 
 __all__ = [
-    "MAKING_BYTES", "MAKING_SECONDS", "PROVEN", "record", "renew", "renew_meanwhile", "sources", "stat", "stats"
+    "MAKING_BYTES", "MAKING_SECONDS", "PROVEN", "READY_SECONDS", "record", "renew", "renew_meanwhile", "sources",
+    "stat", "stats",
 ]  # fmt: skip
 
 PLACE = f"{finding.PLACE}/sandbox"

@@ -115,7 +115,7 @@ SCRIPTS = {
     "help": "{sandbox} run --help && {sandbox} --help && {sandbox} ps --help && {sandbox} oci --help; echo $?",
     "help_on_a_full_disk": "{sandbox} run --help > /dev/full; echo $?",
     "bad_option": "{sandbox} run --no-such-option; echo $?",
-    "killed": "{run} sh -c 'kill -TERM $$; sleep 9'; echo $?",
+    "killed": "{run} sh -c 'kill -TERM $$; sleep 0.5'; echo $?",
     "ignored": "trap '' HUP INT USR1; {run} grep -E 'Sig(Ign|Cgt|Blk)' /proc/self/status",
     "directory": "cd /usr/lib && {run} -w /usr pwd",
     "limits": "ulimit -n 77; {run} sh -c 'ulimit -n'; umask 077; {run} sh -c umask",
