@@ -38,10 +38,10 @@ demo: $(VENV)/.installed ## install into .venv, then show one limited container 
 	@bash tests/demo/demo.sh
 
 # The virtual machine is slow, and many tests on this kernel wait more than they work: side by side, its output last. It
-# has what the others leave of the CPUs; some wait beside those that need nothing of the machine.
+# has less of the CPUs than the others, and ends about when they do; some wait beside those that need nothing of the machine.
 test: ## install what the tests need, then run all of them: here, and in a VM with cgroup v2
 	@$(MAKE) --no-print-directory -j 2 packages check
-	@nice $(BIN)/python -m tests.vm.run $(ARGS) > $(VENV)/.vm-output 2>&1 & guest=$$!; trap 'kill $$guest $$beside; exit 130' INT TERM; \
+	@nice -n 5 $(BIN)/python -m tests.vm.run $(ARGS) > $(VENV)/.vm-output 2>&1 & guest=$$!; trap 'kill $$guest $$beside; exit 130' INT TERM; \
 	$(PYTEST) $(BESIDE) $(AGAIN) $(ARGS) > $(VENV)/.beside-output 2>&1 & beside=$$!; \
 	$(PYTEST) $(UNIT) $(ARGS) $(CHOSEN) || { code=$$?; kill $$guest $$beside 2> /dev/null; exit $$code; }; \
 	wait $$beside $(CHOSEN); code=$$?; cat $(VENV)/.beside-output; [ $$code -eq 0 ] || { kill $$guest; exit $$code; }; \
