@@ -44,9 +44,14 @@ def be(main: Callable[[], int]) -> NoReturn:
 
 
 def leave(*, live: bool = False) -> None:
-    """Have modules found as usual from now on, where the start script has started us: threads are to come."""
+    """Have modules found as usual from now on, where the start script has started us: threads are to come.
+
+    What ctop and nsinspect import for theirs is in no process out of a file, but the live view's in that for it.
+    """
     if finding := sys.modules.get("sandbox.finding"):
-        finding.leave(live=live)
+        if finding.out_of and not (live and finding.out_of == finding.LIVE):
+            finding.as_usual()
+        finding.leave()
 
 
 def keep_live() -> None:

@@ -312,13 +312,8 @@ def as_usual() -> "NoReturn":
     os.execve("/bin/sh", ["sh", *sys.argv], os.environ | plain)  # noqa: S606
 
 
-def leave(*, live: bool = False) -> None:
-    """Find no more modules so: threads need importlib's locks, which what comes in a group is executed without.
-
-    Nor is a process out of a file for threads, but the live view's for that.
-    """
-    if out_of and not (live and out_of == LIVE):
-        as_usual()
+def leave() -> None:
+    """Find no more modules so: threads need importlib's locks, which what comes in a group is executed without."""
     if _Ours in sys.meta_path:
         sys.meta_path.remove(_Ours)
         if "collections" not in sys.modules:  # who imports it from here on, we do not see

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector.command import leave
 from sandbox import finding, snapshot, snapshot_code
+from sandbox.commands import output
 from sandbox.errors import SandboxError
 from sandbox.snapshot_code import CODE, PAGE, State
 from sandbox.snapshot_file import EMPTY_PAGES, Mapping, compose, parse_maps
@@ -219,3 +221,20 @@ def test_another_users_file_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.suppress(FileNotFoundError):
         snapshot.renew(finding.START)
     assert not made
+
+
+def test_the_sandboxs_threads_are_for_a_process_out_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To stop several at once is no reason to start once more, as what ctop has threads for is."""
+    started: list[str] = []
+    monkeypatch.setattr(finding, "out_of", finding.START)
+    monkeypatch.setattr(finding, "as_usual", lambda: started.append("once more"))
+    seen: list[str] = []
+    assert output.each_at_once(["one", "two"], seen.append) == 0
+    assert (sorted(seen), started) == (["one", "two"], [])
+    leave()
+    assert started == ["once more"]
+    monkeypatch.setattr(finding, "out_of", finding.LIVE)
+    leave(live=True)
+    assert started == ["once more"]
+    leave()
+    assert started == ["once more"] * 2
